@@ -1,0 +1,45 @@
+/** Samples on the move: what a format decodes to and encodes from. */
+import type { Dtype, SampleArray } from './dtype.ts';
+
+/** What a decoder must know of a series to check and convert samples. */
+export interface SampleShape {
+  readonly dtype: Dtype;
+  /** One label a channel; its length is the channel count. */
+  readonly channelLabels: readonly string[];
+  /** Irregular series carry one time a row; regular ones none (at most a start). */
+  readonly kind: 'regular' | 'irregular';
+}
+
+/** Consecutive rows. */
+export interface Batch {
+  readonly rows: number;
+  /** rows × channels, row-major, of the series' dtype. */
+  readonly values: SampleArray;
+  /** Irregular series: int64 ns UTC, one a row, in the order given. Null for regular ones. */
+  readonly times: BigInt64Array | null;
+  /** Regular series: the time of the first row where the body states one (first batch only). */
+  readonly startNs?: bigint;
+}
+
+/** Rows on the way out: values may be physical (float64) and of selected channels; times are always known. */
+export interface OutBatch {
+  readonly firstRow: number;
+  readonly rows: number;
+  /** rows × channels, row-major. */
+  readonly values: SampleArray;
+  /** int64 ns UTC, one a row; computed for regular series, and only where the format needs them (else null). */
+  readonly times: BigInt64Array | null;
+}
+
+/** What an encoder must know of the rows it writes. */
+export interface OutShape {
+  readonly seriesId: string;
+  readonly dtype: Dtype;
+  readonly channelLabels: readonly string[];
+  readonly kind: 'regular' | 'irregular';
+  /** Rows that will follow in all; known before the first byte. */
+  readonly totalRows: number;
+  readonly firstRow: number;
+  /** Link to the rest where the answer was cut at a limit. */
+  readonly next: string | null;
+}

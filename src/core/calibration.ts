@@ -1,0 +1,39 @@
+/** From stored to physical values: raw × scale × channel scale + offset, or (raw − baseline) / gain. */
+import { isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+import type { Channel } from './series.ts';
+
+/** The linear map of one channel. */
+export type Calibration =
+  | { readonly form: 'identity' }
+  | { readonly form: 'linear'; readonly slope: number; readonly intercept: number }
+  | { readonly form: 'converter'; readonly gain: number; readonly baseline: number };
+
+/** The map a channel's fields and its series' defaults say. A channel's own offset replaces the series'. */
+export function calibrationOf(series: { scale: number; offset: number }, channel: Channel): Calibration {
+  if (channel.gain !== undefined) {
+    return { form: 'converter', gain: channel.gain, baseline: channel.baseline ?? 0 };
+  }
+  const slope = series.scale * (channel.scale ?? 1);
+  const intercept = channel.offset ?? series.offset;
+  return slope === 1 && intercept === 0 ? { form: 'identity' } : { form: 'linear', slope, intercept };
+}
+
+/**
+ * Physical float64 values of rows × channels (row-major), each channel by its own map.
+ * 64-bit integers are rounded to double first, as NumPy's astype does.
+ */
+export function toPhysical(dtype: Dtype, values: SampleArray, calibrations: readonly Calibration[]): Float64Array {
+  const out = new Float64Array(values.length);
+  const channels = calibrations.length;
+  if (isBigDtype(dtype)) for (let i = 0; i < out.length; i++) out[i] = Number(values[i]);
+  else out.set(values as Float64Array);
+  for (let c = 0; c < channels; c++) {
+    const map = calibrations[c];
+    if (map.form === 'linear') {
+      for (let i = c; i < out.length; i += channels) out[i] = out[i] * map.slope + map.intercept;
+    } else if (map.form === 'converter') {
+      for (let i = c; i < out.length; i += channels) out[i] = (out[i] - map.baseline) / map.gain;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,110 @@
+/**
+ * Errors by meaning. Whoever throws one says what went wrong with which subject; whoever is at a door
+ * (HTTP, CLI, a job) decides what that means there. Compared by `code`, never by `instanceof`: an error may
+ * have crossed a thread or a module realm.
+ */
+
+export type ErrorCode =
+  | 'invalid-input' // malformed: the caller must change the request
+  | 'unprocessable' // well-formed, but wrong for this series
+  | 'not-found'
+  | 'conflict' // clashes with what is stored
+  | 'precondition-failed' // If-Match does not hold
+  | 'unauthorized'
+  | 'forbidden'
+  | 'unsupported-media-type'
+  | 'not-acceptable'
+  | 'limit-exceeded' // larger than a stated limit
+  | 'corrupt' // stored bytes do not match their checksum: run `varve verify`
+  | 'unavailable' // try again later
+  | 'storage-full'; // no space left on the data disk
+
+/** One wrong field of a request: a path such as `channels[1].unit` or a query parameter's name. */
+export interface FieldError {
+  readonly field: string;
+  readonly message: string;
+}
+
+export class VarveError extends Error {
+  override readonly name = 'VarveError';
+  readonly code: ErrorCode;
+  /** Stable slug that names the exact cause within the code, for example `duplicate-time`. */
+  readonly slug: string;
+  readonly errors: readonly FieldError[];
+  /** For `unavailable`: seconds after which a retry makes sense. */
+  readonly retryAfterS?: number;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { slug?: string; errors?: readonly FieldError[]; retryAfterS?: number; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.slug = options.slug ?? code;
+    this.errors = options.errors ?? [];
+    if (options.retryAfterS !== undefined) this.retryAfterS = options.retryAfterS;
+  }
+}
+
+/** A malformed field (HTTP 400). */
+export function invalidField(field: string, message: string, slug?: string): VarveError {
+  return new VarveError('invalid-input', `${field}: ${message}`, { slug, errors: [{ field, message }] });
+}
+
+/** A well-formed field that is wrong for this series (HTTP 422). */
+export function unprocessableField(field: string, message: string, slug?: string): VarveError {
+  return new VarveError('unprocessable', `${field}: ${message}`, { slug, errors: [{ field, message }] });
+}
+
+export function notFound(what: string, id: string): VarveError {
+  return new VarveError('not-found', `no ${what} ${id}`);
+}
+
+/** The plain-object form that crosses threads, and back. */
+export interface ErrorRecord {
+  readonly code: string;
+  readonly message: string;
+  readonly slug?: string;
+  readonly errors?: readonly FieldError[];
+  readonly retryAfterS?: number;
+}
+
+const CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  'invalid-input',
+  'unprocessable',
+  'not-found',
+  'conflict',
+  'precondition-failed',
+  'unauthorized',
+  'forbidden',
+  'unsupported-media-type',
+  'not-acceptable',
+  'limit-exceeded',
+  'corrupt',
+  'unavailable',
+  'storage-full',
+]);
+
+/** True for a VarveError, also one made in another realm or rebuilt from a record. */
+export function isVarveError(error: unknown): error is VarveError {
+  return (
+    typeof error === 'object' && error !== null && 'code' in error && 'slug' in error && CODES.has(String(error.code))
+  );
+}
+
+export function toErrorRecord(error: unknown): ErrorRecord {
+  if (isVarveError(error)) {
+    const { code, message, slug, errors, retryAfterS } = error;
+    return { code, message, slug, errors, retryAfterS };
+  }
+  const e = error as { code?: unknown; message?: unknown };
+  return { code: String(e?.code ?? 'error'), message: String(e?.message ?? error) };
+}
+
+export function fromErrorRecord(record: ErrorRecord): Error {
+  if (record.slug !== undefined && CODES.has(record.code)) {
+    return new VarveError(record.code as ErrorCode, record.message, record);
+  }
+  return Object.assign(new Error(record.message), { code: record.code });
+}

@@ -1,0 +1,70 @@
+/**
+ * The implicit time axis of a regular series: runs of evenly spaced rows. A gap is the space between two segments,
+ * never a fill value.
+ */
+import { halfPeriodNs, nsOfRow, rowAtOrAfter, type Rate } from './rate.ts';
+
+export interface Segment {
+  /** Row of the series at which the segment begins. Segments of a series follow each other without holes in rows. */
+  readonly firstRow: number;
+  /** UTC ns of that row. */
+  readonly startNs: bigint;
+  readonly rows: number;
+}
+
+/** Half-open range of rows `[from, to)`. */
+export interface RowRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** UTC ns of the row after the segment's last: where data that continue it would begin. */
+export function segmentEndNs(segment: Segment, rate: Rate): bigint {
+  return segment.startNs + nsOfRow(rate, segment.rows);
+}
+
+/** True if data that begin at `startNs` continue a segment that ends at `endNs`: within half a period either way. */
+export function continues(endNs: bigint, startNs: bigint, rate: Rate): boolean {
+  const distance = startNs > endNs ? startNs - endNs : endNs - startNs;
+  return distance <= halfPeriodNs(rate);
+}
+
+/** The rows of one segment whose times lie in `[startNs, endNs)`, in rows of the series; empty if none do. */
+export function rowsInTime(segment: Segment, rate: Rate, startNs: bigint, endNs: bigint): RowRange {
+  const clamp = (ns: bigint): number => {
+    const row = rowAtOrAfter(rate, ns - segment.startNs);
+    return segment.firstRow + (row > BigInt(segment.rows) ? segment.rows : Number(row));
+  };
+  const from = clamp(startNs);
+  return { from, to: Math.max(from, clamp(endNs)) };
+}
+
+/** The row ranges, one a segment and in order of rows, that a time range selects. Adjacent ranges are joined. */
+export function selectRows(segments: readonly Segment[], rate: Rate, startNs: bigint, endNs: bigint): RowRange[] {
+  const ranges: RowRange[] = [];
+  for (const segment of segments) {
+    const range = rowsInTime(segment, rate, startNs, endNs);
+    if (range.from === range.to) continue;
+    const last = ranges.at(-1);
+    if (last && last.to === range.from) ranges[ranges.length - 1] = { from: last.from, to: range.to };
+    else ranges.push(range);
+  }
+  return ranges;
+}
+
+/**
+ * Times of the rows `[from, to)`.
+ * @param segments in order of rows, covering the range
+ * @returns int64 ns, one a row
+ */
+export function timesOfRows(segments: readonly Segment[], rate: Rate, range: RowRange): BigInt64Array {
+  const times = new BigInt64Array(Math.max(0, range.to - range.from));
+  for (const segment of segments) {
+    const from = Math.max(range.from, segment.firstRow);
+    const to = Math.min(range.to, segment.firstRow + segment.rows);
+    for (let row = from; row < to; row++) {
+      times[row - range.from] = segment.startNs + nsOfRow(rate, row - segment.firstRow);
+    }
+  }
+  return times;
+}
