@@ -68,3 +68,22 @@ export function timesOfRows(segments: readonly Segment[], rate: Rate, range: Row
   }
   return times;
 }
+
+/**
+ * Where an append to a regular series begins.
+ * @param newest the newest acknowledged segment, null if there is no data
+ * @param requestedNs what the client asked for, null if it just goes on
+ * @param defaultNs where the series begins if nobody says
+ * @returns the time of the first row, and whether it goes on from `newest`; undefined if it would overlap data
+ */
+export function placeAppend(
+  newest: { startNs: bigint; rows: number } | null,
+  rate: Rate,
+  requestedNs: bigint | null,
+  defaultNs: bigint,
+): { startNs: bigint; continues: boolean } | undefined {
+  if (!newest) return { startNs: requestedNs ?? defaultNs, continues: false };
+  const endNs = segmentEndNs({ firstRow: 0, ...newest }, rate);
+  if (requestedNs === null || continues(endNs, requestedNs, rate)) return { startNs: endNs, continues: true };
+  return requestedNs < endNs ? undefined : { startNs: requestedNs, continues: false };
+}

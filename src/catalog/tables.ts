@@ -1,0 +1,175 @@
+/** The tables as kysely sees them: one interface a table, column by column as in the migrations. */
+import type { ColumnType, Generated } from 'kysely';
+
+/** int8 comes back as bigint (see database.ts) and may be given as bigint, number or decimal text. */
+type Int8 = ColumnType<bigint, bigint | number | string, bigint | number | string>;
+type NullableInt8 = ColumnType<bigint | null, bigint | number | string | null | undefined, bigint | number | string | null>;
+/** jsonb comes back parsed and is given as text, so that an array is not taken for a Postgres array. */
+type Jsonb<T> = ColumnType<T, string, string>;
+
+export interface ProjectsTable {
+  id: string;
+  name: string;
+  created_at: Generated<Date>;
+}
+
+export interface TokensTable {
+  id: string;
+  name: string;
+  hash: Buffer;
+  scopes: string[];
+  project_ids: string[] | null;
+  created_at: Generated<Date>;
+  revoked_at: Date | null;
+}
+
+export interface LanesTable {
+  id: string;
+  series_count: Generated<number>;
+  hot_shard_id: string | null;
+  lease_token: Generated<bigint>;
+  lease_holder: ColumnType<unknown, string | null, string | null>;
+  lease_expires_at: Date | null;
+  failures: Generated<number>;
+}
+
+export interface SeriesTable {
+  id: string;
+  project_id: string;
+  lane_id: string;
+  name: string;
+  description: string | null;
+  kind: 'regular' | 'irregular';
+  dtype: string;
+  channels: Jsonb<unknown>;
+  channel_count: number;
+  unit: string | null;
+  scale: number;
+  offset: number;
+  rate: string | null;
+  rate_hz: number | null;
+  start_ns: NullableInt8;
+  time_reference: 'utc' | 'relative';
+  duplicates: 'last' | 'error' | 'keep';
+  codec: string;
+  tags: Jsonb<Record<string, string | number | boolean>>;
+  provenance: Jsonb<Record<string, unknown>>;
+  version: Generated<number>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+  deleted_at: Date | null;
+  rows: Generated<bigint>;
+  first_ns: NullableInt8;
+  last_ns: NullableInt8;
+  commit: Generated<bigint>;
+  staged_rows: Generated<bigint>;
+  staged_last_ns: NullableInt8;
+  staged_segment_start_ns: NullableInt8;
+  staged_segment_rows: Generated<bigint>;
+}
+
+export interface AnnotationsTable {
+  id: string;
+  series_id: string;
+  start_ns: Int8;
+  end_ns: Int8;
+  label: string;
+  payload: Jsonb<Record<string, unknown>>;
+  author: string | null;
+  created_at: Generated<Date>;
+}
+
+export interface SegmentsTable {
+  series_id: string;
+  first_row: Int8;
+  start_ns: Int8;
+  rows: Int8;
+}
+
+export interface ShardsTable {
+  id: string;
+  lane_id: string;
+  state: 'hot' | 'retired';
+  path: string;
+  bytes: Int8;
+  lease_token: Int8;
+  created_at: Generated<Date>;
+}
+
+export interface ChunksTable {
+  series_id: string;
+  generation: Generated<number>;
+  first_row: Int8;
+  rows: Int8;
+  shard_id: string;
+  dataset_row: Int8;
+  first_ns: NullableInt8;
+  last_ns: NullableInt8;
+  sorted: boolean;
+  values_offset: Int8;
+  values_length: Int8;
+  times_offset: NullableInt8;
+  times_length: NullableInt8;
+  codec: string;
+  values_crc: Int8;
+  times_crc: NullableInt8;
+  counts: bigint[];
+  mins: number[];
+  maxs: number[];
+  sums: number[];
+}
+
+export interface WritesTable {
+  id: string;
+  seq: Generated<bigint>;
+  lane_id: string;
+  series_id: string;
+  state: 'pending' | 'applied' | 'failed';
+  rows: Int8;
+  start_ns: NullableInt8;
+  first_ns: NullableInt8;
+  last_ns: NullableInt8;
+  value_bytes: Buffer | null;
+  time_bytes: Buffer | null;
+  spooled: boolean;
+  values_crc: Int8;
+  times_crc: NullableInt8;
+  idempotency_key: string | null;
+  content_hash: Buffer | null;
+  attempts: Generated<number>;
+  error: ColumnType<unknown, string | null | undefined, string | null>;
+  created_at: Generated<Date>;
+  applied_at: Date | null;
+  first_row: NullableInt8;
+  commit: NullableInt8;
+}
+
+export interface CommitCounterTable {
+  only: Generated<boolean>;
+  value: Int8;
+}
+
+export interface ChangesTable {
+  commit: Int8;
+  ordinal: number;
+  project_id: string;
+  series_id: string;
+  kind: string;
+  first_row: NullableInt8;
+  rows: NullableInt8;
+  at: Generated<Date>;
+}
+
+export interface Tables {
+  projects: ProjectsTable;
+  tokens: TokensTable;
+  lanes: LanesTable;
+  series: SeriesTable;
+  annotations: AnnotationsTable;
+  segments: SegmentsTable;
+  shards: ShardsTable;
+  chunks: ChunksTable;
+  writes: WritesTable;
+  commit_counter: CommitCounterTable;
+  changes: ChangesTable;
+}

@@ -1,0 +1,258 @@
+/** Writes: acknowledged appends on their way into a shard (the outbox). */
+import { sql } from 'kysely';
+import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
+import { nsOfRow, parseRate } from '../core/rate.ts';
+import { placeAppend } from '../core/segment.ts';
+import { INT64_MAX, formatTime } from '../core/time.ts';
+import type { Database } from './database.ts';
+
+/** A payload as it was received and checked: canonical little-endian bytes, inline or in the spool. */
+export interface StagedPayload {
+  readonly rows: number;
+  /** Null when the bytes are in the spool, under the write's id. */
+  readonly inline: { readonly values: Uint8Array; readonly times: Uint8Array | null } | null;
+  readonly valuesCrc: number;
+  readonly timesCrc: number | null;
+  /** Irregular: smallest and largest time. */
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+}
+
+export interface NewWrite {
+  readonly id: string;
+  readonly seriesId: string;
+  readonly payload: StagedPayload;
+  /** Regular: the start the client asked for. */
+  readonly startNs: bigint | null;
+  readonly idempotency: { readonly key: string; readonly contentHash: Uint8Array } | null;
+}
+
+export interface WriteStatus {
+  readonly id: string;
+  readonly seriesId: string;
+  readonly projectId: string;
+  readonly state: 'pending' | 'applied' | 'failed';
+  readonly rows: number;
+  readonly firstRow: number | null;
+  readonly commit: bigint | null;
+  readonly error: { code: string; message: string } | null;
+  readonly createdAt: Date;
+  readonly appliedAt: Date | null;
+}
+
+/** A pending write with what a drain needs of its series. */
+export interface PendingWrite {
+  readonly id: string;
+  readonly seriesId: string;
+  readonly rows: number;
+  readonly startNs: bigint | null;
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  readonly values: Uint8Array | null;
+  readonly times: Uint8Array | null;
+  readonly spooled: boolean;
+  readonly valuesCrc: number;
+  readonly timesCrc: number | null;
+  readonly attempts: number;
+}
+
+/**
+ * Makes a write durable: decides its place in time, and its order among the writes of its series.
+ * @returns the lane to ring, or the earlier write if the idempotency key has been used for the same content
+ * @throws not-found; unprocessable `overlap` (regular, start before the end of the data); conflict `time-not-increasing` (irregular with
+ *   rule `error`); unprocessable `key-reused` if the key was used for other content
+ */
+export async function stageWrite(
+  db: Database,
+  write: NewWrite,
+): Promise<{ kind: 'staged'; laneId: string } | { kind: 'replay'; id: string }> {
+  return db.transaction().execute(async (trx) => {
+    const series = await trx
+      .selectFrom('series')
+      .select([
+        'lane_id',
+        'kind',
+        'rate',
+        'start_ns',
+        'duplicates',
+        'staged_rows',
+        'staged_last_ns',
+        'staged_segment_start_ns',
+        'staged_segment_rows',
+      ])
+      .where('id', '=', write.seriesId)
+      .where('deleted_at', 'is', null)
+      .forUpdate() // appends to one series follow each other; those to others go on
+      .executeTakeFirst();
+    if (!series) throw notFound('series', write.seriesId);
+    if (write.idempotency) {
+      const earlier = await trx
+        .selectFrom('writes')
+        .select(['id', 'content_hash'])
+        .where('series_id', '=', write.seriesId)
+        .where('idempotency_key', '=', write.idempotency.key)
+        .executeTakeFirst();
+      if (earlier) {
+        if (earlier.content_hash?.equals(write.idempotency.contentHash)) return { kind: 'replay', id: earlier.id };
+        throw unprocessableField('Idempotency-Key', 'was used for an append with other content', 'key-reused');
+      }
+    }
+    const { payload } = write;
+    const rate = series.rate === null ? undefined : parseRate(series.rate);
+    const staged: Record<string, bigint> = { staged_rows: series.staged_rows + BigInt(payload.rows) };
+    let startNs: bigint | null = null;
+    if (series.kind === 'regular' && rate) {
+      const newest =
+        series.staged_segment_start_ns === null
+          ? null
+          : { startNs: series.staged_segment_start_ns, rows: Number(series.staged_segment_rows) };
+      const place = placeAppend(newest, rate, write.startNs, series.start_ns ?? 0n);
+      if (!place) {
+        const end = newest!.startNs + nsOfRow(rate, newest!.rows);
+        throw unprocessableField('start', `lies before the end of the data, ${formatTime(end)}`, 'overlap');
+      }
+      startNs = place.startNs;
+      if (startNs + nsOfRow(rate, payload.rows) > INT64_MAX) {
+        throw unprocessableField('start', 'the rows would end after the year 2262, past int64 nanoseconds');
+      }
+      staged.staged_segment_start_ns = place.continues ? newest!.startNs : startNs;
+      staged.staged_segment_rows = BigInt(payload.rows) + (place.continues ? BigInt(newest!.rows) : 0n);
+    } else if (payload.firstNs !== null && payload.lastNs !== null) {
+      if (series.duplicates === 'error' && series.staged_last_ns !== null && payload.firstNs <= series.staged_last_ns) {
+        throw new VarveError('conflict', `times[0]: is not after the newest stored time, ${formatTime(series.staged_last_ns)}`, {
+          slug: 'time-not-increasing',
+          errors: [{ field: 'times[0]', message: `must be after ${formatTime(series.staged_last_ns)}` }],
+        });
+      }
+      const last = series.staged_last_ns;
+      staged.staged_last_ns = last !== null && last > payload.lastNs ? last : payload.lastNs;
+    }
+    await trx
+      .insertInto('writes')
+      .values({
+        id: write.id,
+        lane_id: series.lane_id,
+        series_id: write.seriesId,
+        state: 'pending',
+        rows: payload.rows,
+        start_ns: startNs,
+        first_ns: payload.firstNs,
+        last_ns: payload.lastNs,
+        value_bytes: payload.inline && Buffer.from(payload.inline.values),
+        time_bytes: payload.inline?.times ? Buffer.from(payload.inline.times) : null,
+        spooled: payload.inline === null,
+        values_crc: payload.valuesCrc,
+        times_crc: payload.timesCrc,
+        idempotency_key: write.idempotency?.key ?? null,
+        content_hash: write.idempotency ? Buffer.from(write.idempotency.contentHash) : null,
+      })
+      .execute();
+    await trx.updateTable('series').set(staged).where('id', '=', write.seriesId).execute();
+    return { kind: 'staged', laneId: series.lane_id };
+  });
+}
+
+/** The states of several writes, in no order; unknown ids are left out. */
+export async function getWrites(db: Database, ids: readonly string[]): Promise<WriteStatus[]> {
+  const rows = await db
+    .selectFrom('writes as w')
+    .innerJoin('series as s', 's.id', 'w.series_id')
+    .select([
+      'w.id',
+      'w.series_id',
+      's.project_id',
+      'w.state',
+      'w.rows',
+      'w.first_row',
+      'w.commit',
+      'w.error',
+      'w.created_at',
+      'w.applied_at',
+    ])
+    .where('w.id', 'in', [...ids])
+    .execute();
+  return rows.map((row) => ({
+    id: row.id,
+    seriesId: row.series_id,
+    projectId: row.project_id,
+    state: row.state,
+    rows: Number(row.rows),
+    firstRow: row.first_row === null ? null : Number(row.first_row),
+    commit: row.commit,
+    error: row.error as WriteStatus['error'],
+    createdAt: row.created_at,
+    appliedAt: row.applied_at,
+  }));
+}
+
+/** The oldest pending writes of a lane, in their order. */
+export async function pendingWrites(db: Database, laneId: string, limit: number): Promise<PendingWrite[]> {
+  const rows = await db
+    .selectFrom('writes')
+    .select([
+      'id',
+      'series_id',
+      'rows',
+      'start_ns',
+      'first_ns',
+      'last_ns',
+      'value_bytes',
+      'time_bytes',
+      'spooled',
+      'values_crc',
+      'times_crc',
+      'attempts',
+    ])
+    .where('lane_id', '=', laneId)
+    .where('state', '=', 'pending')
+    .orderBy('seq')
+    .limit(limit)
+    .execute();
+  return rows.map((row) => ({
+    id: row.id,
+    seriesId: row.series_id,
+    rows: Number(row.rows),
+    startNs: row.start_ns,
+    firstNs: row.first_ns,
+    lastNs: row.last_ns,
+    values: row.value_bytes,
+    times: row.time_bytes,
+    spooled: row.spooled,
+    valuesCrc: Number(row.values_crc),
+    timesCrc: row.times_crc === null ? null : Number(row.times_crc),
+    attempts: row.attempts,
+  }));
+}
+
+/** Ends a write that can never apply. Its payload stays for whoever looks into it. */
+export async function failWrite(db: Database, id: string, error: { code: string; message: string }): Promise<void> {
+  await db
+    .updateTable('writes')
+    .set({ state: 'failed', error: JSON.stringify(error), applied_at: sql<Date>`now()` })
+    .where('id', '=', id)
+    .where('state', '=', 'pending')
+    .execute();
+}
+
+/** Counts a failed attempt. @returns attempts so far */
+export async function countAttempt(db: Database, id: string): Promise<number> {
+  const row = await db
+    .updateTable('writes')
+    .set({ attempts: sql<number>`attempts + 1` })
+    .where('id', '=', id)
+    .returning('attempts')
+    .executeTakeFirst();
+  return row?.attempts ?? 0;
+}
+
+/** Which of these writes still need their spooled payload (pending, or failed and kept). */
+export async function writesWithPayload(db: Database, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await db
+    .selectFrom('writes')
+    .select('id')
+    .where('id', 'in', [...ids])
+    .where('state', '!=', 'applied')
+    .execute();
+  return new Set(rows.map((row) => row.id));
+}

@@ -1,0 +1,59 @@
+/** A chunk: one block of rows of one series, at a known place in a shard. */
+
+/** Per channel, over the values that are not NaN; raw values as float64. */
+export interface ChunkStats {
+  readonly counts: number[];
+  /** NaN where the count is 0. */
+  readonly mins: number[];
+  readonly maxs: number[];
+  readonly sums: number[];
+}
+
+/** Bytes of a shard. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface Chunk {
+  readonly seriesId: string;
+  readonly shardId: string;
+  /** First row of the series in this chunk. */
+  readonly firstRow: number;
+  readonly rows: number;
+  /** First row of the HDF5 dataset in this chunk. */
+  readonly datasetRow: number;
+  /** Irregular series: smallest and largest time. */
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  /** Times strictly increase from row to row (always true for regular series). */
+  readonly sorted: boolean;
+  /** The whole block; its first rows × row bytes are valid. */
+  readonly values: ByteRange;
+  readonly times: ByteRange | null;
+  readonly codec: string;
+  /** CRC-32 of the valid bytes. */
+  readonly valuesCrc: number;
+  readonly timesCrc: number | null;
+  readonly stats: ChunkStats;
+}
+
+/** Smallest and largest HDF5 chunk of a hot shard, in bytes of values. */
+export const MIN_HOT_CHUNK_BYTES = 16 * 1024;
+export const MAX_HOT_CHUNK_BYTES = 1024 * 1024;
+/** A hot chunk should hold about this many seconds of a regular series. */
+const HOT_CHUNK_SECONDS = 10;
+
+/**
+ * Rows of a hot chunk: a power of two, so that what a series sends at once, or in ten seconds, fits one chunk, inside the limits.
+ * Small for a slow sensor (a growing tail chunk is rewritten by every commit), large for a recording (one row in the catalog a chunk).
+ * @param rowBytes bytes of one row of values
+ * @param firstBatchRows rows that are about to be appended
+ */
+export function hotChunkRows(rowBytes: number, firstBatchRows: number, rateHz: number | null): number {
+  const wanted = Math.max(firstBatchRows, (rateHz ?? 0) * HOT_CHUNK_SECONDS);
+  const most = Math.max(1, Math.floor(MAX_HOT_CHUNK_BYTES / rowBytes));
+  const least = Math.max(1, Math.floor(MIN_HOT_CHUNK_BYTES / rowBytes));
+  const rows = 2 ** Math.ceil(Math.log2(Math.max(1, Math.min(Math.max(wanted, least), most))));
+  return rows > most ? rows / 2 : rows;
+}

@@ -1,0 +1,128 @@
+/**
+ * What the doors (HTTP, CLI) may ask for, noun by noun. `main/assemble` binds each to its flow; a route gets the part it
+ * needs. All of them throw VarveError.
+ */
+import type { AnnotationFilter, AnnotationPosition } from '../catalog/annotation-store.ts';
+import type { Project, Scope, TokenRecord } from '../catalog/access-store.ts';
+import type { SeriesRef } from '../catalog/series-store.ts';
+import type { WriteStatus } from '../catalog/write-store.ts';
+import type { SeriesFilter } from '../core/series-filter.ts';
+import type { Annotation, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
+import type { WireFormatName } from '../formats/wire-formats.ts';
+
+export type { Scope, SeriesRef, WriteStatus };
+
+/** Who asks. */
+export interface Principal {
+  readonly tokenId: string;
+  readonly scopes: readonly Scope[];
+  /** Null: all projects. Names, for what a caller names; ids, for what the catalog filters. */
+  readonly projects: { readonly ids: readonly string[]; readonly names: readonly string[] } | null;
+}
+
+export interface AccessService {
+  /** @throws unauthorized */
+  authenticate(token: string): Promise<Principal>;
+  /** @returns the token's text, once */
+  createToken(input: { name: string; scopes: readonly Scope[]; projects: readonly string[] | null }): Promise<{ token: string; record: TokenRecord }>;
+  listTokens(): Promise<TokenRecord[]>;
+  revokeToken(id: string): Promise<void>;
+  createProject(name: string): Promise<Project>;
+  listProjects(principal: Principal): Promise<Project[]>;
+}
+
+/** Series outside the principal's projects do not exist for it (not-found), except in create (forbidden). */
+export interface SeriesService {
+  create(principal: Principal, input: NewSeries): Promise<Series>;
+  get(principal: Principal, ref: SeriesRef): Promise<Series>;
+  update(principal: Principal, id: string, patch: SeriesPatch, ifVersion?: number): Promise<Series>;
+  delete(principal: Principal, id: string): Promise<void>;
+  restore(principal: Principal, id: string): Promise<Series>;
+  /** @param after id from the previous page, null for the first */
+  search(
+    principal: Principal,
+    filter: Omit<SeriesFilter, 'projectIds'>,
+    page: { limit: number; after: string | null },
+  ): Promise<{ items: Series[]; after: string | null }>;
+  annotate(principal: Principal, seriesId: string, annotations: readonly NewAnnotation[]): Promise<string[]>;
+  annotations(
+    principal: Principal,
+    seriesId: string,
+    filter: AnnotationFilter,
+    page: { limit: number; after: AnnotationPosition | null },
+  ): Promise<{ items: Annotation[]; after: AnnotationPosition | null }>;
+}
+
+export interface AppendRequest {
+  readonly series: Series;
+  readonly format: WireFormatName;
+  /** The body, decompressed. Read with back-pressure; never held whole unless it is small. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** From Content-Length, where the body is not compressed. */
+  readonly contentLength: number | null;
+  /** From `?start=`; a start inside the body must not contradict it. */
+  readonly startNs: bigint | null;
+  readonly idempotencyKey: string | null;
+  /** How long to wait for the append to become visible; 0 answers as soon as it is durable. */
+  readonly waitMs: number;
+  /** The client has gone: stop waiting, stage nothing that is not complete. */
+  readonly signal: AbortSignal;
+}
+
+export type AppendOutcome =
+  | { readonly level: 'visible'; readonly write: string; readonly rows: number; readonly firstRow: number; readonly lastRow: number; readonly commit: bigint; readonly replayed: boolean }
+  | { readonly level: 'durable'; readonly write: string; readonly rows: number; readonly replayed: boolean };
+
+export type SampleSelection =
+  /** Half-open; undefined ends are open. */
+  | { readonly by: 'time'; readonly startNs?: bigint; readonly endNs?: bigint }
+  /** As a Python slice: half-open, undefined ends are open, negative counts from the end. */
+  | { readonly by: 'rows'; readonly from?: number; readonly to?: number };
+
+export interface ReadRequest {
+  readonly series: Series;
+  readonly selection: SampleSelection;
+  readonly format: WireFormatName;
+  /** Labels or 0-based numbers; null: all. @throws invalid-input naming `channels` */
+  readonly channels: readonly string[] | null;
+  readonly physical: boolean;
+  /** At most this many rows; the rest is behind `nextRow`. */
+  readonly limit: number | null;
+  /** Makes the link to the rest from the row it begins with (rows of the series). */
+  readonly linkTo: (fromRow: number, toRow: number) => string;
+  readonly signal: AbortSignal;
+}
+
+export interface SampleStream {
+  readonly mediaType: string;
+  /** Known for binary formats. */
+  readonly contentLength: number | null;
+  readonly rows: number;
+  readonly firstRow: number;
+  readonly dtype: string;
+  readonly channelLabels: readonly string[];
+  readonly commit: bigint;
+  readonly next: string | null;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+export interface SampleService {
+  append(request: AppendRequest): Promise<AppendOutcome>;
+  read(request: ReadRequest): Promise<SampleStream>;
+  /** @throws not-found, also for writes to series outside the principal's projects */
+  write(principal: Principal, id: string): Promise<WriteStatus>;
+}
+
+export interface HealthService {
+  /** Tries Postgres, queue and storage, each under a time limit. */
+  ready(): Promise<{ ok: boolean; checks: Record<string, { ok: boolean; detail?: string }> }>;
+  /** Prometheus text. */
+  metrics(): Promise<{ contentType: string; body: string }>;
+}
+
+export interface Service {
+  readonly access: AccessService;
+  readonly series: SeriesService;
+  readonly samples: SampleService;
+  readonly health: HealthService;
+}

@@ -1,0 +1,43 @@
+/** The folder that holds every byte, and the names in it. Nothing outside this file joins paths. */
+import { mkdirSync } from 'node:fs';
+import { join, resolve, sep } from 'node:path';
+
+/** Where a shard lies below the root: 256 folders keep directories short. The token tells apart files of one lane's writers. */
+export function shardPath(shardId: string, leaseToken: bigint): string {
+  return `shards/${shardId.slice(-2)}/${shardId}-${leaseToken}.h5`;
+}
+
+export class DataRoot {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = resolve(root);
+  }
+
+  /** Makes the folders. Call once at start. */
+  prepare(): void {
+    for (const folder of ['shards', 'spool']) mkdirSync(join(this.root, folder), { recursive: true });
+  }
+
+  /**
+   * The absolute path of a file of ours.
+   * @throws if `relative` would leave the root (a tampered catalog row)
+   */
+  resolve(relative: string): string {
+    const path = resolve(this.root, relative);
+    if (!path.startsWith(this.root + sep)) throw new Error(`path leaves the data root: ${relative}`);
+    return path;
+  }
+
+  spooled(writeId: string, part: 'values' | 'times'): string {
+    return this.resolve(`spool/${writeId}.${part}`);
+  }
+
+  get spoolFolder(): string {
+    return join(this.root, 'spool');
+  }
+
+  get shardFolder(): string {
+    return join(this.root, 'shards');
+  }
+}

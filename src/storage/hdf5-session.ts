@@ -1,0 +1,99 @@
+/**
+ * HDF5 inside one thread: opens a shard so that every byte the library reads or writes goes through a {@link ShardTransaction}.
+ * h5wasm is synchronous and has one global state, so this is used in worker threads only, one file at a time.
+ */
+import h5wasm, { type File as Hdf5File } from 'h5wasm/node';
+import type { ShardTransaction } from './shard-transaction.ts';
+
+export type { Hdf5File };
+
+/** What h5wasm's Node build routes file access through (Emscripten's FS over Node's fs). */
+interface FileSystem {
+  read(stream: Stream, buffer: Int8Array, offset: number, length: number, position?: number): number;
+  write(stream: Stream, buffer: Int8Array, offset: number, length: number, position?: number, canOwn?: boolean): number;
+  ftruncate(fd: number, length: number): void;
+  getStream(fd: number): Stream | null;
+  ErrnoError: new (errno: number) => Error;
+}
+
+interface Stream {
+  readonly path: string;
+}
+
+/** Called with every block HDF5 writes. The bytes are only valid during the call. */
+export type WriteObserver = (offset: number, bytes: Uint8Array) => void;
+
+/** WASI errno 29: an I/O error, which HDF5 reports as a failed write; the true cause is kept aside. */
+const EIO = 29;
+/** Readable by every HDF5 since 1.8, no "open for writing" mark in the superblock. */
+const LIBVER = { libver: ['v108', 'v108'] } as const;
+
+export class Hdf5Session {
+  #transaction: ShardTransaction | null = null;
+  #observer: WriteObserver | null = null;
+  #failure: unknown = null;
+
+  static async start(): Promise<Hdf5Session> {
+    const module = (await h5wasm.ready) as unknown as { FS: FileSystem; activate_throwing_error_handler(): void };
+    module.activate_throwing_error_handler();
+    const session = new Hdf5Session();
+    session.#hook(module.FS);
+    return session;
+  }
+
+  /**
+   * Opens the transaction's file, lends it to `work`, and closes it so that HDF5 has flushed everything into the transaction.
+   * @throws whatever `work` or the file system threw; the session must not be used again then
+   */
+  use<T>(transaction: ShardTransaction, isNew: boolean, work: (file: Hdf5File, observe: (o: WriteObserver | null) => void) => T): T {
+    this.#transaction = transaction;
+    this.#failure = null;
+    try {
+      const file = new h5wasm.File(transaction.path, isNew ? 'w' : 'a', { libver: [...LIBVER.libver] });
+      const result = work(file, (observer) => (this.#observer = observer));
+      this.#observer = null;
+      file.close();
+      if (this.#failure) throw this.#failure;
+      return result;
+    } catch (error) {
+      throw this.#failure ?? error;
+    } finally {
+      this.#observer = null;
+      this.#transaction = null;
+    }
+  }
+
+  #hook(fs: FileSystem): void {
+    const { read, write, ftruncate } = fs;
+    const ours = (stream: Stream | null): ShardTransaction | null =>
+      this.#transaction && stream?.path === this.#transaction.path ? this.#transaction : null;
+    const guarded = <T>(action: () => T): T => {
+      try {
+        return action();
+      } catch (error) {
+        this.#failure ??= error;
+        throw new fs.ErrnoError(EIO); // any other exception would unwind through the library and leave it broken
+      }
+    };
+    fs.read = (stream, buffer, offset, length, position) => {
+      const transaction = ours(stream);
+      if (!transaction || position === undefined) return read(stream, buffer, offset, length, position);
+      return guarded(() => transaction.read(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position));
+    };
+    fs.write = (stream, buffer, offset, length, position, canOwn) => {
+      const transaction = ours(stream);
+      if (!transaction || position === undefined) return write(stream, buffer, offset, length, position, canOwn);
+      return guarded(() => {
+        const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length);
+        transaction.write(bytes, position);
+        this.#observer?.(position, bytes);
+        return length;
+      });
+    };
+    fs.ftruncate = (fd, length) => {
+      const transaction = ours(fs.getStream(fd));
+      if (!transaction) return ftruncate(fd, length);
+      return guarded(() => transaction.setLength(length));
+    };
+  }
+}

@@ -1,0 +1,75 @@
+/** The request and the answer between a drain and the writer thread: plain data that crosses threads. */
+import type { Chunk } from '../core/chunk.ts';
+import type { Dtype } from '../core/dtype.ts';
+
+/** One write's payload. */
+export interface CommitPart {
+  readonly writeId: string;
+  readonly rows: number;
+  /** Null: in the spool. */
+  readonly values: Uint8Array | null;
+  readonly times: Uint8Array | null;
+  readonly valuesCrc: number;
+  readonly timesCrc: number | null;
+}
+
+/** Rows to append to one series. */
+export interface SeriesAppend {
+  readonly seriesId: string;
+  readonly dtype: Dtype;
+  readonly channels: number;
+  readonly irregular: boolean;
+  readonly rateHz: number | null;
+  /** Row of the series that the first appended row becomes. */
+  readonly firstRow: number;
+  /** The newest committed chunk of the series in this shard. HDF5 rows after it were never published and are cut. */
+  readonly tail: Chunk | null;
+  /** What describes the series; written when its group is made. */
+  readonly description: SeriesDescription;
+  /** Regular: the time of the first appended row, and the segments that begin among the appended rows. */
+  readonly firstRowNs: bigint | null;
+  readonly segmentStarts: readonly SegmentStart[];
+  readonly parts: readonly CommitPart[];
+}
+
+export interface SegmentStart {
+  readonly row: number;
+  readonly startNs: bigint;
+}
+
+/** Attributes of a series' group: enough to read the shard, and to rebuild the catalog, without Varve. */
+export interface SeriesDescription {
+  readonly name: string;
+  readonly project: string;
+  readonly unit: string | null;
+  readonly scale: number;
+  readonly offset: number;
+  /** Exact, `num/den`; null for irregular series. */
+  readonly rate: string | null;
+  readonly timeReference: string;
+  readonly duplicates: string;
+  readonly codec: string;
+  /** JSON. */
+  readonly channels: string;
+  readonly tags: string;
+}
+
+export interface CommitRequest {
+  readonly dataRoot: string;
+  readonly shardId: string;
+  readonly laneId: string;
+  /** Relative to the data root. */
+  readonly path: string;
+  readonly isNew: boolean;
+  readonly appends: readonly SeriesAppend[];
+}
+
+export type CommitResult =
+  | {
+      readonly kind: 'committed';
+      readonly shardBytes: number;
+      /** New and grown chunks. */
+      readonly chunks: readonly Chunk[];
+    }
+  /** Payloads that can never be stored. Nothing was changed. */
+  | { readonly kind: 'bad-payloads'; readonly writes: readonly { readonly id: string; readonly reason: string }[] };
