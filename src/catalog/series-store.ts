@@ -172,6 +172,17 @@ export async function restoreSeries(db: Database, id: string): Promise<Series> {
   return getSeries(db, { id });
 }
 
+/** The project of a series, deleted or not; null if there is no such series. */
+export async function seriesProject(db: Database, id: string): Promise<string | null> {
+  const row = await db
+    .selectFrom('series as s')
+    .innerJoin('projects as p', 'p.id', 's.project_id')
+    .select('p.name')
+    .where('s.id', '=', id)
+    .executeTakeFirst();
+  return row?.name ?? null;
+}
+
 async function recordChange(
   trx: DatabaseTransaction,
   change: { seriesId: string; projectId: string; kind: string },

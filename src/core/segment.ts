@@ -87,3 +87,31 @@ export function placeAppend(
   if (requestedNs === null || continues(endNs, requestedNs, rate)) return { startNs: endNs, continues: true };
   return requestedNs < endNs ? undefined : { startNs: requestedNs, continues: false };
 }
+
+/**
+ * The segments that change when runs of rows are added, in order: the newest one, if a run goes on from it, and new ones.
+ * @param newest the newest segment so far
+ * @param firstRow row of the series that the first run begins with
+ * @param runs each with the time of its first row, as {@link placeAppend} decided it
+ */
+export function extendSegments(
+  newest: Segment | null,
+  rate: Rate,
+  firstRow: number,
+  runs: readonly { readonly startNs: bigint; readonly rows: number }[],
+): Segment[] {
+  const changed: Segment[] = [];
+  let open = newest;
+  let row = firstRow;
+  for (const { startNs, rows } of runs) {
+    if (open && segmentEndNs(open, rate) === startNs) {
+      open = { ...open, rows: open.rows + rows };
+      if (changed.length > 0) changed.pop();
+    } else {
+      open = { firstRow: row, startNs, rows };
+    }
+    changed.push(open);
+    row += rows;
+  }
+  return changed;
+}

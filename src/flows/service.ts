@@ -86,10 +86,10 @@ export interface ReadRequest {
   /** Labels or 0-based numbers; null: all. @throws invalid-input naming `channels` */
   readonly channels: readonly string[] | null;
   readonly physical: boolean;
-  /** At most this many rows; the rest is behind `nextRow`. */
+  /** At most this many rows; the rest is behind `next`. */
   readonly limit: number | null;
-  /** Makes the link to the rest from the row it begins with (rows of the series). */
-  readonly linkTo: (fromRow: number, toRow: number) => string;
+  /** Makes the link to the rest. */
+  readonly linkTo: (rest: SampleSelection) => string;
   readonly signal: AbortSignal;
 }
 

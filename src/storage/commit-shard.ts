@@ -1,5 +1,6 @@
 /** Appends a batch of writes to a shard as one atomic commit. Runs in the writer thread. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, readSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Dataset, Group } from 'h5wasm/node';
 import { hotChunkRows, type ByteRange, type Chunk } from '../core/chunk.ts';
@@ -10,6 +11,7 @@ import type { Hdf5File, Hdf5Session, WriteObserver } from './hdf5-session.ts';
 import { recoverShard } from './journal.ts';
 import type { CommitPart, CommitRequest, CommitResult, SeriesAppend } from './shard-commit.ts';
 import { ShardTransaction } from './shard-transaction.ts';
+import { syncFolderOf } from './sync-folder.ts';
 
 /** h5wasm's names are Python struct codes. */
 const HDF5_DTYPE: Record<Dtype, string> = {
@@ -43,6 +45,7 @@ export function commitShard(session: Hdf5Session, request: CommitRequest): Commi
   const root = new DataRoot(request.dataRoot);
   const path = root.resolve(request.path);
   if (!request.isNew) recoverShard(path);
+  else if (mkdirSync(dirname(path), { recursive: true })) syncFolderOf(dirname(path));
   const transaction = new ShardTransaction(path, request.isNew);
   let bad: BadPayload | null = null;
   let chunks: Chunk[] = [];

@@ -1,0 +1,76 @@
+/** The order in which the rows of an irregular series are answered: by time, whatever the order in which they came. */
+import type { DuplicateRule } from './series.ts';
+
+export interface TimedChunk {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  readonly sorted: boolean;
+}
+
+/** Chunks that follow each other in time. `ordered`: one chunk whose rows can be streamed as they are. */
+export interface TimeGroup<C extends TimedChunk> {
+  readonly ordered: boolean;
+  readonly chunks: readonly C[];
+}
+
+/**
+ * Splits chunks into groups so that everything in one group is before everything in the next. A group of several chunks, or of
+ * one whose rows are out of order or share a time, must be read whole and put in order.
+ */
+export function groupByTime<C extends TimedChunk>(chunks: readonly C[]): TimeGroup<C>[] {
+  const byStart = [...chunks].sort((a, b) => compare(a.firstNs!, b.firstNs!) || a.firstRow - b.firstRow);
+  const groups: TimeGroup<C>[] = [];
+  let open: C[] = [];
+  let end = 0n;
+  const close = (): void => {
+    if (open.length === 0) return;
+    open.sort((a, b) => a.firstRow - b.firstRow);
+    groups.push({ ordered: open.length === 1 && open[0].sorted, chunks: open });
+  };
+  for (const chunk of byStart) {
+    if (open.length > 0 && chunk.firstNs! <= end) {
+      open.push(chunk);
+      if (chunk.lastNs! > end) end = chunk.lastNs!;
+    } else {
+      close();
+      open = [chunk];
+      end = chunk.lastNs!;
+    }
+  }
+  close();
+  return groups;
+}
+
+/**
+ * Positions of the rows to answer, in order of time, rows of equal time in the order they came.
+ * @param times int64 ns in the order the rows came
+ * @param rule `keep` answers every row; otherwise the last that came wins its time
+ */
+export function orderRows(times: BigInt64Array, rule: DuplicateRule): Uint32Array {
+  const order = Uint32Array.from(times, (_, i) => i).sort((a, b) => compare(times[a], times[b]) || a - b);
+  if (rule === 'keep') return order;
+  let kept = 0;
+  for (let i = 0; i < order.length; i++) {
+    if (i + 1 < order.length && times[order[i + 1]] === times[order[i]]) continue;
+    order[kept++] = order[i];
+  }
+  return order.subarray(0, kept);
+}
+
+/** First position in sorted times that is at or after `ns`. */
+export function lowerBound(times: BigInt64Array, ns: bigint): number {
+  let low = 0;
+  let high = times.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (times[middle] < ns) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function compare(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

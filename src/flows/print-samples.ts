@@ -1,0 +1,95 @@
+/** From planned pieces to the bytes of an answer: read, select, convert, encode. Runs on either side of a thread. */
+import type { OutBatch, OutShape } from '../core/batch.ts';
+import { toPhysical, type Calibration } from '../core/calibration.ts';
+import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
+import type { Rate } from '../core/rate.ts';
+import type { Piece } from '../core/read-plan.ts';
+import { timesOfRows, type Segment } from '../core/segment.ts';
+import { npyHeader } from '../formats/npy.ts';
+import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
+import { readPieces } from '../storage/chunk-reader.ts';
+import { DataRoot } from '../storage/data-root.ts';
+
+/** Rows to answer, in order: where to read them, or the rows themselves where they had to be put in order first. */
+export type Section =
+  | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
+  | { readonly kind: 'held'; readonly firstRow: number; readonly times: BigInt64Array; readonly values: Uint8Array };
+
+export interface PrintTask {
+  readonly dataRoot: string;
+  readonly format: WireFormatName;
+  readonly sections: readonly Section[];
+  /** As stored. */
+  readonly dtype: Dtype;
+  readonly channels: number;
+  /** Channels to answer, in this order; null: all. */
+  readonly selected: readonly number[] | null;
+  /** One a selected channel; null: raw values. */
+  readonly calibrations: readonly Calibration[] | null;
+  /** Regular series: for the times of text formats. */
+  readonly clock: { readonly rate: Rate; readonly segments: readonly Segment[] } | null;
+  readonly shape: OutShape;
+}
+
+export async function* printSamples(task: PrintTask): AsyncGenerator<Uint8Array> {
+  if (canCopy(task)) yield* copyBytes(task);
+  else yield* WIRE_FORMATS[task.format].encode(batches(task), task.shape);
+}
+
+/** True where the answer is what lies in the shards, byte for byte. */
+export function canCopy(task: PrintTask): boolean {
+  return (
+    !WIRE_FORMATS[task.format].isText && task.shape.kind === 'regular' && task.selected === null && task.calibrations === null
+  );
+}
+
+/** Bytes of the answer where they are known beforehand. */
+export function printedBytes({ format, shape }: PrintTask): number | null {
+  if (WIRE_FORMATS[format].isText) return null;
+  const rowBytes = shape.channelLabels.length * DTYPES[shape.dtype].bytes + (shape.kind === 'irregular' ? 8 : 0);
+  return (format === 'npy' ? npyHeader(shape).length : 0) + shape.totalRows * rowBytes;
+}
+
+async function* copyBytes(task: PrintTask): AsyncGenerator<Uint8Array> {
+  if (task.format === 'npy') yield npyHeader(task.shape);
+  for (const section of task.sections) {
+    if (section.kind === 'held') continue;
+    for await (const { values } of readPieces(new DataRoot(task.dataRoot), section.pieces, 'values')) yield values;
+  }
+}
+
+async function* batches(task: PrintTask): AsyncGenerator<OutBatch> {
+  const root = new DataRoot(task.dataRoot);
+  const rowBytes = task.channels * DTYPES[task.dtype].bytes;
+  const withTimes = WIRE_FORMATS[task.format].isText;
+  for (const section of task.sections) {
+    if (section.kind === 'held') {
+      yield outBatch(task, section.firstRow, section.values, section.times);
+      continue;
+    }
+    for await (const { piece, values, times } of readPieces(root, section.pieces)) {
+      const firstRow = piece.blocks[0].firstRow;
+      const range = { from: firstRow, to: firstRow + values.length / rowBytes };
+      const stored = times && (viewAs('int64', times) as BigInt64Array);
+      const computed = withTimes && task.clock ? timesOfRows(task.clock.segments, task.clock.rate, range) : null;
+      yield outBatch(task, firstRow, values, stored ?? computed);
+    }
+  }
+}
+
+function outBatch(task: PrintTask, firstRow: number, bytes: Uint8Array, times: BigInt64Array | null): OutBatch {
+  const stored = viewAs(task.dtype, bytes);
+  const chosen = task.selected ? pick(stored, task.channels, task.selected, task.dtype) : stored;
+  const values = task.calibrations ? toPhysical(task.dtype, chosen, task.calibrations) : chosen;
+  return { firstRow, rows: stored.length / task.channels, values, times };
+}
+
+/** Selected channels of rows × channels, row-major. */
+function pick(values: SampleArray, channels: number, selected: readonly number[], dtype: Dtype): SampleArray {
+  const rows = values.length / channels;
+  const out = new DTYPES[dtype].array(rows * selected.length);
+  for (let s = 0; s < selected.length; s++) {
+    for (let row = 0; row < rows; row++) out[row * selected.length + s] = values[row * channels + selected[s]];
+  }
+  return out;
+}

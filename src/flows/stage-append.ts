@@ -1,0 +1,138 @@
+/** An append, from the request's body to its acknowledgement. */
+import { v7 as uuidv7 } from 'uuid';
+import type { Database } from '../catalog/database.ts';
+import { getWrites, stageWrite } from '../catalog/write-store.ts';
+import { VarveError, invalidField, isVarveError } from '../core/errors.ts';
+import type { Series } from '../core/series.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
+import type { DataRoot } from '../storage/data-root.ts';
+import { removeSpooled } from '../storage/spool.ts';
+import { WIRE_FORMATS } from '../formats/wire-formats.ts';
+import { INLINE_BYTES, receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
+import type { AppendOutcome, AppendRequest } from './service.ts';
+import type { WriteWatch } from './watch-writes.ts';
+
+export interface StageDeps {
+  readonly db: Database;
+  readonly root: DataRoot;
+  readonly codec: CodecPool;
+  readonly watch: WriteWatch;
+  /** Asks for the lane to be drained. May be lost: the reconciler asks again. */
+  readonly ring: (laneId: string) => void;
+}
+
+/**
+ * Checks the body, makes it durable, asks for a drain, and waits for it to become visible.
+ * @throws what is wrong with the body (nothing is stored), or what {@link stageWrite} throws; unavailable `write-failed` if the write was durable
+ *   but could not be applied
+ */
+export async function stageAppend(deps: StageDeps, request: AppendRequest): Promise<AppendOutcome> {
+  const { series } = request;
+  const id = uuidv7();
+  const received = await receive(deps, id, request);
+  const startNs = agreedStart(series, request.startNs, received.startNs);
+  const key = request.idempotencyKey;
+  let staged: Awaited<ReturnType<typeof stageWrite>>;
+  try {
+    staged = await stageWrite(deps.db, {
+      id,
+      seriesId: series.id,
+      payload: received.payload,
+      startNs,
+      idempotency: key === null ? null : { key, contentHash: withStart(received.contentHash!, startNs) },
+    });
+  } catch (error) {
+    // Refused for certain: the payload can go. Otherwise the row may have been committed while the answer was lost; the sweep decides later.
+    if (isVarveError(error)) await removeSpooled(deps.root, id);
+    throw error;
+  }
+  const replayed = staged.kind === 'replay';
+  if (staged.kind === 'staged') deps.ring(staged.laneId);
+  else await removeSpooled(deps.root, id);
+  return outcome(deps, staged.kind === 'replay' ? staged.id : id, request, replayed);
+}
+
+/** Binary bodies of regular series are only counted and copied; small ones of any kind are parsed at once; the rest goes to a thread. */
+async function receive(deps: StageDeps, writeId: string, request: AppendRequest): Promise<ReceivedPayload> {
+  const { series } = request;
+  const task: PayloadTask = {
+    dataRoot: deps.root.root,
+    writeId,
+    format: request.format,
+    shape: {
+      dtype: series.dtype,
+      channelLabels: series.channels.map((channel) => channel.label),
+      kind: series.sampling.kind,
+    },
+    duplicates: series.duplicates,
+    hash: request.idempotencyKey !== null,
+  };
+  const { small, body } = await peek(request.body);
+  const copying = !WIRE_FORMATS[request.format].isText && series.sampling.kind === 'regular';
+  return small || copying ? receivePayload(task, body) : deps.codec.feed<ReceivedPayload>('receive', task, body);
+}
+
+/** Reads the first bytes of a body to see whether it is small. */
+async function peek(source: AsyncIterable<Uint8Array>): Promise<{ small: boolean; body: AsyncIterable<Uint8Array> }> {
+  const iterator = source[Symbol.asyncIterator]();
+  const first: Uint8Array[] = [];
+  let bytes = 0;
+  let done = false;
+  while (!done && bytes <= INLINE_BYTES) {
+    const next = await iterator.next();
+    if (next.done) done = true;
+    else {
+      first.push(next.value);
+      bytes += next.value.length;
+    }
+  }
+  const whole = done;
+  async function* rest(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* first;
+      if (whole) return;
+      for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
+    } finally {
+      await iterator.return?.();
+    }
+  }
+  return { small: whole, body: rest() };
+}
+
+function agreedStart(series: Series, asked: bigint | null, stated: bigint | null): bigint | null {
+  if (asked !== null && series.sampling.kind === 'irregular') {
+    throw invalidField('start', 'an irregular series has a time on every row, and no start');
+  }
+  if (asked !== null && stated !== null && asked !== stated) {
+    throw invalidField('start', 'the query and the body name different starts');
+  }
+  return asked ?? stated;
+}
+
+function withStart(hash: Uint8Array, startNs: bigint | null): Uint8Array {
+  return Buffer.concat([hash, Buffer.from(startNs === null ? '' : startNs.toString())]);
+}
+
+async function outcome(deps: StageDeps, id: string, request: AppendRequest, replayed: boolean): Promise<AppendOutcome> {
+  const status =
+    request.waitMs > 0 ? await deps.watch.settled(id, request.waitMs, request.signal) : (await getWrites(deps.db, [id]))[0];
+  if (status?.state === 'failed') {
+    throw new VarveError('unprocessable', `the append was stored but could not be applied: ${status.error?.message ?? 'unknown reason'}`, {
+      slug: 'write-failed',
+      errors: [{ field: 'body', message: `see /v1/writes/${id}` }],
+    });
+  }
+  if (status?.state !== 'applied') {
+    return { level: 'durable', write: id, rows: status?.rows ?? 0, replayed };
+  }
+  const firstRow = status.firstRow!;
+  return {
+    level: 'visible',
+    write: id,
+    rows: status.rows,
+    firstRow,
+    lastRow: firstRow + status.rows - 1,
+    commit: status.commit!,
+    replayed,
+  };
+}

@@ -1,0 +1,79 @@
+/** A batch under construction: text formats push rows into it one by one and take it when it is full. */
+import type { Batch, SampleShape } from '../core/batch.ts';
+import { DTYPES, type SampleArray } from '../core/dtype.ts';
+
+/** A batch a decoder yields is full at this many bytes of values and times, or … */
+const MAX_BATCH_BYTES = 1024 * 1024;
+/** … at this many rows, whichever comes first; a single row may be larger. */
+const MAX_BATCH_ROWS = 65_536;
+/** Capacity of a new batch; it doubles as rows arrive, so that a body of one row costs no megabyte. */
+const FIRST_ROWS = 64;
+
+/** Bytes of one row as it travels in binary: its values and, in an irregular series, its time. */
+export function recordBytes(shape: SampleShape): number {
+  return shape.channelLabels.length * DTYPES[shape.dtype].bytes + (shape.kind === 'irregular' ? 8 : 0);
+}
+
+/** Rows of a full batch of records of this many bytes. */
+export function fullBatchRows(bytesPerRecord: number): number {
+  return Math.max(1, Math.min(MAX_BATCH_ROWS, Math.floor(MAX_BATCH_BYTES / bytesPerRecord)));
+}
+
+export class BatchBuilder {
+  /** Rows pushed since the last {@link take}. */
+  rows = 0;
+  readonly #shape: SampleShape;
+  readonly #channels: number;
+  readonly #fullRows: number;
+  #capacity = 0;
+  #values!: SampleArray;
+  #times!: BigInt64Array | null;
+
+  constructor(shape: SampleShape) {
+    this.#shape = shape;
+    this.#channels = shape.channelLabels.length;
+    this.#fullRows = fullBatchRows(recordBytes(shape));
+    this.#allocate(Math.min(FIRST_ROWS, this.#fullRows));
+  }
+
+  get full(): boolean {
+    return this.rows === this.#fullRows;
+  }
+
+  /**
+   * Appends a row; the batch must not be full.
+   * @param valueOf the value of channel c, already checked to fit the dtype
+   * @param timeNs of the row; ignored for regular series
+   */
+  push(valueOf: (channel: number) => number | bigint, timeNs: bigint): void {
+    if (this.rows === this.#capacity) this.#allocate(Math.min(this.#capacity * 2, this.#fullRows));
+    const values = this.#values as { [index: number]: number | bigint };
+    const start = this.rows * this.#channels;
+    for (let c = 0; c < this.#channels; c++) values[start + c] = valueOf(c);
+    if (this.#times) this.#times[this.rows] = timeNs;
+    this.rows++;
+  }
+
+  /** The rows pushed so far as a batch; the builder starts again empty. */
+  take(startNs?: bigint): Batch {
+    const { rows } = this;
+    const values = this.#values.subarray(0, rows * this.#channels);
+    const times = this.#times?.subarray(0, rows) ?? null;
+    this.rows = 0;
+    this.#allocate(this.#capacity);
+    return startNs === undefined ? { rows, values, times } : { rows, values, times, startNs };
+  }
+
+  /** Room for this many rows, with the rows there are. */
+  #allocate(capacity: number): void {
+    const values = new DTYPES[this.#shape.dtype].array(capacity * this.#channels);
+    const times = this.#shape.kind === 'irregular' ? new BigInt64Array(capacity) : null;
+    if (this.rows > 0) {
+      (values as Float64Array).set(this.#values as Float64Array);
+      times?.set(this.#times as BigInt64Array);
+    }
+    this.#capacity = capacity;
+    this.#values = values;
+    this.#times = times;
+  }
+}

@@ -1,0 +1,136 @@
+/** `text/csv`: a header line of `time` and the channels' labels, then a line a row. */
+import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
+import { invalidField } from '../core/errors.ts';
+import { formatTime, NS_PER_S, parseTime } from '../core/time.ts';
+import { BatchBuilder } from './batch-builder.ts';
+import { csvRows } from './csv-rows.ts';
+import { csvValueReader, csvValueWriter } from './number-text.ts';
+import { encodeTextRows } from './text-rows.ts';
+
+const TIME = 'time';
+
+/**
+ * Columns are found by the header's names, in any order. Irregular series need `time`; of a regular series only the first row's
+ * is used, as the start (whether later ones are evenly spaced is not looked at). An empty field is NaN.
+ * @throws `invalid-input` and `unprocessable` naming the place, such as `line 9 column V5`
+ */
+export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
+  const labels = shape.channelLabels;
+  const read = csvValueReader(shape.dtype, (line, channel) => `line ${line} column ${labels[channel]}`);
+  const batch = new BatchBuilder(shape);
+  let columns: Columns | undefined;
+  let startNs: bigint | undefined;
+  let isFirst = true;
+  for await (const rows of csvRows(source)) {
+    for (const { line, fields } of rows) {
+      const isEmpty = fields.length === 1 && fields[0] === '';
+      if (!columns) {
+        if (!isEmpty) columns = columnsOf(fields, shape);
+        continue;
+      }
+      // In a file of one column nobody can tell an empty line from an empty field.
+      if (isEmpty && columns.count > 1) continue;
+      if (isEmpty) throw invalidField(`line ${line}`, 'is empty; write nan for a missing value');
+      if (fields.length !== columns.count) {
+        throw invalidField(`line ${line}`, `has ${fields.length} fields, the header ${columns.count}`);
+      }
+      const { time, channels } = columns;
+      const timeText = time < 0 ? '' : fields[time];
+      let timeNs = 0n;
+      if (shape.kind === 'irregular') timeNs = timeOf(timeText, line);
+      else if (isFirst && timeText !== '') startNs = timeOf(timeText, line);
+      isFirst = false;
+      batch.push((c) => read(fields[channels[c]], line, c), timeNs);
+      if (batch.full) {
+        yield batch.take(startNs);
+        startNs = undefined;
+      }
+    }
+  }
+  if (!columns) throw invalidField('body', `has no header line; ${[TIME, ...labels].join(',')} is expected`);
+  if (batch.rows > 0) yield batch.take(startNs);
+}
+
+interface Columns {
+  /** Columns of the file. */
+  readonly count: number;
+  /** Place of the time column, or -1. */
+  readonly time: number;
+  /** Place of each channel's column. */
+  readonly channels: readonly number[];
+}
+
+function columnsOf(header: readonly string[], shape: SampleShape): Columns {
+  const names: (string | null)[] = header.map((name) => name.trim());
+  const take = (name: string): number => {
+    const place = names.indexOf(name.trim());
+    if (place >= 0) names[place] = null;
+    return place;
+  };
+  const time = take(TIME);
+  if (time < 0 && shape.kind === 'irregular') throw missingColumn(TIME);
+  const channels = shape.channelLabels.map((label) => {
+    const place = take(label);
+    if (place < 0) throw missingColumn(label);
+    return place;
+  });
+  const unknown = names.find((name) => name !== null);
+  if (unknown !== undefined) {
+    const known = [TIME, ...shape.channelLabels].join(', ');
+    throw invalidField(`column ${unknown}`, `is no channel of the series, or is there twice; its columns are ${known}`);
+  }
+  return { count: header.length, time, channels };
+}
+
+function missingColumn(name: string): Error {
+  return invalidField(`column ${name}`, 'is missing from the header line');
+}
+
+function timeOf(text: string, line: number): bigint {
+  const ns = parseTime(text);
+  if (ns === undefined) {
+    throw invalidField(`line ${line} column ${TIME}`, 'is not a time: RFC 3339 or integer nanoseconds are read');
+  }
+  return ns;
+}
+
+export interface CsvOptions {
+  /** RFC 3339 (the default), or integer nanoseconds. */
+  readonly times?: 'rfc3339' | 'ns';
+}
+
+/** The header line and a line a row. Lines end with LF, as pandas, R and the shell's tools write them. */
+export function encodeCsv(
+  batches: AsyncIterable<OutBatch>,
+  shape: OutShape,
+  options: CsvOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const channels = shape.channelLabels.length;
+  const write = csvValueWriter(shape.dtype);
+  const timeText = options.times === 'ns' ? String : rfc3339Writer();
+  const head = `${[TIME, ...shape.channelLabels].map(quoted).join(',')}\n`;
+  return encodeTextRows(batches, head, ({ values, times }, row) => {
+    let line = timeText((times as BigInt64Array)[row]);
+    for (let c = 0; c < channels; c++) line += `,${write(values[row * channels + c])}`;
+    return `${line}\n`;
+  });
+}
+
+function quoted(field: string): string {
+  return /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
+}
+
+/** {@link formatTime} for times that mostly share their second with the one before: four times as fast at 1 kHz. */
+function rfc3339Writer(): (ns: bigint) => string {
+  let secondNs: bigint | undefined;
+  let secondText = '';
+  return (ns) => {
+    let fraction = secondNs === undefined ? -1 : Number(ns - secondNs);
+    if (secondNs === undefined || fraction < 0 || fraction >= 1e9) {
+      secondNs = ns - (((ns % NS_PER_S) + NS_PER_S) % NS_PER_S);
+      secondText = formatTime(secondNs).slice(0, -1);
+      fraction = Number(ns - secondNs);
+    }
+    return fraction === 0 ? `${secondText}Z` : `${secondText}.${String(fraction).padStart(9, '0').replace(/0+$/, '')}Z`;
+  };
+}

@@ -1,0 +1,58 @@
+/** `application/x-ndjson`: one JSON object a row and line. */
+import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
+import { invalidField, unprocessableField } from '../core/errors.ts';
+import { BatchBuilder } from './batch-builder.ts';
+import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
+import { jsonValueReader, jsonValueWriter } from './number-text.ts';
+import { textLines } from './text-lines.ts';
+import { encodeTextRows } from './text-rows.ts';
+
+/**
+ * `{"time": …, "values": […]}` a line; `values` may be a scalar for one channel. Irregular series need `time` on each line; of a
+ * regular series only the first line's is used, as the start (whether later ones are evenly spaced is not looked at). Empty lines
+ * are skipped, but count.
+ * @throws `invalid-input` and `unprocessable` naming the place, such as `line 7 values[1]`; `limit-exceeded` for a line over 1 MiB
+ */
+export async function* decodeNdjson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
+  const channels = shape.channelLabels.length;
+  const read = jsonValueReader(shape.dtype, (row, channel) => `line ${row} values[${channel}]`);
+  const batch = new BatchBuilder(shape);
+  let startNs: bigint | undefined;
+  let line = 0;
+  let isFirst = true;
+  for await (const lines of textLines(source)) {
+    for (const text of lines) {
+      line++;
+      if (text.trim() === '') continue;
+      const place = `line ${line}`;
+      const item = jsonObject(parseExactJson(text, place), ['time', 'values'], place);
+      if (item.values === undefined) throw invalidField(`${place} values`, 'is missing');
+      const cells: unknown[] = Array.isArray(item.values) ? item.values : [item.values];
+      if (cells.length !== channels) {
+        throw unprocessableField(`${place} values`, `has ${cells.length} values; the series has ${channels} channels`);
+      }
+      const hasTime = item.time !== undefined && item.time !== null;
+      let timeNs = 0n;
+      if (shape.kind === 'irregular') timeNs = jsonTime(item.time, `${place} time`);
+      else if (isFirst && hasTime) startNs = jsonTime(item.time, `${place} time`);
+      isFirst = false;
+      batch.push((c) => read(cells[c], line, c), timeNs);
+      if (batch.full) {
+        yield batch.take(startNs);
+        startNs = undefined;
+      }
+    }
+  }
+  if (batch.rows > 0) yield batch.take(startNs);
+}
+
+/** The same lines; times are integer nanoseconds as strings, values always a list. */
+export function encodeNdjson(batches: AsyncIterable<OutBatch>, shape: OutShape): AsyncGenerator<Uint8Array> {
+  const channels = shape.channelLabels.length;
+  const write = jsonValueWriter(shape.dtype);
+  return encodeTextRows(batches, '', ({ values, times }, row) => {
+    let cells = write(values[row * channels]);
+    for (let c = 1; c < channels; c++) cells += `,${write(values[row * channels + c])}`;
+    return `{"time":"${(times as BigInt64Array)[row]}","values":[${cells}]}\n`;
+  });
+}

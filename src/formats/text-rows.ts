@@ -1,0 +1,27 @@
+/** Rows written as lines of text, in pieces worth sending. */
+import type { OutBatch } from '../core/batch.ts';
+
+/** Encoders of text yield a piece when it has this many characters: large enough for the socket, small enough to stay responsive. */
+export const TEXT_PIECE_CHARS = 64 * 1024;
+
+/**
+ * @param head text before the first row
+ * @param lineOf the line of one row of a batch, with its line end
+ */
+export async function* encodeTextRows(
+  batches: AsyncIterable<OutBatch>,
+  head: string,
+  lineOf: (batch: OutBatch, row: number) => string,
+): AsyncGenerator<Uint8Array> {
+  let text = head;
+  for await (const batch of batches) {
+    for (let row = 0; row < batch.rows; row++) {
+      text += lineOf(batch, row);
+      if (text.length >= TEXT_PIECE_CHARS) {
+        yield Buffer.from(text);
+        text = '';
+      }
+    }
+  }
+  if (text !== '') yield Buffer.from(text);
+}

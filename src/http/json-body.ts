@@ -1,0 +1,65 @@
+/** JSON bodies of bounded size. (Bodies of samples are streamed instead: request-body.ts.) */
+import express, { type Request, type RequestHandler } from 'express';
+import type { z } from 'zod';
+import { invalidField, VarveError } from '../core/errors.ts';
+import { fieldName, parseWith } from './field-errors.ts';
+
+/** Metadata of a series of some thousand channels fit. */
+export const MAX_JSON_BYTES = 1024 * 1024;
+/** Beyond what anyone nests by hand, and well within what JSON.stringify and Postgres can walk. */
+const MAX_JSON_DEPTH = 64;
+
+const MEDIA_TYPES = ['application/json', 'application/*+json'];
+
+/**
+ * Reads a JSON body.
+ * Answers unsupported-media-type for another media type, limit-exceeded and invalid-input (field `body`).
+ */
+export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler[] {
+  return [requireJson, express.json({ type: MEDIA_TYPES, limit: maxBytes, strict: false })];
+}
+
+const requireJson: RequestHandler = (req, res, next) => {
+  // `is` gives null for a request without a body: the schema will say what is missing.
+  if (req.is(MEDIA_TYPES) === false) {
+    res.set('Accept', 'application/json');
+    const message = 'must be application/json';
+    throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
+      errors: [{ field: 'Content-Type', message }],
+    });
+  }
+  next();
+};
+
+/** The parsed body as the schema reads it. @throws invalid-input naming each field */
+export function bodyOf<S extends z.ZodType>(req: Request, schema: S): z.output<S> {
+  refuseUnstorable(req.body);
+  return parseWith(schema, req.body, 'body');
+}
+
+/**
+ * Refuses what JSON can say and Postgres cannot store: NUL characters, lone surrogates; and nesting that would exhaust a
+ * stack further on. Walks without recursion for the same reason.
+ */
+function refuseUnstorable(body: unknown): void {
+  const ahead: { value: unknown; path: PropertyKey[] }[] = [{ value: body, path: [] }];
+  for (let at = ahead.pop(); at; at = ahead.pop()) {
+    const { value, path } = at;
+    if (typeof value === 'string') refuseText(value, path);
+    if (typeof value !== 'object' || value === null) continue;
+    if (path.length >= MAX_JSON_DEPTH) throw invalidField(fieldName(path.slice(0, 4), 'body'), 'is nested too deeply');
+    for (const [key, inner] of Object.entries(value)) {
+      const innerPath = [...path, Array.isArray(value) ? Number(key) : key];
+      if (!Array.isArray(value)) refuseText(key, path);
+      if (key === '__proto__') throw invalidField(fieldName(innerPath, 'body'), 'is not known here');
+      ahead.push({ value: inner, path: innerPath });
+    }
+  }
+}
+
+function refuseText(text: string, path: readonly PropertyKey[]): void {
+  // In Unicode mode only a surrogate without its other half has the category Cs.
+  if (/\0|\p{Cs}/u.test(text)) {
+    throw invalidField(fieldName(path, 'body'), 'has a NUL character or half a surrogate pair, which cannot be stored');
+  }
+}

@@ -1,0 +1,171 @@
+/** From an error to an answer: the one table of statuses, and RFC 9457 problem documents. */
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { isVarveError, notFound, VarveError, type ErrorCode } from '../core/errors.ts';
+import type { Log } from './request-log.ts';
+import { PROBLEM_MEDIA_TYPE, type ProblemDocument } from './wire/problem.ts';
+
+/** What every error means in HTTP. */
+const ANSWERS: Readonly<Record<ErrorCode, { readonly status: number; readonly title: string }>> = {
+  'invalid-input': { status: 400, title: 'The request is malformed' },
+  unauthorized: { status: 401, title: 'A valid token is needed' },
+  forbidden: { status: 403, title: 'The token does not allow this' },
+  'not-found': { status: 404, title: 'There is no such thing' },
+  'not-acceptable': { status: 406, title: 'None of the accepted formats is offered' },
+  conflict: { status: 409, title: 'The request clashes with what is stored' },
+  'precondition-failed': { status: 412, title: 'The precondition does not hold' },
+  'limit-exceeded': { status: 413, title: 'The request is too large' },
+  'unsupported-media-type': { status: 415, title: 'The format of the body is not read here' },
+  unprocessable: { status: 422, title: 'The request does not fit this series' },
+  corrupt: { status: 500, title: 'Stored bytes do not match their checksum' },
+  unavailable: { status: 503, title: 'The service cannot take the request now' },
+  'storage-full': { status: 507, title: 'The data disk is full' },
+};
+
+/** For what is temporarily away and does not say for how long. */
+const DEFAULT_RETRY_AFTER_S = 2;
+
+/** Errors of connections, of their time limits and of exhausted descriptors: another try may pass. */
+const PASSING_CODES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EMFILE',
+  'ENFILE',
+]);
+/** SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention. */
+const PASSING_SQLSTATE = /^(08|40|53|57)[0-9A-Z]{3}$/;
+/** What pg says, without any code, when a connection breaks or the pool has none free in time. */
+const PASSING_MESSAGE = /^(Connection terminated|timeout exceeded when trying to connect)/;
+const FULL_CODES: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', '53100']);
+
+export interface Problem {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly document: ProblemDocument;
+  /** Ours to look into, rather than the client's to mend. */
+  readonly isFault: boolean;
+}
+
+/**
+ * The answer to an error.
+ * @param request where it happened, as the document should name it
+ * @see https://www.rfc-editor.org/rfc/rfc9457
+ */
+export function toProblem(error: unknown, request: { path: string; id: string }): Problem {
+  const known = toVarveError(error);
+  const { status, title } = known ? ANSWERS[known.code] : { status: 500, title: 'Something went wrong' };
+  const document = {
+    type: `urn:varve:problem:${known?.slug ?? 'internal'}`,
+    title,
+    status,
+    detail: known?.message ?? 'The service failed to answer. Its log has the cause under this request id.',
+    instance: request.path,
+    request_id: request.id,
+    errors: [...(known?.errors ?? [])],
+  };
+  return { status, headers: known ? headersOf(known) : {}, document, isFault: status === 500 };
+}
+
+function headersOf(error: VarveError): Record<string, string> {
+  switch (error.code) {
+    case 'unauthorized':
+      return { 'WWW-Authenticate': `Bearer realm="varve"${error.slug === 'invalid-token' ? ', error="invalid_token"' : ''}` };
+    case 'forbidden':
+      return { 'WWW-Authenticate': 'Bearer realm="varve", error="insufficient_scope"' };
+    case 'unavailable':
+      return { 'Retry-After': String(error.retryAfterS ?? DEFAULT_RETRY_AFTER_S) };
+    default:
+      return {};
+  }
+}
+
+/** Undefined for what no client can do anything about. */
+function toVarveError(error: unknown): VarveError | undefined {
+  if (isVarveError(error)) return error;
+  return fromHttpLibrary(error) ?? fromEnvironment(error);
+}
+
+/** Errors of express, its router and its body parser. */
+function fromHttpLibrary(error: unknown): VarveError | undefined {
+  const { type, status, message, limit } = error as { type?: string; status?: number; message?: string; limit?: number };
+  if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
+  const inBody = (code: ErrorCode, text: string): VarveError =>
+    new VarveError(code, `body: ${text}`, { errors: [{ field: 'body', message: text }], cause: error });
+  switch (type) {
+    case 'entity.parse.failed':
+      return inBody('invalid-input', `is not valid JSON: ${message}`);
+    case 'entity.too.large':
+      return inBody('limit-exceeded', `is larger than ${limit} bytes`);
+    case 'encoding.unsupported':
+      return inBody('unsupported-media-type', 'has a Content-Encoding other than gzip, deflate and br');
+    case 'charset.unsupported':
+      return inBody('unsupported-media-type', 'has a character set other than UTF-8');
+    default:
+      // The router's complaint about a path that is not percent-encoded text, or a body that does not inflate.
+      return type === undefined && error instanceof URIError
+        ? new VarveError('invalid-input', 'the path is not valid percent-encoded UTF-8', { cause: error })
+        : inBody('invalid-input', 'cannot be read');
+  }
+}
+
+/** Errors of Postgres, the network and the disk. They may be wrapped. */
+function fromEnvironment(error: unknown): VarveError | undefined {
+  const { code, message, cause } = (error ?? {}) as { code?: unknown; message?: unknown; cause?: unknown };
+  if (FULL_CODES.has(String(code))) {
+    return new VarveError('storage-full', 'There is no space left to store this. Nothing was stored.', { cause: error });
+  }
+  if (
+    PASSING_CODES.has(String(code)) ||
+    (typeof code === 'string' && PASSING_SQLSTATE.test(code)) ||
+    PASSING_MESSAGE.test(String(message))
+  ) {
+    return new VarveError('unavailable', 'A part of the service is away. Try again.', { cause: error });
+  }
+  return cause === undefined ? undefined : fromEnvironment(cause);
+}
+
+/** The last route: whatever no other one took. */
+export const unknownRoute: RequestHandler = (req) => {
+  throw notFound('route', `${req.method} ${req.path}`);
+};
+
+/** How long a client may go on sending a body that has been answered with an error; then its connection is cut. */
+const LINGER_MS = 30_000;
+
+/** Answers errors with problem documents. */
+export function answerProblems(log: Log): ErrorRequestHandler {
+  return (error, req, res, _next) => {
+    const { requestId } = res.locals;
+    if (res.destroyed || res.closed) {
+      log.debug({ err: error, requestId }, 'the client went away');
+      return;
+    }
+    const problem = toProblem(error, { path: req.path, id: requestId });
+    if (problem.isFault) log.error({ err: error, requestId }, 'a request failed');
+    else if (problem.status > 500) log.warn({ err: error, requestId }, 'a request could not be served');
+    if (res.headersSent) {
+      // The status is out and says success: only a broken connection still tells the client that the answer is short.
+      log.warn({ err: error, requestId }, 'an answer was cut');
+      res.destroy();
+      return;
+    }
+    for (const name of res.getHeaderNames()) if (BODY_HEADERS.has(name)) res.removeHeader(name);
+    res.status(problem.status).set(problem.headers).type(PROBLEM_MEDIA_TYPE).json(problem.document);
+    // A client that sends its whole body before it reads, gets to read: what is left of the body is thrown away, for a while.
+    if (!req.complete) {
+      req.resume();
+      const linger = setTimeout(() => req.destroy(), LINGER_MS).unref();
+      req.once('close', () => clearTimeout(linger));
+    }
+  };
+}
+
+/** Headers a route may have set for the body it then could not send. */
+const BODY_HEADERS: ReadonlySet<string> = new Set(['content-length', 'content-type', 'etag', 'link', 'location']);
+

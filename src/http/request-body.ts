@@ -1,0 +1,82 @@
+/** The body of a request as a stream of bytes: decompressed, bounded, and never silently short. */
+import type { Request } from 'express';
+import type { Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { VarveError } from '../core/errors.ts';
+
+/** Most bytes of samples in one request, decompressed. Keeps a small compressed body from filling the disk. */
+export const MAX_SAMPLE_BYTES = 16 * 1024 ** 3;
+
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+};
+
+export interface RequestBody {
+  /** Throws if the connection breaks, if the bytes do not decompress, and past the limit. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** What Content-Length says of `bytes`; null if it says nothing, or only the compressed length. */
+  readonly contentLength: number | null;
+}
+
+/** @throws unsupported-media-type for a Content-Encoding that is not read, limit-exceeded for a Content-Length past the limit */
+export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTES): RequestBody {
+  const encoding = (req.get('content-encoding') ?? 'identity').trim().toLowerCase();
+  if (encoding === 'identity' || encoding === '') {
+    const length = req.get('content-length');
+    const contentLength = length === undefined ? null : Number(length);
+    if (contentLength !== null && contentLength > maxBytes) throw tooLarge(maxBytes);
+    return { bytes: limited(readIncoming(req), maxBytes), contentLength };
+  }
+  const decoder = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
+  if (!decoder) {
+    const message = 'must be gzip, deflate or br';
+    throw new VarveError('unsupported-media-type', `Content-Encoding: ${message}`, {
+      errors: [{ field: 'Content-Encoding', message }],
+    });
+  }
+  return { bytes: limited(decompress(req, decoder(), encoding), maxBytes), contentLength: null };
+}
+
+/** A reader that stops early must not take the connection with it: the answer that says why is still to be sent. */
+function readIncoming(req: Request): AsyncIterable<Uint8Array> {
+  return req.iterator({ destroyOnReturn: false });
+}
+
+async function* decompress(req: Request, decoder: Transform, encoding: string): AsyncGenerator<Uint8Array> {
+  // Not stream.pipeline, which would destroy the request, and with it the connection, for a fault in the compressed bytes.
+  const cut = (error: Error): unknown => decoder.destroy(error);
+  req.once('error', cut);
+  // A request that was cut before anyone listened has no more events to give.
+  if (req.errored) decoder.destroy(req.errored);
+  else req.pipe(decoder);
+  try {
+    yield* decoder;
+  } catch (error) {
+    if (req.errored) throw error;
+    throw new VarveError('invalid-input', `body: is not valid ${encoding}`, {
+      errors: [{ field: 'body', message: `is not valid ${encoding}` }],
+      cause: error,
+    });
+  } finally {
+    req.off('error', cut);
+    req.unpipe(decoder);
+    decoder.destroy();
+  }
+}
+
+async function* limited(source: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const block of source) {
+    bytes += block.byteLength;
+    if (bytes > maxBytes) throw tooLarge(maxBytes);
+    yield block;
+  }
+}
+
+function tooLarge(maxBytes: number): VarveError {
+  const message = `is larger than ${maxBytes} bytes; send it in several requests`;
+  return new VarveError('limit-exceeded', `body: ${message}`, { errors: [{ field: 'body', message }] });
+}

@@ -1,0 +1,95 @@
+/** Annotations on the wire. */
+import { z } from 'zod';
+import { formatTime, parseTime } from '../../core/time.ts';
+import type { Annotation, NewAnnotation } from '../../core/series.ts';
+import { bodyTime, freeObject, instant, queryInteger, queryTime, uuid } from './scalars.ts';
+
+/** Annotations of one request: the beats of a few hours of ECG. */
+const MAX_ANNOTATIONS = 10_000;
+const DEFAULT_PAGE = 1000;
+const MAX_LABEL_CHARS = 512;
+
+const annotation = z
+  .strictObject({
+    start: bodyTime,
+    end: bodyTime.optional().meta({ description: 'Exclusive; default: start, which makes it a point' }),
+    label: z.string().min(1).max(MAX_LABEL_CHARS),
+    payload: freeObject.default({}),
+  })
+  .refine(({ start, end }) => end === undefined || end >= start, { path: ['end'], message: 'is before start' })
+  .meta({
+    id: 'NewAnnotation',
+    example: { start: '2026-05-01T09:00:01.5Z', label: 'N', payload: { channel: 'MLII' } },
+  });
+
+const annotationList = z.strictObject({ items: z.array(annotation).min(1).max(MAX_ANNOTATIONS) });
+
+/** For the document: one, or a list. */
+export const annotationBody = z.union([annotation, annotationList]);
+
+/** What has `items` is meant as a list, so that complaints name the item. */
+export function annotationSchemaFor(body: unknown): typeof annotation | typeof annotationList {
+  return typeof body === 'object' && body !== null && 'items' in body ? annotationList : annotation;
+}
+
+export function toNewAnnotations(body: z.output<typeof annotationBody>): NewAnnotation[] {
+  const list = 'items' in body ? body.items : [body];
+  return list.map(({ start, end, label, payload }) => ({ startNs: start, endNs: end ?? start, label, payload }));
+}
+
+export const annotationIds = z.object({ ids: z.array(uuid) }).meta({ id: 'AnnotationIds' });
+
+const annotationParameters = z.strictObject({
+  start: queryTime.optional().meta({ description: 'Those that touch the time from here …' }),
+  end: queryTime.optional().meta({ description: '… to here, exclusive' }),
+  label: z.string().optional(),
+  limit: queryInteger(1, MAX_ANNOTATIONS, `Annotations of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
+  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+});
+
+export const annotationQuery = annotationParameters.superRefine(({ start, end }, context) => {
+  if (start === undefined || end === undefined || start <= end) return;
+  context.addIssue({ code: 'custom', path: ['start'], message: 'is after end' });
+  context.addIssue({ code: 'custom', path: ['end'], message: 'is before start' });
+});
+
+/** Where a page of annotations ended, inside a cursor. */
+export const annotationPosition = z
+  .strictObject({ start: z.string().regex(/^-?\d+$/), id: uuid })
+  .transform(({ start, id }, context) => {
+    const startNs = parseTime(start);
+    if (startNs !== undefined) return { startNs, id };
+    context.addIssue({ code: 'custom', message: 'is outside int64' });
+    return z.NEVER;
+  });
+
+const annotationAnswer = z
+  .object({
+    id: uuid,
+    start: z.string().meta({ description: 'Integer nanoseconds UTC', example: '1777626001500000000' }),
+    end: z.string(),
+    start_time: instant,
+    end_time: instant,
+    label: z.string(),
+    payload: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'Annotation' });
+
+export const annotationPage = z
+  .object({
+    items: z.array(annotationAnswer),
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'AnnotationPage' });
+
+export function toAnnotationAnswer(annotation: Annotation): z.input<typeof annotationAnswer> {
+  return {
+    id: annotation.id,
+    start: annotation.startNs.toString(),
+    end: annotation.endNs.toString(),
+    start_time: formatTime(annotation.startNs),
+    end_time: formatTime(annotation.endNs),
+    label: annotation.label,
+    payload: annotation.payload,
+  };
+}

@@ -1,0 +1,112 @@
+/** Samples on the wire: the parameters of appends and reads, and what an append answers. */
+import { z } from 'zod';
+import type { AppendOutcome, SampleSelection } from '../../flows/service.ts';
+import { FORMAT_NAMES } from '../negotiate.ts';
+import { bodyTime, queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
+
+export const appendQuery = z.strictObject({
+  start: queryTime.optional().meta({ description: 'Regular series: time of the first row, where the body does not say it' }),
+});
+
+/** A Python slice over rows, both ends optional. */
+const rowSlice = z
+  .string()
+  .transform((text, context): { from?: number; to?: number } => {
+    const match = /^(-?\d{1,15})?:(-?\d{1,15})?$/.exec(text);
+    if (!match) {
+      context.addIssue({ code: 'custom', message: 'must be a:b, half-open, as a Python slice' });
+      return z.NEVER;
+    }
+    const [, from, to] = match.map((end) => (end === undefined ? undefined : Number(end)));
+    // An end that counts from the back meets one that does not only where the length is known.
+    if (from !== undefined && to !== undefined && from > to && from < 0 === to < 0) {
+      context.addIssue({ code: 'custom', message: 'ends before it begins' });
+    }
+    return { ...(from !== undefined && { from }), ...(to !== undefined && { to }) };
+  })
+  .meta({
+    description: 'Rows a:b, half-open; negative numbers count from the end, as in Python. Excludes start and end',
+    example: '0:1000',
+  });
+
+const readParameters = z.strictObject({
+  start: queryTime.optional().meta({ description: 'First time, inclusive' }),
+  end: queryTime.optional().meta({ description: 'Last time, exclusive' }),
+  rows: rowSlice.optional(),
+  channels: z.string().optional().meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
+  physical: queryBoolean.optional().meta({ description: 'Scale and offset applied, as float64' }),
+  format: z.enum(FORMAT_NAMES).optional().meta({ description: 'Instead of the Accept header' }),
+  limit: queryInteger(1, Number.MAX_SAFE_INTEGER, 'Most rows of this answer; the rest is behind the next link').optional(),
+});
+
+/** Checks that only one way to select is used, and that it runs forwards. */
+export const readQuery = readParameters.superRefine(({ start, end, rows }, context) => {
+  if (rows && (start !== undefined || end !== undefined)) {
+    context.addIssue({ code: 'custom', path: ['rows'], message: 'excludes start and end' });
+  }
+  if (start !== undefined && end !== undefined && start > end) {
+    context.addIssue({ code: 'custom', path: ['start'], message: 'is after end' });
+    context.addIssue({ code: 'custom', path: ['end'], message: 'is before start' });
+  }
+});
+
+export function toSelection({ start, end, rows }: z.output<typeof readQuery>): SampleSelection {
+  if (rows) return { by: 'rows', ...rows };
+  return { by: 'time', ...(start !== undefined && { startNs: start }), ...(end !== undefined && { endNs: end }) };
+}
+
+/** Null: all. */
+export function toChannels(text: string | undefined): string[] | null {
+  return text === undefined ? null : text.split(',').map((each) => each.trim());
+}
+
+export const visibleAnswer = z
+  .object({
+    write: uuid,
+    rows: z.int(),
+    first_row: z.int(),
+    last_row: z.int().meta({ description: 'Inclusive' }),
+    level: z.literal('visible'),
+    commit: z.int(),
+  })
+  .meta({ id: 'VisibleWrite' });
+
+export const durableAnswer = z
+  .object({ write: uuid, level: z.literal('durable'), rows: z.int() })
+  .meta({ id: 'DurableWrite' });
+
+export function toAppendAnswer(outcome: AppendOutcome): z.input<typeof visibleAnswer> | z.input<typeof durableAnswer> {
+  const { write, rows } = outcome;
+  if (outcome.level === 'durable') return { write, level: 'durable', rows };
+  return {
+    write,
+    rows,
+    first_row: outcome.firstRow,
+    last_row: outcome.lastRow,
+    level: 'visible',
+    commit: Number(outcome.commit),
+  };
+}
+
+const value = z.union([z.number(), z.string()]).nullable().meta({
+  description: 'A number; integers past 2^53 as strings; null for NaN',
+});
+
+/** For the document only: bodies of samples are read as a stream by the formats. */
+export const samplesBody = z
+  .object({
+    values: z.union([z.array(value), z.array(z.array(value))]).meta({ description: 'Rows, or rows × channels' }),
+    start: bodyTime.optional().meta({ description: 'Regular series: time of the first row' }),
+    times: z.array(bodyTime).optional().meta({ description: 'Irregular series: one a row' }),
+  })
+  .meta({ id: 'NewSamples', example: { values: [1, 2, 3] } });
+
+export const samplesAnswer = z
+  .object({
+    series: uuid,
+    first_row: z.int(),
+    times: z.array(z.string()).meta({ description: 'Integer nanoseconds UTC, one a row' }),
+    values: z.array(z.array(value)).meta({ description: 'One list a channel' }),
+    next: z.string().nullable().meta({ description: 'Link to the rest, where the answer was cut at the limit' }),
+  })
+  .meta({ id: 'Samples' });

@@ -1,0 +1,90 @@
+/** The small values bodies and queries are made of. */
+import { z } from 'zod';
+import { formatTime, parseTime } from '../../core/time.ts';
+
+const TIME_FORMS = 'must be an RFC 3339 time or integer nanoseconds since 1970-01-01T00:00:00Z, in the years 1677 to 2262';
+const UNSAFE_INTEGER = 'is an integer past 2^53, which loses digits in JSON: send it as a string';
+const TIME_META = { description: 'RFC 3339, or integer nanoseconds UTC', example: '2026-05-01T09:00:00Z' };
+
+/** A time in a JSON body, as int64 ns UTC. */
+export const bodyTime = z
+  .union([z.string(), z.number()], { error: TIME_FORMS })
+  .transform((value, context) => {
+    const unsafe = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+    const ns = unsafe ? undefined : parseTime(String(value));
+    if (ns === undefined) {
+      context.addIssue({ code: 'custom', message: unsafe ? UNSAFE_INTEGER : TIME_FORMS });
+      return z.NEVER;
+    }
+    return ns;
+  })
+  .meta(TIME_META);
+
+/** A time in a query, as int64 ns UTC. The plus of a zone that was not percent-encoded arrives as a space. */
+export const queryTime = z
+  .string()
+  .transform((text, context) => {
+    const ns = parseTime(text.replace(/([Tt]\d\d:\d\d\S*) (\d\d:?\d\d)$/, '$1+$2'));
+    if (ns === undefined) {
+      context.addIssue({ code: 'custom', message: TIME_FORMS });
+      return z.NEVER;
+    }
+    return ns;
+  })
+  .meta(TIME_META);
+
+/** A whole number in a query. */
+export function queryInteger(min: number, max: number, description: string): z.ZodType<number, string> {
+  return z
+    .string()
+    .transform((text, context) => {
+      const value = Number(text);
+      if (!/^\d{1,16}$/.test(text) || value < min || value > max) {
+        context.addIssue({ code: 'custom', message: `must be a whole number from ${min} to ${max}` });
+        return z.NEVER;
+      }
+      return value;
+    })
+    .meta({ description, override: { type: 'integer', minimum: min, maximum: max } });
+}
+
+export const queryBoolean = z.enum(['true', 'false']).transform((text) => text === 'true');
+
+/** Most characters of the name of a project, series or token. */
+const MAX_NAME_CHARS = 512;
+
+/** A name: one line, no space around it. */
+export const name = z
+  .string()
+  .min(1)
+  .max(MAX_NAME_CHARS)
+  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
+  .refine((text) => text.trim() === text, 'must not start or end with a space');
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+export function isUuid(text: string): boolean {
+  return UUID.test(text);
+}
+
+export const uuid = z.string().regex(UUID).meta({ format: 'uuid' });
+
+/** Largest free-form JSON object: provenance of a series, payload of an annotation, description of a channel. */
+const MAX_OBJECT_BYTES = 64 * 1024;
+
+export const freeObject = z
+  .record(z.string(), z.unknown())
+  .refine(
+    (value) => Buffer.byteLength(JSON.stringify(value)) <= MAX_OBJECT_BYTES,
+    `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`,
+  );
+
+/** An instant of our own clock, or a sample's, on the way out. */
+export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339' });
+
+export function timeOrNull(ns: bigint | null): string | null {
+  return ns === null ? null : formatTime(ns);
+}
+
+/** A query that has no parameters. */
+export const noQuery = z.strictObject({});

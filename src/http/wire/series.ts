@@ -1,0 +1,276 @@
+/** Series on the wire: creation, change, search, answer. */
+import { z } from 'zod';
+import { DTYPE_NAMES } from '../../core/dtype.ts';
+import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../core/rate.ts';
+import type { Channel, NewSeries, Sampling, Series, SeriesPatch } from '../../core/series.ts';
+import { bodyTime, freeObject, instant, name, queryInteger, timeOrNull, uuid } from './scalars.ts';
+
+const MAX_CHANNELS = 65_536;
+const MAX_TAGS = 256;
+const MAX_TAG_KEY_CHARS = 200;
+const MAX_TAG_TEXT_CHARS = 4096;
+const MAX_LABEL_CHARS = 200;
+const MAX_UNIT_CHARS = 200;
+const MAX_DESCRIPTION_CHARS = 65_536;
+/** Series of one page of a search. */
+const MAX_PAGE = 1000;
+const DEFAULT_PAGE = 100;
+
+export const DEFAULT_PROJECT = 'default';
+
+const label = z
+  .string()
+  .min(1)
+  .max(MAX_LABEL_CHARS)
+  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
+  .refine((text) => text.trim() === text, 'must not start or end with a space');
+const unit = z.string().min(1).max(MAX_UNIT_CHARS);
+const description = z.string().max(MAX_DESCRIPTION_CHARS);
+const scale = z.number().refine((value) => value !== 0, 'must not be 0');
+const tagKey = z.string().min(1).max(MAX_TAG_KEY_CHARS);
+const tagValue = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean()], {
+  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true or false`,
+});
+const tags = z
+  .record(tagKey, tagValue)
+  .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`);
+
+const channel = z
+  .strictObject({
+    label: label.optional().meta({ description: 'Default: ch0, ch1, …; of a single channel: value' }),
+    unit: unit.optional(),
+    scale: scale.optional(),
+    offset: z.number().optional(),
+    gain: z
+      .number()
+      .refine((value) => value !== 0, 'must not be 0')
+      .optional()
+      .meta({ description: 'Stored steps per physical unit, as WFDB says it: physical = (raw − baseline) / gain' }),
+    baseline: z.number().optional(),
+    info: freeObject.optional().meta({ description: 'Location, filtering, reference, impedance, …' }),
+  })
+  .refine((given) => given.gain === undefined || (given.scale === undefined && given.offset === undefined), {
+    path: ['gain'],
+    message: 'excludes scale and offset',
+  })
+  .refine((given) => given.baseline === undefined || given.gain !== undefined, {
+    path: ['baseline'],
+    message: 'needs gain',
+  })
+  .meta({ id: 'NewChannel' });
+
+const channelList = z.array(channel).min(1).max(MAX_CHANNELS).superRefine((list, context) => {
+  const seen = new Map<string, number>();
+  labelsOf(list).forEach((text, at) => {
+    if (seen.has(text)) {
+      const message = `is the label of channel ${seen.get(text)}, too`;
+      context.addIssue({ code: 'custom', path: [at, 'label'], message });
+    }
+    seen.set(text, at);
+  });
+});
+
+const channels = z.union([z.int().min(1).max(MAX_CHANNELS), channelList], {
+  error: `must be a count from 1 to ${MAX_CHANNELS} or a list of channels`,
+});
+
+const sampling = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('regular'),
+      rate_hz: z
+        .union([z.number(), z.string()], { error: 'must be a number of Hz or "num/den"' })
+        .transform((value, context) => {
+          const rate = parseRate(value);
+          if (!rate) {
+            const message = `must be a rate from ${MIN_RATE_HZ} to ${MAX_RATE_HZ} Hz: a number, or "num/den"`;
+            context.addIssue({ code: 'custom', message });
+            return z.NEVER;
+          }
+          return rate;
+        })
+        .meta({ description: 'Exact: a decimal number means itself, "30000/1001" is a fraction', example: 360 }),
+      start: bodyTime.optional(),
+    }),
+    z.strictObject({ kind: z.literal('irregular') }),
+  ],
+  { error: 'kind must be "regular" or "irregular"' },
+);
+
+export const seriesCreate = z
+  .strictObject({
+    name,
+    project: name.default(DEFAULT_PROJECT),
+    description: description.nullable().default(null),
+    dtype: z.enum(DTYPE_NAMES),
+    channels: channels.default(1),
+    unit: unit.nullable().default(null),
+    scale: scale.default(1),
+    offset: z.number().default(0),
+    sampling,
+    time_reference: z
+      .enum(['utc', 'relative'])
+      .optional()
+      .meta({ description: 'Default: relative for a regular series without a start, else utc' }),
+    duplicates: z
+      .enum(['last', 'error', 'keep'])
+      .default('last')
+      .meta({ description: 'What happens to a row of an irregular series whose time is stored already' }),
+    codec: z.enum(['gzip', 'none']).default('gzip'),
+    tags: tags.default({}),
+    provenance: freeObject.default({}),
+  })
+  .meta({
+    id: 'NewSeries',
+    example: {
+      name: 'mouse-12/ecg',
+      dtype: 'int16',
+      channels: [{ label: 'MLII', unit: 'mV' }, { label: 'V5' }],
+      unit: 'mV',
+      scale: 0.005,
+      offset: -5.12,
+      tags: { species: 'mouse', age_days: 61, anaesthetised: false },
+      sampling: { kind: 'regular', rate_hz: 360, start: '2026-05-01T09:00:00Z' },
+    },
+  });
+
+/** What a client asked for, with every default applied. */
+export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
+  const { sampling: given, time_reference, channels: listed, ...rest } = body;
+  const axis: Sampling =
+    given.kind === 'regular' ? { kind: 'regular', rate: given.rate_hz, startNs: given.start ?? null } : { kind: 'irregular' };
+  return {
+    ...rest,
+    channels: labelled(typeof listed === 'number' ? Array.from({ length: listed }, () => ({})) : listed),
+    sampling: axis,
+    timeReference: time_reference ?? (axis.kind === 'regular' && axis.startNs === null ? 'relative' : 'utc'),
+  };
+}
+
+type UnlabelledChannel = Omit<Channel, 'label'> & { readonly label?: string };
+
+function labelsOf(list: readonly UnlabelledChannel[]): string[] {
+  return list.map((given, at) => given.label ?? (list.length === 1 ? 'value' : `ch${at}`));
+}
+
+function labelled(list: readonly UnlabelledChannel[]): Channel[] {
+  const labels = labelsOf(list);
+  return list.map((given, at) => ({ ...given, label: labels[at] }));
+}
+
+/** A JSON merge patch (RFC 7396): null removes a tag, the description or the unit. */
+export const seriesPatch = z
+  .strictObject({
+    name: name.optional(),
+    description: description.nullable().optional(),
+    unit: unit.nullable().optional(),
+    scale: scale.optional(),
+    offset: z.number().optional(),
+    channels: channelList.optional().meta({ description: 'All of them, in order; their number does not change' }),
+    tags: z
+      .record(tagKey, tagValue.nullable())
+      .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`)
+      .optional(),
+    provenance: freeObject.optional(),
+  })
+  .meta({ id: 'SeriesPatch', example: { tags: { species: 'mouse', anaesthetised: null } } });
+
+export function toSeriesPatch({ channels: listed, ...rest }: z.output<typeof seriesPatch>): SeriesPatch {
+  return { ...rest, ...(listed && { channels: labelled(listed) }) };
+}
+
+/** Parameters of a search but its tags, which are named `tag.<key>` or `tag.<key>[op]`. */
+export const seriesQuery = z.strictObject({
+  project: z.string().optional(),
+  name: z.string().optional(),
+  unit: z.string().optional(),
+  kind: z.enum(['regular', 'irregular']).optional(),
+  limit: queryInteger(1, MAX_PAGE, `Series of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
+  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+});
+
+const channelAnswer = z
+  .object({
+    label: z.string(),
+    unit: z.string().optional(),
+    scale: z.number().optional(),
+    offset: z.number().optional(),
+    gain: z.number().optional(),
+    baseline: z.number().optional(),
+    info: z.record(z.string(), z.unknown()).optional(),
+  })
+  .meta({ id: 'Channel' });
+
+export const seriesAnswer = z
+  .object({
+    id: uuid,
+    project: z.string(),
+    name: z.string(),
+    description: z.string().nullable(),
+    dtype: z.enum(DTYPE_NAMES),
+    channels: z.array(channelAnswer),
+    unit: z.string().nullable(),
+    scale: z.number(),
+    offset: z.number(),
+    sampling: z.discriminatedUnion('kind', [
+      z.object({
+        kind: z.literal('regular'),
+        rate_hz: z.number(),
+        rate: z.string().meta({ description: 'Exact: num/den', example: '360/1' }),
+        start: instant.nullable(),
+      }),
+      z.object({ kind: z.literal('irregular') }),
+    ]),
+    time_reference: z.enum(['utc', 'relative']),
+    duplicates: z.enum(['last', 'error', 'keep']),
+    codec: z.enum(['gzip', 'none']),
+    tags: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+    provenance: z.record(z.string(), z.unknown()),
+    rows: z.int().meta({ description: 'Visible rows' }),
+    first_time: instant.nullable(),
+    last_time: instant.nullable(),
+    commit: z.int().meta({ description: 'Newest visible change of the samples' }),
+    version: z.int().meta({ description: 'Of the metadata' }),
+    created_at: instant,
+    updated_at: instant,
+  })
+  .meta({ id: 'Series' });
+
+export const seriesPage = z
+  .object({
+    items: z.array(seriesAnswer),
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'SeriesPage' });
+
+export function toSeriesAnswer(series: Series): z.input<typeof seriesAnswer> {
+  const { sampling: axis } = series;
+  return {
+    id: series.id,
+    project: series.project,
+    name: series.name,
+    description: series.description,
+    dtype: series.dtype,
+    channels: series.channels.map((each) => ({ ...each })),
+    unit: series.unit,
+    scale: series.scale,
+    offset: series.offset,
+    sampling:
+      axis.kind === 'regular'
+        ? { kind: 'regular', rate_hz: rateHz(axis.rate), rate: formatRate(axis.rate), start: timeOrNull(axis.startNs) }
+        : { kind: 'irregular' },
+    time_reference: series.timeReference,
+    duplicates: series.duplicates,
+    codec: series.codec,
+    tags: series.tags,
+    provenance: series.provenance,
+    rows: series.rows,
+    first_time: timeOrNull(series.firstNs),
+    last_time: timeOrNull(series.lastNs),
+    commit: Number(series.commit),
+    version: series.version,
+    created_at: series.createdAt.toISOString(),
+    updated_at: series.updatedAt.toISOString(),
+  };
+}

@@ -1,0 +1,113 @@
+/** The bell of the lanes: asks that a lane be drained. Whoever stages a write rings; a worker answers. */
+import type { JobsOptions } from 'bullmq';
+import type { Logger } from 'pino';
+import { VarveError } from '../core/errors.ts';
+import type { JobQueue, QueueBackend } from './queue-backend.ts';
+import { withinLimit } from './time-limit.ts';
+
+export const DRAIN_QUEUE_NAME = 'drain';
+
+/** What a drain job carries: which lane, never a sample. */
+export interface DrainJob {
+  readonly laneId: string;
+}
+
+/** How long an append may be held up by a queue that does not answer. */
+const RING_LIMIT_MS = 2_000;
+/** Rings that the server has not answered yet, also those their caller no longer waits for. More are refused at once. */
+const UNANSWERED_RINGS_MAX = 1_000;
+const CLOSE_LIMIT_MS = 2_000;
+const DEPTH_LIMIT_MS = 2_000;
+
+const JOB_OPTIONS: JobsOptions = {
+  // 0.25, 0.5, 1, 2 s: rides out a short failure. After the last one the reconciler rings again.
+  attempts: 5,
+  backoff: { type: 'exponential', delay: 250 },
+  removeOnComplete: true,
+  removeOnFail: { count: 1_000, age: 7 * 24 * 3600 },
+};
+
+/**
+ * Rings of one lane coalesce: one waiting job stands for all of them, and rings that come while the lane's job is
+ * active lead to exactly one more job after it.
+ */
+export class DrainQueue {
+  /** Rings asked for since the start. */
+  rings = 0;
+  /** Those the queue did not take. They cost latency, not data: the reconciler rings again. */
+  failedRings = 0;
+  readonly #queue: JobQueue<DrainJob>;
+  readonly #log: Logger;
+  #unanswered = 0;
+
+  constructor(backend: QueueBackend, log: Logger) {
+    this.#queue = backend.queue(DRAIN_QUEUE_NAME);
+    this.#log = log;
+  }
+
+  /** Asks that the lane be drained. Always resolves, within {@link RING_LIMIT_MS}: a lost ring is no error of the write. */
+  ring(laneId: string): Promise<void> {
+    return this.#try(laneId, () => this.#add(laneId));
+  }
+
+  /**
+   * Rings for a lane that has pending writes and no live lease. A job that still counts as active on such a lane has lost
+   * its process (or is about to claim, then the lease makes the double harmless): the ring does not wait for
+   * it, as it would until the stalled job is noticed after half a minute or more.
+   */
+  ringAgain(laneId: string): Promise<void> {
+    return this.#try(laneId, async () => {
+      const jobId = await this.#queue.getDeduplicationJobId(laneId);
+      if (jobId !== null && (await this.#queue.getJobState(jobId)) === 'active') {
+        await this.#queue.removeDeduplicationKey(laneId);
+      }
+      await this.#add(laneId);
+    });
+  }
+
+  /**
+   * Jobs that wait, are delayed or are active.
+   * @throws `unavailable` if the queue does not answer
+   */
+  async depth(): Promise<number> {
+    try {
+      const count = this.#queue.getJobCountByTypes('waiting', 'delayed', 'active');
+      return await withinLimit(DEPTH_LIMIT_MS, 'queue depth', count);
+    } catch (error) {
+      throw new VarveError('unavailable', 'the queue does not answer', { slug: 'queue-unavailable', cause: error });
+    }
+  }
+
+  /** Lets go of the queue; never hangs. */
+  async close(): Promise<void> {
+    await withinLimit(CLOSE_LIMIT_MS, 'close drain queue', this.#queue.close()).catch((error: Error) =>
+      this.#log.warn({ reason: error.message }, 'the drain queue did not close in time'),
+    );
+  }
+
+  async #add(laneId: string): Promise<void> {
+    await this.#queue.add(
+      'drain',
+      { laneId },
+      { ...JOB_OPTIONS, deduplication: { id: laneId, keepLastIfActive: true } },
+    );
+  }
+
+  async #try(laneId: string, ring: () => Promise<void>): Promise<void> {
+    this.rings++;
+    try {
+      if (this.#unanswered >= UNANSWERED_RINGS_MAX) {
+        throw new VarveError('unavailable', `${this.#unanswered} rings are unanswered`);
+      }
+      this.#unanswered++;
+      const answer = ring().finally(() => this.#unanswered--);
+      await withinLimit(RING_LIMIT_MS, 'ring', answer);
+    } catch (error) {
+      this.failedRings++;
+      this.#log.debug(
+        { laneId, reason: (error as Error).message },
+        'a ring was not heard; the reconciler will ring again',
+      );
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/** The worker that answers rings: runs the drain of one lane per job, several lanes side by side. */
+import { DelayedError, type Job } from 'bullmq';
+import type { Logger } from 'pino';
+import { DRAIN_QUEUE_NAME, DrainQueue, type DrainJob } from './drain-queue.ts';
+import type { QueueBackend } from './queue-backend.ts';
+import { withinLimit } from './time-limit.ts';
+
+/** What became of one round of draining a lane. */
+export type DrainResult =
+  /** One batch is visible; `more` says that further writes wait. */
+  | { readonly kind: 'drained'; readonly more: boolean }
+  /** Another holder has the lane's lease: come back later. */
+  | { readonly kind: 'busy'; readonly retryInMs: number }
+  | { readonly kind: 'nothing' };
+
+export interface DrainWorkerOptions {
+  /** Lanes drained at the same time by this process. */
+  readonly concurrency: number;
+  /**
+   * Drains one batch of a lane. What it throws is retried with growing pauses. The signal says that the process wants
+   * to end: stop at the next safe place.
+   */
+  readonly drain: (laneId: string, signal: AbortSignal) => Promise<DrainResult>;
+  readonly log: Logger;
+}
+
+export interface DrainWorker {
+  /**
+   * Takes no more jobs, waits for the running drains up to the limit, then aborts their signal. Never hangs, also
+   * without a server.
+   */
+  close(limitMs: number): Promise<void>;
+}
+
+/** Rounds after which a lane that has still more goes to the back of the queue, so that one busy lane starves no other. */
+const ROUNDS_PER_JOB = 20;
+/** How long an aborted drain may take to notice. */
+const ABORT_GRACE_MS = 2_000;
+/** How long the queue's server may take to hear that the worker leaves. */
+const LEAVE_LIMIT_MS = 2_000;
+
+/** Starts to take drain jobs at once. */
+export function startDrainWorker(backend: QueueBackend, { concurrency, drain, log }: DrainWorkerOptions): DrainWorker {
+  const stop = new AbortController();
+  const running = new Set<Promise<DrainResult>>();
+  let closing = false;
+
+  async function drainOnce(laneId: string): Promise<DrainResult> {
+    const round = drain(laneId, stop.signal);
+    running.add(round);
+    try {
+      return await round;
+    } finally {
+      running.delete(round);
+    }
+  }
+
+  async function processJob(job: Job<DrainJob, void>, token?: string): Promise<void> {
+    const { laneId } = job.data;
+    for (let round = 0; round < ROUNDS_PER_JOB && !closing; round++) {
+      const result = await drainOnce(laneId);
+      if (result.kind === 'busy') {
+        // Put aside, which costs the job none of its attempts.
+        await job.moveToDelayed(Date.now() + result.retryInMs, token);
+        throw new DelayedError();
+      }
+      if (result.kind === 'nothing' || !result.more) return;
+    }
+    // The ring comes while this job is active, so it becomes a job of its own at the end of the queue.
+    await queue.ring(laneId);
+  }
+
+  const queue = new DrainQueue(backend, log);
+  const worker = backend.worker<DrainJob>(DRAIN_QUEUE_NAME, processJob, concurrency);
+  worker.on('failed', (job, error) => {
+    const { laneId } = job?.data ?? {};
+    log.error({ laneId, attempt: job?.attemptsMade, err: error }, 'a drain failed');
+  });
+
+  async function close(limitMs: number): Promise<void> {
+    closing = true;
+    const left = worker.close();
+    const finished = () => Promise.allSettled(running);
+    await withinLimit(limitMs, 'drain', finished()).catch(() => {
+      log.warn({ drains: running.size, limitMs }, 'drains still run: aborting them');
+      stop.abort();
+      return withinLimit(ABORT_GRACE_MS, 'abort', finished()).catch(() =>
+        log.error({ drains: running.size }, 'aborted drains still run'),
+      );
+    });
+    await withinLimit(LEAVE_LIMIT_MS, 'leave', left).catch(() => {
+      // A server that is silent cannot be told goodbye; a job left active is handed out again as stalled.
+      log.warn('the queue does not answer: leaving without it');
+      return withinLimit(LEAVE_LIMIT_MS, 'disconnect', worker.disconnect()).catch(() => undefined);
+    });
+    await queue.close();
+  }
+
+  return { close };
+}

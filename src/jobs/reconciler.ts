@@ -1,0 +1,47 @@
+/** The timer that makes lost rings harmless: looks for lanes with pending writes that nobody drains and rings for them. */
+import type { Logger } from 'pino';
+
+export interface ReconcilerOptions {
+  /** Pause between the end of one round and the start of the next. */
+  readonly everyMs: number;
+  /** Ids of lanes with pending writes and no live lease. */
+  readonly reconcile: () => Promise<readonly string[]>;
+  /** Must not throw. */
+  readonly ring: (laneId: string) => Promise<void>;
+  readonly log: Logger;
+}
+
+export interface Reconciler {
+  /** No further round; resolves when the running one has ended. */
+  stop(): Promise<void>;
+}
+
+/** Rings sent at the same time: a thousand lanes after a crash must not take a thousand round trips in a row. */
+const RINGS_AT_ONCE = 50;
+
+/** Runs a round at once and then again and again, one at a time. A failed round is logged, never fatal. */
+export function startReconciler({ everyMs, reconcile, ring, log }: ReconcilerOptions): Reconciler {
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let running = run();
+
+  async function run(): Promise<void> {
+    try {
+      const laneIds = await reconcile();
+      for (let from = 0; from < laneIds.length && !stopped; from += RINGS_AT_ONCE) {
+        await Promise.all(laneIds.slice(from, from + RINGS_AT_ONCE).map((laneId) => ring(laneId)));
+      }
+    } catch (error) {
+      log.error({ err: error }, 'a round of the reconciler failed');
+    }
+    if (!stopped) timer = setTimeout(() => (running = run()), everyMs);
+  }
+
+  return {
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      return running;
+    },
+  };
+}

@@ -1,0 +1,322 @@
+/**
+ * A Postgres of our own for the one-machine mode: real server processes, started beside this one, adopted if a killed
+ * predecessor left them running, and stopped last.
+ *
+ * The server is a process group of its own. Ctrl-C reaches this process only, which can then finish its work before it
+ * calls {@link EmbeddedPostgres.stop}; and a kill of this process loses nothing, the next start finds the server.
+ */
+import { spawn } from 'node:child_process';
+import { open, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openDatabase } from '../catalog/database.ts';
+import { VarveError } from '../core/errors.ts';
+import { findPostgresBinaries } from './postgres-binaries.ts';
+import type { PostgresBinaries } from './postgres-binaries.ts';
+import { clusterNameFor, clusterPaths, clusterUrl, ensureCluster, giveTo, makeDataDir } from './postgres-cluster.ts';
+import type { ClusterPaths } from './postgres-cluster.ts';
+import { isServerOf, POSTMASTER_PID, readPostmasterPid } from './postmaster-pid.ts';
+import { chooseServerUser, runAs, SERVER_ENVIRONMENT } from './server-user.ts';
+import type { ServerUser } from './server-user.ts';
+
+/** A living server may take this long to accept us: recovery after a crash reads back up to a checkpoint's worth of WAL. */
+const READY_LIMIT_MS = 300_000;
+/** When waiting is worth a line in the log. */
+const SLOW_MS = 2_000;
+/** Launches that fail for a passing reason (below) are repeated for this long. */
+const LAUNCH_LIMIT_MS = 10_000;
+const POLL_MS = 50;
+/** Seconds that a stop may take: it writes a checkpoint. */
+const STOP_LIMIT_S = 120;
+/** The server's log starts afresh at the next start when it is larger. */
+const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
+/** How much of the server's log an error quotes. */
+const LOG_QUOTE_LENGTH = 2_000;
+
+/** Somebody took the port after we looked; orphans of a killed server still hold its memory; it is still on its way out. */
+const PASSING_FAILURE = /Address already in use|shared memory block|lock file "postmaster\.pid" already exists/;
+
+/** What the server says to a login before it is ready, and while it stops. */
+const CANNOT_CONNECT_NOW = '57P03';
+/** SQLSTATE class 28: wrong password, unknown role, no matching line in pg_hba.conf. */
+const INVALID_AUTHORIZATION = /^28/;
+
+export interface EmbeddedPostgresOptions {
+  /** Folder for the cluster, its password and its log; created if missing. */
+  readonly dataDir: string;
+  /** Default 0: a free port, and the same one at the next start if it is still free. */
+  readonly port?: number;
+  /** Default true. False trades crash safety for speed; for tests. */
+  readonly fsync?: boolean;
+  /** Told before each step that may take longer than a second, and when the server ends by itself. */
+  readonly log: (message: string) => void;
+}
+
+export interface EmbeddedPostgres {
+  /** `postgres://…` with the password: not for logs. */
+  readonly url: string;
+  /** True if the server was already running, left by a process that was killed. */
+  readonly adopted: boolean;
+  /** True if the mark of a dead server had to be removed. */
+  readonly recoveredStalePid: boolean;
+  /** Ends the server, also an adopted one; close the connection pools first. Can be called again. */
+  stop(): Promise<void>;
+}
+
+/** All that is needed to run programs on one cluster. */
+interface Site {
+  readonly paths: ClusterPaths;
+  readonly user: ServerUser;
+  readonly binaries: PostgresBinaries;
+  /** How those programs call the cluster's folder; they are started inside it. */
+  readonly clusterName: string;
+}
+
+/**
+ * Starts the Postgres of `dataDir`, or adopts it if it is running, and resolves when it accepts connections. The cluster
+ * is created at the first start. One process at a time should own a data folder; this function does not see to that.
+ *
+ * @throws VarveError `unavailable` if there is no Postgres for this platform or it does not start, `conflict` if the
+ *   given port is taken or the cluster has another major version, `forbidden` if the data belong to another user
+ */
+export async function startEmbeddedPostgres({
+  dataDir,
+  port = 0,
+  fsync = true,
+  log,
+}: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+  const paths = clusterPaths(dataDir);
+  await makeDataDir(paths);
+  const user = await chooseServerUser(paths.folder);
+  const clusterName = await clusterNameFor(user, paths);
+  const binaries = await findPostgresBinaries(user, paths.dataDir, log);
+  await ensureCluster(paths, clusterName, user, binaries, { fsync, log });
+  const site = { paths, user, binaries, clusterName };
+
+  const left = await readPostmasterPid(paths.folder);
+  if (left !== null) {
+    const url = await waitForServer(site, left.pid, log);
+    if (url !== null) return { url, adopted: true, recoveredStalePid: false, stop: stopOnce(site) };
+  }
+  // Still there: its server is gone without a farewell. Postgres itself would take any program with that number for the
+  // server. Should we be wrong, it also looks for processes that share the old server's memory, and refuses.
+  const stale = (await readPostmasterPid(paths.folder)) !== null;
+  if (stale) await rm(join(paths.folder, POSTMASTER_PID), { force: true });
+
+  const ending = { expected: false };
+  const url = await launchRepeatedly(site, { port, fsync, log, ending });
+  const stop = stopOnce(site, () => (ending.expected = true));
+  return { url, adopted: false, recoveredStalePid: stale, stop };
+}
+
+/**
+ * The URL of the server that runs in `dataDir`, for a command beside a running service. Starts and stops nothing.
+ *
+ * @returns null if none is running or it does not accept connections now
+ * @throws VarveError `forbidden` if the cluster belongs to another user
+ */
+export async function findRunningPostgres(dataDir: string): Promise<string | null> {
+  const paths = clusterPaths(dataDir);
+  const user = await chooseServerUser(paths.folder);
+  const mark = await readPostmasterPid(paths.folder);
+  if (mark === null || mark.port === null || !(await isServerOf(mark.pid, paths.folder, user))) return null;
+  const url = await clusterUrl(paths, mark.port);
+  return (await tryLogin(url)) === 'accepted' ? url : null;
+}
+
+/**
+ * Waits until the server `pid` of this cluster accepts our password.
+ *
+ * @returns its URL, or null once it has ended or if there never was such a server
+ */
+async function waitForServer(
+  { paths, user }: Site,
+  pid: number,
+  log: (message: string) => void,
+): Promise<string | null> {
+  const startMs = performance.now();
+  let told = false;
+  while (await isServerOf(pid, paths.folder, user)) {
+    const mark = await readPostmasterPid(paths.folder);
+    if (mark?.pid === pid && mark.port !== null) {
+      const url = await clusterUrl(paths, mark.port);
+      const answer = await tryLogin(url);
+      if (answer === 'accepted') return url;
+      if (answer === 'refused') {
+        throw new VarveError(
+          'unavailable',
+          `the Postgres with process id ${pid} runs in ${paths.folder} and refuses the password in ${paths.passwordFile}`,
+          { slug: 'embedded-postgres-password' },
+        );
+      }
+    }
+    const waitedMs = performance.now() - startMs;
+    if (waitedMs > READY_LIMIT_MS) {
+      throw new VarveError(
+        'unavailable',
+        `the Postgres with process id ${pid} in ${paths.folder} did not accept connections for ${READY_LIMIT_MS / 1000} s; see ${paths.logFile}`,
+        { slug: 'embedded-postgres-start' },
+      );
+    }
+    if (!told && waitedMs > SLOW_MS) {
+      log('waiting for Postgres, which is recovering or still stopping');
+      told = true;
+    }
+    await sleep(POLL_MS);
+  }
+  return null;
+}
+
+async function tryLogin(url: string): Promise<'accepted' | 'refused' | 'not yet'> {
+  const database = openDatabase(url, { poolSize: 1, onError: () => {} });
+  try {
+    await database.db.selectNoFrom((expression) => expression.lit(1).as('one')).execute();
+    return 'accepted';
+  } catch (error) {
+    const { code = '' } = error as { code?: string };
+    return code !== CANNOT_CONNECT_NOW && INVALID_AUTHORIZATION.test(code) ? 'refused' : 'not yet';
+  } finally {
+    await database.close();
+  }
+}
+
+interface LaunchOptions {
+  readonly port: number;
+  readonly fsync: boolean;
+  /** Set before the server is asked to end, so that its end is no news. */
+  readonly ending: { expected: boolean };
+  readonly log: (message: string) => void;
+}
+
+/** @returns the URL of the launched server */
+async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<string> {
+  const deadlineMs = performance.now() + LAUNCH_LIMIT_MS;
+  for (;;) {
+    const port = options.port === 0 ? await choosePort(site.paths) : options.port;
+    if (options.port !== 0 && !(await isFreePort(port))) {
+      throw new VarveError('conflict', `port ${port} for the embedded Postgres is taken by another program`, {
+        slug: 'embedded-postgres-port',
+      });
+    }
+    const launched = await launch(site, port, options);
+    if ('url' in launched) {
+      await writeFile(site.paths.portFile, String(port));
+      await giveTo(site.user, site.paths.portFile);
+      return launched.url;
+    }
+    if (performance.now() > deadlineMs || !PASSING_FAILURE.test(launched.failure)) {
+      throw new VarveError('unavailable', `Postgres did not start: ${launched.failure}`, {
+        slug: 'embedded-postgres-start',
+      });
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function launch(
+  site: Site,
+  port: number,
+  { fsync, log, ending }: LaunchOptions,
+): Promise<{ url: string } | { failure: string }> {
+  const { paths, user, binaries, clusterName } = site;
+  const settings: Record<string, string | number> = {
+    listen_addresses: '127.0.0.1',
+    port,
+    unix_socket_directories: '',
+    max_connections: 100,
+    shared_buffers: '128MB',
+    wal_level: 'replica',
+    timezone: 'UTC',
+    log_timezone: 'UTC',
+    ...(fsync ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+  };
+  const logFile = await open(paths.logFile, 'a', 0o600);
+  try {
+    await giveTo(user, paths.logFile);
+    if ((await logFile.stat()).size > LOG_LIMIT_BYTES) await logFile.truncate();
+    const { size: logStart } = await logFile.stat();
+    const child = spawn(
+      binaries.postgres,
+      ['-D', clusterName, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+      {
+        ...user,
+        cwd: paths.folder,
+        env: SERVER_ENVIRONMENT,
+        detached: true,
+        windowsHide: true,
+        stdio: ['ignore', logFile.fd, logFile.fd],
+      },
+    );
+    child.unref();
+    let spawnError: Error | null = null;
+    let ready = false;
+    child.once('error', (error) => (spawnError = error));
+    child.once('exit', (status, signal) => {
+      if (ready && !ending.expected) log(`Postgres ended by itself (${signal ?? status}); see ${paths.logFile}`);
+    });
+    const url = child.pid === undefined ? null : await waitForServer(site, child.pid, log);
+    if (url !== null) {
+      ready = true;
+      return { url };
+    }
+    // The exit and the error are told on a later turn of the loop.
+    await sleep(0);
+    const said = (await readFile(paths.logFile)).subarray(logStart).toString().trim();
+    return { failure: spawnError === null ? said.slice(-LOG_QUOTE_LENGTH) : String(spawnError) };
+  } finally {
+    await logFile.close();
+  }
+}
+
+/** The port of the last start if it is free, so that a URL somebody noted stays true; else any free one. */
+async function choosePort(paths: ClusterPaths): Promise<number> {
+  const last = Number(await readFile(paths.portFile, 'utf8').catch(() => ''));
+  if (Number.isInteger(last) && last > 0 && last < 65_536 && (await isFreePort(last))) return last;
+  return listenOnce(0);
+}
+
+async function isFreePort(port: number): Promise<boolean> {
+  return listenOnce(port).then(
+    () => true,
+    // What else can be wrong with a port, the server itself says best.
+    (error: NodeJS.ErrnoException) => error.code !== 'EADDRINUSE',
+  );
+}
+
+/** @returns the port that the system gave; it is free again */
+function listenOnce(port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
+      const { port: given } = server.address() as AddressInfo;
+      server.close(() => resolve(given));
+    });
+  });
+}
+
+function stopOnce(site: Site, before: () => void = () => {}): () => Promise<void> {
+  let stopping: Promise<void> | null = null;
+  return () => {
+    before();
+    return (stopping ??= stopServer(site));
+  };
+}
+
+async function stopServer({ paths, user, binaries, clusterName }: Site): Promise<void> {
+  const mark = await readPostmasterPid(paths.folder);
+  if (mark === null || !(await isServerOf(mark.pid, paths.folder, user))) return;
+  const stopped = await runAs(
+    user,
+    binaries.pgCtl,
+    ['stop', '-D', clusterName, '-m', 'fast', '-w', '-t', String(STOP_LIMIT_S)],
+    { cwd: paths.folder },
+  );
+  if (stopped.status !== 0) {
+    throw new VarveError('unavailable', `Postgres did not stop: ${stopped.stderr.trim() || stopped.stdout.trim()}`, {
+      slug: 'embedded-postgres-stop',
+    });
+  }
+}

@@ -1,0 +1,48 @@
+/** Threads for parsing and printing megabytes, so that the event loop stays free. What they run is the caller's file. */
+import { MessageChannel } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { receiveStream, sendStream } from './port-stream.ts';
+
+/** Streams a thread serves at once: they mostly wait for their clients. */
+const STREAMS_PER_THREAD = 16;
+
+export class CodecPool {
+  readonly #pool: Piscina;
+
+  /** @param entry URL of a module that exports the functions to be called; each takes one argument that has a `port` */
+  constructor(entry: URL, threads: number) {
+    this.#pool = new Piscina({
+      filename: entry.href,
+      minThreads: 0,
+      maxThreads: threads,
+      concurrentTasksPerWorker: STREAMS_PER_THREAD,
+      idleTimeout: 60_000,
+    });
+  }
+
+  /** Calls a function that sends bytes into its port; yields them as they come. */
+  async *stream(name: string, task: object): AsyncGenerator<Uint8Array> {
+    const { port1, port2 } = new MessageChannel();
+    const run = this.#pool.run({ ...task, port: port2 }, { name, transferList: [port2] });
+    run.catch(() => port1.close()); // a thread that died: the reader must not wait for it
+    yield* receiveStream(port1);
+    await run;
+  }
+
+  /** Calls a function that reads `body` from its port, and gives back its result. */
+  async feed<T>(name: string, task: object, body: AsyncIterable<Uint8Array>): Promise<T> {
+    const { port1, port2 } = new MessageChannel();
+    const run = this.#pool.run({ ...task, port: port2 }, { name, transferList: [port2] }) as Promise<T>;
+    run.catch(() => port1.close());
+    void sendStream(port1, body); // reports its errors to the reader; not waited for: after a refusal the client may never send the rest
+    try {
+      return await run;
+    } finally {
+      port1.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}

@@ -1,0 +1,84 @@
+/** Looks into HDF5 files through the library, off the main thread: files to import, and shards to verify. */
+import { Worker } from 'node:worker_threads';
+import type { SampleArray } from '../core/dtype.ts';
+import { fromErrorRecord, type ErrorRecord } from '../core/errors.ts';
+
+export interface Hdf5Object {
+  /** Absolute within the file, `/a/b`. */
+  readonly path: string;
+  readonly kind: 'group' | 'dataset';
+  readonly shape: readonly number[];
+  /** As h5wasm names it: a Python struct code such as `<H`. */
+  readonly dtype: string;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+
+export type Hdf5Request =
+  | { readonly op: 'list'; readonly path: string }
+  | { readonly op: 'read'; readonly path: string; readonly dataset: string; readonly from: number; readonly to: number }
+  | { readonly op: 'extents'; readonly path: string }
+  | { readonly op: 'close'; readonly path: string };
+
+interface Reply {
+  readonly id: number;
+  readonly result?: unknown;
+  readonly error?: ErrorRecord;
+}
+
+export class Hdf5Reader {
+  #worker: Worker | null = null;
+  #nextId = 0;
+  readonly #waiting = new Map<number, { resolve(result: unknown): void; reject(error: unknown): void }>();
+
+  /** Groups and datasets below the root, parents first. @throws if it is not an HDF5 file */
+  list(file: string): Promise<Hdf5Object[]> {
+    return this.#ask({ op: 'list', path: file }) as Promise<Hdf5Object[]>;
+  }
+
+  /** Rows `[from, to)` of a dataset, row-major. */
+  read(file: string, dataset: string, from: number, to: number): Promise<SampleArray> {
+    return this.#ask({ op: 'read', path: file, dataset, from, to }) as Promise<SampleArray>;
+  }
+
+  /** Forgets a file that {@link list} or {@link read} opened. */
+  async done(file: string): Promise<void> {
+    await this.#ask({ op: 'close', path: file });
+  }
+
+  /** Rows of every series in a shard. @throws if HDF5 cannot open it */
+  extents(shard: string): Promise<Map<string, number>> {
+    return this.#ask({ op: 'extents', path: shard }) as Promise<Map<string, number>>;
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #ask(request: Hdf5Request): Promise<unknown> {
+    this.#worker ??= this.#start();
+    const worker = this.#worker;
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      worker.postMessage({ id, request });
+    });
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./hdf5-thread.js', import.meta.url));
+    worker.on('message', ({ id, result, error }: Reply) => {
+      const waiter = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (error) waiter?.reject(fromErrorRecord(error));
+      else waiter?.resolve(result);
+    });
+    const fail = (error: Error): void => {
+      if (this.#worker === worker) this.#worker = null;
+      for (const waiter of this.#waiting.values()) waiter.reject(error);
+      this.#waiting.clear();
+    };
+    worker.on('error', fail);
+    worker.on('exit', () => fail(new Error('the HDF5 thread ended')));
+    return worker;
+  }
+}
