@@ -147,10 +147,11 @@ const STATEMENTS = [
   `alter table writes alter column time_bytes set storage external`,
   `create unique index writes_key on writes (series_id, idempotency_key) where idempotency_key is not null`,
   `create index writes_pending on writes (lane_id, seq) where state = 'pending'`,
+  `create index writes_failed on writes (id) where state = 'failed'`,
 
   // ── what has happened, in the order of visibility ──────────────────────────────────────────────────────────────
   `create table commit_counter (
-     only boolean primary key default true check (only),
+     singleton boolean primary key default true check (singleton),
      value bigint not null)`,
   `insert into commit_counter (value) values (0)`,
   `create table changes (

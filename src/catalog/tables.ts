@@ -145,7 +145,7 @@ export interface WritesTable {
 }
 
 export interface CommitCounterTable {
-  only: Generated<boolean>;
+  singleton: Generated<boolean>;
   value: Int8;
 }
 

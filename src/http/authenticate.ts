@@ -17,7 +17,9 @@ export function authenticate(access: Pick<AccessService, 'authenticate'>): Reque
     }
     const token = BEARER.exec(header)?.[1];
     if (token === undefined) {
-      throw new VarveError('unauthorized', 'The Authorization header is not "Bearer <token>"', { slug: 'invalid-token' });
+      throw new VarveError('unauthorized', 'The Authorization header is not "Bearer <token>"', {
+        slug: 'invalid-token',
+      });
     }
     res.locals.principal = await access.authenticate(token);
     next();

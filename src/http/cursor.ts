@@ -22,7 +22,11 @@ export function nextLink(url: string, position: unknown): string {
  * The position a cursor of {@link nextLink} holds; null for none.
  * @throws invalid-input naming `cursor` if it is no cursor, or one of another question
  */
-export function openCursor<S extends z.ZodType>(url: string, cursor: string | undefined, position: S): z.output<S> | null {
+export function openCursor<S extends z.ZodType>(
+  url: string,
+  cursor: string | undefined,
+  position: S,
+): z.output<S> | null {
   if (cursor === undefined) return null;
   let content: unknown;
   try {
@@ -43,7 +47,10 @@ function fingerprint(url: string): string {
   params.delete('cursor');
   params.delete('limit');
   params.sort();
-  return createHash('sha256').update(`${pathOf(url)}?${params.toString()}`).digest('base64url').slice(0, 12);
+  return createHash('sha256')
+    .update(`${pathOf(url)}?${params.toString()}`)
+    .digest('base64url')
+    .slice(0, 12);
 }
 
 function pathOf(url: string): string {

@@ -48,7 +48,8 @@ export function fieldName(path: readonly PropertyKey[], whole: string): string {
   let name = '';
   for (const part of path) {
     if (typeof part === 'number') name += `[${part}]`;
-    else if (!/^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(String(part)) && name !== '') name += `[${JSON.stringify(String(part))}]`;
+    else if (!/^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(String(part)) && name !== '')
+      name += `[${JSON.stringify(String(part))}]`;
     else name += name === '' ? String(part) : `.${String(part)}`;
   }
   return name || whole;

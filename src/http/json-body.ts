@@ -5,7 +5,7 @@ import { invalidField, VarveError } from '../core/errors.ts';
 import { fieldName, parseWith } from './field-errors.ts';
 
 /** Metadata of a series of some thousand channels fit. */
-export const MAX_JSON_BYTES = 1024 * 1024;
+const MAX_JSON_BYTES = 1024 * 1024;
 /** Beyond what anyone nests by hand, and well within what JSON.stringify and Postgres can walk. */
 const MAX_JSON_DEPTH = 64;
 
@@ -15,21 +15,19 @@ const MEDIA_TYPES = ['application/json', 'application/*+json'];
  * Reads a JSON body.
  * Answers unsupported-media-type for another media type, limit-exceeded and invalid-input (field `body`).
  */
-export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler[] {
-  return [requireJson, express.json({ type: MEDIA_TYPES, limit: maxBytes, strict: false })];
+export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
+  const parse = express.json({ type: MEDIA_TYPES, limit: maxBytes, strict: false });
+  return (req, res, next) => {
+    // `is` gives null for a request without a body: the schema will say what is missing.
+    if (req.is(MEDIA_TYPES) === false) {
+      const message = 'must be application/json';
+      throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
+        errors: [{ field: 'Content-Type', message }],
+      });
+    }
+    parse(req, res, next);
+  };
 }
-
-const requireJson: RequestHandler = (req, res, next) => {
-  // `is` gives null for a request without a body: the schema will say what is missing.
-  if (req.is(MEDIA_TYPES) === false) {
-    res.set('Accept', 'application/json');
-    const message = 'must be application/json';
-    throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
-      errors: [{ field: 'Content-Type', message }],
-    });
-  }
-  next();
-};
 
 /** The parsed body as the schema reads it. @throws invalid-input naming each field */
 export function bodyOf<S extends z.ZodType>(req: Request, schema: S): z.output<S> {

@@ -75,7 +75,9 @@ export function toProblem(error: unknown, request: { path: string; id: string })
 function headersOf(error: VarveError): Record<string, string> {
   switch (error.code) {
     case 'unauthorized':
-      return { 'WWW-Authenticate': `Bearer realm="varve"${error.slug === 'invalid-token' ? ', error="invalid_token"' : ''}` };
+      return {
+        'WWW-Authenticate': `Bearer realm="varve"${error.slug === 'invalid-token' ? ', error="invalid_token"' : ''}`,
+      };
     case 'forbidden':
       return { 'WWW-Authenticate': 'Bearer realm="varve", error="insufficient_scope"' };
     case 'unavailable':
@@ -93,7 +95,12 @@ function toVarveError(error: unknown): VarveError | undefined {
 
 /** Errors of express, its router and its body parser. */
 function fromHttpLibrary(error: unknown): VarveError | undefined {
-  const { type, status, message, limit } = error as { type?: string; status?: number; message?: string; limit?: number };
+  const { type, status, message, limit } = error as {
+    type?: string;
+    status?: number;
+    message?: string;
+    limit?: number;
+  };
   if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
   const inBody = (code: ErrorCode, text: string): VarveError =>
     new VarveError(code, `body: ${text}`, { errors: [{ field: 'body', message: text }], cause: error });
@@ -118,7 +125,9 @@ function fromHttpLibrary(error: unknown): VarveError | undefined {
 function fromEnvironment(error: unknown): VarveError | undefined {
   const { code, message, cause } = (error ?? {}) as { code?: unknown; message?: unknown; cause?: unknown };
   if (FULL_CODES.has(String(code))) {
-    return new VarveError('storage-full', 'There is no space left to store this. Nothing was stored.', { cause: error });
+    return new VarveError('storage-full', 'There is no space left to store this. Nothing was stored.', {
+      cause: error,
+    });
   }
   if (
     PASSING_CODES.has(String(code)) ||
@@ -168,4 +177,3 @@ export function answerProblems(log: Log): ErrorRequestHandler {
 
 /** Headers a route may have set for the body it then could not send. */
 const BODY_HEADERS: ReadonlySet<string> = new Set(['content-length', 'content-type', 'etag', 'link', 'location']);
-

@@ -12,18 +12,19 @@ export function searchParamsOf(url: string): URLSearchParams {
 
 /**
  * The query as a strict schema reads it.
- * @param schema of an object whose input fields are strings. A field with `lists` may be repeated: the values are joined by commas.
+ * @param schema of an object whose input fields are strings
+ * @param options parameters that may be repeated (their values are joined by commas), and those to be read elsewhere
  * @throws invalid-input naming the parameter
  */
 export function queryOf<S extends z.ZodType>(
   req: Pick<Request, 'originalUrl'>,
   schema: S,
-  { lists = [], leaveOut = '' }: { lists?: readonly string[]; leaveOut?: string } = {},
+  { lists = [], skip = () => false }: { lists?: readonly string[]; skip?: (name: string) => boolean } = {},
 ): z.output<S> {
   const given: Record<string, string> = {};
   for (const [name, value] of searchParamsOf(req.originalUrl)) {
-    if (leaveOut !== '' && name.startsWith(leaveOut)) continue;
-    if (value.includes('\0')) throw invalidField(name, 'has a NUL character');
+    if (skip(name)) continue;
+    refuseNul(name, value);
     if (Object.hasOwn(given, name)) {
       if (!lists.includes(name)) throw invalidField(name, 'is given more than once');
       given[name] += `,${value}`;
@@ -32,4 +33,9 @@ export function queryOf<S extends z.ZodType>(
     }
   }
   return parseWith(schema, given, 'query');
+}
+
+/** Postgres has no NUL in its texts. @throws invalid-input naming the parameter */
+export function refuseNul(parameter: string, value: string): void {
+  if (parameter.includes('\0') || value.includes('\0')) throw invalidField(parameter, 'has a NUL character');
 }

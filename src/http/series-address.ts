@@ -1,10 +1,12 @@
 /** The two ways to address a series: by id, and by name within a project. */
 import express, { type Request, type Router } from 'express';
 import { z } from 'zod';
-import type { ZodOpenApiOperationObject, ZodOpenApiPathsObject } from 'zod-openapi';
+import type { ZodOpenApiPathItemObject, ZodOpenApiPathsObject } from 'zod-openapi';
 import { notFound } from '../core/errors.ts';
 import type { SeriesRef } from '../flows/service.ts';
-import { isUuid, name, uuid } from './wire/scalars.ts';
+import { pathId } from './path-id.ts';
+import { queryOf } from './query.ts';
+import { name, uuid } from './wire/scalars.ts';
 import { DEFAULT_PROJECT } from './wire/series.ts';
 
 const BY_NAME = 'by-name';
@@ -25,26 +27,47 @@ export function seriesRouter(): Router {
   return router;
 }
 
-const projectParameter = { project: name.default(DEFAULT_PROJECT) };
+const projectQuery = z.object({
+  project: name.default(DEFAULT_PROJECT).meta({ description: 'Project of the name' }),
+});
 
 /**
  * Which series a request means, and the rest of its query.
  * @param query what the resource takes; a by-name path takes `project` besides
  * @throws not-found for what is no id, or no name; invalid-input naming the parameter
  */
-export function addressOf<S extends z.ZodRawShape>(
+export function addressOf<S extends z.ZodType>(
   req: Pick<Request, 'params' | 'originalUrl'>,
-  query: z.ZodObject<S, z.core.$strict>,
-  options: { lists?: readonly string[] } = {},
-): { ref: SeriesRef; query: z.output<z.ZodObject<S, z.core.$strict>> } {
+  query: S,
+  lists: readonly string[] = [],
+): { ref: SeriesRef; query: z.output<S> } {
   const { id, name: segments } = req.params;
-  if (typeof id === 'string') {
-    if (!isUuid(id)) throw notFound('series', id);
-    return { ref: { id }, query: queryOf(req, query, options) };
-  }
+  if (id !== undefined) return { ref: { id: pathId(req, 'series') }, query: queryOf(req, query, { lists }) };
   const text = [segments].flat().join('/');
   if (!name.safeParse(text).success) throw notFound('series', text);
-  // The project is read by itself, so that the rest keeps the type the resource gave it.
-  const { project } = queryOf(req, z.object(projectParameter), { lists: [...req.originalUrl] });
-  return { ref: { project, name: text }, query: queryOf(req, query, options) };
+  const isProject = (parameter: string): boolean => parameter === 'project';
+  const { project } = queryOf(req, projectQuery, { skip: (parameter) => !isProject(parameter) });
+  return { ref: { project, name: text }, query: queryOf(req, query, { lists, skip: isProject }) };
+}
+
+/** The descriptions of one resource of a series under both addresses, each operation written once. */
+export function describeBoth(
+  resource: '' | `/${string}`,
+  operations: (address: Address) => ZodOpenApiPathItemObject,
+): ZodOpenApiPathsObject {
+  return {
+    [`/v1/series/{id}${resource}`]: operations({ path: z.object({ id: uuid }), by: '', query: (schema) => schema }),
+    [`/v1/series/${BY_NAME}/{name}${resource}`]: operations({
+      path: z.object({ name: name.meta({ description: 'Percent-encoded, or with its slashes as they are' }) }),
+      by: 'ByName',
+      query: (schema) => z.object({ ...schema.shape, ...projectQuery.shape }),
+    }),
+  };
+}
+
+interface Address {
+  readonly path: z.ZodObject;
+  /** Ends the operation's id. */
+  readonly by: '' | 'ByName';
+  readonly query: (schema: z.ZodObject) => z.ZodObject;
 }

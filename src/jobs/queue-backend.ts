@@ -47,6 +47,8 @@ const POSTGRES_POOL_SIZE = 8;
 const CONNECT_LIMIT_MS = 2_000;
 const PING_LIMIT_MS = 2_000;
 const CLOSE_LIMIT_MS = 2_000;
+/** A connection whose server fell silent is given up after this; no query of the queue takes nearly as long. */
+const QUERY_LIMIT_MS = 10_000;
 /** Longest pause between two attempts to reach a server again: short, because appends wait to become visible. */
 const RECONNECT_MAX_MS = 1_000;
 /** Pause of a worker after the server refused it a job. BullMQ's own is 15 s after a refused connection, none after other errors. */
@@ -111,6 +113,8 @@ async function openPostgres(url: string, log: Logger): Promise<QueueBackend> {
     migrate: true,
     max: POSTGRES_POOL_SIZE,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    query_timeout: QUERY_LIMIT_MS,
     connectionTimeoutMillis: CONNECT_LIMIT_MS,
     application_name: 'varve queue',
   });
@@ -156,7 +160,7 @@ function assemble(
       return worker.on('error', logError).on('closed', end);
     },
     async ping() {
-      await withinLimit(PING_LIMIT_MS, 'queue', ping()).catch((error: unknown) => {
+      await withinLimit(PING_LIMIT_MS, 'ping', ping()).catch((error: unknown) => {
         throw new VarveError('unavailable', `queue: ${messageOf(error)}`, { slug: 'queue-unavailable' });
       });
     },

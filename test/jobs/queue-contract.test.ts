@@ -345,7 +345,7 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       await server.goAway();
       await sleep(300);
       try {
-        expect(await elapsedMs(worker.close(1_000))).toBeLessThan(5_000);
+        expect(await elapsedMs(worker.close(1_000))).toBeLessThan(3_000);
         expect(await elapsedMs(queue.close())).toBeLessThan(2_500);
         expect(await elapsedMs(backend.close())).toBeLessThan(2_500);
       } finally {

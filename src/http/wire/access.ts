@@ -19,7 +19,10 @@ const scope = z.enum(['read', 'write', 'admin']);
 export const tokenCreate = z
   .strictObject({
     name,
-    scopes: z.array(scope).min(1).refine((list) => new Set(list).size === list.length, 'must not repeat a scope'),
+    scopes: z
+      .array(scope)
+      .min(1)
+      .refine((list) => new Set(list).size === list.length, 'must not repeat a scope'),
     projects: z
       .array(name)
       .min(1)

@@ -5,7 +5,9 @@ import { FORMAT_NAMES } from '../negotiate.ts';
 import { bodyTime, queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
 
 export const appendQuery = z.strictObject({
-  start: queryTime.optional().meta({ description: 'Regular series: time of the first row, where the body does not say it' }),
+  start: queryTime
+    .optional()
+    .meta({ description: 'Regular series: time of the first row, where the body does not say it' }),
 });
 
 /** A Python slice over rows, both ends optional. */
@@ -33,10 +35,17 @@ const readParameters = z.strictObject({
   start: queryTime.optional().meta({ description: 'First time, inclusive' }),
   end: queryTime.optional().meta({ description: 'Last time, exclusive' }),
   rows: rowSlice.optional(),
-  channels: z.string().optional().meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
+  channels: z
+    .string()
+    .optional()
+    .meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
   physical: queryBoolean.optional().meta({ description: 'Scale and offset applied, as float64' }),
   format: z.enum(FORMAT_NAMES).optional().meta({ description: 'Instead of the Accept header' }),
-  limit: queryInteger(1, Number.MAX_SAFE_INTEGER, 'Most rows of this answer; the rest is behind the next link').optional(),
+  limit: queryInteger(
+    1,
+    Number.MAX_SAFE_INTEGER,
+    'Most rows of this answer; the rest is behind the next link',
+  ).optional(),
 });
 
 /** Checks that only one way to select is used, and that it runs forwards. */
@@ -53,6 +62,13 @@ export const readQuery = readParameters.superRefine(({ start, end, rows }, conte
 export function toSelection({ start, end, rows }: z.output<typeof readQuery>): SampleSelection {
   if (rows) return { by: 'rows', ...rows };
   return { by: 'time', ...(start !== undefined && { startNs: start }), ...(end !== undefined && { endNs: end }) };
+}
+
+/** The parameters that make the selection again. */
+export function fromSelection(selection: SampleSelection): Record<string, string> {
+  if (selection.by === 'rows') return { rows: `${selection.from ?? ''}:${selection.to ?? ''}` };
+  const { startNs, endNs } = selection;
+  return { ...(startNs !== undefined && { start: `${startNs}` }), ...(endNs !== undefined && { end: `${endNs}` }) };
 }
 
 /** Null: all. */

@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { formatTime, parseTime } from '../../core/time.ts';
 
-const TIME_FORMS = 'must be an RFC 3339 time or integer nanoseconds since 1970-01-01T00:00:00Z, in the years 1677 to 2262';
+const TIME_FORMS =
+  'must be an RFC 3339 time or integer nanoseconds since 1970-01-01T00:00:00Z, in the years 1677 to 2262';
 const UNSAFE_INTEGER = 'is an integer past 2^53, which loses digits in JSON: send it as a string';
 const TIME_META = { description: 'RFC 3339, or integer nanoseconds UTC', example: '2026-05-01T09:00:00Z' };
 

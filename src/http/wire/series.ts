@@ -59,16 +59,20 @@ const channel = z
   })
   .meta({ id: 'NewChannel' });
 
-const channelList = z.array(channel).min(1).max(MAX_CHANNELS).superRefine((list, context) => {
-  const seen = new Map<string, number>();
-  labelsOf(list).forEach((text, at) => {
-    if (seen.has(text)) {
-      const message = `is the label of channel ${seen.get(text)}, too`;
-      context.addIssue({ code: 'custom', path: [at, 'label'], message });
-    }
-    seen.set(text, at);
+const channelList = z
+  .array(channel)
+  .min(1)
+  .max(MAX_CHANNELS)
+  .superRefine((list, context) => {
+    const seen = new Map<string, number>();
+    labelsOf(list).forEach((text, at) => {
+      if (seen.has(text)) {
+        const message = `is the label of channel ${seen.get(text)}, too`;
+        context.addIssue({ code: 'custom', path: [at, 'label'], message });
+      }
+      seen.set(text, at);
+    });
   });
-});
 
 const channels = z.union([z.int().min(1).max(MAX_CHANNELS), channelList], {
   error: `must be a count from 1 to ${MAX_CHANNELS} or a list of channels`,
@@ -139,7 +143,9 @@ export const seriesCreate = z
 export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
   const { sampling: given, time_reference, channels: listed, ...rest } = body;
   const axis: Sampling =
-    given.kind === 'regular' ? { kind: 'regular', rate: given.rate_hz, startNs: given.start ?? null } : { kind: 'irregular' };
+    given.kind === 'regular'
+      ? { kind: 'regular', rate: given.rate_hz, startNs: given.start ?? null }
+      : { kind: 'irregular' };
   return {
     ...rest,
     channels: labelled(typeof listed === 'number' ? Array.from({ length: listed }, () => ({})) : listed),

@@ -1,0 +1,83 @@
+/** Is it alive, can it serve, how does it do. */
+import express, { type RequestHandler, type Router } from 'express';
+import { z } from 'zod';
+import type { ZodOpenApiPathsObject } from 'zod-openapi';
+import type { HealthService } from '../flows/service.ts';
+import { needs } from './authenticate.ts';
+import { json, problems, problemsOnly } from './operation.ts';
+import { queryOf } from './query.ts';
+import type { Log } from './request-log.ts';
+import { noQuery } from './wire/scalars.ts';
+
+const RETRY_AFTER_S = 2;
+
+/** Probes need no token, so they say which part is away and leave the reason to the log. */
+export function healthRoutes(health: HealthService, authenticated: RequestHandler, log: Log): Router {
+  const router = express.Router({ caseSensitive: true });
+
+  router.get('/healthz', (req, res) => {
+    queryOf(req, noQuery);
+    res.set('Cache-Control', 'no-store').json({ status: 'ok' });
+  });
+
+  router.get('/readyz', async (req, res) => {
+    queryOf(req, noQuery);
+    const { ok, checks } = await health.ready();
+    if (!ok) {
+      log.warn({ checks, requestId: res.locals.requestId }, 'not ready');
+      res.status(503).set('Retry-After', String(RETRY_AFTER_S));
+    }
+    const answers = Object.entries(checks).map(([part, check]) => [part, { ok: check.ok }]);
+    res
+      .set('Cache-Control', 'no-store')
+      .json({ status: ok ? 'ready' : 'not ready', checks: Object.fromEntries(answers) });
+  });
+
+  router.get('/metrics', authenticated, needs('read'), async (req, res) => {
+    queryOf(req, noQuery);
+    const { contentType, body } = await health.metrics();
+    res.set('Content-Type', contentType).end(body);
+  });
+
+  return router;
+}
+
+const readiness = z
+  .object({ status: z.enum(['ready', 'not ready']), checks: z.record(z.string(), z.object({ ok: z.boolean() })) })
+  .meta({ id: 'Readiness' });
+
+export const healthDescriptions: ZodOpenApiPathsObject = {
+  '/healthz': {
+    get: {
+      operationId: 'isAlive',
+      tags: ['health'],
+      summary: 'Is the process alive',
+      security: [],
+      responses: { 200: { description: 'It is', content: json(z.object({ status: z.literal('ok') })) } },
+    },
+  },
+  '/readyz': {
+    get: {
+      operationId: 'isReady',
+      tags: ['health'],
+      summary: 'Can it serve: Postgres, queue and storage are tried',
+      security: [],
+      responses: {
+        200: { description: 'It can', content: json(readiness) },
+        503: { description: 'It cannot; the checks say which part is away', content: json(readiness) },
+        ...problemsOnly(500),
+      },
+    },
+  },
+  '/metrics': {
+    get: {
+      operationId: 'getMetrics',
+      tags: ['health'],
+      summary: 'Measurements in the Prometheus text format',
+      responses: {
+        200: { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
+        ...problems(),
+      },
+    },
+  },
+};

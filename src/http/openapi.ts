@@ -1,0 +1,41 @@
+/** The OpenAPI 3.1 document, from the schemas the routes read and write with. */
+import { createDocument } from 'zod-openapi';
+import { accessDescriptions } from './access-routes.ts';
+import { annotationDescriptions } from './annotation-routes.ts';
+import { docsDescriptions } from './docs-routes.ts';
+import { healthDescriptions } from './health-routes.ts';
+import { sampleDescriptions } from './sample-routes.ts';
+import { seriesDescriptions } from './series-routes.ts';
+import { writeDescriptions } from './write-routes.ts';
+
+export function openApiDocument(version: string): ReturnType<typeof createDocument> {
+  return createDocument({
+    openapi: '3.1.1',
+    info: {
+      title: 'Varve',
+      version,
+      description: `Time series for laboratories. Times are RFC 3339 or integer nanoseconds UTC, ranges are half-open
+\`[start, end)\`, and every error is a problem document (RFC 9457) that names the wrong fields.`,
+    },
+    servers: [{ url: '/' }],
+    security: [{ token: [] }],
+    tags: [
+      { name: 'series', description: 'What is recorded, and how: metadata and tags' },
+      { name: 'samples', description: 'The rows of a series' },
+      { name: 'annotations', description: 'Points and intervals on the time line of a series' },
+      { name: 'access', description: 'Projects and tokens' },
+      { name: 'health', description: 'For whoever runs the service' },
+      { name: 'docs', description: 'This document' },
+    ],
+    paths: {
+      ...seriesDescriptions,
+      ...sampleDescriptions,
+      ...annotationDescriptions,
+      ...writeDescriptions,
+      ...accessDescriptions,
+      ...healthDescriptions,
+      ...docsDescriptions,
+    },
+    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+  });
+}

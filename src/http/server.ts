@@ -1,0 +1,110 @@
+/** The HTTP door: the app with everything mounted, and the socket it listens on. */
+import { createServer } from 'node:http';
+import { isIPv6, type AddressInfo } from 'node:net';
+import compression from 'compression';
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import type { Service } from '../flows/service.ts';
+import { WIRE_FORMATS } from '../formats/wire-formats.ts';
+import { accessRoutes } from './access-routes.ts';
+import { annotationRoutes } from './annotation-routes.ts';
+import { authenticate } from './authenticate.ts';
+import { docsRoutes } from './docs-routes.ts';
+import { healthRoutes } from './health-routes.ts';
+import { openApiDocument } from './openapi.ts';
+import { answerProblems, unknownRoute } from './problem.ts';
+import { logRequests, type Log } from './request-log.ts';
+import { sampleRoutes } from './sample-routes.ts';
+import { seriesRoutes } from './series-routes.ts';
+import { writeRoutes } from './write-routes.ts';
+
+/** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
+const KEEP_ALIVE_MS = 75_000;
+/** For the request line and the headers; a body may take as long as it takes. */
+const HEADERS_TIMEOUT_MS = 60_000;
+/** How often a closing server looks for connections that have become idle. */
+const CLOSE_POLL_MS = 50;
+
+/** Importing this opens nothing; {@link listen} does. */
+export function createApp(service: Service, { log, version }: { log: Log; version: string }): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  // Entity tags are made where a representation has a version, not from the bytes of every answer.
+  app.set('etag', false);
+  app.set('query parser', false);
+  app.set('case sensitive routing', true);
+  app.use(logRequests(log));
+  app.use(
+    helmet({
+      contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+      // Whether a host is for HTTPS only is for whoever ends its TLS to say.
+      strictTransportSecurity: false,
+    }),
+  );
+  app.use(compression({ filter: isWorthCompressing }));
+  const authenticated = authenticate(service.access);
+  app.use(docsRoutes(() => openApiDocument(version)));
+  app.use(healthRoutes(service.health, authenticated, log));
+  app.use('/v1', authenticated);
+  // Resources of a series come first: a by-name path would take them for the end of a name.
+  app.use(sampleRoutes(service.samples, service.series));
+  app.use(annotationRoutes(service.series));
+  app.use(seriesRoutes(service.series));
+  app.use(writeRoutes(service.samples));
+  app.use(accessRoutes(service.access));
+  app.use(unknownRoute);
+  app.use(answerProblems(log));
+  return app;
+}
+
+/** Texts are; samples in binary go from file to socket as they are. */
+const isWorthCompressing: compression.CompressionFilter = (req, res) => {
+  const mediaType = String(res.getHeader('Content-Type') ?? '').split(';')[0];
+  const format = Object.values(WIRE_FORMATS).find((each) => each.mediaType === mediaType);
+  return format ? format.isText : compression.filter(req, res);
+};
+
+export interface HttpServer {
+  /** With the port that was given if 0 was asked for. */
+  readonly url: string;
+  /** Takes no new requests, lets those that run end, and after `limitMs` breaks the connections of those that still do. */
+  close(limitMs: number): Promise<void>;
+}
+
+/** @throws with a message that names host and port if they cannot be listened on */
+export async function listen(app: Express, host: string, port: number): Promise<HttpServer> {
+  const server = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
+    app,
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  const close = (limitMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      const poll = setInterval(() => server.closeIdleConnections(), CLOSE_POLL_MS);
+      const limit = setTimeout(() => server.closeAllConnections(), limitMs);
+      server.close(() => {
+        clearInterval(poll);
+        clearTimeout(limit);
+        resolve();
+      });
+    });
+  return { url: `http://${isIPv6(host) ? `[${host}]` : host}:${address.port}`, close };
+}
+
+const LISTEN_FAILURES: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the address is already in use',
+  EACCES: 'permission denied',
+  EADDRNOTAVAIL: 'this machine has no such address',
+  ENOTFOUND: 'no such host',
+};
+
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  const reason = LISTEN_FAILURES[error.code ?? ''] ?? error.message;
+  return Object.assign(new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error }), {
+    code: error.code,
+  });
+}

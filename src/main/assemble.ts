@@ -1,0 +1,135 @@
+/** Puts the parts together: what every role needs first, then what each role adds. Whoever opens also closes, in reverse. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { openDatabase, type Database } from '../catalog/database.ts';
+import { migrate } from '../catalog/migrate.ts';
+import { accessService, ensureAccess } from '../flows/access.ts';
+import { drainLane } from '../flows/drain-lane.ts';
+import { seriesService } from '../flows/manage-series.ts';
+import { readSamples } from '../flows/read-samples.ts';
+import { recovery } from '../flows/recover.ts';
+import type { Service } from '../flows/service.ts';
+import { stageAppend } from '../flows/stage-append.ts';
+import { WriteWatch } from '../flows/watch-writes.ts';
+import { writeStatus } from '../flows/write-status.ts';
+import { DrainQueue } from '../jobs/drain-queue.ts';
+import { startDrainWorker } from '../jobs/drain-worker.ts';
+import { openQueueBackend, type QueueBackend } from '../jobs/queue-backend.ts';
+import { startReconciler } from '../jobs/reconciler.ts';
+import { CodecPool } from '../storage/codec-pool.ts';
+import { DataRoot } from '../storage/data-root.ts';
+import { lockFolder } from '../storage/folder-lock.ts';
+import { thisProcess } from '../storage/process-identity.ts';
+import { ShardWriter } from '../storage/shard-writer.ts';
+import type { Config } from './config.ts';
+import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { firstToken } from './first-token.ts';
+import { healthService } from './health.ts';
+import type { Phase } from './phases.ts';
+
+/** Pause between two looks for lanes whose ring was lost. */
+const RECONCILE_MS = 2_000;
+const DATABASE_CONNECTIONS = 16;
+
+/** What every role stands on. */
+export interface Ground {
+  readonly db: Database;
+  readonly databaseUrl: string;
+  readonly root: DataRoot;
+  readonly backend: QueueBackend;
+  readonly log: Logger;
+  /** In the order in which they are to be closed. */
+  readonly closing: readonly Phase[];
+}
+
+/** Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails. */
+export async function openGround(config: Config, log: Logger): Promise<Ground> {
+  const closing: Phase[] = [];
+  const later = (name: string, limitMs: number, close: Phase['close']): void => void closing.unshift({ name, limitMs, close });
+  try {
+    mkdirSync(config.dataRoot, { recursive: true });
+    const root = new DataRoot(config.dataRoot);
+    root.prepare();
+    let url: string;
+    if (config.database.kind === 'embedded') {
+      const lock = lockFolder(config.dataRoot);
+      later('folder', 1_000, () => lock.release());
+      const postgres = await startEmbeddedPostgres({
+        dataDir: join(config.dataRoot, 'postgres'),
+        port: config.database.port,
+        log: (message) => log.info(message),
+      });
+      later('postgres', 120_000, () => postgres.stop());
+      url = postgres.url;
+    } else {
+      url = config.database.url;
+    }
+    await migrate(url);
+    const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
+    const { db, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
+    later('database', 5_000, close);
+    const backend = await openQueueBackend(config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url }, log);
+    later('queue', 3_000, () => backend.close());
+    return { db, databaseUrl: url, root, backend, log, closing };
+  } catch (error) {
+    for (const phase of closing) await phase.close();
+    throw error;
+  }
+}
+
+/** The worker's part: drains lanes and looks for lost rings. */
+export function openWorker(config: Config, ground: Ground): { closing: Phase[] } {
+  const { db, root, backend, log } = ground;
+  const writer = new ShardWriter(config.writerThreads);
+  const holder = thisProcess();
+  const worker = startDrainWorker(backend, {
+    concurrency: config.writerThreads,
+    drain: (laneId) => drainLane({ db, root, writer, holder, log }, laneId),
+    log,
+  });
+  const queue = new DrainQueue(backend, log);
+  const reconciler = startReconciler({
+    everyMs: RECONCILE_MS,
+    reconcile: recovery({ db, root }),
+    ring: (laneId) => queue.ringAgain(laneId),
+    log,
+  });
+  return {
+    closing: [
+      { name: 'reconciler', limitMs: 5_000, close: () => reconciler.stop() },
+      { name: 'worker', limitMs: 20_000, close: () => worker.close(10_000) },
+      { name: 'drain queue', limitMs: 3_000, close: () => queue.close() },
+      { name: 'shard writer', limitMs: 2_000, close: () => writer.close() },
+    ],
+  };
+}
+
+/** The API's part: everything behind the routes. */
+export async function openService(config: Config, ground: Ground): Promise<{ service: Service; closing: Phase[] }> {
+  const { db, root, backend, log, databaseUrl } = ground;
+  await ensureAccess(db, firstToken(config));
+  const codec = new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), config.codecThreads);
+  const watch = new WriteWatch(db, databaseUrl, (error) => log.warn({ reason: error.message }, 'listening for commits failed'));
+  const queue = new DrainQueue(backend, log);
+  const stageDeps = { db, root, codec, watch, ring: (laneId: string) => void queue.ring(laneId) };
+  const readDeps = { db, root, codec };
+  const service: Service = {
+    access: accessService(db),
+    series: seriesService(db),
+    samples: {
+      append: (request) => stageAppend(stageDeps, request),
+      read: (request) => readSamples(readDeps, request),
+      write: (principal, id) => writeStatus(db, principal, id),
+    },
+    health: healthService({ db, root, backend, queue }),
+  };
+  return {
+    service,
+    closing: [
+      { name: 'write watch', limitMs: 2_000, close: () => watch.close() },
+      { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
+      { name: 'ring queue', limitMs: 3_000, close: () => queue.close() },
+    ],
+  };
+}

@@ -1,0 +1,37 @@
+/** The service: the API, and unless told otherwise a worker in the same process. */
+import type { Logger } from 'pino';
+import { createApp, listen } from '../http/server.ts';
+import { openGround, openService, openWorker } from './assemble.ts';
+import type { Config } from './config.ts';
+import { closeInPhases, type Phase } from './phases.ts';
+import { VERSION } from './version.ts';
+
+const HTTP_CLOSE_MS = 10_000;
+
+export interface Running {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+export async function serve(config: Config, log: Logger, options: { worker: boolean }): Promise<Running> {
+  const ground = await openGround(config, log);
+  const closing: Phase[] = [...ground.closing];
+  try {
+    const { service, closing: servicePhases } = await openService(config, ground);
+    closing.unshift(...servicePhases);
+    if (options.worker) closing.unshift(...openWorker(config, ground).closing);
+    const http = await listen(createApp(service, { log, version: VERSION }), config.host, config.port);
+    closing.unshift({ name: 'http', limitMs: HTTP_CLOSE_MS + 1_000, close: () => http.close(HTTP_CLOSE_MS) });
+    return { url: http.url, close: () => closeInPhases(closing, log) };
+  } catch (error) {
+    await closeInPhases(closing, log);
+    throw error;
+  }
+}
+
+/** The worker alone, for machines that only drain. */
+export async function work(config: Config, log: Logger): Promise<{ close(): Promise<void> }> {
+  const ground = await openGround(config, log);
+  const closing = [...openWorker(config, ground).closing, ...ground.closing];
+  return { close: () => closeInPhases(closing, log) };
+}
