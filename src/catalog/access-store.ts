@@ -72,7 +72,12 @@ export async function findToken(db: Database, hash: Buffer): Promise<TokenRecord
 }
 
 export async function listTokens(db: Database): Promise<TokenRecord[]> {
-  const rows = await db.selectFrom('tokens').selectAll().where('revoked_at', 'is', null).orderBy('created_at').execute();
+  const rows = await db
+    .selectFrom('tokens')
+    .selectAll()
+    .where('revoked_at', 'is', null)
+    .orderBy('created_at')
+    .execute();
   return rows.map(toToken);
 }
 

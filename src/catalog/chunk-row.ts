@@ -14,8 +14,7 @@ export function toChunk(row: Selectable<ChunksTable>): Chunk {
     lastNs: row.last_ns,
     sorted: row.sorted,
     values: { offset: Number(row.values_offset), length: Number(row.values_length) },
-    times:
-      row.times_offset === null ? null : { offset: Number(row.times_offset), length: Number(row.times_length) },
+    times: row.times_offset === null ? null : { offset: Number(row.times_offset), length: Number(row.times_length) },
     codec: row.codec,
     valuesCrc: Number(row.values_crc),
     timesCrc: row.times_crc === null ? null : Number(row.times_crc),

@@ -7,6 +7,8 @@ import type { DatabaseTransaction } from './database.ts';
  * their order; a sequence would not do that (a later number can commit first). Call it as late as possible.
  */
 export async function nextCommit(trx: DatabaseTransaction): Promise<bigint> {
-  const { rows } = await sql<{ value: bigint }>`update commit_counter set value = value + 1 returning value`.execute(trx);
+  const { rows } = await sql<{ value: bigint }>`update commit_counter set value = value + 1 returning value`.execute(
+    trx,
+  );
   return rows[0].value;
 }

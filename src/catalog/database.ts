@@ -9,12 +9,14 @@ export type DatabaseTransaction = Transaction<Tables>;
 /** Postgres type oids whose values would lose precision as JavaScript numbers. */
 const INT8 = 20;
 const INT8_ARRAY = 1016;
-const parseInt8Array = (pg.types.getTypeParser as (oid: number) => unknown)(INT8_ARRAY) as (text: string) => string[];
+type TypeParser = (text: string) => unknown;
+const builtInParser = pg.types.getTypeParser as (oid: number, format?: string) => TypeParser;
+const parseInt8Array = builtInParser(INT8_ARRAY) as (text: string) => string[];
 
-function getTypeParser(oid: number, format?: string): unknown {
+function getTypeParser(oid: number, format?: string): TypeParser {
   if (oid === INT8) return BigInt;
-  if (oid === INT8_ARRAY) return (text: string) => parseInt8Array(text).map(BigInt);
-  return pg.types.getTypeParser(oid, format as 'text');
+  if (oid === INT8_ARRAY) return (text) => parseInt8Array(text).map(BigInt);
+  return builtInParser(oid, format);
 }
 
 export interface OpenDatabase {

@@ -70,7 +70,11 @@ export async function renewLease(db: Database, lease: Pick<Lease, 'laneId' | 'to
  * Gives the lease back without having published.
  * @param failed counts towards the lane's failures in a row
  */
-export async function releaseLease(db: Database, lease: Pick<Lease, 'laneId' | 'token'>, failed: boolean): Promise<void> {
+export async function releaseLease(
+  db: Database,
+  lease: Pick<Lease, 'laneId' | 'token'>,
+  failed: boolean,
+): Promise<void> {
   await db
     .updateTable('lanes')
     .set({

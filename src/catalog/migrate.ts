@@ -15,7 +15,7 @@ export async function migrate(url: string): Promise<void> {
     const { error, results } = await migrator.migrateToLatest();
     if (error) {
       const failed = results?.find((result) => result.status === 'Error')?.migrationName ?? 'the schema';
-      throw new VarveError('unavailable', `migration of ${failed} failed: ${String((error as Error).message ?? error)}`, {
+      throw new VarveError('unavailable', `migration of ${failed} failed: ${(error as Error).message}`, {
         slug: 'migration-failed',
         cause: error,
       });

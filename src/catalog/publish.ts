@@ -54,7 +54,8 @@ export async function publish(db: Database, publication: Publication): Promise<b
       .values({ id: shard.id, lane_id: laneId, state: 'hot', path: shard.path, bytes: shard.bytes, lease_token: token })
       .onConflict((conflict) => conflict.column('id').doUpdateSet({ bytes: shard.bytes }))
       .execute();
-    if (publication.retire) await trx.updateTable('shards').set({ state: 'retired' }).where('id', '=', shard.id).execute();
+    if (publication.retire)
+      await trx.updateTable('shards').set({ state: 'retired' }).where('id', '=', shard.id).execute();
 
     // Locked before the commit counter: whoever changes metadata takes the two in the same order.
     const ids = series.map((s) => s.seriesId);
@@ -116,7 +117,12 @@ export async function publish(db: Database, publication: Publication): Promise<b
       where w.id = a.id`.execute(trx);
     await trx
       .updateTable('lanes')
-      .set({ lease_holder: null, lease_expires_at: null, failures: 0, hot_shard_id: publication.retire ? null : shard.id })
+      .set({
+        lease_holder: null,
+        lease_expires_at: null,
+        failures: 0,
+        hot_shard_id: publication.retire ? null : shard.id,
+      })
       .where('id', '=', laneId)
       .execute();
     await sql`select pg_notify(${COMMIT_CHANNEL}, ${commit.toString()})`.execute(trx);

@@ -34,14 +34,30 @@ export type ChunkSelection =
   /** Regular series: rows follow from the segments, so chunks are found by row in the same statement. */
   | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint };
 
-type ChunkArray = [string, string, number, number, string | null, string | null, boolean, number, number, number | null, number | null];
+type ChunkArray = [
+  string,
+  string,
+  number,
+  number,
+  string | null,
+  string | null,
+  boolean,
+  number,
+  number,
+  number | null,
+  number | null,
+];
 
 /**
  * Series row, segments and chunks in one statement, hence of one instant: rows and chunks always agree.
  * For a time range of a regular series, chunks are chosen generously by their rows' place in the segments (a segment's whole span counts).
  * @throws not-found
  */
-export async function readSampleSnapshot(db: Database, seriesId: string, selection: ChunkSelection): Promise<SampleSnapshot> {
+export async function readSampleSnapshot(
+  db: Database,
+  seriesId: string,
+  selection: ChunkSelection,
+): Promise<SampleSnapshot> {
   const chosen: RawBuilder<SqlBool> =
     selection.by === 'rows'
       ? sql`c.first_row < ${selection.to} and c.first_row + c.rows > ${selection.from}`
@@ -54,7 +70,12 @@ export async function readSampleSnapshot(db: Database, seriesId: string, selecti
               and c.first_row + c.rows > g.first_row + greatest(0, floor((${selection.startNs}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) - 1)
               and c.first_row + c.rows > g.first_row)
           end`;
-  const { rows } = await sql<{ rows: bigint; commit: bigint; segments: [number, string, number][]; chunks: ChunkArray[] }>`
+  const { rows } = await sql<{
+    rows: bigint;
+    commit: bigint;
+    segments: [number, string, number][];
+    chunks: ChunkArray[];
+  }>`
     select s.rows, s.commit,
       coalesce((
         select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)

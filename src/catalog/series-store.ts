@@ -23,7 +23,11 @@ export async function createSeries(db: Database, id: string, laneIdIfNew: string
   const regular = sampling.kind === 'regular' ? sampling : null;
   try {
     await db.transaction().execute(async (trx) => {
-      const project = await trx.selectFrom('projects').select('id').where('name', '=', input.project).executeTakeFirst();
+      const project = await trx
+        .selectFrom('projects')
+        .select('id')
+        .where('name', '=', input.project)
+        .executeTakeFirst();
       if (!project) throw notFound('project', input.project);
       const laneId = await takePlaceInLane(trx, laneIdIfNew);
       await trx
@@ -72,7 +76,11 @@ async function takePlaceInLane(trx: DatabaseTransaction, laneIdIfNew: string): P
       return laneIdIfNew;
     }
   }
-  await trx.updateTable('lanes').set({ series_count: rows[0].series_count + 1 }).where('id', '=', rows[0].id).execute();
+  await trx
+    .updateTable('lanes')
+    .set({ series_count: rows[0].series_count + 1 })
+    .where('id', '=', rows[0].id)
+    .execute();
   return rows[0].id;
 }
 
@@ -83,7 +91,10 @@ export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesR
     .innerJoin('projects as p', 'p.id', 's.project_id')
     .select(SERIES_COLUMNS)
     .where('s.deleted_at', 'is', null);
-  query = 'id' in ref ? query.where('s.id', '=', ref.id) : query.where('p.name', '=', ref.project).where('s.name', '=', ref.name);
+  query =
+    'id' in ref
+      ? query.where('s.id', '=', ref.id)
+      : query.where('p.name', '=', ref.project).where('s.name', '=', ref.name);
   const row = await query.executeTakeFirst();
   if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
   return toSeries(row);
@@ -112,7 +123,9 @@ export async function updateSeries(db: Database, id: string, patch: SeriesPatch,
           errors: [{ field: 'channels', message: `must describe the ${row.channel_count} channels of the series` }],
         });
       }
-      const tags = Object.fromEntries(Object.entries({ ...row.tags, ...patch.tags }).filter(([, value]) => value !== null));
+      const tags = Object.fromEntries(
+        Object.entries({ ...row.tags, ...patch.tags }).filter(([, value]) => value !== null),
+      );
       await trx
         .updateTable('series')
         .set({

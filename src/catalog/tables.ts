@@ -3,7 +3,11 @@ import type { ColumnType, Generated } from 'kysely';
 
 /** int8 comes back as bigint (see database.ts) and may be given as bigint, number or decimal text. */
 type Int8 = ColumnType<bigint, bigint | number | string, bigint | number | string>;
-type NullableInt8 = ColumnType<bigint | null, bigint | number | string | null | undefined, bigint | number | string | null>;
+type NullableInt8 = ColumnType<
+  bigint | null,
+  bigint | number | string | null | undefined,
+  bigint | number | string | null
+>;
 /** jsonb comes back parsed and is given as text, so that an array is not taken for a Postgres array. */
 type Jsonb<T> = ColumnType<T, string, string>;
 

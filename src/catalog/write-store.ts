@@ -119,10 +119,14 @@ export async function stageWrite(
       staged.staged_segment_rows = BigInt(payload.rows) + (place.continues ? BigInt(newest!.rows) : 0n);
     } else if (payload.firstNs !== null && payload.lastNs !== null) {
       if (series.duplicates === 'error' && series.staged_last_ns !== null && payload.firstNs <= series.staged_last_ns) {
-        throw new VarveError('conflict', `times[0]: is not after the newest stored time, ${formatTime(series.staged_last_ns)}`, {
-          slug: 'time-not-increasing',
-          errors: [{ field: 'times[0]', message: `must be after ${formatTime(series.staged_last_ns)}` }],
-        });
+        throw new VarveError(
+          'conflict',
+          `times[0]: is not after the newest stored time, ${formatTime(series.staged_last_ns)}`,
+          {
+            slug: 'time-not-increasing',
+            errors: [{ field: 'times[0]', message: `must be after ${formatTime(series.staged_last_ns)}` }],
+          },
+        );
       }
       const last = series.staged_last_ns;
       staged.staged_last_ns = last !== null && last > payload.lastNs ? last : payload.lastNs;

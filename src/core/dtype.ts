@@ -1,16 +1,7 @@
 /** The ten number types a series may have, with everything that depends on the type alone. */
 
 export type Dtype =
-  | 'int8'
-  | 'int16'
-  | 'int32'
-  | 'int64'
-  | 'uint8'
-  | 'uint16'
-  | 'uint32'
-  | 'uint64'
-  | 'float32'
-  | 'float64';
+  'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'uint16' | 'uint32' | 'uint64' | 'float32' | 'float64';
 
 /** A typed array of any of the ten types. 64-bit integers are bigint arrays: they never pass through a double. */
 export type SampleArray =

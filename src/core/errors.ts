@@ -98,8 +98,8 @@ export function toErrorRecord(error: unknown): ErrorRecord {
     const { code, message, slug, errors, retryAfterS } = error;
     return { code, message, slug, errors, retryAfterS };
   }
-  const e = error as { code?: unknown; message?: unknown };
-  return { code: String(e?.code ?? 'error'), message: String(e?.message ?? error) };
+  const { code, message } = (error ?? {}) as { code?: string; message?: string };
+  return { code: code ?? 'error', message: message ?? String(error) };
 }
 
 export function fromErrorRecord(record: ErrorRecord): Error {

@@ -91,7 +91,9 @@ function blockOf(chunk: PlannedChunk, from: number, to: number, rowBytes: number
     rows,
     values: { offset: chunk.valuesOffset + skipped * rowBytes, length: rows * rowBytes },
     times:
-      chunk.timesOffset === null ? null : { offset: chunk.timesOffset + skipped * TIME_BYTES, length: rows * TIME_BYTES },
+      chunk.timesOffset === null
+        ? null
+        : { offset: chunk.timesOffset + skipped * TIME_BYTES, length: rows * TIME_BYTES },
     valuesCrc: whole ? chunk.valuesCrc : null,
     timesCrc: whole ? chunk.timesCrc : null,
   };
@@ -107,7 +109,13 @@ function add(pieces: Piece[], chunk: PlannedChunk, block: Block): void {
       blocks: [...last.blocks, block],
     };
   } else {
-    pieces.push({ shardId: chunk.shardId, path: chunk.path, values: block.values, times: block.times, blocks: [block] });
+    pieces.push({
+      shardId: chunk.shardId,
+      path: chunk.path,
+      values: block.values,
+      times: block.times,
+      blocks: [block],
+    });
   }
 }
 

@@ -27,7 +27,8 @@ export interface Channel {
   readonly info?: Readonly<Record<string, unknown>>;
 }
 
-export type Sampling = { readonly kind: 'regular'; readonly rate: Rate; readonly startNs: bigint | null } | { readonly kind: 'irregular' };
+export type Sampling =
+  { readonly kind: 'regular'; readonly rate: Rate; readonly startNs: bigint | null } | { readonly kind: 'irregular' };
 
 /** What a client may say when it creates a series. Everything is decided: defaults have been applied. */
 export interface NewSeries {

@@ -2,7 +2,14 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { readDrainSeries, type DrainSeries } from '../catalog/drain-reader.ts';
-import { claimLease, releaseLease, renewLease, retireHotShard, LEASE_SECONDS, type Lease } from '../catalog/lane-store.ts';
+import {
+  claimLease,
+  releaseLease,
+  renewLease,
+  retireHotShard,
+  LEASE_SECONDS,
+  type Lease,
+} from '../catalog/lane-store.ts';
 import { publish, type PublishedSeries } from '../catalog/publish.ts';
 import { countAttempt, failWrite, pendingWrites, type PendingWrite } from '../catalog/write-store.ts';
 import type { Chunk } from '../core/chunk.ts';
@@ -10,7 +17,7 @@ import { DTYPES } from '../core/dtype.ts';
 import { isVarveError } from '../core/errors.ts';
 import { formatRate, nsOfRow, rateHz } from '../core/rate.ts';
 import { extendSegments, type Segment } from '../core/segment.ts';
-import { DataRoot, shardPath } from '../storage/data-root.ts';
+import { shardPath, type DataRoot } from '../storage/data-root.ts';
 import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
 import type { SeriesAppend } from '../storage/shard-commit.ts';
 import type { ShardWriter } from '../storage/shard-writer.ts';
@@ -47,9 +54,12 @@ const BUSY_RETRY_MS = 250;
 export async function drainLane(deps: DrainDeps, laneId: string): Promise<DrainResult> {
   const lease = await claimLease(deps.db, laneId, deps.holder);
   if (!lease) return { kind: 'busy', retryInMs: BUSY_RETRY_MS };
-  const heartbeat = setInterval(() => {
-    renewLease(deps.db, lease).catch(() => {}); // the publish decides whether the lease still holds
-  }, (LEASE_SECONDS * 1000) / 3);
+  const heartbeat = setInterval(
+    () => {
+      renewLease(deps.db, lease).catch(() => {}); // the publish decides whether the lease still holds
+    },
+    (LEASE_SECONDS * 1000) / 3,
+  );
   try {
     return await drainUnderLease(deps, await settleHotShard(deps, lease));
   } catch (error) {
@@ -66,7 +76,10 @@ export async function drainLane(deps: DrainDeps, laneId: string): Promise<DrainR
  */
 async function settleHotShard(deps: DrainDeps, lease: Lease): Promise<Lease> {
   if (lease.expiredHolder === null || !lease.hotShard || isGone(lease.expiredHolder)) return lease;
-  deps.log.warn({ lane: lease.laneId, shard: lease.hotShard.id }, 'lease expired, its holder may live: starting a new shard');
+  deps.log.warn(
+    { lane: lease.laneId, shard: lease.hotShard.id },
+    'lease expired, its holder may live: starting a new shard',
+  );
   await retireHotShard(deps.db, lease);
   return { ...lease, hotShard: null };
 }
@@ -84,7 +97,11 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
     await releaseLease(deps.db, lease, false);
     return { kind: 'drained', more: true };
   }
-  const known = await readDrainSeries(deps.db, [...new Set(pending.map((write) => write.seriesId))], lease.hotShard?.id ?? null);
+  const known = await readDrainSeries(
+    deps.db,
+    [...new Set(pending.map((write) => write.seriesId))],
+    lease.hotShard?.id ?? null,
+  );
   const batch = withinBytes(pending, known);
   const plans = planAppends(batch, known);
   const shard = lease.hotShard ?? newShard(lease);
@@ -202,7 +219,9 @@ function planAppend({ series, lastSegment, tail }: DrainSeries, writes: readonly
         tags: JSON.stringify(series.tags),
       },
       firstRowNs: rate && writes[0].startNs,
-      segmentStarts: segments.filter((segment) => segment.firstRow >= series.rows).map(({ firstRow, startNs }) => ({ row: firstRow, startNs })),
+      segmentStarts: segments
+        .filter((segment) => segment.firstRow >= series.rows)
+        .map(({ firstRow, startNs }) => ({ row: firstRow, startNs })),
       parts: writes.map((write) => ({
         writeId: write.id,
         rows: write.rows,

@@ -3,7 +3,14 @@ import { v7 as uuidv7 } from 'uuid';
 import { insertAnnotations, listAnnotations } from '../catalog/annotation-store.ts';
 import type { Database } from '../catalog/database.ts';
 import { searchSeries } from '../catalog/series-search.ts';
-import { createSeries, deleteSeries, getSeries, restoreSeries, seriesProject, updateSeries } from '../catalog/series-store.ts';
+import {
+  createSeries,
+  deleteSeries,
+  getSeries,
+  restoreSeries,
+  seriesProject,
+  updateSeries,
+} from '../catalog/series-store.ts';
 import { VarveError, notFound } from '../core/errors.ts';
 import type { Series } from '../core/series.ts';
 import type { Principal, SeriesRef, SeriesService } from './service.ts';

@@ -39,7 +39,10 @@ export async function* printSamples(task: PrintTask): AsyncGenerator<Uint8Array>
 /** True where the answer is what lies in the shards, byte for byte. */
 export function canCopy(task: PrintTask): boolean {
   return (
-    !WIRE_FORMATS[task.format].isText && task.shape.kind === 'regular' && task.selected === null && task.calibrations === null
+    !WIRE_FORMATS[task.format].isText &&
+    task.shape.kind === 'regular' &&
+    task.selected === null &&
+    task.calibrations === null
   );
 }
 

@@ -114,7 +114,9 @@ async function planByRows(deps: ReadDeps, series: Series, selection: SampleSelec
     const { from, to } = selection as Extract<SampleSelection, { by: 'rows' }>;
     const absolute = (from ?? 0) >= 0 && (to ?? 0) >= 0;
     // Slices that count from the end need to know the end first; the snapshot then clamps.
-    const known = absolute ? series : { rows: (await readSampleSnapshot(deps.db, series.id, { by: 'rows', from: 0, to: 0 })).rows };
+    const known = absolute
+      ? series
+      : { rows: (await readSampleSnapshot(deps.db, series.id, { by: 'rows', from: 0, to: 0 })).rows };
     const wanted = slice(from, to, absolute ? Number.MAX_SAFE_INTEGER : known.rows);
     snapshot = await readSampleSnapshot(deps.db, series.id, { by: 'rows', ...wanted });
     const end = Math.min(wanted.to, snapshot.rows);
@@ -212,9 +214,13 @@ async function disorderedPart(
   const rowBytes = rowBytesOf(series);
   const bytes = group.chunks.reduce((sum, chunk) => sum + chunk.rows * rowBytes, 0);
   if (bytes > MAX_ORDERED_BYTES) {
-    throw new VarveError('limit-exceeded', `the range holds ${bytes} bytes that are out of order in time; ask for a shorter one, or by rows`, {
-      slug: 'disorder-too-large',
-    });
+    throw new VarveError(
+      'limit-exceeded',
+      `the range holds ${bytes} bytes that are out of order in time; ask for a shorter one, or by rows`,
+      {
+        slug: 'disorder-too-large',
+      },
+    );
   }
   const { times, values } = await readRows(deps, series, group.chunks, 'both');
   const order = orderRows(times, series.duplicates).filter((i) => times[i] >= startNs && times[i] < endNs);

@@ -24,7 +24,11 @@ export interface AccessService {
   /** @throws unauthorized */
   authenticate(token: string): Promise<Principal>;
   /** @returns the token's text, once */
-  createToken(input: { name: string; scopes: readonly Scope[]; projects: readonly string[] | null }): Promise<{ token: string; record: TokenRecord }>;
+  createToken(input: {
+    name: string;
+    scopes: readonly Scope[];
+    projects: readonly string[] | null;
+  }): Promise<{ token: string; record: TokenRecord }>;
   listTokens(): Promise<TokenRecord[]>;
   revokeToken(id: string): Promise<void>;
   createProject(name: string): Promise<Project>;
@@ -70,7 +74,15 @@ export interface AppendRequest {
 }
 
 export type AppendOutcome =
-  | { readonly level: 'visible'; readonly write: string; readonly rows: number; readonly firstRow: number; readonly lastRow: number; readonly commit: bigint; readonly replayed: boolean }
+  | {
+      readonly level: 'visible';
+      readonly write: string;
+      readonly rows: number;
+      readonly firstRow: number;
+      readonly lastRow: number;
+      readonly commit: bigint;
+      readonly replayed: boolean;
+    }
   | { readonly level: 'durable'; readonly write: string; readonly rows: number; readonly replayed: boolean };
 
 export type SampleSelection =

@@ -115,12 +115,18 @@ function withStart(hash: Uint8Array, startNs: bigint | null): Uint8Array {
 
 async function outcome(deps: StageDeps, id: string, request: AppendRequest, replayed: boolean): Promise<AppendOutcome> {
   const status =
-    request.waitMs > 0 ? await deps.watch.settled(id, request.waitMs, request.signal) : (await getWrites(deps.db, [id]))[0];
+    request.waitMs > 0
+      ? await deps.watch.settled(id, request.waitMs, request.signal)
+      : (await getWrites(deps.db, [id]))[0];
   if (status?.state === 'failed') {
-    throw new VarveError('unprocessable', `the append was stored but could not be applied: ${status.error?.message ?? 'unknown reason'}`, {
-      slug: 'write-failed',
-      errors: [{ field: 'body', message: `see /v1/writes/${id}` }],
-    });
+    throw new VarveError(
+      'unprocessable',
+      `the append was stored but could not be applied: ${status.error?.message ?? 'unknown reason'}`,
+      {
+        slug: 'write-failed',
+        errors: [{ field: 'body', message: `see /v1/writes/${id}` }],
+      },
+    );
   }
   if (status?.state !== 'applied') {
     return { level: 'durable', write: id, rows: status?.rows ?? 0, replayed };

@@ -32,7 +32,10 @@ export interface VerifyReport {
 /**
  * @param onProgress after every shard
  */
-export async function verify(deps: VerifyDeps, onProgress: (done: number, total: number) => void): Promise<VerifyReport> {
+export async function verify(
+  deps: VerifyDeps,
+  onProgress: (done: number, total: number) => void,
+): Promise<VerifyReport> {
   const shards = await listShards(deps.db);
   const findings: Finding[] = [];
   let chunkCount = 0;

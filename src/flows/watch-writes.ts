@@ -68,7 +68,7 @@ export class WriteWatch {
         if (this.#waiters.size === 0) return;
         const ids = [...new Set([...this.#waiters].map((waiter) => waiter.id))];
         const found = new Map((await getWrites(this.#db, ids)).map((status) => [status.id, status]));
-        for (const waiter of [...this.#waiters]) {
+        for (const waiter of this.#waiters) {
           const status = found.get(waiter.id);
           if (status && status.state !== 'pending') waiter.resolve(status);
         }

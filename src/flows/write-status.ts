@@ -7,6 +7,7 @@ import type { Principal } from './service.ts';
 /** @throws not-found, also if the series is out of the principal's reach */
 export async function writeStatus(db: Database, principal: Principal, id: string): Promise<WriteStatus> {
   const [status] = await getWrites(db, [id]);
-  if (!status || (principal.projects && !principal.projects.ids.includes(status.projectId))) throw notFound('write', id);
+  if (!status || (principal.projects && !principal.projects.ids.includes(status.projectId)))
+    throw notFound('write', id);
   return status;
 }

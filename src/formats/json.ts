@@ -94,8 +94,8 @@ export async function* encodeJson(batches: AsyncIterable<OutBatch>, shape: OutSh
       }
     }
     for (let c = 0; c < channels; c++) {
-      const cells = new Array<string>(rows);
-      for (let row = 0; row < rows; row++) cells[row] = write(values[row * channels + c]);
+      const cells: string[] = [];
+      for (let row = 0; row < rows; row++) cells.push(write(values[row * channels + c]));
       columns[c].push(cells.join(','));
     }
   }

@@ -37,9 +37,3 @@ export const WIRE_FORMATS: Readonly<Record<WireFormatName, WireFormat>> = {
     encode: encodeOctets,
   },
 };
-
-/** The decoder of a `Content-Type`, whatever its parameters and case; undefined if no format has that media type. */
-export function decoderFor(contentType: string): WireFormat['decode'] | undefined {
-  const mediaType = contentType.split(';')[0].trim().toLowerCase();
-  return Object.values(WIRE_FORMATS).find((format) => format.mediaType === mediaType)?.decode;
-}

@@ -13,7 +13,7 @@ export type DrainResult =
   | { readonly kind: 'busy'; readonly retryInMs: number }
   | { readonly kind: 'nothing' };
 
-export interface DrainWorkerOptions {
+interface DrainWorkerOptions {
   /** Lanes drained at the same time by this process. */
   readonly concurrency: number;
   /**

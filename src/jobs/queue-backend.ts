@@ -23,7 +23,7 @@ export type QueueBackendConfig =
   { readonly kind: 'redis'; readonly url: string } | { readonly kind: 'postgres'; readonly url: string };
 
 export type JobQueue<Data> = Queue<Data, void, string, Data, void, string, IQueueBackend>;
-export type JobWorker<Data> = Worker<Data, void, string, IQueueBackend>;
+type JobWorker<Data> = Worker<Data, void, string, IQueueBackend>;
 
 export interface QueueBackend {
   readonly kind: QueueBackendConfig['kind'];
@@ -171,8 +171,8 @@ function assemble(
 }
 
 /**
- * A worker asks again at once after any error but a refused connection. A Postgres that is starting up or a Redis
- * without memory would be asked as fast as it can refuse.
+ * A worker with work to do asks again at once after any error but a refused connection: a Postgres that refused logins was
+ * asked 75 times a second, at a quarter of a core.
  */
 function pauseAfterRefusal(backend: IQueueBackend): IQueueBackend {
   const moveToActive = backend.moveToActive.bind(backend);

@@ -1,7 +1,7 @@
 /** The timer that makes lost rings harmless: looks for lanes with pending writes that nobody drains and rings for them. */
 import type { Logger } from 'pino';
 
-export interface ReconcilerOptions {
+interface ReconcilerOptions {
   /** Pause between the end of one round and the start of the next. */
   readonly everyMs: number;
   /** Ids of lanes with pending writes and no live lease. */

@@ -46,7 +46,8 @@ export interface Ground {
 /** Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails. */
 export async function openGround(config: Config, log: Logger): Promise<Ground> {
   const closing: Phase[] = [];
-  const later = (name: string, limitMs: number, close: Phase['close']): void => void closing.unshift({ name, limitMs, close });
+  const later = (name: string, limitMs: number, close: Phase['close']): void =>
+    void closing.unshift({ name, limitMs, close });
   try {
     mkdirSync(config.dataRoot, { recursive: true });
     const root = new DataRoot(config.dataRoot);
@@ -69,7 +70,10 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
     const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
     const { db, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
     later('database', 5_000, close);
-    const backend = await openQueueBackend(config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url }, log);
+    const backend = await openQueueBackend(
+      config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },
+      log,
+    );
     later('queue', 3_000, () => backend.close());
     return { db, databaseUrl: url, root, backend, log, closing };
   } catch (error) {
@@ -110,7 +114,9 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const { db, root, backend, log, databaseUrl } = ground;
   await ensureAccess(db, firstToken(config));
   const codec = new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), config.codecThreads);
-  const watch = new WriteWatch(db, databaseUrl, (error) => log.warn({ reason: error.message }, 'listening for commits failed'));
+  const watch = new WriteWatch(db, databaseUrl, (error) =>
+    log.warn({ reason: error.message }, 'listening for commits failed'),
+  );
   const queue = new DrainQueue(backend, log);
   const stageDeps = { db, root, codec, watch, ring: (laneId: string) => void queue.ring(laneId) };
   const readDeps = { db, root, codec };

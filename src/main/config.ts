@@ -33,7 +33,8 @@ export interface Config {
   readonly writerThreads: number;
   /** Threads that parse and print large bodies. */
   readonly codecThreads: number;
-  readonly database: { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string };
+  readonly database:
+    { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string };
   readonly queue: { readonly kind: 'postgres' } | { readonly kind: 'redis'; readonly url: string };
   /** Where the command line finds a running service. */
   readonly serviceUrl: string;

@@ -27,7 +27,11 @@ export function healthService({ db, root, backend, queue }: HealthDeps): HealthS
   const failed = gauge('varve_writes_failed', 'Acknowledged writes that could not be applied');
   const free = gauge('varve_data_free_bytes', 'Free space of the disk that holds the data');
   const rings = new Counter({ name: 'varve_rings_total', help: 'Rings asked of the queue', registers: [registry] });
-  const lost = new Counter({ name: 'varve_rings_failed_total', help: 'Rings the queue did not take', registers: [registry] });
+  const lost = new Counter({
+    name: 'varve_rings_failed_total',
+    help: 'Rings the queue did not take',
+    registers: [registry],
+  });
 
   return {
     async ready() {

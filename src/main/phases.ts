@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 export interface Phase {
   readonly name: string;
   readonly limitMs: number;
-  close(): Promise<unknown> | unknown;
+  close(): Promise<void> | void;
 }
 
 /** Runs all phases in order. A phase that fails or takes too long is logged and left behind. */

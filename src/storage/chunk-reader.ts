@@ -59,7 +59,7 @@ async function openShard(root: DataRoot, piece: Piece): Promise<FileHandle> {
 
 async function readSpan(handle: FileHandle, span: Span, piece: Piece): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(span.length);
-  for (let done = 0; done < span.length; ) {
+  for (let done = 0; done < span.length;) {
     const { bytesRead } = await handle.read(buffer, done, span.length - done, span.offset + done);
     if (bytesRead === 0) throw corrupt(piece, piece.blocks[0].firstRow, 'the file is shorter than the catalog says');
     done += bytesRead;
@@ -84,5 +84,7 @@ function crcOf(bytes: Buffer, whole: Span, part: Span): number {
 }
 
 function corrupt(piece: Piece, firstRow: number, what: string): VarveError {
-  return new VarveError('corrupt', `shard ${piece.shardId}, chunk with row ${firstRow}: ${what}`, { slug: 'chunk-corrupt' });
+  return new VarveError('corrupt', `shard ${piece.shardId}, chunk with row ${firstRow}: ${what}`, {
+    slug: 'chunk-corrupt',
+  });
 }

@@ -122,7 +122,7 @@ function appendSeries(
   }
 
   const chunks: Chunk[] = [];
-  for (let row = begin; row < begin + total; ) {
+  for (let row = begin; row < begin + total;) {
     const inChunk = row % values.chunkRows;
     const rows = Math.min(values.chunkRows - inChunk, begin + total - row);
     const before = inChunk > 0 ? append.tail : null; // only the first chunk can have rows already
@@ -143,7 +143,12 @@ function appendSeries(
       codec: 'none',
       valuesCrc: crc32(block.values, before?.valuesCrc ?? 0),
       timesCrc: block.timeBytes && crc32(block.timeBytes, before?.timesCrc ?? 0),
-      stats: extendStats(before?.stats ?? emptyStats(append.channels), append.dtype, viewAs(append.dtype, block.values), append.channels),
+      stats: extendStats(
+        before?.stats ?? emptyStats(append.channels),
+        append.dtype,
+        viewAs(append.dtype, block.values),
+        append.channels,
+      ),
     });
     row += rows;
   }
@@ -158,11 +163,18 @@ function recordSegments(dataset: Dataset, append: SeriesAppend): void {
     const recorded = dataset.slice([]) as BigInt64Array;
     while (kept * 2 < recorded.length && recorded[kept * 2] < BigInt(append.firstRow)) kept++;
   }
-  if (kept === 0 && starts[0]?.row !== append.firstRow) starts.unshift({ row: append.firstRow, startNs: append.firstRowNs! });
+  if (kept === 0 && starts[0]?.row !== append.firstRow)
+    starts.unshift({ row: append.firstRow, startNs: append.firstRowNs! });
   dataset.resize([kept + starts.length, 2]);
   if (starts.length === 0) return;
   const flat = BigInt64Array.from(starts.flatMap(({ row, startNs }) => [BigInt(row), startNs]));
-  dataset.write_slice([[kept, kept + starts.length], [0, 2]], flat);
+  dataset.write_slice(
+    [
+      [kept, kept + starts.length],
+      [0, 2],
+    ],
+    flat,
+  );
 }
 
 function createDataset(group: Group, name: string, dtype: Dtype, rowShape: number[], chunkRows: number): void {
@@ -238,13 +250,22 @@ class BlockWriter {
     const at = (row % this.chunkRows) * this.#rowBytes;
     const found: number[] = [];
     this.#observe((offset, block) => {
-      if (block.length === length && Buffer.compare(block.subarray(at, at + bytes.length), bytes) === 0) found.push(offset);
+      if (block.length === length && Buffer.compare(block.subarray(at, at + bytes.length), bytes) === 0)
+        found.push(offset);
     });
-    const ranges = this.#channels === null ? [[row, row + rows]] : [[row, row + rows], [0, this.#channels]];
+    const ranges =
+      this.#channels === null
+        ? [[row, row + rows]]
+        : [
+            [row, row + rows],
+            [0, this.#channels],
+          ];
     this.#dataset.write_slice(ranges as [number, number][], viewAs(this.#dtype, bytes));
     this.#observe(null);
     if (found.length !== 1 || (known && known.offset !== found[0])) {
-      throw new Error(`chunk of ${length} bytes of ${this.#dataset.path} found at [${found.join(', ')}], expected ${known?.offset ?? 'one place'}`);
+      throw new Error(
+        `chunk of ${length} bytes of ${this.#dataset.path} found at [${found.join(', ')}], expected ${known?.offset ?? 'one place'}`,
+      );
     }
     return { offset: found[0], length };
   }
@@ -271,7 +292,7 @@ class RowSource {
   next(rows: number): { values: Uint8Array; timeBytes: Uint8Array | null; times: BigInt64Array | null } {
     const values = new Uint8Array(rows * this.#rowBytes);
     const timeBytes = this.#irregular ? new Uint8Array(rows * TIME_BYTES) : null;
-    for (let done = 0; done < rows; ) {
+    for (let done = 0; done < rows;) {
       const part = this.#parts[this.#part];
       if (!this.#values) this.#openPart(part);
       const take = Math.min(rows - done, part.rows - this.#row);
@@ -286,9 +307,21 @@ class RowSource {
 
   #openPart(part: CommitPart): void {
     const path = (name: 'values' | 'times'): string => this.#root.spooled(part.writeId, name);
-    this.#values = new PayloadReader(part.writeId, part.values, path('values'), part.rows * this.#rowBytes, part.valuesCrc);
+    this.#values = new PayloadReader(
+      part.writeId,
+      part.values,
+      path('values'),
+      part.rows * this.#rowBytes,
+      part.valuesCrc,
+    );
     if (this.#irregular) {
-      this.#times = new PayloadReader(part.writeId, part.times, path('times'), part.rows * TIME_BYTES, part.timesCrc ?? 0);
+      this.#times = new PayloadReader(
+        part.writeId,
+        part.times,
+        path('times'),
+        part.rows * TIME_BYTES,
+        part.timesCrc ?? 0,
+      );
     }
   }
 
@@ -324,7 +357,8 @@ class PayloadReader {
       try {
         this.#fd = openSync(path, 'r');
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new BadPayload(writeId, 'its spooled payload is missing');
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+          throw new BadPayload(writeId, 'its spooled payload is missing');
         throw error;
       }
     }
@@ -338,7 +372,7 @@ class PayloadReader {
   read(into: Uint8Array): void {
     if (this.#inline) into.set(this.#inline.subarray(this.#position, this.#position + into.length));
     else {
-      for (let done = 0; done < into.length; ) {
+      for (let done = 0; done < into.length;) {
         const got = readSync(this.#fd!, into, done, into.length - done, this.#position + done);
         if (got === 0) throw new BadPayload(this.#writeId, 'its spooled payload is cut short');
         done += got;

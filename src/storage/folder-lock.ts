@@ -28,9 +28,13 @@ export function lockFolder(folder: string): FolderLock {
       }
       const holder = readHolder(path);
       if (holder && !isGone(holder)) {
-        throw new VarveError('conflict', `another Varve (process ${holder.pid} on ${holder.host}) is running in ${folder}`, {
-          slug: 'folder-in-use',
-        });
+        throw new VarveError(
+          'conflict',
+          `another Varve (process ${holder.pid} on ${holder.host}) is running in ${folder}`,
+          {
+            slug: 'folder-in-use',
+          },
+        );
       }
       const stale = `${mine}.stale`;
       try {

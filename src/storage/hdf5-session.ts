@@ -45,7 +45,11 @@ export class Hdf5Session {
    * Opens the transaction's file, lends it to `work`, and closes it so that HDF5 has flushed everything into the transaction.
    * @throws whatever `work` or the file system threw; the session must not be used again then
    */
-  use<T>(transaction: ShardTransaction, isNew: boolean, work: (file: Hdf5File, observe: (o: WriteObserver | null) => void) => T): T {
+  use<T>(
+    transaction: ShardTransaction,
+    isNew: boolean,
+    work: (file: Hdf5File, observe: (o: WriteObserver | null) => void) => T,
+  ): T {
     this.#transaction = transaction;
     this.#failure = null;
     try {
@@ -78,7 +82,9 @@ export class Hdf5Session {
     fs.read = (stream, buffer, offset, length, position) => {
       const transaction = ours(stream);
       if (!transaction || position === undefined) return read(stream, buffer, offset, length, position);
-      return guarded(() => transaction.read(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position));
+      return guarded(() =>
+        transaction.read(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position),
+      );
     };
     fs.write = (stream, buffer, offset, length, position, canOwn) => {
       const transaction = ours(stream);

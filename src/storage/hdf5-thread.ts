@@ -2,7 +2,6 @@
 import { parentPort } from 'node:worker_threads';
 import h5wasm, { Dataset, Group, type File } from 'h5wasm/node';
 import { toErrorRecord } from '../core/errors.ts';
-import type { SampleArray } from '../core/dtype.ts';
 import type { Hdf5Object, Hdf5Request } from './hdf5-reader.ts';
 
 const module = await h5wasm.ready;
@@ -27,7 +26,13 @@ function* walk(group: Group, prefix: string): Generator<Hdf5Object> {
     const path = `${prefix}/${name}`;
     const item = group.get(name);
     if (item instanceof Dataset) {
-      yield { path, kind: 'dataset', shape: item.shape ?? [], dtype: String(item.dtype), attributes: attributes(item) };
+      yield {
+        path,
+        kind: 'dataset',
+        shape: item.shape ?? [],
+        dtype: typeof item.dtype === 'string' ? item.dtype : 'other',
+        attributes: attributes(item),
+      };
     } else if (item instanceof Group) {
       yield { path, kind: 'group', shape: [], dtype: '', attributes: attributes(item) };
       yield* walk(item, path);
@@ -54,10 +59,11 @@ function answer(request: Hdf5Request): unknown {
     case 'read': {
       const dataset = open(request.path).get(request.dataset) as Dataset;
       const rest = (dataset.shape ?? []).slice(1).map((size): [number, number] => [0, size]);
-      return dataset.slice([[request.from, request.to], ...rest]) as SampleArray;
+      return dataset.slice([[request.from, request.to], ...rest]);
     }
     case 'close':
-      return close(request.path);
+      close(request.path);
+      return null;
     case 'extents':
       try {
         const series = open(request.path).get('series') as Group;

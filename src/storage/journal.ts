@@ -8,7 +8,18 @@
  * Layout (little-endian): magic `VARVEJ01`, u64 length of the file after the commit, u32 number of runs; per run u64 offset,
  * u32 length, the bytes; last a CRC-32 of everything before it.
  */
-import { closeSync, existsSync, fsyncSync, ftruncateSync, fstatSync, openSync, readFileSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  ftruncateSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { syncFolderOf } from './sync-folder.ts';
 
@@ -126,12 +137,13 @@ const HDF5_SIGNATURE = Buffer.from('\x89HDF\r\n\x1a\n', 'latin1');
 
 export function endOfFileAddress(superblock: Buffer): number | null {
   const version = superblock[8];
-  if (!superblock.subarray(0, 8).equals(HDF5_SIGNATURE) || (version !== 2 && version !== 3) || superblock[9] !== 8) return null;
+  if (!superblock.subarray(0, 8).equals(HDF5_SIGNATURE) || (version !== 2 && version !== 3) || superblock[9] !== 8)
+    return null;
   return Number(superblock.readBigUInt64LE(28));
 }
 
 export function writeFully(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     done += writeSync(fd, bytes, done, bytes.length - done, position + done);
   }
 }

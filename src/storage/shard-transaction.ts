@@ -35,7 +35,7 @@ export class ShardTransaction {
 
   write(bytes: Uint8Array, position: number): void {
     const below = Math.min(bytes.length, Math.max(0, this.#committedEnd - position));
-    for (let done = 0; done < below; ) {
+    for (let done = 0; done < below;) {
       const at = position + done;
       const page = this.#page(Math.floor(at / PAGE_BYTES));
       const inPage = at % PAGE_BYTES;

@@ -5,7 +5,8 @@ import { commitShard } from './commit-shard.ts';
 import { Hdf5Session } from './hdf5-session.ts';
 import type { CommitRequest, CommitResult } from './shard-commit.ts';
 
-export type WriterReply = { readonly ok: true; readonly result: CommitResult } | { readonly ok: false; readonly error: ErrorRecord };
+export type WriterReply =
+  { readonly ok: true; readonly result: CommitResult } | { readonly ok: false; readonly error: ErrorRecord };
 
 const session = await Hdf5Session.start();
 

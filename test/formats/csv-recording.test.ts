@@ -11,9 +11,21 @@ function read(text: string, options: Partial<CsvRecordingOptions> = {}) {
   return readCsvRecording(() => streamOf(text, 11), { name: 'run', ...options });
 }
 
+interface ExpectedTable {
+  readonly rows: number;
+  readonly value: { readonly sha256_le: string };
+  readonly time_ns: { readonly sha256_le: string };
+}
+
+interface ExpectedUnit {
+  readonly time_first: string;
+  readonly time_last: string;
+  readonly od: { readonly n: number; readonly first: number[] };
+}
+
 describeRecordings('real CSV recordings', () => {
   test('groundwater heads: every row, empty value and time', async () => {
-    const expected = expectedOf('groundwater/B49F0232_1.csv');
+    const expected = expectedOf('groundwater/B49F0232_1.csv') as ExpectedTable;
     const open = () => createReadStream(sharedDataPath('groundwater/B49F0232_1.csv'));
     const { series, notes } = await readCsvRecording(open, { name: 'B49F0232_1' });
     expect(series).toHaveLength(1);
@@ -35,7 +47,7 @@ describeRecordings('real CSV recordings', () => {
   const openOd = () => createReadStream(sharedDataPath(OD));
 
   test('optical densities in long form: a series a bioreactor', async () => {
-    const expected = expectedOf(OD);
+    const expected = expectedOf(OD) as Record<string, ExpectedUnit>;
     const { series } = await readCsvRecording(openOd, {
       name: 'od',
       timeColumn: 'timestamp',
@@ -45,20 +57,16 @@ describeRecordings('real CSV recordings', () => {
     expect(series.map(({ spec }) => [spec.name, spec.tags])).toEqual(
       Object.keys(expected).map((unit) => [`od/${unit}`, { pioreactor_unit: unit }]),
     );
-    for (const { spec, rows, batches } of series) {
+    for (const recorded of series) {
+      const { spec, rows } = recorded;
       const unit = expected[String(spec.tags.pioreactor_unit)];
-      const got = await rowsOf(batches());
+      const got = await rowsOf(recorded.batches());
       expect([rows, got.rows]).toEqual([unit.od.n, unit.od.n]);
       expect(got.times![0]).toBe(parseTime(unit.time_first));
       expect(got.times!.at(-1)).toBe(parseTime(unit.time_last));
       // Expected are the numbers of pandas' default parser, which drops digits after the 17th; exact ones are compared below.
       const values = new Float64Array(new Uint8Array(got.valueBytes).buffer);
-      expect([...values.slice(0, 4)].map((v, i) => Math.abs(v - unit.od.first[i]) < 1e-15)).toEqual([
-        true,
-        true,
-        true,
-        true,
-      ]);
+      unit.od.first.forEach((value, i) => expect(values[i]).toBeCloseTo(value, 14));
     }
   });
 
@@ -96,8 +104,8 @@ for unit, rows in df.groupby('pioreactor_unit'):
       const chunks: Buffer[] = [];
       for await (const chunk of createReadStream(path)) chunks.push(chunk as Buffer);
       const hashes = run(script, Buffer.concat(chunks)).toString().trim().split('\n');
-      for (const [i, { batches }] of series.entries())
-        expect(sha256((await rowsOf(batches())).valueBytes)).toBe(hashes[i]);
+      for (const [i, recorded] of series.entries())
+        expect(sha256((await rowsOf(recorded.batches())).valueBytes)).toBe(hashes[i]);
     });
   });
 });

@@ -7,7 +7,7 @@ import { describeRecordings, expectedOf, sharedDataPath } from '../support/share
 import { rowsOf } from './streams.ts';
 
 /** The capability over h5wasm's own objects; the service has one in its storage room. */
-async function treeOf(path: string): Promise<{ tree: Hdf5Tree; close(): void }> {
+async function treeOf(path: string): Promise<{ tree: Hdf5Tree; close: () => void }> {
   await h5wasm.ready;
   const file = new h5wasm.File(path, 'r');
   const datasets = file
@@ -15,7 +15,7 @@ async function treeOf(path: string): Promise<{ tree: Hdf5Tree; close(): void }> 
     .map((name) => ({ name, item: file.get(name) }))
     .flatMap(({ name, item }) => {
       if (!(item instanceof h5wasm.Dataset)) return [];
-      const type = { H: 'uint16', I: 'uint32', f: 'float32', d: 'float64' }[String(item.dtype).slice(1)];
+      const type = { H: 'uint16', I: 'uint32', f: 'float32', d: 'float64' }[(item.dtype as string).slice(1)];
       return type
         ? [{ path: name.startsWith('/') ? name : `/${name}`, shape: item.shape ?? [], dtype: type as Dtype }]
         : [];
@@ -31,21 +31,28 @@ async function treeOf(path: string): Promise<{ tree: Hdf5Tree; close(): void }> 
   return { tree, close: () => file.close() };
 }
 
+interface ExpectedDataset {
+  readonly n: number;
+  readonly dtype: string;
+  readonly sha256_le: string;
+}
+
 describeRecordings('OpenSignals recordings', () => {
   test.each([
     ['eeg_sample_closed_open_eyes', 1000n, 1_553_772_929_000_000_000n, ['00:07:80:3B:46:58']],
     ['loft_time_subject_1', 500n, 1_570_548_289_541_000_000n, ['00:07:80:4D:2E:81', '00:07:80:D8:AB:46']],
   ])('%s: every raw dataset is what h5py reads, at its rate and start', async (name, rate, startNs, devices) => {
-    const expected = expectedOf(`opensignals/${name}.h5`);
+    const expected = expectedOf(`opensignals/${name}.h5`) as Record<string, ExpectedDataset>;
     const { tree, close } = await treeOf(sharedDataPath(`opensignals/${name}.h5`));
     const { series } = await readOpenSignals(tree, { name });
     expect(series.map(({ spec }) => spec.name)).toEqual(
       devices.flatMap((device) => [`${name}/${device}`, `${name}/${device}/nSeq`, `${name}/${device}/digital`]),
     );
     const seen = new Set<string>();
-    for (const { spec, rows, batches } of series) {
+    for (const recorded of series) {
+      const { spec, rows } = recorded;
       expect(spec.sampling).toEqual({ kind: 'regular', rate: { num: rate, den: 1n }, startNs });
-      const { valueBytes } = await rowsOf(batches());
+      const { valueBytes } = await rowsOf(recorded.batches());
       const paths = spec.provenance.datasets as string[];
       paths.forEach((path, c) => {
         const raw = expected[path.slice(1)];

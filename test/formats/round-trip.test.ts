@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { bytesOf, DTYPE_NAMES, DTYPES, type Dtype } from '../../src/core/dtype.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
 import { encodeCsv } from '../../src/formats/csv.ts';
-import { decoderFor, WIRE_FORMATS, type WireFormatName } from '../../src/formats/wire-formats.ts';
+import { WIRE_FORMATS, type WireFormatName } from '../../src/formats/wire-formats.ts';
 import { allOf, arrayOf, bytesFrom, outBatches, outShapeOf, rowsOf, shapeOf, streamOf } from './streams.ts';
 
 function valueOf(dtype: Dtype): fc.Arbitrary<number | bigint> {
@@ -25,7 +25,7 @@ function asBody(name: WireFormatName, sent: Buffer, kind: string): Buffer {
   return Buffer.from(body.replaceAll('"-0"', '-0'));
 }
 
-describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode, mediaType }) => {
+describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode }) => {
   test.each(DTYPE_NAMES)('%s values come back bit for bit, however the body is cut into pieces', async (dtype) => {
     await fc.assert(
       fc.asyncProperty(
@@ -63,10 +63,6 @@ describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode, med
     );
   });
 
-  test('its media type finds its decoder, with parameters and in any case', () => {
-    expect(decoderFor(`${mediaType.toUpperCase()}; charset=utf-8`)).toBe(decode);
-  });
-
   test.each(['regular', 'irregular'] as const)(
     'a large %s body arrives in batches of at most 1 MiB and 65,536 rows',
     async (kind) => {
@@ -88,10 +84,6 @@ describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode, med
       expect(seen).toBe(rows);
     },
   );
-});
-
-test('an unknown media type has no decoder', () => {
-  expect(decoderFor('application/xml')).toBeUndefined();
 });
 
 test('CSV times in nanoseconds come back exactly', async () => {

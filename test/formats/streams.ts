@@ -47,7 +47,7 @@ export async function rowsOf(batches: AsyncIterable<Batch> | Iterable<Batch>): P
 }
 
 export function arrayOf(dtype: Dtype, values: readonly (number | bigint)[]): SampleArray {
-  const array = new DTYPES[dtype].array(values.length) as SampleArray & { [i: number]: number | bigint };
+  const array: SampleArray & Record<number, number | bigint> = new DTYPES[dtype].array(values.length);
   values.forEach((value, i) => (array[i] = value));
   return array;
 }
@@ -70,7 +70,7 @@ export async function* outBatches(
   }
 }
 
-export function labels(count: number): string[] {
+function labels(count: number): string[] {
   return Array.from({ length: count }, (_, c) => `c${c}`);
 }
 

@@ -29,6 +29,19 @@ function pack212(samples: readonly number[]): Buffer {
   return Buffer.from(bytes);
 }
 
+interface ExpectedRecord {
+  readonly comments: string[];
+  readonly channels: {
+    readonly label: string;
+    readonly unit: string;
+    readonly gain: number;
+    readonly baseline: number;
+    readonly raw: { readonly sha256_le: string };
+    readonly physical_float64: { readonly sha256_le: string };
+  }[];
+  readonly annotations: { readonly n: number; readonly first: unknown[]; readonly last: unknown[] };
+}
+
 describeRecordings('MIT-BIH record 100', () => {
   const files: RecordingFiles = {
     names: readdirSync(sharedDataPath('wfdb')),
@@ -36,7 +49,7 @@ describeRecordings('MIT-BIH record 100', () => {
   };
 
   test('header, raw samples, physical values and annotations are what wfdb-python reads', async () => {
-    const expected = expectedOf('wfdb/100.hea');
+    const expected = expectedOf('wfdb/100.hea') as ExpectedRecord;
     const { series } = await readWfdb(files, '100.hea', { name: 'mitdb/100' });
     expect(series).toHaveLength(1);
     const [{ spec, rows, annotations }] = series;
@@ -51,7 +64,7 @@ describeRecordings('MIT-BIH record 100', () => {
     });
     expect(rows).toBe(650_000);
     expect(spec.channels).toMatchObject(
-      expected.channels.map(({ label, unit, gain, baseline }: any) => ({ label, unit, gain, baseline })),
+      expected.channels.map(({ label, unit, gain, baseline }) => ({ label, unit, gain, baseline })),
     );
     const frames = new Int16Array(await samplesOf(series[0]));
     const physical = toPhysical(
@@ -59,7 +72,7 @@ describeRecordings('MIT-BIH record 100', () => {
       frames,
       spec.channels.map((channel) => calibrationOf(spec, channel)),
     );
-    expected.channels.forEach((channel: any, c: number) => {
+    expected.channels.forEach((channel, c) => {
       expect(sha256(frames.filter((_, i) => i % 2 === c))).toBe(channel.raw.sha256_le);
       expect(sha256(physical.filter((_, i) => i % 2 === c))).toBe(channel.physical_float64.sha256_le);
     });
@@ -132,13 +145,15 @@ describe('WFDB records', () => {
       ...Buffer.from(aux),
       ...(aux.length % 2 ? [0] : []),
     ];
-    const atr = Buffer.from([
-      ...[...word(22, 0), ...text('## time resolution: 1000')],
-      ...[...word(1, 5), ...word(61, 0x3ff), ...word(62, 1), ...word(60, 3)],
-      ...[...word(59, 0), 1, 0, 2, 0, ...word(28, 1), ...text('(AFIB')],
-      ...[...word(59, 0), 0xff, 0xff, 0xf0, 0xff, ...word(50, 0)],
-      ...[0, 0, 9, 9],
-    ]);
+    const atr = Buffer.from(
+      [
+        [...word(22, 0), ...text('## time resolution: 1000')],
+        [...word(1, 5), ...word(61, 0x3ff), ...word(62, 1), ...word(60, 3)],
+        [...word(59, 0), 1, 0, 2, 0, ...word(28, 1), ...text('(AFIB')],
+        [...word(59, 0), 0xff, 0xff, 0xf0, 0xff, ...word(50, 0)],
+        [0, 0, 9, 9],
+      ].flat(),
+    );
     const files = filesOf({ 'r.hea': 'r 1 100 1\nr.dat 16\n', 'r.dat': Buffer.alloc(2), 'r.qrs': atr });
     const { series } = await readWfdb(files, 'r.hea', { name: 'r', annotators: ['atr', 'qrs'] });
     const leap = 5 + 65_536 + 2 + 1;

@@ -1,0 +1,26 @@
+import { describe, expect, test } from '@jest/globals';
+import { entityTag, insistsOnVersion } from '../../src/http/entity-tag.ts';
+
+const series = { version: 3, commit: 17n };
+
+describe('entity tags', () => {
+  test('change with the metadata and with the samples', () => {
+    const tags = [series, { version: 4, commit: 17n }, { version: 3, commit: 18n }].map(entityTag);
+    expect(new Set(tags).size).toBe(3);
+  });
+
+  test.each([
+    [undefined, false],
+    ['*', false],
+    ['"3-17"', true],
+    ['"3-16"', true],
+    ['"3"', true],
+    ['"1-2", "3-17"', true],
+  ])('If-Match %s holds; insists on the version: %s', (ifMatch, insists) => {
+    expect(insistsOnVersion(ifMatch, series)).toBe(insists);
+  });
+
+  test.each(['"2-17"', 'W/"3-17"', '3', '', '"33-17"'])('If-Match %s does not hold', (ifMatch) => {
+    expect(() => insistsOnVersion(ifMatch, series)).toThrow(expect.objectContaining({ code: 'precondition-failed' }));
+  });
+});

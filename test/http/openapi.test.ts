@@ -1,0 +1,74 @@
+import { describe, expect, test } from '@jest/globals';
+import { openApiDocument } from '../../src/http/openapi.ts';
+import { createApp } from '../../src/http/server.ts';
+import { keepingLog, stubService } from './stub-service.ts';
+
+interface Layer {
+  readonly route?: { readonly path: string | string[]; readonly methods: Record<string, boolean> };
+  readonly handle: { readonly stack?: Layer[] };
+}
+
+/** `get /v1/series/{id}` … of everything mounted. */
+function mountedOperations(layers: readonly Layer[]): string[] {
+  return layers.flatMap(({ route, handle }) => {
+    if (!route) return mountedOperations(handle.stack ?? []);
+    const paths = [route.path].flat().map((path) => path.replace(/[:*](\w+)/g, '{$1}'));
+    return paths.flatMap((path) => Object.keys(route.methods).map((method) => `${method} ${path}`));
+  });
+}
+
+interface Operation {
+  readonly operationId: string;
+  readonly responses: Record<string, { content?: Record<string, unknown> }>;
+}
+
+const document = openApiDocument('1.2.3');
+const operations = Object.entries(document.paths ?? {}).flatMap(([path, item]) =>
+  Object.entries(item as Record<string, Operation>).map(([method, operation]) => ({
+    name: `${method} ${path}`,
+    operation,
+  })),
+);
+
+describe('the OpenAPI document', () => {
+  test('describes every route, and no other', () => {
+    const app = createApp(stubService(), { log: keepingLog(), version: '0' });
+    const mounted = mountedOperations((app.router as unknown as { stack: Layer[] }).stack);
+    const assets = /^get \/docs\//;
+    expect(mounted.filter((name) => !assets.test(name)).sort()).toEqual(operations.map(({ name }) => name).sort());
+  });
+
+  test('names every operation once and gives every one that needs a token its problems', () => {
+    const ids = operations.map(({ operation }) => operation.operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { name, operation } of operations.filter(({ name }) => name.includes('/v1/'))) {
+      expect([name, Object.keys(operation.responses)]).toEqual([
+        name,
+        expect.arrayContaining(['400', '401', '403', '503']),
+      ]);
+    }
+  });
+
+  test('states times, limits and formats as a client sends them', () => {
+    const path = document.paths?.['/v1/series/{id}/samples'] as {
+      get: { parameters: { name: string; schema: object }[] };
+      post: { requestBody: { content: Record<string, unknown> } };
+    };
+    const limit = path.get.parameters.find(({ name }) => name === 'limit');
+    expect(limit?.schema).toMatchObject({ type: 'integer', minimum: 1 });
+    expect(Object.keys(path.post.requestBody.content).sort()).toEqual([
+      'application/json',
+      'application/octet-stream',
+      'application/x-ndjson',
+      'application/x-npy',
+      'text/csv',
+    ]);
+  });
+
+  test('is plain JSON and refers only to what it has', () => {
+    const text = JSON.stringify(document);
+    expect(JSON.parse(text).info.version).toBe('1.2.3');
+    const schemas = Object.keys(document.components?.schemas ?? {});
+    for (const [, name] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)) expect(schemas).toContain(name);
+  });
+});

@@ -1,0 +1,77 @@
+/**
+ * A service behind the routes whose answers a test chooses, for what the transport alone promises. Whatever a test did not
+ * choose fails.
+ */
+import type { Series } from '../../src/core/series.ts';
+import { VarveError } from '../../src/core/errors.ts';
+import type { Principal, Service } from '../../src/flows/service.ts';
+import type { Log } from '../../src/http/request-log.ts';
+
+export const SERIES_ID = '0198c5e0-0000-7000-8000-000000000001';
+
+export const SERIES: Series = {
+  id: SERIES_ID,
+  project: 'default',
+  name: 'mouse-12/ecg',
+  description: null,
+  dtype: 'int16',
+  channels: [{ label: 'MLII' }],
+  unit: null,
+  scale: 1,
+  offset: 0,
+  sampling: { kind: 'irregular' },
+  timeReference: 'utc',
+  duplicates: 'last',
+  codec: 'gzip',
+  tags: {},
+  provenance: {},
+  rows: 0,
+  firstNs: null,
+  lastNs: null,
+  commit: 4n,
+  version: 2,
+  createdAt: new Date(0),
+  updatedAt: new Date(0),
+};
+
+/** Tokens say what they may: `read`, `write,read`, `admin@lab` (limited to a project). */
+function principalFor(token: string): Principal {
+  const [scopes, project] = token.split('@');
+  if (scopes === 'unknown') throw new VarveError('unauthorized', 'The token is not known', { slug: 'invalid-token' });
+  return {
+    tokenId: token,
+    scopes: scopes.split(',') as Principal['scopes'],
+    projects: project === undefined ? null : { ids: [project], names: [project] },
+  };
+}
+
+export interface Choices {
+  readonly access?: Partial<Service['access']>;
+  readonly series?: Partial<Service['series']>;
+  readonly samples?: Partial<Service['samples']>;
+  readonly health?: Partial<Service['health']>;
+}
+
+export function stubService(choices: Choices = {}): Service {
+  const part = <T extends object>(name: string, chosen: object): T =>
+    new Proxy(chosen, {
+      get: (target, method) =>
+        Reflect.get(target, method) ?? (() => Promise.reject(new Error(`${name}.${String(method)}`))),
+    }) as T;
+  return {
+    access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
+    series: part('series', { get: async () => SERIES, ...choices.series }),
+    samples: part('samples', choices.samples ?? {}),
+    health: part('health', choices.health ?? {}),
+  };
+}
+
+/** Keeps every line it is given. */
+export function keepingLog(): Log & { readonly lines: string[] } {
+  const lines: string[] = [];
+  const keep = (fields: object, message: string): void => {
+    const text = Object.values(fields).map((field) => (field instanceof Error ? field.stack : JSON.stringify(field)));
+    lines.push(`${message} ${text.join(' ')}`);
+  };
+  return { lines, debug: keep, info: keep, warn: keep, error: keep };
+}

@@ -1,0 +1,184 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Series } from '../../src/core/series.ts';
+import { parseWith } from '../../src/http/field-errors.ts';
+import {
+  newSeries,
+  seriesAnswer,
+  seriesCreate,
+  seriesPatch,
+  toSeriesAnswer,
+  toSeriesPatch,
+} from '../../src/http/wire/series.ts';
+
+const least = { name: 'a', dtype: 'int16', sampling: { kind: 'irregular' } };
+const regular = (more: object): object => ({ ...least, sampling: { kind: 'regular', rate_hz: 360, ...more } });
+const create = (body: unknown) => newSeries(parseWith(seriesCreate, body, 'body'));
+
+function fieldsOf(act: () => unknown): string[] {
+  try {
+    act();
+  } catch (error) {
+    const { code, errors } = error as { code: string; errors: { field: string }[] };
+    expect(code).toBe('invalid-input');
+    return errors.map(({ field }) => field);
+  }
+  throw new Error('was not refused');
+}
+
+describe('creating a series', () => {
+  test('what is not said gets its default', () => {
+    expect(create(least)).toEqual({
+      project: 'default',
+      name: 'a',
+      description: null,
+      dtype: 'int16',
+      channels: [{ label: 'value' }],
+      unit: null,
+      scale: 1,
+      offset: 0,
+      sampling: { kind: 'irregular' },
+      timeReference: 'utc',
+      duplicates: 'last',
+      codec: 'gzip',
+      tags: {},
+      provenance: {},
+    });
+  });
+
+  test('the example of the contract is read', () => {
+    const read = create({
+      name: 'mouse-12/ecg',
+      dtype: 'int16',
+      channels: [{ label: 'MLII', unit: 'mV' }, { label: 'V5' }],
+      unit: 'mV',
+      scale: 0.005,
+      offset: -5.12,
+      tags: { species: 'mouse', age_days: 61, anaesthetised: false },
+      sampling: { kind: 'regular', rate_hz: 360, start: '2026-05-01T09:00:00Z' },
+    });
+    expect(read.sampling).toEqual({
+      kind: 'regular',
+      rate: { num: 360n, den: 1n },
+      startNs: 1_777_626_000_000_000_000n,
+    });
+    expect(read.channels).toEqual([{ label: 'MLII', unit: 'mV' }, { label: 'V5' }]);
+    expect(read.tags).toEqual({ species: 'mouse', age_days: 61, anaesthetised: false });
+  });
+
+  test.each([
+    [3, ['ch0', 'ch1', 'ch2']],
+    [1, ['value']],
+    [
+      [{}, { label: 'x' }],
+      ['ch0', 'x'],
+    ],
+    [[{ unit: 'mV' }], ['value']],
+  ])('channels %j get the labels %j', (channels, labels) => {
+    expect(create({ ...least, channels }).channels.map(({ label }) => label)).toEqual(labels);
+  });
+
+  test.each([
+    [{}, 'relative', null],
+    [{ start: '1970-01-01T00:00:00Z' }, 'utc', 0n],
+    [{ start: 0 }, 'utc', 0n],
+    [{ start: '1777626000000000001' }, 'utc', 1_777_626_000_000_000_001n],
+  ])('a regular series with %j is %s and begins at %s', (more, timeReference, startNs) => {
+    expect(create(regular(more))).toMatchObject({ timeReference, sampling: { startNs } });
+  });
+
+  test.each([
+    [20.03, { num: 2003n, den: 100n }],
+    ['30000/1001', { num: 30000n, den: 1001n }],
+    ['0.5', { num: 1n, den: 2n }],
+  ])('the rate %s is exact', (rate_hz, rate) => {
+    expect(create(regular({ rate_hz }))).toMatchObject({ sampling: { rate } });
+  });
+
+  test.each<[string, unknown, string[]]>([
+    ['no body', undefined, ['body']],
+    ['a list', [], ['body']],
+    ['nothing in it', {}, ['name', 'dtype', 'sampling']],
+    ['an unknown key', { ...least, colour: 1 }, ['colour']],
+    ['an unknown key inside', regular({ phase: 1 }), ['sampling.phase']],
+    ['an empty name', { ...least, name: '' }, ['name']],
+    ['a long name', { ...least, name: 'x'.repeat(513) }, ['name']],
+    ['a name with a newline', { ...least, name: 'a\nb' }, ['name']],
+    ['a name ending with a space', { ...least, name: 'a ' }, ['name']],
+    ['an unknown dtype', { ...least, dtype: 'int12' }, ['dtype']],
+    ['no channels', { ...least, channels: 0 }, ['channels']],
+    ['too many channels', { ...least, channels: 65_537 }, ['channels']],
+    ['channels as a text', { ...least, channels: '2' }, ['channels']],
+    ['a wrong unit of a channel', { ...least, channels: [{}, { unit: 5 }] }, ['channels[1].unit']],
+    ['an unknown key of a channel', { ...least, channels: [{ color: 'red' }] }, ['channels[0].color']],
+    ['two channels of one label', { ...least, channels: [{ label: 'a' }, { label: 'a' }] }, ['channels[1].label']],
+    ['a label that another gets by default', { ...least, channels: [{ label: 'ch1' }, {}] }, ['channels[1].label']],
+    ['gain and scale', { ...least, channels: [{ gain: 2, scale: 3 }] }, ['channels[0].gain']],
+    ['gain 0', { ...least, channels: [{ gain: 0 }] }, ['channels[0].gain']],
+    ['baseline without gain', { ...least, channels: [{ baseline: 1 }] }, ['channels[0].baseline']],
+    ['scale 0', { ...least, scale: 0 }, ['scale']],
+    ['infinite scale', { ...least, scale: Infinity }, ['scale']],
+    ['an unknown sampling', { ...least, sampling: { kind: 'sometimes' } }, ['sampling.kind']],
+    ['rate 0', regular({ rate_hz: 0 }), ['sampling.rate_hz']],
+    ['no rate', { ...least, sampling: { kind: 'regular' } }, ['sampling.rate_hz']],
+    ['a start that is no time', regular({ start: 'noon' }), ['sampling.start']],
+    ['a rate for an irregular series', { ...least, sampling: { kind: 'irregular', rate_hz: 1 } }, ['sampling.rate_hz']],
+    ['a tag that is a list', { ...least, tags: { a: [1] } }, ['tags.a']],
+    ['a long tag', { ...least, tags: { 'heart rate': 'x'.repeat(4097) } }, ['tags["heart rate"]']],
+    ['a tag without a name', { ...least, tags: { '': 1 } }, ['tags[""]']],
+    ['257 tags', { ...least, tags: Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`t${i}`, i])) }, ['tags']],
+    ['large provenance', { ...least, provenance: { text: 'x'.repeat(65_536) } }, ['provenance']],
+  ])('%s is refused and named', (_what, body, fields) => {
+    expect(fieldsOf(() => create(body))).toEqual(fields);
+  });
+
+  test('an integer past 2^53 is refused and the message says to send a string', () => {
+    expect(() => create(regular({ start: 1777626000000000001 }))).toThrow(
+      expect.objectContaining({ message: expect.stringContaining('send it as a string') }),
+    );
+  });
+});
+
+describe('changing a series', () => {
+  test('only what is said changes; null removes', () => {
+    const body = { unit: null, tags: { a: null, b: 1 }, channels: [{}, { label: 'x' }] };
+    expect(toSeriesPatch(parseWith(seriesPatch, body, 'body'))).toEqual({
+      unit: null,
+      tags: { a: null, b: 1 },
+      channels: [{ label: 'ch0' }, { label: 'x' }],
+    });
+  });
+
+  test.each([
+    [{ dtype: 'int8' }, ['dtype']],
+    [{ name: null }, ['name']],
+    [{ channels: 2 }, ['channels']],
+    [{ rows: 5 }, ['rows']],
+  ])('%j is refused and named', (body, fields) => {
+    expect(fieldsOf(() => parseWith(seriesPatch, body, 'body'))).toEqual(fields);
+  });
+});
+
+test('the answer has the shape that is documented', () => {
+  const series: Series = {
+    ...create(regular({ rate_hz: '30000/1001', start: '2026-05-01T09:00:00Z' })),
+    id: '0198c5e0-0000-7000-8000-000000000001',
+    rows: 10,
+    firstNs: 1_777_626_000_000_000_000n,
+    lastNs: 1_777_626_000_500_000_001n,
+    commit: 17n,
+    version: 2,
+    createdAt: new Date('2026-05-01T10:00:00Z'),
+    updatedAt: new Date('2026-05-01T11:00:00Z'),
+  };
+  const answer = toSeriesAnswer(series);
+  expect(seriesAnswer.strict().parse(answer)).toEqual(answer);
+  expect(answer).toMatchObject({
+    sampling: { kind: 'regular', rate: '30000/1001', start: '2026-05-01T09:00:00Z' },
+    rows: 10,
+    first_time: '2026-05-01T09:00:00Z',
+    last_time: '2026-05-01T09:00:00.500000001Z',
+    commit: 17,
+    version: 2,
+    created_at: '2026-05-01T10:00:00.000Z',
+  });
+});
