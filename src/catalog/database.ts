@@ -1,6 +1,7 @@
 /** The connection to Postgres: one pool, typed by kysely. */
 import { Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
+import { PreparingClient } from './preparing-client.ts';
 import type { Tables } from './tables.ts';
 
 export type Database = Kysely<Tables>;
@@ -30,6 +31,7 @@ export interface OpenDatabase {
  */
 export function openDatabase(url: string, options: { poolSize: number; onError(error: Error): void }): OpenDatabase {
   const pool = new pg.Pool({
+    Client: PreparingClient,
     connectionString: url,
     max: options.poolSize,
     connectionTimeoutMillis: 5_000,

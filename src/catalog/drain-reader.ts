@@ -1,4 +1,5 @@
 /** What a drain must know before it appends: the series of a batch, where each ends, and its growing tail chunk. */
+import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
 import type { Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
@@ -20,18 +21,18 @@ export async function readDrainSeries(
   seriesIds: readonly string[],
   hotShardId: string | null,
 ): Promise<Map<string, DrainSeries>> {
-  const ids = [...seriesIds];
+  const ids = sql<string>`any(${[...seriesIds]}::uuid[])`;
   const rows = await db
     .selectFrom('series as s')
     .innerJoin('projects as p', 'p.id', 's.project_id')
     .select(SERIES_COLUMNS)
-    .where('s.id', 'in', ids)
+    .where('s.id', '=', ids)
     .execute();
   const segments = await db
     .selectFrom('segments')
     .distinctOn('series_id')
     .selectAll()
-    .where('series_id', 'in', ids)
+    .where('series_id', '=', ids)
     .orderBy('series_id')
     .orderBy('first_row', 'desc')
     .execute();
@@ -41,7 +42,7 @@ export async function readDrainSeries(
         .distinctOn('series_id')
         .selectAll()
         .where('shard_id', '=', hotShardId)
-        .where('series_id', 'in', ids)
+        .where('series_id', '=', ids)
         .orderBy('series_id')
         .orderBy('first_row', 'desc')
         .execute()

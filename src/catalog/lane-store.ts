@@ -33,7 +33,7 @@ export async function claimLease(db: Database, laneId: string, holder: unknown):
     path: string | null;
     bytes: bigint | null;
   }>`
-    with old as (select id, lease_holder from lanes where id = ${laneId} for update),
+    with old as (select id, lease_holder from lanes where id = ${laneId} for no key update),
     claimed as (
       update lanes l
       set lease_token = l.lease_token + 1,
@@ -92,7 +92,7 @@ export async function retireHotShard(db: Database, lease: Pick<Lease, 'laneId' |
   await sql`
     with lane as (
       update lanes set hot_shard_id = null
-      from (select id, hot_shard_id from lanes where id = ${lease.laneId} and lease_token = ${lease.token} for update) old
+      from (select id, hot_shard_id from lanes where id = ${lease.laneId} and lease_token = ${lease.token} for no key update) old
       where lanes.id = old.id returning old.hot_shard_id)
     update shards set state = 'retired' from lane where shards.id = lane.hot_shard_id`.execute(db);
 }

@@ -46,7 +46,7 @@ export async function publish(db: Database, publication: Publication): Promise<b
       .select('id')
       .where('id', '=', laneId)
       .where('lease_token', '=', token)
-      .forUpdate()
+      .forNoKeyUpdate()
       .executeTakeFirst();
     if (!lane) throw new VarveError('conflict', `lane ${laneId} was taken over`, { slug: 'lease-lost' });
     await trx
@@ -57,9 +57,10 @@ export async function publish(db: Database, publication: Publication): Promise<b
     if (publication.retire)
       await trx.updateTable('shards').set({ state: 'retired' }).where('id', '=', shard.id).execute();
 
-    // Locked before the commit counter: whoever changes metadata takes the two in the same order.
+    // Locked before the commit counter: whoever changes metadata takes the two in the same order. "No key" locks throughout the
+    // catalog: they let the foreign keys of rows that refer to a lane or series pass, where a full lock would make two transactions wait for each other.
     const ids = series.map((s) => s.seriesId);
-    await sql`select id from series where id = any(${ids}::uuid[]) order by id for update`.execute(trx);
+    await sql`select id from series where id = any(${ids}::uuid[]) order by id for no key update`.execute(trx);
     const chunks = JSON.stringify(series.flatMap((s) => s.chunks.map(chunkRecord)));
     await sql`
       insert into chunks (series_id, generation, first_row, rows, shard_id, dataset_row, first_ns, last_ns, sorted,

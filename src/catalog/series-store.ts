@@ -67,7 +67,7 @@ async function takePlaceInLane(trx: DatabaseTransaction, laneIdIfNew: string): P
   // Only lanes that are free to lock count, so creators neither wait for each other nor for a publishing drain.
   const { rows } = await sql<{ id: string; series_count: number }>`
     select id, series_count from lanes where series_count < ${SERIES_PER_LANE}
-    order by series_count, id limit ${OPEN_LANES} for update skip locked`.execute(trx);
+    order by series_count, id limit ${OPEN_LANES} for no key update skip locked`.execute(trx);
   if (rows.length < OPEN_LANES) {
     const { rows: open } = await sql<{ n: number }>`
       select count(*)::int as n from lanes where series_count < ${SERIES_PER_LANE}`.execute(trx);
@@ -112,7 +112,7 @@ export async function updateSeries(db: Database, id: string, patch: SeriesPatch,
         .select(['project_id', 'version', 'tags', 'provenance', 'channel_count'])
         .where('id', '=', id)
         .where('deleted_at', 'is', null)
-        .forUpdate()
+        .forNoKeyUpdate()
         .executeTakeFirst();
       if (!row) throw notFound('series', id);
       if (ifVersion !== undefined && ifVersion !== row.version) {

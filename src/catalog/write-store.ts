@@ -82,7 +82,7 @@ export async function stageWrite(
       ])
       .where('id', '=', write.seriesId)
       .where('deleted_at', 'is', null)
-      .forUpdate() // appends to one series follow each other; those to others go on
+      .forNoKeyUpdate() // appends to one series follow each other; those to others go on
       .executeTakeFirst();
     if (!series) throw notFound('series', write.seriesId);
     if (write.idempotency) {
@@ -173,7 +173,7 @@ export async function getWrites(db: Database, ids: readonly string[]): Promise<W
       'w.created_at',
       'w.applied_at',
     ])
-    .where('w.id', 'in', [...ids])
+    .where('w.id', '=', sql<string>`any(${[...ids]}::uuid[])`)
     .execute();
   return rows.map((row) => ({
     id: row.id,
@@ -255,7 +255,7 @@ export async function writesWithPayload(db: Database, ids: readonly string[]): P
   const rows = await db
     .selectFrom('writes')
     .select('id')
-    .where('id', 'in', [...ids])
+    .where('id', '=', sql<string>`any(${[...ids]}::uuid[])`)
     .where('state', '!=', 'applied')
     .execute();
   return new Set(rows.map((row) => row.id));

@@ -24,3 +24,13 @@ export function insistsOnVersion(ifMatch: string | undefined, series: Pick<Serie
     errors: [{ field: 'If-Match', message: `does not match ${entityTag(series)}` }],
   });
 }
+
+/**
+ * True if If-None-Match names this tag: the client has the representation already. Not left to Express, which sends it again
+ * to a client that says no-cache, as fetch does with every conditional request.
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+ */
+export function isKnownTo(ifNoneMatch: string | undefined, tag: string): boolean {
+  const known = (ifNoneMatch ?? '').split(',').map((each) => each.trim().replace(/^W\//, ''));
+  return known.includes(tag) || known.includes('*');
+}

@@ -2,6 +2,9 @@
 import type { z } from 'zod';
 import { VarveError, type FieldError } from '../core/errors.ts';
 
+/** Fields named in one answer; a list may have thousands of wrong items. */
+const MAX_NAMED_FIELDS = 100;
+
 type Issue = z.core.$ZodIssue;
 
 /**
@@ -19,7 +22,7 @@ export function parseWith<S extends z.ZodType>(schema: S, value: unknown, whole:
 function invalidFields(errors: readonly FieldError[]): VarveError {
   const [{ field, message }] = errors;
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
-  return new VarveError('invalid-input', `${field}: ${message}${more}`, { errors });
+  return new VarveError('invalid-input', `${field}: ${message}${more}`, { errors: errors.slice(0, MAX_NAMED_FIELDS) });
 }
 
 function fieldErrors(issue: Issue, whole: string, prefix: readonly PropertyKey[] = []): FieldError[] {

@@ -95,7 +95,7 @@ function toVarveError(error: unknown): VarveError | undefined {
 
 /** Errors of express, its router and its body parser. */
 function fromHttpLibrary(error: unknown): VarveError | undefined {
-  const { type, status, message, limit } = error as {
+  const { type, status, message, limit } = (error ?? {}) as {
     type?: string;
     status?: number;
     message?: string;
@@ -147,26 +147,33 @@ export const unknownRoute: RequestHandler = (req) => {
 /** How long a client may go on sending a body that has been answered with an error; then its connection is cut. */
 const LINGER_MS = 30_000;
 
+/** How a stream or a wait says that the other end has left. */
+const DISCONNECTIONS: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ABORT_ERR']);
+
+function isDisconnection(error: unknown): boolean {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
+  return DISCONNECTIONS.has(String(code)) || name === 'AbortError';
+}
+
 /** Answers errors with problem documents. */
 export function answerProblems(log: Log): ErrorRequestHandler {
   return (error, req, res, _next) => {
     const { requestId } = res.locals;
-    if (res.destroyed || res.closed) {
-      log.debug({ err: error, requestId }, 'the client went away');
+    const isBroken = res.closed || res.destroyed;
+    if (isBroken && isDisconnection(error)) {
+      log.info({ err: error, requestId }, 'a client went away');
       return;
     }
     const problem = toProblem(error, { path: req.path, id: requestId });
     if (problem.isFault) log.error({ err: error, requestId }, 'a request failed');
     else if (problem.status > 500) log.warn({ err: error, requestId }, 'a request could not be served');
-    if (res.headersSent) {
+    if (isBroken || res.headersSent) {
       // The status is out and says success: only a broken connection still tells the client that the answer is short.
-      log.warn({ err: error, requestId }, 'an answer was cut');
       res.destroy();
       return;
     }
-    for (const name of res.getHeaderNames()) if (BODY_HEADERS.has(name)) res.removeHeader(name);
     res.status(problem.status).set(problem.headers).type(PROBLEM_MEDIA_TYPE).json(problem.document);
-    // A client that sends its whole body before it reads, gets to read: what is left of the body is thrown away, for a while.
+    // A client that sends its whole body before it reads, gets to read: the rest of the body is thrown away, for a while.
     if (!req.complete) {
       req.resume();
       const linger = setTimeout(() => req.destroy(), LINGER_MS).unref();
@@ -174,6 +181,3 @@ export function answerProblems(log: Log): ErrorRequestHandler {
     }
   };
 }
-
-/** Headers a route may have set for the body it then could not send. */
-const BODY_HEADERS: ReadonlySet<string> = new Set(['content-length', 'content-type', 'etag', 'link', 'location']);

@@ -7,7 +7,7 @@ import type { Series } from '../core/series.ts';
 import type { SeriesService } from '../flows/service.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { nextLink, openCursor } from './cursor.ts';
-import { entityTag, insistsOnVersion } from './entity-tag.ts';
+import { entityTag, insistsOnVersion, isKnownTo } from './entity-tag.ts';
 import { bodyOf, jsonBody } from './json-body.ts';
 import { json, problems } from './operation.ts';
 import { pathId } from './path-id.ts';
@@ -47,8 +47,10 @@ export function seriesRoutes(series: SeriesService): Router {
 
   router.get(seriesPaths(''), needs('read'), async (req, res) => {
     const { ref } = addressOf(req, noQuery);
-    // Express answers 304 by itself where If-None-Match names the tag.
-    sendSeries(res, await series.get(principalOf(res), ref));
+    const found = await series.get(principalOf(res), ref);
+    const tag = entityTag(found);
+    if (isKnownTo(req.get('if-none-match'), tag)) res.status(304).set('ETag', tag).end();
+    else sendSeries(res, found);
   });
 
   router.patch(seriesPaths(''), needs('write'), jsonBody(), async (req, res) => {

@@ -34,7 +34,10 @@ export function startReconciler({ everyMs, reconcile, ring, log }: ReconcilerOpt
     } catch (error) {
       log.error({ err: error }, 'a round of the reconciler failed');
     }
-    if (!stopped) timer = setTimeout(() => (running = run()), everyMs);
+    if (stopped) return;
+    timer = setTimeout(() => {
+      running = run();
+    }, everyMs);
   }
 
   return {

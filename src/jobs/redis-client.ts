@@ -18,6 +18,6 @@ function endable(redis: Redis): Redis {
     disconnect(reconnect);
   };
   // BullMQ duplicates a worker's client to have one that may block.
-  redis.duplicate = ((override?: RedisOptions) => endable(duplicate(override) as Redis)) as typeof redis.duplicate;
+  redis.duplicate = (override) => endable(duplicate(override));
   return redis;
 }

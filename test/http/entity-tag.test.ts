@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { entityTag, insistsOnVersion } from '../../src/http/entity-tag.ts';
+import { entityTag, insistsOnVersion, isKnownTo } from '../../src/http/entity-tag.ts';
 
 const series = { version: 3, commit: 17n };
 
@@ -22,5 +22,17 @@ describe('entity tags', () => {
 
   test.each(['"2-17"', 'W/"3-17"', '3', '', '"33-17"'])('If-Match %s does not hold', (ifMatch) => {
     expect(() => insistsOnVersion(ifMatch, series)).toThrow(expect.objectContaining({ code: 'precondition-failed' }));
+  });
+
+  test.each([
+    [undefined, false],
+    ['"3-17"', true],
+    ['W/"3-17"', true],
+    ['"1", "3-17"', true],
+    ['*', true],
+    ['"3-16"', false],
+    ['3-17', false],
+  ])('If-None-Match %s: the client knows it: %s', (ifNoneMatch, known) => {
+    expect(isKnownTo(ifNoneMatch, '"3-17"')).toBe(known);
   });
 });

@@ -53,25 +53,27 @@ export interface Choices {
 }
 
 export function stubService(choices: Choices = {}): Service {
-  const part = <T extends object>(name: string, chosen: object): T =>
+  const part = (name: string, chosen: object): unknown =>
     new Proxy(chosen, {
       get: (target, method) =>
-        Reflect.get(target, method) ?? (() => Promise.reject(new Error(`${name}.${String(method)}`))),
-    }) as T;
+        Reflect.get(target, method) ?? (() => Promise.reject(new Error(`${name}.${String(method)} was not chosen`))),
+    });
   return {
     access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
     series: part('series', { get: async () => SERIES, ...choices.series }),
     samples: part('samples', choices.samples ?? {}),
     health: part('health', choices.health ?? {}),
-  };
+  } as Service;
 }
 
 /** Keeps every line it is given. */
 export function keepingLog(): Log & { readonly lines: string[] } {
   const lines: string[] = [];
-  const keep = (fields: object, message: string): void => {
-    const text = Object.values(fields).map((field) => (field instanceof Error ? field.stack : JSON.stringify(field)));
-    lines.push(`${message} ${text.join(' ')}`);
-  };
-  return { lines, debug: keep, info: keep, warn: keep, error: keep };
+  const keep =
+    (level: string) =>
+    (fields: object, message: string): void => {
+      const text = Object.values(fields).map((field) => (field instanceof Error ? field.stack : JSON.stringify(field)));
+      lines.push(`${level} ${message} ${text.join(' ')}`);
+    };
+  return { lines, debug: keep('debug'), info: keep('info'), warn: keep('warn'), error: keep('error') };
 }
