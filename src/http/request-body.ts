@@ -40,13 +40,16 @@ export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTE
   return { bytes: limited(decompress(req, decoder(), encoding), maxBytes), contentLength: null };
 }
 
-/** A reader that stops early must not take the connection with it: the answer that says why is still to be sent. */
+/**
+ * A reader that stops early must not destroy the request: the rest of the body could not be thrown away any more, and a client
+ * that sends all of it before it reads would never see the answer.
+ */
 function readIncoming(req: Request): AsyncIterable<Uint8Array> {
   return req.iterator({ destroyOnReturn: false });
 }
 
 async function* decompress(req: Request, decoder: Transform, encoding: string): AsyncGenerator<Uint8Array> {
-  // Not stream.pipeline, which would destroy the request, and with it the connection, for a fault in the compressed bytes.
+  // Not stream.pipeline, which would destroy the request for a fault in the compressed bytes (see above).
   const cut = (error: Error): unknown => decoder.destroy(error);
   req.once('error', cut);
   // A request that was cut before anyone listened has no more events to give.

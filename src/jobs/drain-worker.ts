@@ -2,16 +2,9 @@
 import { DelayedError, type Job } from 'bullmq';
 import type { Logger } from 'pino';
 import { DRAIN_QUEUE_NAME, DrainQueue, type DrainJob } from './drain-queue.ts';
+import type { DrainResult } from '../flows/drain-lane.ts';
 import type { QueueBackend } from './queue-backend.ts';
 import { withinLimit } from './time-limit.ts';
-
-/** What became of one round of draining a lane. */
-export type DrainResult =
-  /** One batch is visible; `more` says that further writes wait. */
-  | { readonly kind: 'drained'; readonly more: boolean }
-  /** Another holder has the lane's lease: come back later. */
-  | { readonly kind: 'busy'; readonly retryInMs: number }
-  | { readonly kind: 'nothing' };
 
 interface DrainWorkerOptions {
   /** Lanes drained at the same time by this process. */

@@ -3,7 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { DRAIN_QUEUE_NAME, DrainQueue, type DrainJob } from '../../src/jobs/drain-queue.ts';
-import { startDrainWorker, type DrainResult, type DrainWorker } from '../../src/jobs/drain-worker.ts';
+import type { DrainResult } from '../../src/flows/drain-lane.ts';
+import { startDrainWorker, type DrainWorker } from '../../src/jobs/drain-worker.ts';
 import { openQueueBackend, type QueueBackend, type QueueBackendConfig } from '../../src/jobs/queue-backend.ts';
 import { startReconciler } from '../../src/jobs/reconciler.ts';
 import { execute, hasTestPostgres, testDatabase } from '../support/postgres.ts';

@@ -1,0 +1,22 @@
+# Debian, because the embedded Postgres is built against glibc.
+FROM node:22-bookworm-slim AS build
+WORKDIR /varve
+COPY package.json package-lock.json ./
+RUN npm ci
+COPY tsconfig.json ./
+COPY src src
+COPY migrations migrations
+RUN npx tsc --rootDir . && npm prune --omit=dev
+
+FROM node:22-bookworm-slim
+WORKDIR /varve
+COPY --from=build /varve/package.json ./
+COPY --from=build /varve/node_modules node_modules
+COPY --from=build /varve/dist dist
+ENV NODE_ENV=production VARVE_HOST=0.0.0.0 VARVE_DATA=/data
+RUN mkdir /data && chown node:node /data
+USER node
+VOLUME /data
+EXPOSE 7424
+ENTRYPOINT ["node", "dist/src/main/cli.js"]
+CMD ["serve"]

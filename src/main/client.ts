@@ -1,0 +1,278 @@
+/** A client of the REST API, for the command line: typed calls, streams both ways, problems as VarveErrors. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { z } from 'zod';
+import { VarveError, type ErrorCode, type FieldError } from '../core/errors.ts';
+import { formatRate } from '../core/rate.ts';
+import type { NewAnnotation, NewSeries } from '../core/series.ts';
+import type { annotationPage } from '../http/wire/annotations.ts';
+import type { ProblemDocument } from '../http/wire/problem.ts';
+import type { durableAnswer, visibleAnswer } from '../http/wire/samples.ts';
+import type { seriesAnswer, seriesCreate, seriesPage } from '../http/wire/series.ts';
+import type { writeAnswer } from '../http/wire/writes.ts';
+
+export type SeriesAnswer = z.output<typeof seriesAnswer>;
+export type AnnotationAnswer = z.output<typeof annotationPage>['items'][number];
+
+/** By id, or by name within a project. */
+export type SeriesRef = { readonly id: string } | { readonly project: string; readonly name: string };
+
+export interface AppendOptions {
+  /** The same key with the same bytes stores once, however often it is sent. */
+  readonly idempotencyKey?: string;
+  /** Regular series: the time of the first row, where it does not just go on. */
+  readonly startNs?: bigint;
+}
+
+export interface Appended {
+  readonly write: string;
+  readonly rows: number;
+  /** True if the rows were there already, under the same key. */
+  readonly replayed: boolean;
+}
+
+export interface SampleAnswer {
+  /** Throws if the answer is cut off. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Bytes of the body; null for formats whose length shows at the end. */
+  readonly contentLength: number | null;
+  readonly rows: number;
+  /** Path of the rest, where the service cut the answer at its limit. */
+  readonly next: string | null;
+}
+
+/** Annotations of one request: what the service takes … */
+const MAX_ANNOTATIONS = 10_000;
+/** … and half of the bytes it takes, as JSON. */
+const MAX_ANNOTATION_BYTES = 4 * 1024 * 1024;
+const PAGE_SERIES = 1000;
+/** How long an append may take to become visible before it is asked about. The service grants no more. */
+const WAIT_S = 60;
+/** Pause between two questions about a write. */
+const POLL_MS = 200;
+
+const CODES: Readonly<Record<number, ErrorCode>> = {
+  400: 'invalid-input',
+  401: 'unauthorized',
+  403: 'forbidden',
+  404: 'not-found',
+  406: 'not-acceptable',
+  409: 'conflict',
+  412: 'precondition-failed',
+  413: 'limit-exceeded',
+  415: 'unsupported-media-type',
+  422: 'unprocessable',
+  507: 'storage-full',
+};
+const CORRUPT_SLUG = 'corrupt';
+
+export class VarveClient {
+  readonly url: string;
+  readonly #token: string;
+
+  /** @param url of the service, such as `http://127.0.0.1:7424` */
+  constructor(url: string, token: string) {
+    this.url = url.replace(/\/+$/, '');
+    this.#token = token;
+  }
+
+  /** @throws conflict if the project has a series of that name; not-found for an unknown project */
+  async createSeries(series: NewSeries): Promise<SeriesAnswer> {
+    return this.#json('POST', '/v1/series', creation(series));
+  }
+
+  /** @throws not-found */
+  getSeries(ref: SeriesRef): Promise<SeriesAnswer> {
+    return this.#json('GET', seriesPath(ref));
+  }
+
+  /** All series that meet the conditions, page after page. @param conditions query parameters of `GET /v1/series` */
+  async *search(conditions: URLSearchParams): AsyncGenerator<SeriesAnswer> {
+    const query = new URLSearchParams(conditions);
+    query.set('limit', String(PAGE_SERIES));
+    let path: string | null = `/v1/series?${query}`;
+    while (path !== null) {
+      const page: z.output<typeof seriesPage> = await this.#json('GET', path);
+      yield* page.items;
+      path = page.next;
+    }
+  }
+
+  /**
+   * Appends rows and resolves when they are visible.
+   * @param body regular series: little-endian rows × channels; irregular ones: packed records of an int64 time and the values
+   * @throws unprocessable, among others, if the key was used for other bytes
+   */
+  async appendSamples(id: string, body: Uint8Array, { idempotencyKey, startNs }: AppendOptions): Promise<Appended> {
+    const query = startNs === undefined ? '' : `?start=${startNs}`;
+    const response = await this.#fetch('POST', `/v1/series/${id}/samples${query}`, {
+      headers: {
+        'Content-Type': 'application/octet-stream',
+        Prefer: `wait=${WAIT_S}`,
+        ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
+      },
+      body,
+    });
+    const answer = (await response.json()) as z.output<typeof visibleAnswer> | z.output<typeof durableAnswer>;
+    if (answer.level === 'durable') await this.#settled(answer.write);
+    const replayed = response.headers.get('Idempotency-Replayed') === 'true';
+    return { write: answer.write, rows: answer.rows, replayed };
+  }
+
+  /** Posts annotations in their order; each request stores all of its own or none. @param onPosted told their number so far */
+  async annotate(id: string, annotations: readonly NewAnnotation[], onPosted?: (count: number) => void): Promise<void> {
+    let posted = 0;
+    for (const items of requestsOf(annotations)) {
+      await this.#json('POST', `/v1/series/${id}/annotations`, `{"items":[${items.join(',')}]}`);
+      posted += items.length;
+      onPosted?.(posted);
+    }
+  }
+
+  /** All annotations of a series in order of time. */
+  async *annotations(id: string): AsyncGenerator<AnnotationAnswer> {
+    let path: string | null = `/v1/series/${id}/annotations?limit=${MAX_ANNOTATIONS}`;
+    while (path !== null) {
+      const page: z.output<typeof annotationPage> = await this.#json('GET', path);
+      yield* page.items;
+      path = page.next;
+    }
+  }
+
+  /** @param selection query parameters of `GET …/samples`, the format among them */
+  async readSamples(ref: SeriesRef, selection: URLSearchParams): Promise<SampleAnswer> {
+    const path = seriesPath(ref, '/samples');
+    const response = await this.#fetch('GET', `${path}${path.includes('?') ? '&' : '?'}${selection}`);
+    const length = response.headers.get('Content-Length');
+    return {
+      body: this.#bodyOf(response),
+      contentLength: length === null ? null : Number(length),
+      rows: Number(response.headers.get('X-Varve-Rows')),
+      next: /<([^>]*)>; rel="next"/.exec(response.headers.get('Link') ?? '')?.[1] ?? null,
+    };
+  }
+
+  async #settled(write: string): Promise<void> {
+    for (;;) {
+      const { state, error }: z.output<typeof writeAnswer> = await this.#json('GET', `/v1/writes/${write}`);
+      if (state === 'applied') return;
+      if (state === 'failed') {
+        const reason = error?.message ?? 'unknown reason';
+        throw new VarveError('unprocessable', `the append was stored but could not be applied: ${reason}`, {
+          slug: 'write-failed',
+        });
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  async *#bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+    if (response.body === null) return;
+    try {
+      yield* response.body;
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  async #json<T>(method: string, path: string, body?: string): Promise<T> {
+    const headers = body === undefined ? undefined : { 'Content-Type': 'application/json' };
+    const response = await this.#fetch(method, path, { headers, body });
+    return (await response.json()) as T;
+  }
+
+  async #fetch(
+    method: string,
+    path: string,
+    { headers, body }: { headers?: Record<string, string>; body?: Uint8Array | string } = {},
+  ): Promise<Response> {
+    const request = {
+      method,
+      // Uncompressed: on the way from this machine to itself, compression only costs time.
+      headers: { Authorization: `Bearer ${this.#token}`, 'Accept-Encoding': 'identity', ...headers },
+      body,
+    };
+    const response = await fetch(`${this.url}${path}`, request).catch((error: unknown) => {
+      throw this.#unreachable(error);
+    });
+    if (!response.ok) throw await problemOf(response);
+    return response;
+  }
+
+  #unreachable(error: unknown): VarveError {
+    const { cause, message } = error as Error;
+    const { code = '' } = (cause ?? {}) as { code?: string };
+    const text = NOT_THERE.has(code)
+      ? `no Varve answers at ${this.url} (${code}): start one with \`varve serve\`, or name another with VARVE_URL`
+      : `the connection to Varve at ${this.url} broke (${code || message})`;
+    return new VarveError('unavailable', text, { slug: 'unreachable', cause: error });
+  }
+}
+
+const NOT_THERE: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+function seriesPath(ref: SeriesRef, resource = ''): string {
+  if ('id' in ref) return `/v1/series/${ref.id}${resource}`;
+  // Slashes too: a name may end like a resource.
+  return `/v1/series/by-name/${encodeURIComponent(ref.name)}${resource}?project=${encodeURIComponent(ref.project)}`;
+}
+
+function creation({ sampling, timeReference, ...series }: NewSeries): string {
+  const body: z.input<typeof seriesCreate> = {
+    ...series,
+    channels: series.channels.map((channel) => ({ ...channel })),
+    sampling:
+      sampling.kind === 'irregular'
+        ? sampling
+        : {
+            kind: 'regular',
+            rate_hz: formatRate(sampling.rate),
+            ...(sampling.startNs !== null && { start: String(sampling.startNs) }),
+          },
+    time_reference: timeReference,
+  };
+  return JSON.stringify(body);
+}
+
+/** Annotations as JSON texts, in as few requests as the limits allow. */
+function* requestsOf(annotations: readonly NewAnnotation[]): Generator<string[]> {
+  let items: string[] = [];
+  let bytes = 0;
+  for (const { startNs, endNs, label, payload } of annotations) {
+    const item = JSON.stringify({ start: String(startNs), end: String(endNs), label, payload });
+    const itemBytes = Buffer.byteLength(item) + 1;
+    if (items.length === MAX_ANNOTATIONS || (items.length > 0 && bytes + itemBytes > MAX_ANNOTATION_BYTES)) {
+      yield items;
+      items = [];
+      bytes = 0;
+    }
+    items.push(item);
+    bytes += itemBytes;
+  }
+  if (items.length > 0) yield items;
+}
+
+async function problemOf(response: Response): Promise<VarveError> {
+  const text = await response.text().catch(() => '');
+  const problem = parseProblem(text);
+  const slug = problem?.type?.replace(/^urn:varve:problem:/, '');
+  const code = CODES[response.status] ?? (slug === CORRUPT_SLUG ? 'corrupt' : 'unavailable');
+  const message = problem?.detail ?? `the answer was ${response.status} ${response.statusText}`;
+  const errors: readonly FieldError[] = problem?.errors ?? [];
+  return new VarveError(code, message, { errors, ...(slug && { slug }) });
+}
+
+/** Undefined for what is not of Varve: the error page of a proxy, say. */
+function parseProblem(text: string): Partial<ProblemDocument> | undefined {
+  try {
+    return JSON.parse(text) as Partial<ProblemDocument>;
+  } catch {
+    return undefined;
+  }
+}

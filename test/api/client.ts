@@ -1,0 +1,179 @@
+/** A client for the running service: it knows HTTP and the contract, and nothing of the program behind them. */
+import { expect } from '@jest/globals';
+import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+/** A running service; its URL may change when it is started again. */
+export interface Address {
+  readonly url: string;
+  readonly token: string;
+}
+
+export interface Call {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A stream is sent chunked, without a Content-Length. */
+  readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>;
+  /** Instead of the service's own; null: none. */
+  readonly token?: string | null;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** As it came, still compressed if it was. */
+  readonly body: Buffer;
+  json<T = unknown>(): T;
+}
+
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly instance: string;
+  readonly errors: readonly { readonly field: string; readonly message: string }[];
+}
+
+export interface SeriesJson {
+  readonly id: string;
+  readonly project: string;
+  readonly name: string;
+  readonly unit: string | null;
+  readonly tags: Readonly<Record<string, string | number | boolean>>;
+  readonly rows: number;
+  readonly first_time: string | null;
+  readonly last_time: string | null;
+  readonly version: number;
+}
+
+export interface AppendJson {
+  readonly write: string;
+  readonly rows: number;
+  readonly first_row: number;
+  readonly last_row: number;
+  readonly level: 'visible' | 'durable';
+  readonly commit: number;
+}
+
+export interface WriteJson {
+  readonly write: string;
+  readonly series: string;
+  readonly state: 'pending' | 'applied' | 'failed';
+  readonly level: 'visible' | 'durable' | null;
+  readonly rows: number;
+  readonly first_row: number | null;
+  readonly last_row: number | null;
+  readonly commit: number | null;
+}
+
+export interface SamplesJson {
+  readonly series: string;
+  readonly first_row: number;
+  readonly times: readonly string[];
+  readonly values: readonly (readonly (number | string | null)[])[];
+  readonly next: string | null;
+}
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+export class ApiClient {
+  readonly #at: Address;
+
+  constructor(at: Address) {
+    this.#at = at;
+  }
+
+  /** Sends a request; the answer's body is still to be read. */
+  async open(method: string, path: string, { headers = {}, body, token = this.#at.token }: Call = {}) {
+    const outgoing = request(new URL(path, this.#at.url), {
+      method,
+      headers: {
+        ...(token !== null && { authorization: `Bearer ${token}` }),
+        ...((typeof body === 'string' || body instanceof Uint8Array) && {
+          'content-length': String(Buffer.byteLength(body)),
+        }),
+        ...headers,
+      },
+    });
+    return new Promise<IncomingMessage>((resolve, reject) => {
+      outgoing.once('response', resolve);
+      // A refusal may come before the body is out; what happens to the rest of the body is then nobody's business.
+      outgoing.on('error', reject);
+      if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) outgoing.end(body);
+      else pipeline(Readable.from(body), outgoing).catch(reject);
+    });
+  }
+
+  async send(method: string, path: string, call: Call = {}): Promise<Answer> {
+    const incoming = await this.open(method, path, call);
+    const body = await bodyOf(incoming);
+    return {
+      status: incoming.statusCode ?? 0,
+      headers: incoming.headers,
+      body,
+      json: <T>() => JSON.parse(body.toString()) as T,
+    };
+  }
+
+  get(path: string, headers: Call['headers'] = {}): Promise<Answer> {
+    return this.send('GET', path, { headers });
+  }
+
+  post(path: string, json: unknown, headers: Call['headers'] = {}): Promise<Answer> {
+    return this.send('POST', path, { headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(json) });
+  }
+
+  patch(path: string, json: unknown, headers: Call['headers'] = {}): Promise<Answer> {
+    return this.send('PATCH', path, { headers: { ...JSON_TYPE, ...headers }, body: JSON.stringify(json) });
+  }
+
+  delete(path: string, headers: Call['headers'] = {}): Promise<Answer> {
+    return this.send('DELETE', path, { headers });
+  }
+
+  /** Creates a series that must be accepted. */
+  async createSeries(fields: Readonly<Record<string, unknown>>): Promise<SeriesJson> {
+    return expecting(201, await this.post('/v1/series', fields)).json<SeriesJson>();
+  }
+
+  async series(id: string): Promise<SeriesJson> {
+    return expecting(200, await this.get(`/v1/series/${id}`)).json<SeriesJson>();
+  }
+
+  /** Appends samples as JSON, which must become visible. */
+  async append(id: string, samples: Readonly<Record<string, unknown>>): Promise<AppendJson> {
+    return expecting(201, await this.post(`/v1/series/${id}/samples`, samples)).json<AppendJson>();
+  }
+
+  /** Reads samples as JSON. @param query with its question mark, or empty */
+  async read(id: string, query = ''): Promise<SamplesJson> {
+    return expecting(200, await this.get(`/v1/series/${id}/samples${query}`)).json<SamplesJson>();
+  }
+
+  /** Asks for a write until it is no longer pending. */
+  async settled(write: string, limitMs = 15_000): Promise<WriteJson> {
+    for (const end = Date.now() + limitMs; ; await pause(20)) {
+      const status = expecting(200, await this.get(`/v1/writes/${write}`)).json<WriteJson>();
+      if (status.state !== 'pending' || Date.now() > end) return status;
+    }
+  }
+}
+
+/** The answer, if it has this status; else a failure that shows what it says. */
+export function expecting(status: number, answer: Answer): Answer {
+  if (answer.status !== status) {
+    expect({ status: answer.status, body: answer.body.toString().slice(0, 2000) }).toEqual({ status });
+  }
+  return answer;
+}
+
+export async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of incoming) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces);
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
