@@ -49,14 +49,16 @@ function* sources(folder: string): Generator<string> {
 const imports: Import[] = [...sources(SRC)].flatMap((path) => {
   const text = readFileSync(path, 'utf8');
   const file = relative(SRC, path);
-  return [...text.matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|^import\s+'([^']+)'/gm)].map(
-    (match) => ({
-      file,
-      room: file.split('/')[0],
-      specifier: match[2] ?? match[3] ?? match[4],
-      isType: match[1] !== undefined,
-    }),
-  );
+  return [
+    ...text.matchAll(
+      /^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'|\bimport\(\s*'([^']+)'\s*\)|^import\s+'([^']+)'/gm,
+    ),
+  ].map((match) => ({
+    file,
+    room: file.split('/')[0],
+    specifier: match[2] ?? match[3] ?? match[4],
+    isType: match[1] !== undefined,
+  }));
 });
 
 function roomOf({ file, specifier }: Import): string {

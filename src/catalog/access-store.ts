@@ -39,7 +39,7 @@ export async function createProject(db: Database, id: string, name: string): Pro
 
 export async function listProjects(db: Database, ids: readonly string[] | null): Promise<Project[]> {
   let query = db.selectFrom('projects').selectAll().orderBy('name');
-  if (ids) query = query.where('id', 'in', [...ids]);
+  if (ids) query = query.where('id', '=', sql<string>`any(${[...ids]}::uuid[])`);
   return (await query.execute()).map((row) => ({ id: row.id, name: row.name, createdAt: row.created_at }));
 }
 

@@ -28,7 +28,7 @@ export async function searchSeries(
     .orderBy('s.id')
     .limit(page.limit + 1);
   if (page.after !== null) query = query.where('s.id', '>', page.after);
-  if (filter.projectIds) query = query.where('s.project_id', 'in', [...filter.projectIds]);
+  if (filter.projectIds) query = query.where('s.project_id', '=', sql<string>`any(${[...filter.projectIds]}::uuid[])`);
   if (filter.project !== undefined) query = query.where('p.name', '=', filter.project);
   if (filter.name !== undefined) query = query.where('s.name', '=', filter.name);
   if (filter.unit !== undefined) query = query.where('s.unit', '=', filter.unit);

@@ -71,7 +71,7 @@ export function isBigDtype(dtype: Dtype): boolean {
 export function viewAs(dtype: Dtype, bytes: Uint8Array): SampleArray {
   const { array, bytes: size } = DTYPES[dtype];
   if (bytes.byteOffset % size === 0) return new array(bytes.buffer, bytes.byteOffset, bytes.byteLength / size);
-  const copy = bytes.slice();
+  const copy = new Uint8Array(bytes); // not slice(), which of a Buffer is a view of the same unaligned bytes
   return new array(copy.buffer, 0, copy.byteLength / size);
 }
 

@@ -17,13 +17,16 @@ const NS = 1_000_000_000n;
 export const MIN_RATE_HZ = 3e-10;
 export const MAX_RATE_HZ = 1e9;
 
+/** Digits of a numerator or denominator: no decimal rate in bounds needs more, so what {@link formatRate} writes is always read back. */
+const FRACTION = /^(\d{1,150})\/(\d{1,150})$/;
+
 /**
  * @param value Hz as a number (its shortest decimal form is taken as exact) or text: `360`, `20.03`, `30000/1001`
  * @returns undefined if it is not a finite rate between {@link MIN_RATE_HZ} and {@link MAX_RATE_HZ}
  */
 export function parseRate(value: number | string): Rate | undefined {
   const text = String(value).trim();
-  const fraction = /^(\d{1,18})\/(\d{1,18})$/.exec(text);
+  const fraction = FRACTION.exec(text);
   if (fraction) return reduced(BigInt(fraction[1]), BigInt(fraction[2]));
   const decimal = /^(\d{1,25})(?:\.(\d{1,25}))?(?:[eE]([+-]?\d{1,2}))?$/.exec(text);
   if (!decimal) return undefined;

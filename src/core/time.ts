@@ -26,6 +26,7 @@ export function parseTime(text: string): bigint | undefined {
   const dayNumber = Number(day);
   const seconds = Math.min(Number(second), 59); // a leap second :60 is the same instant as the next :00 (below)
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60) return undefined;
+  if (Number(year) < 100) return undefined; // Date.UTC would take them for years of the 20th century; int64 ends at 1677 anyway
   const ms = Date.UTC(Number(year), monthNumber - 1, dayNumber, Number(hour), Number(minute), seconds);
   const date = new Date(ms);
   if (date.getUTCMonth() !== monthNumber - 1 || date.getUTCDate() !== dayNumber) return undefined;
@@ -33,7 +34,9 @@ export function parseTime(text: string): bigint | undefined {
   let offsetMinutes = 0;
   if (zone !== 'Z' && zone !== 'z') {
     const sign = zone.startsWith('-') ? -1 : 1;
-    offsetMinutes = sign * (Number(zone.slice(1, 3)) * 60 + Number(zone.slice(-2)));
+    const [hours, minutes] = [Number(zone.slice(1, 3)), Number(zone.slice(-2))];
+    if (hours > 23 || minutes > 59) return undefined;
+    offsetMinutes = sign * (hours * 60 + minutes);
   }
   const ns =
     BigInt(ms - offsetMinutes * 60_000) * 1_000_000n + leap + BigInt(fraction.padEnd(9, '0').slice(0, 9) || '0');

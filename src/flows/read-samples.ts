@@ -278,17 +278,18 @@ function joinStored(sections: readonly Section[]): Section[] {
 }
 
 /** Pulls the first bytes, so that what is wrong with them becomes an error and not a cut answer. */
-async function started(body: AsyncGenerator<Uint8Array>): Promise<AsyncGenerator<Uint8Array>> {
-  const first = await body.next();
-  return (async function* () {
-    try {
-      if (first.done) return;
-      yield first.value;
-      yield* body;
-    } finally {
-      await body.return(undefined);
-    }
-  })();
+async function started(body: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  let first: IteratorResult<Uint8Array> | null = await body.next();
+  // Not a generator around the generator: one that is left before it began would never close the files behind it.
+  const iterator: AsyncIterator<Uint8Array> = {
+    next() {
+      const result = first;
+      first = null;
+      return result ? Promise.resolve(result) : body.next();
+    },
+    return: () => body.return(undefined),
+  };
+  return { [Symbol.asyncIterator]: () => iterator };
 }
 
 function selectChannels(series: Series, wanted: readonly string[] | null): number[] | null {

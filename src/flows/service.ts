@@ -62,8 +62,6 @@ export interface AppendRequest {
   readonly format: WireFormatName;
   /** The body, decompressed. Read with back-pressure; never held whole unless it is small. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** From Content-Length, where the body is not compressed. */
-  readonly contentLength: number | null;
   /** From `?start=`; a start inside the body must not contradict it. */
   readonly startNs: bigint | null;
   readonly idempotencyKey: string | null;

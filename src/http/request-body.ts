@@ -14,21 +14,16 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   br: createBrotliDecompress,
 };
 
-export interface RequestBody {
-  /** Throws if the connection breaks, if the bytes do not decompress, and past the limit. */
-  readonly bytes: AsyncIterable<Uint8Array>;
-  /** What Content-Length says of `bytes`; null if it says nothing, or only the compressed length. */
-  readonly contentLength: number | null;
-}
-
-/** @throws unsupported-media-type for a Content-Encoding that is not read, limit-exceeded for a Content-Length past the limit */
-export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTES): RequestBody {
+/**
+ * The body's bytes. Reading them throws if the connection breaks, if they do not decompress, and past the limit.
+ * @throws unsupported-media-type for a Content-Encoding that is not read, limit-exceeded for a Content-Length past the limit
+ */
+export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTES): AsyncIterable<Uint8Array> {
   const encoding = (req.get('content-encoding') ?? 'identity').trim().toLowerCase();
   if (encoding === 'identity' || encoding === '') {
     const length = req.get('content-length');
-    const contentLength = length === undefined ? null : Number(length);
-    if (contentLength !== null && contentLength > maxBytes) throw tooLarge(maxBytes);
-    return { bytes: limited(readIncoming(req), maxBytes), contentLength };
+    if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
+    return limited(readIncoming(req), maxBytes);
   }
   const decoder = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
   if (!decoder) {
@@ -37,7 +32,7 @@ export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTE
       errors: [{ field: 'Content-Encoding', message }],
     });
   }
-  return { bytes: limited(decompress(req, decoder(), encoding), maxBytes), contentLength: null };
+  return limited(decompress(req, decoder(), encoding), maxBytes);
 }
 
 /**

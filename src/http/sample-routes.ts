@@ -39,12 +39,10 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
     const format = formatOfBody(req.get('content-type'));
     const idempotencyKey = parseIdempotencyKey(req.get('idempotency-key'));
     const prefer = parsePrefer(req.get('prefer'));
-    const body = openRequestBody(req);
     const outcome = await samples.append({
       series: await series.get(principalOf(res), ref),
       format,
-      body: body.bytes,
-      contentLength: body.contentLength,
+      body: openRequestBody(req),
       startNs: query.start ?? null,
       idempotencyKey,
       waitMs: prefer.waitMs,

@@ -40,10 +40,16 @@ export interface Config {
   readonly serviceUrl: string;
 }
 
-/** @throws invalid-input naming each variable that is wrong (never its value: it may hold a secret) */
-export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+/**
+ * @param defaults of a command, for variables that are not set
+ * @throws invalid-input naming each variable that is wrong (never its value: it may hold a secret)
+ */
+export function readConfig(
+  environment: NodeJS.ProcessEnv = process.env,
+  defaults: Readonly<Record<string, string>> = {},
+): Config {
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const parsed = Environment.safeParse(set);
+  const parsed = Environment.safeParse({ ...defaults, ...set });
   if (!parsed.success) {
     const errors = parsed.error.issues.map((issue) => ({ field: String(issue.path[0]), message: issue.message }));
     throw new VarveError('invalid-input', errors.map((e) => `${e.field}: ${e.message}`).join('; '), { errors });

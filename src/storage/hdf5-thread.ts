@@ -52,7 +52,7 @@ function attributes(item: Group | Dataset): Record<string, unknown> {
   return all;
 }
 
-function answer(request: Hdf5Request): unknown {
+function answer(request: Hdf5Request): Hdf5Object[] | ReturnType<Dataset['slice']> | Map<string, number> {
   switch (request.op) {
     case 'list':
       return [...walk(open(request.path), '')];
@@ -65,12 +65,16 @@ function answer(request: Hdf5Request): unknown {
       close(request.path);
       return null;
     case 'extents':
-      try {
-        const series = open(request.path).get('series') as Group;
-        return new Map(series.keys().map((id) => [id, (series.get(`${id}/values`) as Dataset).shape![0]]));
-      } finally {
-        close(request.path);
-      }
+      return extents(request.path);
+  }
+}
+
+function extents(path: string): Map<string, number> {
+  try {
+    const series = open(path).get('series') as Group;
+    return new Map(series.keys().map((id) => [id, (series.get(`${id}/values`) as Dataset).shape![0]]));
+  } finally {
+    close(path);
   }
 }
 

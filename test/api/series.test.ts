@@ -166,7 +166,12 @@ describe('creating', () => {
   });
 
   test('a project that does not exist is not found', async () => {
-    const answer = await api.post('/v1/series', { name: fresh(), project: 'nowhere', dtype: 'int16', sampling: REGULAR });
+    const answer = await api.post('/v1/series', {
+      name: fresh(),
+      project: 'nowhere',
+      dtype: 'int16',
+      sampling: REGULAR,
+    });
     expect(expecting(404, answer).json<Problem>().detail).toContain('nowhere');
   });
 });
@@ -177,7 +182,9 @@ describe('getting', () => {
     ['slashes percent-encoded', encodeURIComponent],
   ])('a series is found by its name, its %s', async (_, path) => {
     const created = await api.createSeries({ name: `${fresh('lab')}/rig 2/ä`, dtype: 'int16', sampling: REGULAR });
-    const found = await api.get(`/v1/series/by-name/${path(created.name).replaceAll(' ', '%20').replaceAll('ä', '%C3%A4')}`);
+    const found = await api.get(
+      `/v1/series/by-name/${path(created.name).replaceAll(' ', '%20').replaceAll('ä', '%C3%A4')}`,
+    );
     expect(expecting(200, found).json<SeriesJson>().id).toBe(created.id);
   });
 

@@ -55,7 +55,10 @@ export function runCli(args: readonly string[], env: Readonly<Record<string, str
       let found: string | undefined;
       const printed = new Promise<void>((resolve) => {
         const watch = (): void => {
-          found = stdout.split('\n').slice(0, -1).find((each) => each.startsWith(beginning));
+          found = stdout
+            .split('\n')
+            .slice(0, -1)
+            .find((each) => each.startsWith(beginning));
           if (found !== undefined) resolve();
         };
         watchers.add(watch);

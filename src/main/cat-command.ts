@@ -1,0 +1,76 @@
+/** `varve cat`: samples of one series, to standard output or into a file. */
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { finished } from 'node:stream/promises';
+import { VarveError } from '../core/errors.ts';
+import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
+import { isUuid } from '../http/wire/scalars.ts';
+import type { SampleAnswer } from './client.ts';
+import type { Config } from './config.ts';
+import { connect } from './connect.ts';
+import { Progress } from './progress.ts';
+import { print } from './standard-output.ts';
+
+export interface CatCommand {
+  readonly project: string;
+  readonly start?: string;
+  readonly end?: string;
+  readonly rows?: string;
+  readonly channels?: string;
+  readonly physical?: boolean;
+  readonly format?: string;
+  readonly out?: string;
+}
+
+/** @param series id, or name in the project */
+export async function catSamples(config: Config, series: string, command: CatCommand): Promise<void> {
+  const { project, out } = command;
+  const format = formatOf(command);
+  if (out === undefined && process.stdout.isTTY && !WIRE_FORMATS[format].isText) {
+    throw new VarveError('invalid-input', `${format} is binary: add --out FILE, or send it through a pipe`);
+  }
+  const query = new URLSearchParams({ format });
+  for (const name of ['start', 'end', 'rows', 'channels'] as const) {
+    const value = command[name];
+    if (value !== undefined) query.append(name, value);
+  }
+  if (command.physical) query.append('physical', 'true');
+  const ref = isUuid(series) ? { id: series } : { project, name: series };
+  const answer = await connect(config).readSamples(ref, query);
+  if (out === undefined) for await (const piece of answer.body) await print(piece);
+  else await save(answer, out);
+  if (answer.next !== null) {
+    process.stderr.write(
+      `varve: cut after ${answer.rows} rows, as ${format} answers are; the others are not (ndjson, csv, npy, octet)\n`,
+    );
+  }
+}
+
+function formatOf({ format, out }: CatCommand): WireFormatName {
+  if (format !== undefined) return format as WireFormatName;
+  const extension = out?.slice(out.lastIndexOf('.') + 1) ?? '';
+  return extension in WIRE_FORMATS ? (extension as WireFormatName) : 'csv';
+}
+
+/** The file appears under its name when it is whole. */
+async function save({ body, contentLength }: SampleAnswer, path: string): Promise<void> {
+  const partial = `${path}.part`;
+  const progress = new Progress(path, contentLength, 'bytes');
+  const file = createWriteStream(partial);
+  try {
+    for await (const piece of body) {
+      if (!file.write(piece)) await once(file, 'drain');
+      progress.add(piece.length);
+    }
+    file.end();
+    await finished(file);
+    await rename(partial, path);
+  } catch (error) {
+    file.destroy();
+    await rm(partial, { force: true });
+    throw error;
+  } finally {
+    progress.stop();
+  }
+}
