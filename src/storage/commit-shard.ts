@@ -7,11 +7,11 @@ import { hotChunkRows, type ByteRange, type Chunk } from '../core/chunk.ts';
 import { emptyStats, extendStats } from '../core/chunk-stats.ts';
 import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
 import { DataRoot } from './data-root.ts';
+import { systemDisk, type Disk } from './disk.ts';
 import type { Hdf5File, Hdf5Session, WriteObserver } from './hdf5-session.ts';
 import { recoverShard } from './journal.ts';
 import type { CommitPart, CommitRequest, CommitResult, SeriesAppend } from './shard-commit.ts';
-import { ShardTransaction } from './shard-transaction.ts';
-import { syncFolderOf } from './sync-folder.ts';
+import { ShardTransaction, type CommitStep } from './shard-transaction.ts';
 
 /** h5wasm's names are Python struct codes. */
 const HDF5_DTYPE: Record<Dtype, string> = {
@@ -40,13 +40,21 @@ class BadPayload extends Error {
   }
 }
 
-/** @throws on any fault of the file system or of HDF5; the file is as before, the session must not be used again */
-export function commitShard(session: Hdf5Session, request: CommitRequest): CommitResult {
+/**
+ * @param onStep told of every step of the commit as it is reached
+ * @throws on any fault of the file system or of HDF5; the file is as before, the session must not be used again
+ */
+export function commitShard(
+  session: Hdf5Session,
+  request: CommitRequest,
+  onStep?: (step: CommitStep) => void,
+  disk: Disk = systemDisk,
+): CommitResult {
   const root = new DataRoot(request.dataRoot);
   const path = root.resolve(request.path);
-  if (!request.isNew) recoverShard(path);
-  else if (mkdirSync(dirname(path), { recursive: true })) syncFolderOf(dirname(path));
-  const transaction = new ShardTransaction(path, request.isNew);
+  if (!request.isNew) recoverShard(path, disk);
+  else if (mkdirSync(dirname(path), { recursive: true })) disk.syncFolder(dirname(path));
+  const transaction = new ShardTransaction(path, request.isNew, disk);
   let bad: BadPayload | null = null;
   let chunks: Chunk[] = [];
   try {
@@ -59,7 +67,7 @@ export function commitShard(session: Hdf5Session, request: CommitRequest): Commi
         bad = error;
       }
     });
-    if (bad === null) return { kind: 'committed', shardBytes: transaction.commit(), chunks };
+    if (bad === null) return { kind: 'committed', shardBytes: transaction.commit(onStep), chunks };
   } catch (error) {
     transaction.abort();
     throw error;

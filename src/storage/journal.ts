@@ -8,20 +8,8 @@
  * Layout (little-endian): magic `VARVEJ01`, u64 length of the file after the commit, u32 number of runs; per run u64 offset,
  * u32 length, the bytes; last a CRC-32 of everything before it.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  ftruncateSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { syncFolderOf } from './sync-folder.ts';
+import { systemDisk, type Disk } from './disk.ts';
 
 const MAGIC = Buffer.from('VARVEJ01', 'latin1');
 
@@ -76,24 +64,23 @@ export function decodeJournal(bytes: Buffer): Journal | null {
 }
 
 /** Writes the journal beside the shard, durably: its bytes and its name. */
-export function writeJournal(shard: string, journal: Journal): void {
+export function writeJournal(shard: string, journal: Journal, disk: Disk = systemDisk): void {
   const path = journalPath(shard);
-  const bytes = encodeJournal(journal);
-  const fd = openSync(path, 'w', 0o644);
+  const fd = disk.open(path, 'replace');
   try {
-    writeFully(fd, bytes, 0);
-    fsyncSync(fd);
+    disk.write(fd, encodeJournal(journal), 0);
+    disk.sync(fd);
   } finally {
-    closeSync(fd);
+    disk.close(fd);
   }
-  syncFolderOf(path);
+  disk.syncFolder(path);
 }
 
 /** Puts a journal's runs into the file and makes them durable. Idempotent. */
-export function applyJournal(fd: number, journal: Journal): void {
-  for (const run of journal.runs) writeFully(fd, run.bytes, run.offset);
-  if (fstatSync(fd).size !== journal.fileLength) ftruncateSync(fd, journal.fileLength);
-  fsyncSync(fd);
+export function applyJournal(fd: number, journal: Journal, disk: Disk = systemDisk): void {
+  for (const run of journal.runs) disk.write(fd, run.bytes, run.offset);
+  if (disk.length(fd) !== journal.fileLength) disk.truncate(fd, journal.fileLength);
+  disk.sync(fd);
 }
 
 export type Recovery = 'clean' | 'applied' | 'discarded' | 'cut';
@@ -103,34 +90,34 @@ export type Recovery = 'clean' | 'applied' | 'discarded' | 'cut';
  * past the committed end.
  * @param shard absolute path
  */
-export function recoverShard(shard: string): Recovery {
+export function recoverShard(shard: string, disk: Disk = systemDisk): Recovery {
   let result: Recovery = 'clean';
-  const fd = openSync(shard, 'r+');
+  const fd = disk.open(shard, 'edit');
   try {
     const path = journalPath(shard);
-    if (existsSync(path)) {
-      const journal = decodeJournal(readFileSync(path));
-      if (journal) applyJournal(fd, journal);
-      unlinkSync(path);
+    if (disk.exists(path)) {
+      const journal = decodeJournal(disk.readFile(path));
+      if (journal) applyJournal(fd, journal, disk);
+      disk.remove(path);
+      disk.syncFolder(path);
       result = journal ? 'applied' : 'discarded';
     }
-    const committed = committedLength(fd);
-    if (committed !== null && fstatSync(fd).size > committed) {
-      ftruncateSync(fd, committed);
-      fsyncSync(fd);
+    const committed = committedLength(fd, disk);
+    if (committed !== null && disk.length(fd) > committed) {
+      disk.truncate(fd, committed);
+      disk.sync(fd);
       if (result === 'clean') result = 'cut';
     }
   } finally {
-    closeSync(fd);
+    disk.close(fd);
   }
   return result;
 }
 
 /** The end-of-file address in the HDF5 superblock (format spec, III.A, versions 2 and 3); null if there is none to be read. */
-export function committedLength(fd: number): number | null {
+export function committedLength(fd: number, disk: Disk = systemDisk): number | null {
   const head = Buffer.alloc(48);
-  if (readSync(fd, head, 0, 48, 0) < 48) return null;
-  return endOfFileAddress(head);
+  return disk.read(fd, head, 0) < 48 ? null : endOfFileAddress(head);
 }
 
 const HDF5_SIGNATURE = Buffer.from('\x89HDF\r\n\x1a\n', 'latin1');
@@ -140,10 +127,4 @@ export function endOfFileAddress(superblock: Buffer): number | null {
   if (!superblock.subarray(0, 8).equals(HDF5_SIGNATURE) || (version !== 2 && version !== 3) || superblock[9] !== 8)
     return null;
   return Number(superblock.readBigUInt64LE(28));
-}
-
-export function writeFully(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length;) {
-    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
-  }
 }

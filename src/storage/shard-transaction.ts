@@ -5,9 +5,8 @@
  * refers to it yet) and what it writes below goes to copied pages in memory; reads see both. On disk the previous commit stays whole, byte for
  * byte, until {@link ShardTransaction.commit} has the difference in a journal.
  */
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, unlinkSync } from 'node:fs';
-import { applyJournal, endOfFileAddress, journalPath, writeFully, writeJournal, type Run } from './journal.ts';
-import { syncFolderOf } from './sync-folder.ts';
+import { systemDisk, type Disk } from './disk.ts';
+import { applyJournal, endOfFileAddress, journalPath, writeJournal, type Run } from './journal.ts';
 
 /** Small, so that a changed tail chunk copies little more than it changes. */
 const PAGE_BYTES = 4096;
@@ -17,20 +16,23 @@ export type CommitStep = 'appended' | 'synced' | 'journaled' | 'applied' | 'done
 
 export class ShardTransaction {
   readonly path: string;
+  readonly #disk: Disk;
   readonly #fd: number;
   readonly #committedEnd: number;
   readonly #isNew: boolean;
+  #journal: 'none' | 'begun' | 'durable' = 'none';
   /** Page number → content as this transaction sees it. */
   readonly #pages = new Map<number, Buffer>();
 
   /**
    * @param path absolute; a new file is created and must not exist
    */
-  constructor(path: string, isNew: boolean) {
+  constructor(path: string, isNew: boolean, disk: Disk = systemDisk) {
     this.path = path;
     this.#isNew = isNew;
-    this.#fd = openSync(path, isNew ? 'wx+' : 'r+', 0o644);
-    this.#committedEnd = isNew ? 0 : fstatSync(this.#fd).size;
+    this.#disk = disk;
+    this.#fd = disk.open(path, isNew ? 'create' : 'edit');
+    this.#committedEnd = isNew ? 0 : disk.length(this.#fd);
   }
 
   write(bytes: Uint8Array, position: number): void {
@@ -43,12 +45,12 @@ export class ShardTransaction {
       page.set(bytes.subarray(done, done + length), inPage);
       done += length;
     }
-    if (below < bytes.length) writeFully(this.#fd, bytes.subarray(below), position + below);
+    if (below < bytes.length) this.#disk.write(this.#fd, bytes.subarray(below), position + below);
   }
 
   /** @returns bytes read; fewer than asked only at the end of the file */
   read(into: Uint8Array, position: number): number {
-    const got = readSync(this.#fd, into, 0, into.length, position);
+    const got = this.#disk.read(this.#fd, into, position);
     if (this.#pages.size > 0 && position < this.#committedEnd) {
       const end = Math.min(position + got, this.#committedEnd);
       for (let n = Math.floor(position / PAGE_BYTES); n * PAGE_BYTES < end; n++) {
@@ -64,7 +66,7 @@ export class ShardTransaction {
 
   /** HDF5 sets the length when it closes. Only growth happens at once; the commit sets what the superblock says. */
   setLength(length: number): void {
-    if (length > fstatSync(this.#fd).size) ftruncateSync(this.#fd, length);
+    if (length > this.#disk.length(this.#fd)) this.#disk.truncate(this.#fd, length);
   }
 
   /**
@@ -78,38 +80,51 @@ export class ShardTransaction {
     this.read(superblock, 0);
     const fileLength = endOfFileAddress(superblock);
     if (fileLength === null) throw new Error(`${this.path}: HDF5 left no superblock`);
-    const runs = this.#changedRuns();
-    fsyncSync(this.#fd);
+    const journal = { fileLength, runs: this.#changedRuns() };
+    // Nothing refers to a new file before it is published, so it needs no journal.
+    if (this.#isNew && this.#disk.length(this.#fd) > fileLength) this.#disk.truncate(this.#fd, fileLength);
+    this.#disk.sync(this.#fd);
     onStep('synced');
     if (this.#isNew) {
-      ftruncateSync(this.#fd, fileLength);
-      fsyncSync(this.#fd);
-      syncFolderOf(this.path);
+      this.#disk.syncFolder(this.path);
     } else {
-      const journal = { fileLength, runs };
-      writeJournal(this.path, journal);
+      this.#journal = 'begun';
+      writeJournal(this.path, journal, this.#disk);
+      this.#journal = 'durable';
       onStep('journaled');
-      applyJournal(this.#fd, journal);
+      applyJournal(this.#fd, journal, this.#disk);
       onStep('applied');
-      unlinkSync(journalPath(this.path));
+      this.#disk.remove(journalPath(this.path));
     }
-    closeSync(this.#fd);
+    this.#disk.close(this.#fd);
     onStep('done');
     return fileLength;
   }
 
-  /** Forgets everything: the file is as it was, or gone if it was new. */
+  /**
+   * After an error: forgets everything, the file is as it was, or gone if it was new. Once the journal is durable there is no way back, and the file is
+   * left to {@link recoverShard}, which completes the commit.
+   */
   abort(): void {
-    if (!this.#isNew) ftruncateSync(this.#fd, this.#committedEnd);
-    closeSync(this.#fd);
-    if (this.#isNew) unlinkSync(this.path);
+    try {
+      if (this.#isNew) this.#disk.remove(this.path);
+      else if (this.#journal !== 'durable') {
+        if (this.#journal === 'begun' && this.#disk.exists(journalPath(this.path))) {
+          this.#disk.remove(journalPath(this.path)); // before the cut: what it may hold refers to bytes past the end
+          this.#disk.syncFolder(this.path);
+        }
+        this.#disk.truncate(this.#fd, this.#committedEnd);
+      }
+    } finally {
+      this.#disk.close(this.#fd);
+    }
   }
 
   #page(number: number): Buffer {
     let page = this.#pages.get(number);
     if (!page) {
       page = Buffer.alloc(PAGE_BYTES);
-      readSync(this.#fd, page, 0, PAGE_BYTES, number * PAGE_BYTES);
+      this.#disk.read(this.#fd, page, number * PAGE_BYTES);
       this.#pages.set(number, page);
     }
     return page;
@@ -123,7 +138,7 @@ export class ShardTransaction {
       const start = number * PAGE_BYTES;
       const length = Math.min(PAGE_BYTES, this.#committedEnd - start);
       const page = this.#pages.get(number)!.subarray(0, length);
-      readSync(this.#fd, disk, 0, length, start);
+      this.#disk.read(this.#fd, disk.subarray(0, length), start);
       let from = 0;
       while (from < length && page[from] === disk[from]) from++;
       if (from === length) continue;

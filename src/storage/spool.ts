@@ -2,7 +2,7 @@
 import { open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { DataRoot } from './data-root.ts';
-import { syncFolderOf } from './sync-folder.ts';
+import { systemDisk } from './disk.ts';
 
 export interface SpooledPart {
   readonly bytes: number;
@@ -85,7 +85,7 @@ export class SpoolWriter {
   async finish(): Promise<{ values: SpooledPart; times: SpooledPart | null }> {
     const values = await this.#values.finish();
     const times = (await this.#times?.finish()) ?? null;
-    syncFolderOf(this.#root.spooled(this.#id, 'values'));
+    systemDisk.syncFolder(this.#root.spooled(this.#id, 'values'));
     return { values, times };
   }
 
