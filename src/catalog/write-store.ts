@@ -5,6 +5,7 @@ import { nsOfRow, parseRate } from '../core/rate.ts';
 import { placeAppend } from '../core/segment.ts';
 import { INT64_MAX, formatTime } from '../core/time.ts';
 import type { Database } from './database.ts';
+import type { Lease } from './lane-store.ts';
 
 /** A payload as it was received and checked: canonical little-endian bytes, inline or in the spool. */
 export interface StagedPayload {
@@ -228,13 +229,21 @@ export async function pendingWrites(db: Database, laneId: string, limit: number)
   }));
 }
 
-/** Ends a write that can never apply. Its payload stays for whoever looks into it. */
-export async function failWrite(db: Database, id: string, error: { code: string; message: string }): Promise<void> {
+/** Ends a write that can never apply. Its payload stays for whoever looks into it. A holder that has been overtaken changes nothing. */
+export async function failWrite(
+  db: Database,
+  lease: Pick<Lease, 'laneId' | 'token'>,
+  id: string,
+  error: { code: string; message: string },
+): Promise<void> {
   await db
     .updateTable('writes')
     .set({ state: 'failed', error: JSON.stringify(error), applied_at: sql<Date>`now()` })
     .where('id', '=', id)
     .where('state', '=', 'pending')
+    .where(({ exists, selectFrom }) =>
+      exists(selectFrom('lanes').select('id').where('id', '=', lease.laneId).where('lease_token', '=', lease.token)),
+    )
     .execute();
 }
 

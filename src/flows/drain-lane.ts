@@ -93,7 +93,7 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
     return { kind: 'nothing' };
   }
   if (suspicious && (await countAttempt(deps.db, pending[0].id)) > MAX_ATTEMPTS) {
-    await putAside(deps, pending[0].id, `could not be applied in ${MAX_ATTEMPTS} attempts`);
+    await putAside(deps, lease, pending[0].id, `could not be applied in ${MAX_ATTEMPTS} attempts`);
     await releaseLease(deps.db, lease, false);
     return { kind: 'drained', more: true };
   }
@@ -114,7 +114,7 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
     appends: plans.map((plan) => plan.append),
   });
   if (result.kind === 'bad-payloads') {
-    for (const { id, reason } of result.writes) await putAside(deps, id, reason);
+    for (const { id, reason } of result.writes) await putAside(deps, lease, id, reason);
     await releaseLease(deps.db, lease, false);
     return { kind: 'drained', more: true };
   }
@@ -131,9 +131,9 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
   return { kind: 'drained', more: pending.length === limit || batch.length < pending.length };
 }
 
-async function putAside(deps: DrainDeps, writeId: string, reason: string): Promise<void> {
+async function putAside(deps: DrainDeps, lease: Lease, writeId: string, reason: string): Promise<void> {
   deps.log.warn({ write: writeId, reason }, 'write put aside');
-  await failWrite(deps.db, writeId, { code: 'poison', message: reason });
+  await failWrite(deps.db, lease, writeId, { code: 'poison', message: reason });
 }
 
 function newShard(lease: Lease): { id: string; path: string } {

@@ -154,11 +154,15 @@ async function planByTime(
     const part = group.ordered
       ? await orderedPart(deps, series, group.chunks[0], startNs, endNs, most - rows)
       : await disorderedPart(deps, series, group, startNs, endNs, most - rows);
-    if (part.rows === 0) continue;
-    sections.push(part.section);
-    rows += part.rows;
-    firstRow ??= part.firstRow;
+    if (part.rows > 0) {
+      sections.push(part.section);
+      rows += part.rows;
+      firstRow ??= part.firstRow;
+    }
     if (part.restNs !== null) {
+      if (rows === 0) {
+        throw invalidField('limit', `more than ${most} rows share one time; ask for more of them, or by rows`);
+      }
       rest = { by: 'time', startNs: part.restNs, endNs: selection.endNs };
       break;
     }
@@ -229,9 +233,6 @@ async function disorderedPart(
   if (count < order.length) {
     // The rest is asked for by time, so rows of one time stay together.
     while (count > 0 && times[order[count - 1]] === times[order[count]]) count--;
-    if (count === 0) {
-      throw invalidField('limit', `more than ${most} rows share one time; ask for more of them, or by rows`);
-    }
     restNs = times[order[count]];
   }
   const kept = order.subarray(0, count);
