@@ -58,7 +58,12 @@ program
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
-    new Option('--format <format>', 'instead of what the file name says').choices(['wfdb', 'csv', 'npy', 'opensignals']),
+    new Option('--format <format>', 'instead of what the file name says').choices([
+      'wfdb',
+      'csv',
+      'npy',
+      'opensignals',
+    ]),
   )
   .option('--rate <hz>', '.npy: samples a second, as 360, 20.03 or 30000/1001')
   .option('--start <time>', '.npy: time of the first row, as RFC 3339 or integer nanoseconds')
@@ -68,7 +73,10 @@ program
   .option('--delimiter <character>', 'CSV: between fields (default: a comma)')
   .option('--dry-run', 'show the series that would be created, and create nothing')
   .option('--json', 'print a report for programs')
-  .addHelpText('after', '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.')
+  .addHelpText(
+    'after',
+    '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.',
+  )
   .action(async (files: string[], command: ImportCommand) => {
     const { importFiles } = await import('./import-command.ts');
     await importFiles(readConfig(), files, command);
@@ -87,7 +95,10 @@ program
 program
   .command('search')
   .description('find series by their tags; all conditions must hold')
-  .argument('<condition...>', "'species=mouse', 'age_days>=60', 'strain!=B6'; 'species': has the tag; '!species': has not")
+  .argument(
+    '<condition...>',
+    "'species=mouse', 'age_days>=60', 'strain!=B6'; 'species': has the tag; '!species': has not",
+  )
   .option('--project <name>', 'only those of a project')
   .option('--unit <unit>', 'only those in a unit')
   .addOption(new Option('--kind <kind>', 'only those sampled so').choices(['regular', 'irregular']))

@@ -49,6 +49,8 @@ const PAGE_SERIES = 1000;
 const WAIT_S = 60;
 /** Pause between two questions about a write. */
 const POLL_MS = 200;
+/** A service that is busy, or whose Postgres is starting again, is asked this often before the command gives up. */
+const ATTEMPTS = 5;
 
 const CODES: Readonly<Record<number, ErrorCode>> = {
   400: 'invalid-input',
@@ -89,7 +91,7 @@ export class VarveClient {
   async *search(conditions: URLSearchParams): AsyncGenerator<SeriesAnswer> {
     const query = new URLSearchParams(conditions);
     query.set('limit', String(PAGE_SERIES));
-    let path: string | null = `/v1/series?${query}`;
+    let path: string | null = `/v1/series?${query.toString()}`;
     while (path !== null) {
       const page: z.output<typeof seriesPage> = await this.#json('GET', path);
       yield* page.items;
@@ -141,7 +143,7 @@ export class VarveClient {
   /** @param selection query parameters of `GET …/samples`, the format among them */
   async readSamples(ref: SeriesRef, selection: URLSearchParams): Promise<SampleAnswer> {
     const path = seriesPath(ref, '/samples');
-    const response = await this.#fetch('GET', `${path}${path.includes('?') ? '&' : '?'}${selection}`);
+    const response = await this.#fetch('GET', `${path}${path.includes('?') ? '&' : '?'}${selection.toString()}`);
     const length = response.headers.get('Content-Length');
     return {
       body: this.#bodyOf(response),
@@ -191,11 +193,16 @@ export class VarveClient {
       headers: { Authorization: `Bearer ${this.#token}`, 'Accept-Encoding': 'identity', ...headers },
       body,
     };
-    const response = await fetch(`${this.url}${path}`, request).catch((error: unknown) => {
-      throw this.#unreachable(error);
-    });
-    if (!response.ok) throw await problemOf(response);
-    return response;
+    const isRepeatable = method === 'GET' || (headers !== undefined && 'Idempotency-Key' in headers);
+    for (let attempt = 1; ; attempt++) {
+      const response = await fetch(`${this.url}${path}`, request).catch((error: unknown) => {
+        throw this.#unreachable(error);
+      });
+      if (response.ok) return response;
+      const problem = await problemOf(response);
+      if (response.status !== 503 || !isRepeatable || attempt === ATTEMPTS) throw problem;
+      await sleep(1000 * (Number(response.headers.get('Retry-After')) || 1));
+    }
   }
 
   #unreachable(error: unknown): VarveError {

@@ -106,7 +106,8 @@ async function send(
     ...preview(file, { recording, source }, options),
     series: recording.series.map((recorded, i) => ({
       ...describe(seriesToCreate(recorded, source, options)),
-      id: imported[i].id,
+      id: imported[i].series.id,
+      tags: imported[i].series.tags,
       rows: imported[i].rows,
       annotations: imported[i].annotations,
       added_rows: imported[i].addedRows,

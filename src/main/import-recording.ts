@@ -25,8 +25,8 @@ export interface ImportOptions {
 }
 
 export interface ImportedSeries {
-  readonly id: string;
-  readonly name: string;
+  /** As it was created now, or an earlier time. */
+  readonly series: SeriesAnswer;
   readonly rows: number;
   readonly bytes: number;
   readonly annotations: number;
@@ -88,8 +88,7 @@ export async function importRecording(
     const missing = await missingAnnotations(client, series.id, recorded.annotations);
     await client.annotate(series.id, missing);
     imported.push({
-      id: series.id,
-      name: wanted.name,
+      series,
       rows,
       bytes,
       annotations: recorded.annotations.length,

@@ -42,7 +42,5 @@ async function* jsonLines(items: AsyncIterable<SeriesAnswer>): AsyncGenerator<st
     yield open === null ? '[' : `${open},`;
     open = JSON.stringify(item);
   }
-  if (open === null) return yield '[]';
-  yield open;
-  yield ']';
+  yield open === null ? '[]' : `${open}\n]`;
 }

@@ -10,7 +10,10 @@ export interface Column<T> {
 const MEASURED_ROWS = 1000;
 
 /** Lines, the titles first; nothing if there are no items. */
-export async function* tableLines<T>(columns: readonly Column<T>[], items: AsyncIterable<T> | Iterable<T>): AsyncGenerator<string> {
+export async function* tableLines<T>(
+  columns: readonly Column<T>[],
+  items: AsyncIterable<T> | Iterable<T>,
+): AsyncGenerator<string> {
   const held: string[][] = [columns.map(({ title }) => title)];
   let widths: number[] | null = null;
   const line = (cells: readonly string[], to: readonly number[]): string =>

@@ -122,7 +122,7 @@ const anyAppend: fc.Arbitrary<Append> = fc.record({
     freq: 2,
   }),
 });
-const anyRate = fc.constantFrom<number | string>(1000, 20.03, '30000/1001', 1e9, 3e-10, 7, 1 / 3600).map((value) => {
+const anyRate = fc.constantFrom<number | string>(1000, 20.03, '30000/1001', 1e9, 3e-6, 7, 1 / 3600).map((value) => {
   return parseRate(value)!;
 });
 

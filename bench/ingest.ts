@@ -1,0 +1,64 @@
+/** Ingest: all series over REST, one request a series, until all are acknowledged, beside h5py's write and fsync. */
+import { expectSame } from './answers.ts';
+import type { H5py } from './h5py.ts';
+import type { Measurement } from './table.ts';
+import type { Level, Varve } from './varve.ts';
+import { workloadBytes, type Workload } from './workload.ts';
+
+const VARIANTS: readonly { readonly level: Level; readonly connections: number }[] = [
+  { level: 'durable', connections: 1 },
+  { level: 'durable', connections: 4 },
+  { level: 'visible', connections: 1 },
+  { level: 'visible', connections: 4 },
+];
+
+/**
+ * Stores the workload again and again, each time in new series, and reads all of it back.
+ * @param rounds of all variants, the peer between any two of them
+ */
+export async function measureIngest(
+  varve: Varve,
+  peer: H5py | null,
+  workload: Workload,
+  rounds: number,
+): Promise<Measurement[]> {
+  const taken = VARIANTS.map((variant) => ({ variant, ours: [] as number[], theirs: [] as number[] }));
+  for (let round = 0; round < rounds; round++) {
+    for (const { variant, ours, theirs } of taken) {
+      const name = `${variant.level}-${variant.connections}/${round}`;
+      ours.push((await ingest(varve, workload, { ...variant, name })).seconds);
+      if (peer) theirs.push((await peer.write()) / 1000);
+    }
+  }
+  const mb = workloadBytes(workload) / 1e6;
+  return taken.map(({ variant: { level, connections }, ours, theirs }) => ({
+    measure: `ingest ${mb} MB, ${level}, ${connections} connection${connections > 1 ? 's' : ''}`,
+    values: workload.kind,
+    unit: 's',
+    varve: ours,
+    peer: peer && theirs,
+  }));
+}
+
+/** @returns the new series, in the workload's order, after every bit of them has been compared; and the seconds of the acknowledgements */
+export async function ingest(
+  varve: Varve,
+  workload: Workload,
+  { level, connections, name }: { level: Level; connections: number; name: string },
+): Promise<{ ids: string[]; seconds: number }> {
+  const ids: string[] = [];
+  for (const i of workload.series.keys()) ids.push(await varve.createSeries(`${workload.kind}/${name}/${i}`));
+  const writes: string[] = [];
+  const waiting = workload.series.entries();
+  const begun = performance.now();
+  const send = async (): Promise<void> => {
+    for (const [i, values] of waiting) writes.push(await varve.append(ids[i], values, level));
+  };
+  await Promise.all(Array.from({ length: connections }, send));
+  const seconds = (performance.now() - begun) / 1000;
+  await varve.settle(writes);
+  for (const [i, values] of workload.series.entries()) {
+    expectSame(await varve.readNpy(ids[i], 0, workload.rows), values, `${name}, series ${i}`);
+  }
+  return { ids, seconds };
+}

@@ -1,0 +1,86 @@
+/** Small appends: one row of JSON a request, visible when it is answered; one client alone, and many at once. */
+import { expectSame } from './answers.ts';
+import type { H5py } from './h5py.ts';
+import type { Measurement } from './table.ts';
+import type { Varve } from './varve.ts';
+
+const WRITERS = 16;
+/** The two sides take turns this many times. */
+const TURNS = 5;
+const WARM_UP = 10;
+
+/**
+ * @param appends of one client, in all
+ * @param windowMs how long the many write, in each turn
+ */
+export async function measureSmallAppends(
+  varve: Varve,
+  peer: H5py | null,
+  { appends, windowMs }: { appends: number; windowMs: number },
+): Promise<Measurement[]> {
+  const sensors: Sensor[] = [];
+  for (let i = 0; i < WRITERS; i++) sensors.push(new Sensor(varve, await varve.createSeries(`sensor/${i}`)));
+  const alone = new Sensor(varve, await varve.createSeries('sensor/alone'));
+  for (let i = 0; i < WARM_UP; i++) await alone.send();
+
+  const latencies: number[] = [];
+  const theirs: number[] = [];
+  const rates: number[] = [];
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (let i = 0; i < appends / TURNS; i++) latencies.push(await alone.send());
+    if (peer) theirs.push(...(await peer.append(Math.ceil(appends / TURNS))));
+    rates.push(await rateOf(sensors, windowMs));
+  }
+  for (const sensor of [...sensors, alone]) await sensor.check();
+  return [
+    {
+      measure: 'append one row of JSON, visible',
+      values: null,
+      unit: 'ms',
+      varve: latencies,
+      peer: peer && theirs,
+    },
+    { measure: `the same by ${WRITERS} writers at once, rate`, values: null, unit: '1/s', varve: rates, peer: null },
+  ];
+}
+
+/** One writer with a series of its own, that remembers what it has sent. */
+class Sensor {
+  readonly #varve: Varve;
+  readonly #id: string;
+  readonly #sent: number[] = [];
+
+  constructor(varve: Varve, id: string) {
+    this.#varve = varve;
+    this.#id = id;
+  }
+
+  /** @returns ms until the row was visible */
+  async send(): Promise<number> {
+    const value = Math.sin(this.#sent.length);
+    const begun = performance.now();
+    await this.#varve.appendRow(this.#id, value);
+    this.#sent.push(value);
+    return performance.now() - begun;
+  }
+
+  async check(): Promise<void> {
+    const npy = await this.#varve.readNpy(this.#id, 0, this.#sent.length + 1);
+    expectSame(npy, Buffer.from(Float64Array.from(this.#sent).buffer), `series ${this.#id} after small appends`);
+  }
+}
+
+/** Appends a second of all sensors together. */
+async function rateOf(sensors: readonly Sensor[], windowMs: number): Promise<number> {
+  let count = 0;
+  const begun = performance.now();
+  await Promise.all(
+    sensors.map(async (sensor) => {
+      while (performance.now() - begun < windowMs) {
+        await sensor.send();
+        count++;
+      }
+    }),
+  );
+  return (count / (performance.now() - begun)) * 1000;
+}

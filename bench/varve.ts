@@ -1,0 +1,146 @@
+/** Varve as its users meet it: `varve serve` in a process of its own, and HTTP over connections that are kept. */
+import { lstatSync, readdirSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startService, type RunningService } from '../test/support/service.ts';
+import { peakRssMb } from './machine.ts';
+import { RATE_HZ } from './workload.ts';
+
+/** Connections at the same time; a client that asks one thing after the other uses one of them. */
+const MAX_CONNECTIONS = 16;
+const SETTLE_POLL_MS = 20;
+const SETTLE_LIMIT_MS = 120_000;
+const MB = 1e6;
+
+export type Level = 'durable' | 'visible';
+
+interface Call {
+  readonly method?: 'GET' | 'POST';
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Buffer | string;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+export class Varve {
+  readonly #service: RunningService;
+  readonly #token: string;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: MAX_CONNECTIONS });
+
+  private constructor(service: RunningService) {
+    this.#service = service;
+    this.#token = service.token;
+  }
+
+  /** A fresh data folder, embedded Postgres and queue, a free port: the defaults. Call {@link stop}. */
+  static async start(): Promise<Varve> {
+    return new Varve(await startService());
+  }
+
+  /** @returns the id of a new regular series of float64, one channel */
+  async createSeries(name: string): Promise<string> {
+    const sampling = { kind: 'regular', rate_hz: RATE_HZ, start: '2026-05-01T09:00:00Z' };
+    const answer = await this.#postJson('/v1/series', { name, dtype: 'float64', sampling });
+    return (expectStatus(answer, [201]) as { id: string }).id;
+  }
+
+  /**
+   * One request with the values as they lie in memory, acknowledged at the level that is asked for.
+   * @returns the id of the write
+   */
+  async append(seriesId: string, values: Buffer, level: Level): Promise<string> {
+    const headers = {
+      'content-type': 'application/octet-stream',
+      ...(level === 'durable' && { prefer: 'respond-async' }),
+    };
+    const path = `/v1/series/${seriesId}/samples`;
+    const answer = await this.#exchange(path, { method: 'POST', headers, body: values });
+    // Asked for no more than durable, it may tell that the rows are visible already.
+    return (expectStatus(answer, level === 'durable' ? [202, 201] : [201]) as { write: string }).write;
+  }
+
+  /** One row as JSON, visible when this resolves. */
+  async appendRow(seriesId: string, value: number): Promise<void> {
+    const path = `/v1/series/${seriesId}/samples`;
+    expectStatus(await this.#postJson(path, { values: [value] }), [201]);
+  }
+
+  /** Waits until the writes are visible. */
+  async settle(writes: readonly string[]): Promise<void> {
+    const deadline = performance.now() + SETTLE_LIMIT_MS;
+    for (const write of writes) {
+      for (;;) {
+        const answer = await this.#exchange(`/v1/writes/${write}`);
+        const { state } = expectStatus(answer, [200]) as { state: string };
+        if (state === 'applied') break;
+        if (state === 'failed') throw new Error(`write ${write} failed: ${answer.body.toString()}`);
+        if (performance.now() > deadline) throw new Error(`write ${write} is ${state} after ${SETTLE_LIMIT_MS} ms`);
+        await sleep(SETTLE_POLL_MS);
+      }
+    }
+  }
+
+  /** @returns the whole `.npy` document */
+  async readNpy(seriesId: string, from: number, to: number): Promise<Buffer> {
+    const answer = await this.#exchange(`/v1/series/${seriesId}/samples?rows=${from}:${to}&format=npy`);
+    if (answer.status !== 200) throw new Error(`${answer.status}: ${answer.body.toString()}`);
+    return answer.body;
+  }
+
+  /** Of the service's own process since its start, without Postgres; null where the system does not tell. */
+  peakRssMb(): number | null {
+    return peakRssMb(this.#service.pid);
+  }
+
+  /** What a folder of the data root takes on the disk. */
+  diskMb(folder: 'shards' | 'spool'): number {
+    return allocatedBytes(join(this.#service.dataRoot, folder)) / MB;
+  }
+
+  async stop(): Promise<void> {
+    this.#agent.destroy();
+    await this.#service.drop();
+  }
+
+  #postJson(path: string, content: object): Promise<Answer> {
+    const headers = { 'content-type': 'application/json' };
+    return this.#exchange(path, { method: 'POST', headers, body: JSON.stringify(content) });
+  }
+
+  /** The answer's body is one piece of memory when this resolves, as a client needs it that makes an array of it. */
+  #exchange(path: string, { method = 'GET', headers = {}, body }: Call = {}): Promise<Answer> {
+    const authorization = `Bearer ${this.#token}`;
+    const options = { method, headers: { ...headers, authorization }, agent: this.#agent };
+    return new Promise((resolve, reject) => {
+      const outgoing = request(`${this.#service.url}${path}`, options, (incoming) => {
+        const whole = Buffer.allocUnsafe(Number(incoming.headers['content-length']));
+        let filled = 0;
+        incoming.on('data', (piece: Buffer) => {
+          filled += piece.copy(whole, filled);
+        });
+        incoming.once('error', reject);
+        incoming.once('end', () => resolve({ status: incoming.statusCode ?? 0, body: whole.subarray(0, filled) }));
+      });
+      outgoing.once('error', reject);
+      outgoing.end(body);
+    });
+  }
+}
+
+function expectStatus(answer: Answer, expected: readonly number[]): unknown {
+  if (!expected.includes(answer.status)) throw new Error(`${answer.status}: ${answer.body.toString()}`);
+  return JSON.parse(answer.body.toString());
+}
+
+/** Blocks on the disk, not lengths: a file may have holes, or be longer on the disk than it says. */
+function allocatedBytes(path: string): number {
+  const info = lstatSync(path);
+  const own = info.blocks * 512;
+  return info.isDirectory()
+    ? readdirSync(path).reduce((sum, name) => sum + allocatedBytes(join(path, name)), own)
+    : own;
+}

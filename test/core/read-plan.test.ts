@@ -1,0 +1,243 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { MAX_PIECE_BYTES, planRead, type Piece, type PlannedChunk, type Span } from '../../src/core/read-plan.ts';
+
+function chunk(firstRow: number, rows: number, valuesOffset: number, other: Partial<PlannedChunk> = {}): PlannedChunk {
+  return {
+    shardId: 's1',
+    path: 'a.h5',
+    firstRow,
+    rows,
+    valuesOffset,
+    valuesCrc: 100 + firstRow,
+    timesOffset: null,
+    timesCrc: null,
+    ...other,
+  };
+}
+
+describe('a plan says which bytes to read', () => {
+  const chunks = [chunk(0, 10, 1000), chunk(10, 10, 5000)];
+
+  test('a whole chunk is read with its checksum', () => {
+    expect(planRead([{ from: 0, to: 10 }], chunks, 4)).toEqual([
+      {
+        shardId: 's1',
+        path: 'a.h5',
+        values: { offset: 1000, length: 40 },
+        times: null,
+        blocks: [
+          {
+            firstRow: 0,
+            rows: 10,
+            values: { offset: 1000, length: 40 },
+            times: null,
+            valuesCrc: 100,
+            timesCrc: null,
+          },
+        ],
+      },
+    ]);
+  });
+
+  test('a slice of a chunk is read without the rest, and without a checksum', () => {
+    expect(planRead([{ from: 12, to: 15 }], chunks, 4)).toMatchObject([
+      { values: { offset: 5008, length: 12 }, blocks: [{ firstRow: 12, rows: 3, valuesCrc: null }] },
+    ]);
+  });
+
+  test('times are read from their own place', () => {
+    const timed = [chunk(0, 10, 1000, { timesOffset: 9000, timesCrc: 7 })];
+    expect(planRead([{ from: 0, to: 10 }], timed, 4)).toMatchObject([
+      { times: { offset: 9000, length: 80 }, blocks: [{ times: { offset: 9000, length: 80 }, timesCrc: 7 }] },
+    ]);
+    expect(planRead([{ from: 3, to: 5 }], timed, 4)).toMatchObject([
+      { times: { offset: 9024, length: 16 }, blocks: [{ timesCrc: null }] },
+    ]);
+  });
+
+  test('nothing wanted is nothing read', () => {
+    expect(planRead([], chunks, 4)).toEqual([]);
+    expect(planRead([{ from: 5, to: 5 }], chunks, 4)).toEqual([]);
+    expect(planRead([{ from: 5, to: 5 }], [], 4)).toEqual([]);
+  });
+});
+
+describe('a read costs as few reads as it can', () => {
+  const MIB = 1024 * 1024;
+  const ROW = 1024;
+  const apart = { timesOffset: 0, timesCrc: 0 };
+  test.each<[string, PlannedChunk[], number]>([
+    ['chunks one after the other are one read', [chunk(0, 10, 0), chunk(10, 10, 10 * ROW)], 1],
+    ['a byte between them makes two', [chunk(0, 10, 0), chunk(10, 10, 10 * ROW + 1)], 2],
+    ['chunks in reverse are two', [chunk(0, 10, 10 * ROW), chunk(10, 10, 0)], 2],
+    ['another shard is another read', [chunk(0, 10, 0), chunk(10, 10, 10 * ROW, { path: 'b.h5' })], 2],
+    [
+      'times one after the other too are one',
+      [chunk(0, 10, 0, { ...apart, timesOffset: 9e6 }), chunk(10, 10, 10 * ROW, { ...apart, timesOffset: 9e6 + 80 })],
+      1,
+    ],
+    [
+      'times that lie apart make two',
+      [chunk(0, 10, 0, { ...apart, timesOffset: 9e6 }), chunk(10, 10, 10 * ROW, { ...apart, timesOffset: 8e6 })],
+      2,
+    ],
+    [
+      'ten chunks of 1 MiB are read four at a time',
+      Array.from({ length: 10 }, (_, i) => chunk(i * ROW, ROW, i * MIB)),
+      3,
+    ],
+    ['a chunk above the bound is one read', [chunk(0, 10 * ROW, 0), chunk(10 * ROW, 1, 10 * MIB)], 2],
+  ])('%s', (_, chunks, reads) => {
+    const rows = chunks.reduce((sum, { rows }) => sum + rows, 0);
+    expect(planRead([{ from: 0, to: rows }], chunks, ROW)).toHaveLength(reads);
+  });
+
+  test('finding the first chunk among a million does not walk over them', () => {
+    let looked = 0;
+    const million = new Proxy(Array.from<PlannedChunk>({ length: 1_000_000 }), {
+      get(target, key, receiver) {
+        if (typeof key !== 'string' || !/^\d+$/.test(key)) return Reflect.get(target, key, receiver);
+        looked++;
+        return Number(key) < 1_000_000 ? chunk(Number(key) * 10, 10, Number(key) * 100) : undefined;
+      },
+    });
+    expect(planRead([{ from: 9_876_543, to: 9_876_544 }], million, 4)).toHaveLength(1);
+    expect(looked).toBeLessThan(60);
+  });
+});
+
+describe('a row that is in no chunk is a contradiction, not a short answer', () => {
+  const missing = expect.objectContaining({ code: 'corrupt', slug: 'chunk-missing' });
+  test.each<[string, PlannedChunk[], number, string]>([
+    ['before the chunks', [chunk(5, 10, 0)], 0, 'row 0'],
+    ['between chunks', [chunk(0, 10, 0), chunk(11, 10, 0)], 0, 'row 10'],
+    ['after the chunks', [chunk(0, 10, 0)], 0, 'row 10'],
+    ['without any', [], 3, 'row 3'],
+  ])('%s', (_, chunks, from, named) => {
+    const plan = (): unknown => planRead([{ from, to: 20 }], chunks, 4);
+    expect(plan).toThrow(named);
+    expect(plan).toThrow(missing);
+  });
+});
+
+interface Layout {
+  readonly rowBytes: number;
+  readonly chunks: PlannedChunk[];
+  /** Per shard. */
+  readonly files: Map<string, Buffer>;
+  readonly rows: number;
+}
+
+const anyLayout: fc.Arbitrary<Layout> = fc
+  .record({
+    rowBytes: fc.constantFrom(1, 2, 6, 8, 24),
+    timed: fc.boolean(),
+    firstRow: fc.nat(1000),
+    chunks: fc.array(
+      fc.record({ rows: fc.integer({ min: 1, max: 50 }), gap: fc.constantFrom(0, 0, 0, 8), shard: fc.nat(1) }),
+      { minLength: 1, maxLength: 12 },
+    ),
+  })
+  .map(({ rowBytes, timed, firstRow, chunks }) => {
+    const files = new Map<string, Buffer[]>([
+      ['shard0', []],
+      ['shard1', []],
+      ['times0', []],
+      ['times1', []],
+    ]);
+    const lengthOf = (name: string): number => files.get(name)!.reduce((sum, part) => sum + part.length, 0);
+    const TIMES_AT = 65_536; // each shard's times lie behind its values
+    const planned: PlannedChunk[] = [];
+    let row = firstRow;
+    for (const { rows, gap, shard } of chunks) {
+      files.get(`shard${shard}`)!.push(Buffer.alloc(gap, 0xee));
+      files.get(`times${shard}`)!.push(Buffer.alloc(gap, 0xee));
+      planned.push({
+        shardId: `id${shard}`,
+        path: `shard${shard}`,
+        firstRow: row,
+        rows,
+        valuesOffset: lengthOf(`shard${shard}`),
+        valuesCrc: row,
+        timesOffset: timed ? TIMES_AT + lengthOf(`times${shard}`) : null,
+        timesCrc: timed ? -row : null,
+      });
+      for (let i = 0; i < rows; i++) {
+        files.get(`shard${shard}`)!.push(rowContent(row + i, rowBytes));
+        files.get(`times${shard}`)!.push(rowContent(row + i, 8));
+      }
+      row += rows;
+    }
+    const whole = (shard: number): Buffer => {
+      const file = Buffer.alloc(TIMES_AT + lengthOf(`times${shard}`));
+      Buffer.concat(files.get(`shard${shard}`)!).copy(file);
+      Buffer.concat(files.get(`times${shard}`)!).copy(file, TIMES_AT);
+      return file;
+    };
+    return {
+      rowBytes,
+      chunks: planned,
+      files: new Map([
+        ['shard0', whole(0)],
+        ['shard1', whole(1)],
+      ]),
+      rows: row,
+    };
+  });
+
+/** Bytes that tell one row from another. */
+function rowContent(row: number, length: number): Buffer {
+  return Buffer.from(Array.from({ length }, (_, i) => (row * 31 + i * 7 + (row >> 8)) & 0xff));
+}
+
+function cut(layout: Layout, piece: Piece, span: Span): Buffer {
+  return layout.files.get(piece.path)!.subarray(span.offset, span.offset + span.length);
+}
+
+test('the planned bytes are the wanted rows, of any chunks and ranges', () => {
+  const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 2, maxLength: 8 });
+  fc.assert(
+    fc.property(anyLayout, cuts, (layout, points) => {
+      const { chunks, rowBytes } = layout;
+      const first = chunks[0].firstRow;
+      const rows = points.map((at) => first + Math.floor(at * (layout.rows - first))).sort((a, b) => a - b);
+      const ranges = Array.from({ length: Math.floor(rows.length / 2) }, (_, i) => ({
+        from: rows[2 * i],
+        to: rows[2 * i + 1],
+      }));
+      const wanted = ranges.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i));
+      const pieces = planRead(ranges, chunks, rowBytes);
+
+      expect(Buffer.concat(pieces.map((piece) => cut(layout, piece, piece.values)))).toEqual(
+        Buffer.concat(wanted.map((row) => rowContent(row, rowBytes))),
+      );
+      const timed = chunks[0].timesOffset !== null;
+      const times = pieces.map((piece) => (piece.times ? cut(layout, piece, piece.times) : Buffer.alloc(0)));
+      expect(Buffer.concat(times)).toEqual(Buffer.concat(timed ? wanted.map((row) => rowContent(row, 8)) : []));
+
+      for (const { blocks, values } of pieces) {
+        expect(blocks.reduce((sum, block) => sum + block.values.length, 0)).toBe(values.length);
+        for (const block of blocks) {
+          const owner = chunks.find(
+            ({ firstRow, rows }) => block.firstRow >= firstRow && block.firstRow < firstRow + rows,
+          )!;
+          const whole = block.rows === owner.rows;
+          expect([block.valuesCrc, block.timesCrc]).toEqual(whole ? [owner.valuesCrc, owner.timesCrc] : [null, null]);
+        }
+        expect(values.length <= MAX_PIECE_BYTES || blocks.length === 1).toBe(true);
+      }
+      // No two reads where one would do.
+      const end = (span: Span): number => span.offset + span.length;
+      pieces.slice(1).forEach((piece, i) => {
+        const before = pieces[i];
+        const touching =
+          before.path === piece.path &&
+          end(before.values) === piece.values.offset &&
+          (!before.times || end(before.times) === piece.times!.offset);
+        expect(touching).toBe(false);
+      });
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,39 @@
+/** One command of the compiled command line, run to its end, with its two outputs apart. */
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+
+/** Compiled beside the tests. */
+const CLI = fileURLToPath(new URL('../../src/main/cli.js', import.meta.url));
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+type Environment = Readonly<Record<string, string>>;
+
+/** @param env what it sees beside PATH and the like; nothing of the test run's own settings */
+export function spawnVarve(args: readonly string[], env: Environment): ChildProcessByStdio<null, Readable, Readable> {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(VARVE_.*|NODE_OPTIONS|DATABASE_URL|REDIS_URL)$/.test(name),
+  );
+  const options = { env: { ...Object.fromEntries(inherited), ...env } };
+  return spawn(process.execPath, [CLI, ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+export async function runVarve(args: readonly string[], env: Environment): Promise<Finished> {
+  const child = spawnVarve(args, env);
+  const [stdout, stderr] = [textOf(child.stdout), textOf(child.stderr)];
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout: stdout(), stderr: stderr() };
+}
+
+/** What a stream has given so far, whenever it is asked. */
+export function textOf(stream: Readable): () => string {
+  const pieces: Buffer[] = [];
+  stream.on('data', (piece: Buffer) => pieces.push(piece));
+  return () => Buffer.concat(pieces).toString();
+}
