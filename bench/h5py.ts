@@ -27,6 +27,7 @@ export class H5py {
   readonly #folder: string;
   readonly #python: Python;
   readonly #lines: AsyncIterator<string>;
+  readonly #closed: Promise<unknown>;
   #complaint = '';
 
   private constructor(folder: string, python: Python, lines: AsyncIterator<string>, hello: Hello) {
@@ -35,6 +36,7 @@ export class H5py {
     this.#folder = folder;
     this.#python = python;
     this.#lines = lines;
+    this.#closed = once(python, 'close');
     python.stderr.setEncoding('utf8').on('data', (text: string) => (this.#complaint += text));
   }
 
@@ -88,9 +90,8 @@ export class H5py {
   }
 
   async stop(): Promise<void> {
-    const closed = once(this.#python, 'close');
     this.#python.stdin.end();
-    await closed;
+    await this.#closed;
   }
 
   async #timed(call: string, request: object): Promise<number[]> {

@@ -29,7 +29,9 @@ const STATEMENTS = [
      lease_token bigint not null default 0,      -- raised by every claim; fences every publish
      lease_holder jsonb,                         -- null: released
      lease_expires_at timestamptz,
-     failures integer not null default 0)        -- drains that failed in a row`,
+     failures integer not null default 0,        -- drains in a row that failed for a reason that may lie in a write
+     outages integer not null default 0,         -- drains in a row that the system (disk, network) did not let through
+     resting_until timestamptz)                  -- after an outage: not to be rung for before`,
   `create index lanes_open on lanes (series_count, id)`,
   `create table series (
      id uuid primary key,
@@ -90,11 +92,13 @@ const STATEMENTS = [
   `create table shards (
      id uuid primary key,
      lane_id uuid not null references lanes,
-     state text not null check (state in ('hot', 'retired')), -- retired: takes no more appends
+     state text not null check (state in ('hot', 'retired', 'lost')), -- retired: takes no more appends; lost: its file is missing
      path text not null unique,                  -- relative to the data root
      bytes bigint not null default 0,            -- committed length of the file
      lease_token bigint not null,                -- of the claim that created it
+     abandoned_by jsonb,                         -- who may still have it open, though it is retired; null: nobody
      created_at timestamptz not null default now())`,
+  `create index shards_lost on shards (id) where state = 'lost'`,
   `create table chunks (
      series_id uuid not null references series,
      generation integer not null default 0,
@@ -127,6 +131,7 @@ const STATEMENTS = [
      series_id uuid not null references series,
      state text not null check (state in ('pending', 'applied', 'failed')),
      rows bigint not null,
+     bytes bigint not null,                      -- of the payload
      start_ns bigint,                            -- regular: time of the first row, resolved when staged
      first_ns bigint,                            -- irregular: smallest and largest time
      last_ns bigint,
@@ -146,8 +151,14 @@ const STATEMENTS = [
   `alter table writes alter column value_bytes set storage external`, // samples barely compress; do not try
   `alter table writes alter column time_bytes set storage external`,
   `create unique index writes_key on writes (series_id, idempotency_key) where idempotency_key is not null`,
-  `create index writes_pending on writes (lane_id, seq) where state = 'pending'`,
+  `create index writes_pending on writes (lane_id, seq) include (bytes) where state = 'pending'`,
   `create index writes_failed on writes (id) where state = 'failed'`,
+
+  // ── whose data these are: the data folder bears the same id ────────────────────────────────────────────────────
+  `create table catalog_identity (
+     singleton boolean primary key default true check (singleton),
+     id uuid not null)`,
+  `insert into catalog_identity (id) values (gen_random_uuid())`,
 
   // ── what has happened, in the order of visibility ──────────────────────────────────────────────────────────────
   `create table commit_counter (

@@ -1,12 +1,18 @@
 /** Whether Postgres answers, and how much waits. */
 import { sql } from 'kysely';
 import type { Database } from './database.ts';
+import { RESTING } from './lane-store.ts';
 
 export interface CatalogNumbers {
   readonly series: number;
   readonly shards: number;
+  readonly lostShards: number;
   readonly pendingWrites: number;
+  readonly pendingBytes: number;
+  /** Age of the oldest pending write; 0 if there is none. */
+  readonly pendingSeconds: number;
   readonly failedWrites: number;
+  readonly restingLanes: number;
 }
 
 export async function pingCatalog(db: Database): Promise<void> {
@@ -15,12 +21,35 @@ export async function pingCatalog(db: Database): Promise<void> {
 
 /** Cheap estimates for what is large (the planner's), counts for what should be small. */
 export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
-  const { rows } = await sql<{ series: number; shards: number; pending: number; failed: number }>`
+  const { rows } = await sql<{
+    series: number;
+    shards: number;
+    lost: number;
+    pending: number;
+    pending_bytes: number;
+    pending_seconds: number;
+    failed: number;
+    resting: number;
+  }>`
     select
       (select greatest(reltuples, 0)::int from pg_class where oid = 'series'::regclass) as series,
       (select count(*)::int from shards) as shards,
-      (select count(*)::int from writes where state = 'pending') as pending,
-      (select count(*)::int from writes where state = 'failed') as failed`.execute(db);
-  const { series, shards, pending, failed } = rows[0];
-  return { series, shards, pendingWrites: pending, failedWrites: failed };
+      (select count(*)::int from shards where state = 'lost') as lost,
+      (select count(*)::int from writes where state = 'failed') as failed,
+      (select count(*)::int from lanes where ${RESTING}) as resting,
+      count(*)::int as pending,
+      coalesce(sum(bytes), 0)::float8 as pending_bytes,
+      coalesce(greatest(0, extract(epoch from now() - min(created_at))), 0)::float8 as pending_seconds
+    from writes where state = 'pending'`.execute(db);
+  const row = rows[0];
+  return {
+    series: row.series,
+    shards: row.shards,
+    lostShards: row.lost,
+    pendingWrites: row.pending,
+    pendingBytes: row.pending_bytes,
+    pendingSeconds: row.pending_seconds,
+    failedWrites: row.failed,
+    restingLanes: row.resting,
+  };
 }

@@ -24,6 +24,9 @@ type Query = (...args: unknown[]) => unknown;
 export class PreparingClient extends pg.Client {
   constructor(config?: string | pg.ClientConfig) {
     super(config);
+    // A connection may break while it is lent out and between two statements. The next statement says so; without a listener
+    // the event would end the process, for the pool listens to idle clients only.
+    this.on('error', () => {});
     const send = this.query.bind(this) as Query;
     const prepared: Query = (text, values, ...rest) => {
       const name = typeof text === 'string' && Array.isArray(values) ? nameOf(text) : undefined;

@@ -122,6 +122,8 @@ export async function publish(db: Database, publication: Publication): Promise<b
         lease_holder: null,
         lease_expires_at: null,
         failures: 0,
+        outages: 0,
+        resting_until: null,
         hot_shard_id: publication.retire ? null : shard.id,
       })
       .where('id', '=', laneId)

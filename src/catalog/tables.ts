@@ -35,6 +35,8 @@ export interface LanesTable {
   lease_holder: ColumnType<unknown, string | null, string | null>;
   lease_expires_at: Date | null;
   failures: Generated<number>;
+  outages: Generated<number>;
+  resting_until: Date | null;
 }
 
 export interface SeriesTable {
@@ -93,10 +95,11 @@ export interface SegmentsTable {
 export interface ShardsTable {
   id: string;
   lane_id: string;
-  state: 'hot' | 'retired';
+  state: 'hot' | 'retired' | 'lost';
   path: string;
   bytes: Int8;
   lease_token: Int8;
+  abandoned_by: ColumnType<unknown, string | null | undefined, string | null>;
   created_at: Generated<Date>;
 }
 
@@ -130,6 +133,7 @@ export interface WritesTable {
   series_id: string;
   state: 'pending' | 'applied' | 'failed';
   rows: Int8;
+  bytes: Int8;
   start_ns: NullableInt8;
   first_ns: NullableInt8;
   last_ns: NullableInt8;
@@ -146,6 +150,11 @@ export interface WritesTable {
   applied_at: Date | null;
   first_row: NullableInt8;
   commit: NullableInt8;
+}
+
+export interface CatalogIdentityTable {
+  singleton: Generated<boolean>;
+  id: string;
 }
 
 export interface CommitCounterTable {
@@ -174,6 +183,7 @@ export interface Tables {
   shards: ShardsTable;
   chunks: ChunksTable;
   writes: WritesTable;
+  catalog_identity: CatalogIdentityTable;
   commit_counter: CommitCounterTable;
   changes: ChangesTable;
 }

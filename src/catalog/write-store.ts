@@ -1,6 +1,7 @@
 /** Writes: acknowledged appends on their way into a shard (the outbox). */
 import { sql } from 'kysely';
 import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
+import { fieldOfKey } from '../core/idempotency.ts';
 import { nsOfRow, parseRate } from '../core/rate.ts';
 import { placeAppend } from '../core/segment.ts';
 import { INT64_MAX, formatTime } from '../core/time.ts';
@@ -10,6 +11,8 @@ import type { Lease } from './lane-store.ts';
 /** A payload as it was received and checked: canonical little-endian bytes, inline or in the spool. */
 export interface StagedPayload {
   readonly rows: number;
+  /** Of values and times together. */
+  readonly bytes: number;
   /** Null when the bytes are in the spool, under the write's id. */
   readonly inline: { readonly values: Uint8Array; readonly times: Uint8Array | null } | null;
   readonly valuesCrc: number;
@@ -95,7 +98,8 @@ export async function stageWrite(
         .executeTakeFirst();
       if (earlier) {
         if (earlier.content_hash?.equals(write.idempotency.contentHash)) return { kind: 'replay', id: earlier.id };
-        throw unprocessableField('Idempotency-Key', 'was used for an append with other content', 'key-reused');
+        const field = fieldOfKey(write.idempotency.key);
+        throw unprocessableField(field, 'was used for an append with other content', 'key-reused');
       }
     }
     const { payload } = write;
@@ -140,6 +144,7 @@ export async function stageWrite(
         series_id: write.seriesId,
         state: 'pending',
         rows: payload.rows,
+        bytes: payload.bytes,
         start_ns: startNs,
         first_ns: payload.firstNs,
         last_ns: payload.lastNs,
@@ -258,14 +263,29 @@ export async function countAttempt(db: Database, id: string): Promise<number> {
   return row?.attempts ?? 0;
 }
 
-/** Which of these writes still need their spooled payload (pending, or failed and kept). */
-export async function writesWithPayload(db: Database, ids: readonly string[]): Promise<Set<string>> {
-  if (ids.length === 0) return new Set();
-  const rows = await db
-    .selectFrom('writes')
-    .select('id')
-    .where('id', '=', sql<string>`any(${[...ids]}::uuid[])`)
-    .where('state', '!=', 'applied')
-    .execute();
-  return new Set(rows.map((row) => row.id));
+/** What is pending, as one pass over the index says. @param most writes to count; beyond, it counts no further */
+export async function countPending(db: Database, most: number): Promise<{ writes: number; bytes: number }> {
+  const { rows } = await sql<{ writes: bigint; bytes: bigint }>`
+    select count(*) as writes, coalesce(sum(bytes), 0)::bigint as bytes
+    from (select bytes from writes where state = 'pending' limit ${most}) as pending`.execute(db);
+  return { writes: Number(rows[0].writes), bytes: Number(rows[0].bytes) };
+}
+
+/** Replays of a write are answered for as long as its row is kept after it was applied: a day is promised, a week is given. */
+const APPLIED_KEPT_DAYS = 7;
+
+/**
+ * Forgets writes that were applied long ago; what they wrote stays. Ids begin with the time at which they were made, so the primary
+ * key leads to the oldest.
+ * @returns how many, at most `limit`
+ */
+export async function purgeAppliedWrites(db: Database, limit: number): Promise<number> {
+  const result = await sql`
+    delete from writes where id in (
+      select id from writes
+      where id < (lpad(to_hex((extract(epoch from now() - make_interval(days => ${APPLIED_KEPT_DAYS})) * 1000)::bigint), 12, '0')
+        || repeat('0', 20))::uuid
+        and state = 'applied' and applied_at < now() - make_interval(days => ${APPLIED_KEPT_DAYS})
+      order by id limit ${limit})`.execute(db);
+  return Number(result.numAffectedRows);
 }

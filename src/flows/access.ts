@@ -28,7 +28,9 @@ export function accessService(db: Database): AccessService {
       if (known && known.until > Date.now()) return known.principal;
       trusted.delete(key);
       const record = await findToken(db, hash);
-      if (!record) throw new VarveError('unauthorized', 'the token is unknown or has been revoked');
+      if (!record) {
+        throw new VarveError('unauthorized', 'the token is unknown or has been revoked', { slug: 'invalid-token' });
+      }
       const principal = await principalOf(db, record);
       trusted.set(key, { principal, until: Date.now() + TRUST_MS });
       return principal;

@@ -1,19 +1,19 @@
-/** What runs in a codec thread: parsing of large bodies, printing of large answers. */
+/** What runs in a codec thread: parsing of large bodies, ordering and printing of large answers. */
 import type { MessagePort } from 'node:worker_threads';
-import { toErrorRecord } from '../core/errors.ts';
+import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
+import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 import { printSamples, type PrintTask } from './print-samples.ts';
 import { receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
 type WithPort<T> = T & { readonly port: MessagePort };
 
-export async function receive(task: WithPort<PayloadTask>): Promise<ReceivedPayload> {
-  try {
-    return await receivePayload(task, receiveStream(task.port));
-  } catch (error) {
-    // Errors lose their fields on the way between threads; a plain record keeps them.
-    throw Object.assign(new Error('refused'), { record: toErrorRecord(error) });
-  }
+export function receive(task: WithPort<PayloadTask>): Promise<Outcome<ReceivedPayload>> {
+  return outcome(receivePayload(task, receiveStream(task.port)));
+}
+
+export function order(task: OrderTask): Promise<Outcome<OrderedRows>> {
+  return outcome(orderStoredRows(task));
 }
 
 export async function print(task: WithPort<PrintTask>): Promise<void> {

@@ -1,4 +1,5 @@
 /** A drain: takes a lane's oldest pending writes, appends them to its hot shard, and publishes them in one commit. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { readDrainSeries, type DrainSeries } from '../catalog/drain-reader.ts';
@@ -6,6 +7,7 @@ import {
   claimLease,
   releaseLease,
   renewLease,
+  restLane,
   retireHotShard,
   LEASE_SECONDS,
   type Lease,
@@ -15,6 +17,7 @@ import { countAttempt, failWrite, pendingWrites, type PendingWrite } from '../ca
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { isVarveError } from '../core/errors.ts';
+import { faultOf, isRefusedByPostgres } from '../core/fault.ts';
 import { formatRate, nsOfRow, rateHz } from '../core/rate.ts';
 import { extendSegments, type Segment } from '../core/segment.ts';
 import { shardPath, type DataRoot } from '../storage/data-root.ts';
@@ -22,11 +25,12 @@ import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
 import type { SeriesAppend } from '../storage/shard-commit.ts';
 import type { ShardWriter } from '../storage/shard-writer.ts';
 import { removeSpooled } from '../storage/spool.ts';
+import { removeFile } from '../storage/stored-files.ts';
 
 export interface DrainDeps {
   readonly db: Database;
   readonly root: DataRoot;
-  readonly writer: ShardWriter;
+  readonly writer: Pick<ShardWriter, 'commit'>;
   /** This process, as the leases' holder. */
   readonly holder: ProcessIdentity;
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
@@ -34,7 +38,7 @@ export interface DrainDeps {
 
 export type DrainResult =
   | { readonly kind: 'drained'; readonly more: boolean }
-  /** Somebody else is draining the lane. */
+  /** Somebody else is draining the lane, or it rests after an outage of the system. */
   | { readonly kind: 'busy'; readonly retryInMs: number }
   | { readonly kind: 'nothing' };
 
@@ -49,8 +53,14 @@ const SUSPECT_AFTER_FAILURES = 2;
 /** … which is put aside after this many attempts of its own. */
 const MAX_ATTEMPTS = 5;
 const BUSY_RETRY_MS = 250;
+/** A lease is given back once Postgres answers again, if that is soon: one left to expire costs its lane half a minute and a new shard. */
+const RELEASE_TRIES = 10;
+const RELEASE_PAUSE_MS = 500;
 
-/** @throws whatever kept the batch from being committed; nothing is published then, and the lease is given back */
+/**
+ * @throws whatever kept the batch from being committed, unless it is an outage of the system, after which the lane rests; nothing is published then,
+ *   and the lease is given back
+ */
 export async function drainLane(deps: DrainDeps, laneId: string): Promise<DrainResult> {
   const lease = await claimLease(deps.db, laneId, deps.holder);
   if (!lease) return { kind: 'busy', retryInMs: BUSY_RETRY_MS };
@@ -63,10 +73,40 @@ export async function drainLane(deps: DrainDeps, laneId: string): Promise<DrainR
   try {
     return await drainUnderLease(deps, await settleHotShard(deps, lease));
   } catch (error) {
-    if (!isVarveError(error) || error.slug !== 'lease-lost') await releaseLease(deps.db, lease, true).catch(() => {});
-    throw error;
+    if (isLeaseLost(error)) throw error;
+    return await giveBack(deps, lease, error);
   } finally {
     clearInterval(heartbeat);
+  }
+}
+
+function isLeaseLost(error: unknown): boolean {
+  return isVarveError(error) && error.slug === 'lease-lost';
+}
+
+/** No write is to blame for a full disk or a lost connection, so such a failure brings none of them nearer to being put aside. */
+async function giveBack({ db, log }: DrainDeps, lease: Lease, error: unknown): Promise<DrainResult> {
+  const fault = faultOf(error);
+  if (fault === null) {
+    await patiently(() => releaseLease(db, lease, true));
+    throw error;
+  }
+  const restMs = await patiently(() => restLane(db, lease));
+  if (restMs === null) throw error;
+  const reason = (error as Error).message;
+  log.warn({ lane: lease.laneId, fault, reason, restMs }, 'a drain was kept from committing: the lane rests');
+  return { kind: 'busy', retryInMs: restMs };
+}
+
+/** @returns null if Postgres stays away: the lease will expire */
+async function patiently<T>(operation: () => Promise<T>): Promise<T | null> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await operation();
+    } catch {
+      if (tries === RELEASE_TRIES) return null;
+      await sleep(RELEASE_PAUSE_MS);
+    }
   }
 }
 
@@ -75,12 +115,15 @@ export async function drainLane(deps: DrainDeps, laneId: string): Promise<DrainR
  * certainly gone, its file is left to it and the lane starts a new one.
  */
 async function settleHotShard(deps: DrainDeps, lease: Lease): Promise<Lease> {
-  if (lease.expiredHolder === null || !lease.hotShard || isGone(lease.expiredHolder)) return lease;
-  deps.log.warn(
-    { lane: lease.laneId, shard: lease.hotShard.id },
-    'lease expired, its holder may live: starting a new shard',
-  );
-  await retireHotShard(deps.db, lease);
+  if (lease.expiredHolder === null || isGone(lease.expiredHolder)) return lease;
+  return leaveHotShard(deps, lease, lease.expiredHolder, 'the lease expired, its holder may live');
+}
+
+/** @param abandonedBy who may still have the file open */
+async function leaveHotShard(deps: DrainDeps, lease: Lease, abandonedBy: unknown, reason: string): Promise<Lease> {
+  if (!lease.hotShard) return lease;
+  deps.log.warn({ lane: lease.laneId, shard: lease.hotShard.id }, `starting a new shard: ${reason}`);
+  await retireHotShard(deps.db, lease, abandonedBy);
   return { ...lease, hotShard: null };
 }
 
@@ -92,11 +135,27 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
     await releaseLease(deps.db, lease, false);
     return { kind: 'nothing' };
   }
-  if (suspicious && (await countAttempt(deps.db, pending[0].id)) > MAX_ATTEMPTS) {
-    await putAside(deps, lease, pending[0].id, `could not be applied in ${MAX_ATTEMPTS} attempts`);
+  if (!suspicious) return applyWrites(deps, lease, pending, limit);
+  try {
+    // A shard that is damaged or missing fails every drain. What fails in a new one, too, has the write to blame.
+    const fresh = await leaveHotShard(deps, lease, null, 'drains fail, and the old one may be the cause');
+    return await applyWrites(deps, fresh, pending, limit);
+  } catch (error) {
+    if (isLeaseLost(error) || faultOf(error) !== null) throw error;
+    const [{ id }] = pending;
+    if ((await countAttempt(deps.db, id)) < MAX_ATTEMPTS) throw error;
+    await putAside(deps, lease, id, `could not be applied in ${MAX_ATTEMPTS} attempts: ${(error as Error).message}`);
     await releaseLease(deps.db, lease, false);
     return { kind: 'drained', more: true };
   }
+}
+
+async function applyWrites(
+  deps: DrainDeps,
+  lease: Lease,
+  pending: readonly PendingWrite[],
+  limit: number,
+): Promise<DrainResult> {
   const known = await readDrainSeries(
     deps.db,
     [...new Set(pending.map((write) => write.seriesId))],
@@ -119,15 +178,25 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
     return { kind: 'drained', more: true };
   }
   const chunks = bySeries(result.chunks);
-  await publish(deps.db, {
-    laneId: lease.laneId,
-    token: lease.token,
-    shard: { ...shard, bytes: result.shardBytes },
-    retire: result.shardBytes >= SHARD_BYTES,
-    series: plans.map((plan) => published(plan, chunks)),
-    writes: plans.flatMap((plan) => plan.writes),
-  });
-  for (const write of batch) if (write.spooled) await removeSpooled(deps.root, write.id);
+  try {
+    await publish(deps.db, {
+      laneId: lease.laneId,
+      token: lease.token,
+      shard: { ...shard, bytes: result.shardBytes },
+      retire: result.shardBytes >= SHARD_BYTES,
+      series: plans.map((plan) => published(plan, chunks)),
+      writes: plans.flatMap((plan) => plan.writes),
+    });
+  } catch (error) {
+    // The next try makes another file: one that was certainly not published must not stay and fill the disk.
+    const isRefused = isLeaseLost(error) || isRefusedByPostgres(error);
+    if (lease.hotShard === null && isRefused) await removeFile(deps.root, shard.path).catch(() => {});
+    throw error;
+  }
+  for (const write of batch) {
+    // It is published, whatever becomes of the copy; recovery looks for such.
+    if (write.spooled) await removeSpooled(deps.root, write.id).catch(() => {});
+  }
   return { kind: 'drained', more: pending.length === limit || batch.length < pending.length };
 }
 

@@ -1,19 +1,25 @@
 /** A read, from the request to a stream of bytes. */
 import type { Database } from '../catalog/database.ts';
-import { readSampleSnapshot, type ChunkLocation, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
+import {
+  readSampleSnapshot,
+  type ChunkLocation,
+  type ChunkSelection,
+  type SampleSnapshot,
+} from '../catalog/sample-snapshot.ts';
 import type { OutShape } from '../core/batch.ts';
 import { calibrationOf } from '../core/calibration.ts';
-import { DTYPES, viewAs } from '../core/dtype.ts';
-import { VarveError, invalidField, isVarveError } from '../core/errors.ts';
+import { DTYPES } from '../core/dtype.ts';
+import { VarveError, invalidField, isVarveError, notFound } from '../core/errors.ts';
 import { planRead, type Piece } from '../core/read-plan.ts';
 import { selectRows, type RowRange } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
-import { groupByTime, lowerBound, orderRows, type TimeGroup } from '../core/time-order.ts';
+import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
-import { readPieces } from '../storage/chunk-reader.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
+import { mayUse } from './manage-series.ts';
+import { orderStoredRows, readRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 import { canCopy, printSamples, printedBytes, type PrintTask, type Section } from './print-samples.ts';
 import type { ReadRequest, SampleSelection, SampleStream } from './service.ts';
 
@@ -44,7 +50,9 @@ export async function readSamples(deps: ReadDeps, request: ReadRequest): Promise
 }
 
 async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleStream> {
-  const { series, format } = request;
+  const { format } = request;
+  const { snapshot, selection } = await readSnapshot(deps, request);
+  const { series } = snapshot;
   const selected = selectChannels(series, request.channels);
   const channels = (selected ?? series.channels).length;
   const most = Math.min(
@@ -52,9 +60,9 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     format === 'json' ? Math.max(1, Math.floor(MAX_JSON_VALUES / channels)) : Infinity,
   );
   const plan =
-    series.sampling.kind === 'irregular' && request.selection.by === 'time'
-      ? await planByTime(deps, series, request.selection, most)
-      : await planByRows(deps, series, request.selection, most);
+    series.sampling.kind === 'irregular' && selection.by === 'time'
+      ? await planByTime(deps, snapshot, selection, most)
+      : planByRows(snapshot, selection, most);
   const chosen = selected ? selected.map((index) => series.channels[index]) : series.channels;
   const shape: OutShape = {
     seriesId: series.id,
@@ -73,7 +81,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     channels: series.channels.length,
     selected,
     calibrations: request.physical ? chosen.map((channel) => calibrationOf(series, channel)) : null,
-    clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments: plan.snapshot.segments } : null,
+    clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments: snapshot.segments } : null,
     shape,
   };
   const here = canCopy(task) || plan.rows * channels <= PRINT_HERE_VALUES;
@@ -85,14 +93,39 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     firstRow: plan.firstRow,
     dtype: shape.dtype,
     channelLabels: shape.channelLabels,
-    commit: plan.snapshot.commit,
+    commit: series.commit,
     next: shape.next,
     body,
   };
 }
 
+type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
+
+/**
+ * Series and chunks of the request, of one instant, and the selection with its rows counted from the start.
+ * @throws not-found, also for a series out of the principal's reach
+ */
+async function readSnapshot(
+  { db }: ReadDeps,
+  { principal, ref, selection }: ReadRequest,
+): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
+  const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
+    const snapshot = await readSampleSnapshot(db, ref, chunks);
+    if (!mayUse(principal, snapshot.series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+    return snapshot;
+  };
+  if (selection.by === 'time') return { snapshot: await read({ by: 'time', ...bounds(selection) }), selection };
+  let { from, to } = selection;
+  if ((from ?? 0) < 0 || (to ?? 0) < 0) {
+    // A slice that counts from the end must know the end first.
+    const { series } = await read({ by: 'rows', from: 0, to: 0 });
+    ({ from, to } = slice(from, to, series.rows));
+  }
+  const snapshot = await read({ by: 'rows', from: from ?? 0, to: to ?? Number.MAX_SAFE_INTEGER });
+  return { snapshot, selection: { by: 'rows', from, to } };
+}
+
 interface ReadPlan {
-  readonly snapshot: SampleSnapshot;
   readonly sections: readonly Section[];
   readonly rows: number;
   readonly firstRow: number;
@@ -100,33 +133,20 @@ interface ReadPlan {
 }
 
 /** Regular series by time or rows, irregular ones by rows: rows in the order they are stored. */
-async function planByRows(deps: ReadDeps, series: Series, selection: SampleSelection, most: number): Promise<ReadPlan> {
-  const { sampling } = series;
-  let snapshot: SampleSnapshot;
+function planByRows({ series, segments, chunks }: SampleSnapshot, selection: SampleSelection, most: number): ReadPlan {
   let range: RowRange;
-  if (selection.by === 'time' && sampling.kind === 'regular') {
+  if (selection.by === 'time') {
+    if (series.sampling.kind !== 'regular') throw new Error('an irregular series has no rows by time');
     const { startNs, endNs } = bounds(selection);
-    snapshot = await readSampleSnapshot(deps.db, series.id, { by: 'time', startNs, endNs });
     // Segments follow each other in rows and in time, so a time range is one range of rows.
-    const ranges = selectRows(snapshot.segments, sampling.rate, startNs, endNs);
+    const ranges = selectRows(segments, series.sampling.rate, startNs, endNs);
     range = { from: ranges[0]?.from ?? 0, to: ranges.at(-1)?.to ?? 0 };
   } else {
-    const { from, to } = selection as Extract<SampleSelection, { by: 'rows' }>;
-    const absolute = (from ?? 0) >= 0 && (to ?? 0) >= 0;
-    // Slices that count from the end need to know the end first; the snapshot then clamps.
-    const known = absolute
-      ? series
-      : { rows: (await readSampleSnapshot(deps.db, series.id, { by: 'rows', from: 0, to: 0 })).rows };
-    const wanted = slice(from, to, absolute ? Number.MAX_SAFE_INTEGER : known.rows);
-    snapshot = await readSampleSnapshot(deps.db, series.id, { by: 'rows', ...wanted });
-    const end = Math.min(wanted.to, snapshot.rows);
-    range = { from: Math.min(wanted.from, end), to: end };
+    range = slice(selection.from, selection.to, series.rows);
   }
   const to = Math.min(range.to, range.from + most);
-  const pieces = planRead([{ from: range.from, to }], snapshot.chunks, rowBytesOf(series));
   return {
-    snapshot,
-    sections: [{ kind: 'stored', pieces }],
+    sections: [{ kind: 'stored', pieces: planRead([{ from: range.from, to }], chunks, rowBytesOf(series)) }],
     rows: to - range.from,
     firstRow: range.from,
     rest: to < range.to ? { by: 'rows', from: to, to: range.to } : null,
@@ -136,19 +156,18 @@ async function planByRows(deps: ReadDeps, series: Series, selection: SampleSelec
 /** Irregular series by time: rows in order of time, whatever the order they came in. */
 async function planByTime(
   deps: ReadDeps,
-  series: Series,
-  selection: Extract<SampleSelection, { by: 'time' }>,
+  { series, chunks }: SampleSnapshot,
+  selection: TimeSelection,
   most: number,
 ): Promise<ReadPlan> {
   const { startNs, endNs } = bounds(selection);
-  const snapshot = await readSampleSnapshot(deps.db, series.id, { by: 'time', startNs, endNs });
   const sections: Section[] = [];
   let rows = 0;
   let firstRow: number | null = null;
   let rest: SampleSelection | null = null;
-  for (const group of groupByTime(snapshot.chunks)) {
+  for (const group of groupByTime(chunks)) {
     if (rows >= most) {
-      rest = { by: 'time', startNs: most64(group.chunks[0].firstNs!, startNs), endNs: selection.endNs };
+      rest = { by: 'time', startNs: most64(earliest(group), startNs), endNs: selection.endNs };
       break;
     }
     const part = group.ordered
@@ -167,7 +186,7 @@ async function planByTime(
       break;
     }
   }
-  return { snapshot, sections: joinStored(sections), rows, firstRow: firstRow ?? 0, rest };
+  return { sections: joinStored(sections), rows, firstRow: firstRow ?? 0, rest };
 }
 
 interface Part {
@@ -190,7 +209,7 @@ async function orderedPart(
   let to = chunk.rows;
   let restNs: bigint | null = null;
   if (chunk.firstNs! < startNs || chunk.lastNs! >= endNs || chunk.rows > most) {
-    const times = (await readRows(deps, series, [chunk], 'times')).times;
+    const { times } = await readRows(deps.root.root, planRead([rowsOf(chunk)], [chunk], rowBytesOf(series)), 'times');
     from = lowerBound(times, startNs);
     to = lowerBound(times, endNs);
     if (to - from > most) {
@@ -216,52 +235,31 @@ async function disorderedPart(
   most: number,
 ): Promise<Part> {
   const rowBytes = rowBytesOf(series);
-  const bytes = group.chunks.reduce((sum, chunk) => sum + chunk.rows * rowBytes, 0);
-  if (bytes > MAX_ORDERED_BYTES) {
+  const stored = group.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
+  if (stored * rowBytes > MAX_ORDERED_BYTES) {
     throw new VarveError(
       'limit-exceeded',
-      `the range holds ${bytes} bytes that are out of order in time; ask for a shorter one, or by rows`,
-      {
-        slug: 'disorder-too-large',
-      },
+      `the range holds ${stored} rows that are out of order in time; ask for a shorter one, or by rows`,
+      { slug: 'disorder-too-large' },
     );
   }
-  const { times, values } = await readRows(deps, series, group.chunks, 'both');
-  const order = orderRows(times, series.duplicates).filter((i) => times[i] >= startNs && times[i] < endNs);
-  let count = Math.min(order.length, most);
-  let restNs: bigint | null = null;
-  if (count < order.length) {
-    // The rest is asked for by time, so rows of one time stay together.
-    while (count > 0 && times[order[count - 1]] === times[order[count]]) count--;
-    restNs = times[order[count]];
-  }
-  const kept = order.subarray(0, count);
-  const sorted = new Uint8Array(count * rowBytes);
-  kept.forEach((row, i) => sorted.set(values.subarray(row * rowBytes, (row + 1) * rowBytes), i * rowBytes));
-  const firstRow = group.chunks[0].firstRow;
-  return {
-    section: { kind: 'held', firstRow, times: BigInt64Array.from(kept, (row) => times[row]), values: sorted },
-    rows: count,
-    firstRow,
-    restNs,
+  const task: OrderTask = {
+    dataRoot: deps.root.root,
+    pieces: planRead(group.chunks.map(rowsOf), group.chunks, rowBytes),
+    rowBytes,
+    duplicates: series.duplicates,
+    startNs,
+    endNs,
+    most,
   };
+  const { times, values, restNs } =
+    stored <= PRINT_HERE_VALUES ? await orderStoredRows(task) : await deps.codec.run<OrderedRows>('order', task);
+  const firstRow = group.chunks[0].firstRow;
+  return { section: { kind: 'held', firstRow, times, values }, rows: times.length, firstRow, restNs };
 }
 
-/** All rows of some chunks, in the order they came. */
-async function readRows(
-  deps: ReadDeps,
-  series: Series,
-  chunks: readonly ChunkLocation[],
-  want: 'times' | 'both',
-): Promise<{ times: BigInt64Array; values: Uint8Array }> {
-  const ranges = chunks.map((chunk) => ({ from: chunk.firstRow, to: chunk.firstRow + chunk.rows }));
-  const times: Uint8Array[] = [];
-  const values: Uint8Array[] = [];
-  for await (const piece of readPieces(deps.root, planRead(ranges, chunks, rowBytesOf(series)), want)) {
-    times.push(piece.times!);
-    values.push(piece.values);
-  }
-  return { times: viewAs('int64', Buffer.concat(times)) as BigInt64Array, values: Buffer.concat(values) };
+function rowsOf(chunk: ChunkLocation): RowRange {
+  return { from: chunk.firstRow, to: chunk.firstRow + chunk.rows };
 }
 
 /** Stored sections that follow each other become one, so that reading ahead goes across them. */
@@ -312,8 +310,12 @@ function slice(from: number | undefined, to: number | undefined, rows: number): 
   return { from: start, to: Math.max(start, clamp(to ?? rows)) };
 }
 
-function bounds(selection: Extract<SampleSelection, { by: 'time' }>): { startNs: bigint; endNs: bigint } {
+function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
   return { startNs: selection.startNs ?? INT64_MIN, endNs: selection.endNs ?? INT64_MAX };
+}
+
+function earliest({ chunks }: TimeGroup<ChunkLocation>): bigint {
+  return chunks.reduce((first, { firstNs }) => (firstNs! < first ? firstNs! : first), chunks[0].firstNs!);
 }
 
 const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);

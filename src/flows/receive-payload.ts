@@ -73,6 +73,7 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
       const timeBytes = irregular ? joined(held.map((batch) => bytesOf(batch.times!))) : null;
       const payload = {
         rows,
+        bytes: values.length + (timeBytes?.length ?? 0),
         inline: { values, times: timeBytes },
         valuesCrc: crc32(values),
         timesCrc: timeBytes && crc32(timeBytes),
@@ -83,6 +84,7 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
     const spooled = await spool.finish();
     const payload = {
       rows,
+      bytes: spooled.values.bytes + (spooled.times?.bytes ?? 0),
       inline: null,
       valuesCrc: spooled.values.crc,
       timesCrc: spooled.times?.crc ?? null,

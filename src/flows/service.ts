@@ -64,6 +64,8 @@ export interface AppendRequest {
   readonly body: AsyncIterable<Uint8Array>;
   /** From `?start=`; a start inside the body must not contradict it. */
   readonly startNs: bigint | null;
+  /** Length of the body as it is sent, where the request says it. */
+  readonly declaredBytes: number | null;
   readonly idempotencyKey: string | null;
   /** How long to wait for the append to become visible; 0 answers as soon as it is durable. */
   readonly waitMs: number;
@@ -90,7 +92,8 @@ export type SampleSelection =
   | { readonly by: 'rows'; readonly from?: number; readonly to?: number };
 
 export interface ReadRequest {
-  readonly series: Series;
+  readonly principal: Principal;
+  readonly ref: SeriesRef;
   readonly selection: SampleSelection;
   readonly format: WireFormatName;
   /** Labels or 0-based numbers; null: all. @throws invalid-input naming `channels` */
@@ -118,14 +121,15 @@ export interface SampleStream {
 
 export interface SampleService {
   append(request: AppendRequest): Promise<AppendOutcome>;
+  /** @throws not-found for a series that is not, or is out of the principal's reach */
   read(request: ReadRequest): Promise<SampleStream>;
   /** @throws not-found, also for writes to series outside the principal's projects */
   write(principal: Principal, id: string): Promise<WriteStatus>;
 }
 
 export interface HealthService {
-  /** Tries Postgres, queue and storage, each under a time limit. */
-  ready(): Promise<{ ok: boolean; checks: Record<string, { ok: boolean; detail?: string }> }>;
+  /** Tries Postgres, queue and storage, each under a time limit. A part that is degraded serves, but not everything. */
+  ready(): Promise<{ ok: boolean; checks: Record<string, { ok: boolean; degraded?: true; detail?: string }> }>;
   /** Prometheus text. */
   metrics(): Promise<{ contentType: string; body: string }>;
 }

@@ -3,11 +3,13 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { getWrites, stageWrite } from '../catalog/write-store.ts';
 import { VarveError, invalidField, isVarveError } from '../core/errors.ts';
+import { isRefusedByPostgres } from '../core/fault.ts';
 import type { Series } from '../core/series.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { removeSpooled } from '../storage/spool.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
+import type { Backpressure } from './backpressure.ts';
 import { INLINE_BYTES, receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 import type { AppendOutcome, AppendRequest } from './service.ts';
 import type { WriteWatch } from './watch-writes.ts';
@@ -17,23 +19,31 @@ export interface StageDeps {
   readonly root: DataRoot;
   readonly codec: CodecPool;
   readonly watch: WriteWatch;
+  readonly backpressure: Backpressure;
   /** Asks for the lane to be drained. May be lost: the reconciler asks again. */
   readonly ring: (laneId: string) => void;
 }
 
 /**
  * Checks the body, makes it durable, asks for a drain, and waits for it to become visible.
- * @throws what is wrong with the body (nothing is stored), or what {@link stageWrite} throws; unavailable `write-failed` if the write was durable
- *   but could not be applied
+ * @throws what is wrong with the body, what {@link Backpressure} refuses, or what {@link stageWrite} throws (nothing is stored then);
+ *   unprocessable `write-failed` if the write was durable but could not be applied
  */
 export async function stageAppend(deps: StageDeps, request: AppendRequest): Promise<AppendOutcome> {
   const { series } = request;
   const id = uuidv7();
-  const received = await receive(deps, id, request);
-  const startNs = agreedStart(series, request.startNs, received.startNs);
+  const upload = await deps.backpressure.admit(request.declaredBytes);
+  let received: ReceivedPayload;
+  try {
+    received = await receive(deps, id, { ...request, body: upload.count(request.body) });
+  } finally {
+    upload.end();
+  }
   const key = request.idempotencyKey;
   let staged: Awaited<ReturnType<typeof stageWrite>>;
   try {
+    const startNs = agreedStart(series, request.startNs, received.startNs);
+    await deps.backpressure.confirm(received.payload.bytes);
     staged = await stageWrite(deps.db, {
       id,
       seriesId: series.id,
@@ -43,7 +53,7 @@ export async function stageAppend(deps: StageDeps, request: AppendRequest): Prom
     });
   } catch (error) {
     // Refused for certain: the payload can go. Otherwise the row may have been committed while the answer was lost; the sweep decides later.
-    if (isVarveError(error)) await removeSpooled(deps.root, id);
+    if (isVarveError(error) || isRefusedByPostgres(error)) await removeSpooled(deps.root, id);
     throw error;
   }
   const replayed = staged.kind === 'replay';

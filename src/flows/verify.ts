@@ -1,94 +1,362 @@
-/** Verification: every byte the catalog names is there and matches its checksum, and HDF5 agrees with the catalog about extents. */
+/**
+ * Verification: every byte the catalog names is there and matches its checksum, what the catalog says of it is true, HDF5 finds the same
+ * bytes in the same places, and files and rows know of each other. Nothing is changed.
+ */
 import type { Database } from '../catalog/database.ts';
-import { listShards, shardChunks } from '../catalog/shard-store.ts';
+import {
+  findSeries,
+  getShard,
+  listShards,
+  segmentsOf,
+  shardChunks,
+  shardSeries,
+  type ShardRecord,
+  type ShardSeries,
+} from '../catalog/shard-store.ts';
+import { spooledWrites } from '../catalog/spooled-writes.ts';
+import { segmentOverlaps, tilingBreaks } from '../catalog/tiling.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
-import { planRead } from '../core/read-plan.ts';
-import { readPieces } from '../storage/chunk-reader.ts';
+import { nsOfRow } from '../core/rate.ts';
+import type { Segment } from '../core/segment.ts';
+import { contentDifferences, contentOf } from '../storage/chunk-content.ts';
+import { listShardFiles, listSpoolFiles, parseSpoolName, readSpooled, type DataFile } from '../storage/data-files.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
+import { journalPath } from '../storage/journal.ts';
+import { ShardBytes } from '../storage/shard-bytes.ts';
+import type { ChunkPlace, ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
+import { finding, formatAge, type Finding, type Place } from './finding.ts';
 
 export interface VerifyDeps {
   readonly db: Database;
   readonly root: DataRoot;
-  readonly hdf5: Pick<Hdf5Reader, 'extents'>;
+  readonly hdf5: Pick<Hdf5Reader, 'survey' | 'findChunks'>;
 }
 
-export interface Finding {
-  readonly shard: string;
-  readonly path: string;
-  readonly series: string | null;
-  readonly row: number | null;
-  readonly problem: string;
+/** Less than everything: then only what belongs to it is looked at. */
+export interface VerifyScope {
+  /** Id of a shard. */
+  readonly shard?: string;
+  /** Id of a series, or the name of one or more. */
+  readonly series?: string;
 }
 
 export interface VerifyReport {
   readonly shards: number;
   readonly chunks: number;
   readonly bytes: number;
+  /** What is wrong. */
   readonly findings: readonly Finding[];
+  /** What is left over and does no harm: of commits and processes that did not come to their end. */
+  readonly notes: readonly Finding[];
 }
 
+/** A shard that is appended to can be seen between two states of its index for the milliseconds in which a commit is applied. */
+const HOT_ATTEMPTS = 3;
+const HOT_PAUSE_MS = 100;
+const NS_BYTES = DTYPES.int64.bytes;
+
 /**
- * @param onProgress after every shard
+ * One shard at a time, a page of chunks at a time; may run beside the service.
+ * @param onProgress before every shard, and at the end
+ * @throws not-found if the scope names nothing
  */
 export async function verify(
   deps: VerifyDeps,
   onProgress: (done: number, total: number) => void,
+  scope: VerifyScope = {},
 ): Promise<VerifyReport> {
-  const shards = await listShards(deps.db);
-  const findings: Finding[] = [];
-  let chunkCount = 0;
-  let bytes = 0;
+  const only = scope.series === undefined ? null : await findSeries(deps.db, scope.series);
+  const isAll = !only && scope.shard === undefined;
+  // Files first: one that appears after this has a row that is read after it.
+  const files = isAll ? await listShardFiles(deps.root) : [];
+  const shards = scope.shard === undefined ? await listShards(deps.db, only) : [await getShard(deps.db, scope.shard)];
+  const tally = new Tally();
   for (const [done, shard] of shards.entries()) {
     onProgress(done, shards.length);
-    const chunks = await shardChunks(deps.db, shard.id);
-    const found = (series: string | null, row: number | null, problem: string): void => {
-      findings.push({ shard: shard.id, path: shard.path, series, row, problem });
-    };
-    for (const { chunk, rowBytes } of chunks) {
-      chunkCount++;
-      bytes += chunk.rows * (rowBytes + (chunk.times ? DTYPES.int64.bytes : 0));
-      const problem = await checkBytes(deps.root, shard.path, chunk, rowBytes);
-      if (problem) found(chunk.seriesId, chunk.firstRow, problem);
-    }
-    const committed = new Map<string, number>();
-    for (const { chunk } of chunks) {
-      committed.set(chunk.seriesId, Math.max(committed.get(chunk.seriesId) ?? 0, chunk.datasetRow + chunk.rows));
-    }
-    let extents: ReadonlyMap<string, number>;
-    try {
-      extents = await deps.hdf5.extents(deps.root.resolve(shard.path));
-    } catch (error) {
-      found(null, null, `HDF5 cannot open it: ${(error as Error).message}`);
-      continue;
-    }
-    for (const [series, rows] of committed) {
-      const extent = extents.get(series) ?? 0;
-      // More rows than the catalog knows are what an unpublished commit leaves; the next append cuts them.
-      if (extent < rows) found(series, null, `the dataset has ${extent} rows, the catalog ${rows}`);
-    }
+    await verifyShard(deps, tally, shard, only);
+  }
+  if (scope.shard === undefined) await verifyTiling(deps.db, tally, only);
+  if (isAll) {
+    noteFiles(tally, files, shards);
+    await verifySpool(deps, tally);
   }
   onProgress(shards.length, shards.length);
-  return { shards: shards.length, chunks: chunkCount, bytes, findings };
+  return { shards: shards.length, ...tally };
 }
 
-async function checkBytes(root: DataRoot, path: string, chunk: Chunk, rowBytes: number): Promise<string | null> {
-  const location = {
-    shardId: chunk.shardId,
-    path,
-    firstRow: chunk.firstRow,
-    rows: chunk.rows,
-    valuesOffset: chunk.values.offset,
-    valuesCrc: chunk.valuesCrc,
-    timesOffset: chunk.times?.offset ?? null,
-    timesCrc: chunk.timesCrc,
-  };
-  const plan = planRead([{ from: chunk.firstRow, to: chunk.firstRow + chunk.rows }], [location], rowBytes);
+class Tally {
+  chunks = 0;
+  bytes = 0;
+  readonly findings: Finding[] = [];
+  readonly notes: Finding[] = [];
+
+  found(kind: string, message: string, place?: Place): void {
+    this.findings.push(finding(kind, message, place));
+  }
+
+  noted(kind: string, message: string, place?: Place): void {
+    this.notes.push(finding(kind, message, place));
+  }
+}
+
+async function verifyShard(
+  deps: VerifyDeps,
+  tally: Tally,
+  shard: ShardRecord,
+  only: readonly string[] | null,
+): Promise<void> {
+  const place = { shard: shard.id, path: shard.path };
+  const allSeries = await shardSeries(deps.db, shard.id, only);
+  const file = await ShardBytes.open(deps.root, shard.path);
+  if (!file) {
+    if (allSeries.length === 0) return tally.noted('shard-missing', 'the file is missing; it held no rows', place);
+    return tally.found('shard-missing', `the file with rows of ${allSeries.length} series is missing`, place);
+  }
   try {
-    for await (const _ of readPieces(root, plan));
+    if (file.length < shard.bytes) {
+      tally.found('shard-short', `the file has ${file.length} bytes, ${shard.bytes} were committed`, place);
+    }
+    let survey: ShardSurvey | null = null;
+    const problem = await patiently(shard, () =>
+      deps.hdf5.survey(deps.root.resolve(shard.path)).then(
+        (found) => {
+          survey = found;
+          return null;
+        },
+        (error: Error) => error.message,
+      ),
+    );
+    if (problem !== null) tally.found('hdf5-unreadable', `HDF5 cannot open it: ${problem}`, place);
+    for (const series of allSeries) {
+      const surveyed = survey && (await verifyExtent(deps, tally, shard, series, survey));
+      await verifyChunks(deps, tally, shard, series, file, surveyed);
+    }
+  } finally {
+    await file.close();
+  }
+  return undefined;
+}
+
+/** Looks for what is wrong; at a hot shard more than once before it is believed. */
+async function patiently<T>(shard: ShardRecord, look: () => Promise<T | null>): Promise<T | null> {
+  let wrong = await look();
+  for (let attempt = 1; wrong !== null && shard.state === 'hot' && attempt < HOT_ATTEMPTS; attempt++) {
+    await new Promise((resolve) => setTimeout(resolve, HOT_PAUSE_MS));
+    wrong = await look();
+  }
+  return wrong;
+}
+
+/** What HDF5 says of a series against the catalog. @returns null if its chunks need not be looked for */
+async function verifyExtent(
+  deps: VerifyDeps,
+  tally: Tally,
+  shard: ShardRecord,
+  series: ShardSeries,
+  survey: ShardSurvey,
+): Promise<SurveyedSeries | null> {
+  const place = { shard: shard.id, path: shard.path, series: series.id };
+  const surveyed = survey.series.find(({ seriesId }) => seriesId === series.id);
+  if (!surveyed) {
+    const reason = survey.damaged.find(({ seriesId }) => seriesId === series.id)?.reason;
+    tally.found('hdf5-series', reason ? `HDF5 cannot read its group: ${reason}` : 'HDF5 has no group of it', place);
     return null;
-  } catch (error) {
-    return (error as Error).message;
+  }
+  if (surveyed.dtype !== series.dtype || surveyed.channels !== series.channels) {
+    const [has, wanted] = [surveyed, series].map(({ dtype, channels }) => `${channels} × ${dtype}`);
+    tally.found('hdf5-type', `rows of HDF5 are ${has}, of the catalog ${wanted}`, place);
+    return null;
+  }
+  if (surveyed.firstRow !== series.firstRow) {
+    tally.found('hdf5-first-row', `begins at row ${surveyed.firstRow}, in the catalog at ${series.firstRow}`, place);
+  }
+  for (const [name, rows] of [
+    ['values', surveyed.rows],
+    ['time', series.rate ? null : (surveyed.timeRows ?? 0)],
+  ] as const) {
+    if (rows === null || rows === series.datasetRows) continue;
+    if (rows < series.datasetRows) {
+      tally.found('dataset-short', `${name} has ${rows} rows, ${series.datasetRows} are committed`, place);
+    } else {
+      const more = rows - series.datasetRows;
+      tally.noted(
+        'rows-unpublished',
+        `${name} has ${more} rows more than are committed; the next append cuts them`,
+        place,
+      );
+    }
+  }
+  if (series.rate) verifySegmentStarts(tally, series, surveyed, await segmentsOf(deps.db, series.id), place);
+  return surveyed;
+}
+
+/** The times that HDF5 has for rows of a regular series: where the shard begins, and wherever a segment does. */
+function verifySegmentStarts(
+  tally: Tally,
+  series: ShardSeries,
+  surveyed: SurveyedSeries,
+  segments: readonly Segment[],
+  place: Place,
+): void {
+  const end = series.firstRow + series.datasetRows;
+  const stored = new Map(surveyed.segments.filter(({ row }) => row < end).map(({ row, startNs }) => [row, startNs]));
+  const expected = new Map(
+    segments
+      .filter(({ firstRow, rows }) => firstRow < end && firstRow + rows > series.firstRow)
+      .map(({ firstRow, startNs }) => {
+        const row = Math.max(firstRow, series.firstRow);
+        return [row, startNs + nsOfRow(series.rate!, row - firstRow)];
+      }),
+  );
+  const wrong = [...new Set([...stored.keys(), ...expected.keys()])].find(
+    (row) => stored.get(row) !== expected.get(row),
+  );
+  if (wrong === undefined) return;
+  const [has, wanted] = [stored.get(wrong), expected.get(wrong)].map((ns) =>
+    ns === undefined ? 'no entry' : `${ns} ns`,
+  );
+  tally.found('segments-differ', `HDF5 has ${has} for the row, the catalog ${wanted}`, { ...place, row: wrong });
+}
+
+async function verifyChunks(
+  deps: VerifyDeps,
+  tally: Tally,
+  shard: ShardRecord,
+  series: ShardSeries,
+  file: ShardBytes,
+  surveyed: SurveyedSeries | null,
+): Promise<void> {
+  let isIndexSound = surveyed !== null;
+  for await (const chunks of shardChunks(deps.db, shard.id, series.id)) {
+    for (const chunk of chunks) {
+      tally.chunks++;
+      tally.bytes += chunk.rows * (series.channels * DTYPES[series.dtype].bytes + (chunk.times ? NS_BYTES : 0));
+      await verifyBytes(tally, shard, series, file, chunk);
+    }
+    // One finding says that the index is damaged; a second would say no more.
+    if (isIndexSound) isIndexSound = await verifyIndex(deps, tally, shard, series, chunks);
+  }
+}
+
+async function verifyBytes(
+  tally: Tally,
+  shard: ShardRecord,
+  { dtype, channels }: ShardSeries,
+  file: ShardBytes,
+  chunk: Chunk,
+): Promise<void> {
+  const place = { shard: shard.id, path: shard.path, series: chunk.seriesId, row: chunk.firstRow };
+  const rows = `rows ${chunk.firstRow} to ${chunk.firstRow + chunk.rows - 1}`;
+  const bytes = async (name: string, offset: number, length: number): Promise<Buffer | null> =>
+    file.read({ offset, length }).catch((error: Error) => {
+      tally.found(`${name}-unreadable`, `${name} of ${rows} cannot be read: ${error.message}`, place);
+      return null;
+    });
+  const values = await bytes('values', chunk.values.offset, chunk.rows * channels * DTYPES[dtype].bytes);
+  const times = chunk.times && (await bytes('times', chunk.times.offset, chunk.rows * NS_BYTES));
+  if (!values || (chunk.times && !times)) return;
+  const content = contentOf(dtype, channels, values, times);
+  const sound = { values: content.valuesCrc === chunk.valuesCrc, times: content.timesCrc === chunk.timesCrc };
+  for (const name of ['values', 'times'] as const) {
+    if (!sound[name]) tally.found(`${name}-corrupt`, `${name} of ${rows} do not match their checksum`, place);
+  }
+  if (!sound.values || !sound.times) return;
+  const differences = contentDifferences(chunk, content);
+  if (differences.length > 0) {
+    tally.found('chunk-statistics', `the catalog is wrong about ${rows}: ${differences.join(', ')}`, place);
+  }
+}
+
+/** Whether HDF5 finds the chunks where the catalog has them: any other reader of the file goes by HDF5's index. */
+async function verifyIndex(
+  deps: VerifyDeps,
+  tally: Tally,
+  shard: ShardRecord,
+  series: ShardSeries,
+  chunks: readonly Chunk[],
+): Promise<boolean> {
+  const place = { shard: shard.id, path: shard.path, series: series.id };
+  const path = deps.root.resolve(shard.path);
+  const rows = chunks.map(({ datasetRow }) => datasetRow);
+  const nowhere = ({ message }: Error): ChunkPlace[] =>
+    rows.map(() => ({ valuesOffset: null, timesOffset: null, problem: message }));
+  const wrong = await patiently(shard, async () => {
+    const places = await deps.hdf5.findChunks(path, series.id, rows).catch(nowhere);
+    const at = chunks.findIndex((chunk, i) => placeProblem(chunk, places[i]) !== null);
+    return at < 0 ? null : { row: chunks[at].firstRow, message: placeProblem(chunks[at], places[at])! };
+  });
+  if (wrong) tally.found('hdf5-index', wrong.message, { ...place, row: wrong.row });
+  return wrong === null;
+}
+
+function placeProblem({ values, times }: Chunk, place: ChunkPlace): string | null {
+  if (place.problem !== null) return `HDF5 cannot read the chunk: ${place.problem}`;
+  for (const [name, has, wanted] of [
+    ['values', place.valuesOffset, values.offset],
+    ['times', place.timesOffset, times && times.offset],
+  ] as const) {
+    if (has !== wanted) return `HDF5 has the ${name} at ${has ?? 'no place'}, the catalog at ${wanted ?? 'no place'}`;
+  }
+  return null;
+}
+
+async function verifyTiling(db: Database, tally: Tally, only: readonly string[] | null): Promise<void> {
+  for (const { seriesId, what, from, to } of await tilingBreaks(db, only)) {
+    const message =
+      to > from
+        ? `rows ${from} to ${to - 1} are in no ${what.slice(0, -1)}`
+        : `rows ${to} to ${from - 1} are in more than one of the ${what}, or past the end of the series`;
+    tally.found(`${what}-${to > from ? 'missing' : 'overlap'}`, message, { series: seriesId, row: Math.min(from, to) });
+  }
+  for (const { seriesId, firstRow } of await segmentOverlaps(db, only)) {
+    const message = 'the segment begins before the one before it has ended';
+    tally.found('segments-time', message, { series: seriesId, row: firstRow });
+  }
+}
+
+function noteFiles(tally: Tally, files: readonly DataFile[], shards: readonly ShardRecord[]): void {
+  const byPath = new Map(shards.map((shard) => [shard.path, shard.id]));
+  const byJournal = new Map(shards.map((shard) => [journalPath(shard.path), shard.id]));
+  for (const { path, bytes, ageMs } of files) {
+    if (byPath.has(path)) continue;
+    const shard = byJournal.get(path) ?? null;
+    const last = `last written ${formatAge(ageMs)} ago`;
+    if (shard) tally.noted('journal', `a commit was interrupted, or is under way: ${last}`, { shard, path });
+    else tally.noted('orphan-file', `no row names this file of ${bytes} bytes, ${last}`, { path });
+  }
+}
+
+/** Payloads that were acknowledged and are in no shard yet: the spool has the only copy of them. */
+async function verifySpool({ db, root }: VerifyDeps, tally: Tally): Promise<void> {
+  const files = await listSpoolFiles(root);
+  const writes = await spooledWrites(db);
+  const known = new Set(writes.map(({ id }) => id));
+  for (const { path, bytes, ageMs } of files) {
+    const write = parseSpoolName(path);
+    if (write !== null && known.has(write)) continue;
+    tally.noted('orphan-spool', `no write needs this file of ${bytes} bytes, last written ${formatAge(ageMs)} ago`, {
+      path,
+    });
+  }
+  for (const write of writes) {
+    const problems: [string, string, string][] = [];
+    for (const [part, bytes, crc] of [
+      ['values', write.valueBytes, write.valuesCrc],
+      ['times', write.timeBytes, write.timesCrc],
+    ] as const) {
+      if (bytes === null) continue;
+      const found = await readSpooled(root, write.id, part);
+      const path = `spool/${write.id}.${part}`;
+      const what = `${part} of the ${write.state} write ${write.id}`;
+      if (!found) problems.push(['spool-missing', `the ${what} are missing`, path]);
+      else if (found.bytes !== bytes || found.crc !== crc) {
+        problems.push(['spool-corrupt', `the ${what} do not match their checksum`, path]);
+      }
+    }
+    // A write that was applied in the meantime has taken its payload along.
+    if (problems.length === 0 || (await spooledWrites(db, [write.id])).length === 0) continue;
+    for (const [kind, message, path] of problems) tally.found(kind, message, { path, series: write.seriesId });
   }
 }

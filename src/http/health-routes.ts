@@ -27,7 +27,7 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
       log.warn({ checks, requestId: res.locals.requestId }, 'not ready');
       res.status(503).set('Retry-After', String(RETRY_AFTER_S));
     }
-    const answers = Object.entries(checks).map(([part, check]) => [part, { ok: check.ok }]);
+    const answers = Object.entries(checks).map(([part, { ok, degraded }]) => [part, { ok, degraded }]);
     res
       .set('Cache-Control', 'no-store')
       .json({ status: ok ? 'ready' : 'not ready', checks: Object.fromEntries(answers) });
@@ -43,7 +43,16 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
 }
 
 const readiness = z
-  .object({ status: z.enum(['ready', 'not ready']), checks: z.record(z.string(), z.object({ ok: z.boolean() })) })
+  .object({
+    status: z.enum(['ready', 'not ready']),
+    checks: z.record(
+      z.string(),
+      z.object({
+        ok: z.boolean(),
+        degraded: z.literal(true).optional().meta({ description: 'It serves, but not everything: see the log' }),
+      }),
+    ),
+  })
   .meta({ id: 'Readiness' });
 
 export const healthDescriptions: ZodOpenApiPathsObject = {

@@ -1,6 +1,7 @@
 /** From an error to an answer: the one table of statuses, and RFC 9457 problem documents. */
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isVarveError, notFound, VarveError, type ErrorCode } from '../core/errors.ts';
+import { faultOf } from '../core/fault.ts';
 import type { Log } from './request-log.ts';
 import { PROBLEM_MEDIA_TYPE, type ProblemDocument } from './wire/problem.ts';
 
@@ -16,33 +17,13 @@ const ANSWERS: Readonly<Record<ErrorCode, { readonly status: number; readonly ti
   'limit-exceeded': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'The format of the body is not read here' },
   unprocessable: { status: 422, title: 'The request does not fit this series' },
-  corrupt: { status: 500, title: 'Stored bytes do not match their checksum' },
+  corrupt: { status: 500, title: 'Stored bytes are damaged or missing' },
   unavailable: { status: 503, title: 'The service cannot take the request now' },
   'storage-full': { status: 507, title: 'The data disk is full' },
 };
 
 /** For what is temporarily away and does not say for how long. */
 const DEFAULT_RETRY_AFTER_S = 2;
-
-/** Errors of connections, of their time limits and of exhausted descriptors: another try may pass. */
-const PASSING_CODES: ReadonlySet<string> = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ECONNABORTED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EMFILE',
-  'ENFILE',
-]);
-/** SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention. */
-const PASSING_SQLSTATE = /^(08|40|53|57)[0-9A-Z]{3}$/;
-/** What pg says, without any code, when a connection breaks or the pool has none free in time. */
-const PASSING_MESSAGE = /^(Connection terminated|timeout exceeded when trying to connect)/;
-const FULL_CODES: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', '53100']);
 
 export interface Problem {
   readonly status: number;
@@ -121,22 +102,18 @@ function fromHttpLibrary(error: unknown): VarveError | undefined {
   }
 }
 
-/** Errors of Postgres, the network and the disk. They may be wrapped. */
+/** Errors of Postgres, the network and the disk. A disk that fails is ours to look into, hence an internal fault. */
 function fromEnvironment(error: unknown): VarveError | undefined {
-  const { code, message, cause } = (error ?? {}) as { code?: unknown; message?: unknown; cause?: unknown };
-  if (FULL_CODES.has(String(code))) {
-    return new VarveError('storage-full', 'There is no space left to store this. Nothing was stored.', {
-      cause: error,
-    });
+  switch (faultOf(error)) {
+    case 'full':
+      return new VarveError('storage-full', 'There is no space left to store this. Nothing was stored.', {
+        cause: error,
+      });
+    case 'away':
+      return new VarveError('unavailable', 'A part of the service is away. Try again.', { cause: error });
+    default:
+      return undefined;
   }
-  if (
-    PASSING_CODES.has(String(code)) ||
-    (typeof code === 'string' && PASSING_SQLSTATE.test(code)) ||
-    PASSING_MESSAGE.test(String(message))
-  ) {
-    return new VarveError('unavailable', 'A part of the service is away. Try again.', { cause: error });
-  }
-  return cause === undefined ? undefined : fromEnvironment(cause);
 }
 
 /** The last route: whatever no other one took. */

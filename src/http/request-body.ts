@@ -36,11 +36,15 @@ export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTE
 }
 
 /**
- * A reader that stops early must not destroy the request: the rest of the body could not be thrown away any more, and a client
- * that sends all of it before it reads would never see the answer.
+ * A reader that stops early must not destroy the request: a client that sends all of its body before it reads would never see the
+ * answer. Nor may it leave the rest unread: the next request of the connection waits behind it.
  */
-function readIncoming(req: Request): AsyncIterable<Uint8Array> {
-  return req.iterator({ destroyOnReturn: false });
+async function* readIncoming(req: Request): AsyncGenerator<Uint8Array> {
+  try {
+    yield* req.iterator({ destroyOnReturn: false });
+  } finally {
+    req.resume();
+  }
 }
 
 async function* decompress(req: Request, decoder: Transform, encoding: string): AsyncGenerator<Uint8Array> {
@@ -62,6 +66,7 @@ async function* decompress(req: Request, decoder: Transform, encoding: string): 
     req.off('error', cut);
     req.unpipe(decoder);
     decoder.destroy();
+    req.resume(); // which unpipe has undone
   }
 }
 

@@ -7,7 +7,7 @@ import type { SampleSelection, SampleService, SampleStream, SeriesService } from
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { disconnectSignal } from './disconnect.ts';
-import { parseIdempotencyKey } from './idempotency-key.ts';
+import { keyOfAppend } from './idempotency-key.ts';
 import { formatOfBody, formatToSend, SAMPLE_MEDIA_TYPES } from './negotiate.ts';
 import { json, problems } from './operation.ts';
 import { parsePrefer } from './prefer.ts';
@@ -37,13 +37,14 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
     const signal = disconnectSignal(res);
     const { ref, query } = addressOf(req, appendQuery);
     const format = formatOfBody(req.get('content-type'));
-    const idempotencyKey = parseIdempotencyKey(req.get('idempotency-key'));
+    const idempotencyKey = keyOfAppend(req.get('idempotency-key'), query);
     const prefer = parsePrefer(req.get('prefer'));
     const outcome = await samples.append({
       series: await series.get(principalOf(res), ref),
       format,
       body: openRequestBody(req),
       startNs: query.start ?? null,
+      declaredBytes: Number(req.get('content-length')) || null,
       idempotencyKey,
       waitMs: prefer.waitMs,
       signal,
@@ -61,7 +62,8 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
     const { ref, query } = addressOf(req, readQuery, ['channels']);
     const format = query.format ?? formatToSend(req);
     const stream = await samples.read({
-      series: await series.get(principalOf(res), ref),
+      principal: principalOf(res),
+      ref,
       selection: toSelection(query),
       format,
       channels: toChannels(query.channels),
@@ -137,10 +139,10 @@ const REPLAYED = { 'Idempotency-Replayed': header('true: this key was used befor
 
 const appendHeaders = z.object({
   'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional(),
-  'Idempotency-Key': z
-    .string()
-    .optional()
-    .meta({ description: '1 to 255 visible ASCII characters. The same key for the same series stores once' }),
+  'Idempotency-Key': z.string().optional().meta({
+    description:
+      '1 to 255 visible ASCII characters. The same key for the same series stores once, for at least 24 hours. Excludes source and sequence',
+  }),
   Prefer: z.string().optional().meta({
     description: 'wait=N (seconds, 0 to 60; default 10) or respond-async, which does not wait',
     example: 'wait=5',

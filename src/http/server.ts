@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import { isIPv6, type AddressInfo } from 'node:net';
 import compression from 'compression';
-import express, { type Express } from 'express';
+import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Service } from '../flows/service.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
@@ -41,7 +41,7 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
       strictTransportSecurity: false,
     }),
   );
-  app.use(compression({ filter: isWorthCompressing }));
+  app.use(compressTexts());
   const authenticated = authenticate(service.access);
   app.use(docsRoutes(() => openApiDocument(version)));
   app.use(healthRoutes(service.health, authenticated, log));
@@ -56,6 +56,18 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
   app.use(answerProblems(log));
   return app;
 }
+
+/** The middleware wraps every answer it sees, at a price: those that are asked for in a binary format go past it. */
+function compressTexts(): RequestHandler {
+  const compress = compression({ filter: isWorthCompressing });
+  return (req, res, next) => {
+    if (BINARY_WANTED.test(req.url) || BINARY_ACCEPTED.test(req.get('accept') ?? '')) next();
+    else compress(req, res, next);
+  };
+}
+
+const BINARY_WANTED = /[?&]format=(?:npy|octet)(?:&|$)/;
+const BINARY_ACCEPTED = /^application\/(?:x-npy|octet-stream)$/;
 
 /** Texts are; samples in binary go from file to socket as they are. */
 const isWorthCompressing: compression.CompressionFilter = (req, res) => {

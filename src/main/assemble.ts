@@ -2,13 +2,15 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase, type Database } from '../catalog/database.ts';
 import { migrate } from '../catalog/migrate.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
+import { Backpressure } from '../flows/backpressure.ts';
 import { drainLane } from '../flows/drain-lane.ts';
 import { seriesService } from '../flows/manage-series.ts';
 import { readSamples } from '../flows/read-samples.ts';
-import { recovery } from '../flows/recover.ts';
+import { recover, recoverLanes } from '../flows/recover.ts';
 import type { Service } from '../flows/service.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { WriteWatch } from '../flows/watch-writes.ts';
@@ -20,6 +22,7 @@ import { startReconciler } from '../jobs/reconciler.ts';
 import { CodecPool } from '../storage/codec-pool.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { lockFolder } from '../storage/folder-lock.ts';
+import { claimFolder } from '../storage/folder-owner.ts';
 import { thisProcess } from '../storage/process-identity.ts';
 import { ShardWriter } from '../storage/shard-writer.ts';
 import type { Config } from './config.ts';
@@ -29,7 +32,9 @@ import { healthService } from './health.ts';
 import type { Phase } from './phases.ts';
 
 /** Pause between two looks for lanes whose ring was lost. */
-const RECONCILE_MS = 2_000;
+const RECOVER_LANES_MS = 2_000;
+/** Pause between two comparisons of all files with all rows. */
+const RECOVER_ALL_MS = 60_000;
 const DATABASE_CONNECTIONS = 16;
 
 /** What every role stands on. */
@@ -70,6 +75,7 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
     const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
     const { db, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
     later('database', 5_000, close);
+    await claimFolder(root, await readCatalogIdentity(db));
     const backend = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },
       log,
@@ -93,15 +99,23 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     log,
   });
   const queue = new DrainQueue(backend, log);
-  const reconciler = startReconciler({
-    everyMs: RECONCILE_MS,
-    reconcile: recovery({ db, root }),
-    ring: (laneId) => queue.ringAgain(laneId),
+  const recoverDeps = { db, root, holder, log };
+  const ring = (laneId: string): Promise<void> => queue.ringAgain(laneId);
+  const lanes = startReconciler({
+    everyMs: RECOVER_LANES_MS,
+    reconcile: () => recoverLanes(recoverDeps),
+    ring,
+    log,
+  });
+  const files = startReconciler({
+    everyMs: RECOVER_ALL_MS,
+    reconcile: async () => (await recover(recoverDeps)).lanesToRing,
+    ring,
     log,
   });
   return {
     closing: [
-      { name: 'reconciler', limitMs: 5_000, close: () => reconciler.stop() },
+      { name: 'reconciler', limitMs: 5_000, close: () => Promise.all([lanes.stop(), files.stop()]).then(() => {}) },
       { name: 'worker', limitMs: 20_000, close: () => worker.close(10_000) },
       { name: 'drain queue', limitMs: 3_000, close: () => queue.close() },
       { name: 'shard writer', limitMs: 2_000, close: () => writer.close() },
@@ -118,7 +132,8 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     log.warn({ reason: error.message }, 'listening for commits failed'),
   );
   const queue = new DrainQueue(backend, log);
-  const stageDeps = { db, root, codec, watch, ring: (laneId: string) => void queue.ring(laneId) };
+  const backpressure = new Backpressure(db, root, config.backpressure);
+  const stageDeps = { db, root, codec, watch, backpressure, ring: (laneId: string) => void queue.ring(laneId) };
   const readDeps = { db, root, codec };
   const service: Service = {
     access: accessService(db),
@@ -128,7 +143,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       read: (request) => readSamples(readDeps, request),
       write: (principal, id) => writeStatus(db, principal, id),
     },
-    health: healthService({ db, root, backend, queue }),
+    health: healthService({ db, root, backend, queue, backpressure }),
   };
   return {
     service,

@@ -142,6 +142,15 @@ program
     if (!(await verifyData(readConfig(), options))) process.exitCode = 1;
   });
 
+program
+  .command('recover')
+  .description('make the catalog and the files agree, now; exit code 1 if a shard is lost or a repair failed')
+  .option('--dry-run', 'only say what is wrong')
+  .action(async (options: { dryRun?: boolean }) => {
+    const { recoverData } = await import('./recover-command.ts');
+    if (!(await recoverData(readConfig(), options))) process.exitCode = 1;
+  });
+
 function several(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }

@@ -2,9 +2,11 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { VarveError } from '../core/errors.ts';
+import type { BackpressureLimits } from '../flows/backpressure.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
 const RedisUrl = z.url({ protocol: /^rediss?$/, error: 'must be a redis:// URL' });
+const Count = z.coerce.number().int().min(0);
 const Port = z.coerce.number().int().min(0).max(65_535);
 
 /** Every variable Varve reads; an empty one counts as not set. */
@@ -16,6 +18,9 @@ const Environment = z.object({
   VARVE_LOG: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
   VARVE_WRITERS: z.coerce.number().int().min(1).max(64).default(2),
   VARVE_CODECS: z.coerce.number().int().min(1).max(64).default(2),
+  VARVE_MAX_PENDING_BYTES: Count.min(1).default(8 * 1024 ** 3),
+  VARVE_MAX_PENDING_WRITES: Count.min(1).default(100_000),
+  VARVE_MIN_FREE_BYTES: Count.default(256 * 1024 ** 2),
   VARVE_POSTGRES_PORT: Port.default(0),
   VARVE_URL: z.url().optional(),
   DATABASE_URL: PostgresUrl.optional(),
@@ -33,6 +38,7 @@ export interface Config {
   readonly writerThreads: number;
   /** Threads that parse and print large bodies. */
   readonly codecThreads: number;
+  readonly backpressure: BackpressureLimits;
   readonly database:
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string };
   readonly queue: { readonly kind: 'postgres' } | { readonly kind: 'redis'; readonly url: string };
@@ -63,6 +69,11 @@ export function readConfig(
     logLevel: env.VARVE_LOG,
     writerThreads: env.VARVE_WRITERS,
     codecThreads: env.VARVE_CODECS,
+    backpressure: {
+      maxPendingBytes: env.VARVE_MAX_PENDING_BYTES,
+      maxPendingWrites: env.VARVE_MAX_PENDING_WRITES,
+      minFreeBytes: env.VARVE_MIN_FREE_BYTES,
+    },
     database: env.DATABASE_URL
       ? { kind: 'server', url: env.DATABASE_URL }
       : { kind: 'embedded', port: env.VARVE_POSTGRES_PORT },

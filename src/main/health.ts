@@ -1,12 +1,15 @@
 /** Health: whether the parts answer, and the numbers Prometheus collects. */
-import { access, constants, statfs } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { catalogNumbers, pingCatalog } from '../catalog/catalog-health.ts';
 import type { Database } from '../catalog/database.ts';
+import { hasLostShards } from '../catalog/shard-store.ts';
+import type { Backpressure } from '../flows/backpressure.ts';
 import type { HealthService } from '../flows/service.ts';
 import type { DrainQueue } from '../jobs/drain-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
 import type { DataRoot } from '../storage/data-root.ts';
+import { freeBytes } from '../storage/disk-space.ts';
 
 const CHECK_LIMIT_MS = 2_000;
 
@@ -15,21 +18,33 @@ export interface HealthDeps {
   readonly root: DataRoot;
   readonly backend: QueueBackend;
   readonly queue: DrainQueue;
+  readonly backpressure: Backpressure;
 }
 
-export function healthService({ db, root, backend, queue }: HealthDeps): HealthService {
+export function healthService({ db, root, backend, queue, backpressure }: HealthDeps): HealthService {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
   const series = gauge('varve_series', 'Series in the catalog (estimate)');
   const shards = gauge('varve_shards', 'HDF5 shards in the catalog');
+  const lostShards = gauge('varve_shards_lost', 'Shards whose file is missing');
   const pending = gauge('varve_writes_pending', 'Acknowledged writes that are not visible yet');
+  const pendingBytes = gauge('varve_writes_pending_bytes', 'Their payloads');
+  const pendingAge = gauge('varve_writes_pending_age_seconds', 'Age of the oldest of them');
   const failed = gauge('varve_writes_failed', 'Acknowledged writes that could not be applied');
-  const free = gauge('varve_data_free_bytes', 'Free space of the disk that holds the data');
+  const resting = gauge('varve_lanes_resting', 'Lanes whose drains were kept from committing by the system');
+  const uploads = gauge('varve_uploads', 'Appends whose bodies are being received');
+  const free = gauge('varve_data_free_bytes', 'Free space of the disk that holds spool and shards');
   const rings = new Counter({ name: 'varve_rings_total', help: 'Rings asked of the queue', registers: [registry] });
   const lost = new Counter({
     name: 'varve_rings_failed_total',
     help: 'Rings the queue did not take',
+    registers: [registry],
+  });
+  const refused = new Counter({
+    name: 'varve_appends_refused_total',
+    help: 'Appends refused to protect the service',
+    labelNames: ['reason'],
     registers: [registry],
   });
 
@@ -40,20 +55,29 @@ export function healthService({ db, root, backend, queue }: HealthDeps): HealthS
         queue: await check(() => backend.ping()),
         storage: await check(() => access(root.spoolFolder, constants.W_OK)),
       };
-      return { ok: Object.values(checks).every(({ ok }) => ok), checks };
+      const ok = Object.values(checks).every((each) => each.ok);
+      // What is in other shards is served: a lost one is an alarm, no reason to send clients away.
+      const lost = checks.postgres.ok && (await hasLostShards(db).catch(() => false));
+      return { ok, checks: { ...checks, shards: lost ? { ok: true, degraded: true } : { ok: true } } };
     },
     async metrics() {
       const numbers = await catalogNumbers(db);
       series.set(numbers.series);
       shards.set(numbers.shards);
+      lostShards.set(numbers.lostShards);
       pending.set(numbers.pendingWrites);
+      pendingBytes.set(numbers.pendingBytes);
+      pendingAge.set(numbers.pendingSeconds);
+      resting.set(numbers.restingLanes);
+      uploads.set(backpressure.uploads);
       failed.set(numbers.failedWrites);
-      const disk = await statfs(root.root);
-      free.set(disk.bavail * disk.bsize);
+      free.set(await freeBytes(root));
       rings.reset();
       rings.inc(queue.rings);
       lost.reset();
       lost.inc(queue.failedRings);
+      refused.reset();
+      for (const [reason, count] of backpressure.refused) refused.inc({ reason }, count);
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
   };

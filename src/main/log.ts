@@ -2,5 +2,5 @@
 import { pino, type Logger } from 'pino';
 
 export function openLog(level: string): Logger {
-  return pino({ level, base: { pid: process.pid } }, pino.destination({ dest: 2, sync: true }));
+  return pino({ level, base: { pid: process.pid } }, pino.destination({ dest: 2, sync: false }));
 }

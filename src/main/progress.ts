@@ -61,3 +61,20 @@ export class Progress {
     return bar;
   }
 }
+
+/** Shows the progress of work that tells how much of how much is done. */
+export async function showProgress<T>(
+  label: string,
+  unit: string,
+  work: (onProgress: (done: number, total: number) => void) => Promise<T>,
+): Promise<T> {
+  let progress: Progress | null = null;
+  try {
+    return await work((done, total) => {
+      progress ??= new Progress(label, total, unit);
+      progress.reach(done);
+    });
+  } finally {
+    (progress as Progress | null)?.stop();
+  }
+}

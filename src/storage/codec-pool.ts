@@ -1,6 +1,7 @@
 /** Threads for parsing and printing megabytes, so that the event loop stays free. What they run is the caller's file. */
 import { MessageChannel } from 'node:worker_threads';
 import { Piscina } from 'piscina';
+import { unwrap, type Outcome } from './outcome.ts';
 import { receiveStream, sendStream } from './port-stream.ts';
 
 /** Streams a thread serves at once: they mostly wait for their clients. */
@@ -29,14 +30,19 @@ export class CodecPool {
     await run;
   }
 
+  /** Calls a function, and gives back its result. */
+  async run<T>(name: string, task: object): Promise<T> {
+    return unwrap((await this.#pool.run(task, { name })) as Outcome<T>);
+  }
+
   /** Calls a function that reads `body` from its port, and gives back its result. */
   async feed<T>(name: string, task: object, body: AsyncIterable<Uint8Array>): Promise<T> {
     const { port1, port2 } = new MessageChannel();
-    const run = this.#pool.run({ ...task, port: port2 }, { name, transferList: [port2] }) as Promise<T>;
+    const run = this.#pool.run({ ...task, port: port2 }, { name, transferList: [port2] }) as Promise<Outcome<T>>;
     run.catch(() => port1.close());
     void sendStream(port1, body); // reports its errors to the reader; not waited for: after a refusal the client may never send the rest
     try {
-      return await run;
+      return unwrap(await run);
     } finally {
       port1.close();
     }

@@ -6,6 +6,7 @@ import type { Dataset, Group } from 'h5wasm/node';
 import { hotChunkRows, type ByteRange, type Chunk } from '../core/chunk.ts';
 import { emptyStats, extendStats } from '../core/chunk-stats.ts';
 import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
+import { extendSpan, type TimeSpan } from '../core/time-span.ts';
 import { DataRoot } from './data-root.ts';
 import { systemDisk, type Disk } from './disk.ts';
 import type { Hdf5File, Hdf5Session, WriteObserver } from './hdf5-session.ts';
@@ -14,7 +15,7 @@ import type { CommitPart, CommitRequest, CommitResult, SeriesAppend } from './sh
 import { ShardTransaction, type CommitStep } from './shard-transaction.ts';
 
 /** h5wasm's names are Python struct codes. */
-const HDF5_DTYPE: Record<Dtype, string> = {
+export const HDF5_DTYPE: Record<Dtype, string> = {
   int8: '<b',
   int16: '<h',
   int32: '<i',
@@ -111,18 +112,18 @@ function appendSeries(
 ): Chunk[] {
   const rowBytes = append.channels * DTYPES[append.dtype].bytes;
   const total = append.parts.reduce((rows, part) => rows + part.rows, 0);
+  const begin = append.tail ? append.tail.datasetRow + append.tail.rows : 0;
   let group = all.get(append.seriesId) as Group | null;
   if (!group) {
     group = all.create_group(append.seriesId);
-    describe(group, append);
-    const chunkRows = hotChunkRows(rowBytes, total, append.rateHz);
+    describe(group, append, append.firstRow - begin);
+    const chunkRows = append.chunkRows ?? hotChunkRows(rowBytes, total, append.rateHz);
     createDataset(group, 'values', append.dtype, [append.channels], chunkRows);
     if (append.irregular) createDataset(group, 'time', 'int64', [], chunkRows);
     else createDataset(group, 'segments', 'int64', [2], SEGMENT_CHUNK_ROWS);
   }
   const values = new BlockWriter(group.get('values') as Dataset, observe, append.dtype, append.channels);
   const times = append.irregular ? new BlockWriter(group.get('time') as Dataset, observe, 'int64', null) : null;
-  const begin = append.tail ? append.tail.datasetRow + append.tail.rows : 0;
   const leftover = values.setRows(begin, begin + total);
   times?.setRows(begin, begin + total);
   if (!append.irregular && (begin === 0 || leftover || append.segmentStarts.length > 0)) {
@@ -136,16 +137,16 @@ function appendSeries(
     const before = inChunk > 0 ? append.tail : null; // only the first chunk can have rows already
     const block = source.next(rows);
     const chunkFirstRow = append.firstRow + (row - begin) - inChunk;
-    const increasing = block.times ? timesIncrease(block.times, before?.lastNs ?? null) : null;
+    const span = block.times && extendSpan(before && spanOf(before), block.times);
     chunks.push({
       seriesId: append.seriesId,
       shardId,
       firstRow: chunkFirstRow,
       rows: inChunk + rows,
       datasetRow: row - inChunk,
-      firstNs: increasing && least(before?.firstNs ?? null, increasing.min),
-      lastNs: increasing && most(before?.lastNs ?? null, increasing.max),
-      sorted: (before?.sorted ?? true) && (increasing?.strictly ?? true),
+      firstNs: span && span.firstNs,
+      lastNs: span && span.lastNs,
+      sorted: span?.sorted ?? true,
       values: values.write(row, rows, block.values, before?.values ?? null),
       times: times && times.write(row, rows, block.timeBytes!, before?.times ?? null),
       codec: 'none',
@@ -163,6 +164,10 @@ function appendSeries(
   return chunks;
 }
 
+function spanOf({ firstNs, lastNs, sorted }: Chunk): TimeSpan {
+  return { firstNs: firstNs!, lastNs: lastNs!, sorted };
+}
+
 /** Keeps `segments`, a list of (row, UTC ns) where the rows of this shard begin or begin anew, in step with the rows. */
 function recordSegments(dataset: Dataset, append: SeriesAppend): void {
   const starts = [...append.segmentStarts];
@@ -171,7 +176,7 @@ function recordSegments(dataset: Dataset, append: SeriesAppend): void {
     const recorded = dataset.slice([]) as BigInt64Array;
     while (kept * 2 < recorded.length && recorded[kept * 2] < BigInt(append.firstRow)) kept++;
   }
-  if (kept === 0 && starts[0]?.row !== append.firstRow)
+  if (kept === 0 && !(starts.length > 0 && starts[0].row <= append.firstRow))
     starts.unshift({ row: append.firstRow, startNs: append.firstRowNs! });
   dataset.resize([kept + starts.length, 2]);
   if (starts.length === 0) return;
@@ -196,9 +201,9 @@ function createDataset(group: Group, name: string, dtype: Dtype, rowShape: numbe
   });
 }
 
-function describe(group: Group, append: SeriesAppend): void {
+function describe(group: Group, append: SeriesAppend, firstRow: number): void {
   const { description: d } = append;
-  group.create_attribute('first_row', BigInt64Array.of(BigInt(append.firstRow)), [], '<q');
+  group.create_attribute('first_row', BigInt64Array.of(BigInt(firstRow)), [], '<q');
   for (const [name, value] of [
     ['name', d.name],
     ['project', d.project],
@@ -398,19 +403,3 @@ class PayloadReader {
     if (this.#fd !== null) closeSync(this.#fd);
   }
 }
-
-function timesIncrease(times: BigInt64Array, previous: bigint | null): { strictly: boolean; min: bigint; max: bigint } {
-  let strictly = previous === null || times[0] > previous;
-  let min = times[0];
-  let max = times[0];
-  for (let i = 1; i < times.length; i++) {
-    const time = times[i];
-    if (time <= times[i - 1]) strictly = false;
-    if (time < min) min = time;
-    if (time > max) max = time;
-  }
-  return { strictly, min, max };
-}
-
-const least = (a: bigint | null, b: bigint): bigint => (a !== null && a < b ? a : b);
-const most = (a: bigint | null, b: bigint): bigint => (a !== null && a > b ? a : b);

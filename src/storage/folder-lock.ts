@@ -1,5 +1,6 @@
 /** One Varve a data folder: a second embedded start in the same folder must be told, not do harm. */
-import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VarveError } from '../core/errors.ts';
 import { isGone, thisProcess, type ProcessIdentity } from './process-identity.ts';
@@ -19,40 +20,61 @@ export function lockFolder(folder: string): FolderLock {
   const mine = join(folder, `varve.pid.${process.pid}`);
   writeFileSync(mine, JSON.stringify(thisProcess()));
   try {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      try {
-        linkSync(mine, path); // a link never replaces: exactly one of several starters gets it
-        return { release: () => unlinkSync(path) };
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      const holder = readHolder(path);
-      if (holder && !isGone(holder)) {
-        throw new VarveError(
-          'conflict',
-          `another Varve (process ${holder.pid} on ${holder.host}) is running in ${folder}`,
-          {
-            slug: 'folder-in-use',
-          },
-        );
-      }
-      const stale = `${mine}.stale`;
-      try {
-        renameSync(path, stale); // of several that find it stale, one moves it away
-        unlinkSync(stale);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      }
-    }
-    throw new VarveError('conflict', `another Varve is starting in ${folder}`, { slug: 'folder-in-use' });
+    take(path, mine, folder);
   } finally {
     unlinkSync(mine);
   }
+  return { release: () => unlinkSync(path) };
 }
 
-function readHolder(path: string): ProcessIdentity | null {
+/**
+ * Makes `path` a link to `mine`. A link never replaces, so exactly one of several starters gets it. What a process that is gone has left is removed
+ * by whoever takes a lock named after it, and only after a second look: one who looked earlier must not remove what somebody else took since.
+ */
+function take(path: string, mine: string, folder: string): void {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    try {
+      linkSync(mine, path);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const found = readText(path);
+    if (found === null) continue; // released this moment
+    const holder = identityIn(found);
+    if (holder && !isGone(holder)) {
+      throw new VarveError(
+        'conflict',
+        `another Varve (process ${holder.pid} on ${holder.host}) is running in ${folder}`,
+        {
+          slug: 'folder-in-use',
+        },
+      );
+    }
+    const removal = `${path}.${createHash('sha256').update(found).digest('hex').slice(0, 16)}`;
+    take(removal, mine, folder);
+    try {
+      if (readText(path) === found) unlinkSync(path);
+    } finally {
+      unlinkSync(removal);
+    }
+  }
+  throw new VarveError('conflict', `another Varve is starting in ${folder}`, { slug: 'folder-in-use' });
+}
+
+function readText(path: string): string | null {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as ProcessIdentity;
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return null;
+  }
+}
+
+/** Null for what no process has written whole. */
+function identityIn(text: string): ProcessIdentity | null {
+  try {
+    return JSON.parse(text) as ProcessIdentity;
   } catch {
     return null;
   }

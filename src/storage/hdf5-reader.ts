@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { SampleArray } from '../core/dtype.ts';
 import { fromErrorRecord, type ErrorRecord } from '../core/errors.ts';
+import type { ChunkPlace, ShardSurvey } from './shard-survey.ts';
 
 export interface Hdf5Object {
   /** Absolute within the file, `/a/b`. */
@@ -16,8 +17,12 @@ export interface Hdf5Object {
 export type Hdf5Request =
   | { readonly op: 'list'; readonly path: string }
   | { readonly op: 'read'; readonly path: string; readonly dataset: string; readonly from: number; readonly to: number }
-  | { readonly op: 'extents'; readonly path: string }
-  | { readonly op: 'close'; readonly path: string };
+  | { readonly op: 'close'; readonly path: string }
+  | { readonly op: 'survey'; readonly path: string }
+  | { readonly op: 'find-chunks'; readonly path: string; readonly seriesId: string; readonly rows: readonly number[] };
+
+/** What a damaged file can make of the library is anybody's guess; a look into a shard that takes longer than this is given up. */
+const LOOK_LIMIT_MS = 120_000;
 
 interface Reply {
   readonly id: number;
@@ -45,13 +50,41 @@ export class Hdf5Reader {
     await this.#ask({ op: 'close', path: file });
   }
 
-  /** Rows of every series in a shard. @throws if HDF5 cannot open it */
-  extents(shard: string): Promise<Map<string, number>> {
-    return this.#ask({ op: 'extents', path: shard }) as Promise<Map<string, number>>;
+  /** What a shard says of itself. @throws if HDF5 cannot open it, or it is no shard */
+  survey(shard: string): Promise<ShardSurvey> {
+    return this.#look({ op: 'survey', path: shard }) as Promise<ShardSurvey>;
+  }
+
+  /**
+   * Where a shard's chunks lie, one place a row.
+   * @param rows of the series' datasets, at which chunks begin
+   * @throws if HDF5 cannot read the series' group
+   */
+  async findChunks(shard: string, seriesId: string, rows: readonly number[]): Promise<ChunkPlace[]> {
+    const places = (await this.#look({ op: 'find-chunks', path: shard, seriesId, rows })) as ChunkPlace[];
+    if (places.some(({ problem }) => problem !== null)) await this.close();
+    return places;
   }
 
   async close(): Promise<void> {
     await this.#worker?.terminate();
+  }
+
+  /** One question about a shard that may be damaged: after an error the library's state is not to be trusted, and its thread is replaced. */
+  async #look(request: Hdf5Request): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((_, reject) => {
+      const error = new Error(`HDF5 did not answer within ${LOOK_LIMIT_MS / 1000} s`);
+      timer = setTimeout(() => reject(error), LOOK_LIMIT_MS);
+    });
+    try {
+      return await Promise.race([this.#ask(request), late]);
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #ask(request: Hdf5Request): Promise<unknown> {

@@ -3,9 +3,24 @@ import { parentPort } from 'node:worker_threads';
 import h5wasm, { Dataset, Group, type File } from 'h5wasm/node';
 import { toErrorRecord } from '../core/errors.ts';
 import type { Hdf5Object, Hdf5Request } from './hdf5-reader.ts';
+import { findChunks, surveyShard, type ReadObserver } from './shard-survey.ts';
 
-const module = await h5wasm.ready;
-(module as unknown as { activate_throwing_error_handler(): void }).activate_throwing_error_handler();
+/** Emscripten's file access, which every read of the library goes through. */
+interface FileSystem {
+  read(stream: unknown, buffer: Int8Array, offset: number, length: number, position?: number): number;
+}
+
+const module = (await h5wasm.ready) as unknown as { FS: FileSystem; activate_throwing_error_handler(): void };
+module.activate_throwing_error_handler();
+
+let observer: ReadObserver | null = null;
+const { read } = module.FS;
+module.FS.read = (stream, buffer, offset, length, position) => {
+  const got = read(stream, buffer, offset, length, position);
+  if (observer && position !== undefined)
+    observer(position, new Uint8Array(buffer.buffer, buffer.byteOffset + offset, got));
+  return got;
+};
 
 /** Open files, by path. */
 const files = new Map<string, File>();
@@ -52,7 +67,7 @@ function attributes(item: Group | Dataset): Record<string, unknown> {
   return all;
 }
 
-function answer(request: Hdf5Request): Hdf5Object[] | ReturnType<Dataset['slice']> | Map<string, number> {
+function answer(request: Hdf5Request): unknown {
   switch (request.op) {
     case 'list':
       return [...walk(open(request.path), '')];
@@ -64,18 +79,20 @@ function answer(request: Hdf5Request): Hdf5Object[] | ReturnType<Dataset['slice'
     case 'close':
       close(request.path);
       return null;
-    case 'extents':
-      return extents(request.path);
+    case 'survey':
+      return shortly(request.path, surveyShard);
+    case 'find-chunks':
+      return shortly(request.path, (file) =>
+        findChunks(file, (next) => (observer = next), request.seriesId, request.rows),
+      );
   }
 }
 
-function extents(path: string): Map<string, number> {
-  try {
-    const series = open(path).get('series') as Group;
-    return new Map(series.keys().map((id) => [id, (series.get(`${id}/values`) as Dataset).shape![0]]));
-  } finally {
-    close(path);
-  }
+/** Opens a file for one question: a shard that is appended to must be seen as it is now. After an error the thread is replaced. */
+function shortly<T>(path: string, work: (file: File) => T): T {
+  const result = work(open(path));
+  close(path);
+  return result;
 }
 
 parentPort?.on('message', ({ id, request }: { id: number; request: Hdf5Request }) => {

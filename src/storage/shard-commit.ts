@@ -22,8 +22,13 @@ export interface SeriesAppend {
   readonly rateHz: number | null;
   /** Row of the series that the first appended row becomes. */
   readonly firstRow: number;
-  /** The newest committed chunk of the series in this shard. HDF5 rows after it were never published and are cut. */
+  /**
+   * The newest committed chunk of the series in this shard. HDF5 rows after it were never published and are cut. One without rows says where to go
+   * on; chunks before it that were never written are a hole.
+   */
   readonly tail: Chunk | null;
+  /** Rows of a chunk of HDF5, where that is not to be chosen; for a series that is new to the shard. */
+  readonly chunkRows?: number;
   /** What describes the series; written when its group is made. */
   readonly description: SeriesDescription;
   /** Regular: the time of the first appended row, and the segments that begin among the appended rows. */

@@ -34,9 +34,10 @@ export class ShardWriter {
     });
   }
 
-  /** Ends the threads; a running commit is cut off, which its journal makes harmless. */
+  /** Ends the threads; a running commit is cut off, which its journal makes harmless, and those that wait are refused. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const task of this.#waiting.splice(0)) task.reject(new Error('the shard writer is closed'));
     await Promise.all([...this.#all].map((thread) => thread.end()));
   }
 
@@ -64,7 +65,10 @@ class WriterThread {
     const worker = new Worker(new URL('./writer-thread.js', import.meta.url));
     worker.on('message', (reply: WriterReply) => this.#onReply(reply));
     worker.on('error', (error) => this.#onEnd(error));
-    worker.on('exit', (code) => this.#onEnd(new Error(`the writer thread ended with ${code}`)));
+    worker.on('exit', (code) => {
+      if (this.#worker === worker) this.#worker = null;
+      this.#onEnd(new Error(`the writer thread ended with ${code}`));
+    });
     return worker;
   }
 

@@ -1,8 +1,8 @@
 /** The spool: payloads too large for a row of Postgres, one or two plain files a write, durable before they are acknowledged. */
-import { open, readdir, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
+import { VarveError } from '../core/errors.ts';
 import type { DataRoot } from './data-root.ts';
-import { systemDisk } from './disk.ts';
 
 export interface SpooledPart {
   readonly bytes: number;
@@ -19,6 +19,8 @@ class SpoolFile {
   #pendingBytes = 0;
   #bytes = 0;
   #crc = 0;
+  /** The write under way: the next bytes are received meanwhile. */
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(handle: FileHandle) {
     this.#handle = handle;
@@ -27,17 +29,27 @@ class SpoolFile {
   async append(bytes: Uint8Array): Promise<void> {
     this.#pending.push(bytes);
     this.#pendingBytes += bytes.length;
-    if (this.#pendingBytes >= BUFFER_BYTES) await this.#flush();
+    if (this.#pendingBytes < BUFFER_BYTES) return;
+    await this.#writing;
+    this.#writing = this.#flush();
+    this.#writing.catch(() => {}); // seen when it is awaited
   }
 
   async finish(): Promise<SpooledPart> {
+    await this.#writing;
     await this.#flush();
     await this.#handle.datasync();
+    // After a clock that jumped, a sweep may have taken the file for an old one. Bytes without a name must not be acknowledged.
+    const { nlink } = await this.#handle.stat();
+    if (nlink === 0) {
+      throw new VarveError('unavailable', 'the payload was removed while it was received', { slug: 'payload-removed' });
+    }
     await this.#handle.close();
     return { bytes: this.#bytes, crc: this.#crc };
   }
 
   async close(): Promise<void> {
+    await this.#writing.catch(() => {});
     await this.#handle.close();
   }
 
@@ -47,10 +59,11 @@ class SpoolFile {
     const total = this.#pendingBytes;
     this.#pending = [];
     this.#pendingBytes = 0;
-    for (const bytes of buffers) this.#crc = crc32(bytes, this.#crc);
-    const { bytesWritten } = await this.#handle.writev(buffers, this.#bytes);
-    if (bytesWritten !== total) throw Object.assign(new Error('short write to the spool'), { code: 'ENOSPC' });
+    const position = this.#bytes;
     this.#bytes += total;
+    for (const bytes of buffers) this.#crc = crc32(bytes, this.#crc);
+    const { bytesWritten } = await this.#handle.writev(buffers, position);
+    if (bytesWritten !== total) throw Object.assign(new Error('short write to the spool'), { code: 'ENOSPC' });
   }
 }
 
@@ -71,8 +84,14 @@ export class SpoolWriter {
   /** @param withTimes irregular series have a second file of int64 ns */
   static async open(root: DataRoot, writeId: string, withTimes: boolean): Promise<SpoolWriter> {
     const values = new SpoolFile(await open(root.spooled(writeId, 'values'), 'wx'));
-    const times = withTimes ? new SpoolFile(await open(root.spooled(writeId, 'times'), 'wx')) : null;
-    return new SpoolWriter(root, writeId, values, times);
+    try {
+      const times = withTimes ? new SpoolFile(await open(root.spooled(writeId, 'times'), 'wx')) : null;
+      return new SpoolWriter(root, writeId, values, times);
+    } catch (error) {
+      await values.close();
+      await removeSpooled(root, writeId);
+      throw error;
+    }
   }
 
   /** Appends rows. The arrays must not be changed afterwards. */
@@ -85,7 +104,8 @@ export class SpoolWriter {
   async finish(): Promise<{ values: SpooledPart; times: SpooledPart | null }> {
     const values = await this.#values.finish();
     const times = (await this.#times?.finish()) ?? null;
-    systemDisk.syncFolder(this.#root.spooled(this.#id, 'values'));
+    const folder = await open(this.#root.spoolFolder, 'r');
+    await folder.sync().finally(() => folder.close());
     return { values, times };
   }
 
@@ -103,16 +123,4 @@ export async function removeSpooled(root: DataRoot, writeId: string): Promise<vo
       if (error.code !== 'ENOENT') throw error;
     });
   }
-}
-
-/** Ids of the payloads in the spool that were last written at least `graceMs` ago. */
-export async function listSpooled(root: DataRoot, graceMs: number): Promise<string[]> {
-  const ids = new Set<string>();
-  for (const name of await readdir(root.spoolFolder)) {
-    const match = /^([0-9a-f-]{36})\.(values|times)$/.exec(name);
-    if (!match) continue;
-    const info = await stat(root.spooled(match[1], match[2] as 'values' | 'times')).catch(() => null);
-    if (info && Date.now() - info.mtimeMs >= graceMs) ids.add(match[1]);
-  }
-  return [...ids];
 }

@@ -1,6 +1,6 @@
 /** A client for the running service: it knows HTTP and the contract, and nothing of the program behind them. */
 import { expect } from '@jest/globals';
-import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { request, type Agent, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -16,6 +16,7 @@ export interface Call {
   readonly body?: string | Uint8Array | AsyncIterable<Uint8Array>;
   /** Instead of the service's own; null: none. */
   readonly token?: string | null;
+  readonly agent?: Agent;
 }
 
 export interface Answer {
@@ -85,9 +86,10 @@ export class ApiClient {
   }
 
   /** Sends a request; the answer's body is still to be read. */
-  async open(method: string, path: string, { headers = {}, body, token = this.#at.token }: Call = {}) {
+  async open(method: string, path: string, { headers = {}, body, token = this.#at.token, agent }: Call = {}) {
     const outgoing = request(new URL(path, this.#at.url), {
       method,
+      agent,
       headers: {
         ...(token !== null && { authorization: `Bearer ${token}` }),
         ...((typeof body === 'string' || body instanceof Uint8Array) && {

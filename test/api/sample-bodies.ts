@@ -103,9 +103,7 @@ const ENCODERS: Readonly<Record<Format, (samples: Samples) => string | Uint8Arra
     if (!times) return bytesOf(values);
     const bytes = bytesOf(values);
     const rowBytes = labels.length * values.BYTES_PER_ELEMENT;
-    return Buffer.concat(
-      times.flatMap((ns, row) => [int64(ns), bytes.subarray(row * rowBytes, (row + 1) * rowBytes)]),
-    );
+    return Buffer.concat(times.flatMap((ns, row) => [int64(ns), bytes.subarray(row * rowBytes, (row + 1) * rowBytes)]));
   },
 };
 
@@ -117,7 +115,7 @@ function int64(value: bigint): Buffer {
 
 /** The head of an `.npy` file of format version 1 with this dict, whatever it says. */
 export function npyHeader(dict: string): Buffer {
-  const text = `${dict}\n`.padStart(0);
+  const text = `${dict}\n`;
   const head = Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, 0, 0]);
   head.writeUInt16LE(text.length, 8);
   return Buffer.concat([head, Buffer.from(text, 'latin1')]);
@@ -143,14 +141,23 @@ export function decode(
     case 'ndjson': {
       const lines = body.toString().split('\n').slice(0, -1);
       const rows = lines.map((line) => JSON.parse(line) as { time: string; values: unknown[] });
-      return { times: rows.map(({ time }) => BigInt(time)), values: arrayOf(dtype, rows.flatMap(({ values }) => values)) };
+      return {
+        times: rows.map(({ time }) => BigInt(time)),
+        values: arrayOf(
+          dtype,
+          rows.flatMap(({ values }) => values),
+        ),
+      };
     }
     case 'csv': {
       const [, ...lines] = body.toString().split('\n').slice(0, -1);
       const rows = lines.map((line) => line.split(','));
       return {
         times: rows.map(([time]) => nsOf(time)),
-        values: arrayOf(dtype, rows.flatMap(([, ...fields]) => fields)),
+        values: arrayOf(
+          dtype,
+          rows.flatMap(([, ...fields]) => fields),
+        ),
       };
     }
     case 'npy':
@@ -176,8 +183,8 @@ function arrayOf(dtype: NumberType, items: readonly unknown[]): Values {
 }
 
 function numberOf(item: unknown): number {
-  if (item === null || item === '') return NaN;
-  return Number(String(item).replace(/inf$/, 'Infinity')) || (item as number) * 1;
+  if (typeof item === 'number') return item;
+  return item === null || item === '' ? NaN : Number(String(item).replace(/inf$/, 'Infinity'));
 }
 
 function arrayFrom(dtype: NumberType, bytes: Buffer): Values {

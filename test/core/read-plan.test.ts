@@ -46,6 +46,10 @@ describe('a plan says which bytes to read', () => {
     ]);
   });
 
+  test('a chunk after another is read without it', () => {
+    expect(planRead([{ from: 10, to: 20 }], chunks, 4)).toMatchObject([{ blocks: [{ firstRow: 10, rows: 10 }] }]);
+  });
+
   test('times are read from their own place', () => {
     const timed = [chunk(0, 10, 1000, { timesOffset: 9000, timesCrc: 7 })];
     expect(planRead([{ from: 0, to: 10 }], timed, 4)).toMatchObject([
@@ -219,6 +223,7 @@ test('the planned bytes are the wanted rows, of any chunks and ranges', () => {
       for (const { blocks, values } of pieces) {
         expect(blocks.reduce((sum, block) => sum + block.values.length, 0)).toBe(values.length);
         for (const block of blocks) {
+          expect(block.rows).toBeGreaterThan(0);
           const owner = chunks.find(
             ({ firstRow, rows }) => block.firstRow >= firstRow && block.firstRow < firstRow + rows,
           )!;

@@ -4,10 +4,42 @@ import type { AppendOutcome, SampleSelection } from '../../flows/service.ts';
 import { FORMAT_NAMES } from '../negotiate.ts';
 import { bodyTime, queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
 
-export const appendQuery = z.strictObject({
+const MAX_SOURCE_CHARS = 255;
+
+/** A whole number of 64 bits: counters, but also clocks in nanoseconds, are used to tell one append from the next. */
+const sequenceNumber = z
+  .string()
+  .transform((text, context) => {
+    const value = /^-?\d{1,19}$/.test(text) ? BigInt(text) : null;
+    if (value === null || BigInt.asIntN(64, value) !== value) {
+      context.addIssue({ code: 'custom', message: 'must be a whole number of at most 64 bits' });
+      return z.NEVER;
+    }
+    return value;
+  })
+  .meta({
+    description: 'Number of this append among those of its source: the two together are an idempotency key',
+    override: { type: 'integer', format: 'int64' },
+  });
+
+const appendParameters = z.strictObject({
   start: queryTime
     .optional()
     .meta({ description: 'Regular series: time of the first row, where the body does not say it' }),
+  source: z
+    .string()
+    .min(1)
+    .max(MAX_SOURCE_CHARS)
+    .optional()
+    .meta({ description: 'Who sends; with sequence, instead of an Idempotency-Key', example: 'logger-7' }),
+  sequence: sequenceNumber.optional(),
+});
+
+/** Checks that source and sequence come together. */
+export const appendQuery = appendParameters.superRefine(({ source, sequence }, context) => {
+  if ((source === undefined) === (sequence === undefined)) return;
+  const [missing, given] = source === undefined ? ['source', 'sequence'] : ['sequence', 'source'];
+  context.addIssue({ code: 'custom', path: [missing], message: `is needed with ${given}` });
 });
 
 /** A Python slice over rows, both ends optional. */

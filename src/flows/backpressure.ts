@@ -1,0 +1,188 @@
+/** Backpressure: refuses appends while too much waits to be drained, too many are being received, or the disk is nearly full. */
+import type { Database } from '../catalog/database.ts';
+import { countPending } from '../catalog/write-store.ts';
+import { VarveError } from '../core/errors.ts';
+import { freeBytes } from '../storage/disk-space.ts';
+import type { DataRoot } from '../storage/data-root.ts';
+
+export interface BackpressureLimits {
+  /** Bytes of acknowledged payloads that are not in a shard yet. */
+  readonly maxPendingBytes: number;
+  readonly maxPendingWrites: number;
+  /** Room that is left to Postgres, to drains and to everybody else; 0: the disk is not looked at. */
+  readonly minFreeBytes: number;
+}
+
+/** An append whose body is being received. */
+export interface Upload {
+  /** The same bytes, counted. Ends with an error when the disk gets too full meanwhile. */
+  count(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
+  /** The body is received, or never will be. */
+  end(): void;
+}
+
+/** Bodies received at the same time by one process: each may hold two buffers of 1 MiB and three descriptors. */
+const MAX_UPLOADS = 512;
+/** Smaller bodies are let in beside large ones that will fill the backlog. */
+const LARGE_BYTES = 1024 * 1024;
+/** Pending writes and free space are asked for at most this often. */
+const FRESH_MS = 1_000;
+/** A body looks at the disk after so many bytes. */
+const LOOK_EVERY_BYTES = 4 * 1024 * 1024;
+const RETRY_AFTER_S = 5;
+
+interface Numbers {
+  readonly pendingBytes: number;
+  readonly pendingWrites: number;
+  readonly freeBytes: number;
+  readonly atMs: number;
+}
+
+export class Backpressure {
+  /** Appends refused so far, by the slug of the reason. */
+  readonly refused = new Map<string, number>([
+    ['backlog-full', 0],
+    ['too-many-uploads', 0],
+    ['disk-nearly-full', 0],
+  ]);
+  readonly #db: Database;
+  readonly #root: DataRoot;
+  readonly #limits: BackpressureLimits;
+  #numbers: Numbers | null = null;
+  #asking: Promise<Numbers> | null = null;
+  #uploads = 0;
+  /** Bytes that the uploads under way will have brought, as far as is known, and those that they have. */
+  #expectedBytes = 0;
+  #receivedBytes = 0;
+  /** Staged since the numbers were asked for. */
+  #stagedBytes = 0;
+  #stagedWrites = 0;
+
+  constructor(db: Database, root: DataRoot, limits: BackpressureLimits) {
+    this.#db = db;
+    this.#root = root;
+    this.#limits = limits;
+  }
+
+  /** Being received at this moment. */
+  get uploads(): number {
+    return this.#uploads;
+  }
+
+  /**
+   * Before a byte of the body is read.
+   * @param declaredBytes what the body says it has; null: it does not
+   * @throws unavailable `backlog-full` or `too-many-uploads`; storage-full `disk-nearly-full`
+   */
+  async admit(declaredBytes: number | null): Promise<Upload> {
+    if (this.#uploads >= MAX_UPLOADS) {
+      this.#refuse('unavailable', 'too-many-uploads', `${MAX_UPLOADS} appends are being received already`);
+    }
+    let expected = 0;
+    let received = 0;
+    // Counted before the first wait, so that a thousand that come at once see each other.
+    this.#uploads++;
+    const expect = (bytes: number): void => {
+      this.#expectedBytes += bytes - expected;
+      expected = bytes;
+    };
+    const end = (): void => {
+      this.#uploads--;
+      this.#receivedBytes -= received;
+      expect(0);
+      received = 0;
+    };
+    try {
+      const numbers = await this.#look();
+      this.#checkBacklog(numbers, declaredBytes === null || declaredBytes > LARGE_BYTES ? this.#expectedBytes : 0);
+      expect(declaredBytes ?? 0);
+      this.#checkDisk(numbers);
+    } catch (error) {
+      end();
+      throw error;
+    }
+    const onBytes = (bytes: number): void => {
+      received += bytes;
+      this.#receivedBytes += bytes;
+      if (received > expected) expect(received);
+    };
+    return { count: (body) => this.#counted(body, onBytes), end };
+  }
+
+  /**
+   * After the body, before it is acknowledged: however many were let in together, the backlog ends at its limit and one append.
+   * @throws unavailable `backlog-full`
+   */
+  async confirm(bytes: number): Promise<void> {
+    this.#checkBacklog(await this.#look(), 0);
+    this.#stagedBytes += bytes;
+    this.#stagedWrites++;
+  }
+
+  async *#counted(body: AsyncIterable<Uint8Array>, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+    let unseen = 0;
+    for await (const piece of body) {
+      onBytes(piece.byteLength);
+      unseen += piece.byteLength;
+      if (unseen >= LOOK_EVERY_BYTES) {
+        unseen = 0;
+        this.#checkDisk(await this.#look());
+      }
+      yield piece;
+    }
+  }
+
+  #checkBacklog({ pendingBytes, pendingWrites }: Numbers, alsoExpected: number): void {
+    const { maxPendingBytes, maxPendingWrites } = this.#limits;
+    const bytes = pendingBytes + this.#stagedBytes;
+    const writes = pendingWrites + this.#stagedWrites;
+    if (writes >= maxPendingWrites || bytes + alsoExpected >= maxPendingBytes) {
+      const waiting = `${writes} writes with ${bytes} bytes wait to be drained`;
+      this.#refuse(
+        'unavailable',
+        'backlog-full',
+        alsoExpected > 0 ? `${waiting}, and ${alsoExpected} come in` : waiting,
+      );
+    }
+  }
+
+  /** What is pending, and what is on its way, will be written once more, into shards, before it leaves the spool. */
+  #checkDisk(numbers: Numbers): void {
+    const { minFreeBytes } = this.#limits;
+    const pending = numbers.pendingBytes + this.#stagedBytes;
+    const coming = 2 * this.#expectedBytes - this.#receivedBytes;
+    if (minFreeBytes > 0 && numbers.freeBytes - pending - coming < minFreeBytes) {
+      const what = `${numbers.freeBytes} bytes are free for ${pending} that wait and ${coming} that come in`;
+      this.#refuse('storage-full', 'disk-nearly-full', `${what}; ${minFreeBytes} must remain`);
+    }
+  }
+
+  #refuse(code: 'unavailable' | 'storage-full', slug: string, message: string): never {
+    this.refused.set(slug, (this.refused.get(slug) ?? 0) + 1);
+    throw new VarveError(code, `${message}. Nothing was stored.`, { slug, retryAfterS: RETRY_AFTER_S });
+  }
+
+  /** The numbers, not older than a second. Those who ask at the same time share one question. */
+  #look(): Promise<Numbers> | Numbers {
+    if (this.#numbers && performance.now() - this.#numbers.atMs < FRESH_MS) return this.#numbers;
+    return (this.#asking ??= this.#ask().finally(() => (this.#asking = null)));
+  }
+
+  async #ask(): Promise<Numbers> {
+    const { maxPendingWrites, minFreeBytes } = this.#limits;
+    const before = { bytes: this.#stagedBytes, writes: this.#stagedWrites };
+    const [pending, free] = await Promise.all([
+      countPending(this.#db, maxPendingWrites),
+      minFreeBytes > 0 ? freeBytes(this.#root) : 0,
+    ]);
+    this.#stagedBytes -= before.bytes;
+    this.#stagedWrites -= before.writes;
+    this.#numbers = {
+      pendingBytes: pending.bytes,
+      pendingWrites: pending.writes,
+      freeBytes: free,
+      atMs: performance.now(),
+    };
+    return this.#numbers;
+  }
+}

@@ -1,0 +1,40 @@
+/** Postgres for one command, with or without a running service. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { VarveError } from '../core/errors.ts';
+import { lockFolder } from '../storage/folder-lock.ts';
+import type { Config } from './config.ts';
+import { findRunningPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
+
+export interface PostgresInUse {
+  readonly url: string;
+  /** Ends what was started for this command. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The server that is configured, or the embedded one: that of the running service, else one for as long as this takes.
+ * @param ifMissing whether an embedded one is made where there is none
+ * @throws not-found if there is none and none is to be made
+ */
+export async function openPostgres(
+  { database, dataRoot }: Config,
+  ifMissing: 'refuse' | 'create' = 'refuse',
+): Promise<PostgresInUse> {
+  if (database.kind === 'server') return { url: database.url, stop: async () => {} };
+  const dataDir = join(dataRoot, 'postgres');
+  if (!existsSync(ifMissing === 'create' ? dataRoot : dataDir)) {
+    throw new VarveError('not-found', `there are no data of Varve in ${dataRoot}: set VARVE_DATA to their folder`);
+  }
+  const running = existsSync(dataDir) ? await findRunningPostgres(dataDir) : null;
+  if (running !== null) return { url: running, stop: async () => {} };
+  const lock = lockFolder(dataRoot);
+  try {
+    const log = (message: string): unknown => process.stderr.write(`${message}\n`);
+    const { url, stop } = await startEmbeddedPostgres({ dataDir, port: database.port, log });
+    return { url, stop: () => stop().finally(() => lock.release()) };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}

@@ -1,0 +1,93 @@
+/** The files below the data root as whoever looks after them sees them: each of them, whatever its name. */
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { DataRoot } from './data-root.ts';
+
+export interface DataFile {
+  /** Relative to the data root. */
+  readonly path: string;
+  readonly bytes: number;
+  /** Since it was last written. */
+  readonly ageMs: number;
+}
+
+/** Where payloads go that a rebuilt catalog knows nothing of: nobody tidies up there. */
+const KEPT_FOLDER = 'spool/kept';
+const SHARD_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d+)\.h5$/;
+const PAYLOAD_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:values|times)$/;
+
+/** What the name of a shard's file says; null if it is no such name. */
+export function parseShardName(path: string): { shardId: string; token: bigint } | null {
+  const match = SHARD_NAME.exec(basename(path));
+  return match && { shardId: match[1], token: BigInt(match[2]) };
+}
+
+/** The write whose payload a file of the spool is; null for other files, and for those that were put aside. */
+export function parseSpoolName(path: string): string | null {
+  return dirname(path) === 'spool' ? (PAYLOAD_NAME.exec(basename(path))?.[1] ?? null) : null;
+}
+
+/** Everything below `shards/`. */
+export function listShardFiles(root: DataRoot): Promise<DataFile[]> {
+  return filesBelow(root, root.shardFolder);
+}
+
+/** Everything below `spool/`. */
+export function listSpoolFiles(root: DataRoot): Promise<DataFile[]> {
+  return filesBelow(root, root.spoolFolder);
+}
+
+async function filesBelow(root: DataRoot, folder: string): Promise<DataFile[]> {
+  const files: DataFile[] = [];
+  const names = await readdir(folder, { recursive: true }).catch(ifMissing<string[]>([]));
+  for (const name of names.sort()) {
+    const path = join(folder, name);
+    const found = await stat(path).catch(ifMissing(null)); // gone since: a payload that was applied, a journal
+    if (!found?.isFile()) continue;
+    files.push({ path: relative(root.root, path), bytes: found.size, ageMs: Math.max(0, Date.now() - found.mtimeMs) });
+  }
+  return files;
+}
+
+/** Bytes and CRC-32 of a spooled payload; null if it is not there. */
+export async function readSpooled(
+  root: DataRoot,
+  writeId: string,
+  part: 'values' | 'times',
+): Promise<{ bytes: number; crc: number } | null> {
+  let bytes = 0;
+  let crc = 0;
+  try {
+    for await (const piece of createReadStream(root.spooled(writeId, part)) as AsyncIterable<Buffer>) {
+      bytes += piece.length;
+      crc = crc32(piece, crc);
+    }
+  } catch (error) {
+    return ifMissing(null)(error as NodeJS.ErrnoException);
+  }
+  return { bytes, crc };
+}
+
+/** Moves a payload out of the reach of whoever tidies up the spool, durably. @returns where it is now */
+export async function keepPayload(root: DataRoot, path: string): Promise<string> {
+  const kept = `${KEPT_FOLDER}/${basename(path)}`;
+  await mkdir(root.resolve(KEPT_FOLDER), { recursive: true });
+  await renameDurably(root, path, kept);
+  return kept;
+}
+
+/** Renames a file, and makes its new name durable. */
+export async function renameDurably(root: DataRoot, from: string, to: string): Promise<void> {
+  await rename(root.resolve(from), root.resolve(to));
+  const folder = await open(dirname(root.resolve(to)), 'r');
+  await folder.sync().finally(() => folder.close());
+}
+
+function ifMissing<T>(otherwise: T): (error: NodeJS.ErrnoException) => T {
+  return (error) => {
+    if (error.code === 'ENOENT') return otherwise;
+    throw error;
+  };
+}

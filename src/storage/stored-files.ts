@@ -1,0 +1,74 @@
+/** The files of shards and spool as recovery sees them: what each is, and the little that is done to them. */
+import { access, mkdir, rename, stat, unlink, utimes } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import type { StoredFile } from '../core/reconcile.ts';
+import { listShardFiles, listSpoolFiles } from './data-files.ts';
+import type { DataRoot } from './data-root.ts';
+import { journalPath } from './journal.ts';
+
+const PAYLOAD = /^spool\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:values|times)$/;
+/** The folder is the end of the id: {@link shardPath}. */
+const SHARD = /^shards\/([0-9a-f]{2})\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\1-(\d+)\.h5(\.journal)?$/;
+/** Within the folder of shards, so that a file system of its own is no obstacle to a rename. */
+const ASIDE = 'shards/orphans';
+
+/** Files with names that are not ours are nobody's business here. */
+export async function listStoredFiles(root: DataRoot): Promise<StoredFile[]> {
+  const files = [...(await listSpoolFiles(root)), ...(await listShardFiles(root))];
+  return files.flatMap(({ path, ageMs }) => {
+    const kind = kindOf(path);
+    return kind ? [{ path, ageMs, ...kind }] : [];
+  });
+}
+
+type Kind<F = StoredFile> = F extends StoredFile ? Omit<F, 'path' | 'ageMs'> : never;
+
+function kindOf(path: string): Kind | null {
+  if (dirname(path) === ASIDE) return { kind: 'aside' };
+  if (path.endsWith('.tmp')) return { kind: 'temporary' };
+  const [, writeId] = PAYLOAD.exec(path) ?? [];
+  if (writeId !== undefined) return { kind: 'payload', writeId };
+  const [, , token, journal] = SHARD.exec(path) ?? [];
+  if (token === undefined) return null;
+  return journal === undefined
+    ? { kind: 'shard', token: BigInt(token) }
+    : { kind: 'journal', shardPath: path.slice(0, -journal.length) };
+}
+
+export async function fileExists(root: DataRoot, path: string): Promise<boolean> {
+  return (await unlessMissing(access(root.resolve(path)).then(() => true))) ?? false;
+}
+
+/** Removes a file that nothing refers to. A missing one is fine. */
+export async function removeFile(root: DataRoot, path: string): Promise<void> {
+  await unlessMissing(unlink(root.resolve(path)));
+}
+
+/** Removes a file unless it was written since it was listed. @returns whether it did */
+export async function removeStale(root: DataRoot, { path, ageMs }: StoredFile): Promise<boolean> {
+  const found = await unlessMissing(stat(root.resolve(path)));
+  if (!found || Date.now() - found.mtimeMs < ageMs) return false;
+  await removeFile(root, path);
+  return true;
+}
+
+/** Moves a shard, and its journal, out of the way of everything but a person; its age counts anew. @returns where it is now */
+export async function setShardAside(root: DataRoot, path: string): Promise<string> {
+  await mkdir(root.resolve(ASIDE), { recursive: true });
+  const now = new Date();
+  for (const from of [journalPath(path), path]) {
+    const to = root.resolve(`${ASIDE}/${basename(from)}`);
+    const isMoved = await unlessMissing(rename(root.resolve(from), to).then(() => true));
+    if (isMoved) await utimes(to, now, now);
+  }
+  return `${ASIDE}/${basename(path)}`;
+}
+
+async function unlessMissing<T>(operation: Promise<T>): Promise<T | null> {
+  try {
+    return await operation;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return null;
+  }
+}

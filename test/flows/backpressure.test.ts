@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Backpressure, type BackpressureLimits } from '../../src/flows/backpressure.ts';
+import { freeBytes } from '../../src/storage/disk-space.ts';
+import { hasTestPostgres } from '../support/postgres.ts';
+import { openLab, type Lab } from './lab.ts';
+
+const MB = 1024 * 1024;
+/** As long as numbers count as fresh. */
+const FRESH_MS = 1_000;
+
+let lab: Lab;
+
+beforeAll(async () => {
+  if (hasTestPostgres()) lab = await openLab();
+});
+
+beforeEach(async () => {
+  await lab?.db.deleteFrom('writes').execute();
+});
+
+afterAll(() => lab?.close());
+
+const suite = hasTestPostgres() ? describe : describe.skip;
+
+function open(limits: Partial<BackpressureLimits>): Backpressure {
+  return new Backpressure(lab.db, lab.root, {
+    maxPendingBytes: 1000 * MB,
+    maxPendingWrites: 1000,
+    minFreeBytes: 0,
+    ...limits,
+  });
+}
+
+const backlogFull = { code: 'unavailable', slug: 'backlog-full', retryAfterS: expect.any(Number) };
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function* pieces(count: number, bytes: number): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < count; i++) yield new Uint8Array(bytes);
+}
+
+async function drained(body: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const piece of body) bytes += piece.byteLength;
+  return bytes;
+}
+
+suite('the backlog', () => {
+  test.each<[string, Partial<BackpressureLimits>]>([
+    ['writes', { maxPendingWrites: 3 }],
+    ['bytes', { maxPendingBytes: 3 * 4 }],
+  ])(
+    'is bounded in %s: an append is refused before its body, and let in again once a drain has made room',
+    async (_, limits) => {
+      const backpressure = open(limits);
+      const { id, laneId } = await lab.newSeries();
+      for (let write = 0; write < 3; write++) {
+        (await backpressure.admit(4)).end();
+        await backpressure.confirm(4);
+        await lab.stage(id, [write]);
+      }
+      await expect(backpressure.admit(4)).rejects.toMatchObject(backlogFull);
+      await pause(FRESH_MS);
+      await expect(backpressure.admit(4)).rejects.toMatchObject(backlogFull);
+      await lab.drainAll(laneId);
+      await pause(FRESH_MS);
+      (await backpressure.admit(4)).end();
+      expect(backpressure.refused.get('backlog-full')).toBe(2);
+    },
+  );
+
+  test('of another process counts', async () => {
+    const { id } = await lab.newSeries();
+    await lab.stage(id, [1, 2, 3]);
+    await expect(open({ maxPendingBytes: 12 }).admit(4)).rejects.toMatchObject(backlogFull);
+    (await open({ maxPendingBytes: 13 }).admit(4)).end();
+  });
+
+  test('is not overshot by appends that were let in together', async () => {
+    const backpressure = open({ maxPendingBytes: 10 * MB });
+    const uploads = await Promise.all(Array.from({ length: 20 }, () => backpressure.admit(MB)));
+    for (const upload of uploads) upload.end();
+    const confirmed = await Promise.allSettled(uploads.map(() => backpressure.confirm(MB)));
+    expect(confirmed.filter(({ status }) => status === 'fulfilled')).toHaveLength(10);
+  });
+
+  test('counts large appends that are on their way, and lets small ones in beside them', async () => {
+    const backpressure = open({ maxPendingBytes: 10 * MB });
+    const large = await backpressure.admit(11 * MB);
+    await expect(backpressure.admit(2 * MB)).rejects.toMatchObject(backlogFull);
+    await expect(backpressure.admit(null)).rejects.toMatchObject(backlogFull);
+    const small = await backpressure.admit(1000);
+    large.end();
+    (await backpressure.admit(2 * MB)).end();
+    small.end();
+  });
+
+  test('counts what has come of bodies that do not say how long they are', async () => {
+    const backpressure = open({ maxPendingBytes: 10 * MB });
+    const silent = await backpressure.admit(null);
+    expect(await drained(silent.count(pieces(11, MB)))).toBe(11 * MB);
+    await expect(backpressure.admit(null)).rejects.toMatchObject(backlogFull);
+    silent.end();
+    (await backpressure.admit(null)).end();
+  });
+});
+
+suite('uploads', () => {
+  test('are bounded in number, also when all come at once', async () => {
+    const backpressure = open({});
+    const settled = await Promise.allSettled(Array.from({ length: 600 }, () => backpressure.admit(10)));
+    const admitted = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    expect(admitted).toHaveLength(512);
+    expect(settled.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: { code: 'unavailable', slug: 'too-many-uploads' },
+    });
+    expect(backpressure.uploads).toBe(512);
+    for (const upload of admitted) upload.end();
+    expect(backpressure.uploads).toBe(0);
+    (await backpressure.admit(10)).end();
+  });
+});
+
+suite('the disk', () => {
+  const nearlyFull = { code: 'storage-full', slug: 'disk-nearly-full' };
+
+  test('keeps a reserve: appends are refused when less would be left', async () => {
+    const free = await freeBytes(lab.root);
+    await expect(open({ minFreeBytes: 2 * free }).admit(10)).rejects.toMatchObject(nearlyFull);
+    (await open({ minFreeBytes: 1 }).admit(10)).end();
+    (await open({ minFreeBytes: 0 }).admit(10 * free)).end();
+  });
+
+  test('must hold what is announced twice, in the spool and in a shard', async () => {
+    const backpressure = open({ minFreeBytes: 1, maxPendingBytes: Number.MAX_SAFE_INTEGER });
+    const free = await freeBytes(lab.root);
+    await expect(backpressure.admit(0.6 * free)).rejects.toMatchObject(nearlyFull);
+    const first = await backpressure.admit(0.4 * free);
+    await expect(backpressure.admit(0.4 * free)).rejects.toMatchObject(nearlyFull);
+    first.end();
+    (await backpressure.admit(0.4 * free)).end();
+  });
+
+  test('is looked at again while a body comes that did not announce itself', async () => {
+    const free = await freeBytes(lab.root);
+    const backpressure = open({ minFreeBytes: Math.max(1, free - 64 * MB) });
+    const upload = await backpressure.admit(null);
+    await expect(drained(upload.count(pieces(100, MB)))).rejects.toMatchObject(nearlyFull);
+    upload.end();
+    expect(backpressure.uploads).toBe(0);
+  });
+});

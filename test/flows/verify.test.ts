@@ -1,0 +1,286 @@
+import {
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { shardChunks } from '../../src/catalog/shard-store.ts';
+import type { Chunk } from '../../src/core/chunk.ts';
+import { DTYPES } from '../../src/core/dtype.ts';
+import type { Series } from '../../src/core/series.ts';
+import type { VerifyReport } from '../../src/flows/verify.ts';
+import { importedSpec } from '../../src/formats/imported-series.ts';
+import { hasTestPostgres } from '../support/postgres.ts';
+import { Store } from './store.ts';
+
+const START_NS = 1_777_593_600_000_000_000n;
+const describeWithPostgres = hasTestPostgres() ? describe : describe.skip;
+
+describeWithPostgres('verify', () => {
+  let store: Store;
+  let regular: Series;
+  let irregular: Series;
+  let chunks: { chunk: Chunk; series: Series; path: string }[];
+
+  beforeAll(async () => {
+    store = await Store.open();
+    regular = await store.create(
+      importedSpec({
+        name: 'regular',
+        dtype: 'int16',
+        channels: [{ label: 'a' }, { label: 'b' }],
+        sampling: { kind: 'regular', rate: { num: 30_000n, den: 1001n }, startNs: START_NS },
+        provenance: {},
+      }),
+    );
+    irregular = await store.create(
+      importedSpec({
+        name: 'irregular',
+        dtype: 'float64',
+        channels: [{ label: 'x' }],
+        sampling: { kind: 'irregular' },
+        provenance: {},
+      }),
+    );
+    for (let round = 0; round < 3; round++) {
+      const values = Int16Array.from({ length: 20_000 }, (_, i) => i * (round + 3));
+      const later = round === 1 ? START_NS + 900_000_000_000n : null;
+      await store.stage(regular, { values, times: null }, later);
+      const times = BigInt64Array.from({ length: 3000 }, (_, i) => START_NS + BigInt(round * 3000 + i) * 1_000_003n);
+      const numbers = Float64Array.from(times, (_, i) => (i % 7 === 0 ? NaN : Math.sin(i) / 3));
+      await store.stage(irregular, { values: numbers, times });
+      await store.drain();
+      if (round === 1) await store.retireAll();
+    }
+    chunks = [];
+    for (const { id, path } of await store.db.selectFrom('shards').selectAll().orderBy('id').execute()) {
+      for (const series of [regular, irregular]) {
+        for await (const page of shardChunks(store.db, id, series.id)) {
+          chunks.push(...page.map((chunk) => ({ chunk, series, path })));
+        }
+      }
+    }
+  });
+
+  afterAll(() => store?.close());
+  // Whatever a test breaks it mends; this holds it to that.
+  afterEach(async () => expect((await store.verify()).findings).toEqual([]));
+
+  const kinds = ({ findings }: VerifyReport): string[] => findings.map(({ kind }) => kind);
+
+  /** Runs with bytes of a file changed, and puts them back. */
+  async function withBytes<T>(path: string, offset: number, bytes: Uint8Array, work: () => Promise<T>): Promise<T> {
+    const fd = openSync(store.root.resolve(path), 'r+');
+    const before = Buffer.alloc(bytes.length);
+    readSync(fd, before, 0, before.length, offset);
+    writeSync(fd, bytes, 0, bytes.length, offset);
+    try {
+      return await work();
+    } finally {
+      writeSync(fd, before, 0, before.length, offset);
+      closeSync(fd);
+    }
+  }
+
+  test('finds nothing in healthy data, and says how much it has read', async () => {
+    const report = await store.verify();
+    expect(report).toMatchObject({ findings: [], notes: [], chunks: chunks.length });
+    expect(report.shards).toBeGreaterThan(1);
+    expect(report.bytes).toBe(3 * 20_000 * 2 + 3 * 3000 * 16);
+  });
+
+  test('names the chunk of any flipped bit, and rows of other chunks are still served', async () => {
+    const places = chunks.flatMap(({ chunk, series, path }) => {
+      const rowBytes = series.channels.length * DTYPES[series.dtype].bytes;
+      const values = { kind: 'values-corrupt', offset: chunk.values.offset, length: chunk.rows * rowBytes };
+      const times = chunk.times && { kind: 'times-corrupt', offset: chunk.times.offset, length: chunk.rows * 8 };
+      return [values, ...(times ? [times] : [])].map((part) => ({ ...part, chunk, path, series }));
+    });
+    const property = fc.asyncProperty(
+      fc.nat({ max: places.length - 1 }),
+      fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      fc.nat({ max: 7 }),
+      async (which, fraction, bit) => {
+        const { kind, offset, length, chunk, path, series } = places[which];
+        const at = offset + Math.floor(fraction * length);
+        const byte = readFileSync(store.root.resolve(path))[at];
+        await withBytes(path, at, Uint8Array.of(byte ^ (1 << bit)), async () => {
+          const { findings } = await store.verify({ series: series.id });
+          expect(findings).toEqual([
+            { kind, shard: chunk.shardId, path, series: series.id, row: chunk.firstRow, message: expect.any(String) },
+          ]);
+          const range = { from: chunk.firstRow, to: chunk.firstRow + chunk.rows };
+          await expect(store.read(series, { by: 'rows', ...range })).rejects.toMatchObject({ code: 'corrupt' });
+          const others = chunks.filter((other) => other.series === series && other.chunk !== chunk);
+          for (const { chunk: other } of others) {
+            const bytes = await store.read(series, {
+              by: 'rows',
+              from: other.firstRow,
+              to: other.firstRow + other.rows,
+            });
+            expect(bytes.length).toBeGreaterThan(0);
+          }
+        });
+      },
+    );
+    await fc.assert(property, { numRuns: 25, seed: 20_260_501 });
+  });
+
+  test('a missing shard is named, and one that no row names is noted with its age', async () => {
+    const [{ path }] = chunks;
+    const stray = path.replace(/[0-9a-f]{8}-/, '00000000-');
+    renameSync(store.root.resolve(path), store.root.resolve(stray));
+    const { findings, notes } = await store.verify();
+    renameSync(store.root.resolve(stray), store.root.resolve(path));
+    expect(findings).toMatchObject([{ kind: 'shard-missing', path }]);
+    expect(notes).toMatchObject([{ kind: 'orphan-file', path: stray }]);
+    expect(notes[0].message).toMatch(/ of \d+ bytes, last written \d+ s ago$/);
+  });
+
+  test('a shard that was cut short is named, and so is every chunk past its end', async () => {
+    const path = chunks[chunks.length - 1].path;
+    const whole = readFileSync(store.root.resolve(path));
+    const lost = chunks.filter((each) => each.path === path);
+    const end = Math.min(...lost.map(({ chunk }) => chunk.values.offset));
+    truncateSync(store.root.resolve(path), end);
+    const report = await store.verify({ shard: lost[0].chunk.shardId });
+    writeFileSync(store.root.resolve(path), whole);
+    expect(kinds(report)).toEqual(expect.arrayContaining(['shard-short', 'hdf5-unreadable']));
+    expect(kinds(report).filter((kind) => /^(values|times)-unreadable$/.test(kind)).length).toBeGreaterThanOrEqual(
+      lost.length,
+    );
+  });
+
+  test('a destroyed superblock is named while all bytes are right', async () => {
+    const [{ path, chunk }] = chunks;
+    await withBytes(path, 0, Buffer.alloc(48), async () => {
+      const report = await store.verify();
+      expect(report.findings).toMatchObject([{ kind: 'hdf5-unreadable', shard: chunk.shardId, path }]);
+    });
+  });
+
+  test('an index that leads HDF5 elsewhere is named', async () => {
+    const [{ path, chunk, series }] = chunks;
+    const file = readFileSync(store.root.resolve(path));
+    const address = Buffer.alloc(8);
+    address.writeBigUInt64LE(BigInt(chunk.values.offset));
+    const at = file.indexOf(address, 4096);
+    expect(at).toBeGreaterThan(0);
+    address.writeBigUInt64LE(BigInt(chunk.values.offset + 8));
+    await withBytes(path, at, address, async () => {
+      expect((await store.verify()).findings).toMatchObject([
+        { kind: 'hdf5-index', path, series: series.id, row: chunk.firstRow },
+      ]);
+    });
+  });
+
+  test('a time of a segment that HDF5 has otherwise is named', async () => {
+    const [{ path }] = chunks;
+    const file = readFileSync(store.root.resolve(path));
+    const start = Buffer.alloc(8);
+    start.writeBigInt64LE(START_NS + 900_000_000_000n);
+    const at = file.indexOf(start);
+    await withBytes(path, at, Uint8Array.of(start[0] ^ 1), async () => {
+      expect((await store.verify()).findings).toMatchObject([
+        { kind: 'segments-differ', series: regular.id, row: 10_000 },
+      ]);
+    });
+  });
+
+  test.each([
+    ['counts[1] = counts[1] + 1', 'chunk-statistics', 'count'],
+    ['mins[1] = mins[1] - 1', 'chunk-statistics', 'min of channel 0'],
+    ['maxs[1] = 1e300', 'chunk-statistics', 'max of channel 0'],
+    ['sums[1] = sums[1] + 0.001', 'chunk-statistics', 'sum of channel 0'],
+    ['last_ns = last_ns + 1', 'chunk-statistics', 'last time'],
+    ['sorted = not sorted', 'chunk-statistics', 'order of times'],
+    ['values_crc = values_crc # 1', 'values-corrupt', 'checksum'],
+    ['times_offset = times_offset + 8', 'times-corrupt', 'checksum'],
+  ])('a row of the catalog that lies is named: %s', async (change, kind, what) => {
+    const { chunk } = chunks.find(({ series }) => series === irregular)!;
+    await store.withRow('chunks', { series_id: irregular.id, first_row: String(chunk.firstRow) }, change, async () => {
+      const { findings } = await store.verify({ series: 'irregular' });
+      expect(findings[0]).toMatchObject({ kind, series: irregular.id, row: chunk.firstRow });
+      expect(findings[0].message).toContain(what);
+    });
+  });
+
+  test('rows that no chunk covers, or two do, are named; so are those of segments', async () => {
+    const of = chunks.filter(({ series }) => series === regular);
+    const second = of[1].chunk;
+    const key = { series_id: regular.id, first_row: String(second.firstRow) };
+    await store.withRow('chunks', key, 'rows = rows - 1', async () => {
+      expect((await store.verify({ series: regular.id })).findings).toContainEqual(
+        expect.objectContaining({ kind: 'chunks-missing', row: second.firstRow + second.rows - 1 }),
+      );
+    });
+    await store.withRow('series', { id: regular.id }, 'rows = rows - 1', async () => {
+      expect(kinds(await store.verify({ series: regular.id }))).toEqual(['chunks-overlap', 'segments-overlap']);
+    });
+    await store.withRow('segments', { series_id: regular.id, first_row: '0' }, 'rows = rows + 5', async () => {
+      expect(kinds(await store.verify({ series: regular.id }))).toEqual(['segments-overlap']);
+    });
+    await store.withRow(
+      'segments',
+      { series_id: regular.id, first_row: '10000' },
+      `start_ns = ${START_NS}`,
+      async () => {
+        expect(kinds(await store.verify({ series: regular.id }))).toEqual(expect.arrayContaining(['segments-time']));
+      },
+    );
+  });
+
+  test('rows that a commit left unpublished are noted, not found fault with', async () => {
+    await store.stage(irregular, { values: Float64Array.of(1, 2), times: BigInt64Array.of(1n, 2n) });
+    await store.drainUnpublished();
+    const { findings, notes } = await store.verify();
+    expect(findings).toEqual([]);
+    expect(notes).toMatchObject([
+      { kind: 'rows-unpublished', series: irregular.id },
+      { kind: 'rows-unpublished', series: irregular.id },
+    ]);
+    await store.drain();
+    expect((await store.verify()).notes).toEqual([]);
+  });
+
+  test('a payload that waits in the spool is checked; one that nobody waits for is noted', async () => {
+    const values = Float64Array.from({ length: 20_000 }, (_, i) => i);
+    const id = await store.stage(irregular, { values, times: BigInt64Array.from(values, (v) => START_NS + BigInt(v)) });
+    const path = `spool/${id}.times`;
+    const stray = `spool/${id.replace(/^......../, '00000000')}.values`;
+    writeFileSync(store.root.resolve(stray), 'nobody knows');
+    const { findings, notes } = await store.verify();
+    expect(findings).toEqual([]);
+    expect(notes).toMatchObject([{ kind: 'orphan-spool', path: stray }]);
+    unlinkSync(store.root.resolve(stray));
+
+    const bytes = readFileSync(store.root.resolve(path));
+    await withBytes(path, 8, Uint8Array.of(bytes[8] ^ 128), async () => {
+      expect((await store.verify()).findings).toMatchObject([{ kind: 'spool-corrupt', path, series: irregular.id }]);
+    });
+    unlinkSync(store.root.resolve(path));
+    expect((await store.verify()).findings).toMatchObject([{ kind: 'spool-missing', path, series: irregular.id }]);
+    writeFileSync(store.root.resolve(path), bytes);
+    await store.drain();
+  });
+
+  test('a journal that was left behind is noted', async () => {
+    const path = `${chunks[0].path}.journal`;
+    writeFileSync(store.root.resolve(path), 'torn');
+    const { notes } = await store.verify();
+    unlinkSync(store.root.resolve(path));
+    expect(notes).toMatchObject([{ kind: 'journal', shard: chunks[0].chunk.shardId, path }]);
+  });
+
+  test('a scope that names nothing is refused', async () => {
+    await expect(store.verify({ series: 'unknown' })).rejects.toMatchObject({ code: 'not-found' });
+    await expect(store.verify({ shard: 'unknown' })).rejects.toMatchObject({ code: 'not-found' });
+  });
+});

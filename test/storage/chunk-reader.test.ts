@@ -1,0 +1,211 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import { planRead, type PlannedChunk } from '../../src/core/read-plan.ts';
+import type { RowRange } from '../../src/core/segment.ts';
+import { readPieces, type PieceBytes } from '../../src/storage/chunk-reader.ts';
+import { temporaryRoot } from './model-shard.ts';
+import { openFilesBelow } from './open-files.ts';
+
+const root = temporaryRoot();
+afterAll(() => root.remove());
+
+const ROW_BYTES = 4;
+const CHUNK_ROWS = 100;
+const TIMES_AT = 10_000;
+const [SHARD_A, SHARD_B] = ['shards/a.h5', 'shards/b.h5'];
+
+const rowsContent = (from: number, rows: number, bytes: number): Buffer =>
+  Buffer.from(Array.from({ length: rows * bytes }, (_, i) => ((from + Math.floor(i / bytes)) * 17 + i) & 0xff));
+
+/** Three chunks in shard a (of which two are one read) and one in shard b. */
+let chunks: PlannedChunk[];
+
+beforeEach(() => {
+  chunks = [];
+  for (const [path, places] of [
+    [SHARD_A, [0, 400, 1000]],
+    [SHARD_B, [64]],
+  ] as const) {
+    const file = Buffer.alloc(20_000, 0xee);
+    for (const valuesOffset of places) {
+      const firstRow = chunks.length * CHUNK_ROWS;
+      const values = rowsContent(firstRow, CHUNK_ROWS, ROW_BYTES);
+      const times = rowsContent(firstRow, CHUNK_ROWS, 8);
+      const timesOffset = TIMES_AT + valuesOffset * 2;
+      values.copy(file, valuesOffset);
+      times.copy(file, timesOffset);
+      chunks.push({
+        shardId: `id-of-${path}`,
+        path,
+        firstRow,
+        rows: CHUNK_ROWS,
+        valuesOffset,
+        valuesCrc: crc32(values),
+        timesOffset,
+        timesCrc: crc32(times),
+      });
+    }
+    writeFileSync(root.resolve(path), file);
+  }
+});
+
+afterEach(async () => {
+  expect(openFilesBelow(root.root)).toEqual([]);
+});
+
+const ALL: RowRange = { from: 0, to: 400 };
+const SLICES: RowRange[] = [
+  { from: 1, to: 99 },
+  { from: 250, to: 299 },
+  { from: 301, to: 400 },
+];
+
+async function read(ranges: RowRange | RowRange[], want?: 'values' | 'times' | 'both'): Promise<PieceBytes[]> {
+  const all: PieceBytes[] = [];
+  for await (const piece of readPieces(root, planRead([ranges].flat(), chunks, ROW_BYTES), want)) all.push(piece);
+  return all;
+}
+
+function flipBit(path: string, at: number): void {
+  const file = readFileSync(root.resolve(path));
+  file[at] ^= 0x10;
+  writeFileSync(root.resolve(path), file);
+}
+
+function rowsOf(ranges: readonly RowRange[], bytes: number): Buffer {
+  const whole = Buffer.concat(chunks.map(({ firstRow }) => rowsContent(firstRow, CHUNK_ROWS, bytes)));
+  return Buffer.concat(ranges.map(({ from, to }) => whole.subarray(from * bytes, to * bytes)));
+}
+
+describe('the bytes of the planned rows are read', () => {
+  test.each<[string, RowRange[]]>([
+    ['whole chunks', [ALL]],
+    ['slices', SLICES],
+    ['one row', [{ from: 399, to: 400 }]],
+    ['none', []],
+  ])('%s', async (_, ranges) => {
+    const pieces = await read(ranges);
+    expect(Buffer.concat(pieces.map(({ values }) => values)).equals(rowsOf(ranges, ROW_BYTES))).toBe(true);
+    expect(Buffer.concat(pieces.map(({ times }) => times!)).equals(rowsOf(ranges, 8))).toBe(true);
+  });
+
+  test('chunks that follow each other in one read', async () => {
+    expect((await read(ALL)).map(({ piece }) => piece.blocks.length)).toEqual([2, 1, 1]);
+  });
+
+  test('without what is not wanted', async () => {
+    for (const { times } of await read(ALL, 'values')) expect(times).toBeNull();
+    const pieces = await read(ALL, 'times');
+    expect(pieces.map(({ values }) => values.length)).toEqual([0, 0, 0]);
+    expect(Buffer.concat(pieces.map(({ times }) => times!)).equals(rowsOf([ALL], 8))).toBe(true);
+  });
+});
+
+describe('a flipped bit', () => {
+  test.each([
+    ['values of the first chunk', SHARD_A, 0, 0],
+    ['values of a chunk joined to another', SHARD_A, 799, 100],
+    ['values of a chunk of its own', SHARD_A, 1200, 200],
+    ['values in another shard', SHARD_B, 64, 300],
+    ['times', SHARD_A, TIMES_AT + 2000 + 799, 200],
+  ])('in %s of a whole chunk is named by shard and row', async (_, path, at, row) => {
+    flipBit(path, at);
+    await expect(read(ALL)).rejects.toMatchObject({
+      code: 'corrupt',
+      slug: 'chunk-corrupt',
+      message: expect.stringMatching(new RegExp(`id-of-${path}.* row ${row}:`)),
+    });
+  });
+
+  test('in values does not matter to whom wants times, nor the other way round', async () => {
+    flipBit(SHARD_A, 0);
+    await read(ALL, 'times');
+    await expect(read(ALL, 'values')).rejects.toMatchObject({ slug: 'chunk-corrupt' });
+    flipBit(SHARD_A, 0);
+    flipBit(SHARD_A, TIMES_AT);
+    await read(ALL, 'values');
+    await expect(read(ALL, 'times')).rejects.toMatchObject({ slug: 'chunk-corrupt' });
+  });
+
+  test('in a slice cannot be seen', async () => {
+    flipBit(SHARD_A, 4);
+    const [{ values }] = await read(SLICES);
+    expect(values.subarray(0, 4)).not.toEqual(rowsOf([{ from: 1, to: 2 }], ROW_BYTES));
+  });
+
+  test('behind the rows of a chunk is nobody’s', async () => {
+    flipBit(SHARD_A, 1400);
+    await read(ALL);
+  });
+
+  test('is met only when its rows are: what comes before them is good', async () => {
+    flipBit(SHARD_B, 64);
+    const pieces = readPieces(root, planRead([ALL], chunks, ROW_BYTES));
+    expect((await pieces.next()).value).toMatchObject({ piece: { path: SHARD_A } });
+    expect((await pieces.next()).value).toMatchObject({ piece: { path: SHARD_A } });
+    await expect(pieces.next()).rejects.toMatchObject({ slug: 'chunk-corrupt' });
+  });
+});
+
+describe('a file', () => {
+  test.each([
+    ['ends before the times', TIMES_AT, 0],
+    ['ends in the midst of a chunk', TIMES_AT + 2799, 200],
+    ['is empty', 0, 0],
+  ])('that %s is corrupt', async (_, length, row) => {
+    truncateSync(root.resolve(SHARD_A), length);
+    await expect(read(ALL)).rejects.toMatchObject({
+      code: 'corrupt',
+      slug: 'chunk-corrupt',
+      message: expect.stringMatching(new RegExp(`id-of-${SHARD_A}.* row ${row}: the file is shorter`)),
+    });
+  });
+
+  test('that is shorter than its shard once was serves the rows it has', async () => {
+    truncateSync(root.resolve(SHARD_A), TIMES_AT + 1600);
+    expect(await read({ from: 0, to: 200 })).toHaveLength(1);
+  });
+
+  test('that is gone is a missing shard', async () => {
+    rmSync(root.resolve(SHARD_B));
+    await expect(read(ALL)).rejects.toMatchObject({
+      code: 'corrupt',
+      slug: 'shard-missing',
+      message: expect.stringContaining(`id-of-${SHARD_B}`),
+    });
+  });
+
+  test('out of the data root is not opened', async () => {
+    chunks = chunks.map((chunk) => ({ ...chunk, path: '../../etc/passwd' }));
+    await expect(read(ALL)).rejects.toThrow('leaves the data root');
+  });
+});
+
+describe('files are closed', () => {
+  test.each([0, 1, 2, 3])('when the consumer leaves after %s pieces', async (count) => {
+    const pieces = readPieces(root, planRead([ALL], chunks, ROW_BYTES));
+    for (let i = 0; i < count; i++) await pieces.next();
+    if (count > 0) expect(openFilesBelow(root.root).length).toBeGreaterThan(0);
+    await pieces.return(undefined);
+    expect(openFilesBelow(root.root)).toEqual([]);
+  });
+
+  test('when the consumer throws', async () => {
+    const consume = async (): Promise<void> => {
+      for await (const { piece } of readPieces(root, planRead([ALL], chunks, ROW_BYTES))) {
+        throw new Error(`no taste for ${piece.path}`);
+      }
+    };
+    await expect(consume()).rejects.toThrow('no taste');
+  });
+
+  test('a shard is opened once, however many pieces it has', async () => {
+    const pieces = readPieces(root, planRead(SLICES, chunks, ROW_BYTES));
+    for await (const { piece } of pieces) {
+      const open = openFilesBelow(root.root);
+      expect(open).toHaveLength(new Set(open).size);
+      expect(open).toContain(root.resolve(piece.path));
+    }
+  });
+});

@@ -1,0 +1,72 @@
+/** A real Postgres, with fsync, that can be killed at any moment and started again at the same address. */
+import { join } from 'node:path';
+import pg from 'pg';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/main/embedded-postgres.ts';
+import { isAlive, postgresPid } from './process-alive.ts';
+import { demand } from './finding.ts';
+import { until } from './pause.ts';
+
+const DEATH_LIMIT_MS = 20_000;
+const QUERY_LIMIT_MS = 20_000;
+const POLL_MS = 20;
+
+export class BreakablePostgres {
+  readonly #dataDir: string;
+  #running: EmbeddedPostgres | null = null;
+  #starting: Promise<void> | null = null;
+  #port = 0;
+  #url = '';
+
+  constructor(folder: string) {
+    this.#dataDir = join(folder, 'postgres');
+  }
+
+  /** The same after every start. */
+  get url(): string {
+    return this.#url;
+  }
+
+  /** Of several that ask, one starts it. */
+  async start(): Promise<void> {
+    if (this.#running) return;
+    await (this.#starting ??= this.#launch().finally(() => (this.#starting = null)));
+  }
+
+  async #launch(): Promise<void> {
+    const options = { dataDir: this.#dataDir, port: this.#port, fsync: true, log: () => {} };
+    this.#running = await startEmbeddedPostgres(options);
+    this.#url = this.#running.url;
+    this.#port = Number(new URL(this.#url).port);
+  }
+
+  /** `immediate` is Postgres' own abrupt shutdown; `kill` takes away the postmaster and leaves its children to notice. */
+  async crash(how: 'immediate' | 'kill'): Promise<void> {
+    const pid = postgresPid(this.#dataDir);
+    if (pid === null || !this.#running) return;
+    this.#running = null;
+    process.kill(pid, how === 'kill' ? 'SIGKILL' : 'SIGQUIT');
+    const dead = await until(DEATH_LIMIT_MS, POLL_MS, () => !isAlive(pid));
+    demand(dead, () => `Postgres (${pid}) did not end`);
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.stop();
+    this.#running = null;
+  }
+
+  /** Rows of one statement, over a connection of its own. */
+  async query<Row extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
+    const client = new pg.Client({
+      connectionString: this.#url,
+      connectionTimeoutMillis: QUERY_LIMIT_MS,
+      query_timeout: QUERY_LIMIT_MS,
+    });
+    client.on('error', () => {}); // told again by the query
+    await client.connect();
+    try {
+      return (await client.query<Row>(sql, [...values])).rows;
+    } finally {
+      client.end().catch(() => {}); // not waited for: a server that was killed may never say goodbye
+    }
+  }
+}

@@ -1,0 +1,238 @@
+/** What is done to a store while clients write to it and read from it. */
+import { watch, type FSWatcher } from 'node:fs';
+import { join } from 'node:path';
+import { sleep, until } from './pause.ts';
+import type { Random } from './random.ts';
+import type { Store } from './store.ts';
+import type { VarveProcess } from './varve-process.ts';
+
+/** How long to wait for a process to be in the midst of what it shall be caught at. */
+const AIM_LIMIT_MS = 1_500;
+const POLL_MS = 3;
+const TAKEOVER_LIMIT_MS = 8_000;
+
+export interface Fault {
+  readonly name: string;
+  /** Relative to the others. */
+  readonly weight: number;
+  readonly needsRedis?: true;
+  run(store: Store, random: Random): Promise<void>;
+}
+
+/** When a worker is caught: anywhere, with a lease, or with a journal being applied to a shard. */
+const MOMENTS = ['any', 'lease', 'lease', 'journal', 'journal'] as const;
+
+export const FAULTS: readonly Fault[] = [
+  {
+    name: 'worker killed',
+    weight: 5,
+    async run(store, random) {
+      const worker = await caught(store, random);
+      await worker?.kill();
+      await maybeRestart(worker, random);
+    },
+  },
+  {
+    name: 'worker paused',
+    weight: 2,
+    async run(store, random) {
+      const worker = await caught(store, random);
+      worker?.pause();
+      await sleep(random.between(50, 800));
+      worker?.resume();
+    },
+  },
+  {
+    name: 'worker paused past its lease, then resumed',
+    weight: 4,
+    run: (store, random) => overtaken(store, random, (worker) => Promise.resolve(worker.resume())),
+  },
+  {
+    name: 'worker paused past its lease, then killed',
+    weight: 3,
+    run: (store, random) => overtaken(store, random, (worker) => worker.kill()),
+  },
+  {
+    name: 'all leases expired under their holders',
+    weight: 3,
+    async run(store, random) {
+      for (let i = random.between(1, 10); i > 0; i--) {
+        await expireLeases(store).catch(() => {});
+        await sleep(random.between(0, 150));
+      }
+    },
+  },
+  {
+    name: 'worker told to end',
+    weight: 2,
+    async run(store, random) {
+      const worker = await caught(store, random);
+      await worker?.terminate();
+      await maybeRestart(worker, random);
+    },
+  },
+  {
+    name: 'server killed',
+    weight: 3,
+    async run(store, random) {
+      const server = random.pick(store.servers);
+      await sleep(random.between(0, 300));
+      await server.kill();
+      await maybeRestart(server, random);
+    },
+  },
+  {
+    name: 'server killed amid an upload',
+    weight: 4,
+    async run(store, random) {
+      const uploading = (): VarveProcess | undefined => store.servers.find(({ uploads }) => uploads > 0);
+      await until(AIM_LIMIT_MS, POLL_MS, () => uploading() !== undefined);
+      await sleep(random.between(0, 60));
+      const server = uploading() ?? store.servers[0];
+      await server.kill();
+      await maybeRestart(server, random);
+    },
+  },
+  {
+    name: 'server paused',
+    weight: 1,
+    async run(store, random) {
+      const server = random.pick(store.servers);
+      server.pause();
+      await sleep(random.between(100, 1500));
+      server.resume();
+    },
+  },
+  {
+    name: 'every process killed',
+    weight: 2,
+    async run(store, random) {
+      await aim(store, random);
+      await Promise.all(store.processes.map((process) => process.kill()));
+    },
+  },
+  { name: 'Postgres shut down at once', weight: 4, run: (store, random) => crashPostgres(store, random, 'immediate') },
+  { name: 'Postgres killed', weight: 3, run: (store, random) => crashPostgres(store, random, 'kill') },
+  {
+    name: 'connections to Postgres cut',
+    weight: 3,
+    async run(store, random) {
+      for (let i = random.between(1, 5); i > 0; i--) {
+        await aim(store, random);
+        await store.postgres
+          .query(
+            `select pg_terminate_backend(pid) from pg_stat_activity
+             where pid <> pg_backend_pid() and application_name like 'varve%' and random() < 0.6`,
+          )
+          .catch(() => {});
+      }
+    },
+  },
+  {
+    name: 'jobs deleted from the queue',
+    weight: 2,
+    async run(store) {
+      if (store.redis) await store.redis.flushall().catch(() => {});
+      else await store.postgres.query('truncate bullmq.job, bullmq.dedup, bullmq.dedup_next').catch(() => {});
+    },
+  },
+  {
+    name: 'Redis killed',
+    weight: 4,
+    needsRedis: true,
+    async run(store, random) {
+      await store.redis?.stop();
+      await sleep(random.between(0, 2_000));
+      await store.redis?.restart();
+    },
+  },
+];
+
+/** Ends the leases of processes that are gone, or all, without the wait of half a minute. */
+export async function expireLeases(store: Store, pids?: readonly number[]): Promise<void> {
+  await store.postgres.query(
+    `update lanes set lease_expires_at = now() - interval '1 second'
+     where lease_holder is not null and ($1::int[] is null or (lease_holder->>'pid')::int = any($1))`,
+    [pids ?? null],
+  );
+}
+
+/** A running worker at the moment it shall be caught at; any worker if the moment does not come. */
+async function caught(store: Store, random: Random): Promise<VarveProcess | undefined> {
+  const pid = await aim(store, random);
+  const workers = store.workers.filter(({ isRunning, isStopped }) => isRunning && !isStopped);
+  if (workers.length === 0) return undefined;
+  return workers.find((worker) => worker.pid === pid) ?? random.pick(workers);
+}
+
+/** Waits for a drawn moment. @returns the process of a worker that is at it, as far as is known */
+async function aim(store: Store, random: Random): Promise<number | undefined> {
+  const moment = random.pick(MOMENTS);
+  if (moment === 'any') {
+    await sleep(random.between(0, 400));
+    return undefined;
+  }
+  let pid: number | undefined;
+  try {
+    const holders = (): Promise<{ pid: number; path: string | null }[]> =>
+      store.postgres.query(`select (l.lease_holder->>'pid')::int as pid, s.path from lanes l
+        left join shards s on s.id = l.hot_shard_id where l.lease_holder is not null`);
+    if (moment === 'lease') {
+      await until(AIM_LIMIT_MS, POLL_MS, async () => (pid = (await holders())[0]?.pid) !== undefined);
+    } else if (await journalAppears(store, random.between(0, 2))) {
+      pid = (await holders())[0]?.pid;
+    }
+  } catch {
+    // Postgres is away: that is a moment, too.
+  }
+  return pid;
+}
+
+/** Resolves right after some worker began to write a journal. @returns false if none did for a while */
+async function journalAppears(store: Store, delayMs: number): Promise<boolean> {
+  let seen = false;
+  let watcher: FSWatcher | undefined;
+  try {
+    watcher = watch(join(store.dataRoot, 'shards'), { recursive: true }, (_, file) => {
+      if (file?.endsWith('.journal')) seen = true;
+    });
+    watcher.on('error', () => {});
+    await until(AIM_LIMIT_MS, 0, () => seen);
+  } finally {
+    watcher?.close();
+  }
+  if (delayMs > 0) await sleep(delayMs);
+  return seen;
+}
+
+/** Stops a worker, lets another take its lane over, and then lets `then` happen to the first. */
+async function overtaken(store: Store, random: Random, then: (worker: VarveProcess) => Promise<void>): Promise<void> {
+  const worker = await caught(store, random);
+  if (!worker) return;
+  worker.pause();
+  try {
+    const { pid } = worker;
+    const held = `select id, lease_token from lanes where (lease_holder->>'pid')::int = $1`;
+    const before = await store.postgres.query<{ id: string; lease_token: string }>(held, [pid]);
+    await expireLeases(store, [pid]);
+    await until(TAKEOVER_LIMIT_MS, 50, async () => (await store.postgres.query(held, [pid])).length === 0);
+    if (before.length > 0) await sleep(random.between(0, 500));
+  } catch {
+    // Postgres is away: then nobody takes over before it is back.
+  }
+  await then(worker);
+}
+
+async function crashPostgres(store: Store, random: Random, how: 'immediate' | 'kill'): Promise<void> {
+  await aim(store, random);
+  await store.postgres.crash(how);
+  await sleep(random.between(0, 1_500));
+  await store.postgres.start();
+}
+
+async function maybeRestart(process: VarveProcess | undefined, random: Random): Promise<void> {
+  if (random.chance(0.3)) return;
+  await sleep(random.between(0, 300));
+  // Postgres may be away just now, which ends a start; then the process is started with everything else.
+  await process?.start().catch(() => process.kill());
+}

@@ -1,0 +1,73 @@
+/** Independent judges of shards: h5dump, and h5py in one process that is fed paths. */
+import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { promisify } from 'node:util';
+import { Finding } from './finding.ts';
+
+const run = promisify(execFile);
+const PYTHON = process.env.VARVE_TEST_PYTHON ?? '/usr/bin/python3';
+
+/** Reads tasks, one a line; answers each with what it found, or with what kept it from looking. */
+const SCRIPT = `
+import sys, json, zlib, h5py
+for line in sys.stdin:
+    task = json.loads(line)
+    try:
+        found = {}
+        with h5py.File(task["path"], "r") as f:
+            for series, rows in task["rows"].items():
+                g = f["series"][series]
+                known = {"first_row": int(g.attrs["first_row"]), "extent": int(g["values"].shape[0])}
+                if "time" in g: known["extent"] = min(known["extent"], int(g["time"].shape[0]))
+                known["values_crc"] = zlib.crc32(g["values"][0:rows].tobytes())
+                if "time" in g: known["times_crc"] = zlib.crc32(g["time"][0:rows].tobytes())
+                if "segments" in g: known["segments"] = [[int(a), str(int(b))] for a, b in g["segments"][...]]
+                found[series] = known
+        print(json.dumps({"found": found}), flush=True)
+    except Exception as error:
+        print(json.dumps({"error": repr(error)}), flush=True)
+`;
+
+export interface ShardSeries {
+  readonly first_row: number;
+  readonly extent: number;
+  readonly values_crc: number;
+  readonly times_crc?: number;
+  readonly segments?: readonly (readonly [row: number, ns: string])[];
+}
+
+export class Hdf5Judge {
+  readonly #python: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #answers: AsyncIterator<string>;
+  readonly #lines: Interface;
+
+  constructor() {
+    this.#python = spawn(PYTHON, ['-c', SCRIPT], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#python.on('error', () => {}); // then there is no answer
+    this.#lines = createInterface(this.#python.stdout);
+    this.#answers = this.#lines[Symbol.asyncIterator]();
+  }
+
+  /**
+   * What h5py finds of some series in a shard.
+   * @param rows how many rows of each the checksums go over
+   * @throws Finding if h5dump or h5py cannot read the file
+   */
+  async look(path: string, rows: Readonly<Record<string, number>>): Promise<Record<string, ShardSeries>> {
+    await run('h5dump', ['-H', path], { maxBuffer: 64 * 1024 * 1024 }).catch((error: Error) => {
+      throw new Finding(`h5dump cannot read ${path}: ${error.message}`);
+    });
+    this.#python.stdin.write(`${JSON.stringify({ path, rows })}\n`);
+    const line = await this.#answers.next();
+    if (line.done) throw new Error(`${PYTHON} with h5py does not answer`);
+    const { found, error } = JSON.parse(line.value) as { found?: Record<string, ShardSeries>; error?: string };
+    if (!found) throw new Finding(`h5py cannot read ${path}: ${error}`);
+    return found;
+  }
+
+  close(): void {
+    this.#lines.close();
+    this.#python.kill();
+  }
+}

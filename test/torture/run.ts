@@ -1,0 +1,165 @@
+/**
+ * Torture: kills, stops and cuts off everything that a store is made of, again and again, while clients write and read;
+ * after each cycle everything that was acknowledged must be there, once, in order and bit for bit.
+ *
+ *     npm run torture -- [--seconds 60 | --cycles 20] [--seed 1] [--redis]
+ *
+ * The decisions of a run follow from its seed; when the machine does what does not. A failure keeps its folder.
+ */
+import { parseArgs } from 'node:util';
+import { Checks } from './checks.ts';
+import { expireLeases, FAULTS, type Fault } from './faults.ts';
+import { Hdf5Judge } from './hdf5-judge.ts';
+import { isAlive } from './process-alive.ts';
+import { sleep, within } from './pause.ts';
+import { Random } from './random.ts';
+import { Readers } from './readers.ts';
+import { Store } from './store.ts';
+import { Writers } from './writers.ts';
+
+const CYCLES_PER_STORE = 25;
+const WHOLE_EVERY_CYCLES = 5;
+const FAULTS_MAX = 3;
+/** Chance that a dead worker's lease is left to expire by itself, as it is outside of tests. */
+const NATURAL_EXPIRY = 0.1;
+/** Nothing that is done in a cycle takes nearly as long. */
+const STEP_LIMIT_MS = 150_000;
+const DEFAULT_SECONDS = 60;
+
+const { values: options } = parseArgs({
+  options: {
+    cycles: { type: 'string' },
+    seconds: { type: 'string' },
+    seed: { type: 'string' },
+    redis: { type: 'boolean', default: false },
+    only: { type: 'string' },
+  },
+});
+const seed = options.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(options.seed);
+const cycles = Number(options.cycles ?? Infinity);
+const seconds = Number(options.seconds ?? (options.cycles === undefined ? DEFAULT_SECONDS : Infinity));
+const begunMs = performance.now();
+
+const random = new Random(seed);
+const usable = FAULTS.filter((fault) => options.redis || !fault.needsRedis).filter(
+  ({ name }) => options.only === undefined || name.includes(options.only),
+);
+const weighted: readonly Fault[] = usable.flatMap((fault) => new Array<Fault>(fault.weight).fill(fault));
+
+const totals = { batches: 0, samples: 0, bytes: 0, retries: 0, replays: 0, reads: 0, shards: 0, spooled: 0 };
+const faultCounts = new Map<string, number>();
+let longestSettleMs = 0;
+let cycle = 0;
+let lastFaults: string[] = [];
+
+/** One store, from its first cycle to its last check. */
+async function torture(judge: Hdf5Judge): Promise<void> {
+  const store = await Store.open(options.redis, random.fork(`store ${cycle}`));
+  const writers = new Writers(store, random.fork(`writers ${cycle}`));
+  const readers = new Readers(store, random.fork(`readers ${cycle}`));
+  const checks = new Checks(store, judge, random.fork(`checks ${cycle}`));
+  try {
+    const last = cycle + CYCLES_PER_STORE;
+    while (cycle < Math.min(last, cycles) && (cycle === 0 || performance.now() - begunMs < seconds * 1000)) {
+      cycle++;
+      const settleMs = await oneCycle(store, writers, readers, checks, random.fork(`cycle ${cycle}`));
+      longestSettleMs = Math.max(longestSettleMs, settleMs);
+      console.log(
+        `cycle ${cycle}: ${lastFaults.join(' + ')}; ${writers.counts.batches} batches, settled after ${(settleMs / 1000).toFixed(2)} s`,
+      );
+    }
+    lastFaults = ['the end of the store'];
+    totals.shards += await checks.shards();
+    await checks.verify();
+    totals.spooled += await checks.spool();
+  } catch (error) {
+    writers.abandon();
+    readers.abandon();
+    await store.close();
+    console.error(`FAILED: ${error instanceof Error ? error.stack : String(error)}`);
+    console.error(`seed ${seed}, cycle ${cycle}, faults: ${lastFaults.join(' + ')}; kept in ${store.folder}`);
+    process.exitCode = 1;
+    return;
+  } finally {
+    for (const key of ['batches', 'samples', 'bytes', 'retries', 'replays'] as const)
+      totals[key] += writers.counts[key];
+    totals.reads += readers.reads;
+  }
+  await store.close();
+  await store.remove();
+}
+
+/** @returns how long the writes took to settle once everything ran again */
+async function oneCycle(
+  store: Store,
+  writers: Writers,
+  readers: Readers,
+  checks: Checks,
+  random: Random,
+): Promise<number> {
+  lastFaults = [];
+  const firstBatch = store.series.map((series) => series.batches.length);
+  writers.start();
+  readers.start();
+  await sleep(random.between(200, 700));
+  const running: Promise<void>[] = [];
+  for (let i = random.between(1, FAULTS_MAX); i > 0; i--) {
+    const fault = random.pick(weighted);
+    lastFaults.push(fault.name);
+    faultCounts.set(fault.name, (faultCounts.get(fault.name) ?? 0) + 1);
+    const run = within(STEP_LIMIT_MS, fault.name, fault.run(store, random.fork(`${fault.name} ${i}`)));
+    running.push(run);
+    run.catch(() => {}); // told below
+    if (random.chance(0.5)) await run;
+    else await sleep(random.between(0, 500));
+  }
+  await Promise.all(running);
+  await sleep(random.between(0, 500));
+
+  await within(STEP_LIMIT_MS, 'starting everything again', store.startAll());
+  await checks.ready();
+  if (!random.chance(NATURAL_EXPIRY)) await expireDeadLeases(store);
+  const settling = performance.now();
+  await within(STEP_LIMIT_MS, 'finishing the writes', writers.finish());
+  await within(STEP_LIMIT_MS, 'finishing the reads', readers.finish());
+  if (random.chance(0.3)) {
+    const batches = store.series.flatMap((series, i) =>
+      series.batches.slice(firstBatch[i]).map((batch) => ({ series, batch })),
+    );
+    await writers.replay(batches);
+  }
+  const before = performance.now() - settling;
+  const settleMs = before + (await checks.settled());
+  checks.processes();
+  const whole = cycle % WHOLE_EVERY_CYCLES === 0;
+  await checks.samples(whole);
+  await checks.shards();
+  if (whole) await checks.verify();
+  return settleMs;
+}
+
+/** Ends the leases of processes that are gone at once, so that a cycle need not wait for them. */
+async function expireDeadLeases(store: Store): Promise<void> {
+  const rows = await store.postgres.query<{ pid: number }>(
+    `select (lease_holder->>'pid')::int as pid from lanes where lease_holder is not null`,
+  );
+  const dead = rows.map(({ pid }) => pid).filter((pid) => !isAlive(pid));
+  if (dead.length > 0) await expireLeases(store, dead);
+}
+
+const judge = new Hdf5Judge();
+console.log(`torture with seed ${seed}, ${options.redis ? 'Redis' : 'Postgres'} as the queue`);
+while (process.exitCode !== 1 && cycle < cycles && (cycle === 0 || performance.now() - begunMs < seconds * 1000)) {
+  await torture(judge);
+}
+judge.close();
+
+const faults = [...faultCounts].sort(([, a], [, b]) => b - a).map(([name, count]) => `  ${count} × ${name}`);
+console.log(
+  [
+    `${process.exitCode === 1 ? 'FAILED' : 'passed'}: ${cycle} cycles in ${((performance.now() - begunMs) / 1000).toFixed(0)} s, seed ${seed}`,
+    ...faults,
+    `${totals.batches} batches of ${totals.samples} samples (${(totals.bytes / 1e6).toFixed(1)} MB), ${totals.retries} retries, ${totals.replays} replays, ${totals.reads} reads amid faults`,
+    `longest settling ${(longestSettleMs / 1000).toFixed(2)} s; ${totals.shards} shards at the ends of the stores; ${totals.spooled} files swept from the spool`,
+  ].join('\n'),
+);
