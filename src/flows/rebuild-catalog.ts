@@ -83,7 +83,8 @@ export async function rebuildCatalog(
     return { series: plans.length, rows: plans.reduce((rows, plan) => rows + plan.order.rows, 0) };
   });
   giveFolder(deps.root, (await readCatalogIdentity(deps.db)).id);
-  return { ...report, ...tally, notInShards: NOT_IN_SHARDS };
+  const { shards, chunks, bytes, findings, notes } = tally;
+  return { ...report, shards, chunks, bytes, findings, notes, notInShards: NOT_IN_SHARDS };
 }
 
 class Tally {

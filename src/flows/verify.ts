@@ -83,7 +83,8 @@ export async function verify(
     await verifySpool(deps, tally);
   }
   onProgress(shards.length, shards.length);
-  return { shards: shards.length, ...tally };
+  const { chunks, bytes, findings, notes } = tally;
+  return { shards: shards.length, chunks, bytes, findings, notes };
 }
 
 class Tally {

@@ -6,7 +6,9 @@ import type { CatCommand } from './cat-command.ts';
 import { readConfig } from './config.ts';
 import type { ImportCommand } from './import-command.ts';
 import type { ListCommand } from './list-command.ts';
+import type { RebuildShardCommand } from './rebuild-command.ts';
 import { endWithReader } from './standard-output.ts';
+import type { VerifyCommand } from './verify-command.ts';
 import { VERSION } from './version.ts';
 
 const program = new Command('varve')
@@ -135,11 +137,36 @@ program
 
 program
   .command('verify')
-  .description('check every stored byte against its checksum; exit code 1 if something is wrong')
+  .description(
+    'check every stored byte, its HDF5 structure and the catalog against each other; exit code 1 if something is wrong',
+  )
+  .option('--shard <id>', 'only this shard')
+  .option('--series <name>', 'only the series of this name, or id')
+  .option('--json', 'print a report for programs')
+  .action(async (command: VerifyCommand) => {
+    const { verifyData } = await import('./verify-command.ts');
+    if (!(await verifyData(readConfig(), command))) process.exitCode = 1;
+  });
+
+program
+  .command('rebuild-catalog')
+  .description('make a lost catalog again from the shards, in an empty database; exit code 1 if something is missing')
   .option('--json', 'print a report for programs')
   .action(async (options: { json?: boolean }) => {
-    const { verifyData } = await import('./verify-command.ts');
-    if (!(await verifyData(readConfig(), options))) process.exitCode = 1;
+    const { rebuildCatalogOf } = await import('./rebuild-command.ts');
+    if (!(await rebuildCatalogOf(readConfig(), options))) process.exitCode = 1;
+  });
+
+program
+  .command('rebuild-shard')
+  .description('write a shard anew whose HDF5 structure is damaged; the old file is kept beside it, as .damaged')
+  .argument('<shard>', 'id, as `varve verify` shows it')
+  .option('--skip-corrupt', 'leave rows that do not match their checksum in the old file, instead of refusing')
+  .option('--remove', 'remove the old file')
+  .option('--json', 'print a report for programs')
+  .action(async (shard: string, command: RebuildShardCommand) => {
+    const { rebuildShardOf } = await import('./rebuild-command.ts');
+    if (!(await rebuildShardOf(readConfig(), shard, command))) process.exitCode = 1;
   });
 
 program

@@ -76,7 +76,11 @@ export async function rebuildShardOf(
 
 async function withDatabase<T>(url: string, work: (db: Database) => Promise<T>): Promise<T> {
   const { db, close } = openDatabase(url, { poolSize: CONNECTIONS, onError: () => {} });
-  return work(db).finally(close);
+  try {
+    return await work(db);
+  } finally {
+    await close();
+  }
 }
 
 async function withPhases<T>(

@@ -82,7 +82,11 @@ export async function keepPayload(root: DataRoot, path: string): Promise<string>
 export async function renameDurably(root: DataRoot, from: string, to: string): Promise<void> {
   await rename(root.resolve(from), root.resolve(to));
   const folder = await open(dirname(root.resolve(to)), 'r');
-  await folder.sync().finally(() => folder.close());
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 function ifMissing<T>(otherwise: T): (error: NodeJS.ErrnoException) => T {

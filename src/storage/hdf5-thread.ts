@@ -1,9 +1,9 @@
 /** The reading side of HDF5, in a thread of its own: foreign files to import, shards to look into. Never used to answer a read. */
 import { parentPort } from 'node:worker_threads';
 import h5wasm, { Dataset, Group, type File } from 'h5wasm/node';
-import { toErrorRecord } from '../core/errors.ts';
+import { isVarveError, toErrorRecord } from '../core/errors.ts';
 import type { Hdf5Object, Hdf5Request } from './hdf5-reader.ts';
-import { findChunks, surveyShard, type ReadObserver } from './shard-survey.ts';
+import { findChunks, reasonOf, surveyShard, type ReadObserver } from './shard-survey.ts';
 
 /** Emscripten's file access, which every read of the library goes through. */
 interface FileSystem {
@@ -90,9 +90,13 @@ function answer(request: Hdf5Request): unknown {
 
 /** Opens a file for one question: a shard that is appended to must be seen as it is now. After an error the thread is replaced. */
 function shortly<T>(path: string, work: (file: File) => T): T {
-  const result = work(open(path));
-  close(path);
-  return result;
+  try {
+    const result = work(open(path));
+    close(path);
+    return result;
+  } catch (error) {
+    throw isVarveError(error) ? error : new Error(reasonOf(error), { cause: error });
+  }
 }
 
 parentPort?.on('message', ({ id, request }: { id: number; request: Hdf5Request }) => {

@@ -57,7 +57,7 @@ export function surveyShard(file: File): ShardSurvey {
     try {
       series.push(surveySeries(seriesId, group(all.get(seriesId), seriesId)));
     } catch (error) {
-      damaged.push({ seriesId, reason: (error as Error).message });
+      damaged.push({ seriesId, reason: reasonOf(error) });
     }
   }
   return { shardId: String(shard), laneId: String(lane), series, damaged };
@@ -70,7 +70,7 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
     throw new Error(`the attribute ${name} is missing`);
   };
   const values = dataset(of, 'values');
-  const dtype = DTYPE_OF.get(String(values.dtype));
+  const dtype = DTYPE_OF.get(values.dtype as string);
   if (!dtype) throw new Error(`the values have the type ${JSON.stringify(values.dtype)}`);
   const [rows, channels] = values.shape!;
   const irregular = text('kind') === 'irregular';
@@ -124,7 +124,7 @@ export function findChunks(
       const valuesOffset = findChunk(values, observe, row);
       return { valuesOffset, timesOffset: times && findChunk(times, observe, row), problem: null };
     } catch (error) {
-      return { valuesOffset: null, timesOffset: null, problem: (error as Error).message };
+      return { valuesOffset: null, timesOffset: null, problem: reasonOf(error) };
     }
   });
 }
@@ -150,6 +150,12 @@ function findChunk(of: Dataset, observe: (observer: ReadObserver | null) => void
   if (found.length === 1) return found[0].offset;
   if (whole.length === 0 && wanted.every((byte) => byte === 0)) return null;
   throw new Error(`${of.path}: the chunk of row ${row} was read from ${found.length} places`);
+}
+
+/** What went wrong, of the whole stack of errors that the library reports: its innermost line. */
+export function reasonOf(error: unknown): string {
+  const { message } = error as Error;
+  return [...message.matchAll(/^ *#\d+: .* in \w+\(\): (.+)$/gm)].at(-1)?.[1] ?? message;
 }
 
 function attributes(of: File | Group): Record<string, unknown> {

@@ -105,7 +105,11 @@ export class SpoolWriter {
     const values = await this.#values.finish();
     const times = (await this.#times?.finish()) ?? null;
     const folder = await open(this.#root.spoolFolder, 'r');
-    await folder.sync().finally(() => folder.close());
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
     return { values, times };
   }
 

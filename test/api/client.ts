@@ -24,6 +24,7 @@ export interface Answer {
   readonly headers: IncomingHttpHeaders;
   /** As it came, still compressed if it was. */
   readonly body: Buffer;
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- a cast, in fewer words
   json<T = unknown>(): T;
 }
 
@@ -114,7 +115,7 @@ export class ApiClient {
       status: incoming.statusCode ?? 0,
       headers: incoming.headers,
       body,
-      json: <T>() => JSON.parse(body.toString()) as T,
+      json: () => JSON.parse(body.toString()),
     };
   }
 
@@ -168,6 +169,13 @@ export function expecting(status: number, answer: Answer): Answer {
     expect({ status: answer.status, body: answer.body.toString().slice(0, 2000) }).toEqual({ status });
   }
   return answer;
+}
+
+/** How many answers have each status. */
+export function tally(answers: readonly Answer[]): Record<number, number> {
+  const counts: Record<number, number> = {};
+  for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
 }
 
 export async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {

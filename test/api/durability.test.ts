@@ -130,7 +130,7 @@ describe('kill -9', () => {
         for (let row = 0; row < values.length; row += ROWS) {
           const found = values[row] / ROWS;
           if (!values.subarray(row, row + ROWS).every((value, i) => value === found * ROWS + i)) {
-            throw new Error(`a torn batch at row ${row}: ${values.subarray(row, row + ROWS)}`);
+            throw new Error(`a torn batch at row ${row}: ${values.subarray(row, row + ROWS).join()}`);
           }
           counts.set(found, (counts.get(found) ?? 0) + 1);
         }

@@ -162,7 +162,7 @@ export function decode(
     }
     case 'npy':
       return decode('octet', body.subarray(10 + body.readUInt16LE(8)), { dtype, channels, irregular });
-    case 'octet': {
+    default: {
       if (!irregular) return { times: null, values: arrayFrom(dtype, body) };
       const recordBytes = 8 + channels * DTYPES[dtype].array.BYTES_PER_ELEMENT;
       const records = Array.from({ length: body.length / recordBytes }, (_, row) =>
@@ -183,8 +183,8 @@ function arrayOf(dtype: NumberType, items: readonly unknown[]): Values {
 }
 
 function numberOf(item: unknown): number {
-  if (typeof item === 'number') return item;
-  return item === null || item === '' ? NaN : Number(String(item).replace(/inf$/, 'Infinity'));
+  if (typeof item !== 'string') return (item as number | null) ?? NaN;
+  return item === '' ? NaN : Number(item.replace(/inf$/, 'Infinity'));
 }
 
 function arrayFrom(dtype: NumberType, bytes: Buffer): Values {

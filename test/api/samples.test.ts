@@ -259,7 +259,7 @@ describe('selecting', () => {
 
   test('physical values have scale and offset, or gain and baseline, applied', async () => {
     const expected = [
-      [0 * 0.5 - 1, 1 * 0.5 - 1],
+      [-1, 1 * 0.5 - 1],
       [100 * 0.5 * 2 + 5, 101 * 0.5 * 2 + 5],
       [(200 - 12) / 200, (201 - 12) / 200],
     ];

@@ -1,7 +1,8 @@
 /** Writes that can never be applied, and shards that can never be appended to: neither holds up a lane. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
-import { open, unlink } from 'node:fs/promises';
+import { open, readdir, unlink } from 'node:fs/promises';
+import { sql } from 'kysely';
 import { listShards } from '../../src/catalog/shard-store.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
 import { openLab, type Lab } from './lab.ts';
@@ -105,5 +106,21 @@ suite('a damaged shard', () => {
       [3n, 2n],
     ]);
     expect(chunks[0].shard_id).toBe(hot);
+  });
+});
+
+suite('a commit that Postgres refuses', () => {
+  test('leaves no new shard behind, and is made again', async () => {
+    const { id, laneId } = await lab.newSeries();
+    await lab.db.updateTable('lanes').set({ hot_shard_id: null }).where('id', '=', laneId).execute();
+    const write = await lab.stage(id, [1, 2, 3]);
+    const shardFiles = (): Promise<string[]> => readdir(lab.root.shardFolder, { recursive: true });
+    const before = (await shardFiles()).filter((name) => name.endsWith('.h5'));
+    await sql`alter table chunks add constraint refused check (rows < 0) not valid`.execute(lab.db);
+    await expect(lab.drain(laneId)).rejects.toMatchObject({ code: '23514' });
+    await sql`alter table chunks drop constraint refused`.execute(lab.db);
+    expect((await shardFiles()).filter((name) => name.endsWith('.h5'))).toEqual(before);
+    await lab.drainAll(laneId);
+    expect(await lab.write(write)).toMatchObject({ state: 'applied', firstRow: 0 });
   });
 });

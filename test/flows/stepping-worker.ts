@@ -11,8 +11,11 @@ import { thisProcess } from '../../src/storage/process-identity.ts';
 import type { CommitRequest, CommitResult } from '../../src/storage/shard-commit.ts';
 
 const [databaseUrl, dataRoot, laneId, stepWanted, signal] = process.argv.slice(2);
+let reached = false;
 const reach = (step: string): void => {
-  if (step === stepWanted) process.kill(process.pid, signal as NodeJS.Signals);
+  if (reached || step !== stepWanted) return;
+  reached = true;
+  process.kill(process.pid, signal);
 };
 
 /** Spooled payloads are removed after the publish, and only then does the drain ask for their paths. */

@@ -110,7 +110,7 @@ export class Store {
   async drain(writer: ShardWriter = this.writer): Promise<void> {
     for (const { id } of await this.db.selectFrom('lanes').select('id').execute()) {
       for (let more = true; more;) {
-        const result = await drainLane({ ...this, db: this.db, writer, log }, id);
+        const result = await drainLane({ db: this.db, root: this.root, holder: this.holder, writer, log }, id);
         more = result.kind === 'drained' && result.more;
       }
     }
@@ -168,7 +168,7 @@ export class Store {
 
   async read(series: Series, selection: SampleSelection): Promise<Buffer> {
     const stream = await readSamples(
-      { ...this, db: this.db },
+      { db: this.db, root: this.root, codec: this.codec },
       {
         principal: { tokenId: series.id, scopes: ['read'], projects: null },
         ref: { id: series.id },

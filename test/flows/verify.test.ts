@@ -163,6 +163,7 @@ describeWithPostgres('verify', () => {
     await withBytes(path, 0, Buffer.alloc(48), async () => {
       const report = await store.verify();
       expect(report.findings).toMatchObject([{ kind: 'hdf5-unreadable', shard: chunk.shardId, path }]);
+      expect(report.findings[0].message).toBe('HDF5 cannot open it: file signature not found');
     });
   });
 

@@ -78,7 +78,14 @@ describe('varve verify', () => {
     const { code, report } = await verifyJson();
     expect(code).toBe(1);
     expect(report.findings).toEqual([
-      { shard: expect.any(String), path: shard, series: ids[1], row: expect.any(Number), problem: expect.any(String) },
+      {
+        kind: 'values-corrupt',
+        shard: expect.any(String),
+        path: shard,
+        series: ids[1],
+        row: expect.any(Number),
+        message: expect.any(String),
+      },
     ]);
     expect(report.findings[0].row).toBeLessThanOrEqual(4321);
     const { code: tableCode, stdout } = await varveVerify();

@@ -11,14 +11,17 @@ async function* sourceOf(pieces: readonly Uint8Array[]): AsyncGenerator<Uint8Arr
   yield* pieces;
 }
 
-/** Endless numbered pieces, and what became of them. */
+/** As good as endless. */
+const MANY = 10_000;
+
+/** Many numbered pieces, and what became of them. */
 function counter(): { source: AsyncGenerator<Uint8Array>; made: () => number; stopped: Promise<void> } {
   let made = 0;
   let stop: () => void;
   const stopped = new Promise<void>((resolve) => (stop = resolve));
   async function* source(): AsyncGenerator<Uint8Array> {
     try {
-      for (;;) yield Uint8Array.of(made++);
+      while (made < MANY) yield Uint8Array.of(made++);
     } finally {
       stop();
     }
@@ -93,7 +96,7 @@ test('nothing is asked of the source beyond the window before the reader begins'
 describe('the source is stopped', () => {
   test.each([0, 1, 3, 10])('when the reader leaves after %s pieces', async (count) => {
     const { port1, port2 } = new MessageChannel();
-    const { source, stopped } = counter();
+    const { source, made, stopped } = counter();
     const sending = sendStream(port1, source);
     let taken = 0;
     const stream = receiveStream(port2);
@@ -105,15 +108,17 @@ describe('the source is stopped', () => {
     await stream.return(undefined);
     await stopped;
     await sending;
+    expect(made()).toBeLessThan(MANY);
   });
 
   test('when the other side is gone', async () => {
     const { port1, port2 } = new MessageChannel();
-    const { source, stopped } = counter();
+    const { source, made, stopped } = counter();
     const sending = sendStream(port1, source);
     port2.close();
     await stopped;
     await sending;
+    expect(made()).toBeLessThan(MANY);
   });
 });
 
