@@ -1,5 +1,5 @@
 /** Lanes and their leases. A lease is a row, a token and the database's clock; nobody else's clock counts. */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import type { Database } from './database.ts';
 
 /** Long enough that a worker renewing every third of it is never overtaken by a mere pause, short enough to wait for. */
@@ -30,42 +30,85 @@ export interface Lease {
   readonly token: bigint;
   /** Where the lane's next append goes; null: start a new shard. */
   readonly hotShard: HotShard | null;
-  /** Who held the lease and let it expire; null if it had been released. Such a holder may still have the file open. */
-  readonly expiredHolder: unknown;
+  /** The hot shard that this claim took from the lane, because a former holder may still have it open. */
+  readonly abandonedShard: string | null;
   /** Drains that failed in a row. */
   readonly failures: number;
 }
 
-/** @returns null while somebody else holds the lease, or if there is no such lane */
-export async function claimLease(db: Database, laneId: string, holder: unknown): Promise<Lease | null> {
+/**
+ * Claims the lease of a lane if it is free or has expired. One that was released hands the hot shard on. One that expired does not: its holder may wake up
+ * with the file open, so the claim itself retires the shard. In a statement of its own, that could stay undone, and whoever comes next would not know.
+ * @param isGone whether a former holder has certainly ended, and with it every file it had open: then the hot shard is handed on, too
+ * @returns null while somebody else holds the lease, or if there is no such lane
+ */
+export async function claimLease(
+  db: Database,
+  laneId: string,
+  holder: unknown,
+  isGone: (formerHolder: unknown) => boolean = () => false,
+): Promise<Lease | null> {
+  const released = await takeLease(db, laneId, holder, sql`lanes.lease_holder is null`, null);
+  if (released) return released;
+  const { rows } = await sql<{ lease_token: bigint; lease_holder: unknown }>`
+    select lease_token, lease_holder from lanes
+    where id = ${laneId} and lease_holder is not null and ${CLAIMABLE}`.execute(db);
+  if (rows.length === 0) return null;
+  const [{ lease_token: token, lease_holder: former }] = rows;
+  // The token: if somebody else has been here since, it is another holder that we have judged.
+  const unchanged = sql`lanes.lease_token = ${token} and lanes.lease_holder is not null and ${CLAIMABLE}`;
+  return takeLease(db, laneId, holder, unchanged, isGone(former) ? null : former);
+}
+
+/** @param abandonedBy who may still have the hot shard open; null: nobody */
+async function takeLease(
+  db: Database,
+  laneId: string,
+  holder: unknown,
+  condition: RawBuilder<unknown>,
+  abandonedBy: unknown,
+): Promise<Lease | null> {
+  const writer = abandonedBy === null ? null : JSON.stringify(abandonedBy);
   const { rows } = await sql<{
     lease_token: bigint;
-    previous_holder: unknown;
     failures: number;
-    shard_id: string | null;
+    hot_shard_id: string | null;
     path: string | null;
     bytes: bigint | null;
+    abandoned_shard_id: string | null;
   }>`
-    with old as (select id, lease_holder from lanes where id = ${laneId} for no key update),
+    with old as (select id, hot_shard_id from lanes where id = ${laneId} and ${condition} for no key update),
+    abandoned as (
+      update shards set state = 'retired', abandoned_by = ${writer}::jsonb
+      from old where shards.id = old.hot_shard_id and shards.state = 'hot' and ${writer}::jsonb is not null
+      returning shards.id),
     claimed as (
       update lanes
       set lease_token = lanes.lease_token + 1,
           lease_holder = ${JSON.stringify(holder)}::jsonb,
-          lease_expires_at = now() + make_interval(secs => ${LEASE_SECONDS})
+          lease_expires_at = now() + make_interval(secs => ${LEASE_SECONDS}),
+          hot_shard_id = case when ${writer}::jsonb is null then lanes.hot_shard_id end
       from old
-      where lanes.id = old.id and ${CLAIMABLE}
-      returning lanes.lease_token, old.lease_holder as previous_holder, lanes.failures, lanes.hot_shard_id)
-    select c.lease_token, c.previous_holder, c.failures, s.id as shard_id, s.path, s.bytes
+      where lanes.id = old.id
+      returning lanes.lease_token, lanes.failures, lanes.hot_shard_id)
+    select c.*, s.path, s.bytes, (select id from abandoned) as abandoned_shard_id
     from claimed c left join shards s on s.id = c.hot_shard_id`.execute(db);
-  const row = rows[0];
-  if (!row) return null;
+  if (rows.length === 0) return null;
+  const { hot_shard_id: id, path, bytes, ...row } = rows[0];
+  // A claim that has waited for the very publish that made the shard sees the lane as it is now, and the shards as they were.
+  const hotShard = id === null ? null : path === null ? await readHotShard(db, id) : { id, path, bytes: Number(bytes) };
   return {
     laneId,
     token: row.lease_token,
-    hotShard: row.shard_id === null ? null : { id: row.shard_id, path: row.path!, bytes: Number(row.bytes) },
-    expiredHolder: row.previous_holder,
+    hotShard,
+    abandonedShard: row.abandoned_shard_id,
     failures: row.failures,
   };
+}
+
+async function readHotShard(db: Database, id: string): Promise<HotShard> {
+  const row = await db.selectFrom('shards').select(['path', 'bytes']).where('id', '=', id).executeTakeFirstOrThrow();
+  return { id, path: row.path, bytes: Number(row.bytes) };
 }
 
 /** @returns false if the lease has been taken over */

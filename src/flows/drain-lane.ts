@@ -62,8 +62,12 @@ const RELEASE_PAUSE_MS = 500;
  *   and the lease is given back
  */
 export async function drainLane(deps: DrainDeps, laneId: string): Promise<DrainResult> {
-  const lease = await claimLease(deps.db, laneId, deps.holder);
+  const lease = await claimLease(deps.db, laneId, deps.holder, isGone);
   if (!lease) return { kind: 'busy', retryInMs: BUSY_RETRY_MS };
+  if (lease.abandonedShard !== null) {
+    const lane = { lane: laneId, shard: lease.abandonedShard };
+    deps.log.warn(lane, 'starting a new shard: the lease expired, its holder may live');
+  }
   const heartbeat = setInterval(
     () => {
       renewLease(deps.db, lease).catch(() => {}); // the publish decides whether the lease still holds
@@ -71,7 +75,7 @@ export async function drainLane(deps: DrainDeps, laneId: string): Promise<DrainR
     (LEASE_SECONDS * 1000) / 3,
   );
   try {
-    return await drainUnderLease(deps, await settleHotShard(deps, lease));
+    return await drainUnderLease(deps, lease);
   } catch (error) {
     if (isLeaseLost(error)) throw error;
     return await giveBack(deps, lease, error);
@@ -110,23 +114,6 @@ async function patiently<T>(operation: () => Promise<T>): Promise<T | null> {
   }
 }
 
-/**
- * A lease that was released hands its hot shard on. One that expired does not: its holder may wake up with the file open. Unless that process is
- * certainly gone, its file is left to it and the lane starts a new one.
- */
-async function settleHotShard(deps: DrainDeps, lease: Lease): Promise<Lease> {
-  if (lease.expiredHolder === null || isGone(lease.expiredHolder)) return lease;
-  return leaveHotShard(deps, lease, lease.expiredHolder, 'the lease expired, its holder may live');
-}
-
-/** @param abandonedBy who may still have the file open */
-async function leaveHotShard(deps: DrainDeps, lease: Lease, abandonedBy: unknown, reason: string): Promise<Lease> {
-  if (!lease.hotShard) return lease;
-  deps.log.warn({ lane: lease.laneId, shard: lease.hotShard.id }, `starting a new shard: ${reason}`);
-  await retireHotShard(deps.db, lease, abandonedBy);
-  return { ...lease, hotShard: null };
-}
-
 async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResult> {
   const suspicious = lease.failures >= SUSPECT_AFTER_FAILURES;
   const limit = suspicious ? 1 : BATCH_WRITES;
@@ -138,8 +125,7 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
   if (!suspicious) return applyWrites(deps, lease, pending, limit);
   try {
     // A shard that is damaged or missing fails every drain. What fails in a new one, too, has the write to blame.
-    const fresh = await leaveHotShard(deps, lease, null, 'drains fail, and the old one may be the cause');
-    return await applyWrites(deps, fresh, pending, limit);
+    return await applyWrites(deps, await leaveHotShard(deps, lease), pending, limit);
   } catch (error) {
     if (isLeaseLost(error) || faultOf(error) !== null) throw error;
     const [{ id }] = pending;
@@ -148,6 +134,14 @@ async function drainUnderLease(deps: DrainDeps, lease: Lease): Promise<DrainResu
     await releaseLease(deps.db, lease, false);
     return { kind: 'drained', more: true };
   }
+}
+
+async function leaveHotShard(deps: DrainDeps, lease: Lease): Promise<Lease> {
+  if (!lease.hotShard) return lease;
+  const subject = { lane: lease.laneId, shard: lease.hotShard.id };
+  deps.log.warn(subject, 'starting a new shard: drains fail, and the old one may be the cause');
+  await retireHotShard(deps.db, lease, null);
+  return { ...lease, hotShard: null };
 }
 
 async function applyWrites(

@@ -7,14 +7,7 @@ import { crc32 } from 'node:zlib';
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { readDrainSeries } from '../catalog/drain-reader.ts';
-import {
-  claimLease,
-  LEASE_SECONDS,
-  releaseLease,
-  renewLease,
-  retireHotShard,
-  type Lease,
-} from '../catalog/lane-store.ts';
+import { claimLease, LEASE_SECONDS, releaseLease, renewLease, type Lease } from '../catalog/lane-store.ts';
 import {
   getShard,
   moveChunks,
@@ -107,14 +100,8 @@ export async function rebuildShard(
 
 async function claimLane({ db, holder }: RebuildShardDeps, laneId: string, limitMs: number): Promise<Lease> {
   for (const begun = performance.now(); ; await sleep(CLAIM_PAUSE_MS)) {
-    const lease = await claimLease(db, laneId, holder);
-    if (lease) {
-      // As in a drain: a holder that was late may still have the hot shard open, and keeps it.
-      if (lease.expiredHolder !== null && !isGone(lease.expiredHolder)) {
-        await retireHotShard(db, lease, lease.expiredHolder);
-      }
-      return lease;
-    }
+    const lease = await claimLease(db, laneId, holder, isGone);
+    if (lease) return lease;
     if (performance.now() - begun > limitMs) {
       throw new VarveError('unavailable', 'the lane of the shard is being drained; try again', { slug: 'lane-busy' });
     }

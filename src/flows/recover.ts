@@ -1,6 +1,6 @@
 /** Recovery: makes rows and files agree again after whatever happened. The same flow at start, on a timer and by hand. */
 import type { Database } from '../catalog/database.ts';
-import { claimLease, releaseLease, retireHotShard } from '../catalog/lane-store.ts';
+import { claimLease, releaseLease } from '../catalog/lane-store.ts';
 import { readBusyLanes, readRecoveryRows, readWriteStates, type BusyLane } from '../catalog/recovery-reader.ts';
 import { markShardFound, markShardLost } from '../catalog/shard-store.ts';
 import { purgeAppliedWrites } from '../catalog/write-store.ts';
@@ -142,14 +142,11 @@ async function settle(
   { laneId, path }: Extract<Repair, { kind: 'settle' }>,
 ): Promise<string | null> {
   if (!(await fileExists(root, journalPath(path)))) return null;
-  const lease = await claimLease(db, laneId, holder);
+  const lease = await claimLease(db, laneId, holder, isGone);
   if (!lease) return null;
   try {
-    if (lease.expiredHolder !== null && !isGone(lease.expiredHolder)) {
-      // Claimed and left since the diagnosis, by somebody who may come back: as in a drain, the hot shard stays that one's.
-      await retireHotShard(db, lease, lease.expiredHolder);
-      return null;
-    }
+    // Claimed and left since the diagnosis, by somebody who may come back.
+    if (lease.abandonedShard !== null) return null;
     return `settled a journal: ${await settleShard(root, path)}`;
   } finally {
     await releaseLease(db, lease, false);

@@ -49,7 +49,7 @@ program
   .option('--exit', 'end after the tour')
   .action(async (options: { exit?: boolean }) => {
     const { demo } = await import('./demo.ts');
-    await demo(readConfig(process.env, { VARVE_LOG: 'warn' }), options);
+    await demo(readConfig({ VARVE_LOG: 'warn' }), options);
   });
 
 program
@@ -160,7 +160,7 @@ program
 program
   .command('rebuild-shard')
   .description('write a shard anew whose HDF5 structure is damaged; the old file is kept beside it, as .damaged')
-  .argument('<shard>', 'id, as `varve verify` shows it')
+  .argument('<shard>', 'id: the name of its file up to the number')
   .option('--skip-corrupt', 'leave rows that do not match their checksum in the old file, instead of refusing')
   .option('--remove', 'remove the old file')
   .option('--json', 'print a report for programs')

@@ -51,8 +51,8 @@ export interface Config {
  * @throws invalid-input naming each variable that is wrong (never its value: it may hold a secret)
  */
 export function readConfig(
-  environment: NodeJS.ProcessEnv = process.env,
   defaults: Readonly<Record<string, string>> = {},
+  environment: NodeJS.ProcessEnv = process.env,
 ): Config {
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
   const parsed = Environment.safeParse({ ...defaults, ...set });

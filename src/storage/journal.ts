@@ -10,6 +10,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { systemDisk, type Disk } from './disk.ts';
+import { SUPERBLOCK_BYTES, endOfFileAddress } from './superblock.ts';
 
 const MAGIC = Buffer.from('VARVEJ01', 'latin1');
 
@@ -114,17 +115,8 @@ export function recoverShard(shard: string, disk: Disk = systemDisk): Recovery {
   return result;
 }
 
-/** The end-of-file address in the HDF5 superblock (format spec, III.A, versions 2 and 3); null if there is none to be read. */
+/** Where the newest commit ends, from the superblock; null if that cannot be trusted. */
 export function committedLength(fd: number, disk: Disk = systemDisk): number | null {
-  const head = Buffer.alloc(48);
-  return disk.read(fd, head, 0) < 48 ? null : endOfFileAddress(head);
-}
-
-const HDF5_SIGNATURE = Buffer.from('\x89HDF\r\n\x1a\n', 'latin1');
-
-export function endOfFileAddress(superblock: Buffer): number | null {
-  const version = superblock[8];
-  if (!superblock.subarray(0, 8).equals(HDF5_SIGNATURE) || (version !== 2 && version !== 3) || superblock[9] !== 8)
-    return null;
-  return Number(superblock.readBigUInt64LE(28));
+  const head = Buffer.alloc(SUPERBLOCK_BYTES);
+  return disk.read(fd, head, 0) < SUPERBLOCK_BYTES ? null : endOfFileAddress(head);
 }

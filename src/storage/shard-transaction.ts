@@ -6,7 +6,8 @@
  * byte, until {@link ShardTransaction.commit} has the difference in a journal.
  */
 import { systemDisk, type Disk } from './disk.ts';
-import { applyJournal, endOfFileAddress, journalPath, writeJournal, type Run } from './journal.ts';
+import { applyJournal, journalPath, writeJournal, type Run } from './journal.ts';
+import { SUPERBLOCK_BYTES, endOfFileAddress } from './superblock.ts';
 
 /** Small, so that a changed tail chunk copies little more than it changes. */
 const PAGE_BYTES = 4096;
@@ -76,7 +77,7 @@ export class ShardTransaction {
    */
   commit(onStep: (step: CommitStep) => void = () => {}): number {
     onStep('appended');
-    const superblock = Buffer.alloc(48);
+    const superblock = Buffer.alloc(SUPERBLOCK_BYTES);
     this.read(superblock, 0);
     const fileLength = endOfFileAddress(superblock);
     if (fileLength === null) throw new Error(`${this.path}: HDF5 left no superblock`);

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { claimLease, releaseLease } from '../../src/catalog/lane-store.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import { shardChunks } from '../../src/catalog/shard-store.ts';
@@ -155,6 +156,13 @@ async function ruinStructures(store: Store, { id, path }: { id: string; path: st
   writeFileSync(store.root.resolve(path), file);
 }
 
+async function structurePlaces(store: Store, shardId: string, length: number): Promise<{ from: number; to: number }[]> {
+  const samples = await samplePlaces(store, shardId);
+  const bounds = [0, ...samples.flatMap(({ from, to }) => [from, to]), length];
+  const gaps = Array.from({ length: bounds.length / 2 }, (_, i) => ({ from: bounds[2 * i], to: bounds[2 * i + 1] }));
+  return gaps.filter(({ from, to }) => to > from);
+}
+
 async function samplePlaces(store: Store, shardId: string): Promise<{ from: number; to: number }[]> {
   const places: { from: number; to: number }[] = [];
   for (const { id } of await store.db.selectFrom('series').select('id').execute()) {
@@ -304,6 +312,34 @@ describeWithPostgres('rebuilding a shard', () => {
     expect((await shardsOf(store)).length).toBe(2);
     expect(await readNumbers(store, series)).toEqual(Int32Array.from({ length: rows + 100 }, (_, i) => i));
     expect(await store.verify()).toMatchObject({ findings: [], notes: [] });
+  });
+
+  test('whatever blocks of its structure are overwritten, samples stay readable and the shard can be written anew', async () => {
+    const whole = await readNumbers(store, series);
+    const block = fc.record({
+      at: fc.double({ min: 0, max: 1, noNaN: true }),
+      length: fc.integer({ min: 1, max: 600 }),
+      byte: fc.nat(255),
+    });
+    const property = fc.asyncProperty(fc.array(block, { minLength: 1, maxLength: 4 }), async (blocks) => {
+      const [{ id, path }] = await shardsOf(store);
+      const file = readFileSync(store.root.resolve(path));
+      const gaps = await structurePlaces(store, id, file.length);
+      const size = gaps.reduce((sum, { from, to }) => sum + to - from, 0);
+      for (const { at, length, byte } of blocks) {
+        let offset = Math.floor(at * (size - 1));
+        const gap = gaps.find(({ from, to }) => offset < to - from || ((offset -= to - from), false))!;
+        file.fill(byte, gap.from + offset, Math.min(gap.to, gap.from + offset + length));
+      }
+      writeFileSync(store.root.resolve(path), file);
+      const { findings } = await store.verify();
+      for (const { kind } of findings) expect(kind).toMatch(/^(hdf5-.+|dataset-short|segments-differ)$/);
+      expect(await readNumbers(store, series)).toEqual(whole);
+      await rebuildOne(store, id, { remove: true });
+      expect(await readNumbers(store, series)).toEqual(whole);
+      expect(await store.verify()).toMatchObject({ findings: [], notes: [] });
+    });
+    await fc.assert(property, { numRuns: 12, seed: 4711 });
   });
 
   test('a lane that is being drained is waited for, and then refused', async () => {

@@ -213,7 +213,12 @@ describe('the address of a series', () => {
         },
         annotations: async () => ({ items: [], after: null }),
       },
-      samples: { read: async () => streamOf(pieces('abc')) },
+      samples: {
+        read: async ({ ref }) => {
+          refs.push(ref);
+          return streamOf(pieces('abc'));
+        },
+      },
     });
     expect(await (await call('/v1/series/by-name/a/b/samples?rows=0:3&project=lab')).text()).toBe('abc');
     expect(await (await call('/v1/series/by-name/a%2Fb/annotations')).json()).toEqual({ items: [], next: null });

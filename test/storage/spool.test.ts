@@ -72,6 +72,16 @@ describe('a payload in the spool', () => {
     expect(openFilesBelow(root.root)).toEqual([]);
   });
 
+  test('whose file somebody has removed meanwhile is not acknowledged', async () => {
+    const id = randomUUID();
+    const writer = await SpoolWriter.open(root, id, false);
+    await writer.append(new Uint8Array(10), null);
+    await removeSpooled(root, id);
+    await expect(writer.finish()).rejects.toMatchObject({ code: 'unavailable', slug: 'payload-removed' });
+    await writer.discard();
+    expect(openFilesBelow(root.root)).toEqual([]);
+  });
+
   test('is removed once, and again', async () => {
     const id = randomUUID();
     await (await SpoolWriter.open(root, id, true)).finish();
@@ -82,13 +92,17 @@ describe('a payload in the spool', () => {
 });
 
 describeProgram('prlimit', 'a full disk', () => {
-  test('is said, and what was written can be discarded', async () => {
+  test('is said before the payload is acknowledged, and what was written can be discarded', async () => {
     for (const bytes of [3_000_000, 1_500_000]) {
       const id = randomUUID();
       const writer = await SpoolWriter.open(root, id, true);
       await withFileSizeLimit(1024 * 1024, async () => {
         const full = { code: expect.stringMatching(/^(ENOSPC|EFBIG)$/) };
-        await expect(writer.append(new Uint8Array(bytes), new Uint8Array(8))).rejects.toMatchObject(full);
+        const written = async (): Promise<unknown> => {
+          await writer.append(new Uint8Array(bytes), new Uint8Array(8));
+          return writer.finish();
+        };
+        await expect(written()).rejects.toMatchObject(full);
         await writer.discard();
       });
       expect(filesOf(id)).toEqual([]);
