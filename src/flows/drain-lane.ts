@@ -18,7 +18,7 @@ import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { isVarveError } from '../core/errors.ts';
 import { faultOf, isRefusedByPostgres } from '../core/fault.ts';
-import { formatRate, nsOfRow, rateHz } from '../core/rate.ts';
+import { nsOfRow, rateHz } from '../core/rate.ts';
 import { extendSegments, type Segment } from '../core/segment.ts';
 import { shardPath, type DataRoot } from '../storage/data-root.ts';
 import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
@@ -26,6 +26,7 @@ import type { SeriesAppend } from '../storage/shard-commit.ts';
 import type { ShardWriter } from '../storage/shard-writer.ts';
 import { removeSpooled } from '../storage/spool.ts';
 import { removeFile } from '../storage/stored-files.ts';
+import { describeSeries } from './describe-series.ts';
 
 export interface DrainDeps {
   readonly db: Database;
@@ -268,19 +269,7 @@ function planAppend({ series, lastSegment, tail }: DrainSeries, writes: readonly
       rateHz: rate && rateHz(rate),
       firstRow: series.rows,
       tail,
-      description: {
-        name: series.name,
-        project: series.project,
-        unit: series.unit,
-        scale: series.scale,
-        offset: series.offset,
-        rate: rate && formatRate(rate),
-        timeReference: series.timeReference,
-        duplicates: series.duplicates,
-        codec: series.codec,
-        channels: JSON.stringify(series.channels),
-        tags: JSON.stringify(series.tags),
-      },
+      description: describeSeries(series),
       firstRowNs: rate && writes[0].startNs,
       segmentStarts: segments
         .filter((segment) => segment.firstRow >= series.rows)

@@ -30,7 +30,8 @@ function curlLines(stdout: string): string[] {
 describe('varve demo', () => {
   test('tours a fresh folder and ends: recordings, search, a heart rate, optical densities', async () => {
     const { code, stdout, stderr } = await runVarve(['demo', '--exit'], env);
-    expect([code, stderr]).toEqual([0, '']);
+    // On a slow machine it says how far it is.
+    expect([code, stderr.replaceAll(/^recording.*\n/gm, '')]).toEqual([0, '']);
     expect(stdout).toMatch(/creating a Postgres 18 cluster/);
     expect(stdout).toMatch(/demo\/ecg\/mouse-12: 120,000 rows, 1,1\d\d beats annotated \(new\)/);
     expect(stdout).toMatch(/5[78]\d beats a minute, from the samples/);
