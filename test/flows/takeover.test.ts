@@ -1,5 +1,5 @@
 /** Who gets the hot shard when a lease changes hands. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import { claimLease, releaseLease, type Lease } from '../../src/catalog/lane-store.ts';
@@ -11,6 +11,11 @@ let lab: Lab;
 
 beforeAll(async () => {
   if (hasTestPostgres()) lab = await openLab();
+});
+
+// New series share the lanes of earlier tests.
+beforeEach(async () => {
+  await lab?.db.updateTable('lanes').set({ lease_holder: null, lease_expires_at: null, hot_shard_id: null }).execute();
 });
 
 afterAll(() => lab?.close());
@@ -90,8 +95,8 @@ suite('a lease that changes hands', () => {
       waiting = claim(laneId);
       for (let blocked = 0; blocked === 0;) {
         const { rows } = await sql<{ n: number }>`
-          select count(*)::int as n from pg_locks l join pg_database d on d.oid = l.database or l.database is null
-          where not granted`.execute(trx);
+          select count(*)::int as n from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`.execute(trx);
         blocked = rows[0].n;
       }
     });

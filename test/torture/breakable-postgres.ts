@@ -4,7 +4,7 @@ import pg from 'pg';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/main/embedded-postgres.ts';
 import { isAlive, postgresPid } from './process-alive.ts';
 import { demand } from './finding.ts';
-import { until } from './pause.ts';
+import { sleep, until } from './pause.ts';
 
 const DEATH_LIMIT_MS = 20_000;
 const QUERY_LIMIT_MS = 20_000;
@@ -14,6 +14,7 @@ export class BreakablePostgres {
   readonly #dataDir: string;
   #running: EmbeddedPostgres | null = null;
   #starting: Promise<void> | null = null;
+  #pool: pg.Pool | null = null;
   #port = 0;
   #url = '';
 
@@ -50,23 +51,29 @@ export class BreakablePostgres {
   }
 
   async stop(): Promise<void> {
+    await this.#pool?.end().catch(() => {});
+    this.#pool = null;
     await this.#running?.stop();
     this.#running = null;
   }
 
-  /** Rows of one statement, over a connection of its own. */
+  /** Its postmaster stops for a while: connections that exist go on, new ones wait. */
+  async halt(ms: number): Promise<void> {
+    const pid = postgresPid(this.#dataDir);
+    if (pid === null || !this.#running) return;
+    process.kill(pid, 'SIGSTOP');
+    await sleep(ms);
+    if (isAlive(pid)) process.kill(pid, 'SIGCONT');
+  }
+
+  /** Rows of one statement. */
   async query<Row extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []): Promise<Row[]> {
-    const client = new pg.Client({
+    this.#pool ??= new pg.Pool({
       connectionString: this.#url,
       connectionTimeoutMillis: QUERY_LIMIT_MS,
       query_timeout: QUERY_LIMIT_MS,
-    });
-    client.on('error', () => {}); // told again by the query
-    await client.connect();
-    try {
-      return (await client.query<Row>(sql, [...values])).rows;
-    } finally {
-      client.end().catch(() => {}); // not waited for: a server that was killed may never say goodbye
-    }
+      application_name: 'torture',
+    }).on('error', () => {}); // told again by the query
+    return (await this.#pool.query<Row>(sql, [...values])).rows;
   }
 }

@@ -1,5 +1,5 @@
 /** What is done to a store while clients write to it and read from it. */
-import { watch, type FSWatcher } from 'node:fs';
+import { readdirSync, watch, type FSWatcher } from 'node:fs';
 import { join } from 'node:path';
 import { sleep, until } from './pause.ts';
 import type { Random } from './random.ts';
@@ -53,6 +53,11 @@ export const FAULTS: readonly Fault[] = [
     run: (store, random) => overtaken(store, random, (worker) => worker.kill()),
   },
   {
+    name: 'worker paused past its lease, its heir killed, then resumed',
+    weight: 3,
+    run: (store, random) => overtaken(store, random, (worker) => Promise.resolve(worker.resume()), true),
+  },
+  {
     name: 'all leases expired under their holders',
     weight: 3,
     async run(store, random) {
@@ -94,6 +99,15 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
+    name: 'server told to end',
+    weight: 2,
+    async run(store, random) {
+      const server = random.pick(store.servers);
+      await server.terminate();
+      await maybeRestart(server, random);
+    },
+  },
+  {
     name: 'server paused',
     weight: 1,
     async run(store, random) {
@@ -113,6 +127,11 @@ export const FAULTS: readonly Fault[] = [
   },
   { name: 'Postgres shut down at once', weight: 4, run: (store, random) => crashPostgres(store, random, 'immediate') },
   { name: 'Postgres killed', weight: 3, run: (store, random) => crashPostgres(store, random, 'kill') },
+  {
+    name: 'Postgres takes no connections',
+    weight: 2,
+    run: (store, random) => store.postgres.halt(random.between(200, 4_000)),
+  },
   {
     name: 'connections to Postgres cut',
     weight: 3,
@@ -160,28 +179,22 @@ export async function expireLeases(store: Store, pids?: readonly number[]): Prom
 /** A running worker at the moment it shall be caught at; any worker if the moment does not come. */
 async function caught(store: Store, random: Random): Promise<VarveProcess | undefined> {
   const pid = await aim(store, random);
-  const workers = store.workers.filter(({ isRunning, isStopped }) => isRunning && !isStopped);
+  const workers = running(store);
   if (workers.length === 0) return undefined;
-  return workers.find((worker) => worker.pid === pid) ?? random.pick(workers);
+  const worker = workers.find((each) => each.pid === pid);
+  if (worker) store.count('a worker was caught with a lease');
+  return worker ?? random.pick(workers);
 }
 
 /** Waits for a drawn moment. @returns the process of a worker that is at it, as far as is known */
 async function aim(store: Store, random: Random): Promise<number | undefined> {
   const moment = random.pick(MOMENTS);
-  if (moment === 'any') {
-    await sleep(random.between(0, 400));
-    return undefined;
-  }
+  if (moment === 'any') await sleep(random.between(0, 400));
   let pid: number | undefined;
   try {
-    const holders = (): Promise<{ pid: number; path: string | null }[]> =>
-      store.postgres.query(`select (l.lease_holder->>'pid')::int as pid, s.path from lanes l
-        left join shards s on s.id = l.hot_shard_id where l.lease_holder is not null`);
-    if (moment === 'lease') {
-      await until(AIM_LIMIT_MS, POLL_MS, async () => (pid = (await holders())[0]?.pid) !== undefined);
-    } else if (await journalAppears(store, random.between(0, 2))) {
-      pid = (await holders())[0]?.pid;
-    }
+    if (moment === 'journal') await journalAppears(store, random.between(0, 2));
+    const limitMs = moment === 'lease' ? AIM_LIMIT_MS : 0;
+    await until(limitMs, POLL_MS, async () => (pid = (await leaseHolders(store))[0]) !== undefined);
   } catch {
     // Postgres is away: that is a moment, too.
   }
@@ -205,22 +218,70 @@ async function journalAppears(store: Store, delayMs: number): Promise<boolean> {
   return seen;
 }
 
-/** Stops a worker, lets another take its lane over, and then lets `then` happen to the first. */
-async function overtaken(store: Store, random: Random, then: (worker: VarveProcess) => Promise<void>): Promise<void> {
-  const worker = await caught(store, random);
+/**
+ * Halts a worker in the midst of a drain and lets another take its lane over.
+ * @param then what happens to the halted one afterwards
+ */
+async function overtaken(
+  store: Store,
+  random: Random,
+  then: (worker: VarveProcess) => Promise<void>,
+  heirDies = false,
+): Promise<void> {
+  const worker = await haltedInDrain(store, random);
   if (!worker) return;
-  worker.pause();
   try {
     const { pid } = worker;
-    const held = `select id, lease_token from lanes where (lease_holder->>'pid')::int = $1`;
-    const before = await store.postgres.query<{ id: string; lease_token: string }>(held, [pid]);
     await expireLeases(store, [pid]);
-    await until(TAKEOVER_LIMIT_MS, 50, async () => (await store.postgres.query(held, [pid])).length === 0);
-    if (before.length > 0) await sleep(random.between(0, 500));
+    let heirs: number[] = [];
+    const taken = await until(TAKEOVER_LIMIT_MS, POLL_MS, async () => {
+      const holders = await leaseHolders(store);
+      heirs = holders.filter((holder) => holder !== pid);
+      return !holders.includes(pid);
+    });
+    if (taken) store.count('a halted worker was overtaken');
+    if (heirDies) await store.workers.find((heir) => heirs.includes(heir.pid))?.kill();
+    await sleep(random.between(0, 1_000));
   } catch {
     // Postgres is away: then nobody takes over before it is back.
   }
   await then(worker);
+}
+
+/** Halts a worker while it has a lease. @returns none if none was caught at it */
+async function haltedInDrain(store: Store, random: Random): Promise<VarveProcess | undefined> {
+  const endMs = performance.now() + AIM_LIMIT_MS;
+  do {
+    const pid = await aim(store, random);
+    const worker = running(store).find((each) => each.pid === pid);
+    if (!worker) continue;
+    worker.pause();
+    const holders = await leaseHolders(store).catch(() => []);
+    if (holders.includes(worker.pid)) {
+      store.count('a worker was halted in a drain');
+      if (journals(store) > 0) store.count('a worker was halted with a journal on disk');
+      return worker;
+    }
+    worker.resume();
+  } while (performance.now() < endMs);
+  return undefined;
+}
+
+/** Processes that hold leases. */
+async function leaseHolders(store: Store): Promise<number[]> {
+  const rows = await store.postgres.query<{ pid: number }>(
+    `select (lease_holder->>'pid')::int as pid from lanes where lease_holder is not null order by lease_expires_at desc`,
+  );
+  return rows.map(({ pid }) => pid);
+}
+
+function journals(store: Store): number {
+  const names = readdirSync(join(store.dataRoot, 'shards'), { recursive: true }) as string[];
+  return names.filter((name) => name.endsWith('.journal')).length;
+}
+
+function running(store: Store): VarveProcess[] {
+  return store.workers.filter(({ isRunning, isStopped }) => isRunning && !isStopped);
 }
 
 async function crashPostgres(store: Store, random: Random, how: 'immediate' | 'kill'): Promise<void> {

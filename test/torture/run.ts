@@ -48,6 +48,8 @@ const weighted: readonly Fault[] = usable.flatMap((fault) => new Array<Fault>(fa
 
 const totals = { batches: 0, samples: 0, bytes: 0, retries: 0, replays: 0, reads: 0, shards: 0, spooled: 0 };
 const faultCounts = new Map<string, number>();
+const hits = new Map<string, number>();
+const errorsLogged = new Map<string, number>();
 let longestSettleMs = 0;
 let cycle = 0;
 let lastFaults: string[] = [];
@@ -84,6 +86,8 @@ async function torture(judge: Hdf5Judge): Promise<void> {
     for (const key of ['batches', 'samples', 'bytes', 'retries', 'replays'] as const)
       totals[key] += writers.counts[key];
     totals.reads += readers.reads;
+    for (const [hit, count] of store.hits) add(hits, hit, count);
+    for (const process of store.processes) for (const error of process.errorsLogged()) add(errorsLogged, error, 1);
   }
   await store.close();
   await store.remove();
@@ -106,7 +110,7 @@ async function oneCycle(
   for (let i = random.between(1, FAULTS_MAX); i > 0; i--) {
     const fault = random.pick(weighted);
     lastFaults.push(fault.name);
-    faultCounts.set(fault.name, (faultCounts.get(fault.name) ?? 0) + 1);
+    add(faultCounts, fault.name, 1);
     const run = within(STEP_LIMIT_MS, fault.name, fault.run(store, random.fork(`${fault.name} ${i}`)));
     running.push(run);
     run.catch(() => {}); // told below
@@ -154,12 +158,24 @@ while (process.exitCode !== 1 && cycle < cycles && (cycle === 0 || performance.n
 }
 judge.close();
 
-const faults = [...faultCounts].sort(([, a], [, b]) => b - a).map(([name, count]) => `  ${count} × ${name}`);
 console.log(
   [
     `${process.exitCode === 1 ? 'FAILED' : 'passed'}: ${cycle} cycles in ${((performance.now() - begunMs) / 1000).toFixed(0)} s, seed ${seed}`,
-    ...faults,
+    'faults:',
+    ...listed(faultCounts),
+    'aims that were hit:',
+    ...listed(hits),
+    'errors in the logs:',
+    ...listed(errorsLogged),
     `${totals.batches} batches of ${totals.samples} samples (${(totals.bytes / 1e6).toFixed(1)} MB), ${totals.retries} retries, ${totals.replays} replays, ${totals.reads} reads amid faults`,
     `longest settling ${(longestSettleMs / 1000).toFixed(2)} s; ${totals.shards} shards at the ends of the stores; ${totals.spooled} files swept from the spool`,
   ].join('\n'),
 );
+
+function add(counts: Map<string, number>, key: string, count: number): void {
+  counts.set(key, (counts.get(key) ?? 0) + count);
+}
+
+function listed(counts: ReadonlyMap<string, number>): string[] {
+  return [...counts].sort(([, a], [, b]) => b - a).map(([key, count]) => `  ${count} × ${key}`);
+}

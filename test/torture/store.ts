@@ -25,6 +25,8 @@ export class Store {
   readonly workers: readonly VarveProcess[];
   readonly headers = { Authorization: `Bearer ${TOKEN}` };
   readonly series: ModelSeries[] = [];
+  /** What faults were aimed at and hit, and how often. */
+  readonly hits = new Map<string, number>();
 
   private constructor(folder: string, postgres: BreakablePostgres, redis: TestRedis | null) {
     this.folder = folder;
@@ -63,6 +65,10 @@ export class Store {
 
   get processes(): readonly VarveProcess[] {
     return [...this.servers, ...this.workers];
+  }
+
+  count(hit: string): void {
+    this.hits.set(hit, (this.hits.get(hit) ?? 0) + 1);
   }
 
   /** Starts or wakes whatever does not run. */

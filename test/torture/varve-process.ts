@@ -1,6 +1,6 @@
 /** One `varve serve` or `varve worker` as a child process that can be killed, stopped and started again. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { demand } from './finding.ts';
 import { until } from './pause.ts';
@@ -9,6 +9,8 @@ const CLI = fileURLToPath(new URL('../../src/main/cli.js', import.meta.url));
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 20;
 const TERM_LIMIT_MS = 45_000;
+/** Of pino. */
+const ERROR_LEVEL = 50;
 const OWN_SETTINGS = /^(VARVE_.*|NODE_OPTIONS|DATABASE_URL|REDIS_URL)$/;
 
 export class VarveProcess {
@@ -106,9 +108,15 @@ export class VarveProcess {
     return end;
   }
 
-  /** Log lines from a place in the file on. */
-  logSince(offset: number): { lines: string[]; offset: number } {
-    const text = readFileSync(this.logFile).subarray(offset);
-    return { lines: text.toString().split('\n').filter(Boolean), offset: offset + text.length };
+  /** What it logged as an error, without what differs from time to time. */
+  errorsLogged(): string[] {
+    if (!existsSync(this.logFile)) return [];
+    const lines = readFileSync(this.logFile, 'utf8').split('\n').filter(Boolean);
+    return lines.flatMap((line) => {
+      if (!line.startsWith('{')) return [line.slice(0, 200)];
+      const { level, msg, err } = JSON.parse(line) as { level: number; msg: string; err?: { message: string } };
+      if (level < ERROR_LEVEL) return [];
+      return [`${msg}: ${err?.message}`.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…').replaceAll(/\d+/g, 'n')];
+    });
   }
 }
