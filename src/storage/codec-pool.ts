@@ -19,6 +19,8 @@ export class CodecPool {
       concurrentTasksPerWorker: STREAMS_PER_THREAD,
       idleTimeout: 60_000,
     });
+    // Of a thread that died with nothing to do. The pool starts another when there is; unheard, the event would end the process.
+    this.#pool.on('error', () => {});
   }
 
   /** Calls a function that sends bytes into its port; yields them as they come. */

@@ -1,6 +1,7 @@
 /** What is done to a store while clients write to it and read from it. */
-import { readdirSync, watch, type FSWatcher } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { sleep, until } from './pause.ts';
 import type { Random } from './random.ts';
 import type { Store } from './store.ts';
@@ -37,7 +38,6 @@ export const FAULTS: readonly Fault[] = [
     weight: 2,
     async run(store, random) {
       const worker = await caught(store, random);
-      worker?.pause();
       await sleep(random.between(50, 800));
       worker?.resume();
     },
@@ -72,6 +72,7 @@ export const FAULTS: readonly Fault[] = [
     weight: 2,
     async run(store, random) {
       const worker = await caught(store, random);
+      worker?.resume();
       await worker?.terminate();
       await maybeRestart(worker, random);
     },
@@ -176,50 +177,60 @@ export async function expireLeases(store: Store, pids?: readonly number[]): Prom
   );
 }
 
-/** A running worker at the moment it shall be caught at; any worker if the moment does not come. */
-async function caught(store: Store, random: Random): Promise<VarveProcess | undefined> {
-  const pid = await aim(store, random);
-  const workers = running(store);
-  if (workers.length === 0) return undefined;
-  const worker = workers.find((each) => each.pid === pid);
-  if (worker) store.count('a worker was caught with a lease');
-  return worker ?? random.pick(workers);
-}
-
-/** Waits for a drawn moment. @returns the process of a worker that is at it, as far as is known */
-async function aim(store: Store, random: Random): Promise<number | undefined> {
-  const moment = random.pick(MOMENTS);
-  if (moment === 'any') await sleep(random.between(0, 400));
-  let pid: number | undefined;
+/** Waits for a drawn moment: anywhere, while somebody has a lease, or just after somebody began to write a journal. */
+async function aim(store: Store, random: Random): Promise<void> {
   try {
-    if (moment === 'journal') await journalAppears(store, random.between(0, 2));
-    const limitMs = moment === 'lease' ? AIM_LIMIT_MS : 0;
-    await until(limitMs, POLL_MS, async () => (pid = (await leaseHolders(store))[0]) !== undefined);
+    const moment = random.pick(MOMENTS);
+    if (moment === 'any') await sleep(random.between(0, 400));
+    if (moment === 'lease') await until(AIM_LIMIT_MS, POLL_MS, async () => (await leaseHolders(store)).length > 0);
+    if (moment === 'journal') {
+      await journalAppears(store);
+      await sleep(random.between(0, 4));
+    }
   } catch {
     // Postgres is away: that is a moment, too.
   }
-  return pid;
 }
 
-/** Resolves right after some worker began to write a journal. @returns false if none did for a while */
-async function journalAppears(store: Store, delayMs: number): Promise<boolean> {
-  let seen = false;
-  let watcher: FSWatcher | undefined;
-  try {
-    watcher = watch(join(store.dataRoot, 'shards'), { recursive: true }, (_, file) => {
-      if (file?.endsWith('.journal')) seen = true;
-    });
-    watcher.on('error', () => {});
-    await until(AIM_LIMIT_MS, 0, () => seen);
-  } finally {
-    watcher?.close();
+/** A commit takes some ms from its journal's first byte to the last: this looks as often as the event loop turns. */
+async function journalAppears(store: Store): Promise<void> {
+  const rows = await store.postgres.query<{ path: string }>(`select path from shards where state = 'hot'`);
+  const journals = rows.map(({ path }) => join(store.dataRoot, `${path}.journal`));
+  const endMs = performance.now() + AIM_LIMIT_MS;
+  while (!journals.some((path) => existsSync(path)) && performance.now() < endMs) await setImmediate();
+}
+
+/** Halts a worker at a drawn moment, one with a lease if there is. All are halted at once, for only then it can be told who was at it. */
+async function caught(store: Store, random: Random): Promise<VarveProcess | undefined> {
+  await aim(store, random);
+  const workers = store.workers.filter(({ isRunning, isStopped }) => isRunning && !isStopped);
+  if (workers.length === 0) return undefined;
+  for (const worker of workers) worker.pause();
+  const holders = await leaseHolders(store).catch((): number[] => []);
+  const worker = workers.find(({ pid }) => holders.includes(pid)) ?? random.pick(workers);
+  for (const other of workers) if (other !== worker) other.resume();
+  if (holders.includes(worker.pid)) {
+    store.count('a worker was caught in a drain');
+    if (journalsOnDisk(store) > 0) store.count('a worker was caught with a journal on disk');
   }
-  if (delayMs > 0) await sleep(delayMs);
-  return seen;
+  return worker;
+}
+
+/** Processes that hold leases. */
+async function leaseHolders(store: Store): Promise<number[]> {
+  const rows = await store.postgres.query<{ pid: number }>(
+    `select (lease_holder->>'pid')::int as pid from lanes where lease_holder is not null`,
+  );
+  return rows.map(({ pid }) => pid);
+}
+
+function journalsOnDisk(store: Store): number {
+  const names = readdirSync(join(store.dataRoot, 'shards'), { recursive: true }) as string[];
+  return names.filter((name) => name.endsWith('.journal')).length;
 }
 
 /**
- * Halts a worker in the midst of a drain and lets another take its lane over.
+ * Halts a worker, in a drain if possible, and lets another take its lanes over.
  * @param then what happens to the halted one afterwards
  */
 async function overtaken(
@@ -228,7 +239,7 @@ async function overtaken(
   then: (worker: VarveProcess) => Promise<void>,
   heirDies = false,
 ): Promise<void> {
-  const worker = await haltedInDrain(store, random);
+  const worker = await caught(store, random);
   if (!worker) return;
   try {
     const { pid } = worker;
@@ -239,49 +250,13 @@ async function overtaken(
       heirs = holders.filter((holder) => holder !== pid);
       return !holders.includes(pid);
     });
-    if (taken) store.count('a halted worker was overtaken');
+    if (taken && heirs.length > 0) store.count('a halted worker was overtaken');
     if (heirDies) await store.workers.find((heir) => heirs.includes(heir.pid))?.kill();
     await sleep(random.between(0, 1_000));
   } catch {
     // Postgres is away: then nobody takes over before it is back.
   }
   await then(worker);
-}
-
-/** Halts a worker while it has a lease. @returns none if none was caught at it */
-async function haltedInDrain(store: Store, random: Random): Promise<VarveProcess | undefined> {
-  const endMs = performance.now() + AIM_LIMIT_MS;
-  do {
-    const pid = await aim(store, random);
-    const worker = running(store).find((each) => each.pid === pid);
-    if (!worker) continue;
-    worker.pause();
-    const holders = await leaseHolders(store).catch(() => []);
-    if (holders.includes(worker.pid)) {
-      store.count('a worker was halted in a drain');
-      if (journals(store) > 0) store.count('a worker was halted with a journal on disk');
-      return worker;
-    }
-    worker.resume();
-  } while (performance.now() < endMs);
-  return undefined;
-}
-
-/** Processes that hold leases. */
-async function leaseHolders(store: Store): Promise<number[]> {
-  const rows = await store.postgres.query<{ pid: number }>(
-    `select (lease_holder->>'pid')::int as pid from lanes where lease_holder is not null order by lease_expires_at desc`,
-  );
-  return rows.map(({ pid }) => pid);
-}
-
-function journals(store: Store): number {
-  const names = readdirSync(join(store.dataRoot, 'shards'), { recursive: true }) as string[];
-  return names.filter((name) => name.endsWith('.journal')).length;
-}
-
-function running(store: Store): VarveProcess[] {
-  return store.workers.filter(({ isRunning, isStopped }) => isRunning && !isStopped);
 }
 
 async function crashPostgres(store: Store, random: Random, how: 'immediate' | 'kill'): Promise<void> {

@@ -77,8 +77,8 @@ async function torture(judge: Hdf5Judge): Promise<void> {
   } catch (error) {
     writers.abandon();
     readers.abandon();
-    await store.close();
     console.error(`FAILED: ${error instanceof Error ? error.stack : String(error)}`);
+    await store.close().catch((reason: unknown) => console.error(`the store does not close: ${String(reason)}`));
     console.error(`seed ${seed}, cycle ${cycle}, faults: ${lastFaults.join(' + ')}; kept in ${store.folder}`);
     process.exitCode = 1;
     return;

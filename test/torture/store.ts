@@ -83,8 +83,8 @@ export class Store {
   /** Ends everything; the folder stays. */
   async close(): Promise<void> {
     await Promise.all(this.processes.map((process) => process.kill()));
-    await this.postgres.stop();
     await this.redis?.drop();
+    await this.postgres.stop();
   }
 
   async remove(): Promise<void> {
