@@ -51,9 +51,8 @@ export class Checks {
     }
   }
 
-  /** @returns after how many ms no write was pending any more */
-  async settled(): Promise<number> {
-    const begunMs = performance.now();
+  /** Waits until no write is pending any more. */
+  async settled(): Promise<void> {
     let pending = 0;
     const settled = await until(SETTLE_LIMIT_MS, POLL_MS, async () => {
       const [row] = await this.#store.postgres.query<{ n: number }>(
@@ -63,7 +62,6 @@ export class Checks {
       return pending === 0;
     });
     demand(settled, () => `${pending} writes are pending ${SETTLE_LIMIT_MS} ms after everything came back`);
-    return performance.now() - begunMs;
   }
 
   /** @param whole everything, instead of what has been added since the last time */

@@ -126,14 +126,14 @@ async function oneCycle(
   const settling = performance.now();
   await within(STEP_LIMIT_MS, 'finishing the writes', writers.finish());
   await within(STEP_LIMIT_MS, 'finishing the reads', readers.finish());
+  await checks.settled();
+  const settleMs = performance.now() - settling;
   if (random.chance(0.3)) {
     const batches = store.series.flatMap((series, i) =>
       series.batches.slice(firstBatch[i]).map((batch) => ({ series, batch })),
     );
     await writers.replay(batches);
   }
-  const before = performance.now() - settling;
-  const settleMs = before + (await checks.settled());
   checks.processes();
   const whole = cycle % WHOLE_EVERY_CYCLES === 0;
   await checks.samples(whole);
