@@ -53,10 +53,20 @@ const errorsLogged = new Map<string, number>();
 let longestSettleMs = 0;
 let cycle = 0;
 let lastFaults: string[] = [];
+let tortured: Store | null = null;
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    console.error(`${signal}: ending everything; seed ${seed}, cycle ${cycle}`);
+    const end = (): never => process.exit(130);
+    void (tortured?.close() ?? Promise.resolve()).then(end, end);
+  });
+}
 
 /** One store, from its first cycle to its last check. */
 async function torture(judge: Hdf5Judge): Promise<void> {
   const store = await Store.open(options.redis, random.fork(`store ${cycle}`));
+  tortured = store;
   const writers = new Writers(store, random.fork(`writers ${cycle}`));
   const readers = new Readers(store, random.fork(`readers ${cycle}`));
   const checks = new Checks(store, judge, random.fork(`checks ${cycle}`));
