@@ -71,7 +71,7 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
     } else {
       url = config.database.url;
     }
-    await migrate(url);
+    await migrate(url, (reason) => log.warn({ reason }, 'waiting for Postgres'));
     const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
     const { db, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
     later('database', 5_000, close);

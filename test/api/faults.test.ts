@@ -3,13 +3,15 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
-import { chown, mkdir, rename, stat, unlink } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, rename, rm, stat, unlink } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { runCli, startService, type RunningService } from '../support/service.ts';
 import { mountSmallDisk, type SmallDisk } from '../support/small-disk.ts';
+import { relayTo } from '../support/tcp-relay.ts';
 import { ApiClient, bodyOf, expecting, pause, type AppendJson, type Problem } from './client.ts';
 
 const SAMPLING = { kind: 'regular', rate_hz: 100 };
@@ -150,6 +152,27 @@ describe('a payload that is deleted while it is received', () => {
       expect.stringContaining('urn:varve:problem:payload-removed'),
     ]);
     expect((await at.api.series(id)).rows).toBe(0);
+  });
+});
+
+describe('a Postgres that is away when the service starts', () => {
+  test('is waited for', async () => {
+    const database = await testDatabase();
+    const relay = await relayTo(database.url);
+    await relay.cut();
+    const dataRoot = await mkdtemp(join(tmpdir(), 'varve-test-'));
+    const varve = runCli(['serve'], { VARVE_DATA: dataRoot, VARVE_PORT: '0', DATABASE_URL: relay.url });
+    try {
+      await eventually(() => Promise.resolve(varve.output().includes('waiting for Postgres')));
+      await relay.restore();
+      await varve.line('varve is ready at ');
+    } finally {
+      varve.signal('SIGTERM');
+      await varve.exited;
+      await relay.cut();
+      await database.drop();
+      await rm(dataRoot, { recursive: true });
+    }
   });
 });
 
