@@ -1,7 +1,11 @@
 /** All migrations in order. A map rather than a folder read at run time, so a build contains what it needs. */
 import type { Migration } from 'kysely';
 import { foundation } from './0001_foundation.ts';
+import { shardLife } from './0002_shard_life.ts';
+import { search } from './0003_search.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
+  '0002_shard_life': shardLife,
+  '0003_search': search,
 };

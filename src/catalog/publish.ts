@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
 import { VarveError } from '../core/errors.ts';
 import type { Segment } from '../core/segment.ts';
+import { CHUNK_COLUMNS, CHUNK_RECORD, chunkRecord } from './chunk-row.ts';
 import { nextCommit } from './commit-number.ts';
 import type { Database } from './database.ts';
 
@@ -63,15 +64,8 @@ export async function publish(db: Database, publication: Publication): Promise<b
     await sql`select id from series where id = any(${ids}::uuid[]) order by id for no key update`.execute(trx);
     const chunks = JSON.stringify(series.flatMap((s) => s.chunks.map(chunkRecord)));
     await sql`
-      insert into chunks (series_id, generation, first_row, rows, shard_id, dataset_row, first_ns, last_ns, sorted,
-        values_offset, values_length, times_offset, times_length, codec, values_crc, times_crc, counts, mins, maxs, sums)
-      select series_id, 0, first_row, rows, shard_id, dataset_row, first_ns, last_ns, sorted,
-        values_offset, values_length, times_offset, times_length, codec, values_crc, times_crc, counts, mins, maxs, sums
-      from jsonb_to_recordset(${chunks}::jsonb) as c(
-        series_id uuid, first_row bigint, rows bigint, shard_id uuid, dataset_row bigint, first_ns bigint, last_ns bigint,
-        sorted boolean, values_offset bigint, values_length bigint, times_offset bigint, times_length bigint, codec text,
-        values_crc bigint, times_crc bigint, counts bigint[], mins double precision[], maxs double precision[],
-        sums double precision[])
+      insert into chunks (${CHUNK_COLUMNS})
+      select ${CHUNK_COLUMNS} from jsonb_to_recordset(${chunks}::jsonb) as c(${CHUNK_RECORD})
       on conflict (series_id, first_row, generation) do update set
         rows = excluded.rows, first_ns = excluded.first_ns, last_ns = excluded.last_ns, sorted = excluded.sorted,
         values_crc = excluded.values_crc, times_crc = excluded.times_crc,
@@ -131,31 +125,4 @@ export async function publish(db: Database, publication: Publication): Promise<b
     await sql`select pg_notify(${COMMIT_CHANNEL}, ${commit.toString()})`.execute(trx);
     return commit;
   });
-}
-
-/** NaN and infinities have no JSON; Postgres reads their names. */
-const floatText = (value: number): number | string => (Number.isFinite(value) ? value : String(value));
-
-function chunkRecord(chunk: Chunk): Record<string, unknown> {
-  return {
-    series_id: chunk.seriesId,
-    first_row: chunk.firstRow,
-    rows: chunk.rows,
-    shard_id: chunk.shardId,
-    dataset_row: chunk.datasetRow,
-    first_ns: chunk.firstNs?.toString() ?? null,
-    last_ns: chunk.lastNs?.toString() ?? null,
-    sorted: chunk.sorted,
-    values_offset: chunk.values.offset,
-    values_length: chunk.values.length,
-    times_offset: chunk.times?.offset ?? null,
-    times_length: chunk.times?.length ?? null,
-    codec: chunk.codec,
-    values_crc: chunk.valuesCrc,
-    times_crc: chunk.timesCrc,
-    counts: chunk.stats.counts,
-    mins: chunk.stats.mins.map(floatText),
-    maxs: chunk.stats.maxs.map(floatText),
-    sums: chunk.stats.sums.map(floatText),
-  };
 }

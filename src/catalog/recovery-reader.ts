@@ -1,5 +1,6 @@
 /** What recovery must know of the catalog, as of one instant. */
 import { sql } from 'kysely';
+import type { ShardState } from '../core/shard-state.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { CLAIMABLE, RESTING } from './lane-store.ts';
 
@@ -21,7 +22,7 @@ export interface RecoveryRows {
     readonly id: string;
     readonly laneId: string;
     readonly path: string;
-    readonly state: 'hot' | 'retired' | 'lost';
+    readonly state: ShardState;
     readonly abandonedBy: unknown;
   }>;
   /** Of the writes that were asked for; ids without a row are left out. */

@@ -1,33 +1,33 @@
 /** What a read must know of one series, as of one instant. */
 import { CompiledQuery } from 'kysely';
 import { notFound } from '../core/errors.ts';
-import type { Segment } from '../core/segment.ts';
+import { expiry, type Erasure } from '../core/erasure.ts';
+import type { PlannedChunk } from '../core/read-plan.ts';
+import type { RowRange, Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import type { Database } from './database.ts';
 import { toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
 
 /** A chunk as a reader needs it: no statistics, but the path of its shard. */
-export interface ChunkLocation {
-  readonly shardId: string;
-  readonly path: string;
-  readonly firstRow: number;
-  readonly rows: number;
+export interface ChunkLocation extends PlannedChunk {
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
   readonly sorted: boolean;
-  readonly valuesOffset: number;
-  readonly valuesCrc: number;
-  readonly timesOffset: number | null;
-  readonly timesCrc: number | null;
 }
 
 export interface SampleSnapshot {
   readonly series: Series;
   /** Regular series: all segments, in order of rows. */
   readonly segments: readonly Segment[];
-  /** In order of rows. */
+  /** In order of rows; chunks of later edits may cover others. */
   readonly chunks: readonly ChunkLocation[];
+  /** Regular series: rows that were removed, in order. */
+  readonly holes: readonly RowRange[];
+  /** Irregular series: what was taken out and is still in chunks. */
+  readonly erasures: readonly Erasure[];
+  /** Raw samples before this have expired. */
+  readonly expiredNs: bigint | null;
 }
 
 /** Which chunks are wanted; segments always come whole. */
@@ -37,18 +37,32 @@ export type ChunkSelection =
   | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint };
 
 type ChunkArray = [
-  string,
-  string,
-  number,
-  number,
-  string | null,
-  string | null,
-  boolean,
-  number,
-  number,
-  number | null,
-  number | null,
+  shardId: string,
+  path: string,
+  firstRow: number,
+  rows: number,
+  generation: number,
+  skip: number,
+  firstNs: string | null,
+  lastNs: string | null,
+  sorted: boolean,
+  codec: string,
+  valuesOffset: number,
+  valuesLength: number,
+  valuesCrc: number,
+  timesCodec: string | null,
+  timesOffset: number | null,
+  timesLength: number | null,
+  timesCrc: number | null,
 ];
+
+interface SnapshotRow extends SeriesRow {
+  readonly expired_ns: bigint | null;
+  readonly segments: [number, string, number][];
+  readonly chunks: ChunkArray[];
+  readonly holes: [number, number][] | null;
+  readonly erasures: [number, string, string, number][] | null;
+}
 
 /** Parameters $3 and $4 are the range. */
 const CHOSEN: Record<ChunkSelection['by'], string> = {
@@ -71,15 +85,22 @@ const TEXTS = Object.fromEntries(
     by,
     `select s.id, p.name as project, s.name, s.description, s.kind, s.dtype, s.channels, s.unit, s.scale, s."offset", s.rate, s.start_ns,
         s.time_reference, s.duplicates, s.codec, s.tags, s.provenance, s.version, s.created_at, s.updated_at, s.rows, s.first_ns, s.last_ns,
-        s."commit",
+        s."commit", s.removed, s.expired_ns,
         coalesce((
           select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
           from segments where series_id = s.id), '[]') as segments,
         coalesce((
-          select json_agg(json_build_array(h.id, h.path, c.first_row, c.rows, c.first_ns::text, c.last_ns::text, c.sorted,
-            c.values_offset, c.values_crc, c.times_offset, c.times_crc) order by c.first_row)
+          select json_agg(json_build_array(h.id, h.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text,
+            c.sorted, c.codec, c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc)
+            order by c.first_row)
           from chunks c join shards h on h.id = c.shard_id
-          where c.series_id = s.id and ${CHOSEN[by]}), '[]') as chunks
+          where c.series_id = s.id and ${CHOSEN[by]}), '[]') as chunks,
+        case when s.edits > 0 then (
+          select json_agg(json_build_array(from_row, to_row) order by from_row)
+          from holes where series_id = s.id) end as holes,
+        case when s.edits > 0 then (
+          select json_agg(json_build_array(generation, start_ns::text, end_ns::text, before_row) order by generation)
+          from erasures where series_id = s.id) end as erasures
       from series s join projects p on p.id = s.project_id
       where s.deleted_at is null and `,
   ]),
@@ -99,28 +120,46 @@ export async function readSampleSnapshot(
     'id' in ref
       ? ['s.id = $1 and $2::text is null', [ref.id, null]]
       : ['p.name = $1 and s.name = $2', [ref.project, ref.name]];
-  const { rows } = await db.executeQuery<SeriesRow & { segments: [number, string, number][]; chunks: ChunkArray[] }>(
+  const { rows } = await db.executeQuery<SnapshotRow>(
     CompiledQuery.raw(TEXTS[selection.by] + where, [...named, ...range]),
   );
   const row = rows[0];
   if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+  const erasures = (row.erasures ?? []).map(([generation, startNs, endNs, beforeRow]): Erasure => ({
+    generation,
+    startNs: BigInt(startNs),
+    endNs: BigInt(endNs),
+    beforeRow,
+  }));
+  if (row.expired_ns !== null && row.kind === 'irregular') erasures.push(expiry(row.expired_ns));
   return {
     series: toSeries(row),
     segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
-    chunks: row.chunks.map(
-      ([shardId, path, firstRow, count, firstNs, lastNs, sorted, valuesOffset, valuesCrc, timesOffset, timesCrc]) => ({
-        shardId,
-        path,
-        firstRow,
-        rows: count,
-        firstNs: firstNs === null ? null : BigInt(firstNs),
-        lastNs: lastNs === null ? null : BigInt(lastNs),
-        sorted,
-        valuesOffset,
-        valuesCrc,
-        timesOffset,
-        timesCrc,
-      }),
-    ),
+    chunks: row.chunks.map(toLocation),
+    holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
+    erasures,
+    expiredNs: row.expired_ns,
+  };
+}
+
+function toLocation([shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): ChunkLocation {
+  const [firstNs, lastNs, sorted, codec, valuesOffset, valuesLength, valuesCrc, ...times] = rest;
+  const [timesCodec, timesOffset, timesLength, timesCrc] = times;
+  return {
+    shardId,
+    path,
+    firstRow,
+    rows,
+    generation,
+    skip,
+    firstNs: firstNs === null ? null : BigInt(firstNs),
+    lastNs: lastNs === null ? null : BigInt(lastNs),
+    sorted,
+    codec,
+    values: { offset: valuesOffset, length: valuesLength },
+    valuesCrc,
+    timesCodec,
+    times: timesOffset === null ? null : { offset: timesOffset, length: timesLength! },
+    timesCrc,
   };
 }

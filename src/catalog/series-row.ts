@@ -2,7 +2,8 @@
 import type { Selectable } from 'kysely';
 import { parseRate } from '../core/rate.ts';
 import type { Dtype } from '../core/dtype.ts';
-import type { Channel, Codec, Sampling, Series } from '../core/series.ts';
+import type { Codec } from '../core/codec.ts';
+import type { Channel, Sampling, Series } from '../core/series.ts';
 import type { SeriesTable } from './tables.ts';
 
 /** The columns readers see, qualified; join `projects as p` for the name. */
@@ -31,6 +32,7 @@ export const SERIES_COLUMNS = [
   's.first_ns',
   's.last_ns',
   's.commit',
+  's.removed',
 ] as const;
 
 type Columns = Pick<
@@ -58,6 +60,7 @@ type Columns = Pick<
   | 'first_ns'
   | 'last_ns'
   | 'commit'
+  | 'removed'
 >;
 
 export type SeriesRow = Columns & { project: string };
@@ -81,6 +84,7 @@ export function toSeries(row: SeriesRow): Series {
     provenance: row.provenance,
     version: row.version,
     rows: Number(row.rows),
+    removed: Number(row.removed),
     firstNs: row.first_ns,
     lastNs: row.last_ns,
     commit: row.commit,

@@ -1,65 +1,132 @@
-/** The search: one statement a page. */
+/** Pages of series: one condition, one order, one statement a page. */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
-import type { SeriesFilter, TagCondition } from '../core/series-filter.ts';
+import { SEARCH_FIELDS } from '../core/series-search-field.ts';
+import type { SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Series } from '../core/series.ts';
-import type { Database } from './database.ts';
-import { SERIES_COLUMNS, toSeries } from './series-row.ts';
+import type { DatabaseTransaction } from './database.ts';
+import { SERIES_COLUMNS, toSeries, type SeriesRow } from './series-row.ts';
+import { fieldValue, toCondition } from './tag-condition.ts';
+
+/** Ids of the projects a search is limited to; null: all. */
+export type ProjectScope = readonly string[] | null;
 
 export interface SeriesPage {
   readonly items: Series[];
-  /** Id to continue after; null on the last page. */
-  readonly after: string | null;
+  /** Null on the last page. */
+  readonly after: SearchPosition | null;
 }
 
-/**
- * Series that pass the filter, oldest first (ids are time-ordered), so pages stay stable while others are created.
- * @param after the id the previous page ended with
- */
+type Question = Pick<SearchRequest, 'where' | 'sort' | 'limit' | 'after'>;
+
+/** Without a `sort` oldest first (ids are time-ordered), so pages stay stable while others are created. */
 export async function searchSeries(
-  db: Database,
-  filter: SeriesFilter,
-  page: { limit: number; after: string | null },
+  trx: DatabaseTransaction,
+  question: Question,
+  scope: ProjectScope,
 ): Promise<SeriesPage> {
-  let query = db
-    .selectFrom('series as s')
-    .innerJoin('projects as p', 'p.id', 's.project_id')
-    .select(SERIES_COLUMNS)
-    .where('s.deleted_at', 'is', null)
-    .orderBy('s.id')
-    .limit(page.limit + 1);
-  if (page.after !== null) query = query.where('s.id', '>', page.after);
-  if (filter.projectIds) query = query.where('s.project_id', '=', sql<string>`any(${[...filter.projectIds]}::uuid[])`);
-  if (filter.project !== undefined) query = query.where('p.name', '=', filter.project);
-  if (filter.name !== undefined) query = query.where('s.name', '=', filter.name);
-  if (filter.unit !== undefined) query = query.where('s.unit', '=', filter.unit);
-  if (filter.kind !== undefined) query = query.where('s.kind', '=', filter.kind);
-  for (const condition of filter.tags) query = query.where(tagCondition(condition));
-  const rows = await query.execute();
-  const items = rows.slice(0, page.limit).map(toSeries);
-  return { items, after: rows.length > page.limit ? items[items.length - 1].id : null };
+  const { rows } = await pageStatement(question, scope).execute(trx);
+  const items = rows.slice(0, question.limit);
+  const last = rows.length > question.limit ? items.at(-1) : undefined;
+  return {
+    items: items.map(toSeries),
+    after: last ? { id: last.id, values: last.sort_values ?? [] } : null,
+  };
 }
 
-const SQL_OPERATOR = { gt: sql`>`, gte: sql`>=`, lt: sql`<`, lte: sql`<=` } as const;
+export type PageRow = SeriesRow & { sort_values: (string | null)[] | null };
 
-function tagCondition({ key, op, values }: TagCondition): RawBuilder<SqlBool> {
-  const contains = sql.join(
-    values.map((value) => sql`s.tags @> ${JSON.stringify({ [key]: value })}::jsonb`),
-    sql` or `,
-  );
-  switch (op) {
-    case 'eq':
-      return sql<SqlBool>`(${contains})`;
-    case 'ne':
-      return sql<SqlBool>`not (${contains})`;
-    case 'exists':
-      return values[0] ? sql<SqlBool>`s.tags ? ${key}` : sql<SqlBool>`not (s.tags ? ${key})`;
-    default: {
-      const value = values[0];
-      // The case keeps the cast away from values of another type: `and` does not promise an order of evaluation.
-      return typeof value === 'number'
-        ? sql<SqlBool>`(case when jsonb_typeof(s.tags -> ${key}) = 'number'
-            then (s.tags ->> ${key})::double precision ${SQL_OPERATOR[op]} ${value} else false end)`
-        : sql<SqlBool>`(jsonb_typeof(s.tags -> ${key}) = 'string' and (s.tags ->> ${key}) collate "C" ${SQL_OPERATOR[op]} ${String(value)})`;
-    }
+export function pageStatement({ where, sort, limit, after }: Question, scope: ProjectScope): RawBuilder<PageRow> {
+  const order = sort.flatMap(sortExpressions);
+  const joins = sort.map((key, at) => (key.by === 'tag' ? tagJoin(key, at) : sql``));
+  const conditions = [seriesInReach(where, scope)];
+  if (after) conditions.push(isAfter(order, after));
+  const values = order.map(({ value }) => sql`(${value})::text`);
+  return sql`select ${sql.join(SERIES_COLUMNS.map(column))}, ${
+    values.length === 0 ? sql`null` : sql`array[${sql.join(values)}]`
+  } as sort_values
+    from series s join projects p on p.id = s.project_id ${sql.join(joins, sql` `)}
+    where ${sql.join(conditions, sql` and `)}
+    order by ${sql.join([...order.map(orderBy), sql`s.id`])}
+    limit ${limit + 1}`;
+}
+
+/** The series that are there, that the caller may see, and that meet the condition. */
+export function seriesInReach(where: SearchRequest['where'], scope: ProjectScope): RawBuilder<SqlBool> {
+  const conditions = [sql`s.deleted_at is null`];
+  if (scope) conditions.push(sql`s.project_id = any(${[...scope]}::uuid[])`);
+  if (where) conditions.push(toCondition(where));
+  return sql`${sql.join(conditions, sql` and `)}`;
+}
+
+function column(name: string): RawBuilder<unknown> {
+  const [source, alias] = name.split(' as ');
+  return alias === undefined ? sql.ref(source) : sql`${sql.ref(source)} as ${sql.ref(alias)}`;
+}
+
+interface SortExpression {
+  readonly value: RawBuilder<unknown>;
+  readonly type: RawBuilder<unknown>;
+  readonly descending: boolean;
+  readonly mayBeNull: boolean;
+}
+
+const TYPES = {
+  text: sql`text collate "C"`,
+  number: sql`double precision`,
+  time: sql`bigint`,
+  instant: sql`timestamptz`,
+} as const;
+const NEVER_NULL: ReadonlySet<string> = new Set(['name', 'kind', 'dtype', 'rows', 'created_at', 'updated_at']);
+
+/** A tag is sorted by number, then by time, then as text, whichever it has. */
+function sortExpressions(key: SortKey, at: number): SortExpression[] {
+  const { descending } = key;
+  if (key.by === 'field') {
+    const type = TYPES[SEARCH_FIELDS[key.field]];
+    return [{ value: fieldValue(key.field, sql.ref('s')), type, descending, mayBeNull: !NEVER_NULL.has(key.field) }];
   }
+  const tag = sql.ref(`k${at}`);
+  return (['number', 'time', 'text'] as const).map((type) => {
+    return { value: sql`${tag}.${sql.ref(type)}`, type: TYPES[type], descending, mayBeNull: true };
+  });
+}
+
+function tagJoin(key: Extract<SortKey, { by: 'tag' }>, at: number): RawBuilder<unknown> {
+  const end = key.descending ? sql`max` : sql`min`;
+  return sql`left join lateral (
+    select ${end}(t.number) as number, ${end}(t.time_ns) as time,
+      ${end}(t.term) filter (where t.number is null and t.time_ns is null) as text
+    from series_tags t where t.series_id = s.id and t.key = ${key.key}) ${sql.ref(`k${at}`)} on true`;
+}
+
+function orderBy({ value, descending, mayBeNull }: SortExpression): RawBuilder<unknown> {
+  // Nulls last is the default of ascending orders, and what an index has.
+  if (!descending) return sql`${value}`;
+  return mayBeNull ? sql`${value} desc nulls last` : sql`${value} desc`;
+}
+
+/** (a, b, id) comes after the position: a is past it, or equal and b is past it, or … */
+function isAfter(order: readonly SortExpression[], { values, id }: SearchPosition): RawBuilder<SqlBool> {
+  const alternatives: RawBuilder<SqlBool>[] = [];
+  const equal: RawBuilder<SqlBool>[] = [];
+  const bounds: RawBuilder<SqlBool>[] = [];
+  order.forEach(({ value, type, descending, mayBeNull }, at) => {
+    const text = values[at] ?? null;
+    if (text !== null) {
+      const limit = sql`${text}::${type}`;
+      const past = sql<SqlBool>`${value} ${descending ? sql`<` : sql`>`} ${limit}`;
+      alternatives.push(
+        sql`(${sql.join([...equal, mayBeNull ? sql`(${past} or ${value} is null)` : past], sql` and `)})`,
+      );
+      // Says again what an index can use.
+      if (at === 0 && !mayBeNull) bounds.push(sql`${value} ${descending ? sql`<=` : sql`>=`} ${limit}`);
+      equal.push(sql`${value} = ${limit}`);
+    } else {
+      equal.push(sql`${value} is null`);
+    }
+  });
+  const sameButId = sql<SqlBool>`s.id > ${id}::uuid`;
+  if (order.length === 0) return sameButId;
+  alternatives.push(sql`(${sql.join([...equal, sameButId], sql` and `)})`);
+  return sql`${sql.join([...bounds, sql`(${sql.join(alternatives, sql` or `)})`], sql` and `)}`;
 }

@@ -5,6 +5,7 @@ import type { Dtype } from '../core/dtype.ts';
 import { VarveError, notFound } from '../core/errors.ts';
 import { parseRate, type Rate } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
+import type { ShardState } from '../core/shard-state.ts';
 import { toChunk } from './chunk-row.ts';
 import type { Database } from './database.ts';
 import type { Lease } from './lane-store.ts';
@@ -13,8 +14,7 @@ export interface ShardRecord {
   readonly id: string;
   readonly laneId: string;
   readonly path: string;
-  /** `lost`: its file is known to be missing. */
-  readonly state: 'hot' | 'retired' | 'lost';
+  readonly state: ShardState;
   /** Committed length of the file. */
   readonly bytes: number;
 }
@@ -222,7 +222,7 @@ export async function markShardLost(db: Database, shardId: string): Promise<bool
 export async function markShardFound(db: Database, shardId: string): Promise<void> {
   await db
     .updateTable('shards')
-    .set({ state: 'retired' })
+    .set({ state: sql<ShardState>`case when parents = '{}' then 'retired' else 'sealed' end` })
     .where('id', '=', shardId)
     .where('state', '=', 'lost')
     .execute();

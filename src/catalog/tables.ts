@@ -1,5 +1,6 @@
 /** The tables as kysely sees them: one interface a table, column by column as in the migrations. */
 import type { ColumnType, Generated } from 'kysely';
+import type { ShardState } from '../core/shard-state.ts';
 
 /** int8 comes back as bigint (see database.ts) and may be given as bigint, number or decimal text. */
 type Int8 = ColumnType<bigint, bigint | number | string, bigint | number | string>;
@@ -37,6 +38,9 @@ export interface LanesTable {
   failures: Generated<number>;
   outages: Generated<number>;
   resting_until: Date | null;
+  seal_token: Generated<bigint>;
+  seal_holder: ColumnType<unknown, string | null | undefined, string | null>;
+  seal_expires_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 
 export interface SeriesTable {
@@ -72,6 +76,10 @@ export interface SeriesTable {
   staged_last_ns: NullableInt8;
   staged_segment_start_ns: NullableInt8;
   staged_segment_rows: Generated<bigint>;
+  edits: Generated<number>;
+  removed: Generated<bigint>;
+  expired_ns: NullableInt8;
+  summaries_expired_ns: NullableInt8;
 }
 
 export interface AnnotationsTable {
@@ -95,12 +103,14 @@ export interface SegmentsTable {
 export interface ShardsTable {
   id: string;
   lane_id: string;
-  state: 'hot' | 'retired' | 'lost';
+  state: ShardState;
   path: string;
   bytes: Int8;
   lease_token: Int8;
   abandoned_by: ColumnType<unknown, string | null | undefined, string | null>;
   created_at: Generated<Date>;
+  parents: Generated<string[]>;
+  replaced_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 
 export interface ChunksTable {
@@ -110,6 +120,7 @@ export interface ChunksTable {
   rows: Int8;
   shard_id: string;
   dataset_row: Int8;
+  skip: Generated<number>;
   first_ns: NullableInt8;
   last_ns: NullableInt8;
   sorted: boolean;
@@ -118,6 +129,7 @@ export interface ChunksTable {
   times_offset: NullableInt8;
   times_length: NullableInt8;
   codec: string;
+  times_codec: ColumnType<string | null, string | null | undefined, string | null>;
   values_crc: Int8;
   times_crc: NullableInt8;
   counts: bigint[];
@@ -150,6 +162,49 @@ export interface WritesTable {
   applied_at: Date | null;
   first_row: NullableInt8;
   commit: NullableInt8;
+  kind: Generated<'append' | 'replace' | 'remove'>;
+  generation: ColumnType<number | null, number | null | undefined, number | null>;
+  from_row: NullableInt8;
+  to_row: NullableInt8;
+  range_start_ns: NullableInt8;
+  range_end_ns: NullableInt8;
+  removed: NullableInt8;
+}
+
+export interface HolesTable {
+  series_id: string;
+  from_row: Int8;
+  to_row: Int8;
+}
+
+export interface ErasuresTable {
+  series_id: string;
+  generation: number;
+  start_ns: Int8;
+  end_ns: Int8;
+  before_row: Int8;
+}
+
+export interface SummariesTable {
+  series_id: string;
+  shard_id: string;
+  factor: number;
+  ordinal: number;
+  cells: number;
+  first_row: NullableInt8;
+  last_row: NullableInt8;
+  first_ns: NullableInt8;
+  last_ns: NullableInt8;
+  parts: Jsonb<unknown>;
+}
+
+export interface RetentionRulesTable {
+  id: string;
+  project_id: string;
+  tags: Jsonb<Record<string, unknown>>;
+  keep_seconds: Int8;
+  keep_summaries_seconds: NullableInt8;
+  created_at: Generated<Date>;
 }
 
 export interface CatalogIdentityTable {
@@ -183,6 +238,10 @@ export interface Tables {
   shards: ShardsTable;
   chunks: ChunksTable;
   writes: WritesTable;
+  holes: HolesTable;
+  erasures: ErasuresTable;
+  summaries: SummariesTable;
+  retention_rules: RetentionRulesTable;
   catalog_identity: CatalogIdentityTable;
   commit_counter: CommitCounterTable;
   changes: ChangesTable;

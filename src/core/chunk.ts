@@ -23,16 +23,21 @@ export interface Chunk {
   readonly rows: number;
   /** First row of the HDF5 dataset in this chunk. */
   readonly datasetRow: number;
+  /** Rows of the block that come before the first of this chunk: only in sealed shards, where one block may hold several chunks. */
+  readonly skip: number;
+  /** The newest edit of the series that this chunk has taken in. Of two chunks with the same row the higher generation is true. */
+  readonly generation: number;
   /** Irregular series: smallest and largest time. */
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
   /** Times strictly increase from row to row (always true for regular series). */
   readonly sorted: boolean;
-  /** The whole block; its first rows × row bytes are valid. */
+  /** The whole block as it is stored. */
   readonly values: ByteRange;
   readonly times: ByteRange | null;
   readonly codec: string;
-  /** CRC-32 of the valid bytes. */
+  readonly timesCodec: string | null;
+  /** CRC-32: of an uncompressed block, of this chunk's rows; of a compressed one, of the stored bytes. */
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
   readonly stats: ChunkStats;

@@ -4,16 +4,19 @@
  */
 import { VarveError } from './errors.ts';
 import type { RowRange } from './segment.ts';
+import type { Layer, Slice } from './visible-rows.ts';
 
 /** A chunk as a plan needs it. */
-export interface PlannedChunk {
+export interface PlannedChunk extends Layer {
   readonly shardId: string;
   readonly path: string;
-  readonly firstRow: number;
-  readonly rows: number;
-  readonly valuesOffset: number;
+  /** Rows of the block before the first of the chunk. */
+  readonly skip: number;
+  readonly codec: string;
+  readonly values: Span;
   readonly valuesCrc: number;
-  readonly timesOffset: number | null;
+  readonly timesCodec: string | null;
+  readonly times: Span | null;
   readonly timesCrc: number | null;
 }
 
@@ -27,14 +30,28 @@ export interface Span {
 export interface Block {
   readonly firstRow: number;
   readonly rows: number;
+  /** Of the chunk. */
+  readonly generation: number;
+  /** What to read: the rows' own bytes where they are not compressed, else the whole block. */
   readonly values: Span;
   readonly times: Span | null;
-  /** Checksums, where the block is all of its chunk's rows; else null: a slice cannot be checked without the rest. */
+  /** Checksums of what is read; null for a slice of uncompressed rows, which cannot be checked without the rest. */
   readonly valuesCrc: number | null;
   readonly timesCrc: number | null;
+  /** How to come from what is read to the rows; null: it is the rows. */
+  readonly unpackValues: Unpacking | null;
+  readonly unpackTimes: Unpacking | null;
 }
 
-/** One positional read of values (and one of times): adjacent blocks of a shard, joined. */
+export interface Unpacking {
+  readonly codec: string;
+  /** Of one value. */
+  readonly elementBytes: number;
+  /** Where the wanted rows lie in the decoded block. */
+  readonly wanted: Span;
+}
+
+/** One positional read of values (and one of times): adjacent blocks of a shard with rows that follow each other, joined; or one compressed block. */
 export interface Piece {
   readonly shardId: string;
   readonly path: string;
@@ -49,59 +66,83 @@ const TIME_BYTES = 8;
 
 /**
  * @param ranges wanted rows, in the order they are to be answered, not overlapping
- * @param chunks in order of rows, without holes over the ranges
+ * @param slices what is seen of the chunks, in order of rows, without holes over the ranges
  * @param rowBytes bytes of one row of values
+ * @param elementBytes bytes of one value
  * @throws corrupt if a wanted row is in no chunk: the catalog contradicts itself
  */
-export function planRead(ranges: readonly RowRange[], chunks: readonly PlannedChunk[], rowBytes: number): Piece[] {
+export function planRead(
+  ranges: readonly RowRange[],
+  slices: ReadonlyArray<Slice<PlannedChunk>>,
+  rowBytes: number,
+  elementBytes: number = rowBytes,
+): Piece[] {
   const pieces: Piece[] = [];
   for (const range of ranges) {
     let row = range.from;
-    for (let at = firstReaching(chunks, row); row < range.to; at++) {
-      const chunk = chunks[at];
-      if (!chunk || chunk.firstRow > row) {
+    for (let at = firstReaching(slices, row); row < range.to; at++) {
+      const slice = slices[at];
+      if (!slice || slice.from > row) {
         throw new VarveError('corrupt', `row ${row} is in no chunk`, { slug: 'chunk-missing' });
       }
-      const to = Math.min(range.to, chunk.firstRow + chunk.rows);
-      add(pieces, chunk, blockOf(chunk, row, to, rowBytes));
+      const to = Math.min(range.to, slice.to);
+      add(pieces, slice.chunk, blockOf(slice.chunk, row, to, rowBytes, elementBytes));
       row = to;
     }
   }
   return pieces;
 }
 
-/** Position of the first chunk that ends after `row`. */
-function firstReaching(chunks: readonly PlannedChunk[], row: number): number {
+/** Position of the first slice that ends after `row`. */
+function firstReaching(slices: readonly Slice[], row: number): number {
   let low = 0;
-  let high = chunks.length;
+  let high = slices.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (chunks[middle].firstRow + chunks[middle].rows <= row) low = middle + 1;
+    if (slices[middle].to <= row) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
-function blockOf(chunk: PlannedChunk, from: number, to: number, rowBytes: number): Block {
-  const skipped = from - chunk.firstRow;
-  const rows = to - from;
-  const whole = rows === chunk.rows;
+function blockOf(chunk: PlannedChunk, from: number, to: number, rowBytes: number, elementBytes: number): Block {
+  const values = part(chunk, from, to, rowBytes, elementBytes, chunk.codec, chunk.values, chunk.valuesCrc);
+  const times =
+    chunk.times &&
+    part(chunk, from, to, TIME_BYTES, TIME_BYTES, chunk.timesCodec ?? 'none', chunk.times, chunk.timesCrc!);
   return {
     firstRow: from,
-    rows,
-    values: { offset: chunk.valuesOffset + skipped * rowBytes, length: rows * rowBytes },
-    times:
-      chunk.timesOffset === null
-        ? null
-        : { offset: chunk.timesOffset + skipped * TIME_BYTES, length: rows * TIME_BYTES },
-    valuesCrc: whole ? chunk.valuesCrc : null,
-    timesCrc: whole ? chunk.timesCrc : null,
+    rows: to - from,
+    generation: chunk.generation,
+    values: values.read,
+    times: times && times.read,
+    valuesCrc: values.crc,
+    timesCrc: times && times.crc,
+    unpackValues: values.unpack,
+    unpackTimes: times && times.unpack,
   };
+}
+
+function part(
+  chunk: PlannedChunk,
+  from: number,
+  to: number,
+  rowBytes: number,
+  elementBytes: number,
+  codec: string,
+  stored: Span,
+  crc: number,
+): { read: Span; crc: number | null; unpack: Unpacking | null } {
+  const wanted = { offset: (chunk.skip + from - chunk.firstRow) * rowBytes, length: (to - from) * rowBytes };
+  if (codec !== 'none') return { read: stored, crc, unpack: { codec, elementBytes, wanted } };
+  const isWhole = to - from === chunk.rows;
+  const read = { offset: stored.offset + wanted.offset, length: wanted.length };
+  return { read, crc: isWhole ? crc : null, unpack: null };
 }
 
 function add(pieces: Piece[], chunk: PlannedChunk, block: Block): void {
   const last = pieces.at(-1);
-  if (last && last.path === chunk.path && adjacent(last.values, block.values) && joinable(last.times, block.times)) {
+  if (last && last.path === chunk.path && follows(last.blocks.at(-1)!, block) && joins(last, block)) {
     pieces[pieces.length - 1] = {
       ...last,
       values: join(last.values, block.values),
@@ -119,12 +160,18 @@ function add(pieces: Piece[], chunk: PlannedChunk, block: Block): void {
   }
 }
 
-function adjacent(a: Span, b: Span): boolean {
-  return a.offset + a.length === b.offset && a.length + b.length <= MAX_PIECE_BYTES;
+function follows(before: Block, block: Block): boolean {
+  const isPlain = [before, block].every((each) => each.unpackValues === null && each.unpackTimes === null);
+  return isPlain && before.firstRow + before.rows === block.firstRow;
 }
 
-function joinable(a: Span | null, b: Span | null): boolean {
-  return a === null || b === null ? a === b : adjacent(a, b);
+function joins({ values, times }: Piece, block: Block): boolean {
+  if ((times === null) !== (block.times === null)) return false;
+  return adjacent(values, block.values) && (times === null || adjacent(times, block.times!));
+}
+
+function adjacent(a: Span, b: Span): boolean {
+  return a.offset + a.length === b.offset && a.length + b.length <= MAX_PIECE_BYTES;
 }
 
 function join(a: Span, b: Span): Span {

@@ -1,5 +1,7 @@
 /** What has to be repaired: a pure comparison of the rows of the catalog with the files of the data folder. */
 
+import type { ShardState } from './shard-state.ts';
+
 /** A file without a row is left alone this long: whoever made it may be about to write the row. */
 export const ORPHAN_GRACE_MS = 60 * 60 * 1000;
 /** A shard that nobody published is kept aside this long, for a catalog that was restored to an earlier day. */
@@ -24,7 +26,7 @@ export interface ShardFacts {
   readonly id: string;
   readonly laneId: string;
   readonly path: string;
-  readonly state: 'hot' | 'retired' | 'lost';
+  readonly state: ShardState;
   /** Retired while somebody may have had it open, who may still. */
   readonly mayBeOpen: boolean;
 }

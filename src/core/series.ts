@@ -1,15 +1,15 @@
 /** A series and its parts, as every room sees them. */
+import type { Codec } from './codec.ts';
 import type { Dtype } from './dtype.ts';
 import type { Rate } from './rate.ts';
+import type { Tags, TagValue } from './tag-value.ts';
 
 /** What happens to a row of an irregular series whose time is already stored. */
 export type DuplicateRule = 'last' | 'error' | 'keep';
-export type Codec = 'gzip' | 'none';
 /** `relative`: times count from the start of the recording, shown as if it began at 1970-01-01T00:00:00Z. */
 export type TimeReference = 'utc' | 'relative';
 
-export type TagValue = string | number | boolean;
-export type Tags = Readonly<Record<string, TagValue>>;
+export type { Tags, TagValue };
 
 /**
  * One channel. Its calibration is either linear (`scale`, `offset`) or the converter's own terms
@@ -51,8 +51,10 @@ export interface NewSeries {
 
 export interface Series extends NewSeries {
   readonly id: string;
-  /** Visible rows. */
+  /** Row numbers given out: those of visible rows are below. */
   readonly rows: number;
+  /** Rows that were removed, and are not there any more; the others keep their numbers. */
+  readonly removed: number;
   /** Smallest and largest visible time; for a regular series the time of its first and last sample. */
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;

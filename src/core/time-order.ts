@@ -44,12 +44,13 @@ export function groupByTime<C extends TimedChunk>(chunks: readonly C[]): TimeGro
 }
 
 /**
- * Positions of the rows to answer, in order of time, rows of equal time in the order they came.
- * @param times int64 ns in the order the rows came
+ * Positions of rows in order of time, rows of equal time in the order they came.
+ * @param times int64 ns
+ * @param positions of the rows in `times`, in the order they came
  * @param rule `keep` answers every row; otherwise the last that came wins its time
  */
-export function orderRows(times: BigInt64Array, rule: DuplicateRule): Uint32Array {
-  const order = Uint32Array.from(times, (_, i) => i).sort((a, b) => compare(times[a], times[b]) || a - b);
+export function orderRows(times: BigInt64Array, positions: Uint32Array, rule: DuplicateRule): Uint32Array {
+  const order = positions.slice().sort((a, b) => compare(times[a], times[b]) || a - b);
   if (rule === 'keep') return order;
   let kept = 0;
   for (let i = 0; i < order.length; i++) {

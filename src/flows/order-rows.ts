@@ -1,5 +1,6 @@
 /** Puts rows that came out of order into the order of time. Runs on either side of a thread: sorting a million times takes a second. */
 import { viewAs } from '../core/dtype.ts';
+import { isErased, type Erasure } from '../core/erasure.ts';
 import type { Piece } from '../core/read-plan.ts';
 import type { DuplicateRule } from '../core/series.ts';
 import { orderRows } from '../core/time-order.ts';
@@ -11,7 +12,10 @@ export interface OrderTask {
   /** All rows of some chunks, in the order they came. */
   readonly pieces: readonly Piece[];
   readonly rowBytes: number;
-  readonly duplicates: DuplicateRule;
+  /** `time`: by the series' rule for duplicates. `arrival`: as they are. */
+  readonly order: { readonly by: 'time'; readonly duplicates: DuplicateRule } | { readonly by: 'arrival' };
+  /** What was taken out and may still be in the chunks. */
+  readonly erasures: readonly Erasure[];
   readonly startNs: bigint;
   readonly endNs: bigint;
   /** At most this many rows. */
@@ -21,43 +25,68 @@ export interface OrderTask {
 export interface OrderedRows {
   readonly times: BigInt64Array;
   readonly values: Uint8Array;
-  /** Where the rest begins if there were more than `most`. */
+  /** Row of the series that each was read from. */
+  readonly rows: Float64Array;
+  /** By time: where the rest begins if there were more than `most`. */
   readonly restNs: bigint | null;
 }
 
 /**
- * The rows whose times lie in `[startNs, endNs)`, in order of time, by the series' rule for duplicates. Rows of one time are not parted:
+ * The rows whose times lie in `[startNs, endNs)`, in order of time, or of arrival. In order of time, rows of one time are not parted:
  * none come, but a rest, if more than `most` share the first one.
  */
 export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
-  const { times, values } = await readRows(task.dataRoot, task.pieces, 'both');
-  const order = orderRows(times, task.duplicates).filter((i) => times[i] >= task.startNs && times[i] < task.endNs);
+  const { times, values, rows } = await readRows(task.dataRoot, task.pieces, 'both', task.erasures);
+  const order = wantedRows(task, times, rows);
   let count = Math.min(order.length, task.most);
   let restNs: bigint | null = null;
-  if (count < order.length) {
+  if (count < order.length && task.order.by === 'time') {
     // The rest is asked for by time, so rows of one time stay together.
     while (count > 0 && times[order[count - 1]] === times[order[count]]) count--;
     restNs = times[order[count]];
   }
   const kept = order.subarray(0, count);
-  const sorted = new Uint8Array(count * task.rowBytes);
+  const chosen = new Uint8Array(count * task.rowBytes);
   kept.forEach((row, i) => {
-    sorted.set(values.subarray(row * task.rowBytes, (row + 1) * task.rowBytes), i * task.rowBytes);
+    chosen.set(values.subarray(row * task.rowBytes, (row + 1) * task.rowBytes), i * task.rowBytes);
   });
-  return { times: BigInt64Array.from(kept, (row) => times[row]), values: sorted, restNs };
+  return {
+    times: BigInt64Array.from(kept, (row) => times[row]),
+    values: chosen,
+    rows: Float64Array.from(kept, (row) => rows[row]),
+    restNs,
+  };
 }
 
-/** Times, and if wanted values, of pieces in their order. */
+/** Positions in the order to answer. Rows that were taken out (their number is NaN) are left out before duplicates are looked for. */
+function wantedRows({ order, startNs, endNs }: OrderTask, times: BigInt64Array, rows: Float64Array): Uint32Array {
+  const isWanted = (i: number): boolean => !Number.isNaN(rows[i]) && times[i] >= startNs && times[i] < endNs;
+  const wanted = Uint32Array.from(times, (_, i) => i).filter(isWanted);
+  if (order.by === 'arrival') return wanted;
+  return orderRows(times, wanted, order.duplicates);
+}
+
+/** Times, and if wanted values, of pieces in their order, with the numbers of their rows: NaN where one was taken out. */
 export async function readRows(
   dataRoot: string,
   pieces: readonly Piece[],
   want: 'times' | 'both',
-): Promise<{ times: BigInt64Array; values: Uint8Array }> {
+  erasures: readonly Erasure[] = [],
+): Promise<{ times: BigInt64Array; values: Uint8Array; rows: Float64Array }> {
   const times: Uint8Array[] = [];
   const values: Uint8Array[] = [];
   for await (const piece of readPieces(new DataRoot(dataRoot), pieces, want)) {
     times.push(piece.times!);
     values.push(piece.values);
   }
-  return { times: viewAs('int64', Buffer.concat(times)) as BigInt64Array, values: Buffer.concat(values) };
+  const allTimes = viewAs('int64', Buffer.concat(times)) as BigInt64Array;
+  const rows = new Float64Array(allTimes.length);
+  let at = 0;
+  for (const { firstRow, rows: count, generation } of pieces.flatMap(({ blocks }) => blocks)) {
+    const concerning = erasures.filter((erasure) => generation < erasure.generation);
+    for (let i = 0; i < count; i++, at++) {
+      rows[at] = isErased(firstRow + i, allTimes[at], concerning) ? NaN : firstRow + i;
+    }
+  }
+  return { times: allTimes, values: Buffer.concat(values), rows };
 }

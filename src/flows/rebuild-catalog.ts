@@ -364,9 +364,12 @@ async function* chunksOf(
           firstRow,
           rows,
           datasetRow,
+          skip: 0,
+          generation: 0,
           values: { offset: valuesOffset, length: part.chunkRows * rowBytes },
           times: timesOffset === null ? null : { offset: timesOffset, length: part.chunkRows * NS_BYTES },
           codec: 'none',
+          timesCodec: timesOffset === null ? null : 'none',
           ...contentOf(part.dtype, part.channels, values, times),
         });
       }

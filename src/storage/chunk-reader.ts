@@ -1,8 +1,10 @@
-/** Reads planned pieces: positional reads on libuv's pool, one piece ahead, each whole chunk checked against its checksum. No HDF5 here. */
+/** Reads planned pieces: positional reads on libuv's pool, ahead of what is wanted, each whole chunk checked against its checksum, compressed ones decoded. No HDF5 here. */
 import { open, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { VarveError } from '../core/errors.ts';
-import type { Piece, Span } from '../core/read-plan.ts';
+import type { Codec } from '../core/codec.ts';
+import type { Piece, Span, Unpacking } from '../core/read-plan.ts';
+import { decodeBlock } from './block-codec.ts';
 import type { DataRoot } from './data-root.ts';
 
 export interface PieceBytes {
@@ -10,6 +12,10 @@ export interface PieceBytes {
   readonly values: Buffer;
   readonly times: Buffer | null;
 }
+
+/** Pieces that are read while one is on its way out: of compressed ones more, so that decoding keeps both cores busy. */
+const AHEAD = 1;
+const AHEAD_COMPRESSED = 3;
 
 /**
  * @param want leave out the values where only times are needed
@@ -30,18 +36,27 @@ export async function* readPieces(
       want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece),
     ]);
     check(piece, want === 'times' ? null : values, times);
-    return { piece, values, times };
+    const [{ unpackValues, unpackTimes }] = piece.blocks;
+    return {
+      piece,
+      values: unpackValues && want !== 'times' ? await unpack(values, unpackValues, piece) : values,
+      times: unpackTimes && times ? await unpack(times, unpackTimes, piece) : times,
+    };
   };
-  let ahead: Promise<PieceBytes> | null = null;
+  const ahead: Promise<PieceBytes>[] = [];
+  let next = 0;
   try {
-    for (let i = 0; i < pieces.length; i++) {
-      const current: Promise<PieceBytes> = ahead ?? read(pieces[i]);
-      ahead = i + 1 < pieces.length ? current.then(() => read(pieces[i + 1])) : null;
-      ahead?.catch(() => {}); // seen when it is awaited
-      yield await current;
+    for (const piece of pieces) {
+      const isPacked = piece.blocks[0].unpackValues !== null || piece.blocks[0].unpackTimes !== null;
+      while (next < pieces.length && ahead.length <= (isPacked ? AHEAD_COMPRESSED : AHEAD)) {
+        const reading = read(pieces[next++]);
+        reading.catch(() => {}); // seen when it is awaited
+        ahead.push(reading);
+      }
+      yield await ahead.shift()!;
     }
   } finally {
-    await ahead?.catch(() => {});
+    await Promise.allSettled(ahead);
     for (const file of files.values()) await file.then((handle) => handle.close()).catch(() => {});
   }
 }
@@ -65,6 +80,19 @@ async function readSpan(handle: FileHandle, span: Span, piece: Piece): Promise<B
     done += bytesRead;
   }
   return buffer;
+}
+
+async function unpack(stored: Buffer, { codec, elementBytes, wanted }: Unpacking, piece: Piece): Promise<Buffer> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await decodeBlock(codec as Codec, stored, elementBytes);
+  } catch (error) {
+    throw corrupt(piece, piece.blocks[0].firstRow, `cannot be decoded: ${(error as Error).message}`);
+  }
+  if (bytes.length < wanted.offset + wanted.length) {
+    throw corrupt(piece, piece.blocks[0].firstRow, 'is shorter than the catalog says');
+  }
+  return Buffer.from(bytes.buffer, bytes.byteOffset + wanted.offset, wanted.length);
 }
 
 function check(piece: Piece, values: Buffer | null, times: Buffer | null): void {

@@ -1,26 +1,45 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { MAX_PIECE_BYTES, planRead, type Piece, type PlannedChunk, type Span } from '../../src/core/read-plan.ts';
+import type { RowRange } from '../../src/core/segment.ts';
+import { visibleSlices, type Slice } from '../../src/core/visible-rows.ts';
 
-function chunk(firstRow: number, rows: number, valuesOffset: number, other: Partial<PlannedChunk> = {}): PlannedChunk {
+interface Other extends Partial<PlannedChunk> {
+  readonly timesOffset?: number;
+}
+
+function chunk(
+  firstRow: number,
+  rows: number,
+  valuesOffset: number,
+  { timesOffset, ...other }: Other = {},
+): PlannedChunk {
   return {
     shardId: 's1',
     path: 'a.h5',
     firstRow,
     rows,
-    valuesOffset,
+    generation: 0,
+    skip: 0,
+    codec: 'none',
+    values: { offset: valuesOffset, length: 1024 * 1024 },
     valuesCrc: 100 + firstRow,
-    timesOffset: null,
+    timesCodec: timesOffset === undefined ? null : 'none',
+    times: timesOffset === undefined ? null : { offset: timesOffset, length: 1024 * 1024 },
     timesCrc: null,
     ...other,
   };
+}
+
+function plan(ranges: readonly RowRange[], chunks: readonly PlannedChunk[], rowBytes: number): Piece[] {
+  return planRead(ranges, visibleSlices(chunks), rowBytes);
 }
 
 describe('a plan says which bytes to read', () => {
   const chunks = [chunk(0, 10, 1000), chunk(10, 10, 5000)];
 
   test('a whole chunk is read with its checksum', () => {
-    expect(planRead([{ from: 0, to: 10 }], chunks, 4)).toEqual([
+    expect(plan([{ from: 0, to: 10 }], chunks, 4)).toEqual([
       {
         shardId: 's1',
         path: 'a.h5',
@@ -32,8 +51,11 @@ describe('a plan says which bytes to read', () => {
             rows: 10,
             values: { offset: 1000, length: 40 },
             times: null,
+            generation: 0,
             valuesCrc: 100,
             timesCrc: null,
+            unpackValues: null,
+            unpackTimes: null,
           },
         ],
       },
@@ -41,29 +63,29 @@ describe('a plan says which bytes to read', () => {
   });
 
   test('a slice of a chunk is read without the rest, and without a checksum', () => {
-    expect(planRead([{ from: 12, to: 15 }], chunks, 4)).toMatchObject([
+    expect(plan([{ from: 12, to: 15 }], chunks, 4)).toMatchObject([
       { values: { offset: 5008, length: 12 }, blocks: [{ firstRow: 12, rows: 3, valuesCrc: null }] },
     ]);
   });
 
   test('a chunk after another is read without it', () => {
-    expect(planRead([{ from: 10, to: 20 }], chunks, 4)).toMatchObject([{ blocks: [{ firstRow: 10, rows: 10 }] }]);
+    expect(plan([{ from: 10, to: 20 }], chunks, 4)).toMatchObject([{ blocks: [{ firstRow: 10, rows: 10 }] }]);
   });
 
   test('times are read from their own place', () => {
     const timed = [chunk(0, 10, 1000, { timesOffset: 9000, timesCrc: 7 })];
-    expect(planRead([{ from: 0, to: 10 }], timed, 4)).toMatchObject([
+    expect(plan([{ from: 0, to: 10 }], timed, 4)).toMatchObject([
       { times: { offset: 9000, length: 80 }, blocks: [{ times: { offset: 9000, length: 80 }, timesCrc: 7 }] },
     ]);
-    expect(planRead([{ from: 3, to: 5 }], timed, 4)).toMatchObject([
+    expect(plan([{ from: 3, to: 5 }], timed, 4)).toMatchObject([
       { times: { offset: 9024, length: 16 }, blocks: [{ timesCrc: null }] },
     ]);
   });
 
   test('nothing wanted is nothing read', () => {
-    expect(planRead([], chunks, 4)).toEqual([]);
-    expect(planRead([{ from: 5, to: 5 }], chunks, 4)).toEqual([]);
-    expect(planRead([{ from: 5, to: 5 }], [], 4)).toEqual([]);
+    expect(plan([], chunks, 4)).toEqual([]);
+    expect(plan([{ from: 5, to: 5 }], chunks, 4)).toEqual([]);
+    expect(plan([{ from: 5, to: 5 }], [], 4)).toEqual([]);
   });
 });
 
@@ -94,16 +116,17 @@ describe('a read costs as few reads as it can', () => {
     ['a chunk above the bound is one read', [chunk(0, 10 * ROW, 0), chunk(10 * ROW, 1, 10 * MIB)], 2],
   ])('%s', (_, chunks, reads) => {
     const rows = chunks.reduce((sum, { rows }) => sum + rows, 0);
-    expect(planRead([{ from: 0, to: rows }], chunks, ROW)).toHaveLength(reads);
+    expect(plan([{ from: 0, to: rows }], chunks, ROW)).toHaveLength(reads);
   });
 
   test('finding the first chunk among a million does not walk over them', () => {
     let looked = 0;
-    const million = new Proxy(Array.from<PlannedChunk>({ length: 1_000_000 }), {
+    const million = new Proxy(Array.from<Slice<PlannedChunk>>({ length: 1_000_000 }), {
       get(target, key, receiver) {
         if (typeof key !== 'string' || !/^\d+$/.test(key)) return Reflect.get(target, key, receiver);
         looked++;
-        return Number(key) < 1_000_000 ? chunk(Number(key) * 10, 10, Number(key) * 100) : undefined;
+        const from = Number(key) * 10;
+        return from < 10_000_000 ? { chunk: chunk(from, 10, from * 10), from, to: from + 10 } : undefined;
       },
     });
     expect(planRead([{ from: 9_876_543, to: 9_876_544 }], million, 4)).toHaveLength(1);
@@ -119,9 +142,9 @@ describe('a row that is in no chunk is a contradiction, not a short answer', () 
     ['after the chunks', [chunk(0, 10, 0)], 0, 'row 10'],
     ['without any', [], 3, 'row 3'],
   ])('%s', (_, chunks, from, named) => {
-    const plan = (): unknown => planRead([{ from, to: 20 }], chunks, 4);
-    expect(plan).toThrow(named);
-    expect(plan).toThrow(missing);
+    const planning = (): unknown => plan([{ from, to: 20 }], chunks, 4);
+    expect(planning).toThrow(named);
+    expect(planning).toThrow(missing);
   });
 });
 
@@ -162,9 +185,13 @@ const anyLayout: fc.Arbitrary<Layout> = fc
         path: `shard${shard}`,
         firstRow: row,
         rows,
-        valuesOffset: lengthOf(`shard${shard}`),
+        generation: 0,
+        skip: 0,
+        codec: 'none',
+        values: { offset: lengthOf(`shard${shard}`), length: rows * rowBytes },
         valuesCrc: row,
-        timesOffset: timed ? TIMES_AT + lengthOf(`times${shard}`) : null,
+        timesCodec: timed ? 'none' : null,
+        times: timed ? { offset: TIMES_AT + lengthOf(`times${shard}`), length: rows * 8 } : null,
         timesCrc: timed ? -row : null,
       });
       for (let i = 0; i < rows; i++) {
@@ -211,12 +238,12 @@ test('the planned bytes are the wanted rows, of any chunks and ranges', () => {
         to: rows[2 * i + 1],
       }));
       const wanted = ranges.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i));
-      const pieces = planRead(ranges, chunks, rowBytes);
+      const pieces = plan(ranges, chunks, rowBytes);
 
       expect(Buffer.concat(pieces.map((piece) => cut(layout, piece, piece.values)))).toEqual(
         Buffer.concat(wanted.map((row) => rowContent(row, rowBytes))),
       );
-      const timed = chunks[0].timesOffset !== null;
+      const timed = chunks[0].times !== null;
       const times = pieces.map((piece) => (piece.times ? cut(layout, piece, piece.times) : Buffer.alloc(0)));
       expect(Buffer.concat(times)).toEqual(Buffer.concat(timed ? wanted.map((row) => rowContent(row, 8)) : []));
 
@@ -245,4 +272,80 @@ test('the planned bytes are the wanted rows, of any chunks and ranges', () => {
     }),
     { numRuns: 200 },
   );
+});
+
+describe('compressed chunks', () => {
+  const packed = chunk(10, 10, 1000, {
+    codec: 'gzip',
+    skip: 3,
+    values: { offset: 1000, length: 77 },
+    timesCodec: 'gzip',
+    times: { offset: 5000, length: 33 },
+    timesCrc: 9,
+  });
+
+  test('are read as whole blocks, with their checksums, and say where the rows lie in what is decoded', () => {
+    expect(plan([{ from: 12, to: 15 }], [packed], 4)).toMatchObject([
+      {
+        values: { offset: 1000, length: 77 },
+        times: { offset: 5000, length: 33 },
+        blocks: [
+          {
+            valuesCrc: 110,
+            timesCrc: 9,
+            unpackValues: { codec: 'gzip', wanted: { offset: 20, length: 12 } },
+            unpackTimes: { codec: 'gzip', wanted: { offset: 40, length: 24 } },
+          },
+        ],
+      },
+    ]);
+  });
+
+  test('are never joined', () => {
+    const next = chunk(20, 10, 1077, { codec: 'gzip', values: { offset: 1077, length: 5 } });
+    expect(plan([{ from: 10, to: 30 }], [{ ...packed, times: null }, next], 4)).toHaveLength(2);
+  });
+
+  test('that could not be compressed are read by the row, from where the chunk begins in its block', () => {
+    const plain = chunk(10, 10, 1000, { skip: 3 });
+    expect(plan([{ from: 12, to: 15 }], [plain], 4)).toMatchObject([
+      { values: { offset: 1020, length: 12 }, blocks: [{ valuesCrc: null, unpackValues: null }] },
+    ]);
+  });
+});
+
+describe('a chunk of a later edit', () => {
+  const below = chunk(0, 100, 1000);
+  const above = chunk(10, 5, 9000, { generation: 2 });
+  const between = chunk(12, 10, 7000, { generation: 1 });
+
+  test('covers what lies below it, and what it covers is not read', () => {
+    const pieces = plan([{ from: 0, to: 100 }], [below, between, above], 1);
+    expect(pieces.map(({ values }) => [values.offset, values.length])).toEqual([
+      [1000, 10],
+      [9000, 5],
+      [7003, 7],
+      [1022, 78],
+    ]);
+  });
+
+  test('of any number of layers, each row comes from the highest that has it', () => {
+    const layers = fc.array(fc.tuple(fc.nat(60), fc.integer({ min: 1, max: 20 })), { maxLength: 12 });
+    fc.assert(
+      fc.property(layers, (edits) => {
+        const chunks = [
+          chunk(0, 80, 0),
+          ...edits.map(([from, rows], i) => chunk(from, rows, 0, { generation: i + 1 })),
+        ];
+        const seen = visibleSlices(chunks).flatMap(({ chunk: { generation }, from, to }) =>
+          Array.from({ length: to - from }, (_, i) => [from + i, generation]),
+        );
+        const wanted = Array.from({ length: 80 }, (_, row) => [
+          row,
+          Math.max(...chunks.filter((c) => row >= c.firstRow && row < c.firstRow + c.rows).map((c) => c.generation)),
+        ]);
+        expect(seen).toEqual(wanted);
+      }),
+    );
+  });
 });

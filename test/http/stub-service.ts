@@ -28,6 +28,7 @@ export const SERIES: Series = {
   rows: 0,
   firstNs: null,
   lastNs: null,
+  removed: 0,
   commit: 4n,
   version: 2,
   createdAt: new Date(0),

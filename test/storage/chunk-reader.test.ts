@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { planRead, type PlannedChunk } from '../../src/core/read-plan.ts';
+import { planRead, type Piece, type PlannedChunk } from '../../src/core/read-plan.ts';
 import type { RowRange } from '../../src/core/segment.ts';
+import { visibleSlices } from '../../src/core/visible-rows.ts';
 import { readPieces, type PieceBytes } from '../../src/storage/chunk-reader.ts';
 import { temporaryRoot } from './model-shard.ts';
 import { openFilesBelow } from './open-files.ts';
@@ -40,9 +41,13 @@ beforeEach(() => {
         path,
         firstRow,
         rows: CHUNK_ROWS,
-        valuesOffset,
+        generation: 0,
+        skip: 0,
+        codec: 'none',
+        values: { offset: valuesOffset, length: values.length },
         valuesCrc: crc32(values),
-        timesOffset,
+        timesCodec: 'none',
+        times: { offset: timesOffset, length: times.length },
         timesCrc: crc32(times),
       });
     }
@@ -61,9 +66,13 @@ const SLICES: RowRange[] = [
   { from: 301, to: 400 },
 ];
 
+function plan(ranges: RowRange[]): Piece[] {
+  return planRead(ranges, visibleSlices(chunks), ROW_BYTES);
+}
+
 async function read(ranges: RowRange | RowRange[], want?: 'values' | 'times' | 'both'): Promise<PieceBytes[]> {
   const all: PieceBytes[] = [];
-  for await (const piece of readPieces(root, planRead([ranges].flat(), chunks, ROW_BYTES), want)) all.push(piece);
+  for await (const piece of readPieces(root, plan([ranges].flat()), want)) all.push(piece);
   return all;
 }
 
@@ -141,7 +150,7 @@ describe('a flipped bit', () => {
 
   test('is met only when its rows are: what comes before them is good', async () => {
     flipBit(SHARD_B, 64);
-    const pieces = readPieces(root, planRead([ALL], chunks, ROW_BYTES));
+    const pieces = readPieces(root, plan([ALL]));
     expect((await pieces.next()).value).toMatchObject({ piece: { path: SHARD_A } });
     expect((await pieces.next()).value).toMatchObject({ piece: { path: SHARD_A } });
     await expect(pieces.next()).rejects.toMatchObject({ slug: 'chunk-corrupt' });
@@ -184,7 +193,7 @@ describe('a file', () => {
 
 describe('files are closed', () => {
   test.each([0, 1, 2, 3])('when the consumer leaves after %s pieces', async (count) => {
-    const pieces = readPieces(root, planRead([ALL], chunks, ROW_BYTES));
+    const pieces = readPieces(root, plan([ALL]));
     for (let i = 0; i < count; i++) await pieces.next();
     if (count > 0) expect(openFilesBelow(root.root).length).toBeGreaterThan(0);
     await pieces.return(undefined);
@@ -193,7 +202,7 @@ describe('files are closed', () => {
 
   test('when the consumer throws', async () => {
     const consume = async (): Promise<void> => {
-      for await (const { piece } of readPieces(root, planRead([ALL], chunks, ROW_BYTES))) {
+      for await (const { piece } of readPieces(root, plan([ALL]))) {
         throw new Error(`no taste for ${piece.path}`);
       }
     };
@@ -201,7 +210,7 @@ describe('files are closed', () => {
   });
 
   test('a shard is opened once, however many pieces it has', async () => {
-    const pieces = readPieces(root, planRead(SLICES, chunks, ROW_BYTES));
+    const pieces = readPieces(root, plan(SLICES));
     for await (const { piece } of pieces) {
       const open = openFilesBelow(root.root);
       expect(open).toHaveLength(new Set(open).size);

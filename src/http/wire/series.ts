@@ -1,5 +1,6 @@
 /** Series on the wire: creation, change, search, answer. */
 import { z } from 'zod';
+import { CODECS } from '../../core/codec.ts';
 import { DTYPE_NAMES } from '../../core/dtype.ts';
 import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../core/rate.ts';
 import type { Channel, NewSeries, Sampling, Series, SeriesPatch } from '../../core/series.ts';
@@ -121,7 +122,7 @@ export const seriesCreate = z
       .enum(['last', 'error', 'keep'])
       .default('last')
       .meta({ description: 'What happens to a row of an irregular series whose time is stored already' }),
-    codec: z.enum(['gzip', 'none']).default('gzip'),
+    codec: z.enum(CODECS).default('gzip'),
     tags: tags.default({}),
     provenance: freeObject.default({}),
   })
@@ -230,10 +231,11 @@ export const seriesAnswer = z
     ]),
     time_reference: z.enum(['utc', 'relative']),
     duplicates: z.enum(['last', 'error', 'keep']),
-    codec: z.enum(['gzip', 'none']),
+    codec: z.enum(CODECS),
     tags: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
     provenance: z.record(z.string(), z.unknown()),
-    rows: z.int().meta({ description: 'Visible rows' }),
+    rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
+    removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),
     first_time: instant.nullable(),
     last_time: instant.nullable(),
     commit: z.int().meta({ description: 'Newest visible change of the samples' }),
@@ -272,6 +274,7 @@ export function toSeriesAnswer(series: Series): z.input<typeof seriesAnswer> {
     tags: series.tags,
     provenance: series.provenance,
     rows: series.rows,
+    removed: series.removed,
     first_time: timeOrNull(series.firstNs),
     last_time: timeOrNull(series.lastNs),
     commit: Number(series.commit),

@@ -1,0 +1,41 @@
+/** Sets of rows as lists of ranges: in order, not overlapping, not empty. */
+import type { RowRange } from './segment.ts';
+
+/** The rows of `ranges` that are in none of `holes`; both in order. */
+export function withoutRows(ranges: readonly RowRange[], holes: readonly RowRange[]): RowRange[] {
+  if (holes.length === 0) return [...ranges];
+  const left: RowRange[] = [];
+  let at = 0;
+  for (const range of ranges) {
+    let { from } = range;
+    while (at < holes.length && holes[at].to <= from) at++;
+    for (let i = at; i < holes.length && holes[i].from < range.to; i++) {
+      if (holes[i].from > from) left.push({ from, to: holes[i].from });
+      from = Math.max(from, holes[i].to);
+    }
+    if (from < range.to) left.push({ from, to: range.to });
+  }
+  return left;
+}
+
+/** The rows of `ranges` that are in `range`, too. */
+export function clipRows(ranges: readonly RowRange[], range: RowRange): RowRange[] {
+  return ranges
+    .map(({ from, to }) => ({ from: Math.max(from, range.from), to: Math.min(to, range.to) }))
+    .filter(({ from, to }) => from < to);
+}
+
+/** The rows of either, joined where they touch. */
+export function uniteRows(ranges: readonly RowRange[], more: readonly RowRange[]): RowRange[] {
+  const united: RowRange[] = [];
+  for (const range of [...ranges, ...more].sort((a, b) => a.from - b.from)) {
+    const last = united.at(-1);
+    if (last && range.from <= last.to) united[united.length - 1] = { from: last.from, to: Math.max(last.to, range.to) };
+    else if (range.from < range.to) united.push(range);
+  }
+  return united;
+}
+
+export function countRows(ranges: readonly RowRange[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from, 0);
+}

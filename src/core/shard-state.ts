@@ -1,0 +1,7 @@
+/** What a shard is at present. */
+
+/**
+ * `hot`: its lane appends to it. `retired`: takes no more appends. `sealed`: immutable and compressed, written at once. `replaced`: all its rows are in
+ * another shard; its file stays for readers that have just asked where it is. `lost`: its file is missing.
+ */
+export type ShardState = 'hot' | 'retired' | 'sealed' | 'replaced' | 'lost';
