@@ -11,6 +11,7 @@ const STATEMENTS = [
   `alter table series
      add column edits integer not null default 0,           -- acknowledged so far: the number of the newest
      add column removed bigint not null default 0,          -- rows that were removed and have not been replaced since
+     add column masked boolean not null default false,      -- some of its sealed rows may be no data any more
      add column expired_ns bigint,                          -- raw samples before it have expired …
      add column summaries_expired_ns bigint`, //            -- … and summaries before this
 
@@ -65,6 +66,8 @@ const STATEMENTS = [
      shard_id uuid not null references shards,
      factor integer not null,
      ordinal integer not null,                              -- position among the blocks of its series, shard and factor
+     first_cell bigint not null,
+     last_cell bigint not null,
      cells integer not null,
      first_row bigint,                                      -- regular: the rows its cells span …
      last_row bigint,

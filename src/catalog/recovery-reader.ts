@@ -24,6 +24,8 @@ export interface RecoveryRows {
     readonly path: string;
     readonly state: ShardState;
     readonly abandonedBy: unknown;
+    /** Replaced: for so long. */
+    readonly replacedMs: number | null;
   }>;
   /** Of the writes that were asked for; ids without a row are left out. */
   readonly writeStates: ReadonlyMap<string, 'pending' | 'applied' | 'failed'>;
@@ -67,6 +69,7 @@ export async function readRecoveryRows(db: Database, writeIds: readonly string[]
       const shards = await trx
         .selectFrom('shards')
         .select(['id', 'lane_id', 'path', 'state', 'abandoned_by'])
+        .select(sql<number | null>`(extract(epoch from now() - replaced_at) * 1000)::float8`.as('replaced_ms'))
         .orderBy('id')
         .execute();
       return {
@@ -77,6 +80,7 @@ export async function readRecoveryRows(db: Database, writeIds: readonly string[]
           path: row.path,
           state: row.state,
           abandonedBy: row.abandoned_by,
+          replacedMs: row.replaced_ms,
         })),
         writeStates: await readWriteStates(trx, writeIds),
       };

@@ -1,6 +1,7 @@
 /** The tables as kysely sees them: one interface a table, column by column as in the migrations. */
 import type { ColumnType, Generated } from 'kysely';
 import type { ShardState } from '../core/shard-state.ts';
+import type { Tags } from '../core/tag-value.ts';
 
 /** int8 comes back as bigint (see database.ts) and may be given as bigint, number or decimal text. */
 type Int8 = ColumnType<bigint, bigint | number | string, bigint | number | string>;
@@ -62,7 +63,7 @@ export interface SeriesTable {
   time_reference: 'utc' | 'relative';
   duplicates: 'last' | 'error' | 'keep';
   codec: string;
-  tags: Jsonb<Record<string, string | number | boolean>>;
+  tags: Jsonb<Tags>;
   provenance: Jsonb<Record<string, unknown>>;
   version: Generated<number>;
   created_at: Generated<Date>;
@@ -78,8 +79,17 @@ export interface SeriesTable {
   staged_segment_rows: Generated<bigint>;
   edits: Generated<number>;
   removed: Generated<bigint>;
+  masked: Generated<boolean>;
   expired_ns: NullableInt8;
   summaries_expired_ns: NullableInt8;
+}
+
+/** What the units of quantities in tags mean. Derived from `series.tags` is `series_tags`, which only searches read. */
+export interface UnitsTable {
+  code: string;
+  factor: number;
+  shift: number;
+  dimension: string;
 }
 
 export interface AnnotationsTable {
@@ -138,6 +148,8 @@ export interface ChunksTable {
   sums: number[];
 }
 
+export type WriteKind = 'append' | 'replace' | 'remove';
+
 export interface WritesTable {
   id: string;
   seq: Generated<bigint>;
@@ -162,7 +174,7 @@ export interface WritesTable {
   applied_at: Date | null;
   first_row: NullableInt8;
   commit: NullableInt8;
-  kind: Generated<'append' | 'replace' | 'remove'>;
+  kind: ColumnType<WriteKind, WriteKind | undefined, WriteKind>;
   generation: ColumnType<number | null, number | null | undefined, number | null>;
   from_row: NullableInt8;
   to_row: NullableInt8;
@@ -190,6 +202,8 @@ export interface SummariesTable {
   shard_id: string;
   factor: number;
   ordinal: number;
+  first_cell: Int8;
+  last_cell: Int8;
   cells: number;
   first_row: NullableInt8;
   last_row: NullableInt8;
@@ -234,6 +248,7 @@ export interface Tables {
   lanes: LanesTable;
   series: SeriesTable;
   annotations: AnnotationsTable;
+  units: UnitsTable;
   segments: SegmentsTable;
   shards: ShardsTable;
   chunks: ChunksTable;

@@ -45,8 +45,6 @@ export interface Block {
 
 export interface Unpacking {
   readonly codec: string;
-  /** Of one value. */
-  readonly elementBytes: number;
   /** Where the wanted rows lie in the decoded block. */
   readonly wanted: Span;
 }
@@ -68,14 +66,12 @@ const TIME_BYTES = 8;
  * @param ranges wanted rows, in the order they are to be answered, not overlapping
  * @param slices what is seen of the chunks, in order of rows, without holes over the ranges
  * @param rowBytes bytes of one row of values
- * @param elementBytes bytes of one value
  * @throws corrupt if a wanted row is in no chunk: the catalog contradicts itself
  */
 export function planRead(
   ranges: readonly RowRange[],
   slices: ReadonlyArray<Slice<PlannedChunk>>,
   rowBytes: number,
-  elementBytes: number = rowBytes,
 ): Piece[] {
   const pieces: Piece[] = [];
   for (const range of ranges) {
@@ -86,7 +82,7 @@ export function planRead(
         throw new VarveError('corrupt', `row ${row} is in no chunk`, { slug: 'chunk-missing' });
       }
       const to = Math.min(range.to, slice.to);
-      add(pieces, slice.chunk, blockOf(slice.chunk, row, to, rowBytes, elementBytes));
+      add(pieces, slice.chunk, blockOf(slice.chunk, row, to, rowBytes));
       row = to;
     }
   }
@@ -105,11 +101,11 @@ function firstReaching(slices: readonly Slice[], row: number): number {
   return low;
 }
 
-function blockOf(chunk: PlannedChunk, from: number, to: number, rowBytes: number, elementBytes: number): Block {
-  const values = part(chunk, from, to, rowBytes, elementBytes, chunk.codec, chunk.values, chunk.valuesCrc);
+function blockOf(chunk: PlannedChunk, from: number, to: number, rowBytes: number): Block {
+  const values = part(chunk, from, to, rowBytes, chunk.codec, chunk.values, chunk.valuesCrc);
   const times =
     chunk.times &&
-    part(chunk, from, to, TIME_BYTES, TIME_BYTES, chunk.timesCodec ?? 'none', chunk.times, chunk.timesCrc!);
+    part(chunk, from, to, TIME_BYTES, chunk.timesCodec ?? 'none', chunk.times, chunk.timesCrc!);
   return {
     firstRow: from,
     rows: to - from,
@@ -128,13 +124,12 @@ function part(
   from: number,
   to: number,
   rowBytes: number,
-  elementBytes: number,
   codec: string,
   stored: Span,
   crc: number,
 ): { read: Span; crc: number | null; unpack: Unpacking | null } {
   const wanted = { offset: (chunk.skip + from - chunk.firstRow) * rowBytes, length: (to - from) * rowBytes };
-  if (codec !== 'none') return { read: stored, crc, unpack: { codec, elementBytes, wanted } };
+  if (codec !== 'none') return { read: stored, crc, unpack: { codec, wanted } };
   const isWhole = to - from === chunk.rows;
   const read = { offset: stored.offset + wanted.offset, length: wanted.length };
   return { read, crc: isWhole ? crc : null, unpack: null };

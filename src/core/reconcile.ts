@@ -4,6 +4,8 @@ import type { ShardState } from './shard-state.ts';
 
 /** A file without a row is left alone this long: whoever made it may be about to write the row. */
 export const ORPHAN_GRACE_MS = 60 * 60 * 1000;
+/** A replaced shard is kept this long for readers that have asked where it is, and have not opened it yet. */
+export const REPLACED_KEPT_MS = 60 * 1000;
 /** A shard that nobody published is kept aside this long, for a catalog that was restored to an earlier day. */
 export const ASIDE_KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 
@@ -27,6 +29,8 @@ export interface ShardFacts {
   readonly laneId: string;
   readonly path: string;
   readonly state: ShardState;
+  /** Replaced: since when. */
+  readonly replacedMs: number | null;
   /** Retired while somebody may have had it open, who may still. */
   readonly mayBeOpen: boolean;
 }
@@ -65,6 +69,8 @@ export type Repair =
   | { readonly kind: 'settle'; readonly laneId: string; readonly path: string }
   /** Ask for a drain. */
   | { readonly kind: 'ring'; readonly laneId: string }
+  /** Remove the file of a shard whose rows are in another, and forget it. */
+  | { readonly kind: 'drop-replaced'; readonly shardId: string; readonly path: string }
   /** Take a shard that nobody can publish any more out of the way. */
   | { readonly kind: 'set-aside'; readonly path: string }
   | { readonly kind: 'remove'; readonly file: StoredFile; readonly reason: string };
@@ -79,12 +85,15 @@ export function reconcile({ lanes, shards, writeStates, files }: Situation): Rep
       .filter(({ lease }) => lease === 'dead')
       .map(({ id, token }): Repair => ({ kind: 'free-lease', laneId: id, token })),
     ...shards
-      .filter(({ path, state }) => (state === 'lost') === paths.has(path))
+      .filter(({ path, state }) => state !== 'replaced' && (state === 'lost') === paths.has(path))
       .map(({ id, path, state }): Repair => ({
         kind: state === 'lost' ? 'mark-found' : 'mark-lost',
         shardId: id,
         path,
       })),
+    ...shards
+      .filter(({ state, replacedMs }) => state === 'replaced' && replacedMs! >= REPLACED_KEPT_MS)
+      .map(({ id, path }): Repair => ({ kind: 'drop-replaced', shardId: id, path })),
     ...lanes
       .filter(({ hasPending, resting, lease }) => hasPending && !resting && lease !== 'live')
       .map(({ id }): Repair => ({ kind: 'ring', laneId: id })),

@@ -66,13 +66,21 @@ function wantedRows({ order, startNs, endNs }: OrderTask, times: BigInt64Array, 
   return orderRows(times, wanted, order.duplicates);
 }
 
-/** Times, and if wanted values, of pieces in their order, with the numbers of their rows: NaN where one was taken out. */
+/** Rows as they lie in pieces, one after the other. */
+export interface StoredRows {
+  readonly times: BigInt64Array;
+  readonly values: Uint8Array;
+  /** Row of the series; NaN if it was taken out. */
+  readonly rows: Float64Array;
+}
+
+/** @param want leaves the values out where only times are needed */
 export async function readRows(
   dataRoot: string,
   pieces: readonly Piece[],
   want: 'times' | 'both',
   erasures: readonly Erasure[] = [],
-): Promise<{ times: BigInt64Array; values: Uint8Array; rows: Float64Array }> {
+): Promise<StoredRows> {
   const times: Uint8Array[] = [];
   const values: Uint8Array[] = [];
   for await (const piece of readPieces(new DataRoot(dataRoot), pieces, want)) {

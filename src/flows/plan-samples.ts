@@ -328,7 +328,7 @@ function earliest({ chunks }: TimeGroup<ChunkLocation>): bigint {
 const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 function planSeries(series: Series, ranges: readonly RowRange[], slices: ReadonlyArray<Slice<ChunkLocation>>): Piece[] {
-  return planRead(ranges, slices, rowBytesOf(series), DTYPES[series.dtype].bytes);
+  return planRead(ranges, slices, rowBytesOf(series));
 }
 
 function rowBytesOf(series: Series): number {

@@ -3,9 +3,10 @@ import type { Database } from '../catalog/database.ts';
 import { claimLease, releaseLease } from '../catalog/lane-store.ts';
 import { readBusyLanes, readRecoveryRows, readWriteStates, type BusyLane } from '../catalog/recovery-reader.ts';
 import { markShardFound, markShardLost } from '../catalog/shard-store.ts';
+import { forgetReplaced } from '../catalog/swap-shards.ts';
 import { purgeAppliedWrites } from '../catalog/write-store.ts';
 import { reconcile, type LaneFacts, type Repair, type StoredFile } from '../core/reconcile.ts';
-import { fileExists, listStoredFiles, removeStale, setShardAside } from '../storage/stored-files.ts';
+import { fileExists, listStoredFiles, removeFile, removeStale, setShardAside } from '../storage/stored-files.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { journalPath } from '../storage/journal.ts';
 import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
@@ -36,6 +37,8 @@ export interface RecoveryReport {
   readonly purgedWrites: number;
 }
 
+/** What is not worth a warning, or more than one. */
+const LEVELS: Partial<Record<Repair['kind'], 'info' | 'error'>> = { 'mark-lost': 'error', 'drop-replaced': 'info' };
 /** Rows that one statement forgets: it must not hold its locks for long. */
 const PURGE_BATCH = 5_000;
 /** Statements of one round: twice as many writes as 5,000 a second bring in a minute. */
@@ -90,8 +93,7 @@ async function repairAll(
     try {
       const done = await make(deps, repair);
       outcomes.push({ repair, done, error: null });
-      if (done !== null)
-        deps.log[repair.kind === 'mark-lost' ? 'error' : 'warn'](subjectOf(repair), `recovery: ${done}`);
+      if (done !== null) deps.log[LEVELS[repair.kind] ?? 'warn'](subjectOf(repair), `recovery: ${done}`);
     } catch (error) {
       outcomes.push({ repair, done: null, error: (error as Error).message });
       deps.log.error({ ...subjectOf(repair), err: error }, `recovery: ${repair.kind} failed`);
@@ -121,6 +123,11 @@ async function make(deps: RecoverDeps, repair: Exclude<Repair, { kind: 'ring' }>
       return 'a lost shard is back';
     case 'settle':
       return settle(deps, repair);
+    case 'drop-replaced':
+      await removeFile(root, journalPath(repair.path));
+      await removeFile(root, repair.path);
+      await forgetReplaced(db, repair.shardId);
+      return 'removed: its rows are in another shard';
     case 'set-aside':
       return `a shard that was never published is kept as ${await setShardAside(root, repair.path)}`;
     case 'remove':

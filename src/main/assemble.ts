@@ -11,14 +11,17 @@ import { drainLane } from '../flows/drain-lane.ts';
 import { seriesService } from '../flows/manage-series.ts';
 import { readSamples } from '../flows/read-samples.ts';
 import { recover, recoverLanes } from '../flows/recover.ts';
+import { planSealing, sealLane } from '../flows/seal-lane.ts';
 import type { Service } from '../flows/service.ts';
 import { stageAppend } from '../flows/stage-append.ts';
+import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
 import { WriteWatch } from '../flows/watch-writes.ts';
 import { writeStatus } from '../flows/write-status.ts';
-import { DrainQueue } from '../jobs/drain-queue.ts';
-import { startDrainWorker } from '../jobs/drain-worker.ts';
+import { LaneQueue } from '../jobs/lane-queue.ts';
+import { startLaneWorker } from '../jobs/lane-worker.ts';
 import { openQueueBackend, type QueueBackend } from '../jobs/queue-backend.ts';
 import { startReconciler } from '../jobs/reconciler.ts';
+import { sealJob } from '../jobs/seal-job.ts';
 import { CodecPool } from '../storage/codec-pool.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { lockFolder } from '../storage/folder-lock.ts';
@@ -35,6 +38,8 @@ import type { Phase } from './phases.ts';
 const RECOVER_LANES_MS = 2_000;
 /** Pause between two comparisons of all files with all rows. */
 const RECOVER_ALL_MS = 60_000;
+/** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
+const SEALS_AT_ONCE = 1;
 const DATABASE_CONNECTIONS = 16;
 
 /** What every role stands on. */
@@ -88,17 +93,24 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
   }
 }
 
+/** Its threads start when there is something to do. */
+function codecPool(config: Config): CodecPool {
+  return new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), config.codecThreads);
+}
+
 /** The worker's part: drains lanes and looks for lost rings. */
 export function openWorker(config: Config, ground: Ground): { closing: Phase[] } {
   const { db, root, backend, log } = ground;
   const writer = new ShardWriter(config.writerThreads);
+  const codec = codecPool(config);
   const holder = thisProcess();
-  const worker = startDrainWorker(backend, {
+  const worker = startLaneWorker(backend, {
+    work: 'drain',
     concurrency: config.writerThreads,
-    drain: (laneId) => drainLane({ db, root, writer, holder, log }, laneId),
+    run: (laneId) => drainLane({ db, root, writer, codec, holder, log }, laneId),
     log,
   });
-  const queue = new DrainQueue(backend, log);
+  const queue = new LaneQueue(backend, 'drain', log);
   const recoverDeps = { db, root, holder, log };
   const ring = (laneId: string): Promise<void> => queue.ringAgain(laneId);
   const lanes = startReconciler({
@@ -113,12 +125,34 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     ring,
     log,
   });
+  const sealDeps = { db, root, holder, limits: config.sealing, log };
+  const sealWorker = startLaneWorker(backend, {
+    work: 'seal',
+    concurrency: SEALS_AT_ONCE,
+    run: sealJob((laneId, signal) => sealLane(sealDeps, laneId, { signal }), log),
+    log,
+  });
+  const sealQueue = new LaneQueue(backend, 'seal', log);
+  const shards = startReconciler({
+    everyMs: config.sealing.everyMs,
+    reconcile: async () => [...new Set((await planSealing(sealDeps)).map(({ laneId }) => laneId))],
+    ring: (laneId) => sealQueue.ringAgain(laneId),
+    log,
+  });
+  const reconcilers = [lanes, files, shards];
   return {
     closing: [
-      { name: 'reconciler', limitMs: 5_000, close: () => Promise.all([lanes.stop(), files.stop()]).then(() => {}) },
+      {
+        name: 'reconciler',
+        limitMs: 5_000,
+        close: () => Promise.all(reconcilers.map((each) => each.stop())).then(() => {}),
+      },
+      { name: 'sealing', limitMs: 5_000, close: () => sealWorker.close(0) },
       { name: 'worker', limitMs: 20_000, close: () => worker.close(10_000) },
+      { name: 'seal queue', limitMs: 3_000, close: () => sealQueue.close() },
       { name: 'drain queue', limitMs: 3_000, close: () => queue.close() },
       { name: 'shard writer', limitMs: 2_000, close: () => writer.close() },
+      { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
     ],
   };
 }
@@ -127,11 +161,11 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
 export async function openService(config: Config, ground: Ground): Promise<{ service: Service; closing: Phase[] }> {
   const { db, root, backend, log, databaseUrl } = ground;
   await ensureAccess(db, firstToken(config));
-  const codec = new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), config.codecThreads);
+  const codec = codecPool(config);
   const watch = new WriteWatch(db, databaseUrl, (error) =>
     log.warn({ reason: error.message }, 'listening for commits failed'),
   );
-  const queue = new DrainQueue(backend, log);
+  const queue = new LaneQueue(backend, 'drain', log);
   const backpressure = new Backpressure(db, root, config.backpressure);
   const stageDeps = { db, root, codec, watch, backpressure, ring: (laneId: string) => void queue.ring(laneId) };
   const readDeps = { db, root, codec };
@@ -140,6 +174,8 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     series: seriesService(db),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
+      replace: (request) => replaceSamples(stageDeps, request),
+      remove: (request) => removeSamples(stageDeps, request),
       read: (request) => readSamples(readDeps, request),
       write: (principal, id) => writeStatus(db, principal, id),
     },

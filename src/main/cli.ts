@@ -3,6 +3,7 @@
 import { Command, Option } from 'commander';
 import { isVarveError } from '../core/errors.ts';
 import type { CatCommand } from './cat-command.ts';
+import type { CompactCommand } from './compact-command.ts';
 import { readConfig } from './config.ts';
 import type { ImportCommand } from './import-command.ts';
 import type { ListCommand } from './list-command.ts';
@@ -167,6 +168,20 @@ program
   .action(async (shard: string, command: RebuildShardCommand) => {
     const { rebuildShardOf } = await import('./rebuild-command.ts');
     if (!(await rebuildShardOf(readConfig(), shard, command))) process.exitCode = 1;
+  });
+
+program
+  .command('compact')
+  .description(
+    'seal and compact shards, now: compress what takes no more appends, drop what was removed, merge small ones',
+  )
+  .option('--plan', 'only say what would be done')
+  .option('--all', 'whatever its age and size')
+  .option('--lane <id>', 'only the shards of this lane')
+  .option('--json', 'print a report for programs')
+  .action(async (command: CompactCommand) => {
+    const { compactData } = await import('./compact-command.ts');
+    await compactData(readConfig(), command);
   });
 
 program

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { VarveError } from '../core/errors.ts';
+import { DEFAULT_SEAL_LIMITS, type SealLimits } from '../core/seal-plan.ts';
 import type { BackpressureLimits } from '../flows/backpressure.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
@@ -18,6 +19,11 @@ const Environment = z.object({
   VARVE_LOG: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
   VARVE_WRITERS: z.coerce.number().int().min(1).max(64).default(2),
   VARVE_CODECS: z.coerce.number().int().min(1).max(64).default(2),
+  VARVE_SEAL_AFTER_S: z.coerce
+    .number()
+    .min(1)
+    .default(DEFAULT_SEAL_LIMITS.hotMs / 1000),
+  VARVE_SEAL_EVERY_S: z.coerce.number().min(1).default(60),
   VARVE_MAX_PENDING_BYTES: Count.min(1).default(8 * 1024 ** 3),
   VARVE_MAX_PENDING_WRITES: Count.min(1).default(100_000),
   VARVE_MIN_FREE_BYTES: Count.default(256 * 1024 ** 2),
@@ -38,6 +44,7 @@ export interface Config {
   readonly writerThreads: number;
   /** Threads that parse and print large bodies. */
   readonly codecThreads: number;
+  readonly sealing: SealLimits & { /** Pause between two looks for shards to rewrite. */ readonly everyMs: number };
   readonly backpressure: BackpressureLimits;
   readonly database:
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string };
@@ -69,6 +76,7 @@ export function readConfig(
     logLevel: env.VARVE_LOG,
     writerThreads: env.VARVE_WRITERS,
     codecThreads: env.VARVE_CODECS,
+    sealing: { hotMs: env.VARVE_SEAL_AFTER_S * 1000, everyMs: env.VARVE_SEAL_EVERY_S * 1000 },
     backpressure: {
       maxPendingBytes: env.VARVE_MAX_PENDING_BYTES,
       maxPendingWrites: env.VARVE_MAX_PENDING_WRITES,

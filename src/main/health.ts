@@ -6,7 +6,7 @@ import type { Database } from '../catalog/database.ts';
 import { hasLostShards } from '../catalog/shard-store.ts';
 import type { Backpressure } from '../flows/backpressure.ts';
 import type { HealthService } from '../flows/service.ts';
-import type { DrainQueue } from '../jobs/drain-queue.ts';
+import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { freeBytes } from '../storage/disk-space.ts';
@@ -17,7 +17,7 @@ export interface HealthDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly backend: QueueBackend;
-  readonly queue: DrainQueue;
+  readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
 }
 

@@ -3,7 +3,7 @@ import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase } from '../catalog/database.ts';
 import type { Repair } from '../core/reconcile.ts';
 import { diagnose, recover, type RepairOutcome } from '../flows/recover.ts';
-import { DrainQueue } from '../jobs/drain-queue.ts';
+import { LaneQueue } from '../jobs/lane-queue.ts';
 import { openQueueBackend } from '../jobs/queue-backend.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
@@ -56,7 +56,7 @@ async function ring(config: Config, databaseUrl: string, laneIds: readonly strin
     config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url: databaseUrl },
     log,
   );
-  const queue = new DrainQueue(backend, log);
+  const queue = new LaneQueue(backend, 'drain', log);
   for (const laneId of laneIds) await queue.ringAgain(laneId);
   await queue.close();
   await backend.close();
@@ -74,6 +74,8 @@ function needOf(repair: Repair): string {
       return `${repair.path}: has a journal that nobody settles`;
     case 'ring':
       return `lane ${repair.laneId}: has pending writes that nobody drains`;
+    case 'drop-replaced':
+      return `${repair.path}: its rows are in another shard`;
     case 'set-aside':
       return `${repair.path}: a shard that was never published`;
     case 'remove':

@@ -92,7 +92,10 @@ function unshuffle(rows: Uint8Array, out: Uint8Array, elementBytes: number): voi
       const r = row + g;
       let low = rows[r] | (rows[r + stride] << 8) | (rows[r + 2 * stride] << 16) | (rows[r + 3 * stride] << 24);
       let high =
-        rows[r + 4 * stride] | (rows[r + 5 * stride] << 8) | (rows[r + 6 * stride] << 16) | (rows[r + 7 * stride] << 24);
+        rows[r + 4 * stride] |
+        (rows[r + 5 * stride] << 8) |
+        (rows[r + 6 * stride] << 16) |
+        (rows[r + 7 * stride] << 24);
       let swap = (low ^ (low >>> 7)) & 0x00aa00aa;
       low ^= swap ^ (swap << 7);
       swap = (high ^ (high >>> 7)) & 0x00aa00aa;

@@ -5,8 +5,19 @@ import type { Codec } from '../core/codec.ts';
 import { decodeBitshuffleLz4, PIECE_VALUES } from './bitshuffle.ts';
 import type { Hdf5Filter } from './shard-layout.ts';
 
-/** HOLD-GZIP */
-const GZIP_LEVEL = 1;
+/**
+ * Level: times smaller, and MB of samples sealed a second of one core, summaries and all.
+ *
+ * |                         |         1 |         4 |         6 |
+ * | ----------------------- | --------- | --------- | --------- |
+ * | float64 walk on a grid  | 3.66 · 55 | 4.54 · 40 | 4.96 · 15 |
+ * | float64 noise           | 1.04 · 25 | 1.05 · 22 | 1.05 · 22 |
+ * | int16 noise             | 1.73 · 32 | 1.78 · 29 | 1.76 ·  8 |
+ * | ECG, int16 (MIT-BIH)    | 2.02 · 36 | 2.12 · 26 | 2.09 · 11 |
+ * | patch clamp, int16      | 1.60 · 28 | 1.63 · 24 | 1.64 · 12 |
+ * | fNIRS, float64          | 1.06 · 25 | 1.07 · 18 | 1.07 · 18 |
+ */
+const GZIP_LEVEL = 4;
 
 /** The filter of HDF5 that writes blocks of a codec. It is never left out for a block that it cannot make smaller: h5wasm makes it mandatory. */
 export const FILTERS: Readonly<Record<Codec, Hdf5Filter | null>> = {

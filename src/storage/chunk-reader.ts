@@ -82,10 +82,10 @@ async function readSpan(handle: FileHandle, span: Span, piece: Piece): Promise<B
   return buffer;
 }
 
-async function unpack(stored: Buffer, { codec, elementBytes, wanted }: Unpacking, piece: Piece): Promise<Buffer> {
+async function unpack(stored: Buffer, { codec, wanted }: Unpacking, piece: Piece): Promise<Buffer> {
   let bytes: Uint8Array;
   try {
-    bytes = await decodeBlock(codec as Codec, stored, elementBytes);
+    bytes = await decodeBlock(codec as Codec, stored);
   } catch (error) {
     throw corrupt(piece, piece.blocks[0].firstRow, `cannot be decoded: ${(error as Error).message}`);
   }

@@ -8,6 +8,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  renameSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
@@ -17,7 +18,7 @@ import { dirname } from 'node:path';
  * Guarantees, and nothing beyond them:
  * - A `write` or `truncate` is seen by every later `read` of any descriptor, in this process and others, but survives a power cut only after a `sync` of
  *   the file. Until then any part of it may be on disk, in any order, and any of it may be missing.
- * - Making or removing a file survives only after a `syncFolder` of its path. The bytes of a synced file do not help if its name is not.
+ * - Making, renaming or removing a file survives only after a `syncFolder` of its path. The bytes of a synced file do not help if its name is not.
  * - What fails throws with the system's code (`ENOSPC`, `EIO`, …) and may have been done in part.
  *
  * All operations are synchronous: they are used in worker threads only.
@@ -37,6 +38,8 @@ export interface Disk {
   exists(path: string): boolean;
   readFile(path: string): Buffer;
   remove(path: string): void;
+  /** At once for every reader; after a power cut it has happened or not. Both names are in one folder. */
+  rename(from: string, to: string): void;
   /** Makes the names in the folder of `path` durable. */
   syncFolder(path: string): void;
 }
@@ -66,6 +69,7 @@ export const systemDisk: Disk = {
   exists: existsSync,
   readFile: (path) => readFileSync(path),
   remove: unlinkSync,
+  rename: renameSync,
   syncFolder(path) {
     const fd = openSync(dirname(path), 'r');
     try {

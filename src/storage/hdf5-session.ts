@@ -2,6 +2,8 @@
  * HDF5 inside one thread: opens a shard so that every byte the library reads or writes goes through a {@link ShardTransaction}.
  * h5wasm is synchronous and has one global state, so this is used in worker threads only, one file at a time.
  */
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import h5wasm, { type File as Hdf5File } from 'h5wasm/node';
 import type { ShardTransaction } from './shard-transaction.ts';
 
@@ -20,8 +22,28 @@ interface Stream {
   readonly path: string;
 }
 
+interface Library {
+  readonly FS: FileSystem;
+  activate_throwing_error_handler(): void;
+  insert_plugin_search_path(path: string, index: number): void;
+}
+
 /** Called with every block HDF5 writes. The bytes are only valid during the call. */
 export type WriteObserver = (offset: number, bytes: Uint8Array) => void;
+
+/** A file that is open in HDF5. */
+export interface OpenHdf5 {
+  readonly file: Hdf5File;
+  /** Sets who is told of writes. */
+  observe(observer: WriteObserver | null): void;
+  /**
+   * Does something with the file.
+   * @throws whatever `work` or the file system threw; the session must not be used again then
+   */
+  run<T>(work: () => T): T;
+  /** Closes the file; HDF5 has then flushed everything into the transaction. */
+  close(): void;
+}
 
 /** WASI errno 29: an I/O error, which HDF5 reports as a failed write; the true cause is kept aside. */
 const EIO = 29;
@@ -32,11 +54,17 @@ export class Hdf5Session {
   #transaction: ShardTransaction | null = null;
   #observer: WriteObserver | null = null;
   #failure: unknown = null;
+  #pluginsFound = false;
+  readonly #insertPluginPath: (path: string) => void;
+
+  private constructor(insertPluginPath: (path: string) => void) {
+    this.#insertPluginPath = insertPluginPath;
+  }
 
   static async start(): Promise<Hdf5Session> {
-    const module = (await h5wasm.ready) as unknown as { FS: FileSystem; activate_throwing_error_handler(): void };
+    const module = (await h5wasm.ready) as unknown as Library;
     module.activate_throwing_error_handler();
-    const session = new Hdf5Session();
+    const session = new Hdf5Session((path) => module.insert_plugin_search_path(path, 0));
     session.#hook(module.FS);
     return session;
   }
@@ -50,21 +78,51 @@ export class Hdf5Session {
     isNew: boolean,
     work: (file: Hdf5File, observe: (o: WriteObserver | null) => void) => T,
   ): T {
+    const open = this.open(transaction, isNew);
+    const result = open.run(() => work(open.file, open.observe));
+    open.close();
+    return result;
+  }
+
+  /** As {@link use}, for work that goes on over more than one call. Until it is closed nothing else may be opened. */
+  open(transaction: ShardTransaction, isNew: boolean): OpenHdf5 {
+    if (this.#transaction) throw new Error(`${this.#transaction.path} is still open`);
     this.#transaction = transaction;
     this.#failure = null;
-    try {
-      const file = new h5wasm.File(transaction.path, isNew ? 'w' : 'a', { libver: [...LIBVER.libver] });
-      const result = work(file, (observer) => (this.#observer = observer));
-      this.#observer = null;
-      file.close();
-      if (this.#failure) throw this.#failure;
-      return result;
-    } catch (error) {
-      throw this.#failure ?? error;
-    } finally {
+    const leave = (): void => {
       this.#observer = null;
       this.#transaction = null;
-    }
+    };
+    const run = <T>(work: () => T): T => {
+      try {
+        const result = work();
+        if (this.#failure) throw this.#failure;
+        return result;
+      } catch (error) {
+        const cause = this.#failure ?? error;
+        leave();
+        throw cause;
+      }
+    };
+    const file = run(() => new h5wasm.File(transaction.path, isNew ? 'w' : 'a', { libver: [...LIBVER.libver] }));
+    return {
+      file,
+      observe: (observer) => (this.#observer = observer),
+      run,
+      close: () => {
+        this.#observer = null;
+        run(() => file.close());
+        leave();
+      },
+    };
+  }
+
+  /** Lets HDF5 find the filters that it does not bring itself. Needed once, before the first dataset that uses one. */
+  findPlugins(): void {
+    if (this.#pluginsFound) return;
+    const package_ = createRequire(import.meta.url).resolve('h5wasm-plugins');
+    this.#insertPluginPath(join(dirname(package_), 'plugins'));
+    this.#pluginsFound = true;
   }
 
   #hook(fs: FileSystem): void {

@@ -37,6 +37,34 @@ export interface SeriesAppend {
   readonly parts: readonly CommitPart[];
 }
 
+/** An edit of one series: what later readers of the shard must know of it, and the rows that it brings for the places of others. */
+export interface SeriesEdit {
+  readonly seriesId: string;
+  readonly dtype: Dtype;
+  readonly channels: number;
+  readonly irregular: boolean;
+  readonly description: SeriesDescription;
+  /** Rows of the series before this commit: written down if the edit makes the series' group. */
+  readonly seriesRows: number;
+  /** Its number among the edits of the series. */
+  readonly generation: number;
+  readonly change: EditChange;
+}
+
+export type EditChange =
+  /** Regular: the rows from `firstRow` on have other values. */
+  | { readonly kind: 'replace'; readonly firstRow: number; readonly part: CommitPart }
+  /** Regular: rows `[fromRow, toRow)` are no data any more. */
+  | { readonly kind: 'remove'; readonly fromRow: number; readonly toRow: number }
+  /** Irregular: rows before `beforeRow` with times in `[startNs, endNs)` are no data any more; `removed` of them a reader saw. */
+  | {
+      readonly kind: 'erase';
+      readonly startNs: bigint;
+      readonly endNs: bigint;
+      readonly beforeRow: number;
+      readonly removed: number;
+    };
+
 export interface SegmentStart {
   readonly row: number;
   readonly startNs: bigint;
@@ -67,6 +95,7 @@ export interface CommitRequest {
   readonly path: string;
   readonly isNew: boolean;
   readonly appends: readonly SeriesAppend[];
+  readonly edits?: readonly SeriesEdit[];
 }
 
 export type CommitResult =

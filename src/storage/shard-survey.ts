@@ -2,7 +2,7 @@
 import { Dataset, Group, type File } from 'h5wasm/node';
 import type { Dtype } from '../core/dtype.ts';
 import { VarveError } from '../core/errors.ts';
-import { FORMAT_VERSION, HDF5_DTYPE } from './commit-shard.ts';
+import { FORMAT_VERSION, HDF5_DTYPE } from './shard-layout.ts';
 import type { SegmentStart, SeriesDescription } from './shard-commit.ts';
 
 export interface ShardSurvey {

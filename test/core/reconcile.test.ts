@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import {
   ASIDE_KEPT_MS,
   ORPHAN_GRACE_MS,
+  REPLACED_KEPT_MS,
   reconcile,
   type LaneFacts,
   type LeaseState,
@@ -29,6 +30,7 @@ const shard = (fields: Partial<ShardFacts> = {}): ShardFacts => ({
   path: PATH,
   state: 'hot',
   mayBeOpen: false,
+  replacedMs: null,
   ...fields,
 });
 const shardFile: StoredFile = { path: PATH, ageMs: YOUNG, kind: 'shard', token: 7n };
@@ -85,9 +87,20 @@ describe('shards', () => {
     ['hot', false, ['mark-lost']],
     ['retired', false, ['mark-lost']],
     ['lost', false, []],
+    ['sealed', true, []],
+    ['sealed', false, ['mark-lost']],
+    ['replaced', true, []],
+    ['replaced', false, []],
   ])('that are %s, with the file there: %p', (state, isThere, expected) => {
     expect(kinds({ shards: [shard({ state })], files: isThere ? [shardFile] : [] })).toEqual(expected);
   });
+});
+
+test('a replaced shard goes after its grace time, whether its file is there or not', () => {
+  const replaced = shard({ state: 'replaced', replacedMs: REPLACED_KEPT_MS });
+  expect(kinds({ shards: [replaced], files: [shardFile] })).toEqual(['drop-replaced']);
+  expect(kinds({ shards: [replaced] })).toEqual(['drop-replaced']);
+  expect(kinds({ shards: [{ ...replaced, replacedMs: REPLACED_KEPT_MS - 1 }], files: [shardFile] })).toEqual([]);
 });
 
 describe('journals', () => {

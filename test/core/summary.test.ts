@@ -88,13 +88,18 @@ function bruteForce(shape: SummaryShape, rows: readonly Rows[], factor: number):
   }));
 }
 
+/** All but the mean, as texts, which are compared in a moment. */
+function exactly({ index, counts, mins, maxs, times }: PlainCell): string {
+  return [index, counts, mins, maxs, times].join(' ');
+}
+
 function expectSame(found: readonly PlainCell[], wanted: readonly PlainCell[]): void {
-  expect(found.map(({ means: _, ...rest }) => rest)).toEqual(wanted.map(({ means: _, ...rest }) => rest));
+  expect(found.map(exactly)).toEqual(wanted.map(exactly));
   found.forEach(({ means, mins, maxs }, i) => {
     means.forEach((mean, c) => {
       const scale = Math.max(Math.abs(Number(mins[c])), Math.abs(Number(maxs[c])));
-      if (Number.isNaN(wanted[i].means[c])) expect(mean).toBeNaN();
-      else expect(Math.abs(mean - wanted[i].means[c])).toBeLessThanOrEqual(scale * 1e-6);
+      const near = Math.abs(mean - wanted[i].means[c]) <= scale * 1e-6 || Object.is(mean, wanted[i].means[c]);
+      if (!near) throw new Error(`the mean of cell ${i} is ${mean}, not ${wanted[i].means[c]}`);
     });
   });
 }
@@ -103,7 +108,9 @@ function expectSame(found: readonly PlainCell[], wanted: readonly PlainCell[]): 
 function anyValue(dtype: Dtype): fc.Arbitrary<number | bigint> {
   const { range } = DTYPES[dtype];
   if (!range) {
-    const float = fc.double({ min: -1e30, max: 1e30, noNaN: true }).map((v) => (dtype === 'float32' ? Math.fround(v) : v));
+    const float = fc
+      .double({ min: -1e30, max: 1e30, noNaN: true })
+      .map((v) => (dtype === 'float32' ? Math.fround(v) : v));
     return fc.oneof({ arbitrary: float, weight: 3 }, fc.constantFrom(NaN, 0)).map((v) => (v === 0 ? 0 : v));
   }
   const value = fc.oneof(fc.bigInt(range), fc.constantFrom(range.min, range.max, 0n, range.max / 2n));
@@ -113,7 +120,7 @@ function anyValue(dtype: Dtype): fc.Arbitrary<number | bigint> {
 function anyRows(shape: SummaryShape): fc.Arbitrary<Rows[]> {
   const piece = fc.record({
     gap: fc.oneof({ arbitrary: fc.constant(0), weight: 3 }, fc.nat(10_000)),
-    rows: fc.oneof({ arbitrary: fc.nat(200), weight: 3 }, fc.nat(9000)),
+    rows: fc.oneof({ arbitrary: fc.nat(200), weight: 3 }, fc.nat(5000)),
     pool: fc.array(anyValue(shape.dtype), { minLength: 1, maxLength: 40 }),
   });
   return fc.tuple(fc.nat(1000), fc.array(piece, { maxLength: 5 })).map(([first, pieces]) => {
@@ -143,15 +150,15 @@ describe('a summary', () => {
             const levels = summarize(shape, rows);
             for (const factor of SUMMARY_FACTORS) expectSame(levels.get(factor)!, bruteForce(shape, rows, factor));
           }),
-          { numRuns: 15 },
+          { numRuns: 10 },
         );
       });
     }
   }
 
   test('of wide rows is what each cell says', () => {
-    const shape = { dtype: 'int16', channels: 20_000, irregular: false } as const;
-    const values = Int16Array.from({ length: 130 * 20_000 }, (_, i) => (i * 31) % 65_536);
+    const shape = { dtype: 'int16', channels: 17_000, irregular: false } as const;
+    const values = Int16Array.from({ length: 70 * 17_000 }, (_, i) => (i * 31) % 65_536);
     const rows = [{ row: 30, values, times: null }];
     expectSame(summarize(shape, rows).get(64)!, bruteForce(shape, rows, 64));
   });
@@ -203,7 +210,10 @@ describe('a summary', () => {
     const shape = { dtype: 'float64', channels: 1, irregular: true } as const;
     const times = BigInt64Array.from({ length: 70 }, (_, i) => BigInt(1000 + i));
     const rows = [{ row: 500, values: new Float64Array(70).fill(5), times }];
-    const levels = summarize(shape, rows, 3, { 64: [cell(9, 10, 64, 7n), cell(4, 20, 33, 70n)], 4096: [cell(3, 1, 2, 7n)] });
+    const levels = summarize(shape, rows, 3, {
+      64: [cell(9, 10, 64, 7n), cell(4, 20, 33, 70n)],
+      4096: [cell(3, 1, 2, 7n)],
+    });
     const brief = ({ index, counts, means, times }: PlainCell): unknown => [index, ...counts, ...means, ...times];
     expect(levels.get(64)!.map(brief)).toEqual([
       [0, 64, 10, 7n, 8n],
@@ -247,10 +257,25 @@ describe('a summary', () => {
       shape,
       () => 100,
       (factor, cells) => {
-        const parts = summaryColumns(shape).map(({ name }) => ({ name, offset: 0, length: 0, codec: 'none' as const, crc: 0 }));
+        const parts = summaryColumns(shape).map(({ name }) => ({
+          name,
+          offset: 0,
+          length: 0,
+          codec: 'none' as const,
+          crc: 0,
+        }));
         const block: SummaryBlock = {
-          ...{ factor, firstCell: Number(cells.index[0]), lastCell: 0, cells: cells.cells, parts, dtype: 'int64', channels: 2 },
-          ...{ firstRow: null, lastRow: null, firstNs: null, lastNs: null },
+          factor,
+          firstCell: Number(cells.index[0]),
+          lastCell: 0,
+          cells: cells.cells,
+          parts,
+          dtype: 'int64',
+          channels: 2,
+          firstRow: null,
+          lastRow: null,
+          firstNs: null,
+          lastNs: null,
         };
         // A stored block goes on with zeros.
         const decoded = new Map(

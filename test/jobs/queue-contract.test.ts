@@ -2,9 +2,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { DRAIN_QUEUE_NAME, DrainQueue, type DrainJob } from '../../src/jobs/drain-queue.ts';
+import { LaneQueue, type LaneJob } from '../../src/jobs/lane-queue.ts';
 import type { DrainResult } from '../../src/flows/drain-lane.ts';
-import { startDrainWorker, type DrainWorker } from '../../src/jobs/drain-worker.ts';
+import { startLaneWorker, type LaneWorker } from '../../src/jobs/lane-worker.ts';
 import { openQueueBackend, type QueueBackend, type QueueBackendConfig } from '../../src/jobs/queue-backend.ts';
 import { startReconciler } from '../../src/jobs/reconciler.ts';
 import { execute, hasTestPostgres, testDatabase } from '../support/postgres.ts';
@@ -92,8 +92,8 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
   ({ start }) => {
     let server: TestServer;
     let backend: QueueBackend;
-    let queue: DrainQueue;
-    let workers: DrainWorker[];
+    let queue: LaneQueue;
+    let workers: LaneWorker[];
 
     beforeAll(async () => {
       server = await start();
@@ -102,7 +102,7 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
 
     beforeEach(async () => {
       backend = await openQueueBackend(server.config, log);
-      queue = new DrainQueue(backend, log);
+      queue = new LaneQueue(backend, 'drain', log);
       workers = [];
     });
     afterEach(async () => {
@@ -112,8 +112,8 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       await server.forget();
     });
 
-    function work(drain: Drain, concurrency = 4): DrainWorker {
-      const worker = startDrainWorker(backend, { concurrency, drain, log });
+    function work(drain: Drain, concurrency = 4): LaneWorker {
+      const worker = startLaneWorker(backend, { work: 'drain', concurrency, run: drain, log });
       workers.push(worker);
       return worker;
     }
@@ -282,8 +282,8 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
     test('a lane whose worker died in mid-drain is drained as soon as the reconciler rings', async () => {
       // What a killed process leaves behind: a job that counts as active and that nobody works on.
       let started = false;
-      const killed = backend.worker<DrainJob>(
-        DRAIN_QUEUE_NAME,
+      const killed = backend.worker<LaneJob>(
+        'drain',
         () => {
           started = true;
           return new Promise(() => {});

@@ -6,7 +6,14 @@ import { systemDisk, type Disk } from '../../src/storage/disk.ts';
 /** Something done to a file (which may have lost its name since), or to the names of files. */
 type Event =
   | { readonly of: 'file'; readonly file: number; readonly change: Change | 'sync' }
-  | { readonly of: 'names'; readonly change: { readonly path: string; readonly file: number | null } | 'sync' };
+  | { readonly of: 'names'; readonly change: NameChange | 'sync' };
+
+/** A name that was given (taken from another one, if that is told), or is gone: null. */
+interface NameChange {
+  readonly path: string;
+  readonly file: number | null;
+  readonly instead?: string;
+}
 
 type Change = { readonly position: number; readonly bytes: Buffer } | { readonly length: number };
 
@@ -42,8 +49,9 @@ export class PowerCutDisk implements Disk {
   cutAt(instant: number, folder: string, survives: () => 'whole' | 'torn' | 'lost'): void {
     const files = this.#files.map((content) => ({ content, pending: [] as Change[] }));
     const names = new Map(this.#before);
-    let pendingNames: { path: string; file: number | null }[] = [];
-    const rename = ({ path, file }: { path: string; file: number | null }): void => {
+    let pendingNames: NameChange[] = [];
+    const rename = ({ path, file, instead }: NameChange): void => {
+      if (instead !== undefined) names.delete(instead);
       if (file === null) names.delete(path);
       else names.set(path, file);
     };
@@ -110,6 +118,14 @@ export class PowerCutDisk implements Disk {
     hastyDisk.remove(path);
     this.#names.delete(path);
     this.#events.push({ of: 'names', change: { path, file: null } });
+  }
+
+  rename(from: string, to: string): void {
+    hastyDisk.rename(from, to);
+    const file = this.#names.get(from)!;
+    this.#names.delete(from);
+    this.#names.set(to, file);
+    this.#events.push({ of: 'names', change: { path: to, file, instead: from } });
   }
 
   syncFolder(): void {

@@ -1,14 +1,15 @@
-/** The bell of the lanes: asks that a lane be drained. Whoever stages a write rings; a worker answers. */
+/** The bells of the lanes: ask that a lane be drained, or its shards sealed. Whoever stages a write rings; a worker answers. */
 import type { JobsOptions } from 'bullmq';
 import type { Logger } from 'pino';
 import { VarveError } from '../core/errors.ts';
 import type { JobQueue, QueueBackend } from './queue-backend.ts';
 import { withinLimit } from './time-limit.ts';
 
-export const DRAIN_QUEUE_NAME = 'drain';
+/** Each has a queue, and workers, of its own: sealing takes minutes, and must not stand in the way of a drain. */
+export type LaneWork = 'drain' | 'seal';
 
-/** What a drain job carries: which lane, never a sample. */
-export interface DrainJob {
+/** What a job carries: which lane, never a sample. */
+export interface LaneJob {
   readonly laneId: string;
 }
 
@@ -31,21 +32,23 @@ const JOB_OPTIONS: JobsOptions = {
  * Rings of one lane coalesce: one waiting job stands for all of them, and rings that come while the lane's job is
  * active lead to exactly one more job after it.
  */
-export class DrainQueue {
+export class LaneQueue {
   /** Rings asked for since the start. */
   rings = 0;
   /** Those the queue did not take. They cost latency, not data: the reconciler rings again. */
   failedRings = 0;
-  readonly #queue: JobQueue<DrainJob>;
+  readonly #work: LaneWork;
+  readonly #queue: JobQueue<LaneJob>;
   readonly #log: Logger;
   #unanswered = 0;
 
-  constructor(backend: QueueBackend, log: Logger) {
-    this.#queue = backend.queue(DRAIN_QUEUE_NAME);
+  constructor(backend: QueueBackend, work: LaneWork, log: Logger) {
+    this.#work = work;
+    this.#queue = backend.queue(work);
     this.#log = log;
   }
 
-  /** Asks that the lane be drained. Always resolves, within {@link RING_LIMIT_MS}: a lost ring is no error of the write. */
+  /** Asks that the lane be worked on. Always resolves, within {@link RING_LIMIT_MS}: a lost ring is no error of the write. */
   ring(laneId: string): Promise<void> {
     return this.#try(laneId, () => this.#add(laneId));
   }
@@ -80,14 +83,14 @@ export class DrainQueue {
 
   /** Lets go of the queue; never hangs. */
   async close(): Promise<void> {
-    await withinLimit(CLOSE_LIMIT_MS, 'close drain queue', this.#queue.close()).catch((error: Error) =>
-      this.#log.warn({ reason: error.message }, 'the drain queue did not close in time'),
+    await withinLimit(CLOSE_LIMIT_MS, `close ${this.#work} queue`, this.#queue.close()).catch((error: Error) =>
+      this.#log.warn({ reason: error.message }, `the ${this.#work} queue did not close in time`),
     );
   }
 
   async #add(laneId: string): Promise<void> {
     await this.#queue.add(
-      'drain',
+      this.#work,
       { laneId },
       { ...JOB_OPTIONS, deduplication: { id: laneId, keepLastIfActive: true } },
     );

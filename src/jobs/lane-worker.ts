@@ -1,23 +1,24 @@
-/** The worker that answers rings: runs the drain of one lane per job, several lanes side by side. */
+/** The worker that answers rings: drains, or seals, one lane per job, several lanes side by side. */
 import { DelayedError, type Job } from 'bullmq';
 import type { Logger } from 'pino';
-import { DRAIN_QUEUE_NAME, DrainQueue, type DrainJob } from './drain-queue.ts';
+import { LaneQueue, type LaneJob, type LaneWork } from './lane-queue.ts';
 import type { DrainResult } from '../flows/drain-lane.ts';
 import type { QueueBackend } from './queue-backend.ts';
 import { withinLimit } from './time-limit.ts';
 
-interface DrainWorkerOptions {
-  /** Lanes drained at the same time by this process. */
+interface LaneWorkerOptions {
+  readonly work: LaneWork;
+  /** Lanes worked on at the same time by this process. */
   readonly concurrency: number;
   /**
-   * Drains one batch of a lane. What it throws is retried with growing pauses. The signal says that the process wants
+   * Does one batch of a lane's work. What it throws is retried with growing pauses. The signal says that the process wants
    * to end: stop at the next safe place.
    */
-  readonly drain: (laneId: string, signal: AbortSignal) => Promise<DrainResult>;
+  readonly run: (laneId: string, signal: AbortSignal) => Promise<DrainResult>;
   readonly log: Logger;
 }
 
-export interface DrainWorker {
+export interface LaneWorker {
   /**
    * Takes no more jobs, waits for the running drains up to the limit, then aborts their signal. Never hangs, also
    * without a server.
@@ -32,14 +33,14 @@ const ABORT_GRACE_MS = 2_000;
 /** How long the queue's server may take to hear that the worker leaves. */
 const LEAVE_LIMIT_MS = 2_000;
 
-/** Starts to take drain jobs at once. */
-export function startDrainWorker(backend: QueueBackend, { concurrency, drain, log }: DrainWorkerOptions): DrainWorker {
+/** Starts to take jobs at once. */
+export function startLaneWorker(backend: QueueBackend, { work, concurrency, run, log }: LaneWorkerOptions): LaneWorker {
   const stop = new AbortController();
   const running = new Set<Promise<DrainResult>>();
   let closing = false;
 
-  async function drainOnce(laneId: string): Promise<DrainResult> {
-    const round = drain(laneId, stop.signal);
+  async function runOnce(laneId: string): Promise<DrainResult> {
+    const round = run(laneId, stop.signal);
     running.add(round);
     try {
       return await round;
@@ -48,10 +49,10 @@ export function startDrainWorker(backend: QueueBackend, { concurrency, drain, lo
     }
   }
 
-  async function processJob(job: Job<DrainJob, void>, token?: string): Promise<void> {
+  async function processJob(job: Job<LaneJob, void>, token?: string): Promise<void> {
     const { laneId } = job.data;
     for (let round = 0; round < ROUNDS_PER_JOB && !closing; round++) {
-      const result = await drainOnce(laneId);
+      const result = await runOnce(laneId);
       if (result.kind === 'busy') {
         // Put aside, which costs the job none of its attempts.
         await job.moveToDelayed(Date.now() + result.retryInMs, token);
@@ -63,22 +64,22 @@ export function startDrainWorker(backend: QueueBackend, { concurrency, drain, lo
     await queue.ring(laneId);
   }
 
-  const queue = new DrainQueue(backend, log);
-  const worker = backend.worker<DrainJob>(DRAIN_QUEUE_NAME, processJob, concurrency);
+  const queue = new LaneQueue(backend, work, log);
+  const worker = backend.worker<LaneJob>(work, processJob, concurrency);
   worker.on('failed', (job, error) => {
     const { laneId } = job?.data ?? {};
-    log.error({ laneId, attempt: job?.attemptsMade, err: error }, 'a drain failed');
+    log.error({ laneId, attempt: job?.attemptsMade, err: error }, `a ${work} failed`);
   });
 
   async function close(limitMs: number): Promise<void> {
     closing = true;
     const left = worker.close();
     const finished = () => Promise.allSettled(running);
-    await withinLimit(limitMs, 'drain', finished()).catch(() => {
-      log.warn({ drains: running.size, limitMs }, 'drains still run: aborting them');
+    await withinLimit(limitMs, work, finished()).catch(() => {
+      log.warn({ jobs: running.size, limitMs }, `${work} jobs still run: aborting them`);
       stop.abort();
       return withinLimit(ABORT_GRACE_MS, 'abort', finished()).catch(() =>
-        log.error({ drains: running.size }, 'aborted drains still run'),
+        log.error({ jobs: running.size }, `aborted ${work} jobs still run`),
       );
     });
     await withinLimit(LEAVE_LIMIT_MS, 'leave', left).catch(() => {

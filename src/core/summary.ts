@@ -1,0 +1,286 @@
+/** Summaries of a series: count, minimum, maximum and mean of every 64, 4,096 and 262,144 rows, so that an overview costs what it shows. */
+import { DTYPES, isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+import { Fold, type FoldedRows } from './summary-fold.ts';
+
+/** Rows of a cell, finest level first; each is a multiple of the one before. */
+export const SUMMARY_FACTORS = [64, 4096, 262144] as const;
+
+/** Values that are widened to float64 at a time. */
+const SLAB_VALUES = 16 * 1024;
+
+export interface SummaryShape {
+  readonly dtype: Dtype;
+  readonly channels: number;
+  readonly irregular: boolean;
+}
+
+/** Cells of one level, in order, as columns: per channel arrays are cells × channels, row-major. */
+export interface SummaryCells {
+  readonly cells: number;
+  /**
+   * Regular series: cell k of factor f covers rows [k·f, (k+1)·f) of the series, and cells without any row are absent. Irregular series: 0, 1, 2, …,
+   * where the k-th cell that was computed covers the k-th f rows that were written.
+   */
+  readonly index: BigInt64Array;
+  /** Values that are not NaN. */
+  readonly counts: Uint32Array;
+  /** In the series' dtype, exact; NaN where the count is 0. */
+  readonly mins: SampleArray;
+  readonly maxs: SampleArray;
+  /** As float64 arithmetic gives it, NaN where the count is 0; kept as {@link meanDtype}. */
+  readonly means: SampleArray;
+  /** Irregular series: cells × 2, the time of the first and of the last row. */
+  readonly times: BigInt64Array | null;
+}
+
+/** One cell; arrays are by channel. */
+export interface SummaryCell extends FoldedRows {
+  readonly index: number;
+  readonly means: SampleArray;
+}
+
+/** The type that holds a mean: float32 where the values themselves have no more than its 24 bits. */
+export function meanDtype(dtype: Dtype): 'float32' | 'float64' {
+  return DTYPES[dtype].bytes <= 2 || dtype === 'float32' ? 'float32' : 'float64';
+}
+
+/** The cells of columns one by one, as views. */
+export function* eachCell(columns: SummaryCells): Generator<SummaryCell> {
+  const channels = columns.counts.length / columns.cells;
+  for (let i = 0; i < columns.cells; i++) {
+    const [from, to] = [i * channels, (i + 1) * channels];
+    yield {
+      index: Number(columns.index[i]),
+      counts: columns.counts.subarray(from, to),
+      mins: columns.mins.subarray(from, to),
+      maxs: columns.maxs.subarray(from, to),
+      means: columns.means.subarray(from, to),
+      firstNs: columns.times && columns.times[i * 2],
+      lastNs: columns.times && columns.times[i * 2 + 1],
+    };
+  }
+}
+
+/** One factor: the cell that is being filled, the cells to keep, and the columns that finished cells are written to. */
+class Level {
+  readonly fold: Fold;
+  readonly #shape: SummaryShape;
+  readonly #coarser: { readonly level: Level; readonly ratio: number } | null;
+  readonly #emit: (columns: SummaryCells) => void;
+  readonly #capacity: () => number;
+  readonly #means: Float64Array;
+  #kept: SummaryCell[] = [];
+  #keptDone = 0;
+  /** -1: none is being filled. */
+  #cell = -1;
+  #columns: SummaryCells | null = null;
+  #filled = 0;
+
+  constructor(
+    shape: SummaryShape,
+    capacity: () => number,
+    emit: (columns: SummaryCells) => void,
+    coarser: { readonly level: Level; readonly ratio: number } | null,
+  ) {
+    this.#shape = shape;
+    this.#capacity = capacity;
+    this.#emit = emit;
+    this.#coarser = coarser;
+    this.fold = new Fold(shape);
+    this.#means = new Float64Array(shape.channels);
+  }
+
+  keep(cells: readonly SummaryCell[]): void {
+    this.#kept.push(...cells);
+    if (!this.#shape.irregular) this.#kept.sort((a, b) => a.index - b.index);
+  }
+
+  /** What is added from now on belongs to this cell. */
+  open(cell: number): void {
+    if (cell === this.#cell) return;
+    this.#close();
+    this.#cell = cell;
+  }
+
+  finish(): void {
+    this.#close();
+    this.#putKept(Infinity);
+    if (this.#filled > 0) this.#flush();
+    this.#columns = null;
+  }
+
+  #close(): void {
+    if (this.#cell < 0) return;
+    const { fold } = this;
+    const { irregular } = this.#shape;
+    const replaced = this.#putKept(irregular ? Infinity : this.#cell);
+    if (!replaced) {
+      for (let c = 0; c < this.#means.length; c++) {
+        this.#means[c] = fold.sums[c] / fold.counts[c];
+        // Only floats have cells without values; the limits that the search began with are not to be seen.
+        if (fold.counts[c] === 0) (fold.mins as Float64Array)[c] = (fold.maxs as Float64Array)[c] = NaN;
+      }
+      this.#put(irregular ? this.#kept.length + this.#cell : this.#cell, { ...fold, means: this.#means });
+      this.#passOn(this.#cell, fold, fold.sums);
+    }
+    fold.clear();
+    this.#cell = -1;
+  }
+
+  /** Writes kept cells up to this one. @returns true if it was among them */
+  #putKept(upTo: number): boolean {
+    let last = -1;
+    for (; this.#keptDone < this.#kept.length && this.#kept[this.#keptDone].index <= upTo; this.#keptDone++) {
+      const cell = this.#kept[this.#keptDone];
+      last = cell.index;
+      this.#put(this.#shape.irregular ? this.#keptDone : cell.index, cell);
+      if (this.#shape.irregular) continue; // cells of the coarser level are counted along the rows that are written now
+      this.#passOn(
+        cell.index,
+        cell,
+        Float64Array.from(cell.counts, (count, c) => (count === 0 ? 0 : Number(cell.means[c]) * count)),
+      );
+    }
+    return last === upTo;
+  }
+
+  #passOn(index: number, cell: FoldedRows, sums: Float64Array): void {
+    if (!this.#coarser) return;
+    const { level, ratio } = this.#coarser;
+    level.open(Math.floor(index / ratio));
+    level.fold.addCell(cell, sums);
+  }
+
+  #put(index: number, cell: Omit<SummaryCell, 'index'>): void {
+    const columns = (this.#columns ??= columnsOf(this.#shape, this.#capacity()));
+    const i = this.#filled++;
+    const at = i * this.#shape.channels;
+    columns.index[i] = BigInt(index);
+    columns.counts.set(cell.counts, at);
+    (columns.mins as Float64Array).set(cell.mins as Float64Array, at);
+    (columns.maxs as Float64Array).set(cell.maxs as Float64Array, at);
+    (columns.means as Float64Array).set(cell.means as Float64Array, at);
+    columns.times?.set([cell.firstNs!, cell.lastNs!], i * 2);
+    if (this.#filled === columns.cells) this.#flush();
+  }
+
+  #flush(): void {
+    const { index, counts, mins, maxs, means, times } = this.#columns!;
+    const cells = this.#filled;
+    const values = cells * this.#shape.channels;
+    this.#emit({
+      cells,
+      index: index.subarray(0, cells),
+      counts: counts.subarray(0, values),
+      mins: mins.subarray(0, values),
+      maxs: maxs.subarray(0, values),
+      means: means.subarray(0, values),
+      times: times && times.subarray(0, cells * 2),
+    });
+    this.#filled = 0;
+  }
+}
+
+function columnsOf({ dtype, channels, irregular }: SummaryShape, cells: number): SummaryCells {
+  return {
+    cells,
+    index: new BigInt64Array(cells),
+    counts: new Uint32Array(cells * channels),
+    mins: new DTYPES[dtype].array(cells * channels),
+    maxs: new DTYPES[dtype].array(cells * channels),
+    means: new DTYPES[meanDtype(dtype)].array(cells * channels),
+    times: irregular ? new BigInt64Array(cells * 2) : null,
+  };
+}
+
+/**
+ * Is fed the rows of a series once, in order, and gives the cells of all levels in batches, so that neither need ever be in memory as a whole. Coarser
+ * cells are made of finer ones.
+ */
+export class SummaryBuilder {
+  readonly #shape: SummaryShape;
+  readonly #levels: readonly Level[];
+  readonly #slab: Float64Array;
+  readonly #slabRows: number;
+  #nextRow = 0;
+  #rowsWritten = 0;
+
+  /**
+   * @param capacity cells that `emit` is to get at a time; the last time there may be fewer. Asked once a level, when its first cell is done
+   * @param emit the columns are only valid during the call
+   */
+  constructor(
+    shape: SummaryShape,
+    capacity: (factor: number) => number,
+    emit: (factor: number, columns: SummaryCells) => void,
+  ) {
+    this.#shape = shape;
+    const levels: Level[] = [];
+    for (let i = SUMMARY_FACTORS.length - 1; i >= 0; i--) {
+      const factor = SUMMARY_FACTORS[i];
+      const coarser = levels.length > 0 ? { level: levels[0], ratio: SUMMARY_FACTORS[i + 1] / factor } : null;
+      levels.unshift(
+        new Level(
+          shape,
+          () => capacity(factor),
+          (columns) => emit(factor, columns),
+          coarser,
+        ),
+      );
+    }
+    this.#levels = levels;
+    this.#slabRows = Math.max(1, Math.floor(SLAB_VALUES / shape.channels));
+    this.#slab = new Float64Array(isBigDtype(shape.dtype) ? 0 : this.#slabRows * shape.channels);
+  }
+
+  /**
+   * Cells of rows whose samples are gone, from an older summary. Of a regular series a kept cell replaces the computed one of the same index, and counts
+   * in the coarser cells that are computed; of an irregular one kept cells come first, in the order given, each level for itself.
+   * Before the first row.
+   */
+  keepCells(factor: number, cells: readonly SummaryCell[]): void {
+    if (this.#rowsWritten > 0) throw new Error('cells are to be kept before rows are added');
+    const level = this.#levels[SUMMARY_FACTORS.indexOf(factor as 64)];
+    if (!level) throw new Error(`no summary has cells of ${factor} rows`);
+    level.keep(cells);
+  }
+
+  /**
+   * @param row of the series; not before the end of the rows that were added last
+   * @param values rows × channels, row-major
+   * @param times of an irregular series, in order
+   */
+  append(row: number, values: SampleArray, times: BigInt64Array | null): void {
+    if (row < this.#nextRow) throw new Error(`row ${row} comes after row ${this.#nextRow - 1}`);
+    const { dtype, channels, irregular } = this.#shape;
+    const rows = values.length / channels;
+    const big = isBigDtype(dtype);
+    const halves = big ? new Int32Array(values.buffer, values.byteOffset, values.length * 2) : null;
+    const flip = dtype === 'uint64' ? 2 ** 31 : 0;
+    const finest = this.#levels[0];
+    for (let slabFrom = 0; slabFrom < rows; slabFrom += this.#slabRows) {
+      const slabTo = Math.min(rows, slabFrom + this.#slabRows);
+      // One type of array for the inner loop: over ten types it would be compiled for none.
+      if (!big) this.#slab.set((values as Float64Array).subarray(slabFrom * channels, slabTo * channels));
+      for (let from = slabFrom; from < slabTo;) {
+        const place = irregular ? this.#rowsWritten + from : row + from;
+        const cell = Math.floor(place / SUMMARY_FACTORS[0]);
+        const to = Math.min(slabTo, from + (cell + 1) * SUMMARY_FACTORS[0] - place);
+        finest.open(cell);
+        if (halves) finest.fold.addHalves(halves, from * channels, to * channels, flip);
+        else finest.fold.addNumbers(this.#slab, (from - slabFrom) * channels, (to - slabFrom) * channels);
+        if (times) {
+          finest.fold.firstNs ??= times[from];
+          finest.fold.lastNs = times[to - 1];
+        }
+        from = to;
+      }
+    }
+    this.#rowsWritten += rows;
+    this.#nextRow = row + rows;
+  }
+
+  finish(): void {
+    for (const level of this.#levels) level.finish();
+  }
+}

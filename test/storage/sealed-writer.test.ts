@@ -1,0 +1,480 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { emptyStats, extendStats } from '../../src/core/chunk-stats.ts';
+import { CODECS, type Codec } from '../../src/core/codec.ts';
+import { bytesOf, DTYPES, viewAs, type Dtype } from '../../src/core/dtype.ts';
+import { eachCell, SummaryBuilder, type SummaryCell } from '../../src/core/summary.ts';
+import { decodeSummary, type SummaryBlock } from '../../src/core/summary-block.ts';
+import { decodeBlock } from '../../src/storage/block-codec.ts';
+import { systemDisk } from '../../src/storage/disk.ts';
+import { Hdf5Session } from '../../src/storage/hdf5-session.ts';
+import type { SealedChunk, SealedSeries } from '../../src/storage/sealed-series.ts';
+import { SealedWriter, type SealedShard } from '../../src/storage/sealed-writer.ts';
+import { describePython } from '../support/python.ts';
+import { dumpBytes, dumpHeader } from './h5dump.ts';
+import { temporaryRoot } from './model-shard.ts';
+import { hastyDisk, PowerCutDisk } from './power-cut-disk.ts';
+
+/** Rows to seal, from `row` of the series on. */
+interface Piece {
+  readonly row: number;
+  readonly values: Uint8Array;
+  readonly times: BigInt64Array | null;
+}
+
+interface Case {
+  readonly series: SealedSeries;
+  readonly pieces: readonly Piece[];
+}
+
+let session: Hdf5Session;
+const root = temporaryRoot();
+beforeAll(async () => {
+  session = await Hdf5Session.start();
+});
+afterAll(() => root.remove());
+
+function newShard(): SealedShard {
+  const shardId = randomUUID();
+  return { shardId, laneId: 'lane-1', path: `shards/${shardId.slice(-2)}/${shardId}-3.h5`, parents: ['p-1', 'p-2'] };
+}
+
+/** Rows of noise in runs; of an irregular series without gaps, its times with duplicates now and then. */
+function makeCase(
+  dtype: Dtype,
+  codec: Codec,
+  irregular: boolean,
+  channels: number,
+  runs: readonly (readonly [number, number])[],
+): Case {
+  const rowBytes = DTYPES[dtype].bytes * channels;
+  const firstRow = runs[0][0] - (irregular ? 0 : 10);
+  let state = 12345;
+  const pieces = runs.map(([from, to]) => {
+    const values = new Uint8Array((to - from) * rowBytes);
+    for (let i = 0; i < values.length; i++) {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      // Bytes of noise in the lower half of each value; of floats the exponent stays small, some values are NaN.
+      values[i] = i % DTYPES[dtype].bytes < Math.ceil(DTYPES[dtype].bytes / 2) ? state >>> 24 : 0;
+    }
+    if (dtype === 'float64') (viewAs(dtype, values) as Float64Array)[0] = NaN;
+    const times = irregular
+      ? BigInt64Array.from(
+          { length: to - from },
+          (_, i) => 1_777_593_600_000_000_000n + BigInt(from + i - (i % 100 === 7 ? 1 : 0)),
+        )
+      : null;
+    return { row: from, values, times };
+  });
+  return {
+    series: {
+      seriesId: randomUUID(),
+      dtype,
+      channels,
+      irregular,
+      codec,
+      firstRow,
+      extent: runs.at(-1)![1] - firstRow,
+      description: {
+        name: 'a/b',
+        project: 'default',
+        unit: null,
+        scale: 0.5,
+        offset: 0,
+        rate: irregular ? null : '360/1',
+        timeReference: 'utc',
+        duplicates: 'keep',
+        codec,
+        channels: '[]',
+        tags: '{"a":1}',
+      },
+      segmentStarts: irregular ? [] : [{ row: firstRow, startNs: 7n }],
+    },
+    pieces,
+  };
+}
+
+const RUNS = [
+  [1000, 3000],
+  [3000, 70_001],
+  [70_500, 70_501],
+  [70_502, 90_000],
+  [400_000, 400_001], // whole blocks are left out before it
+] as const;
+const WHOLE = [[50, 150_000]] as const;
+
+function casesOf(codec: Codec): Case[] {
+  return [
+    makeCase('float64', codec, false, 1, RUNS),
+    makeCase('int16', codec, false, 3, RUNS),
+    makeCase('uint8', codec, true, 1, WHOLE),
+    makeCase('int64', codec, true, 2, [[0, 20_000]]),
+    makeCase('float32', codec, true, 1, [[0, 3]]),
+    makeCase('uint64', codec, false, 1, [[20, 21]]),
+  ];
+}
+
+interface Sealed {
+  readonly path: string;
+  readonly bytes: number;
+  readonly results: { chunks: SealedChunk[]; summaries: SummaryBlock[] }[];
+}
+
+function seal(cases: readonly Case[], shard = newShard(), disk = systemDisk): Sealed {
+  const writer = SealedWriter.create(session, root, shard, disk);
+  const results = cases.map(({ series, pieces }) => {
+    const sealing = writer.begin(series);
+    for (const { row, values, times } of pieces) sealing.append(row, values, times);
+    return sealing.finish();
+  });
+  return { path: root.resolve(shard.path), bytes: writer.finish(), results };
+}
+
+/** The rows from `firstRow` on, zeros where some are left out. */
+function wholeDataset({ series, pieces }: Case): { values: Buffer; times: Buffer } {
+  const rowBytes = DTYPES[series.dtype].bytes * series.channels;
+  const values = Buffer.alloc(series.extent * rowBytes);
+  const times = Buffer.alloc(series.extent * 8);
+  for (const piece of pieces) {
+    values.set(piece.values, (piece.row - series.firstRow) * rowBytes);
+    if (piece.times) times.set(bytesOf(piece.times), (piece.row - series.firstRow) * 8);
+  }
+  return { values, times };
+}
+
+/** Rows that are there, joined where they touch. */
+function runsOf({ series, pieces }: Case): [number, number][] {
+  const runs: [number, number][] = [];
+  for (const { row, values } of pieces) {
+    const to = row + values.length / DTYPES[series.dtype].bytes / series.channels;
+    if (runs.at(-1)?.[1] === row) runs.at(-1)![1] = to;
+    else runs.push([row, to]);
+  }
+  return runs;
+}
+
+async function expectChunksReadable(file: Buffer, model: Case, chunks: readonly SealedChunk[]): Promise<void> {
+  const { dtype, channels, irregular, codec, firstRow } = model.series;
+  const rowBytes = DTYPES[dtype].bytes * channels;
+  const whole = wholeDataset(model);
+  const covered: [number, number][] = [];
+  for (const chunk of chunks) {
+    expect(chunk).toMatchObject({ datasetRow: chunk.firstRow - firstRow, codec, timesCodec: irregular ? codec : null });
+    const rowsOf = async (place: { offset: number; length: number }, width: number, crc: number): Promise<Buffer> => {
+      const stored = file.subarray(place.offset, place.offset + place.length);
+      const decoded = await decodeBlock(codec, stored);
+      const rows = Buffer.from(decoded).subarray(chunk.skip * width, (chunk.skip + chunk.rows) * width);
+      expect(crc).toBe(crc32(codec === 'none' ? rows : stored));
+      return rows;
+    };
+    const values = await rowsOf(chunk.values, rowBytes, chunk.valuesCrc);
+    const [from, to] = [chunk.datasetRow, chunk.datasetRow + chunk.rows];
+    expect(values.equals(whole.values.subarray(from * rowBytes, to * rowBytes))).toBe(true);
+    expect(JSON.stringify(chunk.stats)).toBe(
+      JSON.stringify(extendStats(emptyStats(channels), dtype, viewAs(dtype, values), channels)),
+    );
+    if (irregular) {
+      const times = await rowsOf(chunk.times!, 8, chunk.timesCrc!);
+      expect(times.equals(whole.times.subarray(from * 8, to * 8))).toBe(true);
+      const column = viewAs('int64', times) as BigInt64Array;
+      expect([chunk.firstNs, chunk.lastNs]).toEqual([column.toSorted()[0], column.toSorted().at(-1)]);
+      expect(chunk.sorted).toBe(column.every((time, i) => i === 0 || time > column[i - 1]));
+    } else {
+      expect(chunk).toMatchObject({ times: null, timesCrc: null, firstNs: null, lastNs: null, sorted: true });
+    }
+    if (covered.at(-1)?.[1] === chunk.firstRow) covered.at(-1)![1] = chunk.firstRow + chunk.rows;
+    else covered.push([chunk.firstRow, chunk.firstRow + chunk.rows]);
+  }
+  expect(covered).toEqual(runsOf(model));
+}
+
+interface Cell {
+  readonly factor: number;
+  readonly cell: SummaryCell;
+}
+
+/** As texts, which are compared in a moment. */
+function texts(cells: readonly Cell[]): string[] {
+  return cells
+    .toSorted((a, b) => a.factor - b.factor || a.cell.index - b.cell.index)
+    .map(({ factor, cell: { index, counts, mins, maxs, means, firstNs, lastNs } }) =>
+      [factor, index, counts, mins, maxs, means, firstNs, lastNs].join(' '),
+    );
+}
+
+/** What the pure builder makes of the same rows, in another rhythm. */
+function cellsOf({ series, pieces }: Case): Cell[] {
+  const cells: Cell[] = [];
+  const builder = new SummaryBuilder(
+    series,
+    () => 7,
+    (factor, columns) => {
+      for (const cell of eachCell(structuredClone(columns))) cells.push({ factor, cell });
+    },
+  );
+  for (const { row, values, times } of pieces) builder.append(row, viewAs(series.dtype, values), times);
+  builder.finish();
+  return cells;
+}
+
+async function readCells(file: Buffer, blocks: readonly SummaryBlock[]): Promise<Cell[]> {
+  const cells: Cell[] = [];
+  for (const block of blocks) {
+    const decoded = new Map<SummaryBlock['parts'][number]['name'], Uint8Array>();
+    for (const { name, offset, length, codec, crc } of block.parts) {
+      const stored = file.subarray(offset, offset + length);
+      expect(crc32(stored)).toBe(crc);
+      decoded.set(name, await decodeBlock(codec, stored));
+    }
+    const found = [...eachCell(decodeSummary(block, decoded))];
+    expect(found).toHaveLength(block.cells);
+    expect(block).toMatchObject({ firstCell: found[0].index, lastCell: found.at(-1)!.index });
+    if (block.firstNs === null) {
+      expect(block).toMatchObject({
+        firstRow: block.firstCell * block.factor,
+        lastRow: (block.lastCell + 1) * block.factor - 1,
+      });
+    } else {
+      expect(block).toMatchObject({ firstNs: found[0].firstNs, lastNs: found.at(-1)!.lastNs, firstRow: null });
+    }
+    for (const cell of found) cells.push({ factor: block.factor, cell });
+  }
+  return cells;
+}
+
+describe('a sealed shard', () => {
+  for (const codec of CODECS) {
+    test(`of ${codec} has every row and every summary where it says`, async () => {
+      const cases = casesOf(codec);
+      const { path, bytes, results } = seal(cases);
+      const file = readFileSync(path);
+      expect(file.length).toBe(bytes);
+      expect(existsSync(`${path}.tmp`)).toBe(false);
+      for (const [i, model] of cases.entries()) {
+        await expectChunksReadable(file, model, results[i].chunks);
+        expect(texts(await readCells(file, results[i].summaries))).toEqual(texts(cellsOf(model)));
+      }
+      expect(results[0].chunks.length).toBe(4);
+    });
+
+    test(`of ${codec} holds noise that cannot be made smaller, and many small batches as one`, async () => {
+      const values = new Uint8Array(2 ** 20 * 1.5);
+      for (let i = 0, state = 1; i < values.length; i++) {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+        values[i] = state >>> 24;
+      }
+      const model = makeCase('uint16', codec, false, 1, [[0, 1]]);
+      const series = { ...model.series, firstRow: 0, extent: values.length / 2 };
+      const pieces = Array.from({ length: 96 }, (_, i) => ({
+        row: i * 8192,
+        values: values.subarray(i * 16_384, (i + 1) * 16_384),
+        times: null,
+      }));
+      const { path, results } = seal([{ series, pieces }]);
+      expect(results[0].chunks.map(({ rows }) => rows)).toEqual([524_288, 262_144]);
+      await expectChunksReadable(readFileSync(path), { series, pieces }, results[0].chunks);
+    });
+  }
+
+  test('has blocks of one row where a row is larger than a block should be', async () => {
+    const model = makeCase('float64', 'gzip', false, 140_000, [[20, 22]]);
+    const { path, results } = seal([model]);
+    expect(results[0].chunks.map(({ rows }) => rows)).toEqual([1, 1]);
+    await expectChunksReadable(readFileSync(path), model, results[0].chunks);
+    expect(results[0].summaries.map(({ factor, firstCell }) => [factor, firstCell])).toEqual([
+      [64, 0],
+      [4096, 0],
+      [262_144, 0],
+    ]);
+  });
+
+  test('has the cells that were kept before those of its rows', async () => {
+    const model = makeCase('int16', 'gzip', true, 1, [[0, 100]]);
+    const kept: SummaryCell = {
+      index: 5,
+      counts: Uint32Array.of(9),
+      mins: Int16Array.of(-4),
+      maxs: Int16Array.of(4),
+      means: Float32Array.of(1.5),
+      firstNs: 1n,
+      lastNs: 2n,
+    };
+    const writer = SealedWriter.create(session, root, newShard());
+    const sealing = writer.begin(model.series);
+    sealing.keepCells(64, [kept, kept]);
+    sealing.append(0, model.pieces[0].values, model.pieces[0].times);
+    const { summaries } = sealing.finish();
+    writer.abort();
+    expect(summaries.find(({ factor }) => factor === 64)).toMatchObject({
+      cells: 4,
+      firstCell: 0,
+      lastCell: 3,
+      firstNs: 1n,
+    });
+  });
+
+  test('that is given up leaves nothing, and the session goes on', () => {
+    const shard = newShard();
+    const writer = SealedWriter.create(session, root, shard);
+    const model = makeCase('int16', 'gzip', false, 1, WHOLE);
+    writer.begin(model.series).append(50, model.pieces[0].values, null);
+    expect(() => writer.finish()).toThrow('not finished');
+    expect(() => writer.begin(model.series)).toThrow('not finished');
+    writer.abort();
+    expect(readdirSync(dirname(root.resolve(shard.path)))).toEqual([]);
+    expect(seal([model], shard).results[0].chunks).toHaveLength(1);
+  });
+
+  test('that lacks nothing but its name is a .tmp, which abort removes and the next attempt replaces', () => {
+    const shard = newShard();
+    const folder = dirname(root.resolve(shard.path));
+    const noRename = {
+      ...hastyDisk,
+      rename() {
+        throw new Error('no');
+      },
+    };
+    const model = makeCase('int16', 'gzip', false, 1, WHOLE);
+    expect(() => seal([model], shard, noRename)).toThrow('no');
+    expect(readdirSync(folder)).toEqual([`${shard.shardId}-3.h5.tmp`]);
+    seal([model], shard);
+    expect(readdirSync(folder)).toEqual([`${shard.shardId}-3.h5`]);
+    const again = newShard();
+    const writer = SealedWriter.create(session, root, again, noRename);
+    expect(() => writer.finish()).toThrow('no');
+    writer.abort();
+    expect(existsSync(`${root.resolve(again.path)}.tmp`)).toBe(false);
+  });
+
+  test('is there whole or not at all, whenever the power goes', () => {
+    const disk = new PowerCutDisk([]);
+    const { path } = seal([makeCase('int16', 'gzip', false, 1, WHOLE)], newShard(), disk);
+    const whole = readFileSync(path);
+    const left = join(root.root, 'after-power-cut');
+    const name = path.slice(dirname(path).length + 1);
+    const seen = new Set<boolean>();
+    for (let instant = 0; instant < disk.instants; instant++) {
+      for (const fate of ['whole', 'torn', 'lost'] as const) {
+        disk.cutAt(instant, left, () => fate);
+        const there = existsSync(join(left, name));
+        if (there) expect(readFileSync(join(left, name)).equals(whole)).toBe(true);
+        seen.add(there);
+      }
+    }
+    disk.cutAt(disk.instants - 1, left, () => 'lost');
+    expect(readdirSync(left)).toEqual([name]);
+    expect(seen).toEqual(new Set([false, true]));
+  });
+
+  // Last, each with a session of its own: after an error it is not to be used again.
+  test.each([
+    ['rows that come before others', 10, 2, 'out of order'],
+    ['rows beyond the extent', 149_999, 4, 'out of order or beyond'],
+    ['half a row', 149_999, 1, 'are not rows of the series'],
+  ])('refuses %s', async (_, row, length, reason) => {
+    const model = makeCase('int16', 'gzip', false, 1, WHOLE);
+    const writer = SealedWriter.create(await Hdf5Session.start(), root, newShard());
+    const sealing = writer.begin(model.series);
+    sealing.append(60, new Uint8Array(20), null);
+    expect(() => sealing.append(row, new Uint8Array(length), null)).toThrow(reason);
+    writer.abort();
+    expect(readdirSync(root.shardFolder, { recursive: true }).filter((name) => String(name).endsWith('.tmp'))).toEqual(
+      [],
+    );
+  });
+});
+
+const SCRIPT = `
+import sys, json, base64, h5py
+def attributes(item):
+    return {name: value if isinstance(value, str) else value.item() for name, value in item.attrs.items()}
+def dataset(item):
+    info = [item.id.get_chunk_info(i) for i in range(item.id.get_num_chunks())]
+    assert all(block.filter_mask == 0 for block in info)
+    return {'dtype': item.dtype.str, 'shape': item.shape, 'compression': item.compression, 'chunks': item.chunks,
+            'bytes': base64.b64encode(item[...].tobytes()).decode(),
+            'blocks': [[block.byte_offset, block.size] for block in info]}
+with h5py.File(json.load(sys.stdin), 'r') as file:
+    found = {}
+    def visit(name, item):
+        found[name] = dataset(item) if isinstance(item, h5py.Dataset) else attributes(item)
+    file.visititems(visit)
+    json.dump({'root': attributes(file), 'items': found}, sys.stdout)`;
+
+interface Dumped {
+  readonly dtype: string;
+  readonly shape: number[];
+  readonly compression: string | null;
+  readonly bytes: string;
+  readonly blocks: [number, number][];
+}
+
+describePython('h5py', ['h5py'], (run) => {
+  test.each(['gzip', 'none'] as const)('reads the same from a sealed shard of %s', (codec) => {
+    const cases = casesOf(codec);
+    const { path, results } = seal(cases);
+    const { root: attributes, items } = JSON.parse(run(SCRIPT, JSON.stringify(path)).toString()) as {
+      root: Record<string, unknown>;
+      items: Record<string, Dumped & Record<string, unknown>>;
+    };
+    expect(attributes).toMatchObject({
+      varve_format: 1,
+      lane: 'lane-1',
+      state: 'sealed',
+      parents: '["p-1","p-2"]',
+    });
+    for (const [i, model] of cases.entries()) {
+      const { seriesId, dtype, channels, irregular, firstRow, extent } = model.series;
+      const item = (name: string): Dumped => items[`series/${seriesId}/${name}`];
+      const bytes = (name: string): Buffer => Buffer.from(item(name).bytes, 'base64');
+      const whole = wholeDataset(model);
+      expect(items[`series/${seriesId}`]).toMatchObject({
+        name: 'a/b',
+        first_row: firstRow,
+        kind: irregular ? 'irregular' : 'regular',
+        scale: 0.5,
+        codec,
+        tags: '{"a":1}',
+      });
+      expect(item('values')).toMatchObject({
+        dtype: DTYPES[dtype].npy,
+        shape: [extent, channels],
+        compression: codec === 'gzip' ? 'gzip' : null,
+      });
+      expect(bytes('values').equals(whole.values)).toBe(true);
+      const blocks = new Set(results[i].chunks.map(({ values }) => `${values.offset}+${values.length}`));
+      expect(new Set(item('values').blocks.map((place) => place.join('+')))).toEqual(blocks);
+      if (irregular) {
+        expect(item('time')).toMatchObject({ dtype: '<i8', shape: [extent] });
+        expect(bytes('time').equals(whole.times)).toBe(true);
+      } else {
+        expect(bytes('segments').equals(bytesOf(BigInt64Array.of(BigInt(firstRow), 7n)))).toBe(true);
+        const runs = BigInt64Array.from(runsOf(model).flatMap((run) => run.map(BigInt)));
+        expect(bytes('runs').equals(bytesOf(runs))).toBe(true);
+      }
+      expect(`series/${seriesId}/runs` in items).toBe(!irregular);
+      const finest = cellsOf(model).filter(({ factor }) => factor === 64);
+      expect(item('summary/64/max')).toMatchObject({ dtype: DTYPES[dtype].npy, shape: [finest.length, channels] });
+      const counts = viewAs('uint32', bytes('summary/64/count'));
+      expect(counts.join(' ')).toEqual(finest.map(({ cell }) => cell.counts.join(' ')).join(' '));
+      expect(item('summary/262144/mean').dtype).toBe(dtype === 'float64' || dtype.endsWith('64') ? '<f8' : '<f4');
+      expect(item(irregular ? 'summary/4096/time' : 'summary/4096/cell').dtype).toBe('<i8');
+    }
+  });
+});
+
+describe('h5dump', () => {
+  test.each(['gzip', 'none'] as const)('reads the same from a sealed shard of %s', (codec) => {
+    const cases = casesOf(codec).slice(0, 3);
+    const { path } = seal(cases);
+    expect(statSync(path).size).toBeGreaterThan(0);
+    expect(dumpHeader(path)).toContain('"sealed"');
+    for (const model of cases) {
+      const values = dumpBytes(path, `/series/${model.series.seriesId}/values`, join(root.root, 'dump'));
+      expect(values.equals(wholeDataset(model).values)).toBe(true);
+    }
+  });
+});
