@@ -15,6 +15,7 @@ import { H5py } from './h5py.ts';
 import { ingest, measureIngest } from './ingest.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureReads } from './read.ts';
+import { measureSealing } from './seal.ts';
 import { measureSmallAppends } from './small-appends.ts';
 import { toMarkdown, type Measurement } from './table.ts';
 import { Varve } from './varve.ts';
@@ -101,11 +102,17 @@ async function measureArrays(varve: Varve, peer: H5py | null, kind: ValueKind, s
   const ingests = await measureIngest(varve, peer, workload, size.rounds);
   const whole = await measureReads(varve, peer, workload, ids, { rows: size.rows, reads: size.wholeReads });
   const short = await measureReads(varve, peer, workload, ids, { rows: SHORT_ROWS, reads: size.shortReads });
+  const peerDiskMb = peer && (await peer.diskMb());
+  const sealing = await measureSealing(varve, peer, workload, ids, [
+    { rows: size.rows, reads: size.wholeReads },
+    { rows: SHORT_ROWS, reads: size.shortReads },
+  ]);
   return [
     ...ingests,
     whole,
     short,
-    single('on the disk after one ingest', kind, diskMb, peer && (await peer.diskMb())),
+    single('on the disk after one ingest', kind, diskMb, peerDiskMb),
+    ...sealing,
     single('peak RSS, without Postgres', kind, varve.peakRssMb(), peer && peer.peakRssMb()),
   ];
 }

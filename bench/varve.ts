@@ -3,7 +3,8 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startService, type RunningService } from '../test/support/service.ts';
+import type { SealReport } from '../src/flows/seal-lane.ts';
+import { runCli, startService, type RunningService } from '../test/support/service.ts';
 import { peakRssMb } from './machine.ts';
 import { RATE_HZ } from './workload.ts';
 
@@ -89,6 +90,19 @@ export class Varve {
     const answer = await this.#exchange(`/v1/series/${seriesId}/samples?rows=${from}:${to}&format=npy`);
     if (answer.status !== 200) throw new Error(`${answer.status}: ${answer.body.toString()}`);
     return answer.body;
+  }
+
+  /** Seals everything, in a process of its own beside the service, and forgets the old files. */
+  async seal(): Promise<SealReport[]> {
+    const { dataRoot } = this.#service;
+    const compact = runCli(['compact', '--all', '--json'], { VARVE_DATA: dataRoot });
+    if ((await compact.exited) !== 0) throw new Error(`varve compact: ${compact.output()}`);
+    return JSON.parse(compact.output()) as SealReport[];
+  }
+
+  /** What the files take that hold what readers see: the old ones stay for a minute. */
+  liveDiskMb(paths: readonly string[]): number {
+    return paths.reduce((sum, path) => sum + allocatedBytes(join(this.#service.dataRoot, path)), 0) / MB;
   }
 
   /** Of the service's own process since its start, without Postgres; null where the system does not tell. */

@@ -11,7 +11,7 @@ export interface DrainSeries {
   readonly series: Series;
   /** Regular: the newest visible segment. */
   readonly lastSegment: Segment | null;
-  /** The newest chunk of this series in the hot shard; null if it has none there. */
+  /** The newest chunk of appended rows of this series in the hot shard; null if it has none there. */
   readonly tail: Chunk | null;
 }
 
@@ -43,6 +43,7 @@ export async function readDrainSeries(
         .selectAll()
         .where('shard_id', '=', hotShardId)
         .where('series_id', '=', ids)
+        .where('generation', '=', 0) // those of an edit lie beside, in datasets of their own
         .orderBy('series_id')
         .orderBy('first_row', 'desc')
         .execute()

@@ -1,11 +1,12 @@
 /** The one transaction that makes samples exist. */
 import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
+import type { Erasure } from '../core/erasure.ts';
 import { VarveError } from '../core/errors.ts';
-import type { Segment } from '../core/segment.ts';
+import type { RowRange, Segment } from '../core/segment.ts';
 import { CHUNK_COLUMNS, CHUNK_RECORD, chunkRecord } from './chunk-row.ts';
 import { nextCommit } from './commit-number.ts';
-import type { Database } from './database.ts';
+import type { Database, DatabaseTransaction } from './database.ts';
 
 /** Postgres channel on which every publish is announced (to wake those who wait; the rows are the truth). */
 export const COMMIT_CHANNEL = 'varve_commits';
@@ -16,12 +17,37 @@ export interface PublishedSeries {
   readonly chunks: readonly Chunk[];
   /** New segments, and the one that grew. */
   readonly segments: readonly Segment[];
-  /** Rows before and after. */
-  readonly fromRow: number;
+  /** Rows after this commit. */
   readonly toRow: number;
   /** Smallest and largest time of the series after this commit. */
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
+  /** What edits have changed besides chunks; null: there were none. */
+  readonly masks: PublishedMasks | null;
+  /** For the change feed, in their order. */
+  readonly changes: readonly PublishedChange[];
+}
+
+export interface PublishedMasks {
+  /** More rows that are removed; negative where more were replaced. */
+  readonly removed: number;
+  /** Regular: holes that are no more, or not as they were, and those that are new. */
+  readonly holesGone: readonly RowRange[];
+  readonly holesNew: readonly RowRange[];
+  readonly erasures: readonly Erasure[];
+}
+
+export interface PublishedChange {
+  readonly kind: 'append' | 'update' | 'delete';
+  /** Null: an irregular series' rows of a time have no numbers of their own. */
+  readonly firstRow: number | null;
+  readonly rows: number | null;
+}
+
+export interface PublishedWrite {
+  readonly id: string;
+  readonly firstRow: number | null;
+  readonly removed: number | null;
 }
 
 export interface Publication {
@@ -31,7 +57,7 @@ export interface Publication {
   /** The shard is full: the next drain starts a new one. */
   readonly retire: boolean;
   readonly series: readonly PublishedSeries[];
-  readonly writes: ReadonlyArray<{ readonly id: string; readonly firstRow: number }>;
+  readonly writes: readonly PublishedWrite[];
 }
 
 /**
@@ -86,29 +112,35 @@ export async function publish(db: Database, publication: Publication): Promise<b
         on conflict (series_id, first_row) do update set rows = excluded.rows`.execute(trx);
     }
 
+    await publishMasks(trx, series);
     const commit = await nextCommit(trx);
     const advanced = series.map((s) => ({
       id: s.seriesId,
-      from_row: s.fromRow,
       to_row: s.toRow,
       first_ns: s.firstNs?.toString() ?? null,
       last_ns: s.lastNs?.toString() ?? null,
+      removed: s.masks?.removed ?? 0,
+      masked: s.masks !== null,
     }));
     await sql`
-      with advanced as (
-        select * from jsonb_to_recordset(${JSON.stringify(advanced)}::jsonb)
-          as a(id uuid, from_row bigint, to_row bigint, first_ns bigint, last_ns bigint)),
-      moved as (
-        update series s set rows = a.to_row, first_ns = a.first_ns, last_ns = a.last_ns, "commit" = ${commit}, updated_at = now()
-        from advanced a where s.id = a.id returning s.id, s.project_id, a.from_row, a.to_row)
-      insert into changes ("commit", ordinal, project_id, series_id, kind, first_row, rows)
-      select ${commit}, row_number() over (order by id), project_id, id, 'append', from_row, to_row - from_row
-      from moved`.execute(trx);
+      update series s set rows = a.to_row, first_ns = a.first_ns, last_ns = a.last_ns, removed = s.removed + a.removed,
+        masked = s.masked or a.masked, "commit" = ${commit}, updated_at = now()
+      from jsonb_to_recordset(${JSON.stringify(advanced)}::jsonb)
+        as a(id uuid, to_row bigint, first_ns bigint, last_ns bigint, removed bigint, masked boolean)
+      where s.id = a.id`.execute(trx);
+    const changes = series.flatMap((s) =>
+      s.changes.map((change, n) => ({ id: s.seriesId, n, kind: change.kind, first_row: change.firstRow, rows: change.rows })),
+    );
     await sql`
-      update writes w set state = 'applied', first_row = a.first_row, "commit" = ${commit}, applied_at = now(),
+      insert into changes ("commit", ordinal, project_id, series_id, kind, first_row, rows)
+      select ${commit}, row_number() over (order by c.id, c.n), s.project_id, c.id, c.kind, c.first_row, c.rows
+      from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb) as c(id uuid, n integer, kind text, first_row bigint, rows bigint)
+      join series s on s.id = c.id`.execute(trx);
+    const writes = publication.writes.map((w) => ({ id: w.id, first_row: w.firstRow, removed: w.removed }));
+    await sql`
+      update writes w set state = 'applied', first_row = a.first_row, removed = a.removed, "commit" = ${commit}, applied_at = now(),
         value_bytes = null, time_bytes = null
-      from jsonb_to_recordset(${JSON.stringify(publication.writes.map((w) => ({ id: w.id, first_row: w.firstRow })))}::jsonb)
-        as a(id uuid, first_row bigint)
+      from jsonb_to_recordset(${JSON.stringify(writes)}::jsonb) as a(id uuid, first_row bigint, removed bigint)
       where w.id = a.id`.execute(trx);
     await trx
       .updateTable('lanes')
@@ -125,4 +157,37 @@ export async function publish(db: Database, publication: Publication): Promise<b
     await sql`select pg_notify(${COMMIT_CHANNEL}, ${commit.toString()})`.execute(trx);
     return commit;
   });
+}
+
+/** What readers skip from now on, and no longer. */
+async function publishMasks(trx: DatabaseTransaction, series: readonly PublishedSeries[]): Promise<void> {
+  const edited = series.flatMap(({ seriesId, masks }) => (masks ? [{ seriesId, masks }] : []));
+  if (edited.length === 0) return;
+  const gone = edited.flatMap(({ seriesId, masks }) =>
+    masks.holesGone.map(({ from }) => ({ series_id: seriesId, from_row: from })),
+  );
+  await sql`
+    delete from holes h using jsonb_to_recordset(${JSON.stringify(gone)}::jsonb) as g(series_id uuid, from_row bigint)
+    where h.series_id = g.series_id and h.from_row = g.from_row`.execute(trx);
+  const holes = edited.flatMap(({ seriesId, masks }) =>
+    masks.holesNew.map(({ from, to }) => ({ series_id: seriesId, from_row: from, to_row: to })),
+  );
+  await sql`
+    insert into holes (series_id, from_row, to_row)
+    select * from jsonb_to_recordset(${JSON.stringify(holes)}::jsonb) as h(series_id uuid, from_row bigint, to_row bigint)`.execute(
+    trx,
+  );
+  const erasures = edited.flatMap(({ seriesId, masks }) =>
+    masks.erasures.map((each) => ({
+      series_id: seriesId,
+      generation: each.generation,
+      start_ns: each.startNs.toString(),
+      end_ns: each.endNs.toString(),
+      before_row: each.beforeRow,
+    })),
+  );
+  await sql`
+    insert into erasures (series_id, generation, start_ns, end_ns, before_row)
+    select * from jsonb_to_recordset(${JSON.stringify(erasures)}::jsonb)
+      as e(series_id uuid, generation integer, start_ns bigint, end_ns bigint, before_row bigint)`.execute(trx);
 }

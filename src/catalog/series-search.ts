@@ -3,9 +3,10 @@ import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS } from '../core/series-search-field.ts';
 import type { SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Series } from '../core/series.ts';
+import type { Expression } from '../core/tag-expression.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { SERIES_COLUMNS, toSeries, type SeriesRow } from './series-row.ts';
-import { fieldValue, toCondition } from './tag-condition.ts';
+import { fieldValue, namesItsSeries, toCondition } from './tag-condition.ts';
 
 /** Ids of the projects a search is limited to; null: all. */
 export type ProjectScope = readonly string[] | null;
@@ -38,7 +39,8 @@ export type PageRow = SeriesRow & { sort_values: (string | null)[] | null };
 export function pageStatement({ where, sort, limit, after }: Question, scope: ProjectScope): RawBuilder<PageRow> {
   const order = sort.flatMap(sortExpressions);
   const joins = sort.map((key, at) => (key.by === 'tag' ? tagJoin(key, at) : sql``));
-  const conditions = [seriesInReach(where, scope)];
+  const branches = sort.length === 0 && where ? alternativesOf(where) : null;
+  const conditions = [branches ? firstOfEach(branches, { limit, after }, scope) : seriesInReach(where, scope)];
   if (after) conditions.push(isAfter(order, after));
   const values = order.map(({ value }) => sql`(${value})::text`);
   return sql`select ${sql.join(SERIES_COLUMNS.map(column))}, ${
@@ -48,6 +50,31 @@ export function pageStatement({ where, sort, limit, after }: Question, scope: Pr
     where ${sql.join(conditions, sql` and `)}
     order by ${sql.join([...order.map(orderBy), sql`s.id`])}
     limit ${limit + 1}`;
+}
+
+/** Branches of one `or` become searches of their own up to here. */
+const MAX_BRANCHES = 8;
+
+/** The branches of an `or`, at the top or in the `and` there, if an index leads to the series of each. */
+function alternativesOf(where: Expression): Expression[] | null {
+  const parts = where.kind === 'and' ? where.of : [where];
+  const at = parts.findIndex((part) => part.kind === 'or');
+  const or = parts[at];
+  if (or?.kind !== 'or' || or.of.length > MAX_BRANCHES || !or.of.every(namesItsSeries)) return null;
+  return or.of.map((branch) => ({ kind: 'and', of: [...parts.slice(0, at), branch, ...parts.slice(at + 1)] }));
+}
+
+/** The first page of a union is among the first pages of its branches, each of which ends early. */
+function firstOfEach(
+  branches: readonly Expression[],
+  { limit, after }: Pick<Question, 'limit' | 'after'>,
+  scope: ProjectScope,
+): RawBuilder<SqlBool> {
+  const pages = branches.map(
+    (branch) => sql`(select s.id from series s where ${seriesInReach(branch, scope)}
+      and ${after ? isAfter([], after) : sql`true`} order by s.id limit ${limit + 1})`,
+  );
+  return sql`s.id in (${sql.join(pages, sql` union all `)})`;
 }
 
 /** The series that are there, that the caller may see, and that meet the condition. */
@@ -95,7 +122,7 @@ function tagJoin(key: Extract<SortKey, { by: 'tag' }>, at: number): RawBuilder<u
   const end = key.descending ? sql`max` : sql`min`;
   return sql`left join lateral (
     select ${end}(t.number) as number, ${end}(t.time_ns) as time,
-      ${end}(t.term) filter (where t.number is null and t.time_ns is null) as text
+      ${end}(t.entry) filter (where t.number is null and t.time_ns is null) as text
     from series_tags t where t.series_id = s.id and t.key = ${key.key}) ${sql.ref(`k${at}`)} on true`;
 }
 

@@ -3,9 +3,11 @@ import { sql } from 'kysely';
 import { VarveError, notFound } from '../core/errors.ts';
 import { formatRate, rateHz } from '../core/rate.ts';
 import type { NewSeries, Series, SeriesPatch } from '../core/series.ts';
+import type { TagUnit } from '../core/tag-value.ts';
 import { nextCommit } from './commit-number.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
+import { storeUnits } from './tag-unit-store.ts';
 
 /** A lane takes this many series: HDF5 creates and appends a few thousand a second per thread, and a shard opens with its groups. */
 const SERIES_PER_LANE = 1000;
@@ -17,8 +19,17 @@ const RESTORE_DAYS = 7;
 /** How a caller names a series: by id, or by name within a project. */
 export type SeriesRef = { readonly id: string } | { readonly project: string; readonly name: string };
 
-/** @throws conflict `name-taken` if the project has a series of that name; not-found for an unknown project */
-export async function createSeries(db: Database, id: string, laneIdIfNew: string, input: NewSeries): Promise<Series> {
+/**
+ * @param units of the quantities among the tags
+ * @throws conflict `name-taken` if the project has a series of that name; not-found for an unknown project
+ */
+export async function createSeries(
+  db: Database,
+  id: string,
+  laneIdIfNew: string,
+  input: NewSeries,
+  units: readonly TagUnit[] = [],
+): Promise<Series> {
   const { sampling } = input;
   const regular = sampling.kind === 'regular' ? sampling : null;
   try {
@@ -29,6 +40,7 @@ export async function createSeries(db: Database, id: string, laneIdIfNew: string
         .where('name', '=', input.project)
         .executeTakeFirst();
       if (!project) throw notFound('project', input.project);
+      await storeUnits(trx, units);
       const laneId = await takePlaceInLane(trx, laneIdIfNew);
       await trx
         .insertInto('series')
@@ -101,10 +113,17 @@ export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesR
 }
 
 /**
+ * @param units of the quantities among the tags
  * @param ifVersion refuse unless the metadata still have this version
  * @throws precondition-failed, conflict `name-taken`, not-found; unprocessable where channels do not match in number
  */
-export async function updateSeries(db: Database, id: string, patch: SeriesPatch, ifVersion?: number): Promise<Series> {
+export async function updateSeries(
+  db: Database,
+  id: string,
+  patch: SeriesPatch,
+  units: readonly TagUnit[] = [],
+  ifVersion?: number,
+): Promise<Series> {
   try {
     await db.transaction().execute(async (trx) => {
       const row = await trx
@@ -115,6 +134,7 @@ export async function updateSeries(db: Database, id: string, patch: SeriesPatch,
         .forNoKeyUpdate()
         .executeTakeFirst();
       if (!row) throw notFound('series', id);
+      await storeUnits(trx, units);
       if (ifVersion !== undefined && ifVersion !== row.version) {
         throw new VarveError('precondition-failed', `the series has version ${row.version}, not ${ifVersion}`);
       }

@@ -1,26 +1,15 @@
-/** Writes: acknowledged appends on their way into a shard (the outbox). */
+/** Writes: what was acknowledged and is on its way into a shard (the outbox). */
 import { sql } from 'kysely';
-import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
-import { fieldOfKey } from '../core/idempotency.ts';
+import { VarveError, unprocessableField } from '../core/errors.ts';
 import { nsOfRow, parseRate } from '../core/rate.ts';
 import { placeAppend } from '../core/segment.ts';
 import { INT64_MAX, formatTime } from '../core/time.ts';
 import type { Database } from './database.ts';
 import type { Lease } from './lane-store.ts';
+import { earlierWrite, insertWrite, lockForStaging, type Idempotency, type Staged, type StagedPayload } from './staging.ts';
+import type { WriteKind } from './tables.ts';
 
-/** A payload as it was received and checked: canonical little-endian bytes, inline or in the spool. */
-export interface StagedPayload {
-  readonly rows: number;
-  /** Of values and times together. */
-  readonly bytes: number;
-  /** Null when the bytes are in the spool, under the write's id. */
-  readonly inline: { readonly values: Uint8Array; readonly times: Uint8Array | null } | null;
-  readonly valuesCrc: number;
-  readonly timesCrc: number | null;
-  /** Irregular: smallest and largest time. */
-  readonly firstNs: bigint | null;
-  readonly lastNs: bigint | null;
-}
+export type { StagedPayload };
 
 export interface NewWrite {
   readonly id: string;
@@ -28,16 +17,19 @@ export interface NewWrite {
   readonly payload: StagedPayload;
   /** Regular: the start the client asked for. */
   readonly startNs: bigint | null;
-  readonly idempotency: { readonly key: string; readonly contentHash: Uint8Array } | null;
+  readonly idempotency: Idempotency | null;
 }
 
 export interface WriteStatus {
   readonly id: string;
   readonly seriesId: string;
   readonly projectId: string;
+  readonly kind: WriteKind;
   readonly state: 'pending' | 'applied' | 'failed';
   readonly rows: number;
   readonly firstRow: number | null;
+  /** Rows that an applied removal has taken away; null for other writes. */
+  readonly removed: number | null;
   readonly commit: bigint | null;
   readonly error: { code: string; message: string } | null;
   readonly createdAt: Date;
@@ -48,6 +40,11 @@ export interface WriteStatus {
 export interface PendingWrite {
   readonly id: string;
   readonly seriesId: string;
+  readonly kind: WriteKind;
+  /** Of an edit: its number, and its range. */
+  readonly generation: number | null;
+  readonly rangeStartNs: bigint | null;
+  readonly rangeEndNs: bigint | null;
   readonly rows: number;
   readonly startNs: bigint | null;
   readonly firstNs: bigint | null;
@@ -69,39 +66,11 @@ export interface PendingWrite {
 export async function stageWrite(
   db: Database,
   write: NewWrite,
-): Promise<{ kind: 'staged'; laneId: string } | { kind: 'replay'; id: string }> {
+): Promise<Staged> {
   return db.transaction().execute(async (trx) => {
-    const series = await trx
-      .selectFrom('series')
-      .select([
-        'lane_id',
-        'kind',
-        'rate',
-        'start_ns',
-        'duplicates',
-        'staged_rows',
-        'staged_last_ns',
-        'staged_segment_start_ns',
-        'staged_segment_rows',
-      ])
-      .where('id', '=', write.seriesId)
-      .where('deleted_at', 'is', null)
-      .forNoKeyUpdate() // appends to one series follow each other; those to others go on
-      .executeTakeFirst();
-    if (!series) throw notFound('series', write.seriesId);
-    if (write.idempotency) {
-      const earlier = await trx
-        .selectFrom('writes')
-        .select(['id', 'content_hash'])
-        .where('series_id', '=', write.seriesId)
-        .where('idempotency_key', '=', write.idempotency.key)
-        .executeTakeFirst();
-      if (earlier) {
-        if (earlier.content_hash?.equals(write.idempotency.contentHash)) return { kind: 'replay', id: earlier.id };
-        const field = fieldOfKey(write.idempotency.key);
-        throw unprocessableField(field, 'was used for an append with other content', 'key-reused');
-      }
-    }
+    const series = await lockForStaging(trx, write.seriesId);
+    const earlier = await earlierWrite(trx, write);
+    if (earlier) return { kind: 'replay', id: earlier };
     const { payload } = write;
     const rate = series.rate === null ? undefined : parseRate(series.rate);
     const staged: Record<string, bigint> = { staged_rows: series.staged_rows + BigInt(payload.rows) };
@@ -136,27 +105,7 @@ export async function stageWrite(
       const last = series.staged_last_ns;
       staged.staged_last_ns = last !== null && last > payload.lastNs ? last : payload.lastNs;
     }
-    await trx
-      .insertInto('writes')
-      .values({
-        id: write.id,
-        lane_id: series.lane_id,
-        series_id: write.seriesId,
-        state: 'pending',
-        rows: payload.rows,
-        bytes: payload.bytes,
-        start_ns: startNs,
-        first_ns: payload.firstNs,
-        last_ns: payload.lastNs,
-        value_bytes: payload.inline && Buffer.from(payload.inline.values),
-        time_bytes: payload.inline?.times ? Buffer.from(payload.inline.times) : null,
-        spooled: payload.inline === null,
-        values_crc: payload.valuesCrc,
-        times_crc: payload.timesCrc,
-        idempotency_key: write.idempotency?.key ?? null,
-        content_hash: write.idempotency ? Buffer.from(write.idempotency.contentHash) : null,
-      })
-      .execute();
+    await insertWrite(trx, series.lane_id, { ...write, kind: 'append', startNs });
     await trx.updateTable('series').set(staged).where('id', '=', write.seriesId).execute();
     return { kind: 'staged', laneId: series.lane_id };
   });
@@ -171,9 +120,11 @@ export async function getWrites(db: Database, ids: readonly string[]): Promise<W
       'w.id',
       'w.series_id',
       's.project_id',
+      'w.kind',
       'w.state',
       'w.rows',
       'w.first_row',
+      'w.removed',
       'w.commit',
       'w.error',
       'w.created_at',
@@ -185,9 +136,11 @@ export async function getWrites(db: Database, ids: readonly string[]): Promise<W
     id: row.id,
     seriesId: row.series_id,
     projectId: row.project_id,
+    kind: row.kind,
     state: row.state,
     rows: Number(row.rows),
     firstRow: row.first_row === null ? null : Number(row.first_row),
+    removed: row.removed === null ? null : Number(row.removed),
     commit: row.commit,
     error: row.error as WriteStatus['error'],
     createdAt: row.created_at,
@@ -202,6 +155,10 @@ export async function pendingWrites(db: Database, laneId: string, limit: number)
     .select([
       'id',
       'series_id',
+      'kind',
+      'generation',
+      'range_start_ns',
+      'range_end_ns',
       'rows',
       'start_ns',
       'first_ns',
@@ -221,6 +178,10 @@ export async function pendingWrites(db: Database, laneId: string, limit: number)
   return rows.map((row) => ({
     id: row.id,
     seriesId: row.series_id,
+    kind: row.kind,
+    generation: row.generation,
+    rangeStartNs: row.range_start_ns,
+    rangeEndNs: row.range_end_ns,
     rows: Number(row.rows),
     startNs: row.start_ns,
     firstNs: row.first_ns,

@@ -1,5 +1,6 @@
 /** Samples on the move: what a format decodes to and encodes from. */
 import type { Dtype, SampleArray } from './dtype.ts';
+import type { Channel, Tags, TimeReference } from './series.ts';
 
 /** What a decoder must know of a series to check and convert samples. */
 export interface SampleShape {
@@ -42,4 +43,21 @@ export interface OutShape {
   readonly firstRow: number;
   /** Link to the rest where the answer was cut at a limit. */
   readonly next: string | null;
+  readonly description: OutDescription;
+}
+
+/** What a file of the rows says of them, for whoever opens it without the service. It holds for the values as they are sent. */
+export interface OutDescription {
+  readonly name: string;
+  readonly project: string;
+  readonly unit: string | null;
+  /** 1 and 0 where the values are physical already. */
+  readonly scale: number;
+  readonly offset: number;
+  /** Exact, `num/den` in Hz; null for irregular series. */
+  readonly rate: string | null;
+  readonly timeReference: TimeReference;
+  readonly tags: Tags;
+  /** Those that are sent, in their order; without calibration where the values are physical. */
+  readonly channels: readonly Channel[];
 }

@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
-import { printSamples, type PrintTask } from './print-samples.ts';
+import { printSamples, rowBlocks, type PrintTask, type RowsTask } from './print-samples.ts';
 import { receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
 type WithPort<T> = T & { readonly port: MessagePort };
@@ -18,4 +18,8 @@ export function order(task: OrderTask): Promise<Outcome<OrderedRows>> {
 
 export async function print(task: WithPort<PrintTask>): Promise<void> {
   await sendStream(task.port, printSamples(task));
+}
+
+export async function blocks(task: WithPort<RowsTask>): Promise<void> {
+  await sendStream(task.port, rowBlocks(task));
 }

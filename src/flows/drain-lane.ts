@@ -1,4 +1,4 @@
-/** A drain: takes a lane's oldest pending writes, appends them to its hot shard, and publishes them in one commit. */
+/** A drain: takes a lane's oldest pending writes, writes them to its hot shard, and publishes them in one commit. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
@@ -12,26 +12,27 @@ import {
   LEASE_SECONDS,
   type Lease,
 } from '../catalog/lane-store.ts';
-import { publish, type PublishedSeries } from '../catalog/publish.ts';
+import { readEditedSeries } from '../catalog/edit-store.ts';
+import { publish } from '../catalog/publish.ts';
 import { countAttempt, failWrite, pendingWrites, type PendingWrite } from '../catalog/write-store.ts';
-import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { isVarveError } from '../core/errors.ts';
 import { faultOf, isRefusedByPostgres } from '../core/fault.ts';
-import { nsOfRow, rateHz } from '../core/rate.ts';
-import { extendSegments, type Segment } from '../core/segment.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
 import { shardPath, type DataRoot } from '../storage/data-root.ts';
 import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
-import type { SeriesAppend } from '../storage/shard-commit.ts';
 import type { ShardWriter } from '../storage/shard-writer.ts';
 import { removeSpooled } from '../storage/spool.ts';
 import { removeFile } from '../storage/stored-files.ts';
-import { describeSeries } from './describe-series.ts';
+import { measureErasure } from './measure-erasure.ts';
+import { planSeries, type EditContext, type SeriesPlan } from './plan-drain.ts';
 
 export interface DrainDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly writer: Pick<ShardWriter, 'commit'>;
+  /** To look into times that an edit takes away. */
+  readonly codec: Pick<CodecPool, 'run'>;
   /** This process, as the leases' holder. */
   readonly holder: ProcessIdentity;
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
@@ -156,8 +157,14 @@ async function applyWrites(
     [...new Set(pending.map((write) => write.seriesId))],
     lease.hotShard?.id ?? null,
   );
-  const batch = withinBytes(pending, known);
-  const plans = planAppends(batch, known);
+  const batch = upToEdit(withinBytes(pending, known), known);
+  const plans: SeriesPlan[] = [];
+  for (const [seriesId, writes] of bySeries(batch)) {
+    const series = known.get(seriesId)!;
+    plans.push(planSeries(series, writes, await editContext(deps, series, writes)));
+  }
+  const refused = plans.flatMap((plan) => plan.refused);
+  if (refused.length > 0) return putAllAside(deps, lease, refused);
   const shard = lease.hotShard ?? newShard(lease);
   const result = await deps.writer.commit({
     dataRoot: deps.root.root,
@@ -165,13 +172,10 @@ async function applyWrites(
     laneId: lease.laneId,
     path: shard.path,
     isNew: lease.hotShard === null,
-    appends: plans.map((plan) => plan.append),
+    appends: plans.flatMap((plan) => plan.append ?? []),
+    edits: plans.flatMap((plan) => plan.edits),
   });
-  if (result.kind === 'bad-payloads') {
-    for (const { id, reason } of result.writes) await putAside(deps, lease, id, reason);
-    await releaseLease(deps.db, lease, false);
-    return { kind: 'drained', more: true };
-  }
+  if (result.kind === 'bad-payloads') return putAllAside(deps, lease, result.writes);
   const chunks = bySeries(result.chunks);
   try {
     await publish(deps.db, {
@@ -179,7 +183,7 @@ async function applyWrites(
       token: lease.token,
       shard: { ...shard, bytes: result.shardBytes },
       retire: result.shardBytes >= SHARD_BYTES,
-      series: plans.map((plan) => published(plan, chunks)),
+      series: plans.map(({ published }) => ({ ...published, chunks: chunks.get(published.seriesId) ?? [] })),
       writes: plans.flatMap((plan) => plan.writes),
     });
   } catch (error) {
@@ -200,6 +204,17 @@ async function putAside(deps: DrainDeps, lease: Lease, writeId: string, reason: 
   await failWrite(deps.db, lease, writeId, { code: 'poison', message: reason });
 }
 
+/** Without them, the rest of the batch can be applied: by the next drain. */
+async function putAllAside(
+  deps: DrainDeps,
+  lease: Lease,
+  writes: readonly { readonly id: string; readonly reason: string }[],
+): Promise<DrainResult> {
+  for (const { id, reason } of writes) await putAside(deps, lease, id, reason);
+  await releaseLease(deps.db, lease, false);
+  return { kind: 'drained', more: true };
+}
+
 function newShard(lease: Lease): { id: string; path: string } {
   const id = uuidv7();
   return { id, path: shardPath(id, lease.token) };
@@ -217,19 +232,26 @@ function withinBytes(pending: readonly PendingWrite[], known: Map<string, DrainS
   return batch;
 }
 
-/** What one series gets in this commit. */
-interface AppendPlan {
-  readonly append: SeriesAppend;
-  readonly writes: { id: string; firstRow: number }[];
-  readonly segments: readonly Segment[];
-  readonly fromRow: number;
-  readonly toRow: number;
-  readonly firstNs: bigint | null;
-  readonly lastNs: bigint | null;
+/** The beginning of a batch in which an edit of an irregular series is the first write of its series: what it takes away is read from what is visible. */
+function upToEdit(batch: readonly PendingWrite[], known: Map<string, DrainSeries>): readonly PendingWrite[] {
+  const written = new Set<string>();
+  for (const [i, { seriesId, kind }] of batch.entries()) {
+    const isErasure = kind !== 'append' && known.get(seriesId)!.series.sampling.kind === 'irregular';
+    if (isErasure && written.has(seriesId)) return batch.slice(0, i);
+    written.add(seriesId);
+  }
+  return batch;
 }
 
-function planAppends(batch: readonly PendingWrite[], known: Map<string, DrainSeries>): AppendPlan[] {
-  return [...bySeries(batch)].map(([seriesId, writes]) => planAppend(known.get(seriesId)!, writes));
+async function editContext(
+  deps: DrainDeps,
+  { series }: DrainSeries,
+  writes: readonly PendingWrite[],
+): Promise<EditContext> {
+  const edit = writes.find(({ kind }) => kind !== 'append');
+  if (!edit) return { edited: null, measured: null };
+  if (series.sampling.kind === 'regular') return { edited: await readEditedSeries(deps.db, series.id), measured: null };
+  return { edited: null, measured: await measureErasure(deps, series, edit.rangeStartNs!, edit.rangeEndNs!) };
 }
 
 function bySeries<T extends { readonly seriesId: string }>(items: readonly T[]): Map<string, T[]> {
@@ -240,66 +262,4 @@ function bySeries<T extends { readonly seriesId: string }>(items: readonly T[]):
     else groups.set(item.seriesId, [item]);
   }
   return groups;
-}
-
-function planAppend({ series, lastSegment, tail }: DrainSeries, writes: readonly PendingWrite[]): AppendPlan {
-  const rate = series.sampling.kind === 'regular' ? series.sampling.rate : null;
-  const placed: { id: string; firstRow: number }[] = [];
-  let toRow = series.rows;
-  let { firstNs, lastNs } = series;
-  for (const write of writes) {
-    placed.push({ id: write.id, firstRow: toRow });
-    toRow += write.rows;
-    if (write.firstNs !== null && (firstNs === null || write.firstNs < firstNs)) firstNs = write.firstNs;
-    if (write.lastNs !== null && (lastNs === null || write.lastNs > lastNs)) lastNs = write.lastNs;
-  }
-  const runs = writes.map((write) => ({ startNs: write.startNs!, rows: write.rows }));
-  const segments = rate ? extendSegments(lastSegment, rate, series.rows, runs) : [];
-  const newest = segments.at(-1);
-  if (rate && newest) {
-    firstNs ??= segments[0].startNs;
-    lastNs = newest.startNs + nsOfRow(rate, newest.rows - 1);
-  }
-  return {
-    append: {
-      seriesId: series.id,
-      dtype: series.dtype,
-      channels: series.channels.length,
-      irregular: rate === null,
-      rateHz: rate && rateHz(rate),
-      firstRow: series.rows,
-      tail,
-      description: describeSeries(series),
-      firstRowNs: rate && writes[0].startNs,
-      segmentStarts: segments
-        .filter((segment) => segment.firstRow >= series.rows)
-        .map(({ firstRow, startNs }) => ({ row: firstRow, startNs })),
-      parts: writes.map((write) => ({
-        writeId: write.id,
-        rows: write.rows,
-        values: write.values,
-        times: write.times,
-        valuesCrc: write.valuesCrc,
-        timesCrc: write.timesCrc,
-      })),
-    },
-    writes: placed,
-    segments,
-    fromRow: series.rows,
-    toRow,
-    firstNs,
-    lastNs,
-  };
-}
-
-function published(plan: AppendPlan, chunks: ReadonlyMap<string, Chunk[]>): PublishedSeries {
-  return {
-    seriesId: plan.append.seriesId,
-    chunks: chunks.get(plan.append.seriesId) ?? [],
-    segments: plan.segments,
-    fromRow: plan.fromRow,
-    toRow: plan.toRow,
-    firstNs: plan.firstNs,
-    lastNs: plan.lastNs,
-  };
 }

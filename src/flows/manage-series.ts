@@ -2,7 +2,6 @@
 import { v7 as uuidv7 } from 'uuid';
 import { insertAnnotations, listAnnotations } from '../catalog/annotation-store.ts';
 import type { Database } from '../catalog/database.ts';
-import { searchSeries } from '../catalog/series-search.ts';
 import {
   createSeries,
   deleteSeries,
@@ -11,9 +10,12 @@ import {
   seriesProject,
   updateSeries,
 } from '../catalog/series-store.ts';
-import { VarveError, notFound } from '../core/errors.ts';
-import type { Series } from '../core/series.ts';
+import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
+import type { Series, SeriesPatch } from '../core/series.ts';
+import { unitCodesOf, type TagUnit } from '../core/tag-value.ts';
+import { searchService } from './search-series.ts';
 import type { Principal, SeriesRef, SeriesService } from './service.ts';
+import { readUnit } from './tag-units.ts';
 
 export function seriesService(db: Database): SeriesService {
   const visible = async (principal: Principal, ref: SeriesRef): Promise<Series> => {
@@ -28,12 +30,12 @@ export function seriesService(db: Database): SeriesService {
           errors: [{ field: 'project', message: 'is out of reach for this token' }],
         });
       }
-      return createSeries(db, uuidv7(), uuidv7(), input);
+      return createSeries(db, uuidv7(), uuidv7(), input, unitsOf(input.tags));
     },
     get: visible,
     async update(principal, id, patch, ifVersion) {
       await visible(principal, { id });
-      return updateSeries(db, id, patch, ifVersion);
+      return updateSeries(db, id, patch, unitsOf(patch.tags ?? {}), ifVersion);
     },
     async delete(principal, id) {
       await visible(principal, { id });
@@ -44,8 +46,7 @@ export function seriesService(db: Database): SeriesService {
       if (project === null || !mayUse(principal, project)) throw notFound('series', id);
       return restoreSeries(db, id);
     },
-    search: (principal, filter, page) =>
-      searchSeries(db, { ...filter, projectIds: principal.projects?.ids ?? null }, page),
+    ...searchService(db),
     async annotate(principal, seriesId, annotations) {
       await visible(principal, { id: seriesId });
       const rows = annotations.map((annotation) => ({ ...annotation, id: uuidv7() }));
@@ -57,6 +58,17 @@ export function seriesService(db: Database): SeriesService {
       return listAnnotations(db, seriesId, filter, page);
     },
   };
+}
+
+/** What the units of quantities mean. @throws unprocessable naming the tag for what is no unit */
+function unitsOf(tags: NonNullable<SeriesPatch['tags']>): TagUnit[] {
+  return Object.entries(tags).flatMap(([key, value]) =>
+    unitCodesOf({ [key]: value }).map((code) => {
+      const unit = readUnit(code);
+      if (!unit) throw unprocessableField(`tags.${key}`, `${JSON.stringify(code)} is no UCUM unit`, 'unknown-unit');
+      return unit;
+    }),
+  );
 }
 
 export function mayUse(principal: Principal, project: string): boolean {

@@ -1,12 +1,12 @@
 /** From planned pieces to the bytes of an answer: read, select, convert, encode. Runs on either side of a thread. */
 import type { OutBatch, OutShape } from '../core/batch.ts';
 import { toPhysical, type Calibration } from '../core/calibration.ts';
-import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
+import { bytesOf, DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
 import type { Rate } from '../core/rate.ts';
 import type { Piece } from '../core/read-plan.ts';
 import { timesOfRows, type Segment } from '../core/segment.ts';
 import { npyHeader } from '../formats/npy.ts';
-import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
+import { WIRE_FORMATS, type Spelling, type WireFormatName } from '../formats/wire-formats.ts';
 import { readPieces } from '../storage/chunk-reader.ts';
 import { DataRoot } from '../storage/data-root.ts';
 
@@ -15,9 +15,9 @@ export type Section =
   | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
   | { readonly kind: 'held'; readonly firstRow: number; readonly times: BigInt64Array; readonly values: Uint8Array };
 
-export interface PrintTask {
+/** The rows of an answer. */
+export interface RowsTask {
   readonly dataRoot: string;
-  readonly format: WireFormatName;
   readonly sections: readonly Section[];
   /** As stored. */
   readonly dtype: Dtype;
@@ -26,20 +26,28 @@ export interface PrintTask {
   readonly selected: readonly number[] | null;
   /** One a selected channel; null: raw values. */
   readonly calibrations: readonly Calibration[] | null;
-  /** Regular series: for the times of text formats. */
+  /** Regular series: for formats that have a time on every row. */
   readonly clock: { readonly rate: Rate; readonly segments: readonly Segment[] } | null;
   readonly shape: OutShape;
 }
 
+export interface PrintTask extends RowsTask {
+  readonly format: WireFormatName;
+  readonly spelling?: Spelling;
+}
+
 export async function* printSamples(task: PrintTask): AsyncGenerator<Uint8Array> {
   if (canCopy(task)) yield* copyBytes(task);
-  else yield* WIRE_FORMATS[task.format].encode(batches(task), task.shape);
+  else {
+    const { encode, isPacked } = WIRE_FORMATS[task.format];
+    yield* encode(batches(task, !isPacked), task.shape, task.spelling);
+  }
 }
 
 /** True where the answer is what lies in the shards, byte for byte. */
 export function canCopy(task: PrintTask): boolean {
   return (
-    !WIRE_FORMATS[task.format].isText &&
+    WIRE_FORMATS[task.format].isPacked &&
     task.shape.kind === 'regular' &&
     task.selected === null &&
     task.calibrations === null
@@ -48,7 +56,7 @@ export function canCopy(task: PrintTask): boolean {
 
 /** Bytes of the answer where they are known beforehand. */
 export function printedBytes({ format, shape }: PrintTask): number | null {
-  if (WIRE_FORMATS[format].isText) return null;
+  if (!WIRE_FORMATS[format].isPacked) return null;
   const rowBytes = shape.channelLabels.length * DTYPES[shape.dtype].bytes + (shape.kind === 'irregular' ? 8 : 0);
   return (format === 'npy' ? npyHeader(shape).length : 0) + shape.totalRows * rowBytes;
 }
@@ -61,10 +69,34 @@ async function* copyBytes(task: PrintTask): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function* batches(task: PrintTask): AsyncGenerator<OutBatch> {
+/**
+ * The rows as blocks of bytes, in turn int64 times and values. After those of a regular series comes a last block of its segments: pairs
+ * of int64, the number of a row within this answer and its time, where rows begin, or begin anew after a gap.
+ */
+export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
+  const starts: bigint[] = [];
+  let written = 0;
+  let nextRow = -1;
+  for await (const { firstRow, rows, values, times: known } of batches(task, true)) {
+    const times = known as BigInt64Array;
+    for (const segment of task.clock?.segments ?? []) {
+      const from = Math.max(firstRow, segment.firstRow);
+      if (from >= Math.min(firstRow + rows, segment.firstRow + segment.rows)) continue;
+      if (from === segment.firstRow || from !== nextRow) {
+        starts.push(BigInt(written + from - firstRow), times[from - firstRow]);
+      }
+    }
+    yield bytesOf(times);
+    yield bytesOf(values);
+    written += rows;
+    nextRow = firstRow + rows;
+  }
+  if (task.clock) yield bytesOf(BigInt64Array.from(starts));
+}
+
+async function* batches(task: RowsTask, withTimes: boolean): AsyncGenerator<OutBatch> {
   const root = new DataRoot(task.dataRoot);
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
-  const withTimes = WIRE_FORMATS[task.format].isText;
   for (const section of task.sections) {
     if (section.kind === 'held') {
       yield outBatch(task, section.firstRow, section.values, section.times);
@@ -80,7 +112,7 @@ async function* batches(task: PrintTask): AsyncGenerator<OutBatch> {
   }
 }
 
-function outBatch(task: PrintTask, firstRow: number, bytes: Uint8Array, times: BigInt64Array | null): OutBatch {
+function outBatch(task: RowsTask, firstRow: number, bytes: Uint8Array, times: BigInt64Array | null): OutBatch {
   const stored = viewAs(task.dtype, bytes);
   const chosen = task.selected ? pick(stored, task.channels, task.selected, task.dtype) : stored;
   const values = task.calibrations ? toPhysical(task.dtype, chosen, task.calibrations) : chosen;

@@ -1,16 +1,18 @@
 /** A read, from the request to a stream of bytes. */
 import type { Database } from '../catalog/database.ts';
 import { readSampleSnapshot, type ChunkSelection, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
-import type { OutShape } from '../core/batch.ts';
+import type { OutDescription, OutShape } from '../core/batch.ts';
 import { calibrationOf } from '../core/calibration.ts';
 import { invalidField, isVarveError, notFound } from '../core/errors.ts';
-import type { Series } from '../core/series.ts';
-import { WIRE_FORMATS } from '../formats/wire-formats.ts';
+import { formatRate } from '../core/rate.ts';
+import type { Channel, Series } from '../core/series.ts';
+import { isFile, mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
+import { exportRows } from './export-samples.ts';
 import { mayUse } from './manage-series.ts';
 import { bounds, planSamples, slice } from './plan-samples.ts';
-import { canCopy, printSamples, printedBytes, type PrintTask } from './print-samples.ts';
+import { canCopy, printSamples, printedBytes, type PrintTask, type RowsTask } from './print-samples.ts';
 import type { ReadRequest, SampleSelection, SampleStream } from './service.ts';
 
 export interface ReadDeps {
@@ -57,10 +59,10 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     totalRows: plan.rows,
     firstRow: plan.firstRow,
     next: plan.rest && request.linkTo(plan.rest),
+    description: describeRows(series, chosen, request.physical),
   };
-  const task: PrintTask = {
+  const task: RowsTask = {
     dataRoot: deps.root.root,
-    format,
     sections: plan.sections,
     dtype: series.dtype,
     channels: series.channels.length,
@@ -69,19 +71,45 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments: snapshot.segments } : null,
     shape,
   };
-  const here = canCopy(task) || plan.rows * channels <= PRINT_HERE_VALUES;
-  const body = await started(here ? printSamples(task) : deps.codec.stream('print', task));
   return {
-    mediaType: WIRE_FORMATS[format].mediaType,
-    contentLength: printedBytes(task),
+    mediaType: mediaTypeOf(format),
+    ...(await bodyOf(deps, request, task)),
     rows: plan.rows,
     firstRow: plan.firstRow,
     dtype: shape.dtype,
     channelLabels: shape.channelLabels,
     commit: series.commit,
+    version: series.version,
     next: shape.next,
-    body,
   };
+}
+
+type Body = Pick<SampleStream, 'body' | 'contentLength' | 'slice'>;
+
+async function bodyOf(deps: ReadDeps, { format, spelling, signal }: ReadRequest, rows: RowsTask): Promise<Body> {
+  if (isFile(format)) {
+    const { bytes, read } = await exportRows(deps, rows, signal);
+    return { contentLength: bytes, body: await started(read(0, bytes)), slice: read };
+  }
+  const task: PrintTask = { ...rows, format, spelling };
+  const { totalRows, channelLabels } = task.shape;
+  const isSmall = totalRows * channelLabels.length <= PRINT_HERE_VALUES;
+  const here = canCopy(task) || (isSmall && !WIRE_FORMATS[format].inThread);
+  const body = await started(here ? printSamples(task) : deps.codec.stream('print', task));
+  return { contentLength: printedBytes(task), body, slice: null };
+}
+
+function describeRows(series: Series, channels: readonly Channel[], physical: boolean): OutDescription {
+  const { name, project, unit, scale, offset, sampling, timeReference, tags } = series;
+  const rate = sampling.kind === 'regular' ? formatRate(sampling.rate) : null;
+  const same = { name, project, unit, rate, timeReference, tags };
+  if (!physical) return { ...same, scale, offset, channels };
+  const calibrated = channels.map(({ label, unit, info }) => ({
+    label,
+    ...(unit !== undefined && { unit }),
+    ...(info && { info }),
+  }));
+  return { ...same, scale: 1, offset: 0, channels: calibrated };
 }
 
 /**

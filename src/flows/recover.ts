@@ -5,9 +5,10 @@ import { readBusyLanes, readRecoveryRows, readWriteStates, type BusyLane } from 
 import { markShardFound, markShardLost } from '../catalog/shard-store.ts';
 import { forgetReplaced } from '../catalog/swap-shards.ts';
 import { purgeAppliedWrites } from '../catalog/write-store.ts';
-import { reconcile, type LaneFacts, type Repair, type StoredFile } from '../core/reconcile.ts';
+import { ORPHAN_GRACE_MS, reconcile, type LaneFacts, type Repair, type StoredFile } from '../core/reconcile.ts';
 import { fileExists, listStoredFiles, removeFile, removeStale, setShardAside } from '../storage/stored-files.ts';
 import type { DataRoot } from '../storage/data-root.ts';
+import { sweepExports } from '../storage/hdf5-export.ts';
 import { journalPath } from '../storage/journal.ts';
 import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
 import { settleShard } from '../storage/settle-shard.ts';
@@ -71,6 +72,7 @@ export async function diagnose({ db, root }: Pick<RecoverDeps, 'db' | 'root'>): 
 /** The whole of it. A repair that fails is reported and keeps no other from being made. */
 export async function recover(deps: RecoverDeps): Promise<RecoveryReport> {
   const report = await repairAll(deps, await diagnose(deps));
+  await sweepExports(deps.root, ORPHAN_GRACE_MS);
   return { ...report, purgedWrites: await purge(deps) };
 }
 

@@ -43,6 +43,8 @@ export interface SealReport {
   readonly step: SealStep;
   /** Null: nothing was left of the old ones. */
   readonly shard: string | null;
+  readonly path: string | null;
+  readonly tookMs: number;
   readonly bytesBefore: number;
   readonly bytesAfter: number;
   readonly chunks: number;
@@ -163,6 +165,7 @@ async function rewrite(
   onStage: (stage: SealStage) => void,
 ): Promise<SealReport> {
   const { db, root } = deps;
+  const begun = performance.now();
   const parents = step.shards.map(({ id }) => id);
   const id = uuidv7();
   const path = shardPath(id, lease.token);
@@ -212,6 +215,8 @@ async function rewrite(
   return {
     step,
     shard: isEmpty ? null : id,
+    path: isEmpty ? null : path,
+    tookMs: performance.now() - begun,
     bytesBefore: step.shards.reduce((sum, shard) => sum + shard.bytes, 0),
     bytesAfter: isEmpty ? 0 : outcome.bytes,
     chunks: chunks.length,

@@ -5,10 +5,11 @@
 import type { AnnotationFilter, AnnotationPosition } from '../catalog/annotation-store.ts';
 import type { Project, Scope, TokenRecord } from '../catalog/access-store.ts';
 import type { SeriesRef } from '../catalog/series-store.ts';
+import type { TagKeyCount, TagValueCount } from '../catalog/tag-values.ts';
 import type { WriteStatus } from '../catalog/write-store.ts';
-import type { SeriesFilter } from '../core/series-filter.ts';
+import type { FacetValue, SearchPosition, SearchRequest } from '../core/series-search.ts';
 import type { Annotation, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
-import type { WireFormatName } from '../formats/wire-formats.ts';
+import type { AnswerFormatName, Spelling, WireFormatName } from '../formats/wire-formats.ts';
 
 export type { Scope, SeriesRef, WriteStatus };
 
@@ -35,19 +36,42 @@ export interface AccessService {
   listProjects(principal: Principal): Promise<Project[]>;
 }
 
+export interface SearchResult {
+  readonly items: Series[];
+  /** Null on the last page. */
+  readonly after: SearchPosition | null;
+  /** By name of the facet; null if none was asked for. */
+  readonly facets: Readonly<Record<string, readonly FacetValue[]>> | null;
+  readonly explain: { readonly plan: readonly string[]; readonly hints: readonly string[] } | null;
+}
+
+export interface TagRequest {
+  readonly project?: string;
+  /** Of the key, or of a value that is a text; empty: all. */
+  readonly prefix: string;
+  readonly limit: number;
+  readonly after: string | null;
+}
+
+export interface TagPage<T> {
+  readonly items: readonly T[];
+  readonly after: string | null;
+}
+
+/** Only series of the principal's projects are found and counted. */
+export interface SearchService {
+  search(principal: Principal, request: SearchRequest): Promise<SearchResult>;
+  tagKeys(principal: Principal, request: TagRequest): Promise<TagPage<TagKeyCount>>;
+  tagValues(principal: Principal, key: string, request: TagRequest): Promise<TagPage<TagValueCount>>;
+}
+
 /** Series outside the principal's projects do not exist for it (not-found), except in create (forbidden). */
-export interface SeriesService {
+export interface SeriesService extends SearchService {
   create(principal: Principal, input: NewSeries): Promise<Series>;
   get(principal: Principal, ref: SeriesRef): Promise<Series>;
   update(principal: Principal, id: string, patch: SeriesPatch, ifVersion?: number): Promise<Series>;
   delete(principal: Principal, id: string): Promise<void>;
   restore(principal: Principal, id: string): Promise<Series>;
-  /** @param after id from the previous page, null for the first */
-  search(
-    principal: Principal,
-    filter: Omit<SeriesFilter, 'projectIds'>,
-    page: { limit: number; after: string | null },
-  ): Promise<{ items: Series[]; after: string | null }>;
   annotate(principal: Principal, seriesId: string, annotations: readonly NewAnnotation[]): Promise<string[]>;
   annotations(
     principal: Principal,
@@ -85,6 +109,28 @@ export type AppendOutcome =
     }
   | { readonly level: 'durable'; readonly write: string; readonly rows: number; readonly replayed: boolean };
 
+/** `[startNs, endNs)`; null: open. */
+export interface EditRange {
+  readonly startNs: bigint | null;
+  readonly endNs: bigint | null;
+}
+
+/** The body's rows come in the place of those in the range. */
+export interface ReplaceRequest extends AppendRequest, EditRange {}
+
+export interface RemoveRequest extends Pick<AppendRequest, 'series' | 'idempotencyKey' | 'waitMs' | 'signal'>, EditRange {}
+
+export type RemoveOutcome =
+  | {
+      readonly level: 'visible';
+      readonly write: string;
+      /** Rows that are there no more. */
+      readonly removed: number;
+      readonly commit: bigint;
+      readonly replayed: boolean;
+    }
+  | { readonly level: 'durable'; readonly write: string; readonly replayed: boolean };
+
 export type SampleSelection =
   /** Half-open; undefined ends are open. */
   | { readonly by: 'time'; readonly startNs?: bigint; readonly endNs?: bigint }
@@ -95,7 +141,8 @@ export interface ReadRequest {
   readonly principal: Principal;
   readonly ref: SeriesRef;
   readonly selection: SampleSelection;
-  readonly format: WireFormatName;
+  readonly format: AnswerFormatName;
+  readonly spelling?: Spelling;
   /** Labels or 0-based numbers; null: all. @throws invalid-input naming `channels` */
   readonly channels: readonly string[] | null;
   readonly physical: boolean;
@@ -108,19 +155,25 @@ export interface ReadRequest {
 
 export interface SampleStream {
   readonly mediaType: string;
-  /** Known for binary formats. */
+  /** Known for files and packed formats. */
   readonly contentLength: number | null;
   readonly rows: number;
   readonly firstRow: number;
   readonly dtype: string;
   readonly channelLabels: readonly string[];
   readonly commit: bigint;
+  /** Of the series' metadata. */
+  readonly version: number;
   readonly next: string | null;
   readonly body: AsyncIterable<Uint8Array>;
+  /** Bytes `[from, to)` of the body, instead of it; null where it cannot be had in part. */
+  readonly slice: ((from: number, to: number) => AsyncIterable<Uint8Array>) | null;
 }
 
 export interface SampleService {
   append(request: AppendRequest): Promise<AppendOutcome>;
+  replace(request: ReplaceRequest): Promise<AppendOutcome>;
+  remove(request: RemoveRequest): Promise<RemoveOutcome>;
   /** @throws not-found for a series that is not, or is out of the principal's reach */
   read(request: ReadRequest): Promise<SampleStream>;
   /** @throws not-found, also for writes to series outside the principal's projects */

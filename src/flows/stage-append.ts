@@ -1,8 +1,8 @@
 /** An append, from the request's body to its acknowledgement. */
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
-import { getWrites, stageWrite } from '../catalog/write-store.ts';
-import { VarveError, invalidField, isVarveError } from '../core/errors.ts';
+import { stageWrite } from '../catalog/write-store.ts';
+import { invalidField, isVarveError } from '../core/errors.ts';
 import { isRefusedByPostgres } from '../core/fault.ts';
 import type { Series } from '../core/series.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -13,6 +13,7 @@ import type { Backpressure } from './backpressure.ts';
 import { INLINE_BYTES, receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 import type { AppendOutcome, AppendRequest } from './service.ts';
 import type { WriteWatch } from './watch-writes.ts';
+import { awaitWrite } from './write-status.ts';
 
 export interface StageDeps {
   readonly db: Database;
@@ -32,13 +33,7 @@ export interface StageDeps {
 export async function stageAppend(deps: StageDeps, request: AppendRequest): Promise<AppendOutcome> {
   const { series } = request;
   const id = uuidv7();
-  const upload = await deps.backpressure.admit(request.declaredBytes);
-  let received: ReceivedPayload;
-  try {
-    received = await receive(deps, id, { ...request, body: upload.count(request.body) });
-  } finally {
-    upload.end();
-  }
+  const received = await receiveBody(deps, id, request);
   const key = request.idempotencyKey;
   let staged: Awaited<ReturnType<typeof stageWrite>>;
   try {
@@ -62,8 +57,21 @@ export async function stageAppend(deps: StageDeps, request: AppendRequest): Prom
   return outcome(deps, staged.kind === 'replay' ? staged.id : id, request, replayed);
 }
 
+/** What a request brings. */
+export type BodyRequest = Pick<AppendRequest, 'series' | 'format' | 'body' | 'declaredBytes' | 'idempotencyKey'>;
+
+/** The body, checked and kept under the write's id. @throws what is wrong with it, or what {@link Backpressure} refuses */
+export async function receiveBody(deps: StageDeps, writeId: string, request: BodyRequest): Promise<ReceivedPayload> {
+  const upload = await deps.backpressure.admit(request.declaredBytes);
+  try {
+    return await receive(deps, writeId, { ...request, body: upload.count(request.body) });
+  } finally {
+    upload.end();
+  }
+}
+
 /** Binary bodies of regular series are only counted and copied; small ones of any kind are parsed at once; the rest goes to a thread. */
-async function receive(deps: StageDeps, writeId: string, request: AppendRequest): Promise<ReceivedPayload> {
+async function receive(deps: StageDeps, writeId: string, request: BodyRequest): Promise<ReceivedPayload> {
   const { series } = request;
   const task: PayloadTask = {
     dataRoot: deps.root.root,
@@ -78,7 +86,7 @@ async function receive(deps: StageDeps, writeId: string, request: AppendRequest)
     hash: request.idempotencyKey !== null,
   };
   const { small, body } = await peek(request.body);
-  const copying = !WIRE_FORMATS[request.format].isText && series.sampling.kind === 'regular';
+  const copying = WIRE_FORMATS[request.format].isPacked && series.sampling.kind === 'regular';
   return small || copying ? receivePayload(task, body) : deps.codec.feed<ReceivedPayload>('receive', task, body);
 }
 
@@ -123,32 +131,16 @@ function withStart(hash: Uint8Array, startNs: bigint | null): Uint8Array {
   return Buffer.concat([hash, Buffer.from(startNs === null ? '' : startNs.toString())]);
 }
 
-async function outcome(deps: StageDeps, id: string, request: AppendRequest, replayed: boolean): Promise<AppendOutcome> {
-  const status =
-    request.waitMs > 0
-      ? await deps.watch.settled(id, request.waitMs, request.signal)
-      : (await getWrites(deps.db, [id]))[0];
-  if (status?.state === 'failed') {
-    throw new VarveError(
-      'unprocessable',
-      `the append was stored but could not be applied: ${status.error?.message ?? 'unknown reason'}`,
-      {
-        slug: 'write-failed',
-        errors: [{ field: 'body', message: `see /v1/writes/${id}` }],
-      },
-    );
-  }
-  if (status?.state !== 'applied') {
-    return { level: 'durable', write: id, rows: status?.rows ?? 0, replayed };
-  }
-  const firstRow = status.firstRow!;
-  return {
-    level: 'visible',
-    write: id,
-    rows: status.rows,
-    firstRow,
-    lastRow: firstRow + status.rows - 1,
-    commit: status.commit!,
-    replayed,
-  };
+/** What is answered to a write that brings rows. */
+export async function outcome(
+  deps: StageDeps,
+  id: string,
+  request: Pick<AppendRequest, 'waitMs' | 'signal'>,
+  replayed: boolean,
+): Promise<AppendOutcome> {
+  const { status, applied } = await awaitWrite(deps, id, request);
+  if (!applied) return { level: 'durable', write: id, rows: status.rows, replayed };
+  const firstRow = applied.firstRow!;
+  const { rows, commit } = applied;
+  return { level: 'visible', write: id, rows, firstRow, lastRow: firstRow + rows - 1, commit, replayed };
 }

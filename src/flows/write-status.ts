@@ -1,8 +1,9 @@
-/** The state of one write, for those who may see its series. */
+/** The state of one write, for those who may see its series, and for those who wait for it. */
 import type { Database } from '../catalog/database.ts';
 import { getWrites, type WriteStatus } from '../catalog/write-store.ts';
-import { notFound } from '../core/errors.ts';
+import { VarveError, notFound } from '../core/errors.ts';
 import type { Principal } from './service.ts';
+import type { WriteWatch } from './watch-writes.ts';
 
 /** @throws not-found, also if the series is out of the principal's reach */
 export async function writeStatus(db: Database, principal: Principal, id: string): Promise<WriteStatus> {
@@ -10,4 +11,34 @@ export async function writeStatus(db: Database, principal: Principal, id: string
   if (!status || (principal.projects && !principal.projects.ids.includes(status.projectId)))
     throw notFound('write', id);
   return status;
+}
+
+/** An applied write has a commit. */
+export type AppliedWrite = WriteStatus & { readonly commit: bigint };
+
+/**
+ * What became of a write that was just acknowledged.
+ * @param waitMs how long it may take to become visible
+ * @returns null if it is durable, but not visible yet
+ * @throws unprocessable `write-failed` if it could not be applied
+ */
+export async function awaitWrite(
+  { db, watch }: { readonly db: Database; readonly watch: WriteWatch },
+  id: string,
+  { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal },
+): Promise<{ status: WriteStatus; applied: AppliedWrite | null }> {
+  const status = waitMs > 0 ? await watch.settled(id, waitMs, signal) : (await getWrites(db, [id]))[0];
+  if (!status) throw notFound('write', id);
+  if (status.state === 'failed') {
+    throw new VarveError(
+      'unprocessable',
+      `the write was stored but could not be applied: ${status.error?.message ?? 'unknown reason'}`,
+      {
+        slug: 'write-failed',
+        errors: [{ field: 'body', message: `see /v1/writes/${id}` }],
+      },
+    );
+  }
+  const { state, commit } = status;
+  return { status, applied: state === 'applied' && commit !== null ? { ...status, commit } : null };
 }

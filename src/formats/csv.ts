@@ -4,6 +4,7 @@ import { invalidField } from '../core/errors.ts';
 import { formatTime, NS_PER_S, parseTime } from '../core/time.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import { csvRows } from './csv-rows.ts';
+import { epochWriter, type EpochUnit } from './epoch-text.ts';
 import { csvValueReader, csvValueWriter } from './number-text.ts';
 import { encodeTextRows } from './text-rows.ts';
 
@@ -95,8 +96,8 @@ function timeOf(text: string, line: number): bigint {
 }
 
 export interface CsvOptions {
-  /** RFC 3339 (the default), or integer nanoseconds. */
-  readonly times?: 'rfc3339' | 'ns';
+  /** Times as numbers of this unit; by default they are RFC 3339. */
+  readonly epoch?: EpochUnit;
 }
 
 /** The header line and a line a row. Lines end with LF, as pandas, R and the shell's tools write them. */
@@ -107,7 +108,7 @@ export function encodeCsv(
 ): AsyncGenerator<Uint8Array> {
   const channels = shape.channelLabels.length;
   const write = csvValueWriter(shape.dtype);
-  const timeText = options.times === 'ns' ? String : rfc3339Writer();
+  const timeText = options.epoch ? epochWriter(options.epoch) : rfc3339Writer();
   const head = `${[TIME, ...shape.channelLabels].map(quoted).join(',')}\n`;
   return encodeTextRows(batches, head, ({ values, times }, row) => {
     let line = timeText((times as BigInt64Array)[row]);

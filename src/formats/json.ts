@@ -1,5 +1,6 @@
 /** `application/json`: samples as one JSON object, for small bodies and people. */
 import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
+import type { SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField, VarveError } from '../core/errors.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
@@ -72,15 +73,25 @@ function tooLarge(): Error {
   );
 }
 
+export interface JsonOptions {
+  /** `values` as one list a channel (the default) or one a row, as a body has them. */
+  readonly orient?: 'columns' | 'rows';
+}
+
 /**
- * `{"series": …, "first_row": …, "times": ["ns", …], "values": [[…] per channel], "next": …}`.
- * Values are columns, so their text is held until the last row has come: the caller bounds the rows of one answer and links to
+ * `{"series": …, "first_row": …, "times": ["ns", …], "values": [[…] per channel or row], "next": …}`.
+ * Values follow the times, so their text is held until the last row has come: the caller bounds the rows of one answer and links to
  * the rest in `shape.next`.
  */
-export async function* encodeJson(batches: AsyncIterable<OutBatch>, shape: OutShape): AsyncGenerator<Uint8Array> {
+export async function* encodeJson(
+  batches: AsyncIterable<OutBatch>,
+  shape: OutShape,
+  { orient = 'columns' }: JsonOptions = {},
+): AsyncGenerator<Uint8Array> {
   const channels = shape.channelLabels.length;
   const write = jsonValueWriter(shape.dtype);
-  const columns: string[][] = Array.from({ length: channels }, () => []);
+  /** Parts of the text of each list; with rows all of them are one. */
+  const lists: string[][] = Array.from({ length: orient === 'rows' ? 1 : channels }, () => []);
   let text = `{"series":${JSON.stringify(shape.seriesId)},"first_row":${shape.firstRow},"times":[`;
   let comma = '';
   for await (const { rows, values, times } of batches) {
@@ -93,17 +104,14 @@ export async function* encodeJson(batches: AsyncIterable<OutBatch>, shape: OutSh
         text = '';
       }
     }
-    for (let c = 0; c < channels; c++) {
-      const cells: string[] = [];
-      for (let row = 0; row < rows; row++) cells.push(write(values[row * channels + c]));
-      columns[c].push(cells.join(','));
-    }
+    if (orient === 'rows') lists[0].push(rowsText(values, channels, write));
+    else for (let c = 0; c < channels; c++) lists[c].push(cellsText(values, c, channels, write));
   }
-  text += '],"values":[';
-  for (let c = 0; c < channels; c++) {
-    text += c === 0 ? '[' : ',[';
-    for (let i = 0; i < columns[c].length; i++) {
-      text += i === 0 ? columns[c][i] : `,${columns[c][i]}`;
+  text += orient === 'rows' ? '],"values":' : '],"values":[';
+  for (const [l, parts] of lists.entries()) {
+    text += l === 0 ? '[' : ',[';
+    for (const [i, part] of parts.entries()) {
+      text += i === 0 ? part : `,${part}`;
       if (text.length >= TEXT_PIECE_CHARS) {
         yield Buffer.from(text);
         text = '';
@@ -111,5 +119,22 @@ export async function* encodeJson(batches: AsyncIterable<OutBatch>, shape: OutSh
     }
     text += ']';
   }
-  yield Buffer.from(`${text}],"next":${JSON.stringify(shape.next)}}`);
+  yield Buffer.from(`${text}${orient === 'rows' ? '' : ']'},"next":${JSON.stringify(shape.next)}}`);
+}
+
+type Write = (value: number | bigint) => string;
+
+/** Every `step`th value from one on: a column of rows × channels. */
+function cellsText(values: SampleArray, from: number, step: number, write: Write): string {
+  const cells: string[] = [];
+  for (let i = from; i < values.length; i += step) cells.push(write(values[i]));
+  return cells.join(',');
+}
+
+function rowsText(values: SampleArray, channels: number, write: Write): string {
+  const rows: string[] = [];
+  for (let at = 0; at < values.length; at += channels) {
+    rows.push(`[${cellsText(values.subarray(at, at + channels), 0, 1, write)}]`);
+  }
+  return rows.join(',');
 }

@@ -13,8 +13,7 @@ const cursorContent = z.strictObject({ of: z.string(), after: z.unknown() });
  */
 export function nextLink(url: string, position: unknown): string {
   const params = searchParamsOf(url);
-  const content = { of: fingerprint(url), after: position };
-  params.set('cursor', Buffer.from(JSON.stringify(content)).toString('base64url'));
+  params.set('cursor', makeCursor(questionIn(url), position));
   return `${pathOf(url)}?${params.toString()}`;
 }
 
@@ -24,6 +23,20 @@ export function nextLink(url: string, position: unknown): string {
  */
 export function openCursor<S extends z.ZodType>(
   url: string,
+  cursor: string | undefined,
+  position: S,
+): z.output<S> | null {
+  return openCursorOf(questionIn(url), cursor, position);
+}
+
+/** For questions that are no link. @param question what a page belongs to, as text */
+export function makeCursor(question: string, position: unknown): string {
+  return Buffer.from(JSON.stringify({ of: fingerprint(question), after: position })).toString('base64url');
+}
+
+/** The position a cursor of {@link makeCursor} holds; null for none. @throws as {@link openCursor} */
+export function openCursorOf<S extends z.ZodType>(
+  question: string,
   cursor: string | undefined,
   position: S,
 ): z.output<S> | null {
@@ -37,20 +50,22 @@ export function openCursor<S extends z.ZodType>(
   const parsed = cursorContent.safeParse(content);
   const after = position.safeParse(parsed.data?.after);
   if (!parsed.success || !after.success) throw invalidField('cursor', 'is not a cursor of this service');
-  if (parsed.data.of !== fingerprint(url)) throw invalidField('cursor', 'belongs to a request with other parameters');
+  if (parsed.data.of !== fingerprint(question))
+    throw invalidField('cursor', 'belongs to a request with other parameters');
   return after.data;
 }
 
-/** Of path and parameters in any order; a page may change its size. */
-function fingerprint(url: string): string {
+/** Path and parameters in any order; a page may change its size. */
+function questionIn(url: string): string {
   const params = searchParamsOf(url);
   params.delete('cursor');
   params.delete('limit');
   params.sort();
-  return createHash('sha256')
-    .update(`${pathOf(url)}?${params.toString()}`)
-    .digest('base64url')
-    .slice(0, 12);
+  return `${pathOf(url)}?${params.toString()}`;
+}
+
+function fingerprint(question: string): string {
+  return createHash('sha256').update(question).digest('base64url').slice(0, 12);
 }
 
 function pathOf(url: string): string {

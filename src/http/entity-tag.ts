@@ -1,6 +1,8 @@
-/** Entity tags of series. */
+/** Entity tags of series and of their samples. */
+import { createHash } from 'node:crypto';
 import { VarveError } from '../core/errors.ts';
 import type { Series } from '../core/series.ts';
+import { isFile, WIRE_FORMATS, type AnswerFormatName } from '../formats/wire-formats.ts';
 
 /**
  * Version of the metadata, then commit of the samples: a series' representation has both, so a cache must see either change.
@@ -9,6 +11,24 @@ import type { Series } from '../core/series.ts';
 export function entityTag(series: Pick<Series, 'version' | 'commit'>): string {
   return `"${series.version}-${series.commit}"`;
 }
+
+/**
+ * Of the answer to a request for samples. Strong where equal tags mean equal bytes; weak for texts, which may come compressed, and for
+ * Arrow, whose record batches follow the chunks as they lie, which may be merged.
+ * @param url of the request: what was selected, and what its links say
+ */
+export function samplesTag(
+  { version, commit }: Pick<Series, 'version' | 'commit'>,
+  url: string,
+  format: AnswerFormatName,
+): string {
+  const request = createHash('sha256').update(`${format} ${url}`).digest('base64url').slice(0, REQUEST_CHARS);
+  const isStrong = isFile(format) || WIRE_FORMATS[format].isPacked;
+  return `${isStrong ? '' : 'W/'}"${version}-${commit}-${request}"`;
+}
+
+/** 132 bits: no two requests share them. */
+const REQUEST_CHARS = 22;
 
 /**
  * Checks If-Match.
@@ -31,6 +51,7 @@ export function insistsOnVersion(ifMatch: string | undefined, series: Pick<Serie
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
  */
 export function isKnownTo(ifNoneMatch: string | undefined, tag: string): boolean {
-  const known = (ifNoneMatch ?? '').split(',').map((each) => each.trim().replace(/^W\//, ''));
-  return known.includes(tag) || known.includes('*');
+  const opaque = (each: string): string => each.trim().replace(/^W\//, '');
+  const known = (ifNoneMatch ?? '').split(',').map(opaque);
+  return known.includes(opaque(tag)) || known.includes('*');
 }

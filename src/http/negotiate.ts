@@ -1,24 +1,29 @@
-/** Which format samples come in, and which they go out in. */
+/** Which format samples come in, and which format, and which part of it, they go out in. */
 import type { Request } from 'express';
 import { VarveError } from '../core/errors.ts';
-import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
+import {
+  HDF5_FILE,
+  mediaTypeOf,
+  WIRE_FORMATS,
+  type AnswerFormatName,
+  type WireFormatName,
+} from '../formats/wire-formats.ts';
 
+const BODY_FORMATS = Object.keys(WIRE_FORMATS) as WireFormatName[];
 /** In order of preference where a client accepts several alike: JSON first. */
-export const FORMAT_NAMES = Object.keys(WIRE_FORMATS) as [WireFormatName, ...WireFormatName[]];
-export const SAMPLE_MEDIA_TYPES: readonly string[] = FORMAT_NAMES.map((name) => WIRE_FORMATS[name].mediaType);
-
-function formatOf(mediaType: string): WireFormatName | undefined {
-  return FORMAT_NAMES.find((name) => WIRE_FORMATS[name].mediaType === mediaType);
-}
+export const ANSWER_FORMATS: readonly AnswerFormatName[] = [...BODY_FORMATS, HDF5_FILE.name];
+export const BODY_MEDIA_TYPES: readonly string[] = BODY_FORMATS.map(mediaTypeOf);
+export const ANSWER_MEDIA_TYPES: readonly string[] = ANSWER_FORMATS.map(mediaTypeOf);
 
 /**
  * The format a body is in.
  * @throws unsupported-media-type listing what is read
  */
 export function formatOfBody(contentType: string | undefined): WireFormatName {
-  const format = formatOf((contentType ?? '').split(';')[0].trim().toLowerCase());
+  const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
+  const format = BODY_FORMATS.find((name) => mediaTypeOf(name) === mediaType);
   if (format) return format;
-  const message = `${contentType === undefined ? 'is missing' : 'is not read here'}; read are ${SAMPLE_MEDIA_TYPES.join(', ')}`;
+  const message = `${contentType === undefined ? 'is missing' : 'is not read here'}; read are ${BODY_MEDIA_TYPES.join(', ')}`;
   throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
     errors: [{ field: 'Content-Type', message }],
   });
@@ -28,10 +33,29 @@ export function formatOfBody(contentType: string | undefined): WireFormatName {
  * The format to answer in: what the client accepts best (q-values, then the more specific range), JSON if all is the same.
  * @throws not-acceptable listing what is offered
  */
-export function formatToSend(req: Pick<Request, 'accepts'>): WireFormatName {
-  const best = req.accepts([...SAMPLE_MEDIA_TYPES]);
-  const format = best === false ? undefined : formatOf(best);
+export function formatToSend(req: Pick<Request, 'accepts'>): AnswerFormatName {
+  const best = req.accepts([...ANSWER_MEDIA_TYPES]);
+  const format = ANSWER_FORMATS.find((name) => mediaTypeOf(name) === best);
   if (format) return format;
-  const message = `accepts none of ${SAMPLE_MEDIA_TYPES.join(', ')}`;
+  const message = `accepts none of ${ANSWER_MEDIA_TYPES.join(', ')}`;
   throw new VarveError('not-acceptable', `Accept: ${message}`, { errors: [{ field: 'Accept', message }] });
+}
+
+/**
+ * The bytes `[from, to)` of a body that a request asks for; null: all of them, as also for a Range that cannot be understood, that
+ * means several parts, or that holds for another version of the body.
+ * @param tag strong, of the body
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-14.2
+ */
+export function partToSend(
+  req: Pick<Request, 'get' | 'range'>,
+  bytes: number,
+  tag: string,
+): { readonly from: number; readonly to: number } | 'unsatisfiable' | null {
+  const ifRange = req.get('if-range');
+  if (!req.get('range')?.startsWith('bytes=') || (ifRange !== undefined && ifRange.trim() !== tag)) return null;
+  const ranges = req.range(bytes, { combine: true });
+  if (ranges === -1) return 'unsatisfiable';
+  if (ranges === undefined || ranges === -2 || ranges.length !== 1) return null;
+  return { from: ranges[0].start, to: ranges[0].end + 1 };
 }

@@ -6,6 +6,7 @@ import { docsDescriptions } from './docs-routes.ts';
 import { healthDescriptions } from './health-routes.ts';
 import { sampleDescriptions } from './sample-routes.ts';
 import { seriesDescriptions } from './series-routes.ts';
+import { tagDescriptions } from './tag-routes.ts';
 import { writeDescriptions } from './write-routes.ts';
 
 export function openApiDocument(version: string): ReturnType<typeof createDocument> {
@@ -29,6 +30,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
     ],
     paths: {
       ...seriesDescriptions,
+      ...tagDescriptions,
       ...sampleDescriptions,
       ...annotationDescriptions,
       ...writeDescriptions,

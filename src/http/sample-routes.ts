@@ -1,29 +1,44 @@
-/** Samples: append and read. */
+/** Samples: append, replace, remove and read. */
 import { pipeline } from 'node:stream/promises';
 import type { Request, Response, Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject, ZodOpenApiResponsesObject } from 'zod-openapi';
-import type { SampleSelection, SampleService, SampleStream, SeriesService } from '../flows/service.ts';
-import { WIRE_FORMATS } from '../formats/wire-formats.ts';
+import type {
+  AppendOutcome,
+  RemoveOutcome,
+  SampleSelection,
+  SampleService,
+  SampleStream,
+  SeriesService,
+} from '../flows/service.ts';
+import { HDF5_FILE, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { disconnectSignal } from './disconnect.ts';
+import { isKnownTo, samplesTag } from './entity-tag.ts';
 import { keyOfAppend } from './idempotency-key.ts';
-import { formatOfBody, formatToSend, SAMPLE_MEDIA_TYPES } from './negotiate.ts';
+import { ANSWER_MEDIA_TYPES, BODY_MEDIA_TYPES, formatOfBody, formatToSend, partToSend } from './negotiate.ts';
 import { json, problems } from './operation.ts';
-import { parsePrefer } from './prefer.ts';
+import { parsePrefer, type WaitPreference } from './prefer.ts';
 import { searchParamsOf } from './query.ts';
 import { openRequestBody } from './request-body.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
+import { PROBLEM_MEDIA_TYPE, problemDocument, type ProblemDocument } from './wire/problem.ts';
 import {
   appendQuery,
   durableAnswer,
+  durableRemoval,
   fromSelection,
   readQuery,
+  removedAnswer,
+  removeQuery,
+  replaceQuery,
   samplesAnswer,
   samplesBody,
   toAppendAnswer,
   toChannels,
+  toRemoveAnswer,
   toSelection,
+  toSpelling,
   visibleAnswer,
 } from './wire/samples.ts';
 
@@ -49,33 +64,93 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
       waitMs: prefer.waitMs,
       signal,
     });
-    const isVisible = outcome.level === 'visible';
-    const applied = isVisible ? prefer.appliedIfVisible : prefer.appliedIfDurable;
-    if (applied !== null) res.set('Preference-Applied', applied);
-    if (outcome.replayed) res.set('Idempotency-Replayed', 'true');
-    if (!isVisible) res.location(`/v1/writes/${outcome.write}`);
-    res.status(isVisible ? 201 : 202).json(toAppendAnswer(outcome));
+    sendOutcome(res, prefer, outcome, 201, toAppendAnswer(outcome));
+  });
+
+  router.put(seriesPaths('/samples'), needs('write'), async (req, res) => {
+    const signal = disconnectSignal(res);
+    const { ref, query } = addressOf(req, replaceQuery);
+    const format = formatOfBody(req.get('content-type'));
+    const idempotencyKey = keyOfAppend(req.get('idempotency-key'), query);
+    const prefer = parsePrefer(req.get('prefer'));
+    const outcome = await samples.replace({
+      series: await series.get(principalOf(res), ref),
+      format,
+      body: openRequestBody(req),
+      startNs: query.start,
+      endNs: query.end ?? null,
+      declaredBytes: Number(req.get('content-length')) || null,
+      idempotencyKey,
+      waitMs: prefer.waitMs,
+      signal,
+    });
+    sendOutcome(res, prefer, outcome, 200, toAppendAnswer(outcome));
+  });
+
+  router.delete(seriesPaths('/samples'), needs('write'), async (req, res) => {
+    const signal = disconnectSignal(res);
+    const { ref, query } = addressOf(req, removeQuery);
+    const idempotencyKey = keyOfAppend(req.get('idempotency-key'), query);
+    const prefer = parsePrefer(req.get('prefer'));
+    const outcome = await samples.remove({
+      series: await series.get(principalOf(res), ref),
+      startNs: query.start ?? null,
+      endNs: query.end ?? null,
+      idempotencyKey,
+      waitMs: prefer.waitMs,
+      signal,
+    });
+    sendOutcome(res, prefer, outcome, 200, toRemoveAnswer(outcome));
   });
 
   router.get(seriesPaths('/samples'), needs('read'), async (req, res) => {
     const signal = disconnectSignal(res);
     const { ref, query } = addressOf(req, readQuery, ['channels']);
     const format = query.format ?? formatToSend(req);
+    const spelling = toSpelling(query, format);
+    const principal = principalOf(res);
+    const tagOf = (state: { version: number; commit: bigint }): string => samplesTag(state, req.originalUrl, format);
+    const ifNoneMatch = req.get('if-none-match');
+    if (ifNoneMatch !== undefined) {
+      const tag = tagOf(await series.get(principal, ref));
+      if (isKnownTo(ifNoneMatch, tag)) {
+        setCacheHeaders(res, tag);
+        res.status(304).end();
+        return;
+      }
+    }
     const stream = await samples.read({
-      principal: principalOf(res),
+      principal,
       ref,
       selection: toSelection(query),
       format,
+      spelling,
       channels: toChannels(query.channels),
       physical: query.physical ?? false,
       limit: query.limit ?? null,
       linkTo: (rest) => linkTo(req.originalUrl, rest),
       signal,
     });
-    await sendSamples(req, res, stream);
+    await sendSamples(req, res, stream, tagOf(stream));
   });
 
   return router;
+}
+
+/** @param visibleStatus of an answer to a write that is visible */
+function sendOutcome(
+  res: Response,
+  prefer: WaitPreference,
+  outcome: AppendOutcome | RemoveOutcome,
+  visibleStatus: 200 | 201,
+  answer: object,
+): void {
+  const isVisible = outcome.level === 'visible';
+  const applied = isVisible ? prefer.appliedIfVisible : prefer.appliedIfDurable;
+  if (applied !== null) res.set('Preference-Applied', applied);
+  if (outcome.replayed) res.set('Idempotency-Replayed', 'true');
+  if (!isVisible) res.location(`/v1/writes/${outcome.write}`);
+  res.status(isVisible ? visibleStatus : 202).json(answer);
 }
 
 /** The same request for another selection. */
@@ -86,23 +161,58 @@ function linkTo(url: string, selection: SampleSelection): string {
   return `${url.split('?', 1)[0]}?${params.toString()}`;
 }
 
-async function sendSamples(req: Request, res: Response, stream: SampleStream): Promise<void> {
-  const iterator = stream.body[Symbol.asyncIterator]();
+async function sendSamples(req: Request, res: Response, stream: SampleStream, tag: string): Promise<void> {
+  const whole = stream.body[Symbol.asyncIterator]();
   if (req.method === 'HEAD') {
-    setSampleHeaders(res, stream);
+    setSampleHeaders(res, stream, tag);
     res.end();
-    await iterator.return?.();
+    await whole.return?.();
     return;
   }
+  const { slice, contentLength } = stream;
+  const part = slice && contentLength !== null ? partToSend(req, contentLength, tag) : null;
+  if (part === 'unsatisfiable') {
+    await whole.return?.();
+    refuseRange(req, res, contentLength ?? 0);
+    return;
+  }
+  const iterator = slice && part ? slice(part.from, part.to)[Symbol.asyncIterator]() : whole;
   // What fails before the first byte can still be told as a problem.
   const first = await iterator.next();
-  setSampleHeaders(res, stream);
-  await pipeline(() => wholeBody(iterator, first, stream.contentLength), res);
+  setSampleHeaders(res, stream, tag);
+  if (part) {
+    res.status(206).set('Content-Range', `bytes ${part.from}-${part.to - 1}/${contentLength}`);
+    res.set('Content-Length', String(part.to - part.from));
+  }
+  await pipeline(() => wholeBody(iterator, first, part ? part.to - part.from : contentLength), res);
 }
 
-function setSampleHeaders(res: Response, stream: SampleStream): void {
-  const labels = stream.channelLabels.map(encodeURIComponent).join(',');
+/** @see https://www.rfc-editor.org/rfc/rfc9110#section-15.5.17 */
+function refuseRange(req: Request, res: Response, bytes: number): void {
+  const problem: ProblemDocument = {
+    type: 'urn:varve:problem:range-not-satisfiable',
+    title: 'The range lies outside the answer',
+    status: 416,
+    detail: `Range: the answer has ${bytes} bytes`,
+    instance: req.path,
+    request_id: String(res.locals.requestId),
+    errors: [{ field: 'Range', message: `the answer has ${bytes} bytes` }],
+  };
+  res.status(416).set('Content-Range', `bytes */${bytes}`).type(PROBLEM_MEDIA_TYPE).json(problem);
+}
+
+/** Rows may come at any time, so whoever keeps an answer asks again whether it still holds. */
+function setCacheHeaders(res: Response, tag: string): void {
   res.vary('Accept');
+  res.vary('Accept-Encoding');
+  res.set('ETag', tag);
+  res.set('Cache-Control', 'private, no-cache');
+}
+
+function setSampleHeaders(res: Response, stream: SampleStream, tag: string): void {
+  const labels = stream.channelLabels.map(encodeURIComponent).join(',');
+  setCacheHeaders(res, tag);
+  if (stream.slice) res.set('Accept-Ranges', 'bytes');
   res.set('Content-Type', stream.mediaType);
   if (stream.contentLength !== null) res.set('Content-Length', String(stream.contentLength));
   res.set('X-Varve-Rows', String(stream.rows));
@@ -137,8 +247,21 @@ const binary = (mediaType: string) => ({ schema: { type: 'string' as const, cont
 const APPLIED = { 'Preference-Applied': header('Which preferences were honoured') };
 const REPLAYED = { 'Idempotency-Replayed': header('true: this key was used before; the answer is the first one') };
 
-const appendHeaders = z.object({
-  'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional(),
+const CACHED = {
+  ETag: header('Of this answer; it changes with the samples and with the description of the series'),
+  'Cache-Control': header('private, no-cache: ask again, with If-None-Match'),
+};
+
+const readHeaders = z.object({
+  'If-None-Match': z.string().optional().meta({ description: 'An ETag: answers 304 if it still holds' }),
+  Range: z.string().optional().meta({
+    description: 'HDF5 alone: a part of the file; the file is made anew for each',
+    example: 'bytes=0-1048575',
+  }),
+  'If-Range': z.string().optional().meta({ description: 'An ETag: if it no longer holds, the whole file is sent' }),
+});
+
+const writeHeaders = {
   'Idempotency-Key': z.string().optional().meta({
     description:
       '1 to 255 visible ASCII characters. The same key for the same series stores once, for at least 24 hours. Excludes source and sequence',
@@ -147,16 +270,39 @@ const appendHeaders = z.object({
     description: 'wait=N (seconds, 0 to 60; default 10) or respond-async, which does not wait',
     example: 'wait=5',
   }),
+};
+const bodyHeaders = z.object({
+  'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional(),
+  ...writeHeaders,
 });
 
-const appendResponses: ZodOpenApiResponsesObject = {
-  201: { description: 'The rows are visible', headers: { ...APPLIED, ...REPLAYED }, content: json(visibleAnswer) },
-  202: {
-    description: 'The rows are durable and will become visible',
-    headers: { ...APPLIED, ...REPLAYED, Location: header('Where to ask for the state of the write') },
-    content: json(durableAnswer),
+function writeResponses(
+  visibleStatus: 200 | 201,
+  description: string,
+  visible: z.ZodType,
+  durable: z.ZodType,
+): ZodOpenApiResponsesObject {
+  return {
+    [visibleStatus]: { description, headers: { ...APPLIED, ...REPLAYED }, content: json(visible) },
+    202: {
+      description: 'The write is durable and will become visible',
+      headers: { ...APPLIED, ...REPLAYED, Location: header('Where to ask for the state of the write') },
+      content: json(durable),
+    },
+  };
+}
+
+const sampleBody = {
+  required: true,
+  content: {
+    ...Object.fromEntries(BODY_MEDIA_TYPES.map((mediaType) => [mediaType, binary(mediaType)])),
+    ...json(samplesBody),
+    [WIRE_FORMATS.csv.mediaType]: { schema: z.string(), example: 'time,MLII,V5\n2026-05-01T09:00:00Z,12,14\n' },
+    [WIRE_FORMATS.ndjson.mediaType]: {
+      schema: z.string(),
+      example: '{"time":"2026-05-01T09:00:00Z","values":[12,14]}\n',
+    },
   },
-  ...problems(404, 409, 413, 415, 422, 507),
 };
 
 export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples', ({ path, by, query }) => ({
@@ -165,30 +311,47 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     tags: ['samples'],
     summary: 'Append rows',
     description: 'A body that is cut off stores nothing.',
-    requestParams: { path, query: query(appendQuery), header: appendHeaders },
-    requestBody: {
-      required: true,
-      content: {
-        ...Object.fromEntries(SAMPLE_MEDIA_TYPES.map((mediaType) => [mediaType, binary(mediaType)])),
-        ...json(samplesBody),
-        [WIRE_FORMATS.csv.mediaType]: { schema: z.string(), example: 'time,MLII,V5\n2026-05-01T09:00:00Z,12,14\n' },
-        [WIRE_FORMATS.ndjson.mediaType]: {
-          schema: z.string(),
-          example: '{"time":"2026-05-01T09:00:00Z","values":[12,14]}\n',
-        },
-      },
+    requestParams: { path, query: query(appendQuery), header: bodyHeaders },
+    requestBody: sampleBody,
+    responses: {
+      ...writeResponses(201, 'The rows are visible', visibleAnswer, durableAnswer),
+      ...problems(404, 409, 413, 415, 422, 507),
     },
-    responses: appendResponses,
+  },
+  put: {
+    operationId: `replaceSamples${by}`,
+    tags: ['samples'],
+    summary: 'Replace the rows of a range of time',
+    description:
+      'Regular series: the body has exactly the rows of the range, removed ones among them, which it fills again. Irregular series: any rows with times in the range. A body that is cut off changes nothing.',
+    requestParams: { path, query: query(replaceQuery), header: bodyHeaders },
+    requestBody: sampleBody,
+    responses: {
+      ...writeResponses(200, 'The rows are replaced', visibleAnswer, durableAnswer),
+      ...problems(404, 413, 415, 422, 507),
+    },
+  },
+  delete: {
+    operationId: `removeSamples${by}`,
+    tags: ['samples'],
+    summary: 'Remove the rows of a range of time',
+    description: 'The rows that are left keep their numbers and times: what is removed is a gap.',
+    requestParams: { path, query: query(removeQuery), header: z.object(writeHeaders) },
+    responses: {
+      ...writeResponses(200, 'The rows are removed', removedAnswer, durableRemoval),
+      ...problems(404, 422, 507),
+    },
   },
   get: {
     operationId: `readSamples${by}`,
     tags: ['samples'],
     summary: 'Read rows by time or by number',
-    requestParams: { path, query: query(readQuery) },
+    requestParams: { path, query: query(readQuery), header: readHeaders },
     responses: {
       200: {
         description: 'The rows. An answer that cannot be completed is cut off, never ended short.',
         headers: {
+          ...CACHED,
           'X-Varve-Rows': header('Rows of this answer'),
           'X-Varve-First-Row': header('Number of the first of them in the series'),
           'X-Varve-Dtype': header('Number type of the values sent'),
@@ -199,11 +362,22 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
           Link: header('rel="next": the rest, where the answer was cut at the limit'),
         },
         content: {
-          ...Object.fromEntries(SAMPLE_MEDIA_TYPES.map((mediaType) => [mediaType, binary(mediaType)])),
+          ...Object.fromEntries(ANSWER_MEDIA_TYPES.map((mediaType) => [mediaType, binary(mediaType)])),
           ...json(samplesAnswer),
         },
       },
-      ...problems(404, 406, 422),
+      206: {
+        description: 'The part of an HDF5 file that Range names',
+        headers: { ...CACHED, 'Content-Range': header('Which bytes, and of how many') },
+        content: { [HDF5_FILE.mediaType]: binary(HDF5_FILE.mediaType) },
+      },
+      304: { description: 'If-None-Match names the present state: nothing has changed', headers: CACHED },
+      416: {
+        description: 'Range lies outside the file',
+        headers: { 'Content-Range': header('How many bytes there are') },
+        content: { [PROBLEM_MEDIA_TYPE]: { schema: problemDocument } },
+      },
+      ...problems(404, 406, 422, 507),
     },
   },
 }));

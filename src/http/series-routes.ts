@@ -2,11 +2,13 @@
 import type { Request, Response, Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import { parseTagParameter, type SeriesFilter } from '../core/series-filter.ts';
 import type { Series } from '../core/series.ts';
+import type { Expression } from '../core/tag-expression.ts';
+import { parseTagParameter } from '../core/tag-parameters.ts';
 import type { SeriesService } from '../flows/service.ts';
+import { readUnit } from '../flows/tag-units.ts';
 import { needs, principalOf } from './authenticate.ts';
-import { nextLink, openCursor } from './cursor.ts';
+import { makeCursor, nextLink, openCursor, openCursorOf } from './cursor.ts';
 import { entityTag, insistsOnVersion, isKnownTo } from './entity-tag.ts';
 import { bodyOf, jsonBody } from './json-body.ts';
 import { json, problems } from './operation.ts';
@@ -15,17 +17,22 @@ import { queryOf, refuseNul, searchParamsOf } from './query.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
 import { noQuery, uuid } from './wire/scalars.ts';
 import {
-  newSeries,
-  seriesAnswer,
-  seriesCreate,
+  fromSearchBody,
+  questionOf,
+  SEARCH_EXAMPLE,
+  searchBody,
+  searchPage,
+  searchPosition,
   seriesPage,
-  seriesPatch,
   seriesQuery,
-  toSeriesAnswer,
-  toSeriesPatch,
-} from './wire/series.ts';
+  toSearchAnswer,
+  toSearchRequest,
+} from './wire/search.ts';
+import { newSeries, seriesAnswer, seriesCreate, seriesPatch, toSeriesAnswer, toSeriesPatch } from './wire/series.ts';
 
 const TAG_PREFIX = 'tag.';
+/** Parameters that may be repeated. */
+const LISTS = ['sort', 'facets'];
 
 export function seriesRoutes(series: SeriesService): Router {
   const router = seriesRouter();
@@ -37,12 +44,21 @@ export function seriesRoutes(series: SeriesService): Router {
   });
 
   router.get('/v1/series', needs('read'), async (req, res) => {
-    const { limit, cursor, ...named } = queryOf(req, seriesQuery, { skip: (name) => name.startsWith(TAG_PREFIX) });
-    const filter = { ...named, tags: tagConditions(req) };
-    const after = openCursor(req.originalUrl, cursor, uuid);
-    const page = await series.search(principalOf(res), filter, { limit, after });
-    const next = page.after === null ? null : nextLink(req.originalUrl, page.after);
-    res.json({ items: page.items.map(toSeriesAnswer), next });
+    const query = queryOf(req, seriesQuery, { lists: LISTS, skip: (name) => name.startsWith(TAG_PREFIX) });
+    const after = openCursor(req.originalUrl, query.cursor, searchPosition);
+    const page = await series.search(principalOf(res), toSearchRequest(query, tagConditions(req), after));
+    const next = page.after && nextLink(req.originalUrl, page.after);
+    res.json({ ...toSearchAnswer(page), next });
+  });
+
+  router.post('/v1/series/search', needs('read'), jsonBody(), async (req, res) => {
+    queryOf(req, noQuery);
+    const body = bodyOf(req, searchBody);
+    const question = questionOf(body);
+    const after = openCursorOf(question, body.cursor, searchPosition);
+    const page = await series.search(principalOf(res), fromSearchBody(body, after));
+    const cursor = page.after && makeCursor(question, page.after);
+    res.json({ ...toSearchAnswer(page), cursor });
   });
 
   router.get(seriesPaths(''), needs('read'), async (req, res) => {
@@ -81,11 +97,11 @@ function sendSeries(res: Response, series: Series): void {
   res.set('ETag', entityTag(series)).json(toSeriesAnswer(series));
 }
 
-function tagConditions(req: Request): SeriesFilter['tags'] {
+function tagConditions(req: Request): Expression[] {
   const tags = [...searchParamsOf(req.originalUrl)].filter(([name]) => name.startsWith(TAG_PREFIX));
   return tags.map(([name, text]) => {
     refuseNul(name, text);
-    return parseTagParameter(name, text);
+    return parseTagParameter(name, text, readUnit);
   });
 }
 
@@ -109,7 +125,7 @@ export const seriesDescriptions: ZodOpenApiPathsObject = {
           headers: { ...ETAG, Location: { schema: { type: 'string' } } },
           content: json(seriesAnswer),
         },
-        ...problems(404, 409, 413, 415, 507),
+        ...problems(404, 409, 413, 415, 422, 507),
       },
     },
     get: {
@@ -117,10 +133,60 @@ export const seriesDescriptions: ZodOpenApiPathsObject = {
       tags: ['series'],
       summary: 'Find series by tags and other metadata',
       description: `Conditions on tags are parameters of their own, all of which must hold: \`tag.<key>=<value>\`, or with an
-operator \`tag.<key>[op]=<value>\` where op is eq, ne, gt, gte, lt, lte or exists (true or false).
-Example: \`/v1/series?tag.species=mouse&tag.age_days[gte]=60\``,
+operator \`tag.<key>[op]=<value>\` where op is eq, ne, in (values separated by commas), exists (true or false), prefix, contains, regex, gt, gte, lt
+or lte. A value matches in every type it can be read as: \`61\` the number and the text, \`5 mV\` the quantity, in whatever unit it was
+given. \`ne\` and \`exists=false\` hold for a series without the tag, too. Of a list, one value has to match. Examples:
+
+- \`/v1/series?tag.species=mouse&tag.age_days[gte]=60&sort=-last_time\`
+- \`/v1/series?tag.depth[lt]=0.5 mm&tag.region[in]=V1,V2&facets=species,region\`
+- \`/v1/series?q=open field&overlaps=2026-05-01,2026-06-01&unit=mV\``,
       requestParams: { query: seriesQuery },
-      responses: { 200: { description: 'One page, oldest first', content: json(seriesPage) }, ...problems() },
+      responses: { 200: { description: 'One page', content: json(seriesPage) }, ...problems(422) },
+    },
+  },
+  '/v1/series/search': {
+    post: {
+      operationId: 'searchSeriesByExpression',
+      tags: ['series'],
+      summary: 'Find series by an expression',
+      description: `The same as \`GET /v1/series\` with and, or and not. \`ne\` and \`not\` hold for series that do not have the tag
+or field, as in pandas. Only values of one type are compared: a number is not a text of digits, and a quantity compares with quantities of its dimension.
+Bounds in one condition (\`{"tag": "age_days", "gte": 60, "lt": 90}\`, or as \`"range"\`) must hold for one and the same value. \`overlaps\` looks into
+the gaps of regular series. An error names its place, such as \`where.and[1].range.gte\`.`,
+      requestBody: {
+        required: true,
+        content: {
+          'application/json': {
+            schema: searchBody,
+            examples: {
+              tree: { summary: 'and, or, not, quantities and time', value: SEARCH_EXAMPLE },
+              patterns: {
+                summary: 'texts',
+                value: {
+                  where: {
+                    and: [
+                      { text: 'open field' },
+                      { tag: 'subject', prefix: 'm-1' },
+                      { field: 'name', regex: '^lab/[a-z]+-[0-9]+$' },
+                      { tag: 'region', in: ['V1', 'V2'] },
+                    ],
+                  },
+                  sort: ['tag.age_days', 'name'],
+                },
+              },
+              annotated: {
+                summary: 'with a mark on the time line',
+                value: {
+                  where: {
+                    has_annotation: { label: 'seizure', overlaps: ['2026-05-01T00:00:00Z', '2026-05-02T00:00:00Z'] },
+                  },
+                },
+              },
+            },
+          },
+        },
+      },
+      responses: { 200: { description: 'One page', content: json(searchPage) }, ...problems(413, 415, 422) },
     },
   },
   '/v1/series/{id}/restore': {

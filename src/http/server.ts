@@ -16,6 +16,7 @@ import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
 import { sampleRoutes } from './sample-routes.ts';
 import { seriesRoutes } from './series-routes.ts';
+import { tagRoutes } from './tag-routes.ts';
 import { writeRoutes } from './write-routes.ts';
 
 /** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
@@ -50,6 +51,7 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
   app.use(sampleRoutes(service.samples, service.series));
   app.use(annotationRoutes(service.series));
   app.use(seriesRoutes(service.series));
+  app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
   app.use(accessRoutes(service.access));
   app.use(unknownRoute);
@@ -66,8 +68,8 @@ function compressTexts(): RequestHandler {
   };
 }
 
-const BINARY_WANTED = /[?&]format=(?:npy|octet)(?:&|$)/;
-const BINARY_ACCEPTED = /^application\/(?:x-npy|octet-stream)$/;
+const BINARY_WANTED = /[?&]format=(?:npy|octet|arrow|arrow-stream|hdf5)(?:&|$)/;
+const BINARY_ACCEPTED = /^application\/(?:x-npy|octet-stream|vnd\.apache\.arrow\.(?:file|stream)|x-hdf5)$/;
 
 /** Texts are; samples in binary go from file to socket as they are. */
 const isWorthCompressing: compression.CompressionFilter = (req, res) => {

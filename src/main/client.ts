@@ -7,7 +7,8 @@ import type { NewAnnotation, NewSeries } from '../core/series.ts';
 import type { annotationPage } from '../http/wire/annotations.ts';
 import type { ProblemDocument } from '../http/wire/problem.ts';
 import type { durableAnswer, visibleAnswer } from '../http/wire/samples.ts';
-import type { seriesAnswer, seriesCreate, seriesPage } from '../http/wire/series.ts';
+import type { seriesPage } from '../http/wire/search.ts';
+import type { seriesAnswer, seriesCreate } from '../http/wire/series.ts';
 import type { writeAnswer } from '../http/wire/writes.ts';
 
 export type SeriesAnswer = z.output<typeof seriesAnswer>;

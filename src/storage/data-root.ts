@@ -16,7 +16,7 @@ export class DataRoot {
 
   /** Makes the folders. Call once at start. */
   prepare(): void {
-    for (const folder of ['shards', 'spool']) mkdirSync(join(this.root, folder), { recursive: true });
+    for (const folder of ['shards', 'spool', 'exports']) mkdirSync(join(this.root, folder), { recursive: true });
   }
 
   /**
@@ -31,6 +31,15 @@ export class DataRoot {
 
   spooled(writeId: string, part: 'values' | 'times'): string {
     return this.resolve(`spool/${writeId}.${part}`);
+  }
+
+  /** A file to be sent, while it is being written. */
+  exported(id: string): string {
+    return this.resolve(`exports/${id}.h5`);
+  }
+
+  get exportFolder(): string {
+    return join(this.root, 'exports');
   }
 
   get spoolFolder(): string {

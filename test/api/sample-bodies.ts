@@ -1,7 +1,8 @@
 /** Samples as bodies of requests and answers, written down once more from the contract: a second opinion on the service's formats. */
+import { tableFromArrays, tableFromIPC, tableToIPC } from '@uwdata/flechette';
 import { bytesOf, DTYPES, type NumberType, type Values } from './number-types.ts';
 
-export type Format = 'json' | 'ndjson' | 'csv' | 'npy' | 'octet';
+export type Format = 'json' | 'ndjson' | 'csv' | 'npy' | 'octet' | 'arrow' | 'arrow-stream';
 
 export const MEDIA_TYPES: Readonly<Record<Format, string>> = {
   json: 'application/json',
@@ -9,6 +10,8 @@ export const MEDIA_TYPES: Readonly<Record<Format, string>> = {
   csv: 'text/csv',
   npy: 'application/x-npy',
   octet: 'application/octet-stream',
+  arrow: 'application/vnd.apache.arrow.file',
+  'arrow-stream': 'application/vnd.apache.arrow.stream',
 };
 export const FORMATS = Object.keys(MEDIA_TYPES) as Format[];
 
@@ -105,7 +108,21 @@ const ENCODERS: Readonly<Record<Format, (samples: Samples) => string | Uint8Arra
     const rowBytes = labels.length * values.BYTES_PER_ELEMENT;
     return Buffer.concat(times.flatMap((ns, row) => [int64(ns), bytes.subarray(row * rowBytes, (row + 1) * rowBytes)]));
   },
+  arrow: (samples) => arrowTable(samples, 'file'),
+  'arrow-stream': (samples) => arrowTable(samples, 'stream'),
 };
+
+/** Times are int64 ns; of a regular series with a start, the start on every row. */
+function arrowTable({ values, labels, times, startNs, dtype }: Samples, format: 'file' | 'stream'): Uint8Array {
+  const rows = values.length / labels.length;
+  const stated = times ?? (startNs === undefined ? null : Array.from({ length: rows }, () => startNs));
+  const columns = labels.map((label, c): [string, Values] => [
+    label,
+    DTYPES[dtype].of([...values].filter((_: number | bigint, i: number) => i % labels.length === c)),
+  ]);
+  const time: [string, Values][] = stated ? [['time', BigInt64Array.from(stated)]] : [];
+  return tableToIPC(tableFromArrays(Object.fromEntries([...time, ...columns])), { format }) as Uint8Array;
+}
 
 function int64(value: bigint): Buffer {
   const bytes = Buffer.alloc(8);
@@ -159,6 +176,15 @@ export function decode(
           rows.flatMap(([, ...fields]) => fields),
         ),
       };
+    }
+    case 'arrow':
+    case 'arrow-stream': {
+      const table = tableFromIPC(body, { useBigInt: true });
+      const [times, ...columns] = Array.from({ length: channels + 1 }, (_, i) =>
+        table.getChildAt(i).data.flatMap((batch) => [...batch.values]),
+      );
+      const rows = times.map((_, row) => columns.map((column) => column[row]));
+      return { times: times as bigint[], values: DTYPES[dtype].of(rows.flat()) };
     }
     case 'npy':
       return decode('octet', body.subarray(10 + body.readUInt16LE(8)), { dtype, channels, irregular });

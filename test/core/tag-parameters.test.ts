@@ -36,14 +36,24 @@ describe('a tag parameter is read as a condition', () => {
     [
       'tag.day[gt]',
       '1970-01-01T00:00:01Z',
-      { kind: 'or', of: [bound('day', 'gt', text('1970-01-01T00:00:01Z')), bound('day', 'gt', { type: 'time', ns: 1_000_000_000n })] },
+      {
+        kind: 'or',
+        of: [
+          bound('day', 'gt', text('1970-01-01T00:00:01Z')),
+          bound('day', 'gt', { type: 'time', ns: 1_000_000_000n }),
+        ],
+      },
     ],
     ['tag.day[lte]', '', bound('day', 'lte', text(''))],
     ['tag.species[exists]', '', exists('species')],
     ['tag.species[exists]', 'false', not(exists('species'))],
     ['tag.name[prefix]', 'mo', { kind: 'tag', key: 'name', test: { op: 'prefix', text: 'mo' } }],
     ['tag.name[contains]', 'ous', { kind: 'tag', key: 'name', test: { op: 'contains', text: 'ous' } }],
-    ['tag.name[regex]', '^m-[0-9]+$', { kind: 'tag', key: 'name', test: { op: 'regex', pattern: '^m-[0-9]+$', prefix: 'm-' } }],
+    [
+      'tag.name[regex]',
+      '^m-[0-9]+$',
+      { kind: 'tag', key: 'name', test: { op: 'regex', pattern: '^m-[0-9]+$', prefix: 'm-' } },
+    ],
     ['tag.a.b c', 'x', any('a.b c', text('x'))],
   ])('%s=%s', (parameter, given, expected) => {
     expect(parse(parameter, given)).toEqual(expected);
@@ -80,7 +90,11 @@ test.each([
 });
 
 test('overlaps has two times, the first before the second', () => {
-  expect(parseOverlaps('overlaps', '0,1970-01-01T00:00:01Z')).toEqual({ kind: 'overlaps', startNs: 0n, endNs: 10n ** 9n });
+  expect(parseOverlaps('overlaps', '0,1970-01-01T00:00:01Z')).toEqual({
+    kind: 'overlaps',
+    startNs: 0n,
+    endNs: 10n ** 9n,
+  });
   for (const wrong of ['', '1', '1,2,3', '2,1', '1,1', 'a,b', '1,']) {
     expect(() => parseOverlaps('overlaps', wrong)).toThrow(expect.objectContaining({ code: 'invalid-input' }));
   }

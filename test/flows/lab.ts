@@ -10,6 +10,7 @@ import { crc32 } from 'node:zlib';
 import { parseRate } from '../../src/core/rate.ts';
 import { ensureAccess } from '../../src/flows/access.ts';
 import { drainLane, type DrainResult } from '../../src/flows/drain-lane.ts';
+import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { DataRoot } from '../../src/storage/data-root.ts';
 import { thisProcess, type ProcessIdentity } from '../../src/storage/process-identity.ts';
 import { ShardWriter } from '../../src/storage/shard-writer.ts';
@@ -44,11 +45,12 @@ export async function openLab(): Promise<Lab> {
   const { db, close } = openDatabase(database.url, { poolSize: 4, onError: () => {} });
   await ensureAccess(db, 'a-token-of-the-laboratory');
   const writer = new ShardWriter(1);
+  const codec = new CodecPool(new URL('../../src/flows/codec-thread.js', import.meta.url), 1);
   const holder = thisProcess();
   const lines: string[] = [];
   const keep = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
   const log = { info: keep, warn: keep, error: keep };
-  const drain = (laneId: string): Promise<DrainResult> => drainLane({ db, root, writer, holder, log }, laneId);
+  const drain = (laneId: string): Promise<DrainResult> => drainLane({ db, root, writer, codec, holder, log }, laneId);
   return {
     db,
     root,
@@ -112,6 +114,7 @@ export async function openLab(): Promise<Lab> {
     write: async (id) => (await getWrites(db, [id]))[0],
     async close() {
       await writer.close();
+      await codec.close();
       await close();
       await database.drop();
       await rm(folder, { recursive: true });

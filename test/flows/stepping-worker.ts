@@ -5,6 +5,7 @@
 import { openDatabase } from '../../src/catalog/database.ts';
 import { drainLane } from '../../src/flows/drain-lane.ts';
 import { commitShard } from '../../src/storage/commit-shard.ts';
+import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { DataRoot } from '../../src/storage/data-root.ts';
 import { Hdf5Session } from '../../src/storage/hdf5-session.ts';
 import { thisProcess } from '../../src/storage/process-identity.ts';
@@ -28,6 +29,7 @@ class StepRoot extends DataRoot {
 
 const session = await Hdf5Session.start();
 const { db, close } = openDatabase(databaseUrl, { poolSize: 2, onError: () => {} });
+const codec = new CodecPool(new URL('../../src/flows/codec-thread.js', import.meta.url), 1);
 const log = { info: () => {}, warn: () => {} };
 const writer = {
   async commit(request: CommitRequest): Promise<CommitResult> {
@@ -38,10 +40,11 @@ const writer = {
   },
 };
 try {
-  await drainLane({ db, root: new StepRoot(dataRoot), writer, holder: thisProcess(), log }, laneId);
+  await drainLane({ db, root: new StepRoot(dataRoot), writer, codec, holder: thisProcess(), log }, laneId);
   process.exitCode = 0;
 } catch (error) {
   process.exitCode = (error as { slug?: string }).slug === 'lease-lost' ? 75 : 1;
 } finally {
+  await codec.close();
   await close();
 }

@@ -8,7 +8,8 @@ import { createProject, listProjects } from '../../src/catalog/access-store.ts';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
 import { claimLease, releaseLease, retireHotShard } from '../../src/catalog/lane-store.ts';
 import { createSeries, getSeries } from '../../src/catalog/series-store.ts';
-import { stageWrite } from '../../src/catalog/write-store.ts';
+import { stageEdit } from '../../src/catalog/edit-store.ts';
+import { stageWrite, type StagedPayload } from '../../src/catalog/write-store.ts';
 import type { Batch } from '../../src/core/batch.ts';
 import { bytesOf } from '../../src/core/dtype.ts';
 import type { RecordedSeries } from '../../src/core/recording.ts';
@@ -31,6 +32,8 @@ import { sharedDataPath } from '../support/shared-data.ts';
 const log = { warn: () => {}, info: () => {}, error: () => {}, debug: () => {} };
 const CONNECTIONS = 4;
 const CHUNK_COLUMNS = 'rows, counts, mins, maxs, sums, last_ns, sorted, values_crc, times_offset';
+
+type Rows = Pick<Batch, 'values' | 'times'>;
 
 export class Store {
   readonly root: DataRoot;
@@ -83,13 +86,34 @@ export class Store {
   }
 
   /** Acknowledges an append; it stays pending until the next {@link drain}. */
-  async stage(series: Series, batch: Pick<Batch, 'values' | 'times'>, startNs: bigint | null = null): Promise<string> {
+  async stage(series: Series, batch: Rows, startNs: bigint | null = null): Promise<string> {
     const id = uuidv7();
+    const payload = await this.#receive(id, series, batch);
+    await stageWrite(this.db, { id, seriesId: series.id, payload, startNs, idempotency: null });
+    return id;
+  }
+
+  /** Acknowledges an edit. @param batch what comes in the place of the range; null: nothing */
+  async stageEdit(series: Series, range: { startNs: bigint; endNs: bigint }, batch: Rows | null): Promise<string> {
+    const id = uuidv7();
+    const payload = batch && (await this.#receive(id, series, batch));
+    await stageEdit(this.db, {
+      id,
+      seriesId: series.id,
+      ...range,
+      payload,
+      statedStartNs: null,
+      idempotency: null,
+    });
+    return id;
+  }
+
+  async #receive(writeId: string, series: Series, batch: Rows): Promise<StagedPayload> {
     const bytes = batch.times ? packRecords(batch.times, batch.values) : bytesOf(batch.values);
     const { payload } = await receivePayload(
       {
         dataRoot: this.root.root,
-        writeId: id,
+        writeId,
         format: 'octet',
         shape: {
           dtype: series.dtype,
@@ -103,14 +127,13 @@ export class Store {
         yield bytes;
       })(),
     );
-    await stageWrite(this.db, { id, seriesId: series.id, payload, startNs, idempotency: null });
-    return id;
+    return payload;
   }
 
   async drain(writer: ShardWriter = this.writer): Promise<void> {
     for (const { id } of await this.db.selectFrom('lanes').select('id').execute()) {
       for (let more = true; more;) {
-        const result = await drainLane({ db: this.db, root: this.root, holder: this.holder, writer, log }, id);
+        const result = await drainLane({ db: this.db, root: this.root, codec: this.codec, holder: this.holder, writer, log }, id);
         more = result.kind === 'drained' && result.more;
       }
     }
@@ -166,14 +189,14 @@ export class Store {
     }
   }
 
-  async read(series: Series, selection: SampleSelection): Promise<Buffer> {
+  async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(
       { db: this.db, root: this.root, codec: this.codec },
       {
         principal: { tokenId: series.id, scopes: ['read'], projects: null },
         ref: { id: series.id },
         selection,
-        format: 'octet',
+        format,
         channels: null,
         physical: false,
         limit: null,

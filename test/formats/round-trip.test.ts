@@ -90,7 +90,7 @@ test('CSV times in nanoseconds come back exactly', async () => {
   const shape = shapeOf('float64', 1, 'irregular');
   const times = BigInt64Array.from([INT64_MIN, -1n, 0n, 1_737_561_410_081_164_001n, INT64_MAX]);
   const values = new Float64Array(5);
-  const sent = await bytesFrom(encodeCsv(outBatches(values, times, 2), outShapeOf(shape, 5), { times: 'ns' }));
+  const sent = await bytesFrom(encodeCsv(outBatches(values, times, 2), outShapeOf(shape, 5), { epoch: 'ns' }));
   expect(sent.toString().split('\n')[4]).toBe('1737561410081164001,0');
   expect((await rowsOf(WIRE_FORMATS.csv.decode(streamOf(sent), shape))).times).toEqual([...times]);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { entityTag, insistsOnVersion, isKnownTo } from '../../src/http/entity-tag.ts';
+import { entityTag, insistsOnVersion, isKnownTo, samplesTag } from '../../src/http/entity-tag.ts';
 
 const series = { version: 3, commit: 17n };
 
@@ -34,5 +34,20 @@ describe('entity tags', () => {
     ['3-17', false],
   ])('If-None-Match %s: the client knows it: %s', (ifNoneMatch, known) => {
     expect(isKnownTo(ifNoneMatch, '"3-17"')).toBe(known);
+  });
+
+  test('of samples change with the state, the request and the format, and are weak where bytes may differ', () => {
+    const tags = [
+      samplesTag(series, '/a?rows=1:2', 'npy'),
+      samplesTag({ ...series, version: 4 }, '/a?rows=1:2', 'npy'),
+      samplesTag({ ...series, commit: 18n }, '/a?rows=1:2', 'npy'),
+      samplesTag(series, '/a?rows=1:3', 'npy'),
+      samplesTag(series, '/a?rows=1:2', 'octet'),
+    ];
+    expect(new Set(tags).size).toBe(5);
+    for (const tag of tags) expect(tag).toMatch(/^"[\w-]+"$/);
+    const weak = samplesTag(series, '/a', 'csv');
+    expect(weak).toMatch(/^W\/"[\w-]+"$/);
+    expect([isKnownTo(weak, weak), isKnownTo(weak.slice(2), weak)]).toEqual([true, true]);
   });
 });

@@ -59,6 +59,8 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(path.post.requestBody.content).sort()).toEqual([
       'application/json',
       'application/octet-stream',
+      'application/vnd.apache.arrow.file',
+      'application/vnd.apache.arrow.stream',
       'application/x-ndjson',
       'application/x-npy',
       'text/csv',

@@ -75,8 +75,10 @@ function streamOf(body: AsyncIterable<Uint8Array>, more: Partial<SampleStream> =
     dtype: 'int16',
     channelLabels: ['MLII', 'V 5,a'],
     commit: 9n,
+    version: 2,
     next: null,
     body,
+    slice: null,
     ...more,
   };
 }
@@ -255,28 +257,33 @@ describe('series', () => {
     const asked: unknown[] = [];
     const { call } = await start({
       series: {
-        search: async (_principal, filter, page) => {
-          asked.push({ filter, page });
-          return { items: [SERIES], after: page.after === null ? SERIES_ID : null };
+        search: async (_principal, request) => {
+          asked.push(request);
+          const after = request.after === null ? { id: SERIES_ID, values: [] } : null;
+          return { items: [SERIES], after, facets: null, explain: null };
         },
       },
     });
-    const first = (await (await call('/v1/series?tag.age[gte]=60&tag.age[lt]=90&unit=mV&limit=1')).json()) as {
-      next: string;
-    };
+    const first = (await (await call('/v1/series?tag.age[gte]=60&unit=mV&limit=1')).json()) as { next: string };
     const second = (await (await call(first.next)).json()) as { next: null };
     expect(second.next).toBeNull();
-    const filter = {
-      unit: 'mV',
-      tags: [
-        { key: 'age', op: 'gte', values: [60] },
-        { key: 'age', op: 'lt', values: [90] },
-      ],
+    const age = { op: 'range', bounds: [{ bound: 'gte', value: { type: 'number', number: 60 } }] };
+    const unit = { op: 'any', values: [{ type: 'text', text: 'mV' }] };
+    const request = {
+      where: {
+        kind: 'and',
+        of: [
+          { kind: 'tag', key: 'age', test: age },
+          { kind: 'field', field: 'unit', test: unit },
+        ],
+      },
+      sort: [],
+      facets: [],
+      limit: 1,
+      after: null,
+      explain: false,
     };
-    expect(asked).toEqual([
-      { filter, page: { limit: 1, after: null } },
-      { filter, page: { limit: 1, after: SERIES_ID } },
-    ]);
+    expect(asked).toEqual([request, { ...request, after: { id: SERIES_ID, values: [] } }]);
   });
 });
 

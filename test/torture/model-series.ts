@@ -3,6 +3,8 @@ import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
 import type { DuplicateRule } from '../../src/core/series.ts';
 import type { Random } from './random.ts';
 
+/** How far a row may go back behind the newest time so far; a batch's last row is no further behind its newest. */
+const BACKWARDS_NS = 5_000_000n;
 const NS_PER_S = 1_000_000_000n;
 const TIME_BYTES = 8;
 const EPOCH_NS = 1_750_000_000n * NS_PER_S;
@@ -118,6 +120,11 @@ export class ModelSeries {
     return this.#boundaries.has(rows);
   }
 
+  /** The numbers of rows that can be visible, given that `least` are. */
+  boundariesFrom(least: number): number[] {
+    return [...this.#boundaries].filter((rows) => rows >= least);
+  }
+
   /** Values and times of the rows `[from, to)`. */
   rowsBetween(from: number, to: number): { values: Buffer; times: BigInt64Array } {
     const values: Buffer[] = [];
@@ -140,15 +147,26 @@ export class ModelSeries {
     return this.irregular ? records(values, times, this.rowBytes) : values;
   }
 
-  /** What a read of all times must answer as octets: in order of time, and of arrival where times are equal. */
-  octetsInTime(): Buffer {
-    const { values, times } = this.rowsBetween(0, this.rows);
-    const order = Array.from(times, (time, row) => ({ time, row }));
+  /**
+   * What a read of a range of times must answer as octets: in order of time, and of arrival where times are equal.
+   * @param rows when so many were visible
+   */
+  octetsInTime(startNs: bigint, endNs: bigint, rows = this.rows): Buffer {
+    const order: { time: bigint; row: number; values: Buffer }[] = [];
+    for (const batch of this.batches) {
+      const times = batch.times!;
+      // No row of a batch is far after its last one.
+      if (batch.firstRow >= rows || times.at(-1)! + BACKWARDS_NS < startNs) continue;
+      for (let i = 0; i < times.length; i++) {
+        if (times[i] < startNs || times[i] >= endNs) continue;
+        const values = batch.values.subarray(i * this.rowBytes, (i + 1) * this.rowBytes);
+        order.push({ time: times[i], row: batch.firstRow + i, values });
+      }
+    }
     order.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : a.row - b.row));
     const kept = this.kind.duplicates === 'keep' ? order : order.filter(({ time }, i) => order[i + 1]?.time !== time);
-    const sorted = kept.map(({ row }) => values.subarray(row * this.rowBytes, (row + 1) * this.rowBytes));
     return records(
-      Buffer.concat(sorted),
+      Buffer.concat(kept.map(({ values }) => values)),
       BigInt64Array.from(kept, ({ time }) => time),
       this.rowBytes,
     );
@@ -179,7 +197,7 @@ export class ModelSeries {
     const forwards = this.kind.duplicates === 'error' || random.chance(0.6);
     for (let i = 0; i < rows; i++) {
       if (forwards || random.chance(0.7)) times[i] = this.#newestNs += BigInt(random.between(1, 1_000_000));
-      else times[i] = this.#newestNs - BigInt(random.between(0, 50)) * 100_000n;
+      else times[i] = this.#newestNs - BigInt(random.between(0, 50)) * 100_000n; // up to BACKWARDS_NS
     }
     return times;
   }

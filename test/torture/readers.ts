@@ -6,6 +6,9 @@ import type { Random } from './random.ts';
 import type { Store } from './store.ts';
 
 const READERS = 2;
+/** Rows of irregular series are up to a millisecond apart. */
+const RECENT_NS = 500_000_000;
+const FAR_FUTURE_NS = 2n ** 63n - 1n;
 const REQUEST_LIMIT_MS = 20_000;
 const PAUSE_MS_MAX = 80;
 const ROWS_BACK_MAX = 20_000;
@@ -54,19 +57,42 @@ export class Readers {
     }
   }
 
-  /** From some row to the end: how many rows there are is part of the answer. */
-  async #readOnce(url: string, series: ModelSeries): Promise<void> {
-    const acknowledged = series.visibleRows;
-    const from = Math.max(0, acknowledged - this.#random.between(0, ROWS_BACK_MAX));
-    const response = await fetch(`${url}/v1/series/${series.id}/samples?rows=${from}:&format=octet`, {
+  #readOnce(url: string, series: ModelSeries): Promise<void> {
+    return series.irregular ? this.#readTimes(url, series) : this.#readRows(url, series);
+  }
+
+  /** From some time to the end: rows that are visible, with everything that was acknowledged before, and never a part of an append. */
+  async #readTimes(url: string, series: ModelSeries): Promise<void> {
+    const least = series.visibleRows;
+    const newest = series.batches.at(-1)?.times?.at(-1);
+    if (newest === undefined) return;
+    const start = newest - BigInt(this.#random.between(1, RECENT_NS));
+    const response = await this.#fetch(url, series, `start=${start}`);
+    if (!response) return;
+    const bytes = Buffer.from(await response.arrayBuffer());
+    const isKnown = series
+      .boundariesFrom(least)
+      .some((rows) => bytes.equals(series.octetsInTime(start, FAR_FUTURE_NS, rows)));
+    demand(isKnown, () => `${series.name} from ${start}: not what was sent, or part of an append`);
+  }
+
+  async #fetch(url: string, series: ModelSeries, selection: string): Promise<Response | null> {
+    const response = await fetch(`${url}/v1/series/${series.id}/samples?${selection}&format=octet`, {
       headers: this.#store.headers,
       signal: AbortSignal.timeout(REQUEST_LIMIT_MS),
     });
-    if (response.status !== 200) {
-      const text = await response.text();
-      demand(response.status === 503, () => `a read of ${series.name} was answered ${response.status} ${text}`);
-      return;
-    }
+    if (response.status === 200) return response;
+    const text = await response.text();
+    demand(response.status === 503, () => `a read of ${series.name} was answered ${response.status} ${text}`);
+    return null;
+  }
+
+  /** From some row to the end: how many rows there are is part of the answer. */
+  async #readRows(url: string, series: ModelSeries): Promise<void> {
+    const acknowledged = series.visibleRows;
+    const from = Math.max(0, acknowledged - this.#random.between(0, ROWS_BACK_MAX));
+    const response = await this.#fetch(url, series, `rows=${from}:`);
+    if (!response) return;
     const bytes = Buffer.from(await response.arrayBuffer());
     const rows = from + Number(response.headers.get('x-varve-rows'));
     const where = `${series.name}, rows ${from}:${rows}`;

@@ -46,7 +46,7 @@ const usable = FAULTS.filter((fault) => options.redis || !fault.needsRedis).filt
 );
 const weighted: readonly Fault[] = usable.flatMap((fault) => new Array<Fault>(fault.weight).fill(fault));
 
-const totals = { batches: 0, samples: 0, bytes: 0, retries: 0, replays: 0, reads: 0, shards: 0, spooled: 0 };
+const totals = { batches: 0, samples: 0, bytes: 0, retries: 0, replays: 0, reads: 0, shards: 0, spooled: 0, sealedSeries: 0 };
 const faultCounts = new Map<string, number>();
 const hits = new Map<string, number>();
 const errorsLogged = new Map<string, number>();
@@ -96,6 +96,7 @@ async function torture(judge: Hdf5Judge): Promise<void> {
     for (const key of ['batches', 'samples', 'bytes', 'retries', 'replays'] as const)
       totals[key] += writers.counts[key];
     totals.reads += readers.reads;
+    totals.sealedSeries += checks.sealedSeries;
     for (const [hit, count] of store.hits) add(hits, hit, count);
     for (const process of store.processes) for (const error of process.errorsLogged()) add(errorsLogged, error, 1);
   }
@@ -178,7 +179,7 @@ console.log(
     'errors in the logs:',
     ...listed(errorsLogged),
     `${totals.batches} batches of ${totals.samples} samples (${(totals.bytes / 1e6).toFixed(1)} MB), ${totals.retries} retries, ${totals.replays} replays, ${totals.reads} reads amid faults`,
-    `longest settling ${(longestSettleMs / 1000).toFixed(2)} s; ${totals.shards} shards at the ends of the stores; ${totals.spooled} files swept from the spool`,
+    `longest settling ${(longestSettleMs / 1000).toFixed(2)} s; ${totals.shards} shards at the ends of the stores; ${totals.spooled} files swept from the spool; series judged in sealed shards: ${totals.sealedSeries}`,
   ].join('\n'),
 );
 

@@ -1,7 +1,10 @@
-/** Samples on the wire: the parameters of appends and reads, and what an append answers. */
+/** Samples on the wire: the parameters of appends, edits and reads, and what they answer. */
 import { z } from 'zod';
-import type { AppendOutcome, SampleSelection } from '../../flows/service.ts';
-import { FORMAT_NAMES } from '../negotiate.ts';
+import { invalidField } from '../../core/errors.ts';
+import type { AppendOutcome, RemoveOutcome, SampleSelection } from '../../flows/service.ts';
+import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
+import type { AnswerFormatName, Spelling } from '../../formats/wire-formats.ts';
+import { ANSWER_FORMATS } from '../negotiate.ts';
 import { bodyTime, queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
 
 const MAX_SOURCE_CHARS = 255;
@@ -22,10 +25,7 @@ const sequenceNumber = z
     override: { type: 'integer', format: 'int64' },
   });
 
-const appendParameters = z.strictObject({
-  start: queryTime
-    .optional()
-    .meta({ description: 'Regular series: time of the first row, where the body does not say it' }),
+const keyParameters = {
   source: z
     .string()
     .min(1)
@@ -33,14 +33,62 @@ const appendParameters = z.strictObject({
     .optional()
     .meta({ description: 'Who sends; with sequence, instead of an Idempotency-Key', example: 'logger-7' }),
   sequence: sequenceNumber.optional(),
+};
+
+const appendParameters = z.strictObject({
+  start: queryTime
+    .optional()
+    .meta({ description: 'Regular series: time of the first row, where the body does not say it' }),
+  ...keyParameters,
 });
 
 /** Checks that source and sequence come together. */
-export const appendQuery = appendParameters.superRefine(({ source, sequence }, context) => {
+const refineKey = (
+  { source, sequence }: { source?: string; sequence?: bigint },
+  context: Pick<z.RefinementCtx, 'addIssue'>,
+): void => {
   if ((source === undefined) === (sequence === undefined)) return;
   const [missing, given] = source === undefined ? ['source', 'sequence'] : ['sequence', 'source'];
   context.addIssue({ code: 'custom', path: [missing], message: `is needed with ${given}` });
-});
+};
+
+/** Checks that a range has a length. */
+const refineRange = (
+  { start, end }: { start?: bigint; end?: bigint },
+  context: Pick<z.RefinementCtx, 'addIssue'>,
+): void => {
+  if (start !== undefined && end !== undefined && start >= end) {
+    context.addIssue({ code: 'custom', path: ['end'], message: 'must be after start' });
+  }
+};
+
+export const appendQuery = appendParameters.superRefine(refineKey);
+
+export const replaceQuery = z
+  .strictObject({
+    start: queryTime.meta({ description: 'First time of the range, inclusive' }),
+    end: queryTime.optional().meta({ description: 'Last time, exclusive; without it the range ends with the data' }),
+    ...keyParameters,
+  })
+  .superRefine(refineKey)
+  .superRefine(refineRange);
+
+/** Checks besides that one end at least is given: nobody should remove everything by accident. */
+export const removeQuery = z
+  .strictObject({
+    start: queryTime
+      .optional()
+      .meta({ description: 'First time of the range, inclusive. One of start and end is needed' }),
+    end: queryTime.optional().meta({ description: 'Last time, exclusive' }),
+    ...keyParameters,
+  })
+  .superRefine(refineKey)
+  .superRefine(refineRange)
+  .superRefine(({ start, end }, context) => {
+    if (start !== undefined || end !== undefined) return;
+    const message = 'one of start and end is needed: without either, all samples would be removed';
+    for (const field of ['start', 'end']) context.addIssue({ code: 'custom', path: [field], message });
+  });
 
 /** A Python slice over rows, both ends optional. */
 const rowSlice = z
@@ -72,7 +120,14 @@ const readParameters = z.strictObject({
     .optional()
     .meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
   physical: queryBoolean.optional().meta({ description: 'Scale and offset applied, as float64' }),
-  format: z.enum(FORMAT_NAMES).optional().meta({ description: 'Instead of the Accept header' }),
+  format: z.enum(ANSWER_FORMATS).optional().meta({ description: 'Instead of the Accept header' }),
+  epoch: z.enum(EPOCH_UNITS).optional().meta({
+    description:
+      'CSV: times as numbers of this unit since 1970-01-01T00:00:00Z, with decimals where they are no whole ones, instead of RFC 3339',
+  }),
+  orient: z.enum(['columns', 'rows']).optional().meta({
+    description: 'JSON: values as one list a channel (the default), or one a row',
+  }),
   limit: queryInteger(
     1,
     Number.MAX_SAFE_INTEGER,
@@ -94,6 +149,14 @@ export const readQuery = readParameters.superRefine(({ start, end, rows }, conte
 export function toSelection({ start, end, rows }: z.output<typeof readQuery>): SampleSelection {
   if (rows) return { by: 'rows', ...rows };
   return { by: 'time', ...(start !== undefined && { startNs: start }), ...(end !== undefined && { endNs: end }) };
+}
+
+/** @throws invalid-input for a parameter that is not for this format */
+export function toSpelling({ epoch, orient }: z.output<typeof readQuery>, format: AnswerFormatName): Spelling {
+  if (epoch !== undefined && format !== 'csv') throw invalidField('epoch', `is for csv; the answer would be ${format}`);
+  if (orient !== undefined && format !== 'json')
+    throw invalidField('orient', `is for json; the answer would be ${format}`);
+  return { epoch, orient };
 }
 
 /** The parameters that make the selection again. */
@@ -136,8 +199,26 @@ export function toAppendAnswer(outcome: AppendOutcome): z.input<typeof visibleAn
   };
 }
 
+export const removedAnswer = z
+  .object({
+    write: uuid,
+    removed: z.int().meta({ description: 'Rows that were there and are no more' }),
+    level: z.literal('visible'),
+    commit: z.int(),
+  })
+  .meta({ id: 'VisibleRemoval' });
+
+export const durableRemoval = z.object({ write: uuid, level: z.literal('durable') }).meta({ id: 'DurableRemoval' });
+
+export function toRemoveAnswer(outcome: RemoveOutcome): z.input<typeof removedAnswer> | z.input<typeof durableRemoval> {
+  const { write } = outcome;
+  if (outcome.level === 'durable') return { write, level: 'durable' };
+  return { write, removed: outcome.removed, level: 'visible', commit: Number(outcome.commit) };
+}
+
 const value = z.union([z.number(), z.string()]).nullable().meta({
-  description: 'A number; integers past 2^53 as strings; null for NaN',
+  description:
+    'A number; integers past ±(2^53 − 1) as strings of their digits; null for NaN; "Infinity" and "-Infinity" as strings',
 });
 
 /** For the document only: bodies of samples are read as a stream by the formats. */
@@ -154,7 +235,7 @@ export const samplesAnswer = z
     series: uuid,
     first_row: z.int(),
     times: z.array(z.string()).meta({ description: 'Integer nanoseconds UTC, one a row' }),
-    values: z.array(z.array(value)).meta({ description: 'One list a channel' }),
+    values: z.array(z.array(value)).meta({ description: 'One list a channel; with orient=rows one a row' }),
     next: z.string().nullable().meta({ description: 'Link to the rest, where the answer was cut at the limit' }),
   })
   .meta({ id: 'Samples' });

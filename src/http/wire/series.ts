@@ -4,18 +4,19 @@ import { CODECS } from '../../core/codec.ts';
 import { DTYPE_NAMES } from '../../core/dtype.ts';
 import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../core/rate.ts';
 import type { Channel, NewSeries, Sampling, Series, SeriesPatch } from '../../core/series.ts';
-import { bodyTime, freeObject, instant, name, queryInteger, timeOrNull, uuid } from './scalars.ts';
+import { parseTime } from '../../core/time.ts';
+import { bodyTime, freeObject, instant, name, timeOrNull, uuid } from './scalars.ts';
 
 const MAX_CHANNELS = 65_536;
 const MAX_TAGS = 256;
 const MAX_TAG_KEY_CHARS = 200;
 const MAX_TAG_TEXT_CHARS = 4096;
+/** Values of one tag. */
+const MAX_TAG_LIST = 100;
+const MAX_TIME_CHARS = 64;
 const MAX_LABEL_CHARS = 200;
 const MAX_UNIT_CHARS = 200;
 const MAX_DESCRIPTION_CHARS = 65_536;
-/** Series of one page of a search. */
-const MAX_PAGE = 1000;
-const DEFAULT_PAGE = 100;
 
 export const DEFAULT_PROJECT = 'default';
 
@@ -28,9 +29,23 @@ const label = z
 const unit = z.string().min(1).max(MAX_UNIT_CHARS);
 const description = z.string().max(MAX_DESCRIPTION_CHARS);
 const scale = z.number().refine((value) => value !== 0, 'must not be 0');
-const tagKey = z.string().min(1).max(MAX_TAG_KEY_CHARS);
-const tagValue = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean()], {
-  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true or false`,
+const tagKey = z
+  .string()
+  .min(1)
+  .max(MAX_TAG_KEY_CHARS)
+  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters');
+const timeTag = z.strictObject({
+  time: z
+    .string()
+    .max(MAX_TIME_CHARS)
+    .refine((text) => parseTime(text) !== undefined && !/^[+-]?\d+$/.test(text.trim()), 'must be an RFC 3339 time'),
+});
+const quantityTag = z.strictObject({ value: z.number(), unit: z.string().min(1).max(MAX_UNIT_CHARS) });
+const tagScalar = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean(), timeTag, quantityTag], {
+  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339} or {"value": number, "unit": UCUM}`,
+});
+const tagValue = z.union([tagScalar, z.array(tagScalar).min(1).max(MAX_TAG_LIST).readonly()], {
+  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339}, {"value": number, "unit": UCUM}, or a list of 1 to ${MAX_TAG_LIST} of these`,
 });
 const tags = z
   .record(tagKey, tagValue)
@@ -135,7 +150,14 @@ export const seriesCreate = z
       unit: 'mV',
       scale: 0.005,
       offset: -5.12,
-      tags: { species: 'mouse', age_days: 61, anaesthetised: false },
+      tags: {
+        species: 'mouse',
+        age_days: 61,
+        anaesthetised: false,
+        depth: { value: 300, unit: 'um' },
+        implanted: { time: '2026-03-01T10:00:00Z' },
+        stimulus: ['gratings', 'tones'],
+      },
       sampling: { kind: 'regular', rate_hz: 360, start: '2026-05-01T09:00:00Z' },
     },
   });
@@ -187,15 +209,14 @@ export function toSeriesPatch({ channels: listed, ...rest }: z.output<typeof ser
   return { ...rest, ...(listed && { channels: labelled(listed) }) };
 }
 
-/** Parameters of a search but its tags, which are named `tag.<key>` or `tag.<key>[op]`. */
-export const seriesQuery = z.strictObject({
-  project: z.string().optional(),
-  name: z.string().optional(),
-  unit: z.string().optional(),
-  kind: z.enum(['regular', 'irregular']).optional(),
-  limit: queryInteger(1, MAX_PAGE, `Series of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
-  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
-});
+const tagScalarAnswer = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.object({ time: z.string() }),
+  z.object({ value: z.number(), unit: z.string() }),
+]);
+const tagValueAnswer = z.union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()]).meta({ id: 'TagValue' });
 
 const channelAnswer = z
   .object({
@@ -208,6 +229,8 @@ const channelAnswer = z
     info: z.record(z.string(), z.unknown()).optional(),
   })
   .meta({ id: 'Channel' });
+
+export { tagScalarAnswer };
 
 export const seriesAnswer = z
   .object({
@@ -232,7 +255,7 @@ export const seriesAnswer = z
     time_reference: z.enum(['utc', 'relative']),
     duplicates: z.enum(['last', 'error', 'keep']),
     codec: z.enum(CODECS),
-    tags: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+    tags: z.record(z.string(), tagValueAnswer),
     provenance: z.record(z.string(), z.unknown()),
     rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
     removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),
@@ -244,13 +267,6 @@ export const seriesAnswer = z
     updated_at: instant,
   })
   .meta({ id: 'Series' });
-
-export const seriesPage = z
-  .object({
-    items: z.array(seriesAnswer),
-    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
-  })
-  .meta({ id: 'SeriesPage' });
 
 export function toSeriesAnswer(series: Series): z.input<typeof seriesAnswer> {
   const { sampling: axis } = series;

@@ -1,0 +1,32 @@
+/** What a search may ask of a series beside its tags: fields that every series has, by type. */
+
+export type FieldType = 'text' | 'number' | 'time' | 'instant';
+
+/** `time` counts in ns like samples, `instant` is of the catalog's own clock. */
+export const SEARCH_FIELDS = {
+  name: 'text',
+  description: 'text',
+  project: 'text',
+  unit: 'text',
+  kind: 'text',
+  dtype: 'text',
+  codec: 'text',
+  time_reference: 'text',
+  /** Label of any channel. */
+  channel: 'text',
+  /** `subject` of the provenance. */
+  subject: 'text',
+  channel_count: 'number',
+  rate_hz: 'number',
+  rows: 'number',
+  first_time: 'time',
+  last_time: 'time',
+  created_at: 'instant',
+  updated_at: 'instant',
+} as const satisfies Record<string, FieldType>;
+
+export type SearchField = keyof typeof SEARCH_FIELDS;
+
+export function isSearchField(name: string): name is SearchField {
+  return Object.hasOwn(SEARCH_FIELDS, name);
+}

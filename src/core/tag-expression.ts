@@ -1,0 +1,102 @@
+/**
+ * What a search asks: a tree of conditions on tags, fields, texts, times and annotations. This file has the tree; it is read from JSON by
+ * tag-tree.ts and from query parameters by tag-parameters.ts, and becomes SQL in the catalog.
+ *
+ * Two-valued: a condition on what a series does not have is false, so `not` and `ne` hold for it.
+ */
+import { invalidField, unprocessableField } from './errors.ts';
+import type { SearchField } from './series-search-field.ts';
+import { patternFault, patternPrefix } from './tag-pattern.ts';
+import type { TagUnit } from './tag-value.ts';
+
+/** Branches within branches. */
+export const MAX_DEPTH = 12;
+/** Conditions of one search. */
+export const MAX_CONDITIONS = 100;
+/** Values of one `in`. */
+export const MAX_IN_VALUES = 500;
+export const MAX_VALUE_CHARS = 4096;
+/** Of a bound: longer texts are not kept in order. */
+const MAX_BOUND_CHARS = 256;
+
+export type Comparable =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'number'; readonly number: number }
+  | { readonly type: 'boolean'; readonly boolean: boolean }
+  | { readonly type: 'time'; readonly ns: bigint }
+  | { readonly type: 'quantity'; readonly value: number; readonly unit: TagUnit };
+
+export type Bound = 'gt' | 'gte' | 'lt' | 'lte';
+
+export type Test =
+  | { readonly op: 'exists' }
+  /** Equal to one of them; of any type. */
+  | { readonly op: 'any'; readonly values: readonly Comparable[] }
+  /** Bounds of one type, which one and the same value must keep. */
+  | { readonly op: 'range'; readonly bounds: readonly { readonly bound: Bound; readonly value: Comparable }[] }
+  | { readonly op: 'prefix' | 'contains'; readonly text: string }
+  | { readonly op: 'regex'; readonly pattern: string; readonly prefix: string };
+
+export type Expression =
+  | { readonly kind: 'and' | 'or'; readonly of: readonly Expression[] }
+  | { readonly kind: 'not'; readonly of: Expression }
+  | { readonly kind: 'tag'; readonly key: string; readonly test: Test }
+  | { readonly kind: 'field'; readonly field: SearchField; readonly test: Test }
+  /** All words of the text are in name or description. */
+  | { readonly kind: 'text'; readonly text: string }
+  /** Has data within `[startNs, endNs)`: gaps of a regular series do not count. */
+  | { readonly kind: 'overlaps'; readonly startNs: bigint; readonly endNs: bigint }
+  | { readonly kind: 'active_since'; readonly ns: bigint }
+  | {
+      readonly kind: 'has_annotation';
+      readonly label: string | null;
+      readonly startNs: bigint | null;
+      readonly endNs: bigint | null;
+    };
+
+export const BOUNDS: ReadonlySet<string> = new Set<Bound>(['gt', 'gte', 'lt', 'lte']);
+export const TEXT_OPERATORS: ReadonlySet<string> = new Set(['prefix', 'contains', 'regex']);
+
+/** @throws invalid-input naming the field */
+export function textTest(op: string, text: string, field: string): Test {
+  if (text === '') throw invalidField(field, 'must not be empty');
+  if (text.length > MAX_VALUE_CHARS) throw invalidField(field, `must have at most ${MAX_VALUE_CHARS} characters`);
+  if (op !== 'regex') return { op: op as 'prefix' | 'contains', text };
+  const fault = patternFault(text);
+  if (fault !== undefined) throw invalidField(field, fault);
+  return { op: 'regex', pattern: text, prefix: patternPrefix(text) };
+}
+
+/** @throws invalid-input for bounds of different types, unprocessable for units that do not compare */
+export function rangeTest(bounds: readonly { bound: Bound; value: Comparable; field: string }[]): Test {
+  const [{ value: first }] = bounds;
+  for (const { value, field } of bounds) {
+    if (value.type === 'boolean') throw invalidField(field, 'must be a number, a text, a time or a quantity');
+    if (value.type === 'text' && value.text.length > MAX_BOUND_CHARS) {
+      throw invalidField(field, `must have at most ${MAX_BOUND_CHARS} characters`);
+    }
+    if (value.type !== first.type) throw invalidField(field, `must be a ${first.type}, like the other bound`);
+    if (value.type === 'quantity' && first.type === 'quantity' && value.unit.dimension !== first.unit.dimension) {
+      throw unprocessableField(field, `${value.unit.code} cannot be compared with ${first.unit.code}`, 'unit-mismatch');
+    }
+  }
+  return { op: 'range', bounds: bounds.map(({ bound, value }) => ({ bound, value })) };
+}
+
+/** @throws invalid-input naming the field if the text has no word */
+export function wordsOf(text: string, field: string): Expression {
+  if (!/[\p{L}\p{N}]/u.test(text)) throw invalidField(field, 'must have a word');
+  if (text.length > MAX_VALUE_CHARS) throw invalidField(field, `must have at most ${MAX_VALUE_CHARS} characters`);
+  return { kind: 'text', text };
+}
+
+/** @throws invalid-input naming the field */
+export function overlap(startNs: bigint, endNs: bigint, field: string): Expression {
+  if (endNs <= startNs) throw invalidField(field, 'must end after it starts');
+  return { kind: 'overlaps', startNs, endNs };
+}
+
+export function allOf(conditions: readonly Expression[]): Expression | null {
+  if (conditions.length <= 1) return conditions[0] ?? null;
+  return { kind: 'and', of: conditions };
+}

@@ -1,0 +1,77 @@
+/** Conditions from query parameters, where everything is text: `tag.species=mouse`, `tag.depth[gte]=300 um`. */
+import { invalidField } from './errors.ts';
+import {
+  BOUNDS,
+  MAX_IN_VALUES,
+  overlap,
+  rangeTest,
+  TEXT_OPERATORS,
+  textTest,
+  type Bound,
+  type Comparable,
+  type Expression,
+} from './tag-expression.ts';
+import type { ReadUnit } from './tag-value.ts';
+import { parseTime } from './time.ts';
+
+const OPERATORS: readonly string[] = ['eq', 'ne', 'in', 'exists', ...TEXT_OPERATORS, ...BOUNDS];
+const TAG_PARAMETER = /^tag\.([^[\]]{1,200})(?:\[(\w+)\])?$/;
+const NUMBER = String.raw`[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?`;
+const WHOLE_NUMBER = new RegExp(`^${NUMBER}$`);
+const QUANTITY = new RegExp(`^(${NUMBER}) (\\S+)$`);
+
+/**
+ * One `tag.<key>[<op>]=<text>` parameter as a condition.
+ * Equality matches the text as a string and as whatever else it reads as: a number, a boolean, a time, a quantity (`5 mV`). Ranges compare
+ * numbers or quantities if the text is one; else strings in code point order, and times if it reads as one.
+ * @throws invalid-input naming the parameter
+ */
+export function parseTagParameter(parameter: string, text: string, readUnit: ReadUnit): Expression {
+  const match = TAG_PARAMETER.exec(parameter);
+  const op = match?.[2] ?? 'eq';
+  if (!match || !OPERATORS.includes(op)) {
+    throw invalidField(parameter, `is not tag.<key> or tag.<key>[op] with one of ${OPERATORS.join(', ')}`);
+  }
+  const key = match[1];
+  if (TEXT_OPERATORS.has(op)) return { kind: 'tag', key, test: textTest(op, text, parameter) };
+  if (BOUNDS.has(op)) {
+    const readings = readingsOf(text, readUnit);
+    const numeric = readings.filter(({ type }) => type === 'number' || type === 'quantity');
+    const compared = numeric.length > 0 ? numeric : readings.filter(({ type }) => type !== 'boolean');
+    const ranges = compared.map((value): Expression => {
+      return { kind: 'tag', key, test: rangeTest([{ bound: op as Bound, value, field: parameter }]) };
+    });
+    return ranges.length === 1 ? ranges[0] : { kind: 'or', of: ranges };
+  }
+  if (op === 'exists') {
+    const exists: Expression = { kind: 'tag', key, test: { op: 'exists' } };
+    return text === 'false' ? { kind: 'not', of: exists } : exists;
+  }
+  const texts = op === 'in' ? text.split(',') : [text];
+  if (texts.length > MAX_IN_VALUES) throw invalidField(parameter, `must have at most ${MAX_IN_VALUES} values`);
+  const values = texts.flatMap((each) => readingsOf(each, readUnit));
+  const any: Expression = { kind: 'tag', key, test: { op: 'any', values } };
+  return op === 'ne' ? { kind: 'not', of: any } : any;
+}
+
+/** `start,end`. @throws invalid-input naming the parameter */
+export function parseOverlaps(parameter: string, text: string): Expression {
+  const [startNs, endNs, more] = text.split(',').map((part) => parseTime(part));
+  if (startNs === undefined || endNs === undefined || more !== undefined || text.split(',').length !== 2) {
+    throw invalidField(parameter, 'must be start,end: two RFC 3339 times or integer nanoseconds UTC');
+  }
+  return overlap(startNs, endNs, parameter);
+}
+
+/** All that a text may mean, the text itself first. */
+function readingsOf(text: string, readUnit: ReadUnit): Comparable[] {
+  const readings: Comparable[] = [{ type: 'text', text }];
+  const [, value, code] = QUANTITY.exec(text) ?? [];
+  const unit = code === undefined ? undefined : readUnit(code);
+  const ns = text.includes('T') ? parseTime(text) : undefined;
+  if (WHOLE_NUMBER.test(text) && Number.isFinite(Number(text))) readings.push({ type: 'number', number: Number(text) });
+  if (unit) readings.push({ type: 'quantity', value: Number(value), unit });
+  if (ns !== undefined) readings.push({ type: 'time', ns });
+  if (text === 'true' || text === 'false') readings.push({ type: 'boolean', boolean: text === 'true' });
+  return readings;
+}

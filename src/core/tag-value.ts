@@ -1,0 +1,40 @@
+/** The value of a tag: what a client may say of a series and search for. */
+
+/** An instant, RFC 3339. */
+export interface TimeTag {
+  readonly time: string;
+}
+
+/** A number with a unit; compared in base units, so 5 mV equals 0.005 V. */
+export interface QuantityTag {
+  readonly value: number;
+  /** UCUM code. */
+  readonly unit: string;
+}
+
+export type TagScalar = string | number | boolean | TimeTag | QuantityTag;
+/** A list says several things of the same kind: a condition holds if it does for one of them. */
+export type TagValue = TagScalar | readonly TagScalar[];
+export type Tags = Readonly<Record<string, TagValue>>;
+
+/** A unit as searches need it: `base = value × factor + shift`. Only units of one dimension are compared. */
+export interface TagUnit {
+  readonly code: string;
+  readonly factor: number;
+  readonly shift: number;
+  readonly dimension: string;
+}
+
+/** @returns undefined for a text that is no unit */
+export type ReadUnit = (code: string) => TagUnit | undefined;
+
+/** The units in which tags are given, each once. */
+export function unitCodesOf(tags: Readonly<Record<string, TagValue | null>>): string[] {
+  const scalars = Object.values(tags).flatMap((value) =>
+    Array.isArray(value) ? (value as TagScalar[]) : [value as TagScalar],
+  );
+  const codes = scalars.flatMap((value) =>
+    typeof value === 'object' && value !== null && 'unit' in value ? [value.unit] : [],
+  );
+  return [...new Set(codes)].sort();
+}

@@ -1,0 +1,120 @@
+/** What an erasure takes away from an irregular series, and where the times of what is left begin and end. Reads times, no values. */
+import { readErasureView, type ErasureView, type LocatedChunk } from '../catalog/edit-store.ts';
+import type { Database } from '../catalog/database.ts';
+import { erasuresOf } from '../core/erasure.ts';
+import { planRead } from '../core/read-plan.ts';
+import type { DuplicateRule, Series } from '../core/series.ts';
+import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { groupByTime } from '../core/time-order.ts';
+import { visibleSlices } from '../core/visible-rows.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
+import type { DataRoot } from '../storage/data-root.ts';
+import { orderStoredRows, type OrderedRows, type OrderTask } from './order-rows.ts';
+
+export interface MeasureDeps {
+  readonly db: Database;
+  readonly root: DataRoot;
+  readonly codec: Pick<CodecPool, 'run'>;
+}
+
+export interface Measured {
+  /** Rows that a reader saw in the range. */
+  readonly removed: number;
+  /** Smallest and largest time of the rows that a reader sees outside of it; null if there are none. */
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+}
+
+/** Times put in order on the main thread: fewer take less than handing over to a thread costs. */
+const MEASURE_HERE_ROWS = 8_192;
+
+/**
+ * @param startNs the range is `[startNs, endNs)`
+ * @throws corrupt if a shard does not hold what the catalog says
+ */
+export async function measureErasure(
+  deps: MeasureDeps,
+  series: Pick<Series, 'id' | 'duplicates'>,
+  startNs: bigint,
+  endNs: bigint,
+): Promise<Measured> {
+  const view = await readErasureView(deps.db, series.id, startNs, endNs);
+  const times = (chunks: readonly LocatedChunk[], from: bigint, to: bigint): Promise<BigInt64Array> =>
+    readTimes(deps, view, chunks, from, to, series.duplicates);
+  let removed = 0;
+  const touched = view.chunks.filter((chunk) => chunk.firstNs! < endNs && chunk.lastNs! >= startNs);
+  for (const { ordered, chunks } of groupByTime(touched)) {
+    const [chunk] = chunks;
+    const isWhole = ordered && chunk.firstNs! >= startNs && chunk.lastNs! < endNs && isSound(view, chunk);
+    removed += isWhole ? chunk.rows : (await times(chunks, startNs, endNs)).length;
+  }
+  const inRange = (ns: bigint | null): boolean => ns !== null && ns >= startNs && ns < endNs;
+  return {
+    removed,
+    firstNs: inRange(view.firstNs) ? await firstFrom(view, endNs, times) : view.firstNs,
+    lastNs: inRange(view.lastNs) ? await lastBefore(view, startNs, times) : view.lastNs,
+  };
+}
+
+type ReadTimes = (chunks: readonly LocatedChunk[], from: bigint, to: bigint) => Promise<BigInt64Array>;
+
+/** Chunk by chunk: whether a time is there does not depend on duplicates of it elsewhere. */
+async function firstFrom(view: ErasureView, fromNs: bigint, times: ReadTimes): Promise<bigint | null> {
+  let first: bigint | null = null;
+  const later = view.chunks.filter(({ lastNs }) => lastNs! >= fromNs);
+  for (const chunk of later.sort((a, b) => (a.firstNs! < b.firstNs! ? -1 : 1))) {
+    if (first !== null && chunk.firstNs! >= first) break;
+    const isTold = chunk.firstNs! >= fromNs && isSound(view, chunk);
+    const found = isTold ? chunk.firstNs : ((await times([chunk], fromNs, INT64_MAX)).at(0) ?? null);
+    if (found !== null && (first === null || found < first)) first = found;
+  }
+  return first;
+}
+
+async function lastBefore(view: ErasureView, beforeNs: bigint, times: ReadTimes): Promise<bigint | null> {
+  let last: bigint | null = null;
+  const earlier = view.chunks.filter(({ firstNs }) => firstNs! < beforeNs);
+  for (const chunk of earlier.sort((a, b) => (a.lastNs! > b.lastNs! ? -1 : 1))) {
+    if (last !== null && chunk.lastNs! <= last) break;
+    const isTold = chunk.lastNs! < beforeNs && isSound(view, chunk);
+    const found = isTold ? chunk.lastNs : ((await times([chunk], INT64_MIN, beforeNs)).at(-1) ?? null);
+    if (found !== null && (last === null || found > last)) last = found;
+  }
+  return last;
+}
+
+/** Nothing was taken out of it so far. */
+function isSound({ erasures }: ErasureView, chunk: LocatedChunk): boolean {
+  return erasuresOf(chunk, erasures).length === 0;
+}
+
+/** The times that a reader sees of some chunks, in order. */
+async function readTimes(
+  deps: MeasureDeps,
+  { erasures }: ErasureView,
+  chunks: readonly LocatedChunk[],
+  startNs: bigint,
+  endNs: bigint,
+  duplicates: DuplicateRule,
+): Promise<BigInt64Array> {
+  // Values of no bytes: only times are planned and read.
+  const timesOnly = chunks.map((chunk) => ({ ...chunk, codec: 'none', values: { offset: 0, length: 0 }, valuesCrc: 0 }));
+  const task: OrderTask = {
+    dataRoot: deps.root.root,
+    pieces: planRead(
+      chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })),
+      visibleSlices(timesOnly),
+      0,
+    ),
+    rowBytes: 0,
+    order: { by: 'time', duplicates },
+    erasures,
+    startNs,
+    endNs,
+    most: Infinity,
+  };
+  const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
+  const { times } =
+    rows <= MEASURE_HERE_ROWS ? await orderStoredRows(task) : await deps.codec.run<OrderedRows>('order', task);
+  return times;
+}

@@ -1,0 +1,61 @@
+/** Searching: from what a principal asks to pages of series, counts, and the keys and values of tags. */
+import { listProjects } from '../catalog/access-store.ts';
+import type { Database } from '../catalog/database.ts';
+import { inSearchSnapshot } from '../catalog/series-search-snapshot.ts';
+import { pageStatement, searchSeries, type ProjectScope } from '../catalog/series-search.ts';
+import { countFacets } from '../catalog/tag-facets.ts';
+import { describePlan } from '../catalog/tag-plan.ts';
+import { tagKeys, tagValues, type TagQuestion } from '../catalog/tag-values.ts';
+import { searchHints } from '../core/series-search-hints.ts';
+import type { Principal, SearchService, TagPage, TagRequest } from './service.ts';
+
+export function searchService(db: Database): SearchService {
+  return {
+    search: (principal, request) => {
+      const scope = principal.projects?.ids ?? null;
+      return inSearchSnapshot(db, async (trx) => {
+        const page = await searchSeries(trx, request, scope);
+        const facets = request.facets.length === 0 ? null : await countFacets(trx, request, scope);
+        const plan = request.explain ? await describePlan(trx, pageStatement(request, scope)) : null;
+        return { ...page, facets, explain: plan && { plan, hints: searchHints(request) } };
+      });
+    },
+    tagKeys: (principal, request) =>
+      inReach(
+        db,
+        principal,
+        request,
+        ({ key }) => key,
+        (question) => inSearchSnapshot(db, (trx) => tagKeys(trx, question)),
+      ),
+    tagValues: (principal, key, request) =>
+      inReach(
+        db,
+        principal,
+        request,
+        ({ entry }) => entry,
+        (question) => inSearchSnapshot(db, (trx) => tagValues(trx, key, question)),
+      ),
+  };
+}
+
+/** A page of one more than was asked for has a next one. */
+async function inReach<T>(
+  db: Database,
+  principal: Principal,
+  { project, ...rest }: TagRequest,
+  placeOf: (item: T) => string,
+  ask: (question: TagQuestion) => Promise<T[]>,
+): Promise<TagPage<T>> {
+  const found = await ask({ ...rest, scope: await scopeOf(db, principal, project) });
+  const items = found.slice(0, rest.limit);
+  const last = found.length > rest.limit ? items.at(-1) : undefined;
+  return { items, after: last === undefined ? null : placeOf(last) };
+}
+
+/** A project that is not there, or out of reach, has no tags. */
+async function scopeOf(db: Database, principal: Principal, project: string | undefined): Promise<ProjectScope> {
+  const ids = principal.projects?.ids ?? null;
+  if (project === undefined) return ids;
+  return (await listProjects(db, ids)).filter(({ name }) => name === project).map(({ id }) => id);
+}

@@ -1,0 +1,198 @@
+/**
+ * Arrow IPC on the way in, stream or file: a column for each channel, found by its label, and the column `time`. The metadata are read
+ * here and not by a library: those that there are believe every length they read, and a hundred damaged bytes take all memory.
+ * @see https://github.com/apache/arrow/tree/main/format (Schema.fbs, Message.fbs)
+ */
+import type { Batch, SampleShape } from '../core/batch.ts';
+import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
+import { invalidField, unprocessableField, type VarveError } from '../core/errors.ts';
+import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { arrowMessages, damaged, orDamaged, type ArrowMessage } from './arrow-messages.ts';
+import { fullBatchRows, recordBytes } from './batch-builder.ts';
+import type { FlatTable } from './flatbuffer.ts';
+
+const TIME = 'time';
+
+/** Fields of the tables, by place. */
+const SCHEMA = { endianness: 0, fields: 1 } as const;
+const FIELD = { name: 0, typeType: 2, type: 3, dictionary: 4 } as const;
+const INT = { bitWidth: 0, isSigned: 1 } as const;
+const RECORD_BATCH = { length: 0, nodes: 1, buffers: 2, compression: 3 } as const;
+/** The types a column may have here; `precision` and `unit` are the first field of theirs. */
+const TYPE = { int: 2, float: 3, timestamp: 10, duration: 18 } as const;
+const PRECISIONS = ['float16', 'float32', 'float64'];
+/** Nanoseconds of the units: seconds, milliseconds … */
+const UNIT_NS = [1_000_000_000n, 1_000_000n, 1000n, 1n];
+const DURATION_UNIT_BY_DEFAULT = 1;
+
+/**
+ * Values must be of the series' dtype; null is NaN, where the dtype has one. Irregular series need `time`: a timestamp or a duration
+ * of any unit, or int64 ns; a timestamp without a zone is taken as UTC. Of a regular series only the first row's is used, as the
+ * start (whether later ones are evenly spaced is not looked at). Batches must not be compressed.
+ * @throws `invalid-input` and `unprocessable` naming `body` or the column; `limit-exceeded` for a record batch over 256 MiB
+ */
+export async function* decodeArrow(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
+  let columns: Columns | undefined;
+  let isFirst = true;
+  for await (const message of arrowMessages(source)) {
+    if (!columns) {
+      if (message.kind !== 'schema') {
+        throw invalidField('body', 'has its schema behind its record batches, if at all; send it as an Arrow stream');
+      }
+      columns = orDamaged(() => columnsOf(message.header, shape));
+    } else if (message.kind === 'batch') {
+      for (const part of partsOf(message, columns, shape)) {
+        if (!isFirst) delete part.startNs;
+        yield part;
+        isFirst = false;
+      }
+    }
+  }
+  if (!columns) throw invalidField('body', 'is no Arrow IPC stream or file: it has no schema');
+}
+
+interface Columns {
+  readonly count: number;
+  readonly time: { readonly place: number; readonly unitNs: bigint } | null;
+  /** Place of each channel's column. */
+  readonly channels: readonly number[];
+}
+
+function columnsOf(schema: FlatTable, shape: SampleShape): Columns {
+  if (schema.int16(SCHEMA.endianness) !== 0) throw unprocessableField('body', 'is big-endian Arrow');
+  const fields = schema.tables(SCHEMA.fields);
+  const names: (string | null)[] = fields.map((field) => field.text(FIELD.name));
+  const take = (name: string): number => {
+    const place = names.indexOf(name);
+    if (place < 0) return place;
+    names[place] = null;
+    if (fields[place].table(FIELD.dictionary)) {
+      throw unprocessableField(`column ${name}`, 'is dictionary-encoded; plain numbers are read');
+    }
+    return place;
+  };
+  const timePlace = take(TIME);
+  if (timePlace < 0 && shape.kind === 'irregular') throw missingColumn(TIME);
+  const channels = shape.channelLabels.map((label) => {
+    const place = take(label);
+    if (place < 0) throw missingColumn(label);
+    const found = numberType(fields[place]);
+    if (found !== shape.dtype) {
+      throw unprocessableField(`column ${label}`, `has ${found ?? 'no numbers'}, the series ${shape.dtype}`);
+    }
+    return place;
+  });
+  const unknown = names.find((name) => name !== null);
+  if (unknown !== undefined) {
+    const known = [TIME, ...shape.channelLabels].join(', ');
+    throw invalidField(`column ${unknown}`, `is no channel of the series, or is there twice; its columns are ${known}`);
+  }
+  const time = timePlace < 0 ? null : { place: timePlace, unitNs: unitOf(fields[timePlace]) };
+  return { count: fields.length, time, channels };
+}
+
+function missingColumn(name: string): VarveError {
+  return invalidField(`column ${name}`, 'is missing');
+}
+
+/** The dtype of a column of numbers, or how one would be called that is none of the ten. */
+function numberType(field: FlatTable): string | null {
+  const type = field.table(FIELD.type);
+  switch (type && field.uint8(FIELD.typeType)) {
+    case TYPE.int:
+      return `${type?.uint8(INT.isSigned) ? 'int' : 'uint'}${type?.int32(INT.bitWidth)}`;
+    case TYPE.float:
+      return PRECISIONS[type?.int16(0) ?? 0] ?? null;
+    default:
+      return null;
+  }
+}
+
+function unitOf(field: FlatTable): bigint {
+  const kind = field.uint8(FIELD.typeType);
+  if (kind === TYPE.timestamp || kind === TYPE.duration) {
+    const unit = field.table(FIELD.type)?.int16(0, kind === TYPE.duration ? DURATION_UNIT_BY_DEFAULT : 0);
+    const unitNs = UNIT_NS[unit ?? -1];
+    if (unitNs === undefined) throw damaged();
+    return unitNs;
+  }
+  if (numberType(field) === 'int64') return 1n;
+  throw unprocessableField(`column ${TIME}`, 'has no times; timestamps, durations and int64 nanoseconds are read');
+}
+
+/** Rows of one column of a record batch. */
+interface Cells {
+  readonly values: SampleArray;
+  /** A bit a row, set where there is a value; null: there is one everywhere. */
+  readonly valid: Uint8Array | null;
+}
+
+/** Every column has one node and two buffers, validity and values: other types than those of fixed width have been refused. */
+function cellsOf(header: FlatTable, body: Uint8Array, rows: number, count: number) {
+  const nodes = header.pairs(RECORD_BATCH.nodes);
+  const buffers = header.pairs(RECORD_BATCH.buffers);
+  if (nodes.length !== count || buffers.length !== 2 * count) throw damaged();
+  const bytesOf = (buffer: number, least: number): Uint8Array => {
+    const [offset, length] = buffers[buffer];
+    if (length < least || offset + length > body.length) throw damaged();
+    return body.subarray(offset, offset + least);
+  };
+  return (place: number, dtype: Dtype): Cells => {
+    const [length, nulls] = nodes[place];
+    if (length !== rows) throw damaged();
+    const isPlain = nulls === 0 || buffers[2 * place][1] === 0;
+    return {
+      values: viewAs(dtype, bytesOf(2 * place + 1, rows * DTYPES[dtype].bytes)),
+      valid: isPlain ? null : bytesOf(2 * place, Math.ceil(rows / 8)),
+    };
+  };
+}
+
+/** The rows of a record batch, in batches of our own size. */
+function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: SampleShape): Generator<Mutable<Batch>> {
+  const { dtype, kind, channelLabels } = shape;
+  const { rows, time, channels } = orDamaged(() => {
+    if (header.table(RECORD_BATCH.compression)) {
+      throw unprocessableField('body', 'has compressed record batches; send them plain, and the body with gzip');
+    }
+    const length = header.length(RECORD_BATCH.length);
+    const cells = cellsOf(header, body, length, columns.count);
+    return {
+      rows: length,
+      time: columns.time && { ...cells(columns.time.place, 'int64'), unitNs: columns.time.unitNs },
+      channels: columns.channels.map((place) => cells(place, dtype)),
+    };
+  });
+  const timeOf = (row: number): bigint => {
+    const { values, valid, unitNs } = time as NonNullable<typeof time>;
+    if (!isValid(valid, row)) throw invalidField(`row ${row} column ${TIME}`, 'is null');
+    const ns = (values as BigInt64Array)[row] * unitNs;
+    if (ns >= INT64_MIN && ns <= INT64_MAX) return ns;
+    throw invalidField(`row ${row} column ${TIME}`, 'is outside the years 1677 to 2262');
+  };
+  const most = fullBatchRows(recordBytes(shape));
+  for (let from = 0; from < rows; from += most) {
+    const count = Math.min(most, rows - from);
+    const values = new DTYPES[dtype].array(count * channels.length);
+    channels.forEach((cells, c) => {
+      for (let i = 0; i < count; i++) values[i * channels.length + c] = cells.values[from + i];
+      if (!cells.valid) return;
+      for (let i = 0; i < count; i++) {
+        if (isValid(cells.valid, from + i)) continue;
+        if (DTYPES[dtype].kind === 'int') {
+          throw unprocessableField(`row ${from + i} column ${channelLabels[c]}`, `is null, which ${dtype} cannot hold`);
+        }
+        values[i * channels.length + c] = NaN;
+      }
+    });
+    const times = kind === 'irregular' ? BigInt64Array.from({ length: count }, (_, i) => timeOf(from + i)) : null;
+    const hasStart = kind === 'regular' && from === 0 && time && isValid(time.valid, 0);
+    yield { rows: count, values, times, ...(hasStart && { startNs: timeOf(0) }) };
+  }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+function isValid(valid: Uint8Array | null, row: number): boolean {
+  return valid === null || (valid[row >> 3] & (1 << (row & 7))) !== 0;
+}

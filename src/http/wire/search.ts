@@ -1,0 +1,178 @@
+/** A search on the wire: query parameters, the JSON form, the answer. */
+import { z } from 'zod';
+import { readUnit } from '../../flows/tag-units.ts';
+import type { SearchResult } from '../../flows/service.ts';
+import { parseFacets, parseSort, type SearchRequest } from '../../core/series-search.ts';
+import { allOf, wordsOf, type Expression } from '../../core/tag-expression.ts';
+import { parseOverlaps } from '../../core/tag-parameters.ts';
+import { readExpression } from '../../core/tag-tree.ts';
+import { queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
+import { seriesAnswer, tagScalarAnswer, toSeriesAnswer } from './series.ts';
+
+/** Series of one page of a search. */
+const MAX_PAGE = 1000;
+const DEFAULT_PAGE = 100;
+
+/** Parameters of a search but its tags, which are named `tag.<key>` or `tag.<key>[op]`. */
+export const seriesQuery = z.strictObject({
+  project: z.string().optional(),
+  name: z.string().optional(),
+  unit: z.string().optional(),
+  kind: z.enum(['regular', 'irregular']).optional(),
+  q: z.string().optional().meta({ description: 'Words that name or description must have, all of them' }),
+  overlaps: z.string().optional().meta({
+    description: 'start,end: series that have samples in this time',
+    example: '2026-05-01T00:00:00Z,2026-06-01T00:00:00Z',
+  }),
+  active_since: queryTime.optional().meta({ description: 'Series whose last sample is not before this time' }),
+  sort: z.string().optional().meta({
+    description:
+      'Fields or tag.<key>, separated by commas; a minus puts the largest first. Default: oldest series first',
+    example: '-last_time,tag.age_days',
+  }),
+  facets: z.string().optional().meta({
+    description: 'Tags, or field.<name>, separated by commas, whose values are counted among all series that are found',
+    example: 'species,field.unit',
+  }),
+  explain: queryBoolean.optional().meta({ description: 'Tell how the search is run, and what would make it faster' }),
+  limit: queryInteger(1, MAX_PAGE, `Series of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
+  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+});
+
+/** @param tags conditions from parameters of their own */
+export function toSearchRequest(
+  query: z.output<typeof seriesQuery>,
+  tags: readonly Expression[],
+  after: SearchRequest['after'],
+): SearchRequest {
+  const conditions: Expression[] = [...tags];
+  for (const field of ['project', 'name', 'unit', 'kind'] as const) {
+    const text = query[field];
+    if (text !== undefined)
+      conditions.push({ kind: 'field', field, test: { op: 'any', values: [{ type: 'text', text }] } });
+  }
+  if (query.q !== undefined) conditions.push(wordsOf(query.q, 'q'));
+  // The plus of a zone that was not percent-encoded arrives as a space.
+  const overlaps = query.overlaps?.replaceAll(/([Tt]\d\d:\d\d\S*) (\d\d:?\d\d)/g, '$1+$2');
+  if (overlaps !== undefined) conditions.push(parseOverlaps('overlaps', overlaps));
+  if (query.active_since !== undefined) conditions.push({ kind: 'active_since', ns: query.active_since });
+  return {
+    where: allOf(conditions),
+    sort: parseSort(listed(query.sort), () => 'sort'),
+    facets: parseFacets(listed(query.facets), () => 'facets'),
+    limit: query.limit,
+    after,
+    explain: query.explain ?? false,
+  };
+}
+
+function listed(text: string | undefined): string[] {
+  return text === undefined ? [] : text.split(',');
+}
+
+export const SEARCH_EXAMPLE = {
+  where: {
+    and: [
+      { tag: 'species', eq: 'mouse' },
+      { or: [{ tag: 'age_days', gte: 60 }, { not: { tag: 'anaesthetised', eq: true } }] },
+      { tag: 'depth', range: { gte: { value: 0.3, unit: 'mm' }, lt: { value: 500, unit: 'um' } } },
+      { overlaps: ['2026-05-01T00:00:00Z', '2026-06-01T00:00:00Z'] },
+    ],
+  },
+  facets: ['species', 'field.unit'],
+  sort: ['-last_time'],
+  limit: 100,
+};
+
+export const searchBody = z
+  .strictObject({
+    where: z
+      .unknown()
+      .optional()
+      .meta({
+        override: { type: 'object' },
+        description: `A tree of \`{"and": […]}\`, \`{"or": […]}\` and \`{"not": …}\` over conditions: \`{"tag": key, operator: value}\`,
+\`{"field": name, operator: value}\`, \`{"text": words}\`, \`{"overlaps": [start, end]}\`, \`{"active_since": time}\`,
+\`{"has_annotation": {"label": …, "overlaps": …}}\`. Operators: eq, ne, in, exists, prefix, contains, regex, gt, gte, lt, lte, range.`,
+      }),
+    facets: z.array(z.string()).default([]),
+    sort: z.array(z.string()).default([]),
+    limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+    cursor: z.string().optional().meta({ description: 'Of the page before, with the same where and sort' }),
+    explain: z.boolean().default(false),
+  })
+  .meta({ id: 'Search', example: SEARCH_EXAMPLE });
+
+/** What the pages of a search have in common. */
+export function questionOf({ where, sort }: z.output<typeof searchBody>): string {
+  return JSON.stringify({ search: where ?? null, sort });
+}
+
+export function fromSearchBody(body: z.output<typeof searchBody>, after: SearchRequest['after']): SearchRequest {
+  return {
+    where: body.where === undefined ? null : readExpression(body.where, 'where', readUnit),
+    sort: parseSort(body.sort, (index) => `sort[${index}]`),
+    facets: parseFacets(body.facets, (index) => `facets[${index}]`),
+    limit: body.limit,
+    after,
+    explain: body.explain,
+  };
+}
+
+/** Where a page ended. */
+export const searchPosition = z.strictObject({ values: z.array(z.string().nullable()), id: uuid });
+
+const answerParts = {
+  items: z.array(seriesAnswer),
+  facets: z
+    .record(
+      z.string(),
+      z.array(
+        z.object({
+          value: tagScalarAnswer.nullable(),
+          count: z.int(),
+          estimated: z
+            .literal(true)
+            .optional()
+            .meta({ description: 'The count is reckoned from the first series that were found' }),
+        }),
+      ),
+    )
+    .optional()
+    .meta({ description: 'If asked for: by name, the most frequent value first' }),
+  explain: z
+    .object({ plan: z.array(z.string()), hints: z.array(z.string()) })
+    .optional()
+    .meta({ description: 'If asked for: the plan of Postgres in short, and what would make the search faster' }),
+};
+
+export const seriesPage = z
+  .object({
+    ...answerParts,
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'SeriesPage' });
+
+export const searchPage = z
+  .object({ ...answerParts, cursor: z.string().nullable().meta({ description: 'Of the next page; null on the last' }) })
+  .meta({ id: 'SearchPage' });
+
+type AnswerParts = Pick<z.input<typeof searchPage>, 'items' | 'facets' | 'explain'>;
+
+export function toSearchAnswer({ items, facets, explain }: SearchResult): AnswerParts {
+  return {
+    items: items.map(toSeriesAnswer),
+    ...(facets && {
+      facets: Object.fromEntries(Object.entries(facets).map(([name, values]) => [name, values.map(flagged)])),
+    }),
+    ...(explain && { explain: { plan: [...explain.plan], hints: [...explain.hints] } }),
+  };
+}
+
+/** `estimated` is said only where it is so. */
+export function flagged<T extends { readonly estimated: boolean }>({
+  estimated,
+  ...counted
+}: T): Omit<T, 'estimated'> & { estimated?: true } {
+  return estimated ? { ...counted, estimated } : counted;
+}

@@ -1,0 +1,130 @@
+/** The thread that writes one HDF5 file, and ends. */
+import { parentPort, workerData } from 'node:worker_threads';
+import h5wasm, { type Dataset, type Group } from 'h5wasm/node';
+import { hotChunkRows } from '../core/chunk.ts';
+import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
+import type { Hdf5ExportJob, Hdf5Layout } from './hdf5-export.ts';
+import { outcome } from './outcome.ts';
+import { receiveStream } from './port-stream.ts';
+import { createDataset } from './shard-layout.ts';
+
+/** Of the file, so that nobody takes it for a shard. */
+const EXPORT_VERSION = 1;
+const TIME_BYTES = 8;
+/** WASI errno 29: an I/O error. */
+const EIO = 29;
+
+interface FileSystem {
+  write(...args: unknown[]): number;
+  ErrnoError: new (errno: number) => Error;
+}
+
+/** Why HDF5 could not write: it only says that it could not. */
+let failure: unknown;
+
+async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
+  const blocks = receiveStream(port);
+  try {
+    const module = (await h5wasm.ready) as unknown as { FS: FileSystem; activate_throwing_error_handler(): void };
+    module.activate_throwing_error_handler();
+    keepFailures(module.FS);
+    // HDF5 stamps what it makes with the time, and has no way here to be told not to. The same rows are to be the same bytes, so that
+    // parts of a file that were asked for at different times fit together; nobody else's clock runs in this thread.
+    Date.now = () => 0;
+    const file = new h5wasm.File(path, 'w', { libver: ['v108', 'v108'] });
+    file.create_attribute('varve_export', Int32Array.of(EXPORT_VERSION), [], '<i');
+    const group = file.create_group('series').create_group(layout.seriesId);
+    for (const [name, value] of Object.entries(layout.attributes)) {
+      if (typeof value === 'string') group.create_attribute(name, value);
+      else group.create_attribute(name, Float64Array.of(value), [], '<d');
+    }
+    await writeRows(group, layout, blocks);
+    if (layout.regular) {
+      const { value: segments } = await blocks.next();
+      const flat = viewAs('int64', (segments as Uint8Array | undefined) ?? new Uint8Array(0));
+      group.create_dataset({ name: 'segments', data: flat, dtype: '<q', shape: [flat.length / 2, 2] });
+    }
+    file.close();
+    return null;
+  } catch (error) {
+    throw failure ?? error;
+  } finally {
+    await blocks.return(undefined);
+  }
+}
+
+function keepFailures(fs: FileSystem): void {
+  const original = fs.write;
+  fs.write = (...args) => {
+    try {
+      return original(...args);
+    } catch (error) {
+      failure ??= error;
+      throw new fs.ErrnoError(EIO); // any other exception would unwind through the library
+    }
+  };
+}
+
+/** Writes chunk by chunk, whatever the size of the blocks, so that the same rows always make the same file. */
+async function writeRows(group: Group, layout: Hdf5Layout, blocks: AsyncGenerator<Uint8Array>): Promise<void> {
+  const { dtype, channels, rows } = layout;
+  const chunkRows = hotChunkRows(channels * DTYPES[dtype].bytes + TIME_BYTES, Math.max(1, rows), null);
+  const values = new ChunkedColumn(group, 'values', dtype, [channels], rows, chunkRows);
+  const times = new ChunkedColumn(group, 'time', 'int64', [], rows, chunkRows);
+  while (times.taken < rows) {
+    const { value: timeBlock } = await blocks.next();
+    const { value: valueBlock } = await blocks.next();
+    if (!timeBlock || !valueBlock) throw new Error(`only ${times.taken} of ${rows} rows came to be exported`);
+    const inBlock = timeBlock.length / TIME_BYTES;
+    for (let row = 0; row < inBlock;) {
+      const count = Math.min(times.room, inBlock - row);
+      values.add(valueBlock, row, count);
+      times.add(timeBlock, row, count);
+      row += count;
+    }
+  }
+}
+
+/** One dataset, filled a chunk at a time. */
+class ChunkedColumn {
+  /** Rows so far. */
+  taken = 0;
+  readonly #dataset: Dataset;
+  readonly #dtype: Dtype;
+  readonly #rowShape: readonly number[];
+  readonly #rowBytes: number;
+  readonly #rows: number;
+  readonly #chunkRows: number;
+  readonly #chunk: Uint8Array;
+
+  constructor(group: Group, name: string, dtype: Dtype, rowShape: number[], rows: number, chunkRows: number) {
+    createDataset(group, name, dtype, rowShape, chunkRows);
+    this.#dataset = group.get(name) as Dataset;
+    if (rows > 0) this.#dataset.resize([rows, ...rowShape]);
+    this.#dtype = dtype;
+    this.#rowShape = rowShape;
+    this.#rowBytes = (rowShape[0] ?? 1) * DTYPES[dtype].bytes;
+    this.#rows = rows;
+    this.#chunkRows = chunkRows;
+    this.#chunk = new Uint8Array(chunkRows * this.#rowBytes);
+  }
+
+  /** Rows until the chunk is full. */
+  get room(): number {
+    return this.#chunkRows - (this.taken % this.#chunkRows);
+  }
+
+  /** Adds rows of a block, no more than there is {@link room} for. */
+  add(block: Uint8Array, row: number, count: number): void {
+    const at = this.taken % this.#chunkRows;
+    this.#chunk.set(block.subarray(row * this.#rowBytes, (row + count) * this.#rowBytes), at * this.#rowBytes);
+    this.taken += count;
+    if (at + count < this.#chunkRows && this.taken < this.#rows) return;
+    const range: [number, number] = [this.taken - at - count, this.taken];
+    const bytes = this.#chunk.subarray(0, (at + count) * this.#rowBytes);
+    const rest = this.#rowShape.map((size): [number, number] => [0, size]);
+    this.#dataset.write_slice([range, ...rest], viewAs(this.#dtype, bytes));
+  }
+}
+
+parentPort!.postMessage(await outcome(write(workerData as Hdf5ExportJob)));

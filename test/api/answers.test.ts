@@ -1,0 +1,376 @@
+/** What a reader may choose about an answer: file formats, spellings, parts, and not to be sent what it has already. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { tableFromIPC } from '@uwdata/flechette';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { describePython } from '../support/python.ts';
+import { startService, type RunningService } from '../support/service.ts';
+import { ApiClient, expecting, pause, type Problem } from './client.ts';
+
+const T0 = 1_777_626_000_123_456_789n;
+
+let database: TestDatabase;
+let service: RunningService;
+let api: ApiClient;
+/** Two channels, int16 at 4 Hz, rows 0 to 2 at T0, 3 and 4 a minute later. */
+let ecg: string;
+/** Relative times, int64, out of order. */
+let events: string;
+
+beforeAll(async () => {
+  database = await testDatabase();
+  service = await startService({ env: { DATABASE_URL: database.url } });
+  api = new ApiClient(service);
+  ecg = await create({
+    dtype: 'int16',
+    unit: 'mV',
+    scale: 0.5,
+    offset: -1,
+    channels: [{ label: 'MLII', unit: 'µV', gain: 200, baseline: 12 }, { label: 'V5' }],
+    tags: { species: 'mouse', age_days: 61 },
+    time_reference: 'utc',
+    sampling: { kind: 'regular', rate_hz: 4 },
+  });
+  const values = [10, 12, 14].map((n) => [n, -n]);
+  await api.append(ecg, { start: String(T0), values });
+  await api.append(ecg, { start: String(T0 + 60_000_000_000n), values: [[1, 2], [3, 4]] }); // prettier-ignore
+  events = await create({ dtype: 'int64', time_reference: 'relative', sampling: { kind: 'irregular' } });
+  await api.append(events, { times: ['30', '-1', '20'], values: [`${2n ** 63n - 1n}`, 1, `${-(2n ** 63n)}`] });
+});
+
+afterAll(async () => {
+  await service?.drop();
+  await database?.drop();
+});
+
+async function create(fields: Readonly<Record<string, unknown>>): Promise<string> {
+  return (await api.createSeries({ name: randomUUID(), ...fields })).id;
+}
+
+const samplesOf = (id: string, query: string): string => `/v1/series/${id}/samples?${query}`;
+
+async function read(id: string, query: string, headers: Record<string, string> = {}) {
+  return expecting(200, await api.get(samplesOf(id, query), headers));
+}
+
+/** Small enough a series would be written before a client can leave. */
+async function createLarge(): Promise<string> {
+  const id = await create({ dtype: 'int32', channels: 4, sampling: { kind: 'regular', rate_hz: 1000 } });
+  const headers = { 'content-type': 'application/octet-stream' };
+  expecting(201, await api.send('POST', `/v1/series/${id}/samples`, { headers, body: Buffer.alloc(48_000_000, 7) }));
+  return id;
+}
+
+describe('Arrow', () => {
+  test.each(['arrow', 'arrow-stream'])('%s says of the series what a shard says', async (format) => {
+    const table = tableFromIPC((await read(ecg, `format=${format}`)).body, { useBigInt: true });
+    const { fields, metadata } = table.schema;
+    expect(Object.fromEntries(metadata ?? [])).toMatchObject({
+      series: ecg,
+      project: 'default',
+      unit: 'mV',
+      kind: 'regular',
+      rate: '4/1',
+      time_reference: 'utc',
+      scale: '0.5',
+      offset: '-1',
+    });
+    expect(JSON.parse(metadata?.get('tags') ?? '')).toEqual({ species: 'mouse', age_days: 61 });
+    expect(fields.map(({ name, type }) => [name, type])).toMatchObject([
+      ['time', { typeId: 10, unit: 3, timezone: 'UTC' }],
+      ['MLII', { typeId: 2, bitWidth: 16, signed: true }],
+      ['V5', { typeId: 2, bitWidth: 16, signed: true }],
+    ]);
+    expect(Object.fromEntries(fields[1].metadata ?? [])).toEqual({ unit: 'µV', gain: '200', baseline: '12' });
+    expect(table.numRows).toBe(5);
+  });
+
+  test('physical values come without the calibration that was applied, relative times as durations', async () => {
+    const physical = tableFromIPC((await read(ecg, 'format=arrow&physical=true&channels=MLII')).body);
+    expect(physical.schema.fields[1]).toMatchObject({ type: { typeId: 3, precision: 2 } });
+    expect(Object.fromEntries(physical.schema.fields[1].metadata ?? [])).toEqual({ unit: 'µV' });
+    expect(Object.fromEntries(physical.schema.metadata ?? [])).toMatchObject({ scale: '1', offset: '0' });
+    expect(physical.getChild('MLII').at(0)).toBe((10 - 12) / 200);
+    const relative = tableFromIPC((await read(events, 'format=arrow')).body, { useBigInt: true });
+    expect(relative.schema.fields[0].type).toMatchObject({ typeId: 18, unit: 3 });
+    expect([...(relative.getChildAt(0).data[0].values as BigInt64Array)]).toEqual([-1n, 20n, 30n]);
+  });
+});
+
+describe('spellings', () => {
+  test.each([
+    ['ns', '1777626000123456789', '-1'],
+    ['us', '1777626000123456.789', '-0.001'],
+    ['ms', '1777626000123.456789', '-0.000001'],
+    ['s', '1777626000.123456789', '-0.000000001'],
+  ])('CSV with epoch=%s loses nothing', async (epoch, first, before) => {
+    const [, line] = (await read(ecg, `format=csv&epoch=${epoch}&rows=:1`)).body.toString().split('\n');
+    expect(line).toBe(`${first},10,-10`);
+    const early = (await read(events, `format=csv&epoch=${epoch}`)).body.toString().split('\n');
+    expect(early[1]).toBe(`${before},1`);
+  });
+
+  test('whole seconds are integers', async () => {
+    const id = await create({ dtype: 'int8', sampling: { kind: 'regular', rate_hz: 2 } });
+    await api.append(id, { start: '-1000000000', values: [1, 2, 3, 4] });
+    const lines = (await read(id, 'format=csv&epoch=s')).body.toString().split('\n');
+    expect(lines.slice(1, 5)).toEqual(['-1,1', '-0.5,2', '0,3', '0.5,4']);
+  });
+
+  test('JSON with orient=rows has a list a row, and keeps long integers and the order of times', async () => {
+    const rows = (await read(ecg, 'orient=rows&rows=1:4')).json();
+    expect(rows).toMatchObject({ series: ecg, first_row: 1, next: null });
+    expect((rows as { values: unknown }).values).toEqual([
+      [12, -12],
+      [14, -14],
+      [1, 2],
+    ]);
+    expect((await read(events, 'orient=rows')).json<{ values: unknown }>().values).toEqual([
+      [1],
+      ['-9223372036854775808'],
+      ['9223372036854775807'],
+    ]);
+    expect((await read(ecg, 'orient=rows&rows=0:0')).json<{ values: unknown }>().values).toEqual([]);
+    expect((await read(ecg, 'orient=columns&rows=:1')).json<{ values: unknown }>().values).toEqual([[10], [-10]]);
+  });
+
+  test.each([
+    ['format=csv&epoch=minutes', 'epoch'],
+    ['format=csv&epoch=', 'epoch'],
+    ['format=json&epoch=ns', 'epoch'],
+    ['orient=sideways', 'orient'],
+    ['format=npy&orient=rows', 'orient'],
+    ['format=parquet', 'format'],
+  ])('%s is refused and named', async (query, field) => {
+    const problem = expecting(400, await api.get(samplesOf(ecg, query))).json<Problem>();
+    expect(problem.errors).toMatchObject([{ field }]);
+  });
+
+  test('a format that is not made is refused, and the answer lists those that are', async () => {
+    const answer = expecting(406, await api.get(samplesOf(ecg, ''), { accept: 'application/vnd.apache.parquet' }));
+    for (const offered of ['text/csv', 'application/vnd.apache.arrow.stream', 'application/x-hdf5'])
+      expect(answer.json<Problem>().detail).toContain(offered);
+  });
+});
+
+describe('conditional requests', () => {
+  test.each(['json', 'ndjson', 'csv', 'npy', 'octet', 'arrow', 'arrow-stream', 'hdf5'])(
+    '%s: who has the answer is not sent it again, until something changes',
+    async (format) => {
+      const id = await create({ dtype: 'int16', sampling: { kind: 'regular', rate_hz: 1 } });
+      await api.append(id, { values: [1, 2, 3] });
+      const query = `format=${format}&rows=:2`;
+      const { etag, ...first } = (await read(id, query)).headers;
+      expect(first).toMatchObject({ 'cache-control': 'private, no-cache', vary: expect.stringMatching(/accept/i) });
+      const again = expecting(304, await api.get(samplesOf(id, query), { 'if-none-match': String(etag) }));
+      expect([again.body.length, again.headers.etag, again.headers.vary]).toEqual([0, etag, first.vary]);
+      expecting(304, await api.send('HEAD', samplesOf(id, query), { headers: { 'if-none-match': `"x", ${etag}` } }));
+      // The same state, but another answer.
+      await read(id, `format=${format}&rows=:3`, { 'if-none-match': String(etag) });
+      await api.append(id, { values: [4] });
+      const grown = await read(id, query, { 'if-none-match': String(etag) });
+      expecting(200, await api.patch(`/v1/series/${id}`, { scale: 3 }));
+      await read(id, query, { 'if-none-match': String(grown.headers.etag) });
+    },
+  );
+
+  test('tags are strong only where equal tags mean equal bytes', async () => {
+    const tagOf = async (format: string): Promise<string> => String((await read(ecg, `format=${format}`)).headers.etag);
+    for (const format of ['json', 'ndjson', 'csv', 'arrow', 'arrow-stream'])
+      expect(await tagOf(format)).toMatch(/^W\//);
+    for (const format of ['npy', 'octet', 'hdf5']) expect(await tagOf(format)).toMatch(/^"/);
+  });
+
+  test('formats that Accept chose have tags of their own', async () => {
+    const csv = await read(ecg, '', { accept: 'text/csv' });
+    await read(ecg, '', { accept: 'application/json', 'if-none-match': String(csv.headers.etag) });
+  });
+
+  test('a series out of reach stays unknown to who guesses its tag', async () => {
+    expecting(404, await api.get(samplesOf(randomUUID(), ''), { 'if-none-match': '*' }));
+  });
+});
+
+describe('files', () => {
+  const exportsLeft = (): string[] => readdirSync(join(service.dataRoot, 'exports'));
+
+  test('HDF5 is answered to Accept, with its length, and leaves nothing behind', async () => {
+    const answer = await read(ecg, '', { accept: 'application/x-hdf5' });
+    expect(answer.headers).toMatchObject({ 'content-type': 'application/x-hdf5', 'accept-ranges': 'bytes' });
+    expect(answer.headers['content-length']).toBe(String(answer.body.length));
+    expect(answer.body.subarray(1, 4).toString()).toBe('HDF');
+    const head = expecting(200, await api.send('HEAD', samplesOf(ecg, 'format=hdf5')));
+    expect([head.headers['content-length'], head.body.length]).toEqual([String(answer.body.length), 0]);
+    expect(exportsLeft()).toEqual([]);
+  });
+
+  test('parts of a file fit together, also when they are asked for at different times', async () => {
+    const path = samplesOf(ecg, 'format=hdf5');
+    const whole = await read(ecg, 'format=hdf5');
+    const size = whole.body.length;
+    await pause(1100); // HDF5 could stamp what it makes with the second it was made in
+    const part = (range: string, ifRange?: string) =>
+      api.get(path, { range, ...(ifRange !== undefined && { 'if-range': ifRange }) });
+    for (const [range, from, to] of [
+      ['bytes=0-99', 0, 100],
+      ['bytes=100-', 100, size],
+      ['bytes=-50', size - 50, size],
+      [`bytes=10-${size + 5}`, 10, size],
+    ] as const) {
+      const answer = expecting(206, await part(range, String(whole.headers.etag)));
+      expect(answer.headers['content-range']).toBe(`bytes ${from}-${to - 1}/${size}`);
+      expect(answer.headers['content-length']).toBe(String(to - from));
+      expect(answer.body.equals(whole.body.subarray(from, to))).toBe(true);
+      expect(answer.headers.etag).toBe(whole.headers.etag);
+    }
+    for (const [range, ifRange] of [
+      ['bytes=0-99', '"another"'],
+      ['bytes=0-99', `W/${whole.headers.etag}`],
+      ['bytes=0-9,20-29', undefined],
+      ['rows=0-9', undefined],
+    ] as const) {
+      expect(expecting(200, await part(range, ifRange)).body.equals(whole.body)).toBe(true);
+    }
+    const beyond = expecting(416, await part(`bytes=${size}-`));
+    expect(beyond.headers['content-range']).toBe(`bytes */${size}`);
+    expect(beyond.json<Problem>()).toMatchObject({ status: 416, errors: [{ field: 'Range' }] });
+    // Other formats are streams, which have no parts.
+    const csv = expecting(200, await api.get(samplesOf(ecg, 'format=csv'), { range: 'bytes=0-9' }));
+    expect(csv.headers['accept-ranges']).toBeUndefined();
+  });
+
+  test.each(['hdf5', 'arrow', 'arrow-stream', 'csv'])('%s: who leaves ends the work', async (format) => {
+    const id = await createLarge();
+    const left = await api.open('GET', samplesOf(id, `format=${format}`));
+    await once(left, 'data');
+    left.destroy();
+    // Before the first byte, too: a file is being written then.
+    const controller = new AbortController();
+    const early = fetch(new URL(samplesOf(id, `format=${format}`), service.url), {
+      headers: { authorization: `Bearer ${service.token}` },
+      signal: controller.signal,
+    });
+    setTimeout(() => controller.abort(), 250);
+    await early.then((answer) => answer.arrayBuffer()).catch(() => {});
+    for (let waited = 0; exportsLeft().length > 0 && waited < 5000; waited += 50) await pause(50);
+    expect(exportsLeft()).toEqual([]);
+    const open = await openShards();
+    expect(open).toEqual([]);
+    await read(ecg, `format=${format}`);
+  });
+
+  /** Shards and exports that the service has open for reading, once it has had time to close them. */
+  async function openShards(): Promise<string[]> {
+    const { readlinkSync } = await import('node:fs');
+    const folder = `/proc/${service.pid}/fd`;
+    let open: string[] = [];
+    for (let tries = 0; tries < 100; tries++) {
+      open = readdirSync(folder).flatMap((fd) => {
+        try {
+          const path = readlinkSync(join(folder, fd));
+          return path.startsWith(service.dataRoot) && /\.h5( \(deleted\))?$/.test(path) ? [path] : [];
+        } catch {
+          return [];
+        }
+      });
+      if (open.length === 0) break;
+      await pause(50);
+    }
+    return open;
+  }
+});
+
+describePython('HDF5 for h5py', ['h5py', 'numpy', 'pandas'], (python) => {
+  const look = (body: Buffer, expression: string): unknown =>
+    JSON.parse(
+      python(
+        `
+import io, sys, json, h5py, numpy as np, pandas as pd
+with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
+    (series, group), = file['series'].items()
+    print(json.dumps(${expression}))`,
+        body,
+      ).toString(),
+    );
+
+  test('a file says everything there is to know', async () => {
+    const { body } = await read(ecg, 'format=hdf5');
+    expect(
+      look(
+        body,
+        `[series, {name: value if isinstance(value, str) else float(value) for name, value in group.attrs.items()},
+          group['values'].dtype.str, group['values'][()].tolist(), group['time'].dtype.str, group['time'][()].tolist(),
+          group['segments'][()].tolist()]`,
+      ),
+    ).toEqual([
+      ecg,
+      {
+        name: expect.any(String),
+        project: 'default',
+        unit: 'mV',
+        kind: 'regular',
+        time_reference: 'utc',
+        channels: expect.stringContaining('"gain":200'),
+        tags: expect.stringContaining('"species":"mouse"'),
+        scale: 0.5,
+        offset: -1,
+        rate: '4/1',
+      },
+      '<i2',
+      [[10, -10], [12, -12], [14, -14], [1, 2], [3, 4]], // prettier-ignore
+      '<i8',
+      expect.any(Array),
+      [[0, expect.any(Number)], [3, expect.any(Number)]], // prettier-ignore
+    ]);
+    // Digits that JSON's readers would round.
+    expect(look(body, `[str(t) for t in group['time'][()]] + [str(s) for s in group['segments'][:, 1]]`)).toEqual(
+      [0n, 250n, 500n, 60_000n, 60_250n, 0n, 60_000n].map((ms) => String(T0 + ms * 1_000_000n)),
+    );
+    expect(look(body, `str(pd.to_datetime(group['time'][:1])[0])`)).toBe('2026-05-01 09:00:00.123456789');
+  });
+
+  test('selections, physical values, irregular and empty series', async () => {
+    const part = await read(ecg, 'format=hdf5&physical=true&channels=MLII&rows=2:4');
+    expect(
+      look(
+        part.body,
+        `[group['values'].dtype.str, group['values'][()].tolist(), group.attrs['scale'], group['segments'][:, 0].tolist()]`,
+      ),
+    ).toEqual(['<f8', [[(14 - 12) / 200], [(1 - 12) / 200]], 1, [0, 1]]);
+    const irregular = await read(events, 'format=hdf5');
+    expect(
+      look(irregular.body, `[group['time'][()].tolist(), [str(v) for v in group['values'][:, 0]], sorted(group)]`),
+    ).toEqual([
+      [-1, 20, 30],
+      ['1', String(-(2n ** 63n)), String(2n ** 63n - 1n)],
+      ['time', 'values'],
+    ]);
+    for (const [id, columns] of [
+      [ecg, 2],
+      [events, 1],
+    ] as const) {
+      // prettier-ignore
+      const empty = await read(id, 'format=hdf5&rows=0:0');
+      expect(look(empty.body, `[group['values'].shape, group['time'].shape]`)).toEqual([[0, columns], [0]]);
+    }
+  });
+
+  test('12 million values arrive whole', async () => {
+    const id = await create({ dtype: 'int32', channels: 4, sampling: { kind: 'regular', rate_hz: 1000 } });
+    const values = Int32Array.from({ length: 12_000_000 }, (_, i) => Math.imul(i, 2_654_435_761));
+    const headers = { 'content-type': 'application/octet-stream' };
+    const sent = Buffer.from(values.buffer);
+    expecting(201, await api.send('POST', `/v1/series/${id}/samples`, { headers, body: sent }));
+    const { body } = await read(id, 'format=hdf5&rows=5:2999995');
+    expect(
+      look(
+        body,
+        `[int(np.abs(group['values'][()].ravel() - (np.arange(20, 11999980, dtype=np.uint64) * 2654435761).astype(np.uint32).view(np.int32)).max()),
+          int(np.ptp(np.diff(group['time'][()]))), group['values'].shape]`,
+      ),
+    ).toEqual([0, 0, [2_999_990, 4]]);
+  });
+});

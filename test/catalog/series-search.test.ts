@@ -1,0 +1,535 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { v7 as uuidv7 } from 'uuid';
+import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
+import { inSearchSnapshot } from '../../src/catalog/series-search-snapshot.ts';
+import { searchSeries } from '../../src/catalog/series-search.ts';
+import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series-store.ts';
+import { countFacets } from '../../src/catalog/tag-facets.ts';
+import { tagKeys, tagValues } from '../../src/catalog/tag-values.ts';
+import { parseFacets, parseSort, type SearchRequest } from '../../src/core/series-search.ts';
+import type { NewSeries } from '../../src/core/series.ts';
+import { readExpression } from '../../src/core/tag-tree.ts';
+import type { TagScalar, Tags } from '../../src/core/tag-value.ts';
+import { parseTime } from '../../src/core/time.ts';
+import { readUnit, unitsOf } from '../../src/flows/tag-units.ts';
+import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+
+const LAB = '00000000-0000-7000-8000-00000000000a';
+const OTHER = '00000000-0000-7000-8000-00000000000b';
+
+let database: TestDatabase;
+let open: OpenDatabase;
+
+beforeAll(async () => {
+  database = await testDatabase();
+  open = openDatabase(database.url, { poolSize: 4, onError: () => {} });
+  await open.db
+    .insertInto('projects')
+    .values([
+      { id: LAB, name: 'lab' },
+      { id: OTHER, name: 'other' },
+    ])
+    .execute();
+});
+
+afterAll(async () => {
+  await open?.close();
+  await database?.drop();
+});
+
+async function make(name: string, tags: Tags, more: Partial<NewSeries> = {}): Promise<string> {
+  const input: NewSeries = {
+    project: 'lab',
+    name,
+    description: null,
+    dtype: 'int16',
+    channels: [{ label: 'value' }],
+    unit: null,
+    scale: 1,
+    offset: 0,
+    sampling: { kind: 'regular', rate: { num: 10n, den: 1n }, startNs: null },
+    timeReference: 'utc',
+    duplicates: 'last',
+    codec: 'gzip',
+    tags,
+    provenance: {},
+    ...more,
+  };
+  return (await createSeries(open.db, uuidv7(), uuidv7(), input, unitsOf(tags))).id;
+}
+
+/** As if rows had been published. */
+async function store(id: string, segments: readonly { startNs: bigint; rows: number }[]): Promise<void> {
+  let firstRow = 0;
+  for (const { startNs, rows } of segments) {
+    await open.db
+      .insertInto('segments')
+      .values({ series_id: id, first_row: firstRow, start_ns: startNs, rows })
+      .execute();
+    firstRow += rows;
+  }
+  const last = segments[segments.length - 1];
+  await open.db
+    .updateTable('series')
+    .set({
+      rows: BigInt(firstRow),
+      first_ns: segments[0].startNs,
+      last_ns: last.startNs + BigInt(last.rows - 1) * 100_000_000n,
+    })
+    .where('id', '=', id)
+    .execute();
+}
+
+const S = 1_000_000_000n;
+
+function request(where: unknown, more: Partial<SearchRequest> = {}): SearchRequest {
+  return {
+    where: where === null ? null : readExpression(where, 'where', readUnit),
+    sort: [],
+    facets: [],
+    limit: 1000,
+    after: null,
+    explain: false,
+    ...more,
+  };
+}
+
+async function pages(asked: SearchRequest, scope: readonly string[] | null): Promise<string[]> {
+  const names: string[] = [];
+  for (let { after } = asked, turn = 0; turn < 100; turn++) {
+    const page = await inSearchSnapshot(open.db, (trx) => searchSeries(trx, { ...asked, after }, scope));
+    names.push(...page.items.map(({ name }) => name));
+    if (page.after === null) return names;
+    ({ after } = page);
+  }
+  throw new Error('the pages do not end');
+}
+
+describe('every operator', () => {
+  const long = 'x'.repeat(300);
+  const at = (time: string): { time: string } => ({ time });
+
+  beforeAll(async () => {
+    const gapped = await make('op/a', {
+      species: 'mouse',
+      age: 61,
+      awake: true,
+      depth: { value: 300, unit: 'um' },
+      born: at('2026-01-01T00:00:00.000000001Z'),
+      region: ['V1', 'V2'],
+      note: `${long}a`,
+    });
+    await make(
+      'op/b',
+      {
+        species: 'mouse lemur',
+        age: 9.5,
+        awake: false,
+        depth: { value: 0.3, unit: 'mm' },
+        born: at('2026-01-01T01:00:00+01:00'),
+        note: `${long}b`,
+      },
+      { unit: 'mV', description: 'open-field run', sampling: { kind: 'irregular' } },
+    );
+    await make(
+      'op/c',
+      { species: 'rat', age: '61', depth: { value: 5, unit: 'mV' }, region: ['V2', 3, true] },
+      { channels: [{ label: 'MLII' }, { label: 'V5' }], provenance: { subject: 'r-7' } },
+    );
+    await make('op/d', {
+      species: 'Ratte',
+      age: -3,
+      depth: { value: 0.005, unit: 'V' },
+      warm: { value: 98.6, unit: '[degF]' },
+    });
+    await make('op/e', {});
+    await store(gapped, [
+      { startNs: 0n, rows: 11 },
+      { startNs: 100n * S, rows: 11 },
+    ]);
+    const b = (await open.db.selectFrom('series').select('id').where('name', '=', 'op/b').executeTakeFirstOrThrow()).id;
+    await store(b, [{ startNs: 50n * S, rows: 1 }]);
+    await open.db
+      .insertInto('annotations')
+      .values({ id: uuidv7(), series_id: b, start_ns: 5, end_ns: 10, label: 'seizure', payload: '{}', author: null })
+      .execute();
+  });
+
+  const T0 = '1970-01-01T00:00:00Z';
+  test.each<[string, unknown, string]>([
+    ['eq text', { tag: 'species', eq: 'mouse' }, 'a'],
+    ['eq number', { tag: 'age', eq: 61 }, 'a'],
+    ['eq text of digits', { tag: 'age', eq: '61' }, 'c'],
+    ['eq boolean', { tag: 'awake', eq: false }, 'b'],
+    ['eq quantity in another unit', { tag: 'depth', eq: { value: 0.0003, unit: 'm' } }, 'ab'],
+    ['5 mV = 0.005 V', { tag: 'depth', eq: { value: 5000, unit: 'uV' } }, 'cd'],
+    ['degrees', { tag: 'warm', range: { gt: { value: 36.99, unit: 'Cel' }, lt: { value: 37.01, unit: 'Cel' } } }, 'd'],
+    ['eq time to the nanosecond', { tag: 'born', eq: at('2026-01-01T00:00:00.000000001Z') }, 'a'],
+    ['eq time in another zone', { tag: 'born', eq: at('2026-01-01T00:00:00Z') }, 'b'],
+    ['gt time', { tag: 'born', gt: at('2026-01-01T00:00:00Z') }, 'a'],
+    ['eq a value of a list', { tag: 'region', eq: 'V2' }, 'ac'],
+    ['eq a number of a list', { tag: 'region', eq: 3 }, 'c'],
+    ['eq a long text', { tag: 'note', eq: `${long}b` }, 'b'],
+    ['ne, which absence meets', { tag: 'species', ne: 'mouse' }, 'bcde'],
+    ['ne of a list means none of it', { tag: 'region', ne: 'V1' }, 'bcde'],
+    ['in', { tag: 'species', in: ['rat', 'Ratte', 5] }, 'cd'],
+    ['exists', { tag: 'awake', exists: true }, 'ab'],
+    ['exists not', { tag: 'awake', exists: false }, 'cde'],
+    ['prefix', { tag: 'species', prefix: 'mouse' }, 'ab'],
+    ['prefix with signs of patterns', { tag: 'species', prefix: 'm%' }, ''],
+    ['a long prefix', { tag: 'note', prefix: `${long}a` }, 'a'],
+    ['contains', { tag: 'species', contains: 'use' }, 'ab'],
+    ['contains at the end of a long text', { tag: 'note', contains: 'xb' }, 'b'],
+    ['regex', { tag: 'species', regex: '^mouse .*r$' }, 'b'],
+    ['regex without a prefix', { tag: 'species', regex: '[Rr]at' }, 'cd'],
+    ['regex of a long text', { tag: 'note', regex: '^x+a$' }, 'a'],
+    ['gt', { tag: 'age', gt: 9.5 }, 'a'],
+    ['gte', { tag: 'age', gte: 9.5 }, 'ab'],
+    ['lt', { tag: 'age', lt: 9.5 }, 'd'],
+    ['lte', { tag: 'age', lte: 9.5 }, 'bd'],
+    ['a range', { tag: 'age', range: { gt: -4, lte: 9.5 } }, 'bd'],
+    ['a range over zero', { tag: 'age', gte: -2, lt: 10 }, 'b'],
+    ['a range of texts', { tag: 'species', gte: 'n' }, 'c'],
+    ['a range of texts below', { tag: 'species', lt: 'a' }, 'd'],
+    [
+      'a range of quantities',
+      { tag: 'depth', range: { gte: { value: 0.2, unit: 'mm' }, lt: { value: 1, unit: 'm' } } },
+      'ab',
+    ],
+    ['a range of another dimension', { tag: 'depth', gt: { value: 1, unit: 'mV' } }, 'cd'],
+    [
+      'and',
+      {
+        and: [
+          { tag: 'species', prefix: 'mouse' },
+          { tag: 'age', lt: 10 },
+        ],
+      },
+      'b',
+    ],
+    [
+      'or of tags',
+      {
+        or: [
+          { tag: 'species', eq: 'rat' },
+          { tag: 'age', eq: 61 },
+        ],
+      },
+      'ac',
+    ],
+    ['or with not', { or: [{ tag: 'species', eq: 'rat' }, { not: { tag: 'age', exists: true } }] }, 'ce'],
+    [
+      'or of ands',
+      {
+        or: [
+          {
+            and: [
+              { tag: 'species', eq: 'mouse' },
+              { tag: 'awake', eq: true },
+            ],
+          },
+          { text: 'field' },
+        ],
+      },
+      'ab',
+    ],
+    [
+      'and with or',
+      { and: [{ tag: 'age', exists: true }, { or: [{ text: 'field' }, { tag: 'species', eq: 'rat' }] }] },
+      'bc',
+    ],
+    [
+      'not of and',
+      {
+        not: {
+          and: [
+            { tag: 'species', prefix: 'mouse' },
+            { tag: 'age', lt: 10 },
+          ],
+        },
+      },
+      'acde',
+    ],
+    ['not of not', { not: { not: { tag: 'awake', eq: true } } }, 'a'],
+    ['field unit', { field: 'unit', eq: 'mV' }, 'b'],
+    ['field unit ne, which absence meets', { field: 'unit', ne: 'mV' }, 'acde'],
+    ['field exists', { field: 'unit', exists: true }, 'b'],
+    ['field in', { field: 'kind', in: ['irregular', 'weekly'] }, 'b'],
+    ['field name prefix', { field: 'name', prefix: 'op/' }, 'abcde'],
+    ['field name regex', { field: 'name', regex: '^op/[ab]$' }, 'ab'],
+    ['field name contains', { field: 'name', contains: '/c' }, 'c'],
+    ['field project', { field: 'project', eq: 'lab' }, 'abcde'],
+    ['field channel', { field: 'channel', eq: 'V5' }, 'c'],
+    ['field subject', { field: 'subject', prefix: 'r-' }, 'c'],
+    ['field rows', { field: 'rows', gte: 22 }, 'a'],
+    ['field rate_hz', { field: 'rate_hz', eq: 10 }, 'acde'],
+    ['field channel_count', { field: 'channel_count', gt: 1 }, 'c'],
+    ['field last_time', { field: 'last_time', gt: '1970-01-01T00:01:00Z' }, 'a'],
+    ['field last_time in ns', { field: 'last_time', eq: '101000000000' }, 'a'],
+    ['field created_at', { field: 'created_at', lt: '2000-01-01' }, ''],
+    ['field created_at', { field: 'created_at', gt: '2000-01-01' }, 'abcde'],
+    ['text in the name', { text: 'op a' }, 'a'],
+    ['text in the description', { text: 'FIELD' }, 'b'],
+    ['overlaps the first run', { overlaps: [T0, '1970-01-01T00:00:00.5Z'] }, 'a'],
+    ['overlaps the last sample', { overlaps: ['1970-01-01T00:00:01Z', '1970-01-01T00:00:02Z'] }, 'a'],
+    ['overlaps a gap', { overlaps: ['1970-01-01T00:00:01.1Z', '1970-01-01T00:01:40Z'] }, 'b'],
+    ['overlaps the end, which does not belong', { overlaps: ['1970-01-01T00:00:40Z', '1970-01-01T00:00:50Z'] }, ''],
+    ['overlaps within not', { not: { overlaps: [T0, '1970-01-01T00:00:50Z'] } }, 'bcde'],
+    ['overlaps within or', { or: [{ overlaps: [T0, '1970-01-01T00:00:50Z'] }, { field: 'unit', eq: 'mV' }] }, 'ab'],
+    ['active_since', { active_since: '1970-01-01T00:01:00Z' }, 'a'],
+    ['active_since the last sample', { active_since: '1970-01-01T00:00:50Z' }, 'ab'],
+    ['not active_since', { not: { active_since: '1970-01-01T00:01:00Z' } }, 'bcde'],
+    ['has_annotation', { has_annotation: { label: 'seizure' } }, 'b'],
+    ['has_annotation in time', { has_annotation: { label: 'seizure', overlaps: ['9', '20'] } }, 'b'],
+    ['has_annotation elsewhere', { has_annotation: { label: 'seizure', overlaps: ['10', '20'] } }, ''],
+    ['has any annotation', { has_annotation: {} }, 'b'],
+    ['a value that looks like SQL', { tag: "species' or true --", eq: "' or true --" }, ''],
+  ])('%s', async (_, where, expected) => {
+    const names = await pages(request({ and: [{ field: 'name', prefix: 'op/' }, where] }), null);
+    expect(names.map((name) => name.slice(3)).join('')).toBe(expected);
+    // The same as the only condition, for which another plan and another statement may be made.
+    const alone = await pages(request(where, { limit: 2 }), [LAB]);
+    expect(
+      alone
+        .filter((name) => name.startsWith('op/'))
+        .map((name) => name.slice(3))
+        .join(''),
+    ).toBe(expected);
+  });
+
+  test.each<[string, string, string]>([
+    ['name', 'name', 'abcde'],
+    ['name, descending', '-name', 'edcba'],
+    ['a number of a tag, texts after numbers, absence last', 'tag.age', 'dbace'],
+    ['a number of a tag, descending', '-tag.age', 'abdce'],
+    ['a text of a tag', 'tag.species', 'dabce'],
+    ['a time of a tag', '-tag.born', 'abcde'],
+    ['last_time, nulls last', '-last_time', 'abcde'],
+    ['last_time, nulls last', 'last_time', 'bacde'],
+    ['created_at, descending', '-created_at', 'edcba'],
+    ['unit, then name descending', 'unit,-name', 'bedca'],
+  ])('sorted by %s, in pages of one, two and all', async (_, keys, expected) => {
+    for (const limit of [1, 2, 1000]) {
+      const sort = parseSort(keys.split(','), String);
+      const names = await pages(request({ field: 'name', prefix: 'op/' }, { sort, limit }), null);
+      expect(names.map((name) => name.slice(3)).join('')).toBe(expected);
+    }
+  });
+
+  test('facets count each value among all that are found, the most frequent first', async () => {
+    const facets = parseFacets(['species', 'region', 'depth', 'field.unit', 'field.kind', 'nothing'], String);
+    const asked = request({ field: 'name', prefix: 'op/' }, { facets, limit: 1 });
+    const counted = await inSearchSnapshot(open.db, (trx) => countFacets(trx, asked, null));
+    expect(counted.region).toEqual(
+      expect.arrayContaining([
+        { value: 'V2', count: 2, estimated: false },
+        { value: 3, count: 1, estimated: false },
+        { value: true, count: 1, estimated: false },
+      ]),
+    );
+    expect(counted.region[0].value).toBe('V2');
+    expect(counted['field.unit']).toEqual([{ value: 'mV', count: 1, estimated: false }]);
+    expect(counted['field.kind']).toEqual([
+      { value: 'regular', count: 4, estimated: false },
+      { value: 'irregular', count: 1, estimated: false },
+    ]);
+    expect([counted.species.length, counted.depth.length, counted.nothing]).toEqual([4, 4, []]);
+  });
+});
+
+describe('tags follow their series', () => {
+  test('changed, deleted and restored', async () => {
+    const id = await make('follow', { phase: 'one', level: { value: 1, unit: 'kHz' } });
+    const found = (where: unknown): Promise<string[]> => pages(request(where), null);
+    const one = { tag: 'phase', eq: 'one' };
+    const two = { tag: 'phase', eq: 'two' };
+    expect(await found(one)).toEqual(['follow']);
+    expect(await found({ tag: 'level', eq: { value: 1000, unit: 'Hz' } })).toEqual(['follow']);
+    await updateSeries(open.db, id, { tags: { phase: 'two', level: null } });
+    expect([await found(one), await found(two), await found({ tag: 'level', exists: true })]).toEqual([
+      [],
+      ['follow'],
+      [],
+    ]);
+    const values = (): Promise<unknown[]> =>
+      inSearchSnapshot(open.db, (trx) => tagValues(trx, 'phase', { scope: null, prefix: '', limit: 9, after: null }));
+    await deleteSeries(open.db, id);
+    expect([await found(two), await found({ not: one }), await values()]).toEqual([
+      [],
+      expect.not.arrayContaining(['follow']),
+      [],
+    ]);
+    await restoreSeries(open.db, id);
+    expect([await found(two), await values()]).toEqual([
+      ['follow'],
+      [expect.objectContaining({ value: 'two', count: 1 })],
+    ]);
+  });
+});
+
+describe('keys and values', () => {
+  beforeAll(async () => {
+    for (const [n, tags] of [
+      { 'kv alpha': 'aa', 'kv beta': 3 },
+      { 'kv alpha': 'ab', 'kv beta': -1 },
+      { 'kv alpha': ['ab', 'b'], 'kv alphabet': true },
+    ].entries()) {
+      await make(`kv/${n}`, tags as unknown as Tags);
+    }
+    await make('kv/other', { 'kv alpha': 'secret' }, { project: 'other' });
+  });
+  const ask = { scope: [LAB], prefix: '', limit: 10, after: null };
+  const keys = (more: object): Promise<unknown[]> =>
+    inSearchSnapshot(open.db, (trx) => tagKeys(trx, { ...ask, ...more }));
+  const values = (key: string, more: object = {}): Promise<unknown[]> =>
+    inSearchSnapshot(open.db, async (trx) =>
+      (await tagValues(trx, key, { ...ask, ...more })).map(({ value, count }) => [value, count]),
+    );
+
+  test('keys come with their types and number of series', async () => {
+    expect(await keys({ prefix: 'kv ' })).toEqual([
+      { key: 'kv alpha', types: ['string'], count: 3, estimated: false },
+      { key: 'kv alphabet', types: ['boolean'], count: 1, estimated: false },
+      { key: 'kv beta', types: ['number'], count: 2, estimated: false },
+    ]);
+    expect(await keys({ prefix: 'kv ', after: 'kv alpha' })).toHaveLength(2);
+  });
+
+  test('values come in order, of the projects in reach only', async () => {
+    expect(await values('kv alpha')).toEqual([['aa', 1], ['ab', 2], ['b', 1]]); // prettier-ignore
+    expect(await values('kv alpha', { prefix: 'a' })).toEqual([['aa', 1], ['ab', 2]]); // prettier-ignore
+    expect(await values('kv alpha', { scope: null, prefix: 's' })).toEqual([['secret', 1]]);
+    expect(await values('kv alpha', { prefix: 's' })).toEqual([]);
+    expect(await values('kv beta')).toEqual([[-1, 1], [3, 1]]); // prettier-ignore
+    expect(await values('nothing')).toEqual([]);
+  });
+});
+
+describe('projects', () => {
+  test('a search sees those of its scope only, whatever it asks', async () => {
+    await make('scope/mine', { scoped: 1 });
+    await make('scope/theirs', { scoped: 1 }, { project: 'other' });
+    const where = { or: [{ tag: 'scoped', eq: 1 }, { text: 'theirs' }] };
+    expect(await pages(request(where), [LAB])).toEqual(['scope/mine']);
+    expect(await pages(request(where), null)).toEqual(['scope/mine', 'scope/theirs']);
+    expect(await pages(request(where), [])).toEqual([]);
+    expect(await pages(request({ not: where }), [OTHER])).not.toContain('scope/theirs');
+  });
+});
+
+describe('against a plain filter', () => {
+  const UNITS: Record<string, number> = { mV: 1e-3, V: 1 };
+  const texts = ['a', 'ab', 'abc', 'b', 'ä', ''];
+  const scalar: fc.Arbitrary<TagScalar> = fc.oneof(
+    fc.constantFrom(...texts),
+    fc.constantFrom(-1.5, 0, 1, 2, 1e21),
+    fc.boolean(),
+    fc.constantFrom('1970-01-01T00:00:00Z', '1970-01-01T00:00:01Z', '1970-01-01T00:00:01.5Z').map((time) => ({ time })),
+    fc.record({ value: fc.constantFrom(-2, 0, 3, 3000), unit: fc.constantFrom('mV', 'V') }),
+  );
+  const key = fc.constantFrom('k', 'l', 'm');
+  const tags: fc.Arbitrary<Tags> = fc.dictionary(
+    key,
+    fc.oneof(scalar, fc.array(scalar, { minLength: 1, maxLength: 3 })),
+    { maxKeys: 3 },
+  );
+
+  const bounds = (value: fc.Arbitrary<TagScalar>): fc.Arbitrary<object> =>
+    fc.oneof(
+      ...(['gt', 'gte', 'lt', 'lte'] as const).map((op) => value.map((each) => ({ [op]: each }))),
+      fc.tuple(value, value).map(([gte, lt]) => ({ range: { gte, lt } })),
+    );
+  const number = fc.constantFrom(-1.5, 0, 1, 2);
+  const quantity = fc.record({ value: fc.constantFrom(-2, 0, 3, 3000), unit: fc.constantFrom('mV', 'V') });
+  const time = fc.constantFrom('1970-01-01T00:00:00Z', '1970-01-01T00:00:01Z').map((each) => ({ time: each }));
+  const operator: fc.Arbitrary<object> = fc.oneof(
+    scalar.map((eq) => ({ eq })),
+    scalar.map((ne) => ({ ne })),
+    fc.array(scalar, { minLength: 1, maxLength: 4 }).map((values) => ({ in: values })),
+    fc.boolean().map((exists) => ({ exists })),
+    fc.constantFrom('a', 'ab', 'ä').map((prefix) => ({ prefix })),
+    fc.constantFrom('b', 'c').map((contains) => ({ contains })),
+    fc.constantFrom('^a.', 'b$', '^ab?$', '[bä]', '^(?:a|b)+$').map((regex) => ({ regex })),
+    bounds(fc.constantFrom(...texts)),
+    bounds(number),
+    bounds(quantity),
+    bounds(time),
+  );
+  const { tree } = fc.letrec<{ tree: object }>((tie) => ({
+    tree: fc.oneof(
+      { depthSize: 'small', maxDepth: 3 },
+      fc.tuple(key, operator).map(([tag, test]) => ({ tag, ...test })),
+      fc.array(tie('tree'), { minLength: 1, maxLength: 3 }).map((and) => ({ and })),
+      fc.array(tie('tree'), { minLength: 1, maxLength: 3 }).map((or) => ({ or })),
+      tie('tree').map((not) => ({ not })),
+    ),
+  }));
+
+  const codePoints = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+  function sortable(value: TagScalar): [type: string, value: string | number | bigint] {
+    if (typeof value === 'string') return ['text', value];
+    if (typeof value === 'number') return ['number', value];
+    if (typeof value === 'boolean') return ['boolean', String(value)];
+    if ('time' in value) return ['time', parseTime(value.time)!];
+    return ['quantity', Number((value.value * UNITS[value.unit]).toPrecision(12))];
+  }
+
+  function compare(a: TagScalar, b: TagScalar): number | undefined {
+    const [[typeA, x], [typeB, y]] = [sortable(a), sortable(b)];
+    if (typeA !== typeB) return undefined;
+    if (typeof x === 'string') return codePoints(x, y as string);
+    return x === y ? 0 : Number(x) < Number(y) ? -1 : 1;
+  }
+
+  // oxlint-disable-next-line typescript/no-explicit-any -- a tree as JSON has it
+  type Json = Record<string, any>;
+
+  function holds(node: Json, of: Tags): boolean {
+    if (node.and) return node.and.every((each: object) => holds(each, of));
+    if (node.or) return node.or.some((each: object) => holds(each, of));
+    if (node.not) return !holds(node.not, of);
+    const { tag, range, ...ops } = node;
+    const values: TagScalar[] = Object.hasOwn(of, tag) ? [of[tag] as TagScalar].flat() : [];
+    const tests: Json = range ?? ops;
+    if ('ne' in tests) return !values.some((value) => compare(value, tests.ne) === 0);
+    if ('exists' in tests) return values.length > 0 === tests.exists;
+    return values.some((value) =>
+      Object.entries(tests).every(([op, given]) => {
+        switch (op) {
+          case 'in':
+            return given.some((each: TagScalar) => compare(value, each) === 0);
+          case 'prefix':
+            return typeof value === 'string' && value.startsWith(given);
+          case 'contains':
+            return typeof value === 'string' && value.includes(given);
+          case 'regex':
+            return typeof value === 'string' && new RegExp(given, 'u').test(value);
+          default: {
+            const order = compare(value, given);
+            if (order === undefined) return false;
+            return { eq: order === 0, gt: order > 0, gte: order >= 0, lt: order < 0, lte: order <= 0 }[op]!;
+          }
+        }
+      }),
+    );
+  }
+
+  test('any expression finds what it says, in any size of page', async () => {
+    const catalog = fc.sample(tags, { numRuns: 60, seed: 5 });
+    for (const [n, each] of catalog.entries()) await make(`model/${String(n).padStart(3, '0')}`, each);
+    await fc.assert(
+      fc.asyncProperty(tree, fc.constantFrom(3, 1000), async (where, limit) => {
+        const expected = catalog.flatMap((each, n) =>
+          holds(where, each) ? [`model/${String(n).padStart(3, '0')}`] : [],
+        );
+        const found = await pages(request({ and: [{ field: 'name', prefix: 'model/' }, where] }, { limit }), null);
+        expect(found).toEqual(expected);
+        const alone = await pages(request(where), null);
+        expect(alone.filter((name) => name.startsWith('model/'))).toEqual(expected);
+      }),
+      { numRuns: 150 },
+    );
+  });
+});

@@ -1,0 +1,74 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+
+const PROJECT = '00000000-0000-7000-8000-00000000000a';
+const KEPT = '00000000-0000-7000-8000-00000000000c';
+const GONE = '00000000-0000-7000-8000-00000000000d';
+
+let database: TestDatabase;
+let client: pg.Client;
+
+beforeAll(async () => {
+  database = await testDatabase();
+  client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  await client.query(`insert into projects (id, name) values ('${PROJECT}', 'lab')`);
+  await client.query(`insert into lanes (id) values ('${PROJECT}')`);
+  await client.query(`insert into units values ('um', 1e-6, 0, 'L1')`);
+  for (const [id, deleted] of [
+    [KEPT, 'null'],
+    [GONE, 'now()'],
+  ]) {
+    await client.query(
+      `insert into series (id, project_id, lane_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, tags,
+         first_ns, last_ns, deleted_at)
+       values ($1::text::uuid, '${PROJECT}', '${PROJECT}', $1::text, 'irregular', 'int16', '[]', 1, 'utc', 'last', 'gzip', $2, 1500, 1500000000, ${deleted})`,
+      [
+        id,
+        {
+          depth: { value: 300, unit: 'um' },
+          at: { time: '1970-01-01T00:00:01.000000001Z' },
+          awake: true,
+          list: ['a', 2],
+        },
+      ],
+    );
+  }
+});
+
+afterAll(async () => {
+  await client?.end();
+  await database?.drop();
+});
+
+test('varve_series shows what is not deleted, with times', async () => {
+  const { rows } = await client.query('select id, project, first_time, last_time, tags from varve_series');
+  expect(rows).toEqual([
+    {
+      id: KEPT,
+      project: 'lab',
+      first_time: new Date(0),
+      last_time: new Date(1500),
+      tags: expect.objectContaining({ awake: true }),
+    },
+  ]);
+});
+
+test('varve_tags shows every value by its type, quantities in base units', async () => {
+  const { rows } = await client.query(
+    'select key, type, text, number, dimension, time_ns from varve_tags order by key, type',
+  );
+  const empty = { text: null, number: null, dimension: null, time_ns: null };
+  expect(rows).toEqual([
+    { ...empty, key: 'at', type: 'time', time_ns: '1000000001' },
+    { ...empty, key: 'awake', type: 'boolean', text: 'true' },
+    { ...empty, key: 'depth', type: 'quantity', number: 0.0003, dimension: 'L1' },
+    { ...empty, key: 'list', type: 'number', number: 2 },
+    { ...empty, key: 'list', type: 'string', text: 'a' },
+  ]);
+});
+
+test('varve_chunks is there', async () => {
+  expect((await client.query('select series, shard, counts from varve_chunks')).rows).toEqual([]);
+});
