@@ -8,11 +8,8 @@ import { BlockWriter, writeChunks } from './block-writer.ts';
 import type { DataRoot } from './data-root.ts';
 import type { WriteObserver } from './hdf5-session.ts';
 import { RowSource } from './payload-rows.ts';
-import type { SeriesEdit } from './shard-commit.ts';
+import { EDITS, type SeriesEdit } from './shard-commit.ts';
 import { createDataset, describeSeries } from './shard-layout.ts';
-
-/** Where the edits of a series are, below its group; each in a group that is called by its number. */
-const EDITS = 'edits';
 
 /**
  * A group of that number is what a commit has left that Postgres did not publish: it is written over.

@@ -37,6 +37,14 @@ export interface SeriesAppend {
   readonly parts: readonly CommitPart[];
 }
 
+/** Where the edits of a series are, below its group; each in a group that is called by its number. */
+export const EDITS = 'edits';
+
+/** Where a shard has the datasets of a replacement, in the place of the id of its series. */
+export function editGroup(seriesId: string, generation: number): string {
+  return `${seriesId}/${EDITS}/${generation}`;
+}
+
 /** An edit of one series: what later readers of the shard must know of it, and the rows that it brings for the places of others. */
 export interface SeriesEdit {
   readonly seriesId: string;

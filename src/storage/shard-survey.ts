@@ -1,9 +1,12 @@
 /** What a shard says of itself, through the HDF5 library. Runs in the HDF5 thread. */
 import { Dataset, Group, type File } from 'h5wasm/node';
+import type { ByteRange } from '../core/chunk.ts';
+import { CODECS, type Codec } from '../core/codec.ts';
 import type { Dtype } from '../core/dtype.ts';
 import { VarveError } from '../core/errors.ts';
 import { FORMAT_VERSION, HDF5_DTYPE } from './shard-layout.ts';
-import type { SegmentStart, SeriesDescription } from './shard-commit.ts';
+import { decodeBlockNow, FILTERS } from './block-codec.ts';
+import { EDITS, type SegmentStart, type SeriesDescription } from './shard-commit.ts';
 
 export interface ShardSurvey {
   readonly shardId: string;
@@ -16,8 +19,9 @@ export interface ShardSurvey {
 export interface SurveyedSeries {
   readonly seriesId: string;
   readonly description: SeriesDescription;
-  readonly dtype: Dtype;
-  readonly channels: number;
+  /** Null, both: nothing but removals are in this shard. */
+  readonly dtype: Dtype | null;
+  readonly channels: number | null;
   /** Row of the series that row 0 of the datasets is. */
   readonly firstRow: number;
   /** Of `values`. */
@@ -28,13 +32,31 @@ export interface SurveyedSeries {
   readonly chunkRows: number;
   /** Regular series: the entries of `segments`. */
   readonly segments: readonly SegmentStart[];
+  /** In order of their numbers. */
+  readonly edits: readonly SurveyedEdit[];
 }
+
+/** What an edit did, and the rows that a replacement brought. */
+export type SurveyedEdit = { readonly generation: number } & (
+  | { readonly kind: 'replace'; readonly firstRow: number; readonly rows: number; readonly chunkRows: number }
+  | { readonly kind: 'remove'; readonly fromRow: number; readonly toRow: number }
+  | {
+      readonly kind: 'erase';
+      readonly startNs: bigint;
+      readonly endNs: bigint;
+      readonly beforeRow: number;
+      readonly removed: number;
+    }
+);
 
 /** Where HDF5 has the chunk that begins at a row of the datasets; null: nowhere, its rows were never written. */
 export interface ChunkPlace {
   readonly valuesOffset: number | null;
+  /** Of a compressed block: its length. */
+  readonly valuesLength: number | null;
   /** Null also for regular series. */
   readonly timesOffset: number | null;
+  readonly timesLength: number | null;
   /** What HDF5 says if it cannot read the chunk. */
   readonly problem: string | null;
 }
@@ -69,11 +91,14 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
     if (typeof attrs[name] === 'string') return attrs[name];
     throw new Error(`the attribute ${name} is missing`);
   };
-  const values = dataset(of, 'values');
-  const dtype = DTYPE_OF.get(values.dtype as string);
-  if (!dtype) throw new Error(`the values have the type ${JSON.stringify(values.dtype)}`);
-  const [rows, channels] = values.shape!;
   const irregular = text('kind') === 'irregular';
+  const edits = of.keys().includes(EDITS) ? surveyEdits(group(of.get(EDITS), EDITS)) : [];
+  // A group that only edits have made has no rows of its own: those of a replacement say what the series' rows are.
+  const replacement = edits.find(({ kind }) => kind === 'replace');
+  const hasRows = of.keys().includes('values');
+  const values = hasRows ? dataset(of, 'values') : replacement && dataset(of, `${EDITS}/${replacement.generation}/values`);
+  const dtype = values && DTYPE_OF.get(values.dtype as string);
+  if (values && !dtype) throw new Error(`the values have the type ${JSON.stringify(values.dtype)}`);
   return {
     seriesId,
     description: {
@@ -89,14 +114,34 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
       channels: text('channels'),
       tags: text('tags'),
     },
-    dtype,
-    channels,
+    dtype: dtype ?? null,
+    channels: values?.shape![1] ?? null,
     firstRow: Number(attrs.first_row),
-    rows,
-    timeRows: irregular ? dataset(of, 'time').shape![0] : null,
-    chunkRows: values.metadata.chunks![0],
-    segments: irregular ? [] : segmentStarts(dataset(of, 'segments')),
+    rows: hasRows ? values!.shape![0] : 0,
+    timeRows: !irregular ? null : hasRows ? dataset(of, 'time').shape![0] : 0,
+    chunkRows: values?.metadata.chunks![0] ?? 1,
+    segments: irregular || !hasRows ? [] : segmentStarts(dataset(of, 'segments')),
+    edits,
   };
+}
+
+function surveyEdits(edits: Group): SurveyedEdit[] {
+  const found = edits.keys().map((name): SurveyedEdit => {
+    const of = group(edits.get(name), `${EDITS}/${name}`);
+    const attrs = attributes(of);
+    const generation = Number(name);
+    const row = (attribute: string): number => Number(attrs[attribute]);
+    if (attrs.kind === 'replace') {
+      const values = dataset(of, 'values');
+      const [rows] = values.shape!;
+      return { generation, kind: 'replace', firstRow: row('first_row'), rows, chunkRows: values.metadata.chunks![0] };
+    }
+    if ('from_row' in attrs) return { generation, kind: 'remove', fromRow: row('from_row'), toRow: row('to_row') };
+    const [startNs, endNs] = [attrs.start_ns, attrs.end_ns];
+    if (typeof startNs !== 'bigint' || typeof endNs !== 'bigint') throw new Error(`the edit ${name} has no range`);
+    return { generation, kind: 'erase', startNs, endNs, beforeRow: row('before_row'), removed: row('removed') };
+  });
+  return found.sort((a, b) => a.generation - b.generation);
 }
 
 function segmentStarts(segments: Dataset): SegmentStart[] {
@@ -107,6 +152,7 @@ function segmentStarts(segments: Dataset): SegmentStart[] {
 
 /**
  * Finds chunks by what the library reads to answer for them: the library has no call that says where one lies.
+ * @param seriesId or {@link editGroup}, for the rows of a replacement
  * @param rows of the datasets, at which chunks begin
  * @throws what HDF5 says of the series' group; of single chunks it is in their places
  */
@@ -121,15 +167,27 @@ export function findChunks(
   const times = of.keys().includes('time') ? dataset(of, 'time') : null;
   return rows.map((row) => {
     try {
-      const valuesOffset = findChunk(values, observe, row);
-      return { valuesOffset, timesOffset: times && findChunk(times, observe, row), problem: null };
+      const found = findChunk(values, observe, row);
+      const foundTimes = times && findChunk(times, observe, row);
+      return {
+        valuesOffset: found && found.offset,
+        valuesLength: found && found.length,
+        timesOffset: foundTimes && foundTimes.offset,
+        timesLength: foundTimes && foundTimes.length,
+        problem: null,
+      };
     } catch (error) {
-      return { valuesOffset: null, timesOffset: null, problem: reasonOf(error) };
+      return nowhere(reasonOf(error));
     }
   });
 }
 
-function findChunk(of: Dataset, observe: (observer: ReadObserver | null) => void, row: number): number | null {
+/** The place of a chunk that is not to be found. */
+export function nowhere(problem: string): ChunkPlace {
+  return { valuesOffset: null, valuesLength: null, timesOffset: null, timesLength: null, problem };
+}
+
+function findChunk(of: Dataset, observe: (observer: ReadObserver | null) => void, row: number): ByteRange | null {
   const [extent, ...rowShape] = of.shape!;
   const [chunkRows] = of.metadata.chunks!;
   const to = Math.min(extent, row + chunkRows);
@@ -144,12 +202,37 @@ function findChunk(of: Dataset, observe: (observer: ReadObserver | null) => void
     observe(null);
   }
   const wanted = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  const codec = codecOf(of);
+  if (codec !== 'none') {
+    const packed = reads.filter(({ bytes }) => decodesTo(codec, bytes, wanted));
+    if (packed.length === 1) return { offset: packed[0].offset, length: packed[0].bytes.length };
+    if (packed.length === 0 && wanted.every((byte) => byte === 0)) return null;
+    throw new Error(`${of.path}: the chunk of row ${row} was read from ${packed.length} places`);
+  }
   const chunkBytes = (wanted.length / (to - row)) * chunkRows;
   const whole = reads.filter(({ bytes }) => bytes.length === chunkBytes || bytes.length === wanted.length);
   const found = whole.filter(({ bytes }) => bytes.subarray(0, wanted.length).equals(wanted));
-  if (found.length === 1) return found[0].offset;
+  if (found.length === 1) return { offset: found[0].offset, length: chunkBytes };
   if (whole.length === 0 && wanted.every((byte) => byte === 0)) return null;
   throw new Error(`${of.path}: the chunk of row ${row} was read from ${found.length} places`);
+}
+
+function codecOf(of: Dataset): Codec {
+  const ids = (of.filters as unknown as { id: number }[]).map(({ id }) => id);
+  if (ids.length === 0) return 'none';
+  const codec = CODECS.find((name) => ids.length === 1 && FILTERS[name]?.id === ids[0]);
+  if (!codec) throw new Error(`${of.path} is compressed by filters ${ids.join(', ')}`);
+  return codec;
+}
+
+/** What the library read of its index is no block: it does not decode, or to something else. */
+function decodesTo(codec: Codec, bytes: Buffer, wanted: Buffer): boolean {
+  try {
+    const decoded = decodeBlockNow(codec, bytes);
+    return Buffer.compare(decoded.subarray(0, wanted.length), wanted) === 0;
+  } catch {
+    return false;
+  }
 }
 
 /** What went wrong, of the whole stack of errors that the library reports: its innermost line. */

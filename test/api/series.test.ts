@@ -86,6 +86,7 @@ describe('creating', () => {
       tags: { species: 'mouse', age_days: 61, anaesthetised: false },
       provenance: {},
       rows: 0,
+      removed: 0,
       first_time: null,
       last_time: null,
       commit: 0,
