@@ -3,6 +3,8 @@ import { lstatSync, readdirSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { findRunningPostgres } from '../src/main/embedded-postgres.ts';
 import type { SealReport } from '../src/flows/seal-lane.ts';
 import { runCli, startService, type RunningService } from '../test/support/service.ts';
 import { peakRssMb } from './machine.ts';
@@ -49,6 +51,12 @@ export class Varve {
     return (expectStatus(answer, [201]) as { id: string }).id;
   }
 
+  /** @returns the id of a new irregular series of float64, one channel */
+  async createIrregularSeries(name: string): Promise<string> {
+    const answer = await this.#postJson('/v1/series', { name, dtype: 'float64', sampling: { kind: 'irregular' } });
+    return (expectStatus(answer, [201]) as { id: string }).id;
+  }
+
   /**
    * One request with the values as they lie in memory, acknowledged at the level that is asked for.
    * @returns the id of the write
@@ -92,6 +100,48 @@ export class Varve {
     return answer.body;
   }
 
+  async readOctets(seriesId: string, selection: string): Promise<Buffer> {
+    const answer = await this.#exchange(`/v1/series/${seriesId}/samples?${selection}&format=octet`);
+    if (answer.status !== 200) throw new Error(`${answer.status}: ${answer.body.toString()}`);
+    return answer.body;
+  }
+
+  /** One number of `/metrics`. */
+  async metric(name: string): Promise<number> {
+    const text = (await this.#exchange('/metrics')).body.toString();
+    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
+    return Number(line?.split(' ').at(-1));
+  }
+
+  /** The highest commit number of some series: about how many commits there were. */
+  async lastCommit(ids: readonly string[]): Promise<number> {
+    const commits = await Promise.all(
+      ids.slice(-MAX_CONNECTIONS).map(async (id) => {
+        const answer = await this.#exchange(`/v1/series/${id}`);
+        return (expectStatus(answer, [200]) as { commit: number }).commit;
+      }),
+    );
+    return Math.max(...commits);
+  }
+
+  /** The sealed shards, with the rows of each series in them, as Postgres says. */
+  async sealedPaths(): Promise<Array<{ path: string; bytes: number; series: Record<string, number> }>> {
+    const { dataRoot } = this.#service;
+    const client = new pg.Client({ connectionString: (await findRunningPostgres(join(dataRoot, 'postgres')))! });
+    await client.connect();
+    try {
+      const { rows } = await client.query<{ path: string; bytes: string; series: Record<string, number> }>(
+        `select path, bytes, jsonb_object_agg(series_id, rows) as series from (
+           select h.path, h.bytes, c.series_id, sum(c.rows) as rows
+           from shards h join chunks c on c.shard_id = h.id where h.state = 'sealed' group by 1, 2, 3) each
+         group by path, bytes`,
+      );
+      return rows.map((row) => ({ ...row, path: join(dataRoot, row.path), bytes: Number(row.bytes) }));
+    } finally {
+      await client.end();
+    }
+  }
+
   /** Seals everything, in a process of its own beside the service, and forgets the old files. */
   async seal(): Promise<SealReport[]> {
     const { dataRoot } = this.#service;
@@ -131,7 +181,15 @@ export class Varve {
     const options = { method, headers: { ...headers, authorization }, agent: this.#agent };
     return new Promise((resolve, reject) => {
       const outgoing = request(`${this.#service.url}${path}`, options, (incoming) => {
-        const whole = Buffer.allocUnsafe(Number(incoming.headers['content-length']));
+        const length = incoming.headers['content-length'];
+        if (length === undefined) {
+          const pieces: Buffer[] = [];
+          incoming.on('data', (piece: Buffer) => pieces.push(piece));
+          incoming.once('error', reject);
+          incoming.once('end', () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(pieces) }));
+          return;
+        }
+        const whole = Buffer.allocUnsafe(Number(length));
         let filled = 0;
         incoming.on('data', (piece: Buffer) => {
           filled += piece.copy(whole, filled);
