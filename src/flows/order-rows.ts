@@ -6,6 +6,7 @@ import type { DuplicateRule } from '../core/series.ts';
 import { orderRows } from '../core/time-order.ts';
 import { readPieces } from '../storage/chunk-reader.ts';
 import { DataRoot } from '../storage/data-root.ts';
+import { eachOpened } from '../storage/shard-files.ts';
 
 export interface OrderTask {
   readonly dataRoot: string;
@@ -83,7 +84,7 @@ export async function readRows(
 ): Promise<StoredRows> {
   const times: Uint8Array[] = [];
   const values: Uint8Array[] = [];
-  for await (const piece of readPieces(new DataRoot(dataRoot), pieces, want)) {
+  for await (const piece of readPieces(eachOpened(new DataRoot(dataRoot)), pieces, want)) {
     times.push(piece.times!);
     values.push(piece.values);
   }

@@ -9,6 +9,7 @@ import { npyHeader } from '../formats/npy.ts';
 import { WIRE_FORMATS, type Spelling, type WireFormatName } from '../formats/wire-formats.ts';
 import { readPieces } from '../storage/chunk-reader.ts';
 import { DataRoot } from '../storage/data-root.ts';
+import { eachOpened, type ShardFiles } from '../storage/shard-files.ts';
 
 /** Rows to answer, in order: where to read them, or the rows themselves where they had to be put in order first. */
 export type Section =
@@ -36,11 +37,15 @@ export interface PrintTask extends RowsTask {
   readonly spelling?: Spelling;
 }
 
-export async function* printSamples(task: PrintTask): AsyncGenerator<Uint8Array> {
-  if (canCopy(task)) yield* copyBytes(task);
+/** @param files where shards are opened, if there is something to be shared; else each is opened for this answer */
+export async function* printSamples(
+  task: PrintTask,
+  files: ShardFiles = eachOpened(new DataRoot(task.dataRoot)),
+): AsyncGenerator<Uint8Array> {
+  if (canCopy(task)) yield* copyBytes(task, files);
   else {
     const { encode, isPacked } = WIRE_FORMATS[task.format];
-    yield* encode(batches(task, !isPacked), task.shape, task.spelling);
+    yield* encode(batches(task, files, !isPacked), task.shape, task.spelling);
   }
 }
 
@@ -61,11 +66,11 @@ export function printedBytes({ format, shape }: PrintTask): number | null {
   return (format === 'npy' ? npyHeader(shape).length : 0) + shape.totalRows * rowBytes;
 }
 
-async function* copyBytes(task: PrintTask): AsyncGenerator<Uint8Array> {
+async function* copyBytes(task: PrintTask, files: ShardFiles): AsyncGenerator<Uint8Array> {
   if (task.format === 'npy') yield npyHeader(task.shape);
   for (const section of task.sections) {
     if (section.kind === 'held') continue;
-    for await (const { values } of readPieces(new DataRoot(task.dataRoot), section.pieces, 'values')) yield values;
+    for await (const { values } of readPieces(files, section.pieces, 'values')) yield values;
   }
 }
 
@@ -74,10 +79,11 @@ async function* copyBytes(task: PrintTask): AsyncGenerator<Uint8Array> {
  * of int64, the number of a row within this answer and its time, where rows begin, or begin anew after a gap.
  */
 export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
+  const files = eachOpened(new DataRoot(task.dataRoot));
   const starts: bigint[] = [];
   let written = 0;
   let nextRow = -1;
-  for await (const { firstRow, rows, values, times: known } of batches(task, true)) {
+  for await (const { firstRow, rows, values, times: known } of batches(task, files, true)) {
     const times = known as BigInt64Array;
     for (const segment of task.clock?.segments ?? []) {
       const from = Math.max(firstRow, segment.firstRow);
@@ -94,15 +100,14 @@ export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
   if (task.clock) yield bytesOf(BigInt64Array.from(starts));
 }
 
-async function* batches(task: RowsTask, withTimes: boolean): AsyncGenerator<OutBatch> {
-  const root = new DataRoot(task.dataRoot);
+async function* batches(task: RowsTask, files: ShardFiles, withTimes: boolean): AsyncGenerator<OutBatch> {
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
   for (const section of task.sections) {
     if (section.kind === 'held') {
       yield outBatch(task, section.firstRow, section.values, section.times);
       continue;
     }
-    for await (const { piece, values, times } of readPieces(root, section.pieces)) {
+    for await (const { piece, values, times } of readPieces(files, section.pieces)) {
       const firstRow = piece.blocks[0].firstRow;
       const range = { from: firstRow, to: firstRow + values.length / rowBytes };
       const stored = times && (viewAs('int64', times) as BigInt64Array);

@@ -9,6 +9,7 @@ import type { Channel, Series } from '../core/series.ts';
 import { isFile, mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
+import type { ShardFiles } from '../storage/shard-files.ts';
 import { exportRows } from './export-samples.ts';
 import { mayUse } from './manage-series.ts';
 import { bounds, planSamples, slice } from './plan-samples.ts';
@@ -19,6 +20,8 @@ export interface ReadDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly codec: CodecPool;
+  /** Kept open between reads. */
+  readonly files: ShardFiles;
 }
 
 /** Values printed on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
@@ -95,7 +98,7 @@ async function bodyOf(deps: ReadDeps, { format, spelling, signal }: ReadRequest,
   const { totalRows, channelLabels } = task.shape;
   const isSmall = totalRows * channelLabels.length <= PRINT_HERE_VALUES;
   const here = canCopy(task) || (isSmall && !WIRE_FORMATS[format].inThread);
-  const body = await started(here ? printSamples(task) : deps.codec.stream('print', task));
+  const body = await started(here ? printSamples(task, deps.files) : deps.codec.stream('print', task));
   return { contentLength: printedBytes(task), body, slice: null };
 }
 

@@ -7,6 +7,7 @@ import { readPieces } from '../storage/chunk-reader.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { Hdf5Session } from '../storage/hdf5-session.ts';
 import type { SealedChunk, SealedSeriesWriter } from '../storage/sealed-series.ts';
+import { eachOpened } from '../storage/shard-files.ts';
 import { SealedWriter } from '../storage/sealed-writer.ts';
 import { readSummaries } from '../storage/summary-reader.ts';
 import type { SealTask, SeriesSealTask } from './plan-seal.ts';
@@ -47,7 +48,7 @@ export async function writeSealedShard(task: SealTask): Promise<SealOutcome> {
 }
 
 async function writeInOrderOfRows(root: DataRoot, { pieces }: SeriesSealTask, to: SealedSeriesWriter): Promise<void> {
-  for await (const { piece, values } of readPieces(root, pieces, 'values')) {
+  for await (const { piece, values } of readPieces(eachOpened(root), pieces, 'values')) {
     to.append(piece.blocks[0].firstRow, values, null);
   }
 }

@@ -31,9 +31,12 @@ const ROW_OVERHEAD_BYTES = 40;
 /** A span of time with too many rows is divided into this many, and their rows are counted. */
 const SPANS = 1_024;
 
-/** @yields in order of time, rows that were taken out left out, by the series' rule for duplicates */
-export async function* sortRun(task: SortTask): AsyncGenerator<SortedRows> {
-  const most = Math.max(1, Math.floor(SORT_BYTES / (task.rowBytes + ROW_OVERHEAD_BYTES)));
+/**
+ * @param bytes what is sorted at once
+ * @yields in order of time, rows that were taken out left out, by the series' rule for duplicates
+ */
+export async function* sortRun(task: SortTask, bytes = SORT_BYTES): AsyncGenerator<SortedRows> {
+  const most = Math.max(1, Math.floor(bytes / (task.rowBytes + ROW_OVERHEAD_BYTES)));
   for (const { ordered, chunks } of groupByTime(task.chunks)) {
     if (ordered) {
       const rows = await read(task, chunks[0], 'both');

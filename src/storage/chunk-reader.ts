@@ -1,11 +1,11 @@
 /** Reads planned pieces: positional reads on libuv's pool, ahead of what is wanted, each whole chunk checked against its checksum, compressed ones decoded. No HDF5 here. */
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { VarveError } from '../core/errors.ts';
 import type { Codec } from '../core/codec.ts';
 import type { Piece, Span, Unpacking } from '../core/read-plan.ts';
 import { decodeBlock } from './block-codec.ts';
-import type { DataRoot } from './data-root.ts';
+import type { LentFile, ShardFiles } from './shard-files.ts';
 
 export interface PieceBytes {
   readonly piece: Piece;
@@ -16,21 +16,26 @@ export interface PieceBytes {
 /** Pieces that are read while one is on its way out: of compressed ones more, so that decoding keeps both cores busy. */
 const AHEAD = 1;
 const AHEAD_COMPRESSED = 3;
+/** Shards of one read that are opened before it begins; a read of more opens the others as it comes to them. */
+const MOST_OPEN = 64;
 
 /**
  * @param want leave out the values where only times are needed
  * @throws corrupt `chunk-corrupt` naming shard and row; corrupt `shard-missing` if the file is gone
  */
 export async function* readPieces(
-  root: DataRoot,
+  files: ShardFiles,
   pieces: readonly Piece[],
   want: 'values' | 'times' | 'both' = 'both',
 ): AsyncGenerator<PieceBytes> {
-  const files = new Map<string, Promise<FileHandle>>();
+  const lent = new Map<string, Promise<LentFile>>();
+  const borrow = (path: string): Promise<LentFile> => {
+    let file = lent.get(path);
+    if (!file) lent.set(path, (file = files.borrow(path)));
+    return file;
+  };
   const read = async (piece: Piece): Promise<PieceBytes> => {
-    let file = files.get(piece.path);
-    if (!file) files.set(piece.path, (file = openShard(root, piece)));
-    const handle = await file;
+    const { handle } = await borrow(piece.path);
     const [values, times] = await Promise.all([
       want === 'times' ? EMPTY : readSpan(handle, piece.values, piece),
       want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece),
@@ -46,6 +51,8 @@ export async function* readPieces(
   const ahead: Promise<PieceBytes>[] = [];
   let next = 0;
   try {
+    // All at the beginning: whoever reads slowly must find the last shard, too, though it was replaced and removed meanwhile.
+    await Promise.all([...new Set(pieces.map((piece) => piece.path))].slice(0, MOST_OPEN).map(borrow));
     for (const piece of pieces) {
       const isPacked = piece.blocks[0].unpackValues !== null || piece.blocks[0].unpackTimes !== null;
       while (next < pieces.length && ahead.length <= (isPacked ? AHEAD_COMPRESSED : AHEAD)) {
@@ -57,20 +64,11 @@ export async function* readPieces(
     }
   } finally {
     await Promise.allSettled(ahead);
-    for (const file of files.values()) await file.then((handle) => handle.close()).catch(() => {});
+    for (const file of lent.values()) await file.then((each) => each.giveBack()).catch(() => {});
   }
 }
 
 const EMPTY = Buffer.alloc(0);
-
-async function openShard(root: DataRoot, piece: Piece): Promise<FileHandle> {
-  try {
-    return await open(root.resolve(piece.path), 'r');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    throw new VarveError('corrupt', `shard ${piece.shardId} is missing`, { slug: 'shard-missing', cause: error });
-  }
-}
 
 async function readSpan(handle: FileHandle, span: Span, piece: Piece): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(span.length);

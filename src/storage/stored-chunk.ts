@@ -34,7 +34,9 @@ export async function readStoredPart(
     throw new VarveError('corrupt', `cannot be decoded: ${cause.message}`, { slug: 'chunk-corrupt', cause });
   });
   if (decoded.length < from + length) {
-    throw new VarveError('corrupt', `decode to ${decoded.length} bytes, not ${from + length}`, { slug: 'chunk-corrupt' });
+    throw new VarveError('corrupt', `decode to ${decoded.length} bytes, not ${from + length}`, {
+      slug: 'chunk-corrupt',
+    });
   }
   return { bytes: Buffer.from(decoded.buffer, decoded.byteOffset + from, length), crc };
 }

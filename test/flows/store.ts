@@ -25,6 +25,7 @@ import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { DataRoot } from '../../src/storage/data-root.ts';
 import { Hdf5Reader } from '../../src/storage/hdf5-reader.ts';
 import { thisProcess } from '../../src/storage/process-identity.ts';
+import { eachOpened } from '../../src/storage/shard-files.ts';
 import { ShardWriter } from '../../src/storage/shard-writer.ts';
 import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { sharedDataPath } from '../support/shared-data.ts';
@@ -133,7 +134,10 @@ export class Store {
   async drain(writer: ShardWriter = this.writer): Promise<void> {
     for (const { id } of await this.db.selectFrom('lanes').select('id').execute()) {
       for (let more = true; more;) {
-        const result = await drainLane({ db: this.db, root: this.root, codec: this.codec, holder: this.holder, writer, log }, id);
+        const result = await drainLane(
+          { db: this.db, root: this.root, codec: this.codec, holder: this.holder, writer, log },
+          id,
+        );
         more = result.kind === 'drained' && result.more;
       }
     }
@@ -191,7 +195,7 @@ export class Store {
 
   async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(
-      { db: this.db, root: this.root, codec: this.codec },
+      { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root) },
       {
         principal: { tokenId: series.id, scopes: ['read'], projects: null },
         ref: { id: series.id },

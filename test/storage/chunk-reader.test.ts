@@ -5,6 +5,7 @@ import { planRead, type Piece, type PlannedChunk } from '../../src/core/read-pla
 import type { RowRange } from '../../src/core/segment.ts';
 import { visibleSlices } from '../../src/core/visible-rows.ts';
 import { readPieces, type PieceBytes } from '../../src/storage/chunk-reader.ts';
+import { eachOpened, KeptShardFiles } from '../../src/storage/shard-files.ts';
 import { temporaryRoot } from './model-shard.ts';
 import { openFilesBelow } from './open-files.ts';
 
@@ -72,7 +73,7 @@ function plan(ranges: RowRange[]): Piece[] {
 
 async function read(ranges: RowRange | RowRange[], want?: 'values' | 'times' | 'both'): Promise<PieceBytes[]> {
   const all: PieceBytes[] = [];
-  for await (const piece of readPieces(root, plan([ranges].flat()), want)) all.push(piece);
+  for await (const piece of readPieces(eachOpened(root), plan([ranges].flat()), want)) all.push(piece);
   return all;
 }
 
@@ -150,7 +151,7 @@ describe('a flipped bit', () => {
 
   test('is met only when its rows are: what comes before them is good', async () => {
     flipBit(SHARD_B, 64);
-    const pieces = readPieces(root, plan([ALL]));
+    const pieces = readPieces(eachOpened(root), plan([ALL]));
     expect((await pieces.next()).value).toMatchObject({ piece: { path: SHARD_A } });
     expect((await pieces.next()).value).toMatchObject({ piece: { path: SHARD_A } });
     await expect(pieces.next()).rejects.toMatchObject({ slug: 'chunk-corrupt' });
@@ -181,8 +182,17 @@ describe('a file', () => {
     await expect(read(ALL)).rejects.toMatchObject({
       code: 'corrupt',
       slug: 'shard-missing',
-      message: expect.stringContaining(`id-of-${SHARD_B}`),
+      message: expect.stringContaining(SHARD_B),
     });
+  });
+
+  test('that is removed once a read has begun is read to its end', async () => {
+    const pieces = readPieces(eachOpened(root), plan([ALL]));
+    await pieces.next();
+    rmSync(root.resolve(SHARD_B));
+    const rest: PieceBytes[] = [];
+    for await (const piece of pieces) rest.push(piece);
+    expect(rest.at(-1)).toMatchObject({ piece: { path: SHARD_B } });
   });
 
   test('out of the data root is not opened', async () => {
@@ -193,7 +203,7 @@ describe('a file', () => {
 
 describe('files are closed', () => {
   test.each([0, 1, 2, 3])('when the consumer leaves after %s pieces', async (count) => {
-    const pieces = readPieces(root, plan([ALL]));
+    const pieces = readPieces(eachOpened(root), plan([ALL]));
     for (let i = 0; i < count; i++) await pieces.next();
     if (count > 0) expect(openFilesBelow(root.root).length).toBeGreaterThan(0);
     await pieces.return(undefined);
@@ -202,7 +212,7 @@ describe('files are closed', () => {
 
   test('when the consumer throws', async () => {
     const consume = async (): Promise<void> => {
-      for await (const { piece } of readPieces(root, plan([ALL]))) {
+      for await (const { piece } of readPieces(eachOpened(root), plan([ALL]))) {
         throw new Error(`no taste for ${piece.path}`);
       }
     };
@@ -210,11 +220,30 @@ describe('files are closed', () => {
   });
 
   test('a shard is opened once, however many pieces it has', async () => {
-    const pieces = readPieces(root, plan(SLICES));
+    const pieces = readPieces(eachOpened(root), plan(SLICES));
     for await (const { piece } of pieces) {
       const open = openFilesBelow(root.root);
       expect(open).toHaveLength(new Set(open).size);
       expect(open).toContain(root.resolve(piece.path));
     }
   });
+});
+
+test('files that are kept open serve many reads, at the same time, and are closed at the end', async () => {
+  const files = new KeptShardFiles(root);
+  const readAll = async (): Promise<number> => {
+    let bytes = 0;
+    for await (const { values } of readPieces(files, plan([ALL]), 'values')) bytes += values.length;
+    return bytes;
+  };
+  expect(await Promise.all([readAll(), readAll()])).toEqual([400 * ROW_BYTES, 400 * ROW_BYTES]);
+  expect(openFilesBelow(root.root)).toHaveLength(2);
+  rmSync(root.resolve(SHARD_A));
+  expect(await readAll()).toBe(400 * ROW_BYTES); // the file that was open
+  await files.close();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(openFilesBelow(root.root)).toEqual([]);
+  await expect(readAll()).rejects.toMatchObject({ slug: 'shard-missing' });
+  await files.close();
+  await new Promise((resolve) => setTimeout(resolve, 50));
 });
