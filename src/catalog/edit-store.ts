@@ -14,6 +14,7 @@ import {
   earlierWrite,
   insertWrite,
   lockForStaging,
+  refuseExpired,
   type Idempotency,
   type Staged,
   type StagedPayload,
@@ -36,7 +37,7 @@ export interface NewEdit {
 /**
  * Makes an edit durable: gives it its number, and its place among the writes of its series.
  * @throws not-found; unprocessable `range-empty` (regular) naming `start` and `end`; unprocessable `rows-differ` naming `values`; invalid-input naming
- *   `start` if the body begins elsewhere; unprocessable `key-reused`
+ *   `start` if the body begins elsewhere; unprocessable `expired` (irregular); unprocessable `key-reused`
  */
 export async function stageEdit(db: Database, edit: NewEdit): Promise<Staged> {
   return db.transaction().execute(async (trx) => {
@@ -47,6 +48,7 @@ export async function stageEdit(db: Database, edit: NewEdit): Promise<Staged> {
     const rows = rate ? await rowsToEdit(trx, series, rate, edit) : null;
     const generation = series.edits + 1;
     const { id, seriesId, payload, startNs, endNs, idempotency } = edit;
+    if (payload && payload.lastNs !== null) refuseExpired(series, payload.lastNs, 'times');
     await insertWrite(trx, series.lane_id, {
       id,
       seriesId,

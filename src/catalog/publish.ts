@@ -54,6 +54,8 @@ export interface Publication {
   readonly laneId: string;
   readonly token: bigint;
   readonly shard: { readonly id: string; readonly path: string; readonly bytes: number };
+  /** To the disk, for this commit. */
+  readonly writtenBytes: number;
   /** The shard is full: the next drain starts a new one. */
   readonly retire: boolean;
   readonly series: readonly PublishedSeries[];
@@ -113,7 +115,10 @@ export async function publish(db: Database, publication: Publication): Promise<b
     }
 
     await publishMasks(trx, series);
-    const commit = await nextCommit(trx);
+    const commit = await nextCommit(trx, {
+      writeIds: publication.writes.map(({ id }) => id),
+      writtenBytes: publication.writtenBytes,
+    });
     const advanced = series.map((s) => ({
       id: s.seriesId,
       to_row: s.toRow,
@@ -129,7 +134,13 @@ export async function publish(db: Database, publication: Publication): Promise<b
         as a(id uuid, to_row bigint, first_ns bigint, last_ns bigint, removed bigint, masked boolean)
       where s.id = a.id`.execute(trx);
     const changes = series.flatMap((s) =>
-      s.changes.map((change, n) => ({ id: s.seriesId, n, kind: change.kind, first_row: change.firstRow, rows: change.rows })),
+      s.changes.map((change, n) => ({
+        id: s.seriesId,
+        n,
+        kind: change.kind,
+        first_row: change.firstRow,
+        rows: change.rows,
+      })),
     );
     await sql`
       insert into changes ("commit", ordinal, project_id, series_id, kind, first_row, rows)

@@ -1,12 +1,15 @@
 /** Fills an empty catalog from outside: all of it in one transaction, or none of it. */
 import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
+import type { Erasure } from '../core/erasure.ts';
 import { VarveError } from '../core/errors.ts';
 import { formatRate, rateHz } from '../core/rate.ts';
-import type { Segment } from '../core/segment.ts';
+import type { RowRange, Segment } from '../core/segment.ts';
 import type { NewSeries } from '../core/series.ts';
+import type { TagUnit } from '../core/tag-value.ts';
 import { fromChunk } from './chunk-row.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { storeUnits } from './tag-unit-store.ts';
 
 export interface RebuiltSeries extends NewSeries {
   readonly id: string;
@@ -96,8 +99,9 @@ class EmptyCatalog {
       .execute();
   }
 
-  /** Its project must have been added. */
-  async addSeries(series: RebuiltSeries): Promise<void> {
+  /** Its project must have been added. @param units of the quantities among its tags */
+  async addSeries(series: RebuiltSeries, units: readonly TagUnit[]): Promise<void> {
+    await storeUnits(this.#trx, units);
     const { sampling, segments } = series;
     const regular = sampling.kind === 'regular' ? sampling : null;
     const newest = segments.at(-1);
@@ -150,6 +154,46 @@ class EmptyCatalog {
 
   async addChunks(chunks: readonly Chunk[]): Promise<void> {
     if (chunks.length > 0) await this.#trx.insertInto('chunks').values(chunks.map(fromChunk)).execute();
+  }
+
+  /** What edits have left of a series: the next one has a higher number than all of them. */
+  async addMasks(
+    seriesId: string,
+    masks: {
+      readonly edits: number;
+      readonly removed: number;
+      readonly holes: readonly RowRange[];
+      readonly erasures: readonly Erasure[];
+    },
+  ): Promise<void> {
+    const { edits, removed, holes, erasures } = masks;
+    await this.#trx
+      .updateTable('series')
+      .set({ edits, removed: BigInt(removed), masked: edits > 0 })
+      .where('id', '=', seriesId)
+      .execute();
+    for (let from = 0; from < holes.length; from += SEGMENTS_AT_ONCE) {
+      const some = holes.slice(from, from + SEGMENTS_AT_ONCE);
+      await this.#trx
+        .insertInto('holes')
+        .values(some.map((hole) => ({ series_id: seriesId, from_row: hole.from, to_row: hole.to })))
+        .execute();
+    }
+    for (let from = 0; from < erasures.length; from += SEGMENTS_AT_ONCE) {
+      const some = erasures.slice(from, from + SEGMENTS_AT_ONCE);
+      await this.#trx
+        .insertInto('erasures')
+        .values(
+          some.map(({ generation, startNs, endNs, beforeRow }) => ({
+            series_id: seriesId,
+            generation,
+            start_ns: startNs,
+            end_ns: endNs,
+            before_row: beforeRow,
+          })),
+        )
+        .execute();
+    }
   }
 
   /** The smallest and largest time of a series, once all its chunks are known. */

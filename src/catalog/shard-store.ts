@@ -80,7 +80,10 @@ export async function findSeries(db: Database, idOrName: string): Promise<string
   return rows.map((row) => row.id);
 }
 
-/** Series that have rows in a shard. */
+/** In a hot or retired shard, chunks of a replacement lie in datasets of its own (see shard-edits); a sealed one has taken them in. */
+const notBeside = sql<boolean>`(c.generation = 0 or exists (select from shards h where h.id = c.shard_id and h.parents <> '{}'))`;
+
+/** Series that have rows in a shard, but for those that replacements have put beside. */
 export async function shardSeries(
   db: Database,
   shardId: string,
@@ -93,6 +96,7 @@ export async function shardSeries(
     .select(({ fn }) => fn.max(sql<bigint>`c.dataset_row + c.rows`).as('dataset_rows'))
     .select(({ fn }) => fn.min(sql<bigint>`c.first_row - c.dataset_row`).as('first_row'))
     .where('c.shard_id', '=', shardId)
+    .where(notBeside)
     .groupBy('s.id')
     .orderBy('s.id');
   if (only) query = query.where('s.id', '=', uuids(only));
@@ -106,15 +110,16 @@ export async function shardSeries(
   }));
 }
 
-/** The chunks of one series in one shard, in order of rows, a page at a time. */
+/** The chunks of one series in one shard, but for those of replacements, in order of rows, a page at a time. */
 export async function* shardChunks(db: Database, shardId: string, seriesId: string): AsyncGenerator<Chunk[]> {
   for (let after = -1; ;) {
     const rows = await db
-      .selectFrom('chunks')
-      .selectAll()
-      .where('shard_id', '=', shardId)
-      .where('series_id', '=', seriesId)
-      .where('first_row', '>', BigInt(after))
+      .selectFrom('chunks as c')
+      .selectAll('c')
+      .where('c.shard_id', '=', shardId)
+      .where('c.series_id', '=', seriesId)
+      .where('c.first_row', '>', BigInt(after))
+      .where(notBeside)
       .orderBy('first_row')
       .limit(PAGE_CHUNKS)
       .execute();
@@ -136,7 +141,7 @@ export async function segmentsOf(db: Database, seriesId: string): Promise<Segmen
 }
 
 /** Where a chunk lies in the file that takes a shard's place. */
-export type MovedChunk = Pick<Chunk, 'seriesId' | 'firstRow' | 'datasetRow' | 'values' | 'times'>;
+export type MovedChunk = Pick<Chunk, 'seriesId' | 'generation' | 'firstRow' | 'datasetRow' | 'values' | 'times'>;
 
 /**
  * Says of chunks of one shard that they lie in another, which is new, and gives the lane's lease back; one transaction. If none are left the old
@@ -166,6 +171,7 @@ export async function moveChunks(
       .execute();
     const records = chunks.map((chunk) => ({
       series_id: chunk.seriesId,
+      generation: chunk.generation,
       first_row: chunk.firstRow,
       dataset_row: chunk.datasetRow,
       values_offset: chunk.values.offset,
@@ -176,9 +182,10 @@ export async function moveChunks(
     const moved = await sql`
       update chunks c set shard_id = ${to.id}, dataset_row = m.dataset_row, values_offset = m.values_offset,
         values_length = m.values_length, times_offset = m.times_offset, times_length = m.times_length
-      from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as m(series_id uuid, first_row bigint, dataset_row bigint,
+      from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as m(series_id uuid, generation integer, first_row bigint, dataset_row bigint,
         values_offset bigint, values_length bigint, times_offset bigint, times_length bigint)
-      where c.shard_id = ${fromShardId} and c.series_id = m.series_id and c.first_row = m.first_row`.execute(trx);
+      where c.shard_id = ${fromShardId} and c.series_id = m.series_id and c.first_row = m.first_row
+        and c.generation = m.generation`.execute(trx);
     if (moved.numAffectedRows !== BigInt(chunks.length)) {
       throw new Error(`${moved.numAffectedRows} chunks of shard ${fromShardId} were found, not ${chunks.length}`);
     }

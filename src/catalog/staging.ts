@@ -2,6 +2,7 @@
 import type { Selectable } from 'kysely';
 import { notFound, unprocessableField } from '../core/errors.ts';
 import { fieldOfKey } from '../core/idempotency.ts';
+import { formatTime } from '../core/time.ts';
 import type { DatabaseTransaction } from './database.ts';
 import type { SeriesTable, WriteKind } from './tables.ts';
 
@@ -26,7 +27,8 @@ export interface Idempotency {
 }
 
 /** The lane to ring, or the earlier write that said the same under the same key. */
-export type Staged = { readonly kind: 'staged'; readonly laneId: string } | { readonly kind: 'replay'; readonly id: string };
+export type Staged =
+  { readonly kind: 'staged'; readonly laneId: string } | { readonly kind: 'replay'; readonly id: string };
 
 /** The columns of a series that decide what may be acknowledged next. */
 const STAGING_COLUMNS = [
@@ -58,6 +60,22 @@ export async function lockForStaging(trx: DatabaseTransaction, seriesId: string)
     .executeTakeFirst();
   if (!series) throw notFound('series', seriesId);
   return series;
+}
+
+/**
+ * Nobody would ever see the rows.
+ * @param lastNs of the rows that a write brings
+ * @param field that says when they lie
+ * @throws unprocessable `expired` if all of them are so old that they have expired
+ */
+export function refuseExpired(
+  { expired_ns: expiredNs }: Pick<StagingSeries, 'expired_ns'>,
+  lastNs: bigint,
+  field: string,
+): void {
+  if (expiredNs === null || lastNs >= expiredNs) return;
+  const message = `the rows would expire at once: samples of the series before ${formatTime(expiredNs)} have expired`;
+  throw unprocessableField(field, message, 'expired');
 }
 
 /** @returns the write that said the same under the same key; null if there is none. @throws unprocessable `key-reused` */

@@ -1,8 +1,10 @@
 /** Between a row of `summaries` and a block of summary cells. */
-import type { Selectable } from 'kysely';
+import { sql, type Selectable } from 'kysely';
 import type { Codec } from '../core/codec.ts';
-import type { Series } from '../core/series.ts';
+import type { Dtype } from '../core/dtype.ts';
+import type { Channel, Series } from '../core/series.ts';
 import type { SummaryBlock, SummaryPartName } from '../core/summary-block.ts';
+import type { Database } from './database.ts';
 import type { SummariesTable } from './tables.ts';
 
 type PartRow = [name: SummaryPartName, offset: number, length: number, codec: Codec, crc: number];
@@ -47,4 +49,27 @@ export function summaryRecord(
     last_ns: block.lastNs?.toString() ?? null,
     parts: block.parts.map(({ name, offset, length, codec, crc }): PartRow => [name, offset, length, codec, crc]),
   };
+}
+
+/** The blocks of a shard. @param only of these series; null: of all */
+export async function shardSummaries(
+  db: Database,
+  shardId: string,
+  only: readonly string[] | null,
+): Promise<Array<SummaryBlock & { readonly seriesId: string }>> {
+  let query = db
+    .selectFrom('summaries as y')
+    .innerJoin('series as s', 's.id', 'y.series_id')
+    .selectAll('y')
+    .select(['s.dtype', 's.channels'])
+    .where('y.shard_id', '=', shardId)
+    .orderBy('y.series_id')
+    .orderBy('y.factor')
+    .orderBy('y.ordinal');
+  if (only) query = query.where('y.series_id', '=', sql<string>`any(${[...only]}::uuid[])`);
+  const rows = await query.execute();
+  return rows.map((row) => ({
+    ...toSummaryBlock(row, { dtype: row.dtype as Dtype, channels: row.channels as Channel[] }),
+    seriesId: row.series_id,
+  }));
 }

@@ -1,4 +1,4 @@
-/** Whether the rows of series are covered: each exactly once by a chunk and, in a regular series, by a segment. */
+/** Whether the rows of series are covered: those of regular series by a chunk and by a segment, none twice by chunks of one generation. */
 import { sql, type RawBuilder } from 'kysely';
 import type { Database } from './database.ts';
 
@@ -16,20 +16,39 @@ export interface SegmentOverlap {
   readonly firstRow: number;
 }
 
-/** @param only these series; null: all */
+/**
+ * Chunks of different generations may cover each other. Rows that were removed or have expired may be in no chunk, nor need the numbers of an irregular series:
+ * sealing leaves them out.
+ * @param only these series; null: all
+ */
 export async function tilingBreaks(db: Database, only: readonly string[] | null): Promise<TilingBreak[]> {
   const breaks: TilingBreak[] = [];
   for (const what of ['chunks', 'segments'] as const) {
-    const counts = what === 'chunks' ? sql`true` : sql`s.kind = 'regular'`;
+    const layer = what === 'chunks' ? sql`generation` : sql`0`;
+    const isRegular = sql`s.kind = 'regular'`;
     const { rows } = await sql<{ id: string; due: bigint; found: bigint }>`
-      with tiles as (select series_id, first_row, first_row + rows as after from ${sql.table(what)} ${where('series_id', only)})
-      select series_id as id, due, first_row as found
-      from (select series_id, first_row, coalesce(lag(after) over (partition by series_id order by first_row), 0) as due from tiles) t
-      where first_row <> due
+      with tiles as (
+        select series_id, ${layer} as layer, first_row, first_row + rows as after from ${sql.table(what)} ${where('series_id', only)}),
+      ends as (select series_id, max(after) as after from tiles group by series_id),
+      spaces as (
+        select series_id, due, first_row as found
+        from (select series_id, first_row, coalesce(max(after) over (
+          partition by series_id order by first_row rows between unbounded preceding and 1 preceding), 0) as due from tiles) t
+        where first_row > due
+        union all
+        select s.id, coalesce(e.after, 0), s.rows from series s left join ends e on e.series_id = s.id where s.rows > coalesce(e.after, 0))
+      select p.series_id as id, p.due, p.found
+      from spaces p join series s on s.id = p.series_id
+      where ${isRegular} and ${chosen(only)} and not (${what} = 'chunks' and (s.expired_ns is not null and p.due = 0
+        or p.found - p.due <= (
+          select coalesce(sum(least(h.to_row, p.found) - greatest(h.from_row, p.due)), 0) from holes h
+          where h.series_id = p.series_id and h.from_row < p.found and h.to_row > p.due)))
       union all
-      select s.id, coalesce(e.due, 0), s.rows
-      from series s left join (select series_id, max(after) as due from tiles group by series_id) e on e.series_id = s.id
-      where s.rows <> coalesce(e.due, 0) and ${counts} and ${only ? sql`s.id = any(${[...only]}::uuid[])` : sql`true`}
+      select series_id, due, first_row
+      from (select series_id, first_row, lag(after) over (partition by series_id, layer order by first_row) as due from tiles) t
+      where first_row < due
+      union all
+      select s.id, e.after, s.rows from ends e join series s on s.id = e.series_id where e.after > s.rows
       order by 1, 2`.execute(db);
     breaks.push(...rows.map(({ id, due, found }) => ({ seriesId: id, what, from: Number(due), to: Number(found) })));
   }
@@ -48,6 +67,10 @@ export async function segmentOverlaps(db: Database, only: readonly string[] | nu
       g.before_rows::numeric * 1000000000 * split_part(s.rate, '/', 2)::numeric, split_part(s.rate, '/', 1)::numeric)
     order by 1, 2`.execute(db);
   return rows.map((row) => ({ seriesId: row.id, firstRow: Number(row.first_row) }));
+}
+
+function chosen(only: readonly string[] | null): RawBuilder<unknown> {
+  return only ? sql`s.id = any(${[...only]}::uuid[])` : sql`true`;
 }
 
 function where(column: string, only: readonly string[] | null): RawBuilder<unknown> {

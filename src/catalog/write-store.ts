@@ -6,7 +6,15 @@ import { placeAppend } from '../core/segment.ts';
 import { INT64_MAX, formatTime } from '../core/time.ts';
 import type { Database } from './database.ts';
 import type { Lease } from './lane-store.ts';
-import { earlierWrite, insertWrite, lockForStaging, type Idempotency, type Staged, type StagedPayload } from './staging.ts';
+import {
+  earlierWrite,
+  insertWrite,
+  lockForStaging,
+  refuseExpired,
+  type Idempotency,
+  type Staged,
+  type StagedPayload,
+} from './staging.ts';
 import type { WriteKind } from './tables.ts';
 
 export type { StagedPayload };
@@ -61,12 +69,9 @@ export interface PendingWrite {
  * Makes a write durable: decides its place in time, and its order among the writes of its series.
  * @returns the lane to ring, or the earlier write if the idempotency key has been used for the same content
  * @throws not-found; unprocessable `overlap` (regular, start before the end of the data); conflict `time-not-increasing` (irregular with
- *   rule `error`); unprocessable `key-reused` if the key was used for other content
+ *   rule `error`); unprocessable `expired`; unprocessable `key-reused` if the key was used for other content
  */
-export async function stageWrite(
-  db: Database,
-  write: NewWrite,
-): Promise<Staged> {
+export async function stageWrite(db: Database, write: NewWrite): Promise<Staged> {
   return db.transaction().execute(async (trx) => {
     const series = await lockForStaging(trx, write.seriesId);
     const earlier = await earlierWrite(trx, write);
@@ -89,9 +94,11 @@ export async function stageWrite(
       if (startNs + nsOfRow(rate, payload.rows) > INT64_MAX) {
         throw unprocessableField('start', 'the rows would end after the year 2262, past int64 nanoseconds');
       }
+      refuseExpired(series, startNs + nsOfRow(rate, payload.rows - 1), 'start');
       staged.staged_segment_start_ns = place.continues ? newest!.startNs : startNs;
       staged.staged_segment_rows = BigInt(payload.rows) + (place.continues ? BigInt(newest!.rows) : 0n);
     } else if (payload.firstNs !== null && payload.lastNs !== null) {
+      refuseExpired(series, payload.lastNs, 'times');
       if (series.duplicates === 'error' && series.staged_last_ns !== null && payload.firstNs <= series.staged_last_ns) {
         throw new VarveError(
           'conflict',

@@ -1,4 +1,4 @@
-/** How much of what chunks store is no data any more. */
+/** How much of what chunks and summaries store is no data any more. */
 import { erasuresOf, type Erasure } from './erasure.ts';
 import { countRows, withoutRows } from './row-ranges.ts';
 import type { RowRange } from './segment.ts';
@@ -35,6 +35,36 @@ export function deadBytes(
   for (const chunk of chunks) {
     const bytes = chunk.storedBytes * (1 - (live.get(chunk) ?? 0) / chunk.rows);
     if (bytes > 0) dead.set(chunk.shardId, (dead.get(chunk.shardId) ?? 0) + bytes);
+  }
+  return dead;
+}
+
+export interface StoredCells {
+  readonly shardId: string;
+  readonly factor: number;
+  readonly firstCell: number;
+  readonly lastCell: number;
+  /** Irregular. */
+  readonly lastNs: bigint | null;
+  readonly storedBytes: number;
+}
+
+/**
+ * Stored bytes of cells that have expired and that a rewriting would drop, by shard. Of irregular series, whose cells tell their times only when they are
+ * read, whole blocks.
+ * @param beforeNs cells that end before have expired; `beforeRow` says it in rows of a regular series
+ */
+export function deadSummaryBytes(
+  blocks: readonly StoredCells[],
+  beforeNs: bigint | null,
+  beforeRow: number,
+): Map<string, number> {
+  const dead = new Map<string, number>();
+  for (const { shardId, factor, firstCell, lastCell, lastNs, storedBytes } of blocks) {
+    const gone = Math.min(Math.floor(beforeRow / factor), lastCell + 1) - firstCell;
+    const share =
+      lastNs === null ? Math.max(0, gone) / (lastCell + 1 - firstCell) : beforeNs !== null && lastNs < beforeNs ? 1 : 0;
+    if (share > 0) dead.set(shardId, (dead.get(shardId) ?? 0) + storedBytes * share);
   }
   return dead;
 }

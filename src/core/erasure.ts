@@ -32,6 +32,14 @@ export function erasuresOf(chunk: ErasableChunk, erasures: readonly Erasure[]): 
   );
 }
 
+/** One erasure takes all rows of the chunk. */
+export function isWhollyErased(chunk: ErasableChunk, erasures: readonly Erasure[]): boolean {
+  const [end, firstNs, lastNs] = [chunk.firstRow + chunk.rows, chunk.firstNs!, chunk.lastNs!];
+  return erasuresOf(chunk, erasures).some(
+    ({ startNs, endNs, beforeRow }) => end <= beforeRow && startNs <= firstNs && lastNs < endNs,
+  );
+}
+
 /** @param erasures of the row's chunk: {@link erasuresOf} */
 export function isErased(row: number, ns: bigint, erasures: readonly Erasure[]): boolean {
   return erasures.some(({ startNs, endNs, beforeRow }) => row < beforeRow && ns >= startNs && ns < endNs);

@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'unprocessable' // well-formed, but wrong for this series
   | 'not-found'
   | 'conflict' // clashes with what is stored
+  | 'gone' // was there, and will not come back
   | 'precondition-failed' // If-Match does not hold
   | 'unauthorized'
   | 'forbidden'
@@ -75,6 +76,7 @@ const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'unprocessable',
   'not-found',
   'conflict',
+  'gone',
   'precondition-failed',
   'unauthorized',
   'forbidden',

@@ -84,6 +84,10 @@ export interface Annotation {
   readonly endNs: bigint;
   readonly label: string;
   readonly payload: Readonly<Record<string, unknown>>;
+  /** Labels of the channels that are meant; without: all. */
+  readonly channels?: readonly string[];
+  /** Who says so, a person or a program. */
+  readonly author?: string;
 }
 
 export type NewAnnotation = Omit<Annotation, 'id'>;

@@ -7,10 +7,12 @@ import type { Database } from '../catalog/database.ts';
 import { fillEmptyCatalog, type EmptyCatalog } from '../catalog/rebuild.ts';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import type { Chunk } from '../core/chunk.ts';
-import { DTYPES } from '../core/dtype.ts';
-import { nsOfRow, parseRate } from '../core/rate.ts';
+import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
+import { erasuresOf, isErased, type Erasure } from '../core/erasure.ts';
+import { parseRate } from '../core/rate.ts';
 import { orderParts, segmentsFromStarts, type PartsInOrder, type ShardPart } from '../core/rebuild-plan.ts';
-import type { Segment } from '../core/segment.ts';
+import { withoutRows } from '../core/row-ranges.ts';
+import { timesOfRows, type Segment } from '../core/segment.ts';
 import type { Channel, NewSeries, Sampling, Tags } from '../core/series.ts';
 import { contentOf } from '../storage/chunk-content.ts';
 import { keepPayload, listShardFiles, listSpoolFiles, parseShardName, parseSpoolName } from '../storage/data-files.ts';
@@ -20,8 +22,11 @@ import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
 import { journalPath } from '../storage/journal.ts';
 import { settleShard } from '../storage/settle-shard.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
+import { editGroup } from '../storage/shard-commit.ts';
 import type { SurveyedSeries } from '../storage/shard-survey.ts';
 import { finding, type Finding } from './finding.ts';
+import { applyEdits, type FoundEdit, type RebuiltEdits } from './rebuild-edits.ts';
+import { unitsOf } from './tag-units.ts';
 
 export interface RebuildCatalogDeps {
   readonly db: Database;
@@ -71,8 +76,11 @@ export async function rebuildCatalog(
 ): Promise<RebuildCatalogReport> {
   const tally = new Tally();
   const report = await fillEmptyCatalog(deps.db, async (catalog) => {
-    const { shards, series } = await surveyShards(deps, tally, (done, total) => onProgress('shards', done, total));
-    const plans = chooseNames([...series.values()].map((found) => planSeries(found, tally)).filter(holdsRows), tally);
+    const { shards, series, edits } = await surveyShards(deps, tally, (done, total) =>
+      onProgress('shards', done, total),
+    );
+    const planned = [...series.values()].map((found) => planSeries(found, edits.get(found.id) ?? [], tally));
+    const plans = chooseNames(planned.filter(holdsRows), tally);
     await addPlaces(catalog, plans, shards, tally);
     for (const [done, plan] of plans.entries()) {
       onProgress('series', done, plans.length);
@@ -104,7 +112,9 @@ interface FoundShard {
 }
 
 /** One series in one shard. */
-interface FoundPart extends ShardPart, Pick<SurveyedSeries, 'dtype' | 'channels' | 'chunkRows' | 'segments'> {
+interface FoundPart extends ShardPart, Pick<SurveyedSeries, 'chunkRows' | 'segments'> {
+  readonly dtype: Dtype;
+  readonly channels: number;
   readonly path: string;
   readonly irregular: boolean;
   readonly rate: string | null;
@@ -121,11 +131,12 @@ async function surveyShards(
   { root, hdf5 }: RebuildCatalogDeps,
   tally: Tally,
   onProgress: (done: number, total: number) => void,
-): Promise<{ shards: Map<string, FoundShard>; series: Map<string, FoundSeries> }> {
+): Promise<{ shards: Map<string, FoundShard>; series: Map<string, FoundSeries>; edits: Map<string, FoundEdit[]> }> {
   const files = await listShardFiles(root);
   const paths = new Set(files.map(({ path }) => path));
   const shards = new Map<string, FoundShard>();
   const series = new Map<string, FoundSeries>();
+  const editsOf = new Map<string, FoundEdit[]>();
   for (const [done, { path, bytes }] of files.entries()) {
     onProgress(done, files.length);
     const name = parseShardName(path);
@@ -154,11 +165,15 @@ async function surveyShards(
       tally.findings.push(finding('hdf5-series', `HDF5 cannot read its group: ${reason}`, place));
     }
     for (const one of survey.series) {
-      const { seriesId: id, description, rows, timeRows, ...rest } = one;
+      const { seriesId: id, description, dtype, channels, rows, timeRows, edits, ...rest } = one;
+      const found = edits.map((edit) => ({ ...edit, dtype, channels, shardId, path, token: name.token }));
+      editsOf.set(id, [...(editsOf.get(id) ?? []), ...found]);
+      if (dtype === null || channels === null) continue;
       const irregular = timeRows !== null;
       const rowsInBoth = Math.min(rows, timeRows ?? rows);
       const { rate } = description;
-      const part: FoundPart = { ...rest, path, shardId, token: name.token, rows: rowsInBoth, irregular, rate };
+      const read = { path, shardId, token: name.token, rows: rowsInBoth, irregular, rate };
+      const part: FoundPart = { ...rest, ...read, dtype, channels };
       const known = series.get(id);
       if (known) known.parts.push(part);
       if (known && !isNewer(part, known.newest.part)) continue;
@@ -168,7 +183,7 @@ async function surveyShards(
     }
   }
   onProgress(files.length, files.length);
-  return { shards, series };
+  return { shards, series, edits: editsOf };
 }
 
 function isNewer(a: ShardPart, b: ShardPart): boolean {
@@ -181,11 +196,12 @@ interface SeriesPlan {
   readonly input: NewSeries;
   readonly order: PartsInOrder<FoundPart>;
   readonly segments: readonly Segment[];
+  readonly masks: RebuiltEdits;
 }
 
 const holdsRows = ({ order }: SeriesPlan): boolean => order.kept.length > 0;
 
-function planSeries({ id, parts, newest }: FoundSeries, tally: Tally): SeriesPlan {
+function planSeries({ id, parts, newest }: FoundSeries, edits: readonly FoundEdit[], tally: Tally): SeriesPlan {
   const { part: like, laneId, description } = newest;
   const shape = ({ dtype, channels, rate }: FoundPart): string => `${channels} × ${dtype}, ${rate ?? 'irregular'}`;
   const alike = parts.filter((part) => shape(part) === shape(like));
@@ -219,10 +235,17 @@ function planSeries({ id, parts, newest }: FoundSeries, tally: Tally): SeriesPla
     tags: JSON.parse(description.tags) as Tags,
     provenance: {},
   };
-  return { id, laneId, input, order, segments };
+  const { dtype, channels, irregular } = like;
+  const masks = applyEdits(id, edits, { dtype, channels, irregular, rows: order.rows }, (each) =>
+    tally.findings.push(each),
+  );
+  return { id, laneId, input, order, segments, masks };
 }
 
-function placeOf(series: string, { shardId, path }: FoundPart): { series: string; shard: string; path: string } {
+function placeOf(
+  series: string,
+  { shardId, path }: Pick<FoundPart, 'shardId' | 'path'>,
+): { series: string; shard: string; path: string } {
   return { series, shard: shardId, path };
 }
 
@@ -283,7 +306,11 @@ async function addPlaces(
     tokens.set(laneId, highest !== undefined && highest > token ? highest : token);
   }
   for (const [laneId, token] of tokens) await catalog.addLane(laneId, seriesCounts.get(laneId) ?? 0, token);
-  const needed = new Set(plans.flatMap(({ order }) => order.kept.map(({ part }) => part.shardId)));
+  const needed = new Set(
+    plans
+      .flatMap(({ order, masks }) => [...order.kept.map(({ part }) => part), ...masks.kept])
+      .map((each) => each.shardId),
+  );
   for (const { id, laneId, path, bytes, token } of shards.values()) {
     if (!needed.has(id)) {
       tally.notes.push(finding('shard-unneeded', 'none of its rows count; left out', { shard: id, path }));
@@ -297,38 +324,71 @@ async function addPlaces(
 async function addSeries(
   deps: RebuildCatalogDeps,
   catalog: EmptyCatalog,
-  { id, laneId, input, order, segments }: SeriesPlan,
+  { id, laneId, input, order, segments, masks }: SeriesPlan,
   tally: Tally,
 ): Promise<void> {
-  await catalog.addSeries({ ...input, id, laneId, createdAt: timeOfId(id), rows: order.rows, segments });
+  await catalog.addSeries(
+    { ...input, id, laneId, createdAt: timeOfId(id), rows: order.rows, segments },
+    unitsOf(input.tags),
+  );
+  if (masks.edits > 0) await catalog.addMasks(id, masks);
   let firstNs: bigint | null = null;
   let lastNs: bigint | null = null;
-  for (const { part, rows } of order.kept) {
-    for await (const chunks of chunksOf(deps, id, part, rows, tally)) {
-      await catalog.addChunks(chunks);
-      for (const chunk of chunks) {
+  const see = (ns: bigint): void => {
+    if (firstNs === null || ns < firstNs) firstNs = ns;
+    if (lastNs === null || ns > lastNs) lastNs = ns;
+  };
+  const appended = order.kept.map(({ part, rows }): ChunkedRows => ({ ...part, rows, group: id, generation: 0 }));
+  const replaced = masks.replacements.map((edit): ChunkedRows => ({
+    ...edit,
+    dtype: input.dtype,
+    channels: input.channels.length,
+    irregular: false,
+    group: editGroup(id, edit.generation),
+  }));
+  for (const rows of [...appended, ...replaced]) {
+    for await (const found of chunksOf(deps, id, rows, tally)) {
+      await catalog.addChunks(found.map(({ chunk }) => chunk));
+      for (const { chunk, times } of found) {
         tally.chunks++;
-        if (chunk.firstNs !== null && (firstNs === null || chunk.firstNs < firstNs)) firstNs = chunk.firstNs;
-        if (chunk.lastNs !== null && (lastNs === null || chunk.lastNs > lastNs)) lastNs = chunk.lastNs;
+        if (times) for (const ns of timesThere(chunk, times, erasuresOf(chunk, masks.erasures))) see(ns);
       }
     }
   }
-  const newest = segments.at(-1);
-  if (input.sampling.kind === 'regular' && newest) {
-    firstNs = segments[0].startNs;
-    lastNs = newest.startNs + nsOfRow(input.sampling.rate, newest.rows - 1);
+  if (input.sampling.kind === 'regular' && segments.length > 0) {
+    const { rate } = input.sampling;
+    const there = withoutRows([{ from: 0, to: order.rows }], masks.holes);
+    for (const row of there.length > 0 ? [there[0].from, there.at(-1)!.to - 1] : []) {
+      see(timesOfRows(segments, rate, { from: row, to: row + 1 })[0]);
+    }
   }
   await catalog.setTimes(id, firstNs, lastNs, input.sampling.kind === 'irregular');
+}
+
+/** Times of rows of a chunk that are there, the smallest and the largest among them. */
+function timesThere(chunk: Chunk, times: Buffer, erasures: readonly Erasure[]): Iterable<bigint> {
+  if (erasures.length === 0) return [chunk.firstNs!, chunk.lastNs!];
+  const all = viewAs('int64', times) as BigInt64Array;
+  return all.filter((ns, i) => !isErased(chunk.firstRow + i, ns, erasures));
+}
+
+/** Rows in one dataset of a shard. */
+interface ChunkedRows extends Pick<FoundPart, 'path' | 'shardId' | 'dtype' | 'channels' | 'chunkRows' | 'irregular'> {
+  /** Where the shard has them. */
+  readonly group: string;
+  readonly generation: number;
+  readonly firstRow: number;
+  readonly rows: number;
 }
 
 /** The chunks of one series in one shard, a page at a time, as a commit would have published them. */
 async function* chunksOf(
   { root, hdf5 }: RebuildCatalogDeps,
   seriesId: string,
-  part: FoundPart,
-  keptRows: number,
+  part: ChunkedRows,
   tally: Tally,
-): AsyncGenerator<Chunk[]> {
+): AsyncGenerator<{ chunk: Chunk; times: Buffer | null }[]> {
+  const keptRows = part.rows;
   const rowBytes = part.channels * DTYPES[part.dtype].bytes;
   const file = await ShardBytes.open(root, part.path);
   if (!file) throw new Error(`${part.path} has gone`);
@@ -340,11 +400,17 @@ async function* chunksOf(
         (_, i) => from + i * part.chunkRows,
       );
       const places = await hdf5
-        .findChunks(root.resolve(part.path), seriesId, datasetRows)
+        .findChunks(root.resolve(part.path), part.group, datasetRows)
         .catch(({ message }: Error) =>
-          datasetRows.map(() => ({ valuesOffset: null, timesOffset: null, problem: message })),
+          datasetRows.map(() => ({
+            valuesOffset: null,
+            valuesLength: null,
+            timesOffset: null,
+            timesLength: null,
+            problem: message,
+          })),
         );
-      const chunks: Chunk[] = [];
+      const chunks: { chunk: Chunk; times: Buffer | null }[] = [];
       for (const [i, datasetRow] of datasetRows.entries()) {
         const rows = Math.min(part.chunkRows, keptRows - datasetRow);
         const firstRow = part.firstRow + datasetRow;
@@ -358,20 +424,21 @@ async function* chunksOf(
         const values = await file.read({ offset: valuesOffset, length: rows * rowBytes });
         const times = timesOffset === null ? null : await file.read({ offset: timesOffset, length: rows * NS_BYTES });
         tally.bytes += values.length + (times?.length ?? 0);
-        chunks.push({
+        const chunk: Chunk = {
           seriesId,
           shardId: part.shardId,
           firstRow,
           rows,
           datasetRow,
           skip: 0,
-          generation: 0,
+          generation: part.generation,
           values: { offset: valuesOffset, length: part.chunkRows * rowBytes },
           times: timesOffset === null ? null : { offset: timesOffset, length: part.chunkRows * NS_BYTES },
           codec: 'none',
           timesCodec: timesOffset === null ? null : 'none',
           ...contentOf(part.dtype, part.channels, values, times),
-        });
+        };
+        chunks.push({ chunk, times });
       }
       yield chunks;
     }

@@ -13,18 +13,24 @@ import {
   type ShardRecord,
   type ShardSeries,
 } from '../catalog/shard-store.ts';
+import { shardSummaries } from '../catalog/summary-row.ts';
+import { editChunks, shardEdits, type ShardEdit } from '../catalog/shard-edits.ts';
 import { spooledWrites } from '../catalog/spooled-writes.ts';
 import { segmentOverlaps, tilingBreaks } from '../catalog/tiling.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { nsOfRow } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
+import type { SummaryBlock } from '../core/summary-block.ts';
 import { contentDifferences, contentOf } from '../storage/chunk-content.ts';
 import { listShardFiles, listSpoolFiles, parseSpoolName, readSpooled, type DataFile } from '../storage/data-files.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
 import { journalPath } from '../storage/journal.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
+import { readStoredPart, type StoredPart } from '../storage/stored-chunk.ts';
+import { readSummaries } from '../storage/summary-reader.ts';
+import { editGroup } from '../storage/shard-commit.ts';
 import type { ChunkPlace, ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
 import { finding, formatAge, type Finding, type Place } from './finding.ts';
 
@@ -75,7 +81,7 @@ export async function verify(
   const tally = new Tally();
   for (const [done, shard] of shards.entries()) {
     onProgress(done, shards.length);
-    await verifyShard(deps, tally, shard, only);
+    if (shard.state !== 'replaced') await verifyShard(deps, tally, shard, only);
   }
   if (scope.shard === undefined) await verifyTiling(deps.db, tally, only);
   if (isAll) {
@@ -89,6 +95,7 @@ export async function verify(
 
 class Tally {
   chunks = 0;
+  summaryCells = 0;
   bytes = 0;
   readonly findings: Finding[] = [];
   readonly notes: Finding[] = [];
@@ -110,10 +117,12 @@ async function verifyShard(
 ): Promise<void> {
   const place = { shard: shard.id, path: shard.path };
   const allSeries = await shardSeries(deps.db, shard.id, only);
+  const edits = await shardEdits(deps.db, shard.id, only);
   const file = await ShardBytes.open(deps.root, shard.path);
   if (!file) {
-    if (allSeries.length === 0) return tally.noted('shard-missing', 'the file is missing; it held no rows', place);
-    return tally.found('shard-missing', `the file with rows of ${allSeries.length} series is missing`, place);
+    const held = new Set([...allSeries, ...edits].map(({ id }) => id)).size;
+    if (held === 0) return tally.noted('shard-missing', 'the file is missing; it held no rows', place);
+    return tally.found('shard-missing', `the file with rows of ${held} series is missing`, place);
   }
   try {
     if (file.length < shard.bytes) {
@@ -132,7 +141,15 @@ async function verifyShard(
     if (problem !== null) tally.found('hdf5-unreadable', `HDF5 cannot open it: ${problem}`, place);
     for (const series of allSeries) {
       const surveyed = survey && (await verifyExtent(deps, tally, shard, series, survey));
-      await verifyChunks(deps, tally, shard, series, file, surveyed);
+      const chunks = shardChunks(deps.db, shard.id, series.id);
+      await verifyChunks(deps, tally, shard, series, file, chunks, surveyed && series.id);
+    }
+    for (const block of await shardSummaries(deps.db, shard.id, only)) await verifySummary(deps.root, tally, shard, block);
+    for (const edit of edits) {
+      const isFound = survey !== null && isReplacement(tally, shard, edit, survey);
+      const chunks = editChunks(deps.db, shard.id, edit);
+      const group = isFound ? editGroup(edit.id, edit.generation) : null;
+      await verifyChunks(deps, tally, shard, edit, file, chunks, group);
     }
   } finally {
     await file.close();
@@ -221,23 +238,37 @@ function verifySegmentStarts(
   tally.found('segments-differ', `HDF5 has ${has} for the row, the catalog ${wanted}`, { ...place, row: wrong });
 }
 
+/** Whether HDF5 has the rows of a replacement as the catalog does. */
+function isReplacement(tally: Tally, shard: ShardRecord, edit: ShardEdit, survey: ShardSurvey): boolean {
+  const place = { shard: shard.id, path: shard.path, series: edit.id, row: edit.firstRow };
+  const { edits } = survey.series.find(({ seriesId }) => seriesId === edit.id) ?? { edits: [] };
+  const found = edits.find(({ generation }) => generation === edit.generation);
+  if (found?.kind === 'replace' && found.firstRow === edit.firstRow && found.rows === edit.datasetRows) return true;
+  const has = found?.kind === 'replace' ? `${found.rows} rows from row ${found.firstRow} on` : 'no such rows';
+  const wanted = `${edit.datasetRows} from row ${edit.firstRow} on`;
+  tally.found('hdf5-edit', `of edit ${edit.generation} HDF5 has ${has}, the catalog ${wanted}`, place);
+  return false;
+}
+
+/** @param group where HDF5 has the chunks; null: they need not be looked for */
 async function verifyChunks(
   deps: VerifyDeps,
   tally: Tally,
   shard: ShardRecord,
   series: ShardSeries,
   file: ShardBytes,
-  surveyed: SurveyedSeries | null,
+  pages: AsyncIterable<readonly Chunk[]>,
+  group: string | null,
 ): Promise<void> {
-  let isIndexSound = surveyed !== null;
-  for await (const chunks of shardChunks(deps.db, shard.id, series.id)) {
+  let isIndexSound = group !== null;
+  for await (const chunks of pages) {
     for (const chunk of chunks) {
       tally.chunks++;
       tally.bytes += chunk.rows * (series.channels * DTYPES[series.dtype].bytes + (chunk.times ? NS_BYTES : 0));
       await verifyBytes(tally, shard, series, file, chunk);
     }
     // One finding says that the index is damaged; a second would say no more.
-    if (isIndexSound) isIndexSound = await verifyIndex(deps, tally, shard, series, chunks);
+    if (group !== null && isIndexSound) isIndexSound = await verifyIndex(deps, tally, shard, group, chunks);
   }
 }
 
@@ -250,23 +281,45 @@ async function verifyBytes(
 ): Promise<void> {
   const place = { shard: shard.id, path: shard.path, series: chunk.seriesId, row: chunk.firstRow };
   const rows = `rows ${chunk.firstRow} to ${chunk.firstRow + chunk.rows - 1}`;
-  const bytes = async (name: string, offset: number, length: number): Promise<Buffer | null> =>
-    file.read({ offset, length }).catch((error: Error) => {
-      tally.found(`${name}-unreadable`, `${name} of ${rows} cannot be read: ${error.message}`, place);
+  const read = async (name: 'values' | 'times', part: Omit<StoredPart, 'skip' | 'rows'>): Promise<Buffer | null> => {
+    try {
+      const bytes = await readStoredPart(file, { ...part, skip: chunk.skip, rows: chunk.rows });
+      if (!bytes) tally.found(`${name}-corrupt`, `${name} of ${rows} do not match their checksum`, place);
+      return bytes;
+    } catch (error) {
+      tally.found(`${name}-unreadable`, `${name} of ${rows} cannot be read: ${(error as Error).message}`, place);
       return null;
-    });
-  const values = await bytes('values', chunk.values.offset, chunk.rows * channels * DTYPES[dtype].bytes);
-  const times = chunk.times && (await bytes('times', chunk.times.offset, chunk.rows * NS_BYTES));
+    }
+  };
+  const rowBytes = channels * DTYPES[dtype].bytes;
+  const values = await read('values', { block: chunk.values, codec: chunk.codec, rowBytes, crc: chunk.valuesCrc });
+  const times =
+    chunk.times &&
+    (await read('times', {
+      block: chunk.times,
+      codec: chunk.timesCodec ?? 'none',
+      rowBytes: NS_BYTES,
+      crc: chunk.timesCrc!,
+    }));
   if (!values || (chunk.times && !times)) return;
-  const content = contentOf(dtype, channels, values, times);
-  const sound = { values: content.valuesCrc === chunk.valuesCrc, times: content.timesCrc === chunk.timesCrc };
-  for (const name of ['values', 'times'] as const) {
-    if (!sound[name]) tally.found(`${name}-corrupt`, `${name} of ${rows} do not match their checksum`, place);
-  }
-  if (!sound.values || !sound.times) return;
-  const differences = contentDifferences(chunk, content);
+  const differences = contentDifferences(chunk, contentOf(dtype, channels, values, times));
   if (differences.length > 0) {
     tally.found('chunk-statistics', `the catalog is wrong about ${rows}: ${differences.join(', ')}`, place);
+  }
+}
+
+/** Its columns match their checksums, and decode. */
+async function verifySummary(
+  root: DataRoot,
+  tally: Tally,
+  shard: ShardRecord,
+  { seriesId, ...block }: SummaryBlock & { seriesId: string },
+): Promise<void> {
+  try {
+    for await (const { cells } of readSummaries(root, [{ ...block, path: shard.path }])) tally.summaryCells += cells;
+  } catch (error) {
+    const place = { shard: shard.id, path: shard.path, series: seriesId, row: block.firstRow ?? undefined };
+    tally.found('summary-corrupt', `a summary of every ${block.factor} rows: ${(error as Error).message}`, place);
   }
 }
 
@@ -275,16 +328,22 @@ async function verifyIndex(
   deps: VerifyDeps,
   tally: Tally,
   shard: ShardRecord,
-  series: ShardSeries,
+  group: string,
   chunks: readonly Chunk[],
 ): Promise<boolean> {
-  const place = { shard: shard.id, path: shard.path, series: series.id };
+  const place = { shard: shard.id, path: shard.path, series: chunks[0].seriesId };
   const path = deps.root.resolve(shard.path);
-  const rows = chunks.map(({ datasetRow }) => datasetRow);
+  const rows = chunks.map(({ datasetRow, skip }) => datasetRow - skip);
   const nowhere = ({ message }: Error): ChunkPlace[] =>
-    rows.map(() => ({ valuesOffset: null, timesOffset: null, problem: message }));
+    rows.map(() => ({
+      valuesOffset: null,
+      valuesLength: null,
+      timesOffset: null,
+      timesLength: null,
+      problem: message,
+    }));
   const wrong = await patiently(shard, async () => {
-    const places = await deps.hdf5.findChunks(path, series.id, rows).catch(nowhere);
+    const places = await deps.hdf5.findChunks(path, group, rows).catch(nowhere);
     const at = chunks.findIndex((chunk, i) => placeProblem(chunk, places[i]) !== null);
     return at < 0 ? null : { row: chunks[at].firstRow, message: placeProblem(chunks[at], places[at])! };
   });

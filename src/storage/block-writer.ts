@@ -25,7 +25,12 @@ export interface RowPlace {
 }
 
 /** @returns new and grown chunks */
-export function writeChunks(values: BlockWriter, times: BlockWriter | null, source: RowSource, place: RowPlace): Chunk[] {
+export function writeChunks(
+  values: BlockWriter,
+  times: BlockWriter | null,
+  source: RowSource,
+  place: RowPlace,
+): Chunk[] {
   const { begin, total, tail } = place;
   const chunks: Chunk[] = [];
   for (let row = begin; row < begin + total;) {
@@ -129,4 +134,3 @@ export class BlockWriter {
     return { offset: found[0], length };
   }
 }
-

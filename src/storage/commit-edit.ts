@@ -36,7 +36,7 @@ export function commitEdit(
   return change.kind === 'replace' ? writeReplacement(group, observe, root, shardId, edit, change) : [];
 }
 
-export function createInt64Attribute(group: Group, name: string, value: bigint): void {
+function createInt64Attribute(group: Group, name: string, value: bigint): void {
   group.create_attribute(name, BigInt64Array.of(value), [], '<q');
 }
 

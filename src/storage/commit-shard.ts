@@ -5,7 +5,7 @@ import type { Dataset, Group } from 'h5wasm/node';
 import { hotChunkRows, type Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { BlockWriter, writeChunks } from './block-writer.ts';
-import { commitEdit, createInt64Attribute } from './commit-edit.ts';
+import { commitEdit } from './commit-edit.ts';
 import { DataRoot } from './data-root.ts';
 import { systemDisk, type Disk } from './disk.ts';
 import type { Hdf5File, Hdf5Session, WriteObserver } from './hdf5-session.ts';
@@ -42,7 +42,10 @@ export function commitShard(
         bad = error;
       }
     });
-    if (bad === null) return { kind: 'committed', shardBytes: transaction.commit(onStep), chunks };
+    if (bad === null) {
+      const shardBytes = transaction.commit(onStep);
+      return { kind: 'committed', shardBytes, rewrittenBytes: transaction.rewrittenBytes, chunks };
+    }
   } catch (error) {
     transaction.abort();
     throw error;
@@ -90,10 +93,8 @@ function appendSeries(
     group = all.create_group(append.seriesId);
     describeSeries(group, append.description, append.irregular, append.firstRow - begin);
   }
+  // An edit may have made the group: with the row that is appended next, which is this one.
   if (!group.keys().includes('values')) {
-    // A group that only edits have made so far could not know at which row its datasets would begin.
-    group.delete_attribute('first_row');
-    createInt64Attribute(group, 'first_row', BigInt(append.firstRow - begin));
     const chunkRows = append.chunkRows ?? hotChunkRows(rowBytes, total, append.rateHz);
     createDataset(group, 'values', append.dtype, [append.channels], chunkRows);
     if (append.irregular) createDataset(group, 'time', 'int64', [], chunkRows);
@@ -132,4 +133,3 @@ function recordSegments(dataset: Dataset, append: SeriesAppend): void {
     flat,
   );
 }
-

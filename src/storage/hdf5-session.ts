@@ -2,9 +2,8 @@
  * HDF5 inside one thread: opens a shard so that every byte the library reads or writes goes through a {@link ShardTransaction}.
  * h5wasm is synchronous and has one global state, so this is used in worker threads only, one file at a time.
  */
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import h5wasm, { type File as Hdf5File } from 'h5wasm/node';
+import { findPlugins, type PluginHost } from './hdf5-plugins.ts';
 import type { ShardTransaction } from './shard-transaction.ts';
 
 export type { Hdf5File };
@@ -22,10 +21,9 @@ interface Stream {
   readonly path: string;
 }
 
-interface Library {
+interface Library extends PluginHost {
   readonly FS: FileSystem;
   activate_throwing_error_handler(): void;
-  insert_plugin_search_path(path: string, index: number): void;
 }
 
 /** Called with every block HDF5 writes. The bytes are only valid during the call. */
@@ -55,16 +53,16 @@ export class Hdf5Session {
   #observer: WriteObserver | null = null;
   #failure: unknown = null;
   #pluginsFound = false;
-  readonly #insertPluginPath: (path: string) => void;
+  readonly #plugins: PluginHost;
 
-  private constructor(insertPluginPath: (path: string) => void) {
-    this.#insertPluginPath = insertPluginPath;
+  private constructor(plugins: PluginHost) {
+    this.#plugins = plugins;
   }
 
   static async start(): Promise<Hdf5Session> {
     const module = (await h5wasm.ready) as unknown as Library;
     module.activate_throwing_error_handler();
-    const session = new Hdf5Session((path) => module.insert_plugin_search_path(path, 0));
+    const session = new Hdf5Session(module);
     session.#hook(module.FS);
     return session;
   }
@@ -120,8 +118,7 @@ export class Hdf5Session {
   /** Lets HDF5 find the filters that it does not bring itself. Needed once, before the first dataset that uses one. */
   findPlugins(): void {
     if (this.#pluginsFound) return;
-    const package_ = createRequire(import.meta.url).resolve('h5wasm-plugins');
-    this.#insertPluginPath(join(dirname(package_), 'plugins'));
+    findPlugins(this.#plugins);
     this.#pluginsFound = true;
   }
 

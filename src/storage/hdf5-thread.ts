@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import h5wasm, { Dataset, Group, type File } from 'h5wasm/node';
 import { isVarveError, toErrorRecord } from '../core/errors.ts';
 import type { Hdf5Object, Hdf5Request } from './hdf5-reader.ts';
+import { findPlugins, type PluginHost } from './hdf5-plugins.ts';
 import { findChunks, reasonOf, surveyShard, type ReadObserver } from './shard-survey.ts';
 
 /** Emscripten's file access, which every read of the library goes through. */
@@ -10,8 +11,12 @@ interface FileSystem {
   read(stream: unknown, buffer: Int8Array, offset: number, length: number, position?: number): number;
 }
 
-const module = (await h5wasm.ready) as unknown as { FS: FileSystem; activate_throwing_error_handler(): void };
+const module = (await h5wasm.ready) as unknown as PluginHost & {
+  FS: FileSystem;
+  activate_throwing_error_handler(): void;
+};
 module.activate_throwing_error_handler();
+findPlugins(module);
 
 let observer: ReadObserver | null = null;
 const { read } = module.FS;

@@ -64,17 +64,19 @@ export function decodeJournal(bytes: Buffer): Journal | null {
   return at === end ? { fileLength: Number(bytes.readBigUInt64LE(8)), runs } : null;
 }
 
-/** Writes the journal beside the shard, durably: its bytes and its name. */
-export function writeJournal(shard: string, journal: Journal, disk: Disk = systemDisk): void {
+/** Writes the journal beside the shard, durably: its bytes and its name. @returns its length */
+export function writeJournal(shard: string, journal: Journal, disk: Disk = systemDisk): number {
   const path = journalPath(shard);
   const fd = disk.open(path, 'replace');
+  const encoded = encodeJournal(journal);
   try {
-    disk.write(fd, encodeJournal(journal), 0);
+    disk.write(fd, encoded, 0);
     disk.sync(fd);
   } finally {
     disk.close(fd);
   }
   disk.syncFolder(path);
+  return encoded.length;
 }
 
 /** Puts a journal's runs into the file and makes them durable. Idempotent. */

@@ -52,7 +52,7 @@ export interface SeriesEdit {
   readonly channels: number;
   readonly irregular: boolean;
   readonly description: SeriesDescription;
-  /** Rows of the series before this commit: written down if the edit makes the series' group. */
+  /** Rows of the series before this commit: where its datasets will begin if the edit makes its group. */
   readonly seriesRows: number;
   /** Its number among the edits of the series. */
   readonly generation: number;
@@ -110,6 +110,8 @@ export type CommitResult =
   | {
       readonly kind: 'committed';
       readonly shardBytes: number;
+      /** Written besides what the file has grown by: to the journal, and then in place. */
+      readonly rewrittenBytes: number;
       /** New and grown chunks. */
       readonly chunks: readonly Chunk[];
     }

@@ -96,7 +96,9 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
   // A group that only edits have made has no rows of its own: those of a replacement say what the series' rows are.
   const replacement = edits.find(({ kind }) => kind === 'replace');
   const hasRows = of.keys().includes('values');
-  const values = hasRows ? dataset(of, 'values') : replacement && dataset(of, `${EDITS}/${replacement.generation}/values`);
+  const values = hasRows
+    ? dataset(of, 'values')
+    : replacement && dataset(of, `${EDITS}/${replacement.generation}/values`);
   const dtype = values && DTYPE_OF.get(values.dtype as string);
   if (values && !dtype) throw new Error(`the values have the type ${JSON.stringify(values.dtype)}`);
   return {

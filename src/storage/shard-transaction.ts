@@ -17,6 +17,8 @@ export type CommitStep = 'appended' | 'synced' | 'journaled' | 'applied' | 'done
 
 export class ShardTransaction {
   readonly path: string;
+  /** Written by the commit below the end of the file: to the journal, and then in place. */
+  rewrittenBytes = 0;
   readonly #disk: Disk;
   readonly #fd: number;
   readonly #committedEnd: number;
@@ -90,7 +92,8 @@ export class ShardTransaction {
       this.#disk.syncFolder(this.path);
     } else {
       this.#journal = 'begun';
-      writeJournal(this.path, journal, this.#disk);
+      this.rewrittenBytes = writeJournal(this.path, journal, this.#disk);
+      for (const { bytes } of journal.runs) this.rewrittenBytes += bytes.length;
       this.#journal = 'durable';
       onStep('journaled');
       applyJournal(this.#fd, journal, this.#disk);

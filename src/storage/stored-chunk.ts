@@ -13,23 +13,25 @@ export interface StoredPart {
   readonly skip: number;
   readonly rows: number;
   readonly rowBytes: number;
+  /** What the catalog has: of an uncompressed block that of the rows themselves, else of the stored bytes. */
+  readonly crc: number;
 }
 
 /**
- * @returns the rows' bytes, and the CRC-32 that a chunk of them has: of an uncompressed block of the rows themselves, else of the stored bytes
- * @throws corrupt if the file ends before; what the codec says of bytes that are not its own
+ * @returns the rows' bytes; null if they do not match their checksum
+ * @throws corrupt if the file ends before, or if bytes that match are not of their codec
  */
 export async function readStoredPart(
   file: ShardBytes,
-  { block, codec, skip, rows, rowBytes }: StoredPart,
-): Promise<{ bytes: Buffer; crc: number }> {
+  { block, codec, skip, rows, rowBytes, crc }: StoredPart,
+): Promise<Buffer | null> {
   const [from, length] = [skip * rowBytes, rows * rowBytes];
   if (codec === 'none') {
     const bytes = await file.read({ offset: block.offset + from, length });
-    return { bytes, crc: crc32(bytes) };
+    return crc32(bytes) === crc ? bytes : null;
   }
   const stored = await file.read(block);
-  const crc = crc32(stored);
+  if (crc32(stored) !== crc) return null;
   const decoded = await decodeBlock(codec as Codec, stored).catch((cause: Error) => {
     throw new VarveError('corrupt', `cannot be decoded: ${cause.message}`, { slug: 'chunk-corrupt', cause });
   });
@@ -38,5 +40,5 @@ export async function readStoredPart(
       slug: 'chunk-corrupt',
     });
   }
-  return { bytes: Buffer.from(decoded.buffer, decoded.byteOffset + from, length), crc };
+  return Buffer.from(decoded.buffer, decoded.byteOffset + from, length);
 }

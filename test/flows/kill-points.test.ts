@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { getSeries } from '../../src/catalog/series-store.ts';
 import { parseRate } from '../../src/core/rate.ts';
 import type { Series } from '../../src/core/series.ts';
 import { recoverLanes } from '../../src/flows/recover.ts';
@@ -34,6 +35,35 @@ async function stageMore(): Promise<void> {
     values: Float64Array.from(few),
     times: BigInt64Array.from(few, (row) => BigInt(row) * 1_000n),
   });
+}
+
+/** One batch: both ways to edit a regular series, an edit of an irregular one, and rows that come after it at the same times. */
+async function stageEdits(): Promise<void> {
+  const ns = (row: number): bigint => BigInt(row) * 1_000_000n;
+  const values = Array.from({ length: 18_000 }, (_, i) => -i - 1); // through the spool
+  await store.stageEdit(irregular, { startNs: 2_000n, endNs: 5_000n }, null);
+  await store.stageEdit(
+    regular,
+    { startNs: ns(15_000), endNs: ns(33_000) },
+    { values: Int32Array.from(values), times: null },
+  );
+  await store.stageEdit(regular, { startNs: ns(24_000), endNs: ns(24_100) }, null);
+  await store.stage(irregular, { values: Float64Array.of(300), times: BigInt64Array.of(3_000n) });
+  sent.regular.splice(15_000, 18_000, ...values);
+  sent.regular.splice(24_000, 100);
+  sent.irregular = [...sent.irregular.filter((row) => row < 2 || row >= 5), 300];
+}
+
+async function numbers(series: Series): Promise<{ edits: number; removed: number; erasures: number; holes: number }> {
+  const { edits } = await store.db
+    .selectFrom('series')
+    .select('edits')
+    .where('id', '=', series.id)
+    .executeTakeFirstOrThrow();
+  const count = async (table: 'erasures' | 'holes'): Promise<number> =>
+    (await store.db.selectFrom(table).select('series_id').where('series_id', '=', series.id).execute()).length;
+  const { removed } = await getSeries(store.db, { id: series.id });
+  return { edits, removed, erasures: await count('erasures'), holes: await count('holes') };
 }
 
 function startWorker(step: string, signal: 'SIGKILL' | 'SIGSTOP'): ChildProcess {
@@ -101,6 +131,25 @@ describe('a worker that is killed', () => {
     await stageMore();
     await store.drain();
     await expectEverythingOnce();
+  });
+});
+
+describe('a worker that is killed over edits', () => {
+  test.each(STEPS)('when it has %s applies them once', async (step) => {
+    await store.drain();
+    await stageEdits();
+    const worker = startWorker(step, 'SIGKILL');
+    const [, signal] = (await once(worker, 'exit')) as [number | null, string | null];
+    expect(signal).toBe('SIGKILL');
+    const { db, root, holder } = store;
+    await recoverLanes({ db, root, holder, log: { info: () => {}, warn: () => {}, error: () => {} } });
+    await store.drain();
+    await expectEverythingOnce();
+    expect(await numbers(regular)).toEqual({ edits: 2, removed: 100, erasures: 0, holes: 1 });
+    expect(await numbers(irregular)).toEqual({ edits: 1, removed: 3, erasures: 1, holes: 0 });
+    // What the dead worker has left in the shard was written over, not put beside.
+    const shards = await db.selectFrom('shards').select('id').where('lane_id', '=', lane).execute();
+    expect(shards).toHaveLength(1);
   });
 });
 

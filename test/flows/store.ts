@@ -13,10 +13,12 @@ import { stageWrite, type StagedPayload } from '../../src/catalog/write-store.ts
 import type { Batch } from '../../src/core/batch.ts';
 import { bytesOf } from '../../src/core/dtype.ts';
 import type { RecordedSeries } from '../../src/core/recording.ts';
+import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import type { NewSeries, Series } from '../../src/core/series.ts';
 import { drainLane } from '../../src/flows/drain-lane.ts';
 import { readSamples } from '../../src/flows/read-samples.ts';
 import { receivePayload } from '../../src/flows/receive-payload.ts';
+import { sealLane, type SealReport } from '../../src/flows/seal-lane.ts';
 import type { SampleSelection } from '../../src/flows/service.ts';
 import { verify, type VerifyReport, type VerifyScope } from '../../src/flows/verify.ts';
 import { packRecords } from '../../src/formats/packed-records.ts';
@@ -150,6 +152,17 @@ export class Store {
       await retireHotShard(this.db, lease!, null);
       await releaseLease(this.db, lease!, false);
     }
+  }
+
+  /** Seals the lane of a series. @param all whatever its age and size */
+  async seal(seriesId: string, all: boolean): Promise<SealReport[]> {
+    const { lane_id: laneId } = await this.db
+      .selectFrom('series')
+      .select('lane_id')
+      .where('id', '=', seriesId)
+      .executeTakeFirstOrThrow();
+    const deps = { db: this.db, root: this.root, holder: this.holder, limits: DEFAULT_SEAL_LIMITS, log };
+    return (await sealLane(deps, laneId, { all })) ?? [];
   }
 
   /** A commit that reaches the shards and is not published: the worker is overtaken at the last moment. */

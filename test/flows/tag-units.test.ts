@@ -34,6 +34,6 @@ test.each([
   expect(readUnit(a)?.dimension).not.toBe(readUnit(b)?.dimension);
 });
 
-test.each(['', 'smoot', 'mV V', 'm**2', '5', 'm/', 'x'.repeat(300)])('%j is no unit', (code) => {
+test.each(['', 'smoot', 'mV V', 'm**2', 'm/', 'x'.repeat(300)])('%j is no unit', (code) => {
   expect(readUnit(code)).toBeUndefined();
 });

@@ -1,0 +1,234 @@
+/** What becomes of the rows, chunks and summary cells of each bucket: per bucket and channel count, minimum, maximum, sum, and what else is asked for. */
+import { DTYPES, isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+import type { SummaryCells } from './summary.ts';
+import { Fold } from './summary-fold.ts';
+
+/** What only rows can tell, not statistics. */
+export interface RowDetails {
+  /** First and last value, in order of time. */
+  readonly ends?: boolean;
+  /** The sum of squared distances from the mean. */
+  readonly spread?: boolean;
+  /** Where the extremes are. */
+  readonly places?: boolean;
+}
+
+/** Values that are widened to float64 at a time. */
+const SLAB_VALUES = 16 * 1024;
+
+type Extremes = Float64Array | BigInt64Array | BigUint64Array;
+
+/** All arrays are buckets × channels. */
+export class BucketFold {
+  readonly buckets: number;
+  readonly channels: number;
+  /** Values that are not NaN. */
+  readonly counts: Float64Array;
+  readonly sums: Float64Array;
+  /** In float64, which holds all types exactly but 64-bit integers: those as themselves. Without meaning where the count is 0. */
+  readonly mins: Extremes;
+  readonly maxs: Extremes;
+  /** With `spread`: squared distances from the mean, summed. */
+  readonly squares: Float64Array | null;
+  /** With `ends`: the first and the last value that is not NaN, and where they are. */
+  readonly firsts: Extremes | null;
+  readonly lasts: Extremes | null;
+  readonly #firstAt: BigInt64Array | null;
+  readonly #lastAt: BigInt64Array | null;
+  /** 1 where statistics took part: `squares`, `firsts` and `lasts` say nothing then. */
+  readonly told: Uint8Array;
+  /** With `places`: row (regular) or time of the extremes; of a summary cell's, where the cell begins. */
+  readonly minAt: BigInt64Array | null;
+  readonly maxAt: BigInt64Array | null;
+
+  readonly #dtype: Dtype;
+  readonly #stored: number;
+  readonly #selected: readonly number[] | null;
+  readonly #run: Fold;
+  readonly #slab: Float64Array;
+  readonly #flip: number;
+
+  /**
+   * @param stored channels of what is added
+   * @param selected those that count, in the order to answer; null: all
+   */
+  constructor(
+    dtype: Dtype,
+    stored: number,
+    selected: readonly number[] | null,
+    buckets: number,
+    details: RowDetails = {},
+  ) {
+    this.buckets = buckets;
+    this.channels = selected?.length ?? stored;
+    this.#dtype = dtype;
+    this.#stored = stored;
+    this.#selected = selected;
+    const size = buckets * this.channels;
+    const extremes = (): Extremes =>
+      new (isBigDtype(dtype) ? DTYPES[dtype].array : Float64Array)(size) as unknown as Extremes;
+    this.counts = new Float64Array(size);
+    this.sums = new Float64Array(size);
+    this.mins = extremes();
+    this.maxs = extremes();
+    this.told = new Uint8Array(size);
+    this.squares = details.spread ? new Float64Array(size) : null;
+    this.firsts = details.ends ? extremes() : null;
+    this.lasts = details.ends ? extremes() : null;
+    this.#firstAt = details.ends ? new BigInt64Array(size) : null;
+    this.#lastAt = details.ends ? new BigInt64Array(size) : null;
+    this.minAt = details.places ? new BigInt64Array(size) : null;
+    this.maxAt = details.places ? new BigInt64Array(size) : null;
+    this.#run = new Fold({ dtype, channels: this.channels });
+    this.#slab = new Float64Array(isBigDtype(dtype) ? 0 : Math.max(SLAB_VALUES, this.channels));
+    this.#flip = dtype === 'uint64' ? 2 ** 31 : 0;
+  }
+
+  /**
+   * Rows that lie in one bucket.
+   * @param values rows × stored channels, row-major
+   * @param placeOf of row i of `values`: its number, or its time
+   */
+  addRows(bucket: number, values: SampleArray, from: number, to: number, placeOf: (row: number) => bigint): void {
+    const chosen = this.#choose(values, from, to);
+    const { channels } = this;
+    const rows = to - from;
+    if (isBigDtype(this.#dtype)) {
+      const halves = new Int32Array(chosen.buffer, chosen.byteOffset, chosen.length * 2);
+      this.#fold(bucket, () => this.#run.addHalves(halves, 0, chosen.length, this.#flip), chosen, from, placeOf);
+      return;
+    }
+    const step = Math.max(1, Math.floor(SLAB_VALUES / channels));
+    for (let at = 0; at < rows; at += step) {
+      const count = Math.min(step, rows - at) * channels;
+      const slab = this.#slab.subarray(0, count);
+      slab.set((chosen as Float64Array).subarray(at * channels, at * channels + count));
+      this.#fold(bucket, () => this.#run.addNumbers(slab, 0, count), slab, from + at, placeOf);
+    }
+  }
+
+  /** The wanted channels of rows. */
+  #choose(values: SampleArray, from: number, to: number): SampleArray {
+    const stored = this.#stored;
+    if (!this.#selected) return values.subarray(from * stored, to * stored);
+    const { channels } = this;
+    const chosen = new DTYPES[this.#dtype].array((to - from) * channels);
+    for (let s = 0; s < channels; s++) {
+      let at = from * stored + this.#selected[s];
+      for (let i = s; i < chosen.length; i += channels, at += stored) chosen[i] = values[at];
+    }
+    return chosen;
+  }
+
+  /** @param first position of the first of these rows, for `placeOf` */
+  #fold(
+    bucket: number,
+    add: () => void,
+    values: SampleArray,
+    first: number,
+    placeOf: (row: number) => bigint,
+  ): void {
+    const run = this.#run;
+    const { channels } = this;
+    run.clear();
+    add();
+    for (let c = 0; c < channels; c++) {
+      const count = run.counts[c];
+      if (count === 0) continue;
+      const at = bucket * channels + c;
+      if (this.squares) this.#addSquares(at, count, run.sums[c], spreadOf(values, c, channels, run.sums[c] / count));
+      if (this.minAt) {
+        const had = this.counts[at] > 0;
+        if (!had || run.mins[c] < this.mins[at]) this.minAt[at] = placeOf(first + rowOf(values, run.mins[c], c, channels));
+        if (!had || run.maxs[c] > this.maxs[at]) this.maxAt![at] = placeOf(first + rowOf(values, run.maxs[c], c, channels));
+      }
+      if (this.firsts) this.#addEnds(at, values, c, first, placeOf);
+      this.#add(at, count, run.sums[c], run.mins[c], run.maxs[c]);
+    }
+  }
+
+  /** Chan, Golub & LeVeque 1979: two sets of squared distances from their means, as one. Before the counts and sums are added. */
+  #addSquares(at: number, count: number, sum: number, squares: number): void {
+    const had = this.counts[at];
+    const distance = had === 0 ? 0 : sum / count - this.sums[at] / had;
+    this.squares![at] += squares + distance * distance * ((had * count) / (had + count));
+  }
+
+  #addEnds(at: number, values: SampleArray, c: number, first: number, placeOf: (row: number) => bigint): void {
+    const { channels } = this;
+    const isNaN = (i: number): boolean => values[i] !== values[i];
+    let low = c;
+    while (isNaN(low)) low += channels;
+    let high = values.length - channels + c;
+    while (isNaN(high)) high -= channels;
+    const [lowAt, highAt] = [low, high].map((i) => placeOf(first + (i - c) / channels));
+    const isNew = this.counts[at] === 0;
+    if (isNew || lowAt < this.#firstAt![at]) {
+      this.#firstAt![at] = lowAt;
+      this.firsts![at] = values[low];
+    }
+    if (isNew || highAt >= this.#lastAt![at]) {
+      this.#lastAt![at] = highAt;
+      this.lasts![at] = values[high];
+    }
+  }
+
+  #add(at: number, count: number, sum: number, min: number | bigint, max: number | bigint): void {
+    if (this.counts[at] === 0 || min < this.mins[at]) this.mins[at] = min;
+    if (this.counts[at] === 0 || max > this.maxs[at]) this.maxs[at] = max;
+    this.counts[at] += count;
+    this.sums[at] += sum;
+  }
+
+  /** The i-th cell of a summary. @param place where it begins */
+  addCell(bucket: number, cells: SummaryCells, i: number, place: number | bigint): void {
+    const { channels } = this;
+    for (let s = 0; s < channels; s++) {
+      const from = i * this.#stored + (this.#selected ? this.#selected[s] : s);
+      const count = cells.counts[from];
+      if (count === 0) continue;
+      this.#addWhole(bucket * channels + s, count, Number(cells.means[from]) * count, cells.mins[from], cells.maxs[from], place);
+    }
+  }
+
+  /** A chunk that is whole in one bucket. @param place where it begins */
+  addStats(
+    bucket: number,
+    stats: { counts: readonly number[]; sums: readonly number[]; mins: readonly number[]; maxs: readonly number[] },
+    place: number | bigint,
+  ): void {
+    const { channels } = this;
+    const big = isBigDtype(this.#dtype);
+    for (let s = 0; s < channels; s++) {
+      const c = this.#selected ? this.#selected[s] : s;
+      if (stats.counts[c] === 0) continue;
+      const [min, max] = [stats.mins[c], stats.maxs[c]].map((value) => (big ? BigInt(value) : value));
+      this.#addWhole(bucket * channels + s, stats.counts[c], stats.sums[c], min, max, place);
+    }
+  }
+
+  #addWhole(at: number, count: number, sum: number, min: number | bigint, max: number | bigint, place: number | bigint): void {
+    if (this.minAt) {
+      const had = this.counts[at] > 0;
+      if (!had || min < this.mins[at]) this.minAt[at] = BigInt(place);
+      if (!had || max > this.maxs[at]) this.maxAt![at] = BigInt(place);
+    }
+    this.told[at] = 1;
+    this.#add(at, count, sum, min, max);
+  }
+}
+
+function spreadOf(values: SampleArray, channel: number, channels: number, mean: number): number {
+  let squares = 0;
+  for (let i = channel; i < values.length; i += channels) {
+    const distance = Number(values[i]) - mean;
+    if (distance === distance) squares += distance * distance;
+  }
+  return squares;
+}
+
+function rowOf(values: SampleArray, value: number | bigint, channel: number, channels: number): number {
+  let i = channel;
+  while (values[i] !== value) i += channels;
+  return (i - channel) / channels;
+}

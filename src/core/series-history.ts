@@ -1,0 +1,58 @@
+/** What a change of metadata has changed: field by field, tags and provenance key by key. */
+import type { Series } from './series.ts';
+import { sameTag, tagField, type FieldChange } from './tag-edit.ts';
+
+export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | 'delete' | 'restore';
+
+/** What a client describes a series by, and may change. */
+export type Described = Pick<
+  Series,
+  'name' | 'description' | 'unit' | 'scale' | 'offset' | 'channels' | 'tags' | 'provenance'
+>;
+
+/** One entry of a series' history. */
+export interface HistoryEntry {
+  readonly id: string;
+  readonly action: HistoryAction;
+  readonly at: Date;
+  /** Null: it was no request. */
+  readonly token: { readonly id: string; readonly name: string } | null;
+  /** Of a change of many series at once. */
+  readonly editId: string | null;
+  readonly changes: readonly FieldChange[];
+}
+
+const SINGLE_FIELDS = ['name', 'description', 'unit', 'scale', 'offset', 'channels'] as const;
+
+/** What a series is before it is created; what it keeps of this is no change. */
+export const UNDESCRIBED = {
+  name: null,
+  description: null,
+  unit: null,
+  scale: 1,
+  offset: 0,
+  channels: null,
+  tags: {},
+  provenance: {},
+} as const;
+
+export function changesBetween(before: Described | typeof UNDESCRIBED, after: Described): FieldChange[] {
+  const changes: FieldChange[] = [];
+  for (const field of SINGLE_FIELDS) {
+    if (!sameTag(before[field], after[field])) changes.push({ field, old: before[field], new: after[field] });
+  }
+  changes.push(...changesOfKeys(before.tags, after.tags, tagField));
+  changes.push(...changesOfKeys(before.provenance, after.provenance, (key) => `provenance.${key}`));
+  return changes;
+}
+
+type Keyed = Readonly<Record<string, unknown>>;
+
+export function changesOfKeys(before: Keyed, after: Keyed, fieldOf: (key: string) => string): FieldChange[] {
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  return keys.flatMap((key) => {
+    const old = Object.hasOwn(before, key) ? before[key] : null;
+    const now = Object.hasOwn(after, key) ? after[key] : null;
+    return sameTag(old, now) ? [] : [{ field: fieldOf(key), old, new: now }];
+  });
+}

@@ -1,0 +1,305 @@
+/** Buckets say what the rows in them say, wherever the rows lie and whatever answers for them. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { fixedBorders, type Aggregate } from '../../src/core/aggregate-span.ts';
+import { DTYPES, viewAs, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
+import { parseRate, type Rate } from '../../src/core/rate.ts';
+import { timesOfRows } from '../../src/core/segment.ts';
+import type { DuplicateRule, NewSeries, Series } from '../../src/core/series.ts';
+import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
+import { getSeries } from '../../src/catalog/series-store.ts';
+import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
+import { readBuckets } from '../../src/flows/overview-read.ts';
+import { readLatest } from '../../src/flows/latest-read.ts';
+import { sealLane } from '../../src/flows/seal-lane.ts';
+import type { BucketRequest, WantedBuckets } from '../../src/flows/service.ts';
+import { unpackRecords } from '../../src/formats/packed-records.ts';
+import { execute } from '../support/postgres.ts';
+import { Store } from './store.ts';
+
+const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
+const RATE = parseRate('1000/3')!;
+const RUNS = Number(process.env['RUNS'] ?? 6);
+
+let store: Store;
+beforeAll(async () => {
+  store = await Store.open();
+});
+afterAll(async () => {
+  await store.close();
+});
+
+let names = 0;
+function spec(dtype: Dtype, channels: number, sampling: NewSeries['sampling'], duplicates: DuplicateRule = 'last') {
+  return {
+    name: `series ${names++}`,
+    description: null,
+    dtype,
+    channels: Array.from({ length: channels }, (_, i) => ({ label: `c${i}` })),
+    unit: 'mV',
+    scale: 1,
+    offset: 0,
+    sampling,
+    timeReference: 'utc' as const,
+    duplicates,
+    codec: 'gzip' as const,
+    tags: {},
+    provenance: {},
+  };
+}
+const regular = (dtype: Dtype, channels: number): Promise<Series> =>
+  store.create(spec(dtype, channels, { kind: 'regular', rate: RATE, startNs: 0n }));
+const irregular = (dtype: Dtype, channels: number, duplicates: DuplicateRule): Promise<Series> =>
+  store.create(spec(dtype, channels, { kind: 'irregular' }, duplicates));
+
+async function seal(): Promise<void> {
+  for (const { id } of await store.db.selectFrom('lanes').select('id').execute()) {
+    const deps = { db: store.db, root: store.root, holder: store.holder, limits: DEFAULT_SEAL_LIMITS, log: SILENT };
+    await sealLane(deps, id, { all: true });
+  }
+}
+
+/** Small and large numbers, and NaN where there can be one. */
+function values(dtype: Dtype, count: number, seed: number): SampleArray {
+  const out = new DTYPES[dtype].array(count);
+  const { range } = DTYPES[dtype];
+  let state = (seed + 1) * 2654435761;
+  for (let i = 0; i < count; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const draw = state / 2 ** 32;
+    if (dtype === 'int64' || dtype === 'uint64') {
+      const wide = draw > 0.999 ? range!.max : draw < 0.001 ? range!.min : BigInt(Math.floor(draw * 1000));
+      out[i] = wide;
+    } else if (range) out[i] = Math.floor(draw * 60_000) - (range.min < 0n ? 30_000 : 0);
+    else out[i] = draw < 0.05 ? NaN : (draw - 0.5) * 10 ** ((state % 7) - 3);
+  }
+  return out;
+}
+
+interface Rows {
+  readonly times: BigInt64Array;
+  readonly values: SampleArray;
+  readonly channels: number;
+}
+
+/** All rows that a reader sees, in order of time. */
+async function rowsOf(series: Series): Promise<Rows> {
+  const bytes = await store.read(series, { by: 'time' });
+  const channels = series.channels.length;
+  if (series.sampling.kind === 'irregular') return { ...unpackRecords(bytes, series.dtype, channels), channels };
+  const { segments, holes, series: now } = await readSampleSnapshot(store.db, { id: series.id }, { by: 'rows', from: 0, to: 0 });
+  const all = timesOfRows(segments, series.sampling.rate as Rate, { from: 0, to: now.rows });
+  const isHole = (row: number): boolean => holes.some(({ from, to }) => row >= from && row < to);
+  return { times: all.filter((_, row) => !isHole(row)), values: viewAs(series.dtype, bytes), channels };
+}
+
+interface Answer {
+  readonly buckets: { readonly start: string[]; readonly end: string[]; readonly count: number[] };
+  readonly channels: ReadonlyArray<Record<Aggregate, (number | string | null)[]>>;
+}
+
+async function ask(series: Series, wanted: WantedBuckets, more: Partial<BucketRequest> = {}): Promise<Answer> {
+  const { body } = await readBuckets(
+    { db: store.db, root: store.root, codec: store.codec },
+    {
+      principal: { tokenId: series.id, scopes: ['read'], projects: null },
+      ref: { id: series.id },
+      wanted,
+      format: 'json',
+      channels: null,
+      physical: false,
+      signal: new AbortController().signal,
+      ...more,
+    },
+  );
+  return JSON.parse(Buffer.from(body).toString()) as Answer;
+}
+
+function near(found: number | string | null, wanted: number | null, scale: number): void {
+  if (wanted === null) expect(found).toBeNull();
+  else expect(Math.abs(Number(found) - wanted)).toBeLessThanOrEqual(1e-6 * scale + 1e-9 * Math.abs(wanted));
+}
+
+/** Compares every bucket with its rows. @returns rows in buckets */
+function check(answer: Answer, { times, values, channels }: Rows, startNs: bigint, endNs: bigint): number {
+  let inBuckets = 0;
+  const { start, end, count } = answer.buckets;
+  let row = 0;
+  let before = -(2n ** 63n);
+  for (let b = 0; b < start.length; b++) {
+    const [from, to] = [BigInt(start[b]), BigInt(end[b])];
+    expect(from).toBeGreaterThanOrEqual(before);
+    expect(to).toBeGreaterThanOrEqual(from);
+    before = to;
+    while (row < times.length && (times[row] < from || times[row] < startNs)) row++;
+    const first = row;
+    while (row < times.length && times[row] < to && times[row] < endNs) row++;
+    inBuckets += row - first;
+    let most = 0;
+    for (let c = 0; c < channels; c++) {
+      const own: (number | bigint)[] = [];
+      for (let i = first; i < row; i++) {
+        const value = values[i * channels + c];
+        if (value === value) own.push(value);
+      }
+      most = Math.max(most, own.length);
+      const channel = answer.channels[c];
+      const min = own.length === 0 ? null : own.reduce((x, y) => (y < x ? y : x));
+      const max = own.length === 0 ? null : own.reduce((x, y) => (y > x ? y : x));
+      const isSingle = values instanceof Float32Array;
+      const same = (found: number | string | null): number | bigint | null =>
+        typeof min === 'bigint' ? BigInt(found!) : found === null ? null : isSingle ? Math.fround(Number(found)) : Number(found);
+      const sum = own.reduce<number>((x, y) => x + Number(y), 0);
+      const scale = Math.max(Math.abs(Number(min ?? 0)), Math.abs(Number(max ?? 0)));
+      if (channel.min) expect({ b, min: same(channel.min[b]) }).toEqual({ b, min });
+      if (channel.max) expect({ b, max: same(channel.max[b]) }).toEqual({ b, max });
+      if (channel.mean) near(channel.mean[b], own.length === 0 ? null : sum / own.length, scale);
+      if (channel.sum) near(channel.sum[b], own.length === 0 ? null : sum, scale * own.length);
+      if (channel.count) expect(channel.count[b]).toBe(own.length);
+      if (channel.first) expect(own.length === 0 ? null : same(channel.first[b])).toEqual(own.at(0) ?? null);
+      if (channel.last) expect(own.length === 0 ? null : same(channel.last[b])).toEqual(own.at(-1) ?? null);
+      if (channel.std) {
+        const mean = sum / own.length;
+        const squares = own.reduce<number>((x, y) => x + (Number(y) - mean) ** 2, 0);
+        near(channel.std[b], own.length < 2 ? null : Math.sqrt(squares / (own.length - 1)), scale);
+      }
+    }
+    expect({ b, count: count[b] }).toEqual({ b, count: most });
+  }
+  return inBuckets;
+}
+
+async function checkAll(series: Series, seed: number): Promise<void> {
+  const now = await getSeries(store.db, { id: series.id });
+  const rows = await rowsOf(now);
+  const [first, last] = [rows.times[0], rows.times.at(-1)!];
+  const within = (share: number): bigint => first + ((last - first) * BigInt(Math.floor(share * 1e6))) / 1_000_000n;
+  const inRange = (from: bigint, to: bigint): number => rows.times.filter((ns) => ns >= from && ns < to).length;
+  for (const points of [1, 7, 40, 300]) {
+    expect(check(await ask(series, { by: 'points', points }), rows, first, last + 1n)).toBe(rows.times.length);
+    const [startNs, endNs] = [within(0.1 + (seed % 7) / 20), within(0.6 + (seed % 5) / 20)];
+    const part = await ask(series, { by: 'points', points }, { startNs, endNs });
+    expect(part.buckets.start).toHaveLength(points);
+    expect(check(part, rows, startNs, endNs)).toBe(inRange(startNs, endNs));
+  }
+  const ns = (last - first) / 17n + BigInt(seed);
+  for (const aggregates of [
+    ['count', 'sum', 'mean', 'min', 'max'],
+    ['first', 'last', 'std', 'mean', 'max'],
+  ] satisfies Aggregate[][]) {
+    const wanted: WantedBuckets = { by: 'every', every: { kind: 'fixed', ns }, zone: 'UTC', aggregates, fill: 'null' };
+    const [startNs, endNs] = [within(0.2), within(0.9)];
+    const answer = await ask(series, wanted, { startNs, endNs });
+    expect(answer.buckets.start).toEqual([...fixedBorders(ns, startNs, endNs)].slice(0, -1).map(String));
+    expect(check(answer, rows, startNs, endNs)).toBe(inRange(startNs, endNs));
+    expect(check(await ask(series, wanted), rows, first, last + 1n)).toBe(rows.times.length);
+  }
+  for (const most of [1, 10, 5000]) {
+    const bytes = await latest(now, most);
+    const whole = await store.read(now, { by: 'time' });
+    const rowBytes = whole.length / rows.times.length;
+    if (now.duplicates !== 'keep') expect(bytes.equals(whole.subarray(Math.max(0, whole.length - most * rowBytes)))).toBe(true);
+  }
+}
+
+async function latest(series: Series, rows: number): Promise<Buffer> {
+  const { body } = await readLatest(
+    { db: store.db, root: store.root, files: store.files, codec: store.codec },
+    {
+      principal: { tokenId: series.id, scopes: ['read'], projects: null },
+      ref: { id: series.id },
+      rows,
+      format: 'octet',
+      spelling: {},
+      channels: null,
+      physical: false,
+      signal: new AbortController().signal,
+    },
+  );
+  const pieces: Uint8Array[] = [];
+  for await (const piece of body) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+async function hole(series: Series, from: number, to: number): Promise<void> {
+  await execute(store.databaseUrl, `insert into holes values ('${series.id}', ${from}, ${to})`);
+  await execute(store.databaseUrl, `update series set edits = edits + 1, masked = true where id = '${series.id}'`);
+}
+
+async function erase(series: Series, startNs: bigint, endNs: bigint, beforeRow: number): Promise<void> {
+  await execute(store.databaseUrl, `update series set edits = edits + 1, masked = true where id = '${series.id}'`);
+  await execute(
+    store.databaseUrl,
+    `insert into erasures select id, edits, ${startNs}, ${endNs}, ${beforeRow} from series where id = '${series.id}'`,
+  );
+}
+
+/** A piece of a recording, and what is done after it. */
+const part = fc.record({
+  rows: fc.oneof(fc.integer({ min: 1, max: 40_000 }), fc.integer({ min: 200_000, max: 300_000 })),
+  gap: fc.boolean(),
+  then: fc.constantFrom('nothing', 'retire', 'seal', 'hide'),
+});
+
+describe('buckets of a regular series', () => {
+  test.each<[Dtype, number]>([
+    ['int16', 1],
+    ['float64', 2],
+    ['int64', 1],
+  ])('of %s say exactly what its rows say, hot, sealed and with holes', async (dtype, channels) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
+        const series = await regular(dtype, channels);
+        let row = 0;
+        let endNs = 0n;
+        for (const [i, { rows, gap, then }] of parts.entries()) {
+          const startNs = gap ? endNs + BigInt(1 + ((seed * 7919) % 30)) * 1_000_000_000n : null;
+          await store.stage(series, { values: values(dtype, rows * channels, seed + i), times: null }, startNs);
+          await store.drain();
+          endNs = (await getSeries(store.db, { id: series.id })).lastNs! + 3_000_000n;
+          if (then === 'hide' && rows > 10) await hole(series, row + Math.floor(rows / 3), row + Math.floor(rows / 2));
+          row += rows;
+          if (then === 'retire') await store.retireAll();
+          if (then === 'seal') await seal();
+        }
+        await checkAll(series, seed);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});
+
+describe('buckets of an irregular series', () => {
+  test.each<[Dtype, number, DuplicateRule]>([
+    ['int32', 1, 'last'],
+    ['float32', 2, 'keep'],
+    ['uint64', 1, 'last'],
+  ])('of %s say exactly what its rows say, hot, sealed, late and erased', async (dtype, channels, duplicates) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
+        const series = await irregular(dtype, channels, duplicates);
+        let at = 0n;
+        let row = 0;
+        for (const [i, { rows, gap, then }] of parts.entries()) {
+          let state = seed + i;
+          const begin = gap ? at : at - BigInt(Math.floor(rows / 10)) * 50_000n;
+          const times = BigInt64Array.from({ length: rows }, (_, k) => {
+            state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+            return begin + BigInt(k) * 50_000n + BigInt(gap ? 0 : (state % 3) * 50_000);
+          });
+          await store.stage(series, { values: values(dtype, rows * channels, seed + i), times });
+          await store.drain();
+          row += rows;
+          if (then === 'hide') {
+            await erase(series, begin + BigInt(Math.floor(rows / 3)) * 50_000n, begin + BigInt(Math.floor(rows / 2)) * 50_000n, row);
+          }
+          at = times.reduce((a, b) => (b > a ? b : a), at) + (gap ? 1_000_000_000n : 50_000n);
+          if (then === 'retire') await store.retireAll();
+          if (then === 'seal') await seal();
+        }
+        await checkAll(series, seed);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});

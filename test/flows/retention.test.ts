@@ -1,0 +1,413 @@
+/** What retention, the purging of deleted series and removals promise to readers, to summaries, and to the disk. */
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { statSync } from 'node:fs';
+import { v7 as uuidv7 } from 'uuid';
+import { claimLease, releaseLease } from '../../src/catalog/lane-store.ts';
+import { createRetentionRule, deleteRetentionRule } from '../../src/catalog/retention-store.ts';
+import { deleteSeries, getSeries, restoreSeries } from '../../src/catalog/series-store.ts';
+import { toSummaryBlock } from '../../src/catalog/summary-row.ts';
+import { parseRate } from '../../src/core/rate.ts';
+import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
+import type { NewSeries, Series } from '../../src/core/series.ts';
+import { eachCell } from '../../src/core/summary.ts';
+import { INT64_MAX } from '../../src/core/time.ts';
+import { expireSamples } from '../../src/flows/expire-samples.ts';
+import { recover } from '../../src/flows/recover.ts';
+import { sealLane, type SealReport } from '../../src/flows/seal-lane.ts';
+import { spaceService } from '../../src/flows/tell-space.ts';
+import { readSummaries } from '../../src/storage/summary-reader.ts';
+import { execute } from '../support/postgres.ts';
+import { Store } from './store.ts';
+
+const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
+const ADMIN = { tokenId: '', scopes: ['admin' as const], projects: null };
+const SECOND = 1_000_000_000n;
+const MS = 1_000_000n;
+const DAY_S = 86_400;
+const ROWS = 20_000;
+const FACTOR = 64;
+
+const REGULAR: Omit<NewSeries, 'project'> = {
+  name: 'regular',
+  description: null,
+  dtype: 'float64',
+  channels: [{ label: 'a' }],
+  unit: 'mV',
+  scale: 1,
+  offset: 0,
+  sampling: { kind: 'regular', rate: parseRate(1000)!, startNs: 0n },
+  timeReference: 'utc',
+  duplicates: 'last',
+  codec: 'gzip',
+  tags: { kind: 'housekeeping' },
+  provenance: {},
+};
+const IRREGULAR: Omit<NewSeries, 'project'> = { ...REGULAR, name: 'irregular', sampling: { kind: 'irregular' } };
+
+let store: Store;
+beforeEach(async () => {
+  store = await Store.open();
+});
+afterEach(async () => {
+  await store.close();
+});
+
+/** Noise, which does not compress. */
+const values = (rows: number): Float64Array => Float64Array.from({ length: rows }, () => Math.random());
+const everyMs = (rows: number, fromNs = 0n): BigInt64Array =>
+  BigInt64Array.from({ length: rows }, (_, i) => fromNs + BigInt(i) * MS);
+
+async function append(series: Series, rows: number, fromNs: bigint | null = null): Promise<void> {
+  const times = series.sampling.kind === 'irregular' ? everyMs(rows, fromNs ?? 0n) : null;
+  await store.stage(series, { values: values(rows), times }, times ? null : fromNs);
+  await store.drain();
+}
+
+async function filled(spec: Omit<NewSeries, 'project'>, name = spec.name): Promise<Series> {
+  const series = await store.create({ ...spec, name });
+  await append(series, ROWS);
+  return series;
+}
+
+async function sealAll(): Promise<SealReport[]> {
+  const deps = { db: store.db, root: store.root, holder: store.holder, limits: DEFAULT_SEAL_LIMITS, log: SILENT };
+  const reports: SealReport[] = [];
+  for (const { id } of await store.db.selectFrom('lanes').select('id').orderBy('id').execute()) {
+    reports.push(...((await sealLane(deps, id, { all: true })) ?? []));
+  }
+  return reports;
+}
+
+const expire = (): Promise<string[]> =>
+  expireSamples({ db: store.db, root: store.root, codec: store.codec, holder: store.holder, log: SILENT });
+
+async function keep(keepS: number, summariesS: number | null, tags = {}): Promise<string> {
+  const id = uuidv7();
+  const keepSummariesDays = summariesS === null ? null : summariesS / DAY_S;
+  await createRetentionRule(store.db, id, { project: 'default', tags, keepDays: keepS / DAY_S, keepSummariesDays });
+  return id;
+}
+
+interface Cell {
+  readonly index: number;
+  readonly rows: number;
+  readonly lastNs: bigint | null;
+  /** Everything it tells. */
+  readonly text: string;
+}
+
+/** The finest cells of a series in their order. */
+async function cells(series: Series): Promise<Cell[]> {
+  const rows = await store.db
+    .selectFrom('summaries as y')
+    .innerJoin('shards as h', 'h.id', 'y.shard_id')
+    .selectAll('y')
+    .select('h.path')
+    .where('series_id', '=', series.id)
+    .where('factor', '=', FACTOR)
+    .orderBy('y.shard_id')
+    .orderBy('ordinal')
+    .execute();
+  const found: Cell[] = [];
+  for await (const columns of readSummaries(
+    store.root,
+    rows.map((row) => ({ ...toSummaryBlock(row, series), path: row.path })),
+  )) {
+    for (const { index, counts, mins, maxs, means, firstNs, lastNs } of eachCell(columns)) {
+      const numbers = [...counts, ...mins, ...maxs, ...means, firstNs, lastNs];
+      found.push({ index, rows: counts[0], lastNs, text: numbers.join(' ') });
+    }
+  }
+  return found;
+}
+
+const column = async (series: Series, name: 'expired_ns' | 'first_ns' | 'commit'): Promise<bigint | null> =>
+  (await store.db.selectFrom('series').select(name).where('id', '=', series.id).executeTakeFirstOrThrow())[name];
+
+const length = (path: string | null): number => (path === null ? 0 : statSync(store.root.resolve(path)).size);
+
+/** Of the shards that readers use. */
+async function bytesOnDisk(): Promise<number> {
+  const shards = await store.db.selectFrom('shards').select('path').where('state', '<>', 'replaced').execute();
+  return shards.reduce((sum, { path }) => sum + length(path), 0);
+}
+
+/** Bytes of the values, by rows. */
+async function valueBytes(series: Series): Promise<Buffer> {
+  const bytes = await store.read(series, { by: 'rows' });
+  if (series.sampling.kind === 'regular') return bytes;
+  return Buffer.concat(Array.from({ length: bytes.length / 16 }, (_, i) => bytes.subarray(i * 16 + 8, i * 16 + 16)));
+}
+
+const rowCount = async (series: Series): Promise<number> => (await valueBytes(series)).length / 8;
+
+describe.each([
+  ['regular', REGULAR],
+  ['irregular', IRREGULAR],
+])('samples of a %s series', (kind, spec) => {
+  test('expire: readers miss them at once, the disk is freed, and their summaries stay as they were', async () => {
+    const series = await filled(spec);
+    await sealAll();
+    const [before, all, commit] = [await cells(series), await valueBytes(series), await column(series, 'commit')];
+    expect(before.length).toBeGreaterThan(300);
+    await keep(8, 30);
+    expect(await expire()).toEqual([series.id]);
+
+    const expiredNs = 11_999n * MS; // eight seconds before the newest sample
+    expect(await column(series, 'expired_ns')).toBe(expiredNs);
+    expect(await getSeries(store.db, series)).toMatchObject({ firstNs: expiredNs, lastNs: 19_999n * MS, rows: ROWS });
+    expect(await column(series, 'commit')).toBeGreaterThan(commit!);
+    const change = await store.db.selectFrom('changes').selectAll().orderBy('commit', 'desc').executeTakeFirst();
+    expect(change).toMatchObject({ kind: 'expire', series_id: series.id });
+    expect((await valueBytes(series)).equals(all.subarray(11_999 * 8))).toBe(true);
+    expect((await store.read(series, { by: 'time', endNs: expiredNs })).length).toBe(0);
+
+    const [report] = await sealAll();
+    expect(report.step.reason).toBe('dead-rows');
+    expect(length(report.path)).toBeLessThan(report.bytesBefore * 0.55);
+    expect((await valueBytes(series)).equals(all.subarray(11_999 * 8))).toBe(true);
+    expect((await store.verify()).findings).toEqual([]);
+    const after = await cells(series);
+    const hasExpired = (cell: Cell): boolean =>
+      kind === 'regular' ? cell.index * FACTOR < 11_999 : cell.lastNs! < expiredNs;
+    const texts = (list: Cell[]): string[] => list.filter(hasExpired).map(({ text }) => text);
+    expect(texts(before).length).toBeGreaterThan(180);
+    expect(texts(after)).toEqual(texts(before));
+    // Cells of a regular series lie in a grid: none was made anew of the rows that are left.
+    if (kind === 'regular') expect(after.map(({ text }) => text)).toEqual(before.map(({ text }) => text));
+
+    await append(series, ROWS, 20n * SECOND);
+    expect(await expire()).toEqual([series.id]);
+    expect(await column(series, 'expired_ns')).toBe(20n * SECOND); // no further: the rest is in a hot shard
+    await sealAll();
+    await sealAll();
+    const sealed = await store.db.selectFrom('shards').select('id').where('state', '=', 'sealed').execute();
+    expect(sealed).toHaveLength(1);
+    expect(await rowCount(series)).toBe(ROWS);
+    // Summaries are kept 30 s: of 39.999 s, what ends before 9.999 s has expired.
+    const left = (cell: Cell): boolean =>
+      hasExpired(cell) && (kind === 'regular' ? (cell.index + 1) * FACTOR > 9_999 : cell.lastNs! >= 9_999n * MS);
+    const wanted = before.filter(left).map(({ text }) => text);
+    expect(wanted.length).toBeGreaterThan(25);
+    expect((await cells(series)).slice(0, wanted.length).map(({ text }) => text)).toEqual(wanted);
+    expect((await store.verify()).findings).toEqual([]);
+  });
+
+  test('go with their summaries when these have expired, and so does the file', async () => {
+    const series = await filled(spec);
+    await append(series, 32, 20n * SECOND); // so that no cell ends beyond them
+    await sealAll();
+    await keep(2, 2);
+    await expire();
+    await sealAll();
+    await append(series, 1000, 1000n * SECOND);
+    await expire();
+    const reports = await sealAll();
+    expect(reports.some(({ shard }) => shard === null)).toBe(true);
+    expect(await cells(series)).toEqual([]);
+    expect(await rowCount(series)).toBe(1000);
+  });
+
+  test('that are not in a sealed shard yet do not expire, nor does what is on its way', async () => {
+    const series = await filled(spec);
+    await keep(1, null);
+    expect(await expire()).toEqual([]);
+    await sealAll();
+    if (kind === 'irregular') {
+      await store.stage(series, { values: values(1), times: everyMs(1, 5n * SECOND) });
+      expect(await expire()).toEqual([series.id]);
+      expect(await column(series, 'expired_ns')).toBe(5n * SECOND);
+      await store.drain();
+      expect((await store.read(series, { by: 'time' })).length).toBe(15_000 * 16); // it took the place of one
+    } else {
+      expect(await expire()).toEqual([series.id]);
+    }
+  });
+});
+
+describe('retention', () => {
+  test('counts from now where a sample says it is from the future', async () => {
+    const series = await store.create(IRREGULAR);
+    const now = BigInt(Date.now()) * MS;
+    await append(series, 1000, now - 100n * SECOND);
+    await append(series, 1, INT64_MAX - 1n);
+    await sealAll();
+    await keep(3600, null);
+    expect(await expire()).toEqual([]);
+    await keep(5000, null);
+    expect(await rowCount(series)).toBe(1001);
+  });
+
+  test('takes the rule that keeps longest, and only series with all of its tags', async () => {
+    const meant = await filled(REGULAR, 'meant');
+    const other = await filled({ ...REGULAR, tags: { kind: 'science', depth: 5 } }, 'other');
+    await sealAll();
+    await keep(2, null, { kind: 'housekeeping' });
+    const longer = await keep(10, null, { kind: 'housekeeping' });
+    await keep(1, null, { kind: 'science', depth: 6 });
+    expect(await expire()).toEqual([meant.id]);
+    expect(await column(meant, 'expired_ns')).toBe(9_999n * MS);
+    expect(await column(other, 'expired_ns')).toBeNull();
+    await deleteRetentionRule(store.db, longer);
+    expect(await expire()).toEqual([meant.id]);
+    expect(await column(meant, 'expired_ns')).toBe(17_999n * MS);
+    expect(await expire()).toEqual([]);
+  });
+
+  test('begins after rows that were removed', async () => {
+    const regular = await filled(REGULAR);
+    const irregular = await filled(IRREGULAR);
+    for (const series of [regular, irregular]) {
+      await store.stageEdit(series, { startNs: 11n * SECOND, endNs: 14n * SECOND }, null);
+    }
+    await store.drain();
+    await sealAll();
+    await keep(8, null);
+    expect((await expire()).sort()).toEqual([regular.id, irregular.id].sort());
+    for (const series of [regular, irregular]) {
+      expect(await column(series, 'first_ns')).toBe(14n * SECOND);
+      expect(await rowCount(series)).toBe(6000);
+    }
+  });
+
+  test('refuses appends of which all has expired, and takes those that have not', async () => {
+    const series = await filled(IRREGULAR);
+    await sealAll();
+    await keep(8, null);
+    await expire();
+    const old = (): BigInt64Array => everyMs(10, 3n * SECOND);
+    const refused = { code: 'unprocessable', slug: 'expired', errors: [{ field: 'times' }] };
+    await expect(store.stage(series, { values: values(10), times: old() })).rejects.toMatchObject(refused);
+    const range = { startNs: 0n, endNs: 4n * SECOND };
+    await expect(store.stageEdit(series, range, { values: values(10), times: old() })).rejects.toMatchObject(refused);
+    await store.stage(series, { values: values(2), times: BigInt64Array.of(3n * SECOND, 30n * SECOND) });
+    await store.drain();
+    expect(await rowCount(series)).toBe(8002);
+  });
+
+  test('waits for a lane that is being drained', async () => {
+    const series = await filled(REGULAR);
+    await sealAll();
+    await keep(8, null);
+    const { lane_id: lane } = await store.db.selectFrom('series').select('lane_id').executeTakeFirstOrThrow();
+    const lease = await claimLease(store.db, lane, { another: 'worker' });
+    expect(await expire()).toEqual([]);
+    await releaseLease(store.db, lease!, false);
+    expect(await expire()).toEqual([series.id]);
+  });
+});
+
+const DELETED_LONG_AGO = `update series set deleted_at = now() - interval '7 days 2 hours' where deleted_at is not null`;
+
+describe('a deleted series', () => {
+  test('is purged after its deadline: half of the bytes are freed, and no row refers to it', async () => {
+    const kinds = [REGULAR, IRREGULAR, { ...REGULAR, dtype: 'float64' as const }, IRREGULAR];
+    const series: Series[] = [];
+    for (const [i, spec] of kinds.entries()) series.push(await store.create({ ...spec, name: `series ${i}` }));
+    await execute(store.databaseUrl, 'update series set lane_id = (select min(id::text)::uuid from lanes)');
+    await execute(
+      store.databaseUrl,
+      'update lanes l set series_count = (select count(*) from series where lane_id = l.id)',
+    );
+    for (const each of series) await append(each, ROWS);
+    await sealAll();
+    const before = await bytesOnDisk();
+    const [gone, kept] = [series.slice(0, 2), series.slice(2)];
+    const contents = await Promise.all(kept.map(valueBytes));
+    await keep(8, null, { none: 'of these' });
+    for (const { id } of gone) await deleteSeries(store.db, id);
+    expect(await sealAll()).toEqual([]);
+    await execute(store.databaseUrl, DELETED_LONG_AGO);
+    const deps = { db: store.db, root: store.root, holder: store.holder, log: SILENT };
+    expect((await recover(deps)).purgedSeries).toBe(0);
+    const [report] = await sealAll();
+    expect(report.step.reason).toBe('dead-rows');
+    expect(await bytesOnDisk()).toBeLessThan(before * 0.55);
+    expect((await recover(deps)).purgedSeries).toBe(2);
+    for (const table of ['series', 'segments', 'writes', 'chunks', 'summaries', 'series_tags', 'annotations']) {
+      const key = table === 'series' ? 'id' : 'series_id';
+      const query = `do $$ begin if exists (select from ${table} where ${key} in ('${gone.map(({ id }) => id).join("','")}'))
+        then raise '${table} has rows of it'; end if; end $$`;
+      await execute(store.databaseUrl, query);
+    }
+    const lanes = await store.db.selectFrom('lanes').select('series_count').where('series_count', '>', 0).execute();
+    expect(lanes).toEqual([{ series_count: 2 }]);
+    const now = await Promise.all(kept.map(valueBytes));
+    expect(now.map((bytes, i) => bytes.equals(contents[i]))).toEqual([true, true]);
+    expect((await store.verify()).findings).toEqual([]);
+    await expect(restoreSeries(store.db, gone[0].id)).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  test('can be restored until the deadline, which a late restore is told', async () => {
+    const series = await filled(REGULAR);
+    await sealAll();
+    await deleteSeries(store.db, series.id);
+    await execute(store.databaseUrl, `update series set deleted_at = now() - interval '6 days 23 hours'`);
+    await recover({ db: store.db, root: store.root, holder: store.holder, log: SILENT });
+    expect(await sealAll()).toEqual([]);
+    expect((await restoreSeries(store.db, series.id)).rows).toBe(ROWS);
+    await deleteSeries(store.db, series.id);
+    await execute(store.databaseUrl, `update series set deleted_at = '2026-01-02T03:04:05Z'`);
+    await expect(restoreSeries(store.db, series.id)).rejects.toMatchObject({
+      code: 'gone',
+      slug: 'deadline-passed',
+      message: expect.stringContaining('2026-01-09T03:04:05.000Z'),
+    });
+  });
+
+  test('that is all of a shard leaves nothing of it', async () => {
+    const series = await filled(IRREGULAR);
+    await sealAll();
+    await deleteSeries(store.db, series.id);
+    await execute(store.databaseUrl, DELETED_LONG_AGO);
+    const deps = { db: store.db, root: store.root, holder: store.holder, log: SILENT };
+    await recover(deps);
+    const [report] = await sealAll();
+    expect(report.shard).toBeNull();
+    expect((await recover(deps)).purgedSeries).toBe(1);
+  });
+});
+
+describe('removing half of the data and compacting', () => {
+  test.each([
+    ['regular', REGULAR],
+    ['irregular', IRREGULAR],
+  ])('halves the bytes of a %s series, and says so', async (_, spec) => {
+    const series = await filled(spec);
+    await sealAll();
+    const before = await bytesOnDisk();
+    const space = spaceService(store.db);
+    const told = async (): Promise<number> => (await space.ofSeries(ADMIN, series)).storage.storedBytes;
+    const toldBefore = await told();
+    expect(toldBefore).toBeLessThan(before);
+    expect(toldBefore).toBeGreaterThan(before * 0.8);
+    await store.stageEdit(series, { startNs: 5n * SECOND, endNs: 15n * SECOND }, null);
+    await store.drain();
+    const { items } = await space.shards({ limit: 10, after: null });
+    const sealed = items.find(({ state }) => state === 'sealed')!;
+    expect(sealed).toMatchObject({ series: 1, bytes: before, storedBytes: toldBefore });
+    expect(sealed.liveBytes / sealed.storedBytes).toBeCloseTo(0.5, 1);
+    await sealAll();
+    expect(await bytesOnDisk()).toBeLessThan(before * 0.62);
+    const after = await told();
+    expect(after).toBeLessThan(toldBefore * 0.55);
+    const { storage } = await space.ofSeries(ADMIN, series);
+    expect(storage.rows).toBe(ROWS / 2);
+    expect(storage.shards.map(({ state }) => state)).toEqual(['sealed']);
+    expect(await rowCount(series)).toBe(ROWS / 2);
+  });
+});
+
+test('what is accepted and what is written for it is counted', async () => {
+  const series = await filled(REGULAR);
+  const counted = () => store.db.selectFrom('commit_counter').selectAll().executeTakeFirstOrThrow();
+  const first = await counted();
+  expect(first.accepted_bytes).toBe(BigInt(ROWS * 8));
+  expect(Number(first.appended_bytes)).toBeGreaterThanOrEqual(ROWS * 8);
+  await append(series, 10);
+  const second = await counted();
+  expect(second.accepted_bytes - first.accepted_bytes).toBe(80n);
+  expect(Number(second.appended_bytes - first.appended_bytes)).toBeGreaterThan(160); // a journal, and in place
+  const [report] = await sealAll();
+  expect((await counted()).sealed_bytes).toBe(BigInt(report.bytesAfter));
+});
