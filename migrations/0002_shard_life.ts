@@ -82,10 +82,19 @@ const STATEMENTS = [
      id uuid primary key,
      project_id uuid not null references projects,
      tags jsonb not null default '{}',                      -- series that have all of these
-     keep_seconds bigint not null check (keep_seconds > 0),
-     keep_summaries_seconds bigint check (keep_summaries_seconds >= keep_seconds), -- null: for ever
+     keep_days double precision not null check (keep_days > 0),
+     keep_summaries_days double precision check (keep_summaries_days >= keep_days), -- null: for ever
      created_at timestamptz not null default now())`,
   `create index retention_rules_project on retention_rules (project_id)`,
+
+  // ── series that may be restored, and then are purged ───────────────────────────────────────────────────────────
+  `create index series_deleted on series (deleted_at) where deleted_at is not null`,
+
+  // ── how much is written for what is accepted ───────────────────────────────────────────────────────────────────
+  `alter table commit_counter
+     add column accepted_bytes bigint not null default 0,   -- payloads of writes that were applied
+     add column appended_bytes bigint not null default 0,   -- by drains: growth of hot shards, and what their journals held
+     add column sealed_bytes bigint not null default 0`, // -- by sealing and compaction: new shards
 ];
 
 export const shardLife: Migration = {

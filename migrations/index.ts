@@ -3,9 +3,11 @@ import type { Migration } from 'kysely';
 import { foundation } from './0001_foundation.ts';
 import { shardLife } from './0002_shard_life.ts';
 import { search } from './0003_search.ts';
+import { metadata } from './0004_metadata.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
   '0002_shard_life': shardLife,
   '0003_search': search,
+  '0004_metadata': metadata,
 };

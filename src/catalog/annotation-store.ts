@@ -1,5 +1,6 @@
 /** Annotations: marks on the time line of a series. */
 import { sql } from 'kysely';
+import { notFound } from '../core/errors.ts';
 import type { Annotation, NewAnnotation } from '../core/series.ts';
 import type { Database } from './database.ts';
 
@@ -20,7 +21,7 @@ export interface AnnotationPosition {
 export async function insertAnnotations(
   db: Database,
   seriesId: string,
-  author: string,
+  tokenId: string,
   annotations: ReadonlyArray<NewAnnotation & { id: string }>,
 ): Promise<void> {
   // One parameter for all rows: thousands of marks come with one recording, and Postgres allows 65,535 parameters.
@@ -30,12 +31,16 @@ export async function insertAnnotations(
     end_ns: a.endNs.toString(),
     label: a.label,
     payload: a.payload,
+    channels: a.channels ?? null,
+    author: a.author ?? null,
   }));
   await sql`
-    insert into annotations (id, series_id, start_ns, end_ns, label, payload, author)
-    select id, ${seriesId}::uuid, start_ns, end_ns, label, payload, ${author}::uuid
+    insert into annotations (id, series_id, start_ns, end_ns, label, payload, channels, author, token_id)
+    select id, ${seriesId}::uuid, start_ns, end_ns, label, payload, nullif(channels, 'null'), author, ${tokenId}::uuid
     from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-      as r(id uuid, start_ns bigint, end_ns bigint, label text, payload jsonb)`.execute(db);
+      as r(id uuid, start_ns bigint, end_ns bigint, label text, payload jsonb, channels jsonb, author text)`.execute(
+    db,
+  );
 }
 
 /** One page in order of start. */
@@ -47,7 +52,7 @@ export async function listAnnotations(
 ): Promise<{ items: Annotation[]; after: AnnotationPosition | null }> {
   let query = db
     .selectFrom('annotations')
-    .select(['id', 'start_ns', 'end_ns', 'label', 'payload'])
+    .select(['id', 'start_ns', 'end_ns', 'label', 'payload', 'channels', 'author'])
     .where('series_id', '=', seriesId)
     .orderBy('start_ns')
     .orderBy('id')
@@ -66,7 +71,19 @@ export async function listAnnotations(
     endNs: row.end_ns,
     label: row.label,
     payload: row.payload,
+    ...(row.channels && { channels: row.channels }),
+    ...(row.author !== null && { author: row.author }),
   }));
   const last = items.at(-1);
   return { items, after: rows.length > page.limit && last ? { startNs: last.startNs, id: last.id } : null };
+}
+
+/** @throws not-found if the series has no such annotation */
+export async function deleteAnnotation(db: Database, seriesId: string, id: string): Promise<void> {
+  const { numDeletedRows } = await db
+    .deleteFrom('annotations')
+    .where('id', '=', id)
+    .where('series_id', '=', seriesId)
+    .executeTakeFirst();
+  if (numDeletedRows === 0n) throw notFound('annotation', id);
 }

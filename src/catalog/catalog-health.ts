@@ -1,18 +1,22 @@
 /** Whether Postgres answers, and how much waits. */
 import { sql } from 'kysely';
+import type { ShardState } from '../core/shard-state.ts';
 import type { Database } from './database.ts';
 import { RESTING } from './lane-store.ts';
 
 export interface CatalogNumbers {
   readonly series: number;
-  readonly shards: number;
-  readonly lostShards: number;
+  readonly shards: ReadonlyMap<ShardState, { readonly count: number; readonly bytes: number }>;
   readonly pendingWrites: number;
   readonly pendingBytes: number;
   /** Age of the oldest pending write; 0 if there is none. */
   readonly pendingSeconds: number;
   readonly failedWrites: number;
   readonly restingLanes: number;
+  /** Of writes that were applied, and what drains and sealing have written for them, by all processes since the catalog was made. */
+  readonly acceptedBytes: number;
+  readonly appendedBytes: number;
+  readonly sealedBytes: number;
 }
 
 export async function pingCatalog(db: Database): Promise<void> {
@@ -23,8 +27,10 @@ export async function pingCatalog(db: Database): Promise<void> {
 export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
   const { rows } = await sql<{
     series: number;
-    shards: number;
-    lost: number;
+    shards: Array<[ShardState, number, number]> | null;
+    accepted: number;
+    appended: number;
+    sealed: number;
     pending: number;
     pending_bytes: number;
     pending_seconds: number;
@@ -33,8 +39,11 @@ export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
   }>`
     select
       (select greatest(reltuples, 0)::int from pg_class where oid = 'series'::regclass) as series,
-      (select count(*)::int from shards) as shards,
-      (select count(*)::int from shards where state = 'lost') as lost,
+      (select json_agg(json_build_array(state, count, bytes))
+        from (select state, count(*) as count, sum(bytes) as bytes from shards group by state) by_state) as shards,
+      (select accepted_bytes::float8 from commit_counter) as accepted,
+      (select appended_bytes::float8 from commit_counter) as appended,
+      (select sealed_bytes::float8 from commit_counter) as sealed,
       (select count(*)::int from writes where state = 'failed') as failed,
       (select count(*)::int from lanes where ${RESTING}) as resting,
       count(*)::int as pending,
@@ -44,12 +53,14 @@ export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
   const row = rows[0];
   return {
     series: row.series,
-    shards: row.shards,
-    lostShards: row.lost,
+    shards: new Map((row.shards ?? []).map(([state, count, bytes]) => [state, { count, bytes }])),
     pendingWrites: row.pending,
     pendingBytes: row.pending_bytes,
     pendingSeconds: row.pending_seconds,
     failedWrites: row.failed,
     restingLanes: row.resting,
+    acceptedBytes: row.accepted,
+    appendedBytes: row.appended,
+    sealedBytes: row.sealed,
   };
 }

@@ -22,6 +22,11 @@ function getTypeParser(oid: number, format?: string): TypeParser {
 
 export interface OpenDatabase {
   readonly db: Database;
+  /**
+   * For statements that are built to measure: planned for the values they are given, never prepared, limited in time. Its connections are
+   * its own, so that slow searches do not keep writes waiting.
+   */
+  readonly searches: Database;
   close(): Promise<void>;
 }
 
@@ -30,15 +35,42 @@ export interface OpenDatabase {
  * @param onError told about errors of idle connections (a restart of Postgres); without a listener they would end the process
  */
 export function openDatabase(url: string, options: { poolSize: number; onError(error: Error): void }): OpenDatabase {
-  const pool = new pg.Pool({
-    Client: PreparingClient,
+  const shared: pg.PoolConfig = {
     connectionString: url,
-    max: options.poolSize,
     connectionTimeoutMillis: 5_000,
     application_name: 'varve',
     types: { getTypeParser: getTypeParser as typeof pg.types.getTypeParser },
-  });
-  pool.on('error', options.onError);
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
-  return { db, close: () => db.destroy() };
+  };
+  const db = open({ ...shared, Client: PreparingClient, max: options.poolSize }, options.onError);
+  const searches = open(
+    { ...shared, max: Math.min(options.poolSize, MOST_SEARCHES), ...SEARCH_SETTINGS },
+    options.onError,
+  );
+  return {
+    db,
+    searches,
+    close: async () => {
+      await Promise.all([db.destroy(), searches.destroy()]);
+    },
+  };
 }
+
+/** Connections are made when they are needed. */
+function open(config: pg.PoolConfig, onError: (error: Error) => void): Database {
+  const pool = new pg.Pool(config);
+  pool.on('error', onError);
+  // A connection may break while it is lent out and between two statements. The next statement says so; without a listener
+  // the event would end the process, for the pool listens to idle clients only.
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** At a time; others wait for their turn. */
+const MOST_SEARCHES = 8;
+/** What no index helps reads all series; longer than this a search does not. */
+export const MAX_SEARCH_MS = 10_000;
+/** A plan for any value would not know a rare one from a frequent one; compiling costs more than it saves. */
+const SEARCH_SETTINGS: pg.PoolConfig = {
+  statement_timeout: MAX_SEARCH_MS,
+  options: '-c plan_cache_mode=force_custom_plan -c jit=off',
+};

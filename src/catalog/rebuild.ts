@@ -27,6 +27,8 @@ export interface RebuiltShard {
   readonly bytes: number;
   readonly leaseToken: bigint;
   readonly createdAt: Date | null;
+  /** A sealed shard: those whose rows it took over; null: it is none. */
+  readonly parents: readonly string[] | null;
 }
 
 /** What is there counts as one commit; the next one that is published is the second. */
@@ -78,19 +80,23 @@ class EmptyCatalog {
     this.#projects.set(name, id);
   }
 
-  /** @param leaseToken the highest that was ever given: later ones name new files */
+  /** @param leaseToken the highest that was ever given, of either lease: later ones name new files */
   async addLane(id: string, seriesCount: number, leaseToken: bigint): Promise<void> {
-    await this.#trx.insertInto('lanes').values({ id, series_count: seriesCount, lease_token: leaseToken }).execute();
+    await this.#trx
+      .insertInto('lanes')
+      .values({ id, series_count: seriesCount, lease_token: leaseToken, seal_token: leaseToken })
+      .execute();
   }
 
   /** It takes no more appends. */
-  async addShard({ id, laneId, path, bytes, leaseToken, createdAt }: RebuiltShard): Promise<void> {
+  async addShard({ id, laneId, path, bytes, leaseToken, createdAt, parents }: RebuiltShard): Promise<void> {
     await this.#trx
       .insertInto('shards')
       .values({
         id,
         lane_id: laneId,
-        state: 'retired',
+        state: parents ? 'sealed' : 'retired',
+        parents: sql<string[]>`${[...(parents ?? [])]}::uuid[]` as unknown as string[],
         path,
         bytes,
         lease_token: leaseToken,

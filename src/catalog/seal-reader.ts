@@ -2,14 +2,15 @@
 import { sql } from 'kysely';
 import type { Codec } from '../core/codec.ts';
 import { expiry, type Erasure } from '../core/erasure.ts';
-import type { StoredChunk } from '../core/dead-rows.ts';
+import type { StoredCells, StoredChunk } from '../core/dead-rows.ts';
 import type { SealableShard } from '../core/seal-plan.ts';
 import { selectRows, type RowRange, type Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
-import { INT64_MIN } from '../core/time.ts';
+import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import type { ChunkLocation } from './sample-snapshot.ts';
 import type { Database } from './database.ts';
+import { isPurgeable } from './purge-store.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
 import { toSummaryBlock } from './summary-row.ts';
 
@@ -60,13 +61,14 @@ export async function maskedSeries(db: Database, laneId: string): Promise<string
   return rows.map((row) => row.id);
 }
 
-/** Nothing of it is dead any more in what is sealed. A mask that comes meanwhile sets the mark again: its transaction waits for this one, or this for it. */
-export async function clearMasked(db: Database, seriesIds: readonly string[]): Promise<void> {
-  await db
-    .updateTable('series')
-    .set({ masked: false })
-    .where('id', '=', sql<string>`any(${[...seriesIds]}::uuid[])`)
-    .execute();
+/** Nothing of them is dead. A mask that has come since they were looked at keeps its mark: it came with a commit. */
+export async function clearMasked(db: Database, series: ReadonlyArray<Pick<Series, 'id' | 'commit'>>): Promise<void> {
+  if (series.length === 0) return;
+  const clean = JSON.stringify(series.map(({ id, commit }) => ({ id, commit: commit.toString() })));
+  await sql`
+    update series s set masked = false
+    from jsonb_to_recordset(${clean}::jsonb) as c(id uuid, "commit" bigint)
+    where s.id = c.id and s."commit" = c."commit"`.execute(db);
 }
 
 /** Everything that decides from where the rows of a series are read. */
@@ -87,8 +89,10 @@ export interface SealSeries {
   /** Regular: the same as rows; 0 for irregular ones. */
   readonly expiredRow: number;
   readonly summariesExpiredRow: number;
-  /** Of the shards that are rewritten. */
-  readonly summaries: ReadonlyArray<SummaryBlock & { readonly path: string }>;
+  /** Of the shards that are rewritten, or all. */
+  readonly summaries: ReadonlyArray<SummaryBlock & StoredCells & { readonly path: string }>;
+  /** It was deleted, and cannot be restored any more: all of it is dead. */
+  readonly purged: boolean;
 }
 
 /** Series that have rows or summaries in any of the shards. */
@@ -100,7 +104,7 @@ export async function seriesInShards(db: Database, shardIds: readonly string[]):
   return rows.map((row) => row.series_id);
 }
 
-/** Of one instant. @param shardIds those to be rewritten; null: all chunks of the series */
+/** Of one instant. @param shardIds those to be rewritten; null: all chunks and summaries of the series */
 export async function readSealSeries(
   db: Database,
   seriesId: string,
@@ -114,7 +118,7 @@ export async function readSealSeries(
       const row = await trx
         .selectFrom('series as s')
         .innerJoin('projects as p', 'p.id', 's.project_id')
-        .select([...SERIES_COLUMNS, 's.expired_ns', 's.summaries_expired_ns'])
+        .select([...SERIES_COLUMNS, 's.expired_ns', 's.summaries_expired_ns', isPurgeable('s').as('purged')])
         .where('s.id', '=', seriesId)
         .executeTakeFirstOrThrow();
       const segments = (
@@ -140,19 +144,17 @@ export async function readSealSeries(
         .orderBy('from_row')
         .execute();
       const erasures = await trx.selectFrom('erasures').selectAll().where('series_id', '=', seriesId).execute();
-      const summaries = shardIds
-        ? await trx
-            .selectFrom('summaries as y')
-            .innerJoin('shards as h', 'h.id', 'y.shard_id')
-            .selectAll('y')
-            .select('h.path')
-            .where('y.series_id', '=', seriesId)
-            .where('y.shard_id', '=', sql<string>`any(${[...shardIds]}::uuid[])`)
-            .orderBy('y.factor')
-            .orderBy('y.shard_id')
-            .orderBy('y.ordinal')
-            .execute()
-        : [];
+      const summaries = await trx
+        .selectFrom('summaries as y')
+        .innerJoin('shards as h', 'h.id', 'y.shard_id')
+        .selectAll('y')
+        .select('h.path')
+        .where('y.series_id', '=', seriesId)
+        .where(shardIds ? sql<boolean>`y.shard_id = any(${[...shardIds]}::uuid[])` : sql<boolean>`true`)
+        .orderBy('y.factor')
+        .orderBy('y.shard_id')
+        .orderBy('y.ordinal')
+        .execute();
       const series = toSeries(row);
       const { sampling } = series;
       const expired = row.expired_ns;
@@ -160,7 +162,14 @@ export async function readSealSeries(
         ns === null || sampling.kind === 'irregular'
           ? 0
           : (selectRows(segments, sampling.rate, INT64_MIN, ns).at(-1)?.to ?? 0);
-      const expiredRow = rowAt(expired);
+      const { purged } = row;
+      const expiredRow = purged ? series.rows : rowAt(expired);
+      // Of a compressed block that several chunks are runs of, each has its share.
+      const rowsOfBlock = new Map<string, number>();
+      const blockOf = (c: (typeof chunks)[number]): string => `${c.shard_id} ${c.values_offset}`;
+      for (const chunk of chunks) {
+        rowsOfBlock.set(blockOf(chunk), (rowsOfBlock.get(blockOf(chunk)) ?? 0) + Number(chunk.rows));
+      }
       const generations = [...chunks, ...erasures].map(({ generation }) => generation);
       return {
         series,
@@ -181,7 +190,8 @@ export async function readSealSeries(
           timesCodec: c.times_codec,
           times: c.times_offset === null ? null : { offset: Number(c.times_offset), length: Number(c.times_length) },
           timesCrc: c.times_crc === null ? null : Number(c.times_crc),
-          storedBytes: Number(c.values_length) + Number(c.times_length ?? 0),
+          storedBytes:
+            ((Number(c.values_length) + Number(c.times_length ?? 0)) * Number(c.rows)) / rowsOfBlock.get(blockOf(c))!,
         })),
         holes: [
           ...(expiredRow > 0 ? [{ from: 0, to: expiredRow }] : []),
@@ -197,13 +207,19 @@ export async function readSealSeries(
             beforeRow: Number(each.before_row),
           })),
           ...(expired !== null && sampling.kind === 'irregular' ? [expiry(expired)] : []),
+          ...(purged && sampling.kind === 'irregular' ? [expiry(INT64_MAX + 1n)] : []),
         ],
         generation: generations.reduce((a, b) => Math.max(a, b), 0),
         expiredNs: expired,
-        summariesExpiredNs: row.summaries_expired_ns,
+        summariesExpiredNs: purged ? INT64_MAX + 1n : row.summaries_expired_ns,
         expiredRow,
-        summariesExpiredRow: rowAt(row.summaries_expired_ns),
-        summaries: summaries.map((each) => ({ ...toSummaryBlock(each, series), path: each.path })),
+        summariesExpiredRow: purged ? Infinity : rowAt(row.summaries_expired_ns),
+        summaries: summaries.map((each) => {
+          const block = toSummaryBlock(each, series);
+          const storedBytes = block.parts.reduce((sum, { length }) => sum + length, 0);
+          return { ...block, shardId: each.shard_id, path: each.path, storedBytes };
+        }),
+        purged,
       };
     });
 }

@@ -4,7 +4,7 @@ import { SEARCH_FIELDS } from '../core/series-search-field.ts';
 import type { SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Series } from '../core/series.ts';
 import type { Expression } from '../core/tag-expression.ts';
-import type { DatabaseTransaction } from './database.ts';
+import type { Database, DatabaseTransaction } from './database.ts';
 import { SERIES_COLUMNS, toSeries, type SeriesRow } from './series-row.ts';
 import { fieldValue, namesItsSeries, toCondition } from './tag-condition.ts';
 
@@ -21,7 +21,7 @@ type Question = Pick<SearchRequest, 'where' | 'sort' | 'limit' | 'after'>;
 
 /** Without a `sort` oldest first (ids are time-ordered), so pages stay stable while others are created. */
 export async function searchSeries(
-  trx: DatabaseTransaction,
+  trx: Database | DatabaseTransaction,
   question: Question,
   scope: ProjectScope,
 ): Promise<SeriesPage> {

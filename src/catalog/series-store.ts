@@ -1,26 +1,27 @@
 /** Series: create, get, change, delete, restore. Searching is in series-search.ts. */
 import { sql } from 'kysely';
-import { VarveError, notFound } from '../core/errors.ts';
-import { formatRate, rateHz } from '../core/rate.ts';
-import type { NewSeries, Series, SeriesPatch } from '../core/series.ts';
-import type { TagUnit } from '../core/tag-value.ts';
-import { nextCommit } from './commit-number.ts';
+import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
+import type { Channel, NewSeries, Series, SeriesPatch } from '../core/series.ts';
+import { changesBetween, type Described } from '../core/series-history.ts';
+import { MAX_TAGS } from '../core/tag-edit.ts';
+import type { Tags, TagUnit, TagValue } from '../core/tag-value.ts';
+import { RESTORE_DAYS } from '../core/retention.ts';
+import { recordChanges } from './change-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { takePlaces } from './lane-places.ts';
+import { recordHistory } from './series-history.ts';
+import { insertSeries } from './series-insert.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
 import { storeUnits } from './tag-unit-store.ts';
 
-/** A lane takes this many series: HDF5 creates and appends a few thousand a second per thread, and a shard opens with its groups. */
-const SERIES_PER_LANE = 1000;
-/** New series are spread over this many lanes, so that their writes can be drained side by side. */
-const OPEN_LANES = 4;
-/** A deleted series can be restored for this long. */
-const RESTORE_DAYS = 7;
+const DESCRIPTION = ['name', 'description', 'unit', 'scale', 'offset', 'channels', 'tags', 'provenance'] as const;
 
 /** How a caller names a series: by id, or by name within a project. */
 export type SeriesRef = { readonly id: string } | { readonly project: string; readonly name: string };
 
 /**
  * @param units of the quantities among the tags
+ * @param tokenId who asks; null: nobody
  * @throws conflict `name-taken` if the project has a series of that name; not-found for an unknown project
  */
 export async function createSeries(
@@ -29,71 +30,38 @@ export async function createSeries(
   laneIdIfNew: string,
   input: NewSeries,
   units: readonly TagUnit[] = [],
+  tokenId: string | null = null,
 ): Promise<Series> {
-  const { sampling } = input;
-  const regular = sampling.kind === 'regular' ? sampling : null;
-  try {
-    await db.transaction().execute(async (trx) => {
-      const project = await trx
-        .selectFrom('projects')
-        .select('id')
-        .where('name', '=', input.project)
-        .executeTakeFirst();
-      if (!project) throw notFound('project', input.project);
-      await storeUnits(trx, units);
-      const laneId = await takePlaceInLane(trx, laneIdIfNew);
-      await trx
-        .insertInto('series')
-        .values({
-          id,
-          project_id: project.id,
-          lane_id: laneId,
-          name: input.name,
-          description: input.description,
-          kind: sampling.kind,
-          dtype: input.dtype,
-          channels: JSON.stringify(input.channels),
-          channel_count: input.channels.length,
-          unit: input.unit,
-          scale: input.scale,
-          offset: input.offset,
-          rate: regular ? formatRate(regular.rate) : null,
-          rate_hz: regular ? rateHz(regular.rate) : null,
-          start_ns: regular?.startNs ?? null,
-          time_reference: input.timeReference,
-          duplicates: input.duplicates,
-          codec: input.codec,
-          tags: JSON.stringify(input.tags),
-          provenance: JSON.stringify(input.provenance),
-        })
-        .execute();
-      await recordChange(trx, { seriesId: id, projectId: project.id, kind: 'create' });
-    });
-  } catch (error) {
-    throw nameTaken(error, input.name);
-  }
+  await db
+    .transaction()
+    .execute((trx) => createSeriesWithin(trx, { id, input, units, newLaneId: () => laneIdIfNew, tokenId }));
   return getSeries(db, { id });
 }
 
-async function takePlaceInLane(trx: DatabaseTransaction, laneIdIfNew: string): Promise<string> {
-  // Only lanes that are free to lock count, so creators neither wait for each other nor for a publishing drain.
-  const { rows } = await sql<{ id: string; series_count: number }>`
-    select id, series_count from lanes where series_count < ${SERIES_PER_LANE}
-    order by series_count, id limit ${OPEN_LANES} for no key update skip locked`.execute(trx);
-  if (rows.length < OPEN_LANES) {
-    const { rows: open } = await sql<{ n: number }>`
-      select count(*)::int as n from lanes where series_count < ${SERIES_PER_LANE}`.execute(trx);
-    if (open[0].n < OPEN_LANES || rows.length === 0) {
-      await trx.insertInto('lanes').values({ id: laneIdIfNew, series_count: 1 }).execute();
-      return laneIdIfNew;
-    }
-  }
-  await trx
-    .updateTable('lanes')
-    .set({ series_count: rows[0].series_count + 1 })
-    .where('id', '=', rows[0].id)
+/** As {@link createSeries}, as a part of a transaction. */
+export async function createSeriesWithin(
+  trx: DatabaseTransaction,
+  series: { id: string; input: NewSeries; units: readonly TagUnit[]; newLaneId: () => string; tokenId: string | null },
+): Promise<void> {
+  const { id, input } = series;
+  const projectId = (await projectIds(trx, [input.project])).get(input.project);
+  if (projectId === undefined) throw notFound('project', input.project);
+  const [{ id: laneId }] = await takePlaces(trx, 1, series.newLaneId);
+  const stored = await insertSeries(trx, [{ id, laneId, projectId, input }], series.units, series.tokenId);
+  if (!stored.has(id)) throw nameTaken(input.name);
+}
+
+/** By name; unknown ones are left out. */
+export async function projectIds(
+  db: Database | DatabaseTransaction,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const rows = await db
+    .selectFrom('projects')
+    .select(['id', 'name'])
+    .where('name', '=', sql<string>`any(${[...names]}::text[])`)
     .execute();
-  return rows[0].id;
+  return new Map(rows.map(({ id, name }) => [name, id]));
 }
 
 /** @throws not-found for an unknown or deleted series */
@@ -113,22 +81,24 @@ export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesR
 }
 
 /**
- * @param units of the quantities among the tags
- * @param ifVersion refuse unless the metadata still have this version
- * @throws precondition-failed, conflict `name-taken`, not-found; unprocessable where channels do not match in number
+ * @param options units of the quantities among the tags; refuse unless the metadata still have `ifVersion`; who asks, null: nobody
+ * @throws precondition-failed, conflict `name-taken`, not-found; unprocessable where channels do not match in number, or tags become too many
  */
 export async function updateSeries(
   db: Database,
   id: string,
   patch: SeriesPatch,
-  units: readonly TagUnit[] = [],
-  ifVersion?: number,
+  {
+    units = [],
+    ifVersion,
+    tokenId = null,
+  }: { units?: readonly TagUnit[]; ifVersion?: number; tokenId?: string | null } = {},
 ): Promise<Series> {
   try {
     await db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('series')
-        .select(['project_id', 'version', 'tags', 'provenance', 'channel_count'])
+        .select(['project_id', 'version', 'channel_count', ...DESCRIPTION])
         .where('id', '=', id)
         .where('deleted_at', 'is', null)
         .forNoKeyUpdate()
@@ -143,35 +113,47 @@ export async function updateSeries(
           errors: [{ field: 'channels', message: `must describe the ${row.channel_count} channels of the series` }],
         });
       }
-      const tags = Object.fromEntries(
-        Object.entries({ ...row.tags, ...patch.tags }).filter(([, value]) => value !== null),
+      const tags: Tags = Object.fromEntries(
+        Object.entries({ ...row.tags, ...patch.tags }).filter((tag): tag is [string, TagValue] => tag[1] !== null),
       );
+      if (patch.tags && Object.keys(tags).length > MAX_TAGS)
+        throw unprocessableField('tags', `must be at most ${MAX_TAGS}`);
+      const before: Described = { ...row, channels: row.channels as Channel[] };
+      const after: Described = {
+        ...before,
+        ...definedOf(patch),
+        tags,
+        provenance: { ...row.provenance, ...patch.provenance },
+      };
       await trx
         .updateTable('series')
         .set({
-          ...(patch.name !== undefined && { name: patch.name }),
-          ...(patch.description !== undefined && { description: patch.description }),
-          ...(patch.unit !== undefined && { unit: patch.unit }),
-          ...(patch.scale !== undefined && { scale: patch.scale }),
-          ...(patch.offset !== undefined && { offset: patch.offset }),
-          ...(patch.channels && { channels: JSON.stringify(patch.channels) }),
+          name: after.name,
+          description: after.description,
+          unit: after.unit,
+          scale: after.scale,
+          offset: after.offset,
+          ...(patch.channels && { channels: JSON.stringify(after.channels) }),
           ...(patch.tags && { tags: JSON.stringify(tags) }),
-          ...(patch.provenance && { provenance: JSON.stringify({ ...row.provenance, ...patch.provenance }) }),
+          ...(patch.provenance && { provenance: JSON.stringify(after.provenance) }),
           version: row.version + 1,
           updated_at: sql`now()`,
         })
         .where('id', '=', id)
         .execute();
-      await recordChange(trx, { seriesId: id, projectId: row.project_id, kind: 'update' });
+      await recordHistory(trx, { action: 'update', tokenId }, [
+        { seriesId: id, changes: changesBetween(before, after) },
+      ]);
+      await recordChanges(trx, 'update', [{ seriesId: id, projectId: row.project_id }]);
     });
   } catch (error) {
-    throw nameTaken(error, patch.name ?? '');
+    throw asNameTaken(error, patch.name ?? '');
   }
   return getSeries(db, { id });
 }
 
 /** Hides the series at once; its bytes stay until the deadline. @throws not-found */
-export async function deleteSeries(db: Database, id: string): Promise<void> {
+export async function deleteSeries(db: Database, id: string, tokenId: string | null = null): Promise<void> {
   await db.transaction().execute(async (trx) => {
     const row = await trx
       .updateTable('series')
@@ -181,26 +163,40 @@ export async function deleteSeries(db: Database, id: string): Promise<void> {
       .returning('project_id')
       .executeTakeFirst();
     if (!row) throw notFound('series', id);
-    await recordChange(trx, { seriesId: id, projectId: row.project_id, kind: 'delete' });
+    await recordHistory(trx, { action: 'delete', tokenId }, [{ seriesId: id, changes: [] }]);
+    await recordChanges(trx, 'delete', [{ seriesId: id, projectId: row.project_id }]);
   });
 }
 
-/** Undoes a delete. @throws not-found if there is no such series or its deadline has passed; conflict `name-taken` */
-export async function restoreSeries(db: Database, id: string): Promise<Series> {
+/** Undoes a delete. @throws not-found; gone `deadline-passed`; conflict `name-taken` */
+export async function restoreSeries(db: Database, id: string, tokenId: string | null = null): Promise<Series> {
   try {
     await db.transaction().execute(async (trx) => {
       const row = await trx
+        .selectFrom('series')
+        .select('project_id')
+        .select(sql<Date | null>`deleted_at + make_interval(days => ${RESTORE_DAYS})`.as('deadline'))
+        .select(
+          sql<boolean>`coalesce(deleted_at <= now() - make_interval(days => ${RESTORE_DAYS}), false)`.as('is_late'),
+        )
+        .where('id', '=', id)
+        .forNoKeyUpdate()
+        .executeTakeFirst();
+      if (!row) throw notFound('series', id);
+      if (row.is_late) {
+        const message = `the deletion of series ${id} could be undone until ${row.deadline!.toISOString()}`;
+        throw new VarveError('gone', message, { slug: 'deadline-passed' });
+      }
+      await trx
         .updateTable('series')
         .set({ deleted_at: null, updated_at: sql`now()` })
         .where('id', '=', id)
-        .where(sql<boolean>`coalesce(deleted_at > now() - make_interval(days => ${RESTORE_DAYS}), true)`)
-        .returning(['project_id', 'name'])
-        .executeTakeFirst();
-      if (!row) throw notFound('series', id);
-      await recordChange(trx, { seriesId: id, projectId: row.project_id, kind: 'restore' });
+        .execute();
+      await recordHistory(trx, { action: 'restore', tokenId }, [{ seriesId: id, changes: [] }]);
+      await recordChanges(trx, 'restore', [{ seriesId: id, projectId: row.project_id }]);
     });
   } catch (error) {
-    throw nameTaken(error, id);
+    throw asNameTaken(error, id);
   }
   return getSeries(db, { id });
 }
@@ -216,25 +212,23 @@ export async function seriesProject(db: Database, id: string): Promise<string | 
   return row?.name ?? null;
 }
 
-async function recordChange(
-  trx: DatabaseTransaction,
-  change: { seriesId: string; projectId: string; kind: string },
-): Promise<void> {
-  const commit = await nextCommit(trx);
-  await trx
-    .insertInto('changes')
-    .values({ commit, ordinal: 0, project_id: change.projectId, series_id: change.seriesId, kind: change.kind })
-    .execute();
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+function definedOf<T extends object>(fields: T): Defined<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Defined<T>;
 }
 
 const UNIQUE_VIOLATION = '23505';
 
-function nameTaken(error: unknown, name: string): unknown {
+function asNameTaken(error: unknown, name: string): unknown {
   const { code, constraint } = error as { code?: string; constraint?: string };
-  if (code !== UNIQUE_VIOLATION || constraint !== 'series_name') return error;
+  return code === UNIQUE_VIOLATION && constraint === 'series_name' ? nameTaken(name, error) : error;
+}
+
+export function nameTaken(name: string, cause?: unknown): VarveError {
   return new VarveError('conflict', `name: a series named ${JSON.stringify(name)} exists in this project`, {
     slug: 'name-taken',
     errors: [{ field: 'name', message: 'is taken' }],
-    cause: error,
+    cause,
   });
 }

@@ -4,6 +4,7 @@ import type { Chunk } from '../core/chunk.ts';
 import { VarveError } from '../core/errors.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import { CHUNK_COLUMNS, CHUNK_RECORD, chunkRecord } from './chunk-row.ts';
+import { countSealed } from './commit-number.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import type { SealLease } from './seal-lease.ts';
 import { summaryRecord } from './summary-row.ts';
@@ -85,6 +86,7 @@ export async function swapShards(db: Database, swap: Swap): Promise<void> {
       .set({ seal_holder: null, seal_expires_at: null })
       .where('id', '=', lease.laneId)
       .execute();
+    if (shard) await countSealed(trx, shard.bytes);
   });
 }
 

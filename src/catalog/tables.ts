@@ -1,7 +1,10 @@
 /** The tables as kysely sees them: one interface a table, column by column as in the migrations. */
 import type { ColumnType, Generated } from 'kysely';
+import type { HistoryAction } from '../core/series-history.ts';
 import type { ShardState } from '../core/shard-state.ts';
+import type { FieldChange } from '../core/tag-edit.ts';
 import type { Tags } from '../core/tag-value.ts';
+import type { Vocabulary } from '../core/vocabulary.ts';
 
 /** int8 comes back as bigint (see database.ts) and may be given as bigint, number or decimal text. */
 type Int8 = ColumnType<bigint, bigint | number | string, bigint | number | string>;
@@ -99,7 +102,44 @@ export interface AnnotationsTable {
   end_ns: Int8;
   label: string;
   payload: Jsonb<Record<string, unknown>>;
-  author: string | null;
+  token_id: string | null;
+  channels: ColumnType<string[] | null, string | null | undefined, string | null>;
+  author: ColumnType<string | null, string | null | undefined, string | null>;
+  created_at: Generated<Date>;
+}
+
+export interface SeriesHistoryTable {
+  series_id: string;
+  id: string;
+  action: HistoryAction;
+  token_id: string | null;
+  edit_id: string | null;
+  changes: Jsonb<FieldChange[]>;
+  at: Generated<Date>;
+}
+
+export interface MetadataEditsTable {
+  id: string;
+  kind: 'edit' | 'rename' | 'undo';
+  token_id: string | null;
+  project_ids: string[];
+  request: Jsonb<unknown>;
+  series: number;
+  undone_by: ColumnType<string | null, string | null | undefined, string | null>;
+  created_at: Generated<Date>;
+}
+
+export interface VocabulariesTable {
+  project_id: string;
+  content: Jsonb<Vocabulary>;
+  updated_at: Generated<Date>;
+}
+
+export interface RequestKeysTable {
+  token_id: string;
+  key: string;
+  content_hash: Buffer;
+  answer: ColumnType<unknown, string | null | undefined, string | null>;
   created_at: Generated<Date>;
 }
 
@@ -216,8 +256,8 @@ export interface RetentionRulesTable {
   id: string;
   project_id: string;
   tags: Jsonb<Record<string, unknown>>;
-  keep_seconds: Int8;
-  keep_summaries_seconds: NullableInt8;
+  keep_days: number;
+  keep_summaries_days: number | null;
   created_at: Generated<Date>;
 }
 
@@ -229,6 +269,9 @@ export interface CatalogIdentityTable {
 export interface CommitCounterTable {
   singleton: Generated<boolean>;
   value: Int8;
+  accepted_bytes: Generated<bigint>;
+  appended_bytes: Generated<bigint>;
+  sealed_bytes: Generated<bigint>;
 }
 
 export interface ChangesTable {
@@ -248,6 +291,10 @@ export interface Tables {
   lanes: LanesTable;
   series: SeriesTable;
   annotations: AnnotationsTable;
+  series_history: SeriesHistoryTable;
+  metadata_edits: MetadataEditsTable;
+  vocabularies: VocabulariesTable;
+  request_keys: RequestKeysTable;
   units: UnitsTable;
   segments: SegmentsTable;
   shards: ShardsTable;

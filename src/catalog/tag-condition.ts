@@ -98,7 +98,7 @@ function tagExists({ key, test }: Leaf<'tag'>, s: Row): Condition {
 }
 
 /** On a row `t` of series_tags. */
-function tagTest(key: string, test: Test): Condition {
+export function tagTest(key: string, test: Test): Condition {
   switch (test.op) {
     case 'exists':
       return sql`t.entry ^@ ${entry(key, '')}::text`;
@@ -127,7 +127,7 @@ function unforeseen(condition: RawBuilder<unknown>): Condition {
 }
 
 /** As the migration makes entries. */
-function entry(key: string, term: string): string {
+export function entry(key: string, term: string): string {
   return `${key}\u0001${term}`;
 }
 
@@ -169,9 +169,9 @@ function baseOf({ value, unit }: Extract<Comparable, { type: 'quantity' }>): Raw
   return sql`varve_base(${value}::double precision, ${unit.factor}::double precision, ${unit.shift}::double precision)`;
 }
 
-const TERM_TYPES = { text: 's', number: 'n', boolean: 'b', time: 't', quantity: 'q' } as const;
+export const TERM_TYPES = { text: 's', number: 'n', boolean: 'b', time: 't', quantity: 'q' } as const;
 
-function entryOf(key: string, value: Comparable): RawBuilder<unknown> {
+export function entryOf(key: string, value: Comparable): RawBuilder<unknown> {
   return sql`(${entry(key, '')}::text || ${termOf(value)})`;
 }
 

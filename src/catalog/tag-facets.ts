@@ -28,16 +28,22 @@ export async function countFacets(
   scope: ProjectScope,
 ): Promise<Record<string, FacetValue[]>> {
   const found = sql`from series s where ${seriesInReach(where, scope)}`;
+  // Lists are taken apart when few are left: most series share their values.
+  const groups = facets.map((_, at) => {
+    const value = sql.ref(`f${at}`);
+    return sql`select ${at}::integer as at, ${value} as value, count(*) as series from looked group by ${value}`;
+  });
   const { rows } = await sql<ValueRow & { looked: number }>`
     with looked as materialized (
-      select array[${sql.join(facets.map(facetValue))}] as facets ${found} limit ${MAX_COUNTED_SERIES + 1}
+      select ${sql.join(facets.map((key, at) => sql`${facetValue(key)} as ${sql.ref(`f${at}`)}`))} ${found}
+      limit ${MAX_COUNTED_SERIES + 1}
+    ), given as (
+      ${sql.join(groups, sql` union all `)}
     ), counted as (
-      select f.at::integer, e.value, count(*)::integer as series
-      from looked l cross join lateral unnest(l.facets) with ordinality f(value, at)
-      cross join lateral (
-        select f.value where jsonb_typeof(f.value) <> 'array'
-        union all select jsonb_array_elements(f.value) where jsonb_typeof(f.value) = 'array') e(value)
-      group by 1, 2
+      select g.at, e.value, sum(g.series)::integer as series
+      from given g cross join lateral jsonb_array_elements(
+        case jsonb_typeof(g.value) when 'array' then g.value else jsonb_build_array(g.value) end) e(value)
+      where g.value is not null group by 1, 2
     ), ranked as (
       select c.*, row_number() over (partition by at order by series desc, value) as place from counted c
     )
@@ -50,7 +56,7 @@ export async function countFacets(
     facets.map(({ name }, index) => [
       name,
       rows
-        .filter(({ at }) => at === index + 1)
+        .filter(({ at }) => at === index)
         .map(({ value, series }) => ({ value, count: Math.round(series * scale), estimated })),
     ]),
   );

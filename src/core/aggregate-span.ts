@@ -17,7 +17,7 @@ const FIXED: Readonly<Record<string, bigint>> = {
 };
 const CALENDAR: Readonly<Record<string, CalendarUnit>> = { d: 'day', w: 'week', mo: 'month', y: 'year' };
 /** What a calendar unit takes at least: to tell how many there may be. */
-export const SHORTEST_NS: Readonly<Record<CalendarUnit, bigint>> = {
+const SHORTEST_NS: Readonly<Record<CalendarUnit, bigint>> = {
   day: 23n * FIXED.h,
   week: 7n * 24n * FIXED.h - FIXED.h,
   month: 28n * 24n * FIXED.h - FIXED.h,

@@ -121,13 +121,7 @@ export class BucketFold {
   }
 
   /** @param first position of the first of these rows, for `placeOf` */
-  #fold(
-    bucket: number,
-    add: () => void,
-    values: SampleArray,
-    first: number,
-    placeOf: (row: number) => bigint,
-  ): void {
+  #fold(bucket: number, add: () => void, values: SampleArray, first: number, placeOf: (row: number) => bigint): void {
     const run = this.#run;
     const { channels } = this;
     run.clear();
@@ -139,8 +133,10 @@ export class BucketFold {
       if (this.squares) this.#addSquares(at, count, run.sums[c], spreadOf(values, c, channels, run.sums[c] / count));
       if (this.minAt) {
         const had = this.counts[at] > 0;
-        if (!had || run.mins[c] < this.mins[at]) this.minAt[at] = placeOf(first + rowOf(values, run.mins[c], c, channels));
-        if (!had || run.maxs[c] > this.maxs[at]) this.maxAt![at] = placeOf(first + rowOf(values, run.maxs[c], c, channels));
+        if (!had || run.mins[c] < this.mins[at])
+          this.minAt[at] = placeOf(first + rowOf(values, run.mins[c], c, channels));
+        if (!had || run.maxs[c] > this.maxs[at])
+          this.maxAt![at] = placeOf(first + rowOf(values, run.maxs[c], c, channels));
       }
       if (this.firsts) this.#addEnds(at, values, c, first, placeOf);
       this.#add(at, count, run.sums[c], run.mins[c], run.maxs[c]);
@@ -187,7 +183,14 @@ export class BucketFold {
       const from = i * this.#stored + (this.#selected ? this.#selected[s] : s);
       const count = cells.counts[from];
       if (count === 0) continue;
-      this.#addWhole(bucket * channels + s, count, Number(cells.means[from]) * count, cells.mins[from], cells.maxs[from], place);
+      this.#addWhole(
+        bucket * channels + s,
+        count,
+        Number(cells.means[from]) * count,
+        cells.mins[from],
+        cells.maxs[from],
+        place,
+      );
     }
   }
 
@@ -207,7 +210,14 @@ export class BucketFold {
     }
   }
 
-  #addWhole(at: number, count: number, sum: number, min: number | bigint, max: number | bigint, place: number | bigint): void {
+  #addWhole(
+    at: number,
+    count: number,
+    sum: number,
+    min: number | bigint,
+    max: number | bigint,
+    place: number | bigint,
+  ): void {
     if (this.minAt) {
       const had = this.counts[at] > 0;
       if (!had || min < this.mins[at]) this.minAt[at] = BigInt(place);

@@ -3,7 +3,7 @@
  *
  * A bucket is a range of rows. Its borders are placed on borders of cells where cells are small beside buckets, so that only the two ends of the
  * range, a few gaps and what was edited need rows. An overview of N buckets then takes at most 128 N cells, 64 × 64 more for each shard that is too
- * short for cells of that size, two chunks a bucket of what is not sealed yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps
+ * short for cells of that size, half a chunk a bucket of what is not sealed yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps
  * and of the ranges that were edited.
  */
 import type { ChunkStats } from './chunk.ts';
@@ -16,6 +16,11 @@ import { visibleSlices, type Layer, type Slice } from './visible-rows.ts';
 
 /** Cells that a bucket should have at least. */
 const CELLS_A_BUCKET = 2;
+/**
+ * A border inside a chunk that has no summary is moved back to where it begins, if the chunk is no longer than this many buckets: every second bucket may
+ * then be empty, but reading all rows of a long recording that is not sealed yet takes seconds.
+ */
+export const BUCKETS_A_CHUNK = 2;
 /** Gaps at which a bucket ends exactly; the longest ones. At others a bucket may begin a little before the gap, which then does not show. */
 export const EXACT_GAPS = 16;
 
@@ -82,7 +87,7 @@ export interface SnapRules {
   readonly factor: number | null;
   /** Rows before have only their cells left. */
   readonly expiredRow: number;
-  /** Where chunks begin that no shard with summaries has; a border inside one of them is placed there if buckets have at least two. In order. */
+  /** Where chunks begin that no shard with summaries has; a border inside one of them is placed there if it is no longer than {@link BUCKETS_A_CHUNK} buckets. In order. */
   readonly chunks: readonly RowRange[];
 }
 
@@ -105,7 +110,7 @@ export function snapBorders(rows: Float64Array, rules: SnapRules): Float64Array 
     const within = chunks[chunk]?.from < row ? chunks[chunk] : null;
     if (row < expiredRow) row = floorTo(row, isFixed ? finest : Math.max(factor ?? 0, finest));
     else if (isFixed) row = rows[i];
-    else if (within) row = within.to - within.from <= rowsOfBucket / CELLS_A_BUCKET ? within.from : row;
+    else if (within) row = within.to - within.from <= BUCKETS_A_CHUNK * rowsOfBucket ? within.from : row;
     else if (factor !== null && isSummarized(rules.shards, row)) row = floorTo(row, factor);
     snapped[i] = i === 0 ? row : Math.max(row, snapped[i - 1]);
   }
@@ -158,7 +163,10 @@ export function coverByCells(
     for (const row of borders) {
       if (row > rows.from && row < rows.to && row % factor !== 0) cut.push(cellRows(factor, row, row + 1));
     }
-    const bad = uniteRows(cut, shard.dirty.map(({ from, to }) => cellRows(factor, from, to)));
+    const bad = uniteRows(
+      cut,
+      shard.dirty.map(({ from, to }) => cellRows(factor, from, to)),
+    );
     const used: RowRange[] = [];
     for (const { from, to } of withoutRows(left.filter(isWorth), bad)) {
       // A cell at either end of the shard is whole though rows of it are another's.
@@ -189,11 +197,14 @@ export interface OverviewChunk extends Layer {
 }
 
 /** Rows of a shard that its cells count, and that are covered by others or were removed. Without regard to what has expired: cells stay. */
-export function dirtyRows(
-  chunks: readonly Layer[],
-  seen: readonly RowRange[],
-): RowRange[] {
-  return withoutRows(uniteRows(chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })), []), uniteRows(seen, []));
+export function dirtyRows(chunks: readonly Layer[], seen: readonly RowRange[]): RowRange[] {
+  return withoutRows(
+    uniteRows(
+      chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })),
+      [],
+    ),
+    uniteRows(seen, []),
+  );
 }
 
 export interface RowPlan<C extends OverviewChunk> {
@@ -225,7 +236,8 @@ export function planRows<C extends OverviewChunk>(
     if (!clipped) continue;
     while (bucket + 1 < borders.length - 1 && borders[bucket + 1] <= clipped.from) bucket++;
     const parts = ofShard ? clipRows(ofShard, clipped) : [clipped];
-    const isWhole = parts.length === 1 && parts[0].from === chunk.firstRow && parts[0].to === chunk.firstRow + chunk.rows;
+    const isWhole =
+      parts.length === 1 && parts[0].from === chunk.firstRow && parts[0].to === chunk.firstRow + chunk.rows;
     if (isWhole && clipped.to <= borders[bucket + 1] && mayUse(chunk)) stats.push({ bucket, chunk });
     else for (const part of parts) reads.push({ chunk, ...part });
   }
@@ -236,5 +248,7 @@ export function planRows<C extends OverviewChunk>(
 export function seenSlices<C extends Layer>(chunks: readonly C[], holes: readonly RowRange[]): Slice<C>[] {
   const slices = visibleSlices(chunks);
   if (holes.length === 0) return slices;
-  return slices.flatMap(({ chunk, from, to }) => withoutRows([{ from, to }], holes).map((range) => ({ chunk, ...range })));
+  return slices.flatMap(({ chunk, from, to }) =>
+    withoutRows([{ from, to }], holes).map((range) => ({ chunk, ...range })),
+  );
 }

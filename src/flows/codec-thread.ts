@@ -2,7 +2,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
+import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
+import { printBuckets, type BucketPrintTask } from './overview-print.ts';
 import { printSamples, rowBlocks, type PrintTask, type RowsTask } from './print-samples.ts';
 import { receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
@@ -22,4 +24,12 @@ export async function print(task: WithPort<PrintTask>): Promise<void> {
 
 export async function blocks(task: WithPort<RowsTask>): Promise<void> {
   await sendStream(task.port, rowBlocks(task));
+}
+
+export async function buckets(task: WithPort<BucketPrintTask>): Promise<void> {
+  await sendStream(task.port, printBuckets(task));
+}
+
+export function calendar(task: CalendarTask): Promise<Outcome<BigInt64Array>> {
+  return outcome(Promise.resolve().then(() => calendarBorders(task)));
 }

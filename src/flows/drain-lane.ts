@@ -182,6 +182,7 @@ async function applyWrites(
       laneId: lease.laneId,
       token: lease.token,
       shard: { ...shard, bytes: result.shardBytes },
+      writtenBytes: Math.max(0, result.shardBytes - (lease.hotShard?.bytes ?? 0)) + result.rewrittenBytes,
       retire: result.shardBytes >= SHARD_BYTES,
       series: plans.map(({ published }) => ({ ...published, chunks: chunks.get(published.seriesId) ?? [] })),
       writes: plans.flatMap((plan) => plan.writes),

@@ -1,54 +1,73 @@
 /** Series and their annotations, as a principal may see and change them. */
 import { v7 as uuidv7 } from 'uuid';
-import { insertAnnotations, listAnnotations } from '../catalog/annotation-store.ts';
+import { deleteAnnotation, insertAnnotations, listAnnotations } from '../catalog/annotation-store.ts';
+import { answerOnce } from '../catalog/answer-once.ts';
 import type { Database } from '../catalog/database.ts';
 import {
   createSeries,
+  createSeriesWithin,
   deleteSeries,
   getSeries,
   restoreSeries,
   seriesProject,
   updateSeries,
 } from '../catalog/series-store.ts';
-import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
-import type { Series, SeriesPatch } from '../core/series.ts';
-import { unitCodesOf, type TagUnit } from '../core/tag-value.ts';
+import { readVocabulary } from '../catalog/vocabulary-store.ts';
+import { notFound, unprocessableField } from '../core/errors.ts';
+import type { Channel, NewAnnotation, SeriesPatch } from '../core/series.ts';
+import { editTags, type TagEdit } from '../core/tag-edit.ts';
+import type { TagValue } from '../core/tag-value.ts';
+import { assertInVocabulary } from '../core/vocabulary.ts';
+import { checkNew, createMany } from './create-many.ts';
 import { searchService } from './search-series.ts';
-import type { Principal, SeriesRef, SeriesService } from './service.ts';
-import { readUnit } from './tag-units.ts';
+import type { SeriesService } from './service.ts';
+import { mayUse, visibleSeries } from './series-reach.ts';
+import { readUnit, unitsNamingTags as unitsOf } from './tag-units.ts';
 
-export function seriesService(db: Database): SeriesService {
-  const visible = async (principal: Principal, ref: SeriesRef): Promise<Series> => {
-    const series = await getSeries(db, ref);
-    if (!mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
-    return series;
-  };
+/** @param searches where searches run: see OpenDatabase */
+export function seriesService(db: Database, searches: Database): SeriesService {
+  const visible = visibleSeries(db);
   return {
     async create(principal, input) {
-      if (!mayUse(principal, input.project)) {
-        throw new VarveError('forbidden', `project: the token does not reach ${JSON.stringify(input.project)}`, {
-          errors: [{ field: 'project', message: 'is out of reach for this token' }],
-        });
-      }
-      return createSeries(db, uuidv7(), uuidv7(), input, unitsOf(input.tags));
+      const units = await checkNew(db, principal, input);
+      return createSeries(db, uuidv7(), uuidv7(), input, units, principal.tokenId);
     },
+    async createOnce(principal, input, once, print) {
+      const units = await checkNew(db, principal, input);
+      const { tokenId } = principal;
+      return db.transaction().execute((trx) =>
+        answerOnce(trx, tokenId, once, async () => {
+          const id = uuidv7();
+          await createSeriesWithin(trx, { id, input, units, newLaneId: uuidv7, tokenId });
+          return print(await getSeries(trx, { id }));
+        }),
+      );
+    },
+    createMany: (principal, inputs, once, print) => createMany(db, principal, inputs, once, print),
     get: visible,
     async update(principal, id, patch, ifVersion) {
-      await visible(principal, { id });
-      return updateSeries(db, id, patch, unitsOf(patch.tags ?? {}), ifVersion);
+      const { project, tags } = await visible(principal, { id });
+      const units = unitsOf(patch.tags ?? {});
+      if (patch.tags) {
+        const touched = new Set(Object.keys(patch.tags));
+        const wanted = editTags(tags, splitPatch(patch.tags));
+        assertInVocabulary(await readVocabulary(db, project), wanted, touched, readUnit);
+      }
+      return updateSeries(db, id, patch, { units, ifVersion, tokenId: principal.tokenId });
     },
     async delete(principal, id) {
       await visible(principal, { id });
-      await deleteSeries(db, id);
+      await deleteSeries(db, id, principal.tokenId);
     },
     async restore(principal, id) {
       const project = await seriesProject(db, id);
       if (project === null || !mayUse(principal, project)) throw notFound('series', id);
-      return restoreSeries(db, id);
+      return restoreSeries(db, id, principal.tokenId);
     },
-    ...searchService(db),
+    ...searchService(searches),
     async annotate(principal, seriesId, annotations) {
-      await visible(principal, { id: seriesId });
+      const { channels } = await visible(principal, { id: seriesId });
+      refuseUnknownChannels(annotations, channels);
       const rows = annotations.map((annotation) => ({ ...annotation, id: uuidv7() }));
       await insertAnnotations(db, seriesId, principal.tokenId, rows);
       return rows.map((row) => row.id);
@@ -57,20 +76,29 @@ export function seriesService(db: Database): SeriesService {
       await visible(principal, { id: seriesId });
       return listAnnotations(db, seriesId, filter, page);
     },
+    async deleteAnnotation(principal, seriesId, id) {
+      await visible(principal, { id: seriesId });
+      await deleteAnnotation(db, seriesId, id);
+    },
   };
 }
 
-/** What the units of quantities mean. @throws unprocessable naming the tag for what is no unit */
-function unitsOf(tags: NonNullable<SeriesPatch['tags']>): TagUnit[] {
-  return Object.entries(tags).flatMap(([key, value]) =>
-    unitCodesOf({ [key]: value }).map((code) => {
-      const unit = readUnit(code);
-      if (!unit) throw unprocessableField(`tags.${key}`, `${JSON.stringify(code)} is no UCUM unit`, 'unknown-unit');
-      return unit;
-    }),
-  );
+/** A tag set to null is to be removed. */
+function splitPatch(tags: NonNullable<SeriesPatch['tags']>): TagEdit {
+  const entries = Object.entries(tags);
+  return {
+    set: Object.fromEntries(entries.filter((tag): tag is [string, TagValue] => tag[1] !== null)),
+    remove: entries.filter(([, value]) => value === null).map(([key]) => key),
+  };
 }
 
-export function mayUse(principal: Principal, project: string): boolean {
-  return principal.projects === null || principal.projects.names.includes(project);
+/** @throws unprocessable naming the place */
+function refuseUnknownChannels(annotations: readonly NewAnnotation[], channels: readonly Channel[]): void {
+  const labels = new Set(channels.map(({ label }) => label));
+  annotations.forEach(({ channels: meant = [] }, at) => {
+    const wrong = meant.findIndex((label) => !labels.has(label));
+    if (wrong === -1) return;
+    const message = `the series has no channel ${JSON.stringify(meant[wrong])}`;
+    throw unprocessableField(`items[${at}].channels[${wrong}]`, message, 'unknown-channel');
+  });
 }

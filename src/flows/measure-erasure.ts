@@ -98,7 +98,12 @@ async function readTimes(
   duplicates: DuplicateRule,
 ): Promise<BigInt64Array> {
   // Values of no bytes: only times are planned and read.
-  const timesOnly = chunks.map((chunk) => ({ ...chunk, codec: 'none', values: { offset: 0, length: 0 }, valuesCrc: 0 }));
+  const timesOnly = chunks.map((chunk) => ({
+    ...chunk,
+    codec: 'none',
+    values: { offset: 0, length: 0 },
+    valuesCrc: 0,
+  }));
   const task: OrderTask = {
     dataRoot: deps.root.root,
     pieces: planRead(

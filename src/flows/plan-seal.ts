@@ -1,7 +1,7 @@
 /** What a rewriting of shards reads, series by series, and as what it writes it. Pure. */
 import type { SealSeries } from '../catalog/seal-reader.ts';
 import { DTYPES } from '../core/dtype.ts';
-import type { Erasure } from '../core/erasure.ts';
+import { isWhollyErased, type Erasure } from '../core/erasure.ts';
 import { nsOfRow } from '../core/rate.ts';
 import { planRead, type Piece } from '../core/read-plan.ts';
 import { withoutRows } from '../core/row-ranges.ts';
@@ -44,7 +44,12 @@ export interface SeriesSealTask {
 
 /** @returns null if nothing of the series is left in the shards */
 export function planSeriesSeal(known: SealSeries, shardIds: ReadonlySet<string>): SeriesSealTask | null {
+  if (known.purged) return null;
   const { series, chunks, holes, erasures } = known;
+  // What has expired is gone from the rows, and needs no telling: the next rebuilding finds no row of it.
+  const lasting = erasures.filter(({ generation }) => Number.isFinite(generation));
+  const removed = withoutRows(holes, [{ from: 0, to: known.expiredRow }]);
+  const isMasked = !known.purged && removed.length + lasting.length > 0;
   const rowBytes = series.channels.length * DTYPES[series.dtype].bytes;
   const irregular = series.sampling.kind === 'irregular';
   const slices = visibleSlices(chunks);
@@ -58,7 +63,7 @@ export function planSeriesSeal(known: SealSeries, shardIds: ReadonlySet<string>)
   const first = irregular ? runs[0]?.firstRow : ranges[0]?.from;
   const end = irregular ? endOf(runs) : ranges.at(-1)?.to;
   const kept = known.expiredNs === null ? [] : known.summaries;
-  if (first === undefined && kept.length === 0) return null;
+  if (first === undefined && kept.length === 0 && !isMasked) return null;
   const firstRow = first ?? 0;
   const extent = (end ?? firstRow) - firstRow;
   return {
@@ -72,6 +77,13 @@ export function planSeriesSeal(known: SealSeries, shardIds: ReadonlySet<string>)
       extent,
       description: describeSeries(series),
       segmentStarts: segmentStarts(known, { from: firstRow, to: firstRow + extent }),
+      masks: {
+        generation: known.generation,
+        removed: series.removed,
+        expiredRow: known.expiredRow,
+        holes: removed,
+        erasures: lasting,
+      },
     },
     pieces: planRead(ranges, slices, rowBytes),
     runs,
@@ -89,7 +101,7 @@ export function planSeriesSeal(known: SealSeries, shardIds: ReadonlySet<string>)
 
 /** Chunks of the shards with no row of another shard between them: sorting beyond would change which of two rows of one time came last. */
 function runsOf(
-  { chunks }: SealSeries,
+  { chunks, erasures }: SealSeries,
   shardIds: ReadonlySet<string>,
   rowBytes: number,
 ): Array<{ firstRow: number; chunks: SortableChunk[] }> {
@@ -100,6 +112,7 @@ function runsOf(
       isOpen = false;
       continue;
     }
+    if (isWhollyErased(chunk, erasures)) continue;
     if (!isOpen) runs.push({ firstRow: chunk.firstRow, chunks: [] });
     isOpen = true;
     const range = { from: chunk.firstRow, to: chunk.firstRow + chunk.rows };

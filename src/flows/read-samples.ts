@@ -11,7 +11,7 @@ import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import type { ShardFiles } from '../storage/shard-files.ts';
 import { exportRows } from './export-samples.ts';
-import { mayUse } from './manage-series.ts';
+import { mayUse } from './series-reach.ts';
 import { bounds, planSamples, slice } from './plan-samples.ts';
 import { canCopy, printSamples, printedBytes, type PrintTask, type RowsTask } from './print-samples.ts';
 import type { ReadRequest, SampleSelection, SampleStream } from './service.ts';

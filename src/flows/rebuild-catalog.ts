@@ -23,9 +23,11 @@ import { journalPath } from '../storage/journal.ts';
 import { settleShard } from '../storage/settle-shard.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
 import { editGroup } from '../storage/shard-commit.ts';
-import type { SurveyedSeries } from '../storage/shard-survey.ts';
+import type { ShardSurvey, SurveyedSeal, SurveyedSeries } from '../storage/shard-survey.ts';
+import { nowhere } from '../storage/chunk-place.ts';
+import { readStoredPart } from '../storage/stored-chunk.ts';
 import { finding, type Finding } from './finding.ts';
-import { applyEdits, type FoundEdit, type RebuiltEdits } from './rebuild-edits.ts';
+import { absentRows, applyEdits, type FoundEdit, type RebuiltEdits } from './rebuild-edits.ts';
 import { unitsOf } from './tag-units.ts';
 
 export interface RebuildCatalogDeps {
@@ -57,6 +59,7 @@ export const NOT_IN_SHARDS: readonly string[] = [
   'acknowledged writes that had not reached a shard; the large ones among them are kept as files in spool/kept',
   'deletions: series that had been deleted are back',
   'idempotency keys and the change feed; commit numbers begin again',
+  'summaries of sealed shards: overviews read samples instead, until the shards are rewritten; of samples that have expired nothing is left',
   'the checksums: they are made anew from the bytes as they are, damaged or not',
 ];
 
@@ -109,10 +112,14 @@ interface FoundShard {
   readonly path: string;
   readonly bytes: number;
   readonly token: bigint;
+  readonly parents: readonly string[] | null;
 }
 
 /** One series in one shard. */
-interface FoundPart extends ShardPart, Pick<SurveyedSeries, 'chunkRows' | 'segments'> {
+interface FoundPart extends ShardPart, Pick<SurveyedSeries, 'chunkRows' | 'segments' | 'sealed'> {
+  /** Row of the series that row 0 of the datasets is. */
+  readonly datasetsAt: number;
+  readonly codec: string;
   readonly dtype: Dtype;
   readonly channels: number;
   readonly path: string;
@@ -134,9 +141,7 @@ async function surveyShards(
 ): Promise<{ shards: Map<string, FoundShard>; series: Map<string, FoundSeries>; edits: Map<string, FoundEdit[]> }> {
   const files = await listShardFiles(root);
   const paths = new Set(files.map(({ path }) => path));
-  const shards = new Map<string, FoundShard>();
-  const series = new Map<string, FoundSeries>();
-  const editsOf = new Map<string, FoundEdit[]>();
+  const surveyed = new Map<string, FoundShard & { readonly survey: ShardSurvey }>();
   for (const [done, { path, bytes }] of files.entries()) {
     onProgress(done, files.length);
     const name = parseShardName(path);
@@ -152,27 +157,37 @@ async function surveyShards(
       return null;
     });
     if (!survey) continue;
-    const { shardId, laneId } = survey;
-    if (shards.has(shardId)) {
+    const { shardId, laneId, parents } = survey;
+    if (surveyed.has(shardId)) {
       tally.findings.push(
         finding('shard-twice', 'is a shard that another file is, too; left out', { path, shard: shardId }),
       );
       continue;
     }
-    shards.set(shardId, { id: shardId, laneId, path, bytes, token: name.token });
+    surveyed.set(shardId, { id: shardId, laneId, path, bytes, token: name.token, parents, survey });
+  }
+  onProgress(files.length, files.length);
+  const shards = new Map<string, FoundShard>();
+  const series = new Map<string, FoundSeries>();
+  const editsOf = new Map<string, FoundEdit[]>();
+  for (const found of withoutReplaced([...surveyed.values()], tally)) {
+    const { survey, ...shard } = found;
+    const { id: shardId, laneId, path, token } = shard;
+    shards.set(shardId, shard);
     for (const { seriesId, reason } of survey.damaged) {
       const place = { path, shard: shardId, series: seriesId };
       tally.findings.push(finding('hdf5-series', `HDF5 cannot read its group: ${reason}`, place));
     }
     for (const one of survey.series) {
       const { seriesId: id, description, dtype, channels, rows, timeRows, edits, ...rest } = one;
-      const found = edits.map((edit) => ({ ...edit, dtype, channels, shardId, path, token: name.token }));
-      editsOf.set(id, [...(editsOf.get(id) ?? []), ...found]);
+      const ofShard = edits.map((edit) => ({ ...edit, dtype, channels, shardId, path, token }));
+      editsOf.set(id, [...(editsOf.get(id) ?? []), ...ofShard]);
       if (dtype === null || channels === null) continue;
       const irregular = timeRows !== null;
       const rowsInBoth = Math.min(rows, timeRows ?? rows);
       const { rate } = description;
-      const read = { path, shardId, token: name.token, rows: rowsInBoth, irregular, rate };
+      const { codec } = description;
+      const read = { path, shardId, token, rows: rowsInBoth, irregular, rate, codec, datasetsAt: rest.firstRow };
       const part: FoundPart = { ...rest, ...read, dtype, channels };
       const known = series.get(id);
       if (known) known.parts.push(part);
@@ -182,8 +197,26 @@ async function surveyShards(
       else series.set(id, { id, parts: [part], newest });
     }
   }
-  onProgress(files.length, files.length);
   return { shards, series, edits: editsOf };
+}
+
+/** A sealed shard stands for those whose rows it took over; of two that took over the same, the one of the higher token was published, if any was. */
+function withoutReplaced<S extends FoundShard>(found: readonly S[], tally: Tally): S[] {
+  const replacedBy = new Map<string, string>();
+  const leaveOut = ({ id, path }: S, by: string): void =>
+    void tally.notes.push(finding('shard-replaced', `its rows are in shard ${by}; left out`, { shard: id, path }));
+  const newestFirst = [...found].sort((a, b) => (a.token > b.token ? -1 : 1));
+  for (const shard of newestFirst) {
+    if (!shard.parents || replacedBy.has(shard.id)) continue;
+    const other = shard.parents.map((parent) => replacedBy.get(parent)).find((by) => by !== undefined);
+    if (other !== undefined) replacedBy.set(shard.id, other);
+    else for (const parent of shard.parents) replacedBy.set(parent, shard.id);
+  }
+  return found.filter((shard) => {
+    const by = replacedBy.get(shard.id);
+    if (by !== undefined) leaveOut(shard, by);
+    return by === undefined;
+  });
 }
 
 function isNewer(a: ShardPart, b: ShardPart): boolean {
@@ -195,11 +228,13 @@ interface SeriesPlan {
   readonly laneId: string;
   readonly input: NewSeries;
   readonly order: PartsInOrder<FoundPart>;
+  /** Sealed rows that cover others. */
+  readonly layers: readonly FoundPart[];
   readonly segments: readonly Segment[];
   readonly masks: RebuiltEdits;
 }
 
-const holdsRows = ({ order }: SeriesPlan): boolean => order.kept.length > 0;
+const holdsRows = ({ order, layers }: SeriesPlan): boolean => order.kept.length > 0 || layers.length > 0;
 
 function planSeries({ id, parts, newest }: FoundSeries, edits: readonly FoundEdit[], tally: Tally): SeriesPlan {
   const { part: like, laneId, description } = newest;
@@ -209,7 +244,14 @@ function planSeries({ id, parts, newest }: FoundSeries, edits: readonly FoundEdi
     const message = `rows are ${shape(part)}, in its newest shard ${shape(like)}; ${part.rows} rows are left out`;
     tally.findings.push(finding('series-differs', message, { ...placeOf(id, part), row: part.firstRow }));
   }
-  const order = orderParts(alike);
+  const { base, layers } = layerParts(alike);
+  const seal = newestSeal(alike);
+  const inOrder = orderParts(base);
+  const absent = seal ? absentRows(seal) : [];
+  const rowsKnown = Math.max(inOrder.rows, absent.at(-1)?.to ?? 0);
+  // Numbers of rows that sealing dropped from an irregular series stay vacant.
+  const missing = like.irregular && seal ? [] : withoutRows(inOrder.missing, absent);
+  const order = { ...inOrder, missing, rows: rowsKnown };
   reportOrder(id, order, tally);
   const rate = description.rate === null ? undefined : parseRate(description.rate);
   const segments = rate ? segmentsFromStarts(startsOf(order), rate, order.rows) : [];
@@ -236,10 +278,10 @@ function planSeries({ id, parts, newest }: FoundSeries, edits: readonly FoundEdi
     provenance: {},
   };
   const { dtype, channels, irregular } = like;
-  const masks = applyEdits(id, edits, { dtype, channels, irregular, rows: order.rows }, (each) =>
+  const masks = applyEdits(id, seal, edits, { dtype, channels, irregular, rows: order.rows }, (each) =>
     tally.findings.push(each),
   );
-  return { id, laneId, input, order, segments, masks };
+  return { id, laneId, input, order, layers, segments, masks };
 }
 
 function placeOf(
@@ -267,10 +309,37 @@ function reportOrder(id: string, { missing, superseded, rows: end }: PartsInOrde
   }
 }
 
+/** In order, each row once. What a sealed shard says holds for all its rows, also those that are not there. */
 function startsOf({ kept }: PartsInOrder<FoundPart>): { row: number; startNs: bigint }[] {
-  return kept.flatMap(({ part, rows }) =>
-    part.segments.filter(({ row }) => row >= part.firstRow && row < part.firstRow + rows),
+  const starts = kept.flatMap(({ part, rows }) =>
+    part.segments.filter(({ row }) => part.sealed || (row >= part.firstRow && row < part.firstRow + rows)),
   );
+  const byRow = new Map(starts.map((start) => [start.row, start]));
+  return [...byRow.values()].sort((a, b) => a.row - b.row);
+}
+
+/** Each run of rows of a sealed shard is a part of its own. One that lies within another part is a replacement of rows of it. */
+function layerParts(parts: readonly FoundPart[]): { base: FoundPart[]; layers: FoundPart[] } {
+  const runs = parts.flatMap((part) =>
+    part.sealed ? part.sealed.runs.map(({ from, to }) => ({ ...part, firstRow: from, rows: to - from })) : [part],
+  );
+  const generation = ({ sealed }: FoundPart): number => sealed?.generation ?? 0;
+  const isLayer = (run: FoundPart): boolean =>
+    run.sealed !== null &&
+    runs.some(
+      (other) =>
+        other.shardId !== run.shardId &&
+        generation(other) < generation(run) &&
+        other.firstRow <= run.firstRow &&
+        run.firstRow + run.rows <= other.firstRow + other.rows,
+    );
+  return { base: runs.filter((run) => !isLayer(run)), layers: runs.filter(isLayer) };
+}
+
+/** What the newest sealed shard knows of the edits of the series. */
+function newestSeal(parts: readonly FoundPart[]): SurveyedSeal | null {
+  const sealed = parts.filter((part) => part.sealed).sort((a, b) => (a.token > b.token ? -1 : 1));
+  return sealed[0]?.sealed ?? null;
 }
 
 /** Two series may bear one name by now: one that was deleted or renamed comes back as its shard calls it. The newer one keeps the name. */
@@ -308,15 +377,15 @@ async function addPlaces(
   for (const [laneId, token] of tokens) await catalog.addLane(laneId, seriesCounts.get(laneId) ?? 0, token);
   const needed = new Set(
     plans
-      .flatMap(({ order, masks }) => [...order.kept.map(({ part }) => part), ...masks.kept])
+      .flatMap(({ order, layers, masks }) => [...order.kept.map(({ part }) => part), ...layers, ...masks.kept])
       .map((each) => each.shardId),
   );
-  for (const { id, laneId, path, bytes, token } of shards.values()) {
+  for (const { id, laneId, path, bytes, token, parents } of shards.values()) {
     if (!needed.has(id)) {
       tally.notes.push(finding('shard-unneeded', 'none of its rows count; left out', { shard: id, path }));
       continue;
     }
-    await catalog.addShard({ id, laneId, path, bytes, leaseToken: token, createdAt: timeOfId(id) });
+    await catalog.addShard({ id, laneId, path, bytes, leaseToken: token, createdAt: timeOfId(id), parents });
     tally.shards++;
   }
 }
@@ -324,27 +393,36 @@ async function addPlaces(
 async function addSeries(
   deps: RebuildCatalogDeps,
   catalog: EmptyCatalog,
-  { id, laneId, input, order, segments, masks }: SeriesPlan,
+  { id, laneId, input, order, layers, segments, masks }: SeriesPlan,
   tally: Tally,
 ): Promise<void> {
   await catalog.addSeries(
     { ...input, id, laneId, createdAt: timeOfId(id), rows: order.rows, segments },
     unitsOf(input.tags),
   );
-  if (masks.edits > 0) await catalog.addMasks(id, masks);
+  if (masks.edits > 0 || masks.holes.length > 0) await catalog.addMasks(id, masks);
   let firstNs: bigint | null = null;
   let lastNs: bigint | null = null;
   const see = (ns: bigint): void => {
     if (firstNs === null || ns < firstNs) firstNs = ns;
     if (lastNs === null || ns > lastNs) lastNs = ns;
   };
-  const appended = order.kept.map(({ part, rows }): ChunkedRows => ({ ...part, rows, group: id, generation: 0 }));
+  const sealedOrNot = [...order.kept, ...layers.map((part) => ({ part, rows: part.rows }))];
+  const appended = sealedOrNot.map(({ part, rows }): ChunkedRows => ({
+    ...part,
+    rows,
+    group: id,
+    generation: part.sealed?.generation ?? 0,
+  }));
   const replaced = masks.replacements.map((edit): ChunkedRows => ({
     ...edit,
     dtype: input.dtype,
     channels: input.channels.length,
     irregular: false,
     group: editGroup(id, edit.generation),
+    datasetsAt: edit.firstRow,
+    sealed: null,
+    codec: 'none',
   }));
   for (const rows of [...appended, ...replaced]) {
     for await (const found of chunksOf(deps, id, rows, tally)) {
@@ -373,7 +451,10 @@ function timesThere(chunk: Chunk, times: Buffer, erasures: readonly Erasure[]): 
 }
 
 /** Rows in one dataset of a shard. */
-interface ChunkedRows extends Pick<FoundPart, 'path' | 'shardId' | 'dtype' | 'channels' | 'chunkRows' | 'irregular'> {
+interface ChunkedRows extends Pick<
+  FoundPart,
+  'path' | 'shardId' | 'dtype' | 'channels' | 'chunkRows' | 'irregular' | 'datasetsAt' | 'sealed' | 'codec'
+> {
   /** Where the shard has them. */
   readonly group: string;
   readonly generation: number;
@@ -388,41 +469,51 @@ async function* chunksOf(
   part: ChunkedRows,
   tally: Tally,
 ): AsyncGenerator<{ chunk: Chunk; times: Buffer | null }[]> {
-  const keptRows = part.rows;
   const rowBytes = part.channels * DTYPES[part.dtype].bytes;
+  // Of a hot shard, whatever the series' codec, nothing is compressed.
+  const codec = part.sealed ? part.codec : 'none';
+  const begin = part.firstRow - part.datasetsAt;
+  const end = begin + part.rows;
   const file = await ShardBytes.open(root, part.path);
   if (!file) throw new Error(`${part.path} has gone`);
   try {
-    for (let from = 0; from < keptRows; from += PAGE_CHUNKS * part.chunkRows) {
-      const to = Math.min(keptRows, from + PAGE_CHUNKS * part.chunkRows);
-      const datasetRows = Array.from(
-        { length: Math.ceil((to - from) / part.chunkRows) },
-        (_, i) => from + i * part.chunkRows,
+    const firstBlock = Math.floor(begin / part.chunkRows);
+    const blocks = Math.ceil(end / part.chunkRows) - firstBlock;
+    for (let done = 0; done < blocks; done += PAGE_CHUNKS) {
+      const blockRows = Array.from(
+        { length: Math.min(PAGE_CHUNKS, blocks - done) },
+        (_, i) => (firstBlock + done + i) * part.chunkRows,
       );
       const places = await hdf5
-        .findChunks(root.resolve(part.path), part.group, datasetRows)
-        .catch(({ message }: Error) =>
-          datasetRows.map(() => ({
-            valuesOffset: null,
-            valuesLength: null,
-            timesOffset: null,
-            timesLength: null,
-            problem: message,
-          })),
-        );
+        .findChunks(root.resolve(part.path), part.group, blockRows)
+        .catch(({ message }: Error) => blockRows.map(() => nowhere(message)));
       const chunks: { chunk: Chunk; times: Buffer | null }[] = [];
-      for (const [i, datasetRow] of datasetRows.entries()) {
-        const rows = Math.min(part.chunkRows, keptRows - datasetRow);
-        const firstRow = part.firstRow + datasetRow;
-        const { valuesOffset, timesOffset, problem } = places[i];
-        if (valuesOffset === null || (part.irregular && timesOffset === null)) {
-          const why = problem ?? 'they were never written';
+      for (const [i, blockRow] of blockRows.entries()) {
+        const datasetRow = Math.max(begin, blockRow);
+        const rows = Math.min(end, blockRow + part.chunkRows) - datasetRow;
+        const firstRow = part.datasetsAt + datasetRow;
+        const { valuesOffset, valuesLength, timesOffset, timesLength, problem } = places[i];
+        const miss = (why: string): void => {
           const message = `rows ${firstRow} to ${firstRow + rows - 1} are missing: ${why}`;
           tally.findings.push(finding('rows-missing', message, { ...placeOf(seriesId, part), row: firstRow }));
+        };
+        if (valuesOffset === null || (part.irregular && timesOffset === null)) {
+          miss(problem ?? 'they were never written');
           continue;
         }
-        const values = await file.read({ offset: valuesOffset, length: rows * rowBytes });
-        const times = timesOffset === null ? null : await file.read({ offset: timesOffset, length: rows * NS_BYTES });
+        const place = { codec, skip: datasetRow - blockRow, rows };
+        const block = { offset: valuesOffset, length: valuesLength! };
+        const timesBlock = timesOffset === null ? null : { offset: timesOffset, length: timesLength! };
+        const stored = await readStoredPart(file, { ...place, block, rowBytes });
+        const storedTimes =
+          timesBlock && (await readStoredPart(file, { ...place, block: timesBlock, rowBytes: NS_BYTES }));
+        const [values, times] = await Promise.all([stored.rows(), storedTimes && storedTimes.rows()]).catch(
+          ({ message }: Error) => [null, message] as const,
+        );
+        if (values === null) {
+          miss(times);
+          continue;
+        }
         tally.bytes += values.length + (times?.length ?? 0);
         const chunk: Chunk = {
           seriesId,
@@ -430,13 +521,15 @@ async function* chunksOf(
           firstRow,
           rows,
           datasetRow,
-          skip: 0,
+          skip: place.skip,
           generation: part.generation,
-          values: { offset: valuesOffset, length: part.chunkRows * rowBytes },
-          times: timesOffset === null ? null : { offset: timesOffset, length: part.chunkRows * NS_BYTES },
-          codec: 'none',
-          timesCodec: timesOffset === null ? null : 'none',
+          values: block,
+          times: timesBlock,
+          codec,
+          timesCodec: timesBlock && codec,
           ...contentOf(part.dtype, part.channels, values, times),
+          valuesCrc: stored.crc,
+          timesCrc: storedTimes && storedTimes.crc,
         };
         chunks.push({ chunk, times });
       }

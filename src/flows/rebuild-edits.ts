@@ -2,7 +2,7 @@
 import type { Erasure } from '../core/erasure.ts';
 import { countRows, uniteRows, withoutRows } from '../core/row-ranges.ts';
 import type { RowRange } from '../core/segment.ts';
-import type { SurveyedEdit, SurveyedSeries } from '../storage/shard-survey.ts';
+import type { SurveyedEdit, SurveyedSeal, SurveyedSeries } from '../storage/shard-survey.ts';
 import { finding, type Finding } from './finding.ts';
 
 /** An edit as one shard has it. */
@@ -25,9 +25,19 @@ export interface RebuiltEdits {
   readonly kept: readonly FoundEdit[];
 }
 
-/** @param like the type of the series' rows, and their number */
+/** Rows of a regular series that a seal knows not to be there. */
+export function absentRows({ expiredRow, holes }: SurveyedSeal): RowRange[] {
+  return uniteRows(expiredRow > 0 ? [{ from: 0, to: expiredRow }] : [], holes);
+}
+
+/**
+ * @param base what the newest sealed shard knows; null if there is none
+ * @param found in shards that were not sealed since
+ * @param like the type of the series' rows, and their number
+ */
 export function applyEdits(
   seriesId: string,
+  base: SurveyedSeal | null,
   found: readonly FoundEdit[],
   like: {
     readonly dtype: string;
@@ -42,9 +52,9 @@ export function applyEdits(
     const known = newest.get(edit.generation);
     if (!known || edit.token > known.token) newest.set(edit.generation, edit);
   }
-  let holes: RowRange[] = [];
-  let erased = 0;
-  const erasures: Erasure[] = [];
+  let holes: RowRange[] = base ? absentRows(base) : [];
+  let erased = like.irregular ? (base?.removed ?? 0) : 0;
+  const erasures: Erasure[] = base ? [...base.erasures] : [];
   const replacements: Extract<FoundEdit, { kind: 'replace' }>[] = [];
   const kept: FoundEdit[] = [];
   for (const edit of [...newest.values()].sort((a, b) => a.generation - b.generation)) {
@@ -74,7 +84,7 @@ export function applyEdits(
     }
     kept.push(edit);
   }
-  const edits = Math.max(0, ...newest.keys());
+  const edits = Math.max(base?.generation ?? 0, ...erasures.map(({ generation }) => generation), ...newest.keys());
   return {
     edits,
     removed: countRows(holes) + erased,

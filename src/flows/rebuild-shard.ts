@@ -22,6 +22,7 @@ import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { VarveError } from '../core/errors.ts';
 import { nsOfRow, rateHz } from '../core/rate.ts';
+import { DEFAULT_SEAL_LIMITS } from '../core/seal-plan.ts';
 import type { Segment } from '../core/segment.ts';
 import { renameDurably } from '../storage/data-files.ts';
 import { shardPath, type DataRoot } from '../storage/data-root.ts';
@@ -31,6 +32,7 @@ import { ShardBytes } from '../storage/shard-bytes.ts';
 import type { SeriesAppend, SeriesDescription } from '../storage/shard-commit.ts';
 import type { ShardWriter } from '../storage/shard-writer.ts';
 import { removeFile } from '../storage/stored-files.ts';
+import { resealShard } from './seal-lane.ts';
 import { describeSeries } from './describe-series.ts';
 import { finding, type Finding } from './finding.ts';
 
@@ -81,6 +83,7 @@ export async function rebuildShard(
   onProgress: (done: number, total: number) => void = () => {},
 ): Promise<RebuildShardReport> {
   const shard = await getShard(deps.db, shardId);
+  if (shard.state === 'sealed') return resealed(deps, shard);
   const lease = await claimLane(deps, shard.laneId, options.waitMs ?? CLAIM_LIMIT_MS);
   const heartbeat = setInterval(
     () => {
@@ -96,6 +99,19 @@ export async function rebuildShard(
   } finally {
     clearInterval(heartbeat);
   }
+}
+
+/** A sealed shard is sealed once more: the old file is swept when nobody can be reading it any more. */
+async function resealed({ db, root, holder }: RebuildShardDeps, shard: ShardRecord): Promise<RebuildShardReport> {
+  const deps = { db, root, holder, limits: DEFAULT_SEAL_LIMITS, log: { info: () => {}, warn: () => {} } };
+  const report = await resealShard(deps, shard.laneId, shard.id);
+  if (!report)
+    throw new VarveError('unavailable', 'the lane of the shard is being sealed; try again', { slug: 'lane-busy' });
+  const { shard: id, path, bytesAfter: bytes, chunks } = report;
+  if (id === null || path === null)
+    throw new VarveError('conflict', 'the shard holds no rows any more', { slug: 'shard-empty' });
+  const series = (await shardSeries(db, id)).length;
+  return { oldShard: shard.id, newShard: { id, path, bytes }, series, chunks, oldPath: shard.path, corrupt: [] };
 }
 
 async function claimLane({ db, holder }: RebuildShardDeps, laneId: string, limitMs: number): Promise<Lease> {

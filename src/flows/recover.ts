@@ -3,6 +3,7 @@ import type { Database } from '../catalog/database.ts';
 import { claimLease, releaseLease } from '../catalog/lane-store.ts';
 import { readBusyLanes, readRecoveryRows, readWriteStates, type BusyLane } from '../catalog/recovery-reader.ts';
 import { markShardFound, markShardLost } from '../catalog/shard-store.ts';
+import { maskPurgeable, purgeSeries } from '../catalog/purge-store.ts';
 import { forgetReplaced } from '../catalog/swap-shards.ts';
 import { purgeAppliedWrites } from '../catalog/write-store.ts';
 import { ORPHAN_GRACE_MS, reconcile, type LaneFacts, type Repair, type StoredFile } from '../core/reconcile.ts';
@@ -36,6 +37,8 @@ export interface RecoveryReport {
   readonly lanesToRing: readonly string[];
   /** Writes of long ago that were forgotten. */
   readonly purgedWrites: number;
+  /** Series that were deleted, and of which nothing was left on the disk. */
+  readonly purgedSeries: number;
 }
 
 /** What is not worth a warning, or more than one. */
@@ -44,6 +47,9 @@ const LEVELS: Partial<Record<Repair['kind'], 'info' | 'error'>> = { 'mark-lost':
 const PURGE_BATCH = 5_000;
 /** Statements of one round: twice as many writes as 5,000 a second bring in a minute. */
 const PURGE_BATCHES = 120;
+
+/** Series of one round: each takes a look at all writes. */
+const PURGE_SERIES = 100;
 
 /** The quick part, for every other second: frees leases of processes that are gone. @returns the lanes to ring */
 export async function recoverLanes(deps: RecoverDeps): Promise<string[]> {
@@ -73,7 +79,8 @@ export async function diagnose({ db, root }: Pick<RecoverDeps, 'db' | 'root'>): 
 export async function recover(deps: RecoverDeps): Promise<RecoveryReport> {
   const report = await repairAll(deps, await diagnose(deps));
   await sweepExports(deps.root, ORPHAN_GRACE_MS);
-  return { ...report, purgedWrites: await purge(deps) };
+  await maskPurgeable(deps.db);
+  return { ...report, purgedWrites: await purge(deps), purgedSeries: await purgeSeries(deps.db, PURGE_SERIES) };
 }
 
 function laneFacts({ id, token, holder, claimable, hasPending, resting }: BusyLane): LaneFacts {

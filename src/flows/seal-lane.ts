@@ -19,7 +19,6 @@ import {
 import { swapShards } from '../catalog/swap-shards.ts';
 import { LEASE_SECONDS } from '../catalog/lane-store.ts';
 import type { Chunk } from '../core/chunk.ts';
-import { deadBytes } from '../core/dead-rows.ts';
 import { isVarveError } from '../core/errors.ts';
 import { isRefusedByPostgres } from '../core/fault.ts';
 import { planSeals, type SealLimits, type SealStep } from '../core/seal-plan.ts';
@@ -27,6 +26,7 @@ import { shardPath, type DataRoot } from '../storage/data-root.ts';
 import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
 import { runInThread } from '../storage/run-in-thread.ts';
 import { removeFile } from '../storage/stored-files.ts';
+import { measureDead } from './measure-dead.ts';
 import { planSeriesSeal, type SealTask, type SeriesSealTask } from './plan-seal.ts';
 import type { SealOutcome } from './seal-series.ts';
 
@@ -76,19 +76,13 @@ export async function planSealing(
 /** Adds what takes a look at chunks: of series that were masked since, and of times between times. */
 async function judge(db: Database, laneId: string, shards: readonly LaneShard[]): Promise<SealStep['shards']> {
   const sealed = shards.filter(({ state }) => state === 'sealed').map(({ id }) => id);
-  const dead = new Map<string, number>();
-  const clean: string[] = [];
-  for (const seriesId of sealed.length > 0 ? await maskedSeries(db, laneId) : []) {
-    const { chunks, holes, erasures } = await readSealSeries(db, seriesId, null);
-    const ofSeries = deadBytes(chunks, holes, erasures);
-    if (ofSeries.size === 0) clean.push(seriesId);
-    for (const [shardId, bytes] of ofSeries) dead.set(shardId, (dead.get(shardId) ?? 0) + bytes);
-  }
+  const { shares, clean } =
+    sealed.length > 0 ? await measureDead(db, laneId) : { shares: new Map<string, number>(), clean: [] };
   await clearMasked(db, clean);
   const overlaps = sealed.length > 1 ? await overlappingShards(db, sealed) : new Map<string, string[]>();
   return shards.map((shard) => ({
     ...shard,
-    deadBytes: dead.get(shard.id) ?? 0,
+    deadBytes: shard.bytes * (shares.get(shard.id) ?? 0),
     overlaps: overlaps.get(shard.id) ?? [],
   }));
 }
@@ -117,6 +111,18 @@ export async function sealLane(
     reports.push(report);
   }
   return reports;
+}
+
+/**
+ * Writes one sealed shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at.
+ * @returns null if somebody else seals the lane
+ */
+export async function resealShard(deps: SealDeps, laneId: string, shardId: string): Promise<SealReport | null> {
+  const shards = (await lanesWithShards(deps.db, laneId)).get(laneId) ?? [];
+  const shard = shards.find(({ id, state }) => id === shardId && state === 'sealed');
+  if (!shard) throw new Error(`shard ${shardId} is not sealed`);
+  const input = { ...shard, deadBytes: 0, overlaps: [] };
+  return sealStep(deps, { laneId, reason: 'asked', shards: [input], retire: null }, {});
 }
 
 async function sealStep(
@@ -172,7 +178,9 @@ async function rewrite(
   const shardIds = new Set(parents);
   let parentChunks = 0;
   const planned: Array<{ known: SealSeries; task: SeriesSealTask }> = [];
-  for (const seriesId of await seriesInShards(db, parents)) {
+  // Those with masks, too, though they have no rows here: where the masks were told may be one of the parents.
+  const seriesIds = new Set([...(await seriesInShards(db, parents)), ...(await maskedSeries(db, step.laneId))]);
+  for (const seriesId of seriesIds) {
     const known = await readSealSeries(db, seriesId, parents);
     parentChunks += known.chunks.filter(({ shardId }) => shardIds.has(shardId)).length;
     const task = planSeriesSeal(known, shardIds);
@@ -195,7 +203,10 @@ async function rewrite(
   const summaries = outcome.series.flatMap((written, i) =>
     written.summaries.map((block) => ({ ...block, seriesId: planned[i].known.series.id })),
   );
-  const isEmpty = chunks.length === 0 && summaries.length === 0;
+  const tellsMasks = planned.some(
+    ({ task: { sealed } }) => sealed.masks.holes.length + sealed.masks.erasures.length > 0,
+  );
+  const isEmpty = chunks.length === 0 && summaries.length === 0 && !tellsMasks;
   try {
     await swapShards(db, {
       lease,

@@ -1,18 +1,21 @@
 /** Searching: from what a principal asks to pages of series, counts, and the keys and values of tags. */
 import { listProjects } from '../catalog/access-store.ts';
 import type { Database } from '../catalog/database.ts';
-import { inSearchSnapshot } from '../catalog/series-search-snapshot.ts';
+import { inSearchSnapshot, namingFaults } from '../catalog/series-search-snapshot.ts';
 import { pageStatement, searchSeries, type ProjectScope } from '../catalog/series-search.ts';
 import { countFacets } from '../catalog/tag-facets.ts';
 import { describePlan } from '../catalog/tag-plan.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../catalog/tag-values.ts';
+import type { SearchRequest } from '../core/series-search.ts';
 import { searchHints } from '../core/series-search-hints.ts';
-import type { Principal, SearchService, TagPage, TagRequest } from './service.ts';
+import type { Principal, SearchResult, SearchService, TagPage, TagRequest } from './service.ts';
 
+/** @param db where searches run: see OpenDatabase */
 export function searchService(db: Database): SearchService {
   return {
     search: (principal, request) => {
       const scope = principal.projects?.ids ?? null;
+      if (request.facets.length === 0 && !request.explain) return namingFaults(() => onlyPage(db, request, scope));
       return inSearchSnapshot(db, async (trx) => {
         const page = await searchSeries(trx, request, scope);
         const facets = request.facets.length === 0 ? null : await countFacets(trx, request, scope);
@@ -37,6 +40,11 @@ export function searchService(db: Database): SearchService {
         (question) => inSearchSnapshot(db, (trx) => tagValues(trx, key, question)),
       ),
   };
+}
+
+/** One statement is a snapshot in itself. */
+async function onlyPage(db: Database, request: SearchRequest, scope: ProjectScope): Promise<SearchResult> {
+  return { ...(await searchSeries(db, request, scope)), facets: null, explain: null };
 }
 
 /** A page of one more than was asked for has a next one. */

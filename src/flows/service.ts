@@ -3,15 +3,26 @@
  * needs. All of them throw VarveError.
  */
 import type { AnnotationFilter, AnnotationPosition } from '../catalog/annotation-store.ts';
+import type { Answered, Once } from '../catalog/answer-once.ts';
 import type { Project, Scope, TokenRecord } from '../catalog/access-store.ts';
+import type { NewRetentionRule, RetentionRule } from '../catalog/retention-store.ts';
 import type { SeriesRef } from '../catalog/series-store.ts';
+import type { SeriesStorage, StoredShard } from '../catalog/space-store.ts';
+import type { NotUndone } from '../catalog/tag-edit-store.ts';
 import type { TagKeyCount, TagValueCount } from '../catalog/tag-values.ts';
+import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import type { WriteStatus } from '../catalog/write-store.ts';
+import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
+import type { HistoryEntry } from '../core/series-history.ts';
 import type { FacetValue, SearchPosition, SearchRequest } from '../core/series-search.ts';
 import type { Annotation, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
+import type { TagEdit } from '../core/tag-edit.ts';
+import type { Expression } from '../core/tag-expression.ts';
+import type { Vocabulary } from '../core/vocabulary.ts';
 import type { AnswerFormatName, Spelling, WireFormatName } from '../formats/wire-formats.ts';
+import type { BucketFormat } from './overview-print.ts';
 
-export type { Scope, SeriesRef, WriteStatus };
+export type { Answered, Once, Scope, SeriesRef, StoredVocabulary, WriteStatus };
 
 /** Who asks. */
 export interface Principal {
@@ -68,6 +79,24 @@ export interface SearchService {
 /** Series outside the principal's projects do not exist for it (not-found), except in create (forbidden). */
 export interface SeriesService extends SearchService {
   create(principal: Principal, input: NewSeries): Promise<Series>;
+  /**
+   * As create, answered once for a key.
+   * @param print makes the answer, as plain JSON
+   * @throws unprocessable `key-reused`
+   */
+  createOnce<A>(
+    principal: Principal,
+    input: NewSeries,
+    once: Once,
+    print: (created: Series) => A,
+  ): Promise<Answered<A>>;
+  /** Creates all that can be; in the order given says what became of each. @param print makes the answer, as plain JSON */
+  createMany<A>(
+    principal: Principal,
+    inputs: readonly NewSeries[],
+    once: Once | null,
+    print: (outcomes: readonly CreateOutcome[]) => A,
+  ): Promise<Answered<A>>;
   get(principal: Principal, ref: SeriesRef): Promise<Series>;
   update(principal: Principal, id: string, patch: SeriesPatch, ifVersion?: number): Promise<Series>;
   delete(principal: Principal, id: string): Promise<void>;
@@ -79,6 +108,58 @@ export interface SeriesService extends SearchService {
     filter: AnnotationFilter,
     page: { limit: number; after: AnnotationPosition | null },
   ): Promise<{ items: Annotation[]; after: AnnotationPosition | null }>;
+  deleteAnnotation(principal: Principal, seriesId: string, id: string): Promise<void>;
+}
+
+export type CreateOutcome = { readonly id: string } | { readonly error: unknown };
+
+export interface MetadataService {
+  /** How many series the expression finds, and the first of them. @throws unprocessable for a unit that is none */
+  previewEdit(principal: Principal, where: Expression, edit: TagEdit): Promise<{ series: number; sample: string[] }>;
+  /**
+   * Sets and removes tags of all series that the expression finds, in one transaction.
+   * @throws limit-exceeded `too-many-series`; unprocessable naming the tag
+   */
+  editTags(principal: Principal, where: Expression, edit: TagEdit, request: unknown): Promise<AppliedEdit>;
+  /** @throws conflict `key-in-use` if the project has the new key and they are not to be merged; not-found; as editTags */
+  renameTag(principal: Principal, renaming: TagRenaming): Promise<AppliedEdit>;
+  /** @throws not-found; conflict `already-undone` */
+  undoEdit(principal: Principal, editId: string): Promise<UndoneEdit>;
+  /** Newest first. @param page after: id of the entry that the page before ended with */
+  history(
+    principal: Principal,
+    ref: SeriesRef,
+    page: { limit: number; after: string | null },
+  ): Promise<{ items: HistoryEntry[]; after: string | null }>;
+  /** @throws not-found for a project that is not, is out of reach or has none */
+  vocabulary(principal: Principal, project: string): Promise<StoredVocabulary>;
+  /** Changes no series. */
+  setVocabulary(
+    principal: Principal,
+    project: string,
+    vocabulary: Vocabulary,
+  ): Promise<{ vocabulary: StoredVocabulary; unfit: { series: number; sample: string[] } }>;
+  deleteVocabulary(principal: Principal, project: string): Promise<void>;
+}
+
+export interface AppliedEdit {
+  readonly id: string;
+  /** That were changed. */
+  readonly series: number;
+}
+
+export interface TagRenaming {
+  readonly project: string;
+  readonly from: string;
+  readonly to: string;
+  readonly merge: boolean;
+}
+
+export interface UndoneEdit {
+  /** Of the undo, which can be undone in turn. */
+  readonly id: string;
+  readonly undone: number;
+  readonly kept: readonly NotUndone[];
 }
 
 export interface AppendRequest {
@@ -118,7 +199,8 @@ export interface EditRange {
 /** The body's rows come in the place of those in the range. */
 export interface ReplaceRequest extends AppendRequest, EditRange {}
 
-export interface RemoveRequest extends Pick<AppendRequest, 'series' | 'idempotencyKey' | 'waitMs' | 'signal'>, EditRange {}
+export interface RemoveRequest
+  extends Pick<AppendRequest, 'series' | 'idempotencyKey' | 'waitMs' | 'signal'>, EditRange {}
 
 export type RemoveOutcome =
   | {
@@ -170,14 +252,73 @@ export interface SampleStream {
   readonly slice: ((from: number, to: number) => AsyncIterable<Uint8Array>) | null;
 }
 
+/** What is answered instead of every row: buckets, each of which stands for the rows in a span of time. */
+export type WantedBuckets =
+  /** So many equal spans, or a line of so many points. */
+  | { readonly by: 'points'; readonly points: number }
+  | { readonly by: 'line'; readonly points: number }
+  | {
+      readonly by: 'every';
+      readonly every: Every;
+      /** IANA name of the zone whose calendar counts. */
+      readonly zone: string;
+      readonly aggregates: readonly Aggregate[];
+      readonly fill: Fill;
+    };
+
+export interface BucketRequest extends Pick<ReadRequest, 'principal' | 'ref' | 'channels' | 'physical' | 'signal'> {
+  /** Undefined: where the data begin and end. */
+  readonly startNs?: bigint;
+  readonly endNs?: bigint;
+  readonly wanted: WantedBuckets;
+  readonly format: BucketFormat;
+}
+
+export interface BucketStream {
+  readonly mediaType: string;
+  readonly commit: bigint;
+  readonly version: number;
+  readonly body: Uint8Array;
+}
+
+/** The newest rows, in order of time. */
+export interface LatestRequest extends Omit<ReadRequest, 'selection' | 'limit' | 'linkTo'> {
+  readonly rows: number;
+}
+
 export interface SampleService {
   append(request: AppendRequest): Promise<AppendOutcome>;
   replace(request: ReplaceRequest): Promise<AppendOutcome>;
   remove(request: RemoveRequest): Promise<RemoveOutcome>;
   /** @throws not-found for a series that is not, or is out of the principal's reach */
   read(request: ReadRequest): Promise<SampleStream>;
+  /** @throws not-found for a series that is not, or is out of the principal's reach */
+  buckets(request: BucketRequest): Promise<BucketStream>;
+  /** @throws not-found for a series that is not, or is out of the principal's reach */
+  latest(request: LatestRequest): Promise<SampleStream>;
   /** @throws not-found, also for writes to series outside the principal's projects */
   write(principal: Principal, id: string): Promise<WriteStatus>;
+}
+
+/** For administrators of the whole service. */
+export interface RetentionService {
+  /** @throws not-found for an unknown project */
+  create(rule: NewRetentionRule): Promise<RetentionRule>;
+  list(): Promise<RetentionRule[]>;
+  /** What has expired stays so. @throws not-found */
+  delete(id: string): Promise<void>;
+}
+
+export interface ShardSpace extends StoredShard {
+  /** Of what it stores; the rest is no data any more, or HDF5's own structure. */
+  readonly liveBytes: number;
+}
+
+export interface SpaceService {
+  /** @throws not-found for a series that is not, or is out of the principal's reach */
+  ofSeries(principal: Principal, ref: SeriesRef): Promise<{ series: Series; storage: SeriesStorage }>;
+  /** For administrators of the whole service. @param after id of the shard at which the page before ended */
+  shards(page: { limit: number; after: string | null }): Promise<{ items: ShardSpace[]; after: string | null }>;
 }
 
 export interface HealthService {
@@ -190,6 +331,9 @@ export interface HealthService {
 export interface Service {
   readonly access: AccessService;
   readonly series: SeriesService;
+  readonly metadata: MetadataService;
   readonly samples: SampleService;
+  readonly retention: RetentionService;
+  readonly space: SpaceService;
   readonly health: HealthService;
 }

@@ -1,5 +1,6 @@
 /** Units of quantities in tags: what UCUM codes mean, as searches compare them. */
 import { toCanonicalForm, ucum } from '@atomic-ehr/ucum';
+import { unprocessableField } from '../core/errors.ts';
 import { unitCodesOf, type TagUnit, type TagValue } from '../core/tag-value.ts';
 
 const MAX_UNIT_CHARS = 200;
@@ -34,6 +35,17 @@ export function unitsOf(tags: Readonly<Record<string, TagValue | null>>): TagUni
   return unitCodesOf(tags).flatMap((code) => readUnit(code) ?? []);
 }
 
+/** As {@link unitsOf}. @throws unprocessable naming the tag for what is no unit */
+export function unitsNamingTags(tags: Readonly<Record<string, TagValue | null>>): TagUnit[] {
+  for (const [key, value] of Object.entries(tags)) {
+    for (const code of unitCodesOf({ [key]: value })) {
+      if (readUnit(code)) continue;
+      throw unprocessableField(`tags.${key}`, `${JSON.stringify(code)} is no UCUM unit`, 'unknown-unit');
+    }
+  }
+  return unitsOf(tags);
+}
+
 function understand(code: string): TagUnit | undefined {
   const spelled = SPELLINGS.reduce((text, [from, to]) => text.replaceAll(from, to), code);
   try {
@@ -41,7 +53,7 @@ function understand(code: string): TagUnit | undefined {
     if (!Number.isFinite(magnitude) || magnitude <= 0) return undefined;
     if (specialFunction && SHIFTED.has(specialFunction.name)) {
       const zero = ucum.convert(0, spelled, 'K');
-      return { code, factor: rounded(ucum.convert(1, spelled, 'K') - zero), shift: rounded(zero), dimension: 'Θ' };
+      return { code, factor: rounded(ucum.convert(1, spelled, 'K') - zero), shift: rounded(zero), dimension: 'Θ1' };
     }
     // Decibels and units that the body of a standard defines by procedure compare with themselves only.
     if (specialFunction || ucum.isArbitraryUnit(spelled))

@@ -31,7 +31,8 @@ import { ShardBytes } from '../storage/shard-bytes.ts';
 import { readStoredPart, type StoredPart } from '../storage/stored-chunk.ts';
 import { readSummaries } from '../storage/summary-reader.ts';
 import { editGroup } from '../storage/shard-commit.ts';
-import type { ChunkPlace, ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
+import { nowhere, type ChunkPlace } from '../storage/chunk-place.ts';
+import type { ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
 import { finding, formatAge, type Finding, type Place } from './finding.ts';
 
 export interface VerifyDeps {
@@ -144,7 +145,8 @@ async function verifyShard(
       const chunks = shardChunks(deps.db, shard.id, series.id);
       await verifyChunks(deps, tally, shard, series, file, chunks, surveyed && series.id);
     }
-    for (const block of await shardSummaries(deps.db, shard.id, only)) await verifySummary(deps.root, tally, shard, block);
+    for (const block of await shardSummaries(deps.db, shard.id, only))
+      await verifySummary(deps.root, tally, shard, block);
     for (const edit of edits) {
       const isFound = survey !== null && isReplacement(tally, shard, edit, survey);
       const chunks = editChunks(deps.db, shard.id, edit);
@@ -281,11 +283,15 @@ async function verifyBytes(
 ): Promise<void> {
   const place = { shard: shard.id, path: shard.path, series: chunk.seriesId, row: chunk.firstRow };
   const rows = `rows ${chunk.firstRow} to ${chunk.firstRow + chunk.rows - 1}`;
-  const read = async (name: 'values' | 'times', part: Omit<StoredPart, 'skip' | 'rows'>): Promise<Buffer | null> => {
+  const read = async (
+    name: 'values' | 'times',
+    { crc, ...part }: Omit<StoredPart, 'skip' | 'rows'> & { crc: number },
+  ): Promise<Buffer | null> => {
     try {
-      const bytes = await readStoredPart(file, { ...part, skip: chunk.skip, rows: chunk.rows });
-      if (!bytes) tally.found(`${name}-corrupt`, `${name} of ${rows} do not match their checksum`, place);
-      return bytes;
+      const stored = await readStoredPart(file, { ...part, skip: chunk.skip, rows: chunk.rows });
+      if (stored.crc === crc) return await stored.rows();
+      tally.found(`${name}-corrupt`, `${name} of ${rows} do not match their checksum`, place);
+      return null;
     } catch (error) {
       tally.found(`${name}-unreadable`, `${name} of ${rows} cannot be read: ${(error as Error).message}`, place);
       return null;
@@ -334,16 +340,10 @@ async function verifyIndex(
   const place = { shard: shard.id, path: shard.path, series: chunks[0].seriesId };
   const path = deps.root.resolve(shard.path);
   const rows = chunks.map(({ datasetRow, skip }) => datasetRow - skip);
-  const nowhere = ({ message }: Error): ChunkPlace[] =>
-    rows.map(() => ({
-      valuesOffset: null,
-      valuesLength: null,
-      timesOffset: null,
-      timesLength: null,
-      problem: message,
-    }));
   const wrong = await patiently(shard, async () => {
-    const places = await deps.hdf5.findChunks(path, group, rows).catch(nowhere);
+    const places = await deps.hdf5
+      .findChunks(path, group, rows)
+      .catch(({ message }: Error) => rows.map(() => nowhere(message)));
     const at = chunks.findIndex((chunk, i) => placeProblem(chunk, places[i]) !== null);
     return at < 0 ? null : { row: chunks[at].firstRow, message: placeProblem(chunks[at], places[at])! };
   });

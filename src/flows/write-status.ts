@@ -14,7 +14,7 @@ export async function writeStatus(db: Database, principal: Principal, id: string
 }
 
 /** An applied write has a commit. */
-export type AppliedWrite = WriteStatus & { readonly commit: bigint };
+type AppliedWrite = WriteStatus & { readonly commit: bigint };
 
 /**
  * What became of a write that was just acknowledged.

@@ -1,6 +1,8 @@
 /** Annotations: marks on the time line of a series. */
 import type { Router } from 'express';
+import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
+import { notFound } from '../core/errors.ts';
 import type { SeriesService } from '../flows/service.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { nextLink, openCursor } from './cursor.ts';
@@ -17,12 +19,14 @@ import {
   toAnnotationAnswer,
   toNewAnnotations,
 } from './wire/annotations.ts';
-import { noQuery } from './wire/scalars.ts';
+import { isUuid, noQuery, uuid } from './wire/scalars.ts';
 
 /** A full list of short marks fits. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
-export function annotationRoutes(series: Pick<SeriesService, 'get' | 'annotate' | 'annotations'>): Router {
+export function annotationRoutes(
+  series: Pick<SeriesService, 'get' | 'annotate' | 'annotations' | 'deleteAnnotation'>,
+): Router {
   const router = seriesRouter();
 
   router.post(seriesPaths('/annotations'), needs('write'), jsonBody(MAX_BODY_BYTES), async (req, res) => {
@@ -47,10 +51,19 @@ export function annotationRoutes(series: Pick<SeriesService, 'get' | 'annotate' 
     res.json({ items: page.items.map(toAnnotationAnswer), next });
   });
 
+  router.delete(seriesPaths('/annotations/:annotation'), needs('write'), async (req, res) => {
+    const { ref } = addressOf(req, noQuery);
+    const annotation = String(req.params.annotation);
+    if (!isUuid(annotation)) throw notFound('annotation', annotation);
+    const { id } = await series.get(principalOf(res), ref);
+    await series.deleteAnnotation(principalOf(res), id, annotation);
+    res.status(204).end();
+  });
+
   return router;
 }
 
-export const annotationDescriptions: ZodOpenApiPathsObject = describeBoth('/annotations', ({ path, by, query }) => ({
+const listDescriptions = describeBoth('/annotations', ({ path, by, query }) => ({
   post: {
     operationId: `annotateSeries${by}`,
     tags: ['annotations'],
@@ -59,7 +72,7 @@ export const annotationDescriptions: ZodOpenApiPathsObject = describeBoth('/anno
     requestBody: { required: true, content: json(annotationBody) },
     responses: {
       201: { description: 'Their ids, in the order given', content: json(annotationIds) },
-      ...problems(404, 413, 415, 507),
+      ...problems(404, 413, 415, 422, 507),
     },
   },
   get: {
@@ -70,3 +83,15 @@ export const annotationDescriptions: ZodOpenApiPathsObject = describeBoth('/anno
     responses: { 200: { description: 'One page', content: json(annotationPage) }, ...problems(404) },
   },
 }));
+
+const deleteDescriptions = describeBoth('/annotations/{annotation}', ({ path, by, query }) => ({
+  delete: {
+    operationId: `deleteAnnotation${by}`,
+    tags: ['annotations'],
+    summary: 'Delete a mark',
+    requestParams: { path: z.object({ ...path.shape, annotation: uuid }), query: query(noQuery) },
+    responses: { 204: { description: 'Deleted' }, ...problems(404) },
+  },
+}));
+
+export const annotationDescriptions: ZodOpenApiPathsObject = { ...listDescriptions, ...deleteDescriptions };

@@ -32,7 +32,7 @@ export function principalOf(res: Response): Principal {
 }
 
 /** Lets tokens with this scope pass. `admin` implies the others; `write` does not imply `read`: a sensor need not read. */
-export function needs(scope: 'read' | 'write'): RequestHandler {
+export function needs(scope: Scope): RequestHandler {
   return (_req, res, next) => {
     if (!allows(principalOf(res).scopes, scope)) throw missingScope(scope);
     next();

@@ -1,6 +1,9 @@
 /** What makes a retry store once: the Idempotency-Key header, a client's own name for one append, or its source and sequence number. */
+import type { Request } from 'express';
+import { z } from 'zod';
 import { invalidField } from '../core/errors.ts';
 import { keyOfPair } from '../core/idempotency.ts';
+import type { Once } from '../flows/service.ts';
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
 
@@ -24,3 +27,16 @@ export function keyOfAppend(
   if (key !== null) throw invalidField('Idempotency-Key', 'excludes source and sequence');
   return keyOfPair(source, sequence);
 }
+
+/** Of requests other than appends: the header, and a hash of what was asked. @throws invalid-input naming the header */
+export function onceOf(req: Pick<Request, 'get'>, contentHash: () => Buffer): Once | null {
+  const key = parseIdempotencyKey(req.get('idempotency-key'));
+  return key === null ? null : { key, contentHash: contentHash() };
+}
+
+export const KEY_HEADER = z.object({
+  'Idempotency-Key': z.string().optional().meta({
+    description:
+      'A second request with this key gets the first one’s answer, for at least 24 hours; with other content it is a 422',
+  }),
+});

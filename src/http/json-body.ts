@@ -39,7 +39,7 @@ export function bodyOf<S extends z.ZodType>(req: Request, schema: S): z.output<S
  * Refuses what JSON can say and Postgres cannot store: NUL characters, lone surrogates; and nesting that would exhaust a
  * stack further on. Walks without recursion for the same reason.
  */
-function refuseUnstorable(body: unknown): void {
+export function refuseUnstorable(body: unknown): void {
   const ahead: { value: unknown; path: PropertyKey[] }[] = [{ value: body, path: [] }];
   for (let at = ahead.pop(); at; at = ahead.pop()) {
     const { value, path } = at;

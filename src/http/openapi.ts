@@ -2,11 +2,16 @@
 import { createDocument } from 'zod-openapi';
 import { accessDescriptions } from './access-routes.ts';
 import { annotationDescriptions } from './annotation-routes.ts';
+import { bulkDescriptions } from './bulk-routes.ts';
 import { docsDescriptions } from './docs-routes.ts';
 import { healthDescriptions } from './health-routes.ts';
+import { metadataDescriptions } from './metadata-routes.ts';
+import { retentionDescriptions } from './retention-routes.ts';
 import { sampleDescriptions } from './sample-routes.ts';
 import { seriesDescriptions } from './series-routes.ts';
+import { spaceDescriptions } from './space-routes.ts';
 import { tagDescriptions } from './tag-routes.ts';
+import { vocabularyDescriptions } from './vocabulary-routes.ts';
 import { writeDescriptions } from './write-routes.ts';
 
 export function openApiDocument(version: string): ReturnType<typeof createDocument> {
@@ -22,18 +27,25 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
     security: [{ token: [] }],
     tags: [
       { name: 'series', description: 'What is recorded, and how: metadata and tags' },
+      { name: 'metadata', description: 'Changes of many series, what was changed, and which tags there may be' },
       { name: 'samples', description: 'The rows of a series' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
+      { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
       { name: 'access', description: 'Projects and tokens' },
       { name: 'health', description: 'For whoever runs the service' },
       { name: 'docs', description: 'This document' },
     ],
     paths: {
       ...seriesDescriptions,
+      ...bulkDescriptions,
+      ...metadataDescriptions,
+      ...vocabularyDescriptions,
       ...tagDescriptions,
       ...sampleDescriptions,
       ...annotationDescriptions,
       ...writeDescriptions,
+      ...spaceDescriptions,
+      ...retentionDescriptions,
       ...accessDescriptions,
       ...healthDescriptions,
       ...docsDescriptions,

@@ -10,6 +10,7 @@ const MEANINGS = {
   404: 'Not found',
   406: 'No accepted format is offered',
   409: 'Clashes with what is stored',
+  410: 'Gone for good',
   412: 'If-Match does not hold',
   413: 'Too large; the detail states the limit',
   415: 'The format or encoding of the body is not read here',

@@ -13,6 +13,7 @@ const ANSWERS: Readonly<Record<ErrorCode, { readonly status: number; readonly ti
   'not-found': { status: 404, title: 'There is no such thing' },
   'not-acceptable': { status: 406, title: 'None of the accepted formats is offered' },
   conflict: { status: 409, title: 'The request clashes with what is stored' },
+  gone: { status: 410, title: 'It is gone for good' },
   'precondition-failed': { status: 412, title: 'The precondition does not hold' },
   'limit-exceeded': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'The format of the body is not read here' },

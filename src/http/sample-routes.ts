@@ -18,6 +18,7 @@ import { isKnownTo, samplesTag } from './entity-tag.ts';
 import { keyOfAppend } from './idempotency-key.ts';
 import { ANSWER_MEDIA_TYPES, BODY_MEDIA_TYPES, formatOfBody, formatToSend, partToSend } from './negotiate.ts';
 import { json, problems } from './operation.ts';
+import { answerBuckets, kindOf } from './overview-routes.ts';
 import { parsePrefer, type WaitPreference } from './prefer.ts';
 import { searchParamsOf } from './query.ts';
 import { openRequestBody } from './request-body.ts';
@@ -41,6 +42,7 @@ import {
   toSpelling,
   visibleAnswer,
 } from './wire/samples.ts';
+import { anyReadQuery, bucketsAnswer, BUCKETS_DESCRIPTION, latestQuery, lineAnswer } from './wire/overview.ts';
 
 /** Longest list of labels a header may carry: clients refuse headers of more than about 16 KiB in all. */
 const MAX_LABELS_HEADER_CHARS = 8192;
@@ -103,9 +105,9 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
     sendOutcome(res, prefer, outcome, 200, toRemoveAnswer(outcome));
   });
 
-  router.get(seriesPaths('/samples'), needs('read'), async (req, res) => {
+  router.get(seriesPaths('/samples'), needs('read'), answerBuckets(samples, series), async (req, res) => {
     const signal = disconnectSignal(res);
-    const { ref, query } = addressOf(req, readQuery, ['channels']);
+    const { ref, query, wanted } = toRead(req);
     const format = query.format ?? formatToSend(req);
     const spelling = toSpelling(query, format);
     const principal = principalOf(res);
@@ -119,22 +121,37 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
         return;
       }
     }
-    const stream = await samples.read({
+    const request = {
       principal,
       ref,
-      selection: toSelection(query),
       format,
       spelling,
       channels: toChannels(query.channels),
       physical: query.physical ?? false,
-      limit: query.limit ?? null,
-      linkTo: (rest) => linkTo(req.originalUrl, rest),
       signal,
-    });
+    };
+    const stream =
+      wanted.by === 'newest'
+        ? await samples.latest({ ...request, rows: wanted.rows })
+        : await samples.read({ ...request, ...wanted, linkTo: (rest) => linkTo(req.originalUrl, rest) });
     await sendSamples(req, res, stream, tagOf(stream));
   });
 
   return router;
+}
+
+/** Which rows a request asks for: the newest, or those of a selection. @throws invalid-input naming the parameter */
+function toRead(req: Request) {
+  if (kindOf(req) === 'latest') {
+    const { ref, query } = addressOf(req, latestQuery, ['channels']);
+    return { ref, query, wanted: { by: 'newest', rows: query.latest } as const };
+  }
+  const { ref, query } = addressOf(req, readQuery, ['channels']);
+  return {
+    ref,
+    query,
+    wanted: { by: 'selection', selection: toSelection(query), limit: query.limit ?? null } as const,
+  };
 }
 
 /** @param visibleStatus of an answer to a write that is visible */
@@ -345,8 +362,9 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
   get: {
     operationId: `readSamples${by}`,
     tags: ['samples'],
-    summary: 'Read rows by time or by number',
-    requestParams: { path, query: query(readQuery), header: readHeaders },
+    summary: 'Read rows by time or by number, or an overview of them',
+    description: BUCKETS_DESCRIPTION,
+    requestParams: { path, query: query(anyReadQuery), header: readHeaders },
     responses: {
       200: {
         description: 'The rows. An answer that cannot be completed is cut off, never ended short.',
@@ -363,7 +381,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
         },
         content: {
           ...Object.fromEntries(ANSWER_MEDIA_TYPES.map((mediaType) => [mediaType, binary(mediaType)])),
-          ...json(samplesAnswer),
+          ...json(z.union([samplesAnswer, bucketsAnswer, lineAnswer])),
         },
       },
       206: {

@@ -1,8 +1,10 @@
 /** Series: create, find, show, change, delete, restore. */
+import { createHash } from 'node:crypto';
 import type { Request, Response, Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import type { Series } from '../core/series.ts';
+import { RESTORE_DAYS } from '../core/retention.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import { parseTagParameter } from '../core/tag-parameters.ts';
 import type { SeriesService } from '../flows/service.ts';
@@ -10,6 +12,7 @@ import { readUnit } from '../flows/tag-units.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { makeCursor, nextLink, openCursor, openCursorOf } from './cursor.ts';
 import { entityTag, insistsOnVersion, isKnownTo } from './entity-tag.ts';
+import { KEY_HEADER, onceOf } from './idempotency-key.ts';
 import { bodyOf, jsonBody } from './json-body.ts';
 import { json, problems } from './operation.ts';
 import { pathId } from './path-id.ts';
@@ -39,8 +42,18 @@ export function seriesRoutes(series: SeriesService): Router {
 
   router.post('/v1/series', needs('write'), jsonBody(), async (req, res) => {
     queryOf(req, noQuery);
-    const created = await series.create(principalOf(res), newSeries(bodyOf(req, seriesCreate)));
-    sendSeries(res.status(201).location(`/v1/series/${created.id}`), created);
+    const input = newSeries(bodyOf(req, seriesCreate));
+    const once = onceOf(req, () => contentHash(req));
+    const { answer, replayed } = once
+      ? await series.createOnce(principalOf(res), input, once, toSeriesAnswer)
+      : { answer: toSeriesAnswer(await series.create(principalOf(res), input)), replayed: false };
+    if (replayed) res.set('Idempotency-Replayed', 'true');
+    const { id, version, commit } = answer;
+    res
+      .status(201)
+      .location(`/v1/series/${id}`)
+      .set('ETag', entityTag({ version, commit: BigInt(commit) }))
+      .json(answer);
   });
 
   router.get('/v1/series', needs('read'), async (req, res) => {
@@ -93,6 +106,12 @@ export function seriesRoutes(series: SeriesService): Router {
   return router;
 }
 
+function contentHash(req: Request): Buffer {
+  return createHash('sha256')
+    .update(`${req.method} ${req.path}\n${JSON.stringify(req.body)}`)
+    .digest();
+}
+
 function sendSeries(res: Response, series: Series): void {
   res.set('ETag', entityTag(series)).json(toSeriesAnswer(series));
 }
@@ -118,6 +137,7 @@ export const seriesDescriptions: ZodOpenApiPathsObject = {
       operationId: 'createSeries',
       tags: ['series'],
       summary: 'Create a series',
+      requestParams: { header: KEY_HEADER },
       requestBody: { required: true, content: json(seriesCreate) },
       responses: {
         201: {
@@ -194,10 +214,11 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       operationId: 'restoreSeries',
       tags: ['series'],
       summary: 'Undo the deletion of a series',
+      description: `Possible for ${RESTORE_DAYS} days. After this deadline the answer is 410 (\`deadline-passed\`); once its samples are gone from the disk, 404.`,
       requestParams: { path: z.object({ id: uuid }) },
       responses: {
         200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
-        ...problems(404, 409),
+        ...problems(404, 409, 410),
       },
     },
   },
@@ -227,7 +248,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
     delete: {
       operationId: `deleteSeries${by}`,
       tags: ['series'],
-      summary: 'Delete a series; can be undone for some days',
+      summary: `Delete a series; can be undone for ${RESTORE_DAYS} days`,
       requestParams: { path, query: query(noQuery), header: ifMatch },
       responses: { 204: { description: 'Deleted' }, ...problems(404, 412) },
     },

@@ -9,14 +9,19 @@ import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { accessRoutes } from './access-routes.ts';
 import { annotationRoutes } from './annotation-routes.ts';
 import { authenticate } from './authenticate.ts';
+import { bulkRoutes } from './bulk-routes.ts';
 import { docsRoutes } from './docs-routes.ts';
 import { healthRoutes } from './health-routes.ts';
+import { metadataRoutes } from './metadata-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
+import { retentionRoutes } from './retention-routes.ts';
 import { sampleRoutes } from './sample-routes.ts';
 import { seriesRoutes } from './series-routes.ts';
+import { spaceRoutes } from './space-routes.ts';
 import { tagRoutes } from './tag-routes.ts';
+import { vocabularyRoutes } from './vocabulary-routes.ts';
 import { writeRoutes } from './write-routes.ts';
 
 /** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
@@ -50,9 +55,14 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
   // Resources of a series come first: a by-name path would take them for the end of a name.
   app.use(sampleRoutes(service.samples, service.series));
   app.use(annotationRoutes(service.series));
+  app.use(spaceRoutes(service.space));
+  app.use(metadataRoutes(service.metadata));
+  app.use(bulkRoutes(service.series));
   app.use(seriesRoutes(service.series));
   app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
+  app.use(retentionRoutes(service.retention));
+  app.use(vocabularyRoutes(service.metadata));
   app.use(accessRoutes(service.access));
   app.use(unknownRoute);
   app.use(answerProblems(log));

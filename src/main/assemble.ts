@@ -8,11 +8,16 @@ import { migrate } from '../catalog/migrate.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
 import { Backpressure } from '../flows/backpressure.ts';
 import { drainLane } from '../flows/drain-lane.ts';
+import { expireSamples, retentionService } from '../flows/expire-samples.ts';
+import { metadataService } from '../flows/manage-metadata.ts';
 import { seriesService } from '../flows/manage-series.ts';
+import { readLatest } from '../flows/latest-read.ts';
+import { readBuckets } from '../flows/overview-read.ts';
 import { readSamples } from '../flows/read-samples.ts';
 import { recover, recoverLanes } from '../flows/recover.ts';
 import { planSealing, sealLane } from '../flows/seal-lane.ts';
 import type { Service } from '../flows/service.ts';
+import { spaceService } from '../flows/tell-space.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
 import { WriteWatch } from '../flows/watch-writes.ts';
@@ -27,6 +32,7 @@ import { DataRoot } from '../storage/data-root.ts';
 import { lockFolder } from '../storage/folder-lock.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
 import { thisProcess } from '../storage/process-identity.ts';
+import { KeptShardFiles } from '../storage/shard-files.ts';
 import { ShardWriter } from '../storage/shard-writer.ts';
 import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
@@ -38,6 +44,8 @@ import type { Phase } from './phases.ts';
 const RECOVER_LANES_MS = 2_000;
 /** Pause between two comparisons of all files with all rows. */
 const RECOVER_ALL_MS = 60_000;
+/** Pause between two looks for samples that have expired. */
+const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
 const SEALS_AT_ONCE = 1;
 const DATABASE_CONNECTIONS = 16;
@@ -45,6 +53,7 @@ const DATABASE_CONNECTIONS = 16;
 /** What every role stands on. */
 export interface Ground {
   readonly db: Database;
+  readonly searches: Database;
   readonly databaseUrl: string;
   readonly root: DataRoot;
   readonly backend: QueueBackend;
@@ -78,7 +87,7 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
     }
     await migrate(url, (reason) => log.warn({ reason }, 'waiting for Postgres'));
     const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
-    const { db, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
+    const { db, searches, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
     later('database', 5_000, close);
     await claimFolder(root, await readCatalogIdentity(db));
     const backend = await openQueueBackend(
@@ -86,7 +95,7 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
       log,
     );
     later('queue', 3_000, () => backend.close());
-    return { db, databaseUrl: url, root, backend, log, closing };
+    return { db, searches, databaseUrl: url, root, backend, log, closing };
   } catch (error) {
     for (const phase of closing) await phase.close();
     throw error;
@@ -139,13 +148,26 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     ring: (laneId) => sealQueue.ringAgain(laneId),
     log,
   });
-  const reconcilers = [lanes, files, shards];
+  const stopping = new AbortController();
+  const retention = startReconciler({
+    everyMs: EXPIRE_MS,
+    reconcile: async () => {
+      await expireSamples({ db, root, codec, holder, log }, stopping.signal);
+      return [];
+    },
+    ring,
+    log,
+  });
+  const reconcilers = [lanes, files, shards, retention];
   return {
     closing: [
       {
         name: 'reconciler',
         limitMs: 5_000,
-        close: () => Promise.all(reconcilers.map((each) => each.stop())).then(() => {}),
+        close: () => {
+          stopping.abort();
+          return Promise.all(reconcilers.map((each) => each.stop())).then(() => {});
+        },
       },
       { name: 'sealing', limitMs: 5_000, close: () => sealWorker.close(0) },
       { name: 'worker', limitMs: 20_000, close: () => worker.close(10_000) },
@@ -159,7 +181,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
 
 /** The API's part: everything behind the routes. */
 export async function openService(config: Config, ground: Ground): Promise<{ service: Service; closing: Phase[] }> {
-  const { db, root, backend, log, databaseUrl } = ground;
+  const { db, searches, root, backend, log, databaseUrl } = ground;
   await ensureAccess(db, firstToken(config));
   const codec = codecPool(config);
   const watch = new WriteWatch(db, databaseUrl, (error) =>
@@ -168,23 +190,30 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const queue = new LaneQueue(backend, 'drain', log);
   const backpressure = new Backpressure(db, root, config.backpressure);
   const stageDeps = { db, root, codec, watch, backpressure, ring: (laneId: string) => void queue.ring(laneId) };
-  const readDeps = { db, root, codec };
+  const files = new KeptShardFiles(root);
+  const readDeps = { db, root, codec, files };
   const service: Service = {
     access: accessService(db),
-    series: seriesService(db),
+    series: seriesService(db, searches),
+    metadata: metadataService(db, searches),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
       replace: (request) => replaceSamples(stageDeps, request),
       remove: (request) => removeSamples(stageDeps, request),
       read: (request) => readSamples(readDeps, request),
+      buckets: (request) => readBuckets(readDeps, request),
+      latest: (request) => readLatest(readDeps, request),
       write: (principal, id) => writeStatus(db, principal, id),
     },
+    retention: retentionService(db),
+    space: spaceService(db),
     health: healthService({ db, root, backend, queue, backpressure }),
   };
   return {
     service,
     closing: [
       { name: 'write watch', limitMs: 2_000, close: () => watch.close() },
+      { name: 'shard files', limitMs: 1_000, close: () => files.close() },
       { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
       { name: 'ring queue', limitMs: 3_000, close: () => queue.close() },
     ],

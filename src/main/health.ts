@@ -4,6 +4,7 @@ import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { catalogNumbers, pingCatalog } from '../catalog/catalog-health.ts';
 import type { Database } from '../catalog/database.ts';
 import { hasLostShards } from '../catalog/shard-store.ts';
+import { SHARD_STATES } from '../core/shard-state.ts';
 import type { Backpressure } from '../flows/backpressure.ts';
 import type { HealthService } from '../flows/service.ts';
 import type { LaneQueue } from '../jobs/lane-queue.ts';
@@ -26,7 +27,13 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
   const series = gauge('varve_series', 'Series in the catalog (estimate)');
-  const shards = gauge('varve_shards', 'HDF5 shards in the catalog');
+  const byState = (name: string, help: string): Gauge =>
+    new Gauge({ name, help, labelNames: ['state'], registers: [registry] });
+  const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
+    new Counter({ name, help, labelNames, registers: [registry] });
+  const shards = byState('varve_shards', 'HDF5 shards in the catalog');
+  const shardBytes = byState('varve_shard_bytes', 'Lengths of their files');
+  const storedBytes = gauge('varve_stored_bytes', 'Lengths of all shards that are on the disk');
   const lostShards = gauge('varve_shards_lost', 'Shards whose file is missing');
   const pending = gauge('varve_writes_pending', 'Acknowledged writes that are not visible yet');
   const pendingBytes = gauge('varve_writes_pending_bytes', 'Their payloads');
@@ -35,18 +42,11 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
   const resting = gauge('varve_lanes_resting', 'Lanes whose drains were kept from committing by the system');
   const uploads = gauge('varve_uploads', 'Appends whose bodies are being received');
   const free = gauge('varve_data_free_bytes', 'Free space of the disk that holds spool and shards');
-  const rings = new Counter({ name: 'varve_rings_total', help: 'Rings asked of the queue', registers: [registry] });
-  const lost = new Counter({
-    name: 'varve_rings_failed_total',
-    help: 'Rings the queue did not take',
-    registers: [registry],
-  });
-  const refused = new Counter({
-    name: 'varve_appends_refused_total',
-    help: 'Appends refused to protect the service',
-    labelNames: ['reason'],
-    registers: [registry],
-  });
+  const rings = counter('varve_rings_total', 'Rings asked of the queue');
+  const lost = counter('varve_rings_failed_total', 'Rings the queue did not take');
+  const refused = counter('varve_appends_refused_total', 'Appends refused to protect the service', ['reason']);
+  const accepted = counter('varve_accepted_bytes_total', 'Payloads of applied writes, of all processes');
+  const written = counter('varve_written_bytes_total', 'Bytes written to shards and journals for them', ['by']);
 
   return {
     async ready() {
@@ -63,8 +63,20 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
     async metrics() {
       const numbers = await catalogNumbers(db);
       series.set(numbers.series);
-      shards.set(numbers.shards);
-      lostShards.set(numbers.lostShards);
+      let onDisk = 0;
+      for (const state of SHARD_STATES) {
+        const { count, bytes } = numbers.shards.get(state) ?? { count: 0, bytes: 0 };
+        shards.set({ state }, count);
+        shardBytes.set({ state }, bytes);
+        if (state === 'lost') lostShards.set(count);
+        else onDisk += bytes;
+      }
+      storedBytes.set(onDisk);
+      accepted.reset();
+      accepted.inc(numbers.acceptedBytes);
+      written.reset();
+      written.inc({ by: 'append' }, numbers.appendedBytes);
+      written.inc({ by: 'seal' }, numbers.sealedBytes);
       pending.set(numbers.pendingWrites);
       pendingBytes.set(numbers.pendingBytes);
       pendingAge.set(numbers.pendingSeconds);

@@ -39,6 +39,7 @@ export async function recoverData(config: Config, { dryRun }: { dryRun?: boolean
     await ring(config, postgres.url, report.lanesToRing);
     for (const laneId of report.lanesToRing) await print(`${needOf({ kind: 'ring', laneId })}: rang\n`);
     if (report.purgedWrites > 0) await print(`forgot ${report.purgedWrites} writes that were applied long ago\n`);
+    if (report.purgedSeries > 0) await print(`purged ${report.purgedSeries} deleted series\n`);
     const count = report.outcomes.length + report.lanesToRing.length;
     await print(count === 0 ? 'rows and files agree\n' : `${count} looked after\n`);
     return report.outcomes.every(({ repair, done, error }) => error === null && !(repair.kind === 'mark-lost' && done));

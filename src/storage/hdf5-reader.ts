@@ -2,7 +2,8 @@
 import { Worker } from 'node:worker_threads';
 import type { SampleArray } from '../core/dtype.ts';
 import { fromErrorRecord, type ErrorRecord } from '../core/errors.ts';
-import type { ChunkPlace, ShardSurvey } from './shard-survey.ts';
+import type { ChunkPlace } from './chunk-place.ts';
+import type { ShardSurvey } from './shard-survey.ts';
 
 export interface Hdf5Object {
   /** Absolute within the file, `/a/b`. */

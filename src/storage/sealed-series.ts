@@ -5,7 +5,9 @@ import type { ByteRange, ChunkStats } from '../core/chunk.ts';
 import { emptyStats, extendStats } from '../core/chunk-stats.ts';
 import type { Codec } from '../core/codec.ts';
 import { bytesOf, DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
-import { SummaryBuilder, type SummaryCell, type SummaryCells } from '../core/summary.ts';
+import type { Erasure } from '../core/erasure.ts';
+import type { RowRange } from '../core/segment.ts';
+import { SUMMARY_FACTORS, SummaryBuilder, type SummaryCell, type SummaryCells } from '../core/summary.ts';
 import { columnBytes, summaryColumns, type SummaryBlock } from '../core/summary-block.ts';
 import { extendSpan } from '../core/time-span.ts';
 import type { OpenHdf5 } from './hdf5-session.ts';
@@ -25,6 +27,22 @@ export interface SealedSeries {
   readonly extent: number;
   readonly description: SeriesDescription;
   readonly segmentStarts: readonly SegmentStart[];
+  /** What a reader of the whole series must know beyond the rows of this shard. */
+  readonly masks: SealedMasks;
+}
+
+/** Edits of a series as of its newest sealing: the catalog can be made again from them. */
+export interface SealedMasks {
+  /** The newest edit that the rows have taken in. */
+  readonly generation: number;
+  /** Rows of the series that were removed. */
+  readonly removed: number;
+  /** Regular: rows before have expired. */
+  readonly expiredRow: number;
+  /** Regular: rows after that which were removed, in order. */
+  readonly holes: readonly RowRange[];
+  /** Irregular: what was taken out, and may still be in other shards. */
+  readonly erasures: readonly Erasure[];
 }
 
 /** Consecutive rows inside one block. Cut at blocks, and wherever rows were left out. */
@@ -115,12 +133,25 @@ export class SeriesSealing implements SealedSeriesWriter {
     this.#times = irregular
       ? new SealedDataset(hdf5, this.#group, { name: 'time', dtype: 'int64', width: null }, rows, codec)
       : null;
-    if (!irregular) {
-      writePairs(
-        this.#group,
-        'segments',
-        series.segmentStarts.map(({ row, startNs }) => [BigInt(row), startNs]),
-      );
+    const { masks } = series;
+    this.#group.create_attribute('generation', Int32Array.of(masks.generation), [], '<i');
+    this.#group.create_attribute('removed', BigInt64Array.of(BigInt(masks.removed)), [], '<q');
+    if (masks.expiredRow > 0) {
+      this.#group.create_attribute('expired_row', BigInt64Array.of(BigInt(masks.expiredRow)), [], '<q');
+    }
+    if (irregular) {
+      const erasures = masks.erasures.map((each) => [
+        BigInt(each.generation),
+        each.startNs,
+        each.endNs,
+        BigInt(each.beforeRow),
+      ]);
+      if (erasures.length > 0) writeTable(this.#group, 'erasures', 4, erasures);
+    } else {
+      const starts = series.segmentStarts.map(({ row, startNs }) => [BigInt(row), startNs]);
+      writeTable(this.#group, 'segments', 2, starts);
+      const holes = masks.holes.map(({ from, to }) => [BigInt(from), BigInt(to)]);
+      if (holes.length > 0) writeTable(this.#group, 'holes', 2, holes);
     }
     this.#builder = new SummaryBuilder(
       series,
@@ -170,9 +201,10 @@ export class SeriesSealing implements SealedSeriesWriter {
     this.#builder.finish();
     if (this.#runs.length > 1 || (this.#runs[0]?.from ?? 0) > 0) {
       const { firstRow } = this.#series;
-      writePairs(
+      writeTable(
         this.#group,
         'runs',
+        2,
         this.#runs.map(({ from, to }) => [BigInt(firstRow + from), BigInt(firstRow + to)]),
       );
     }
@@ -220,7 +252,10 @@ export class SeriesSealing implements SealedSeriesWriter {
   }
 
   #isStored(factor: number): boolean {
-    return this.#series.extent / factor >= FEWEST_CELLS || (this.#kept.get(factor) ?? 0) > 0;
+    const kept = this.#kept.get(factor) ?? 0;
+    // The finest that was kept is all that is left of its rows.
+    if (kept > 0 && factor === SUMMARY_FACTORS[0]) return true;
+    return this.#series.extent / factor + kept >= FEWEST_CELLS;
   }
 
   /** Made when the first cells are there. */
@@ -297,16 +332,16 @@ function addRun(runs: Run[], from: number, to: number): void {
 }
 
 /** A dataset of n × 2 int64, as it is. */
-function writePairs(group: Group, name: string, pairs: readonly (readonly [bigint, bigint])[]): void {
-  createDataset(group, name, 'int64', [2], SEGMENT_CHUNK_ROWS);
-  if (pairs.length === 0) return;
+function writeTable(group: Group, name: string, width: number, rows: readonly (readonly bigint[])[]): void {
+  createDataset(group, name, 'int64', [width], SEGMENT_CHUNK_ROWS);
+  if (rows.length === 0) return;
   const dataset = group.get(name) as Dataset;
-  dataset.resize([pairs.length, 2]);
+  dataset.resize([rows.length, width]);
   dataset.write_slice(
     [
-      [0, pairs.length],
-      [0, 2],
+      [0, rows.length],
+      [0, width],
     ],
-    BigInt64Array.from(pairs.flat()),
+    BigInt64Array.from(rows.flat()),
   );
 }

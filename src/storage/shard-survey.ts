@@ -4,13 +4,18 @@ import type { ByteRange } from '../core/chunk.ts';
 import { CODECS, type Codec } from '../core/codec.ts';
 import type { Dtype } from '../core/dtype.ts';
 import { VarveError } from '../core/errors.ts';
+import type { RowRange } from '../core/segment.ts';
 import { FORMAT_VERSION, HDF5_DTYPE } from './shard-layout.ts';
 import { decodeBlockNow, FILTERS } from './block-codec.ts';
+import { nowhere, type ChunkPlace } from './chunk-place.ts';
+import type { SealedMasks } from './sealed-series.ts';
 import { EDITS, type SegmentStart, type SeriesDescription } from './shard-commit.ts';
 
 export interface ShardSurvey {
   readonly shardId: string;
   readonly laneId: string;
+  /** A sealed shard: those whose rows it took over; null: it is none. */
+  readonly parents: readonly string[] | null;
   readonly series: readonly SurveyedSeries[];
   /** Series whose groups cannot be understood. */
   readonly damaged: readonly { readonly seriesId: string; readonly reason: string }[];
@@ -34,6 +39,13 @@ export interface SurveyedSeries {
   readonly segments: readonly SegmentStart[];
   /** In order of their numbers. */
   readonly edits: readonly SurveyedEdit[];
+  /** In a sealed shard: which rows are there, and what was known of edits. */
+  readonly sealed: SurveyedSeal | null;
+}
+
+export interface SurveyedSeal extends SealedMasks {
+  /** Rows that are there, in order. */
+  readonly runs: readonly RowRange[];
 }
 
 /** What an edit did, and the rows that a replacement brought. */
@@ -49,18 +61,6 @@ export type SurveyedEdit = { readonly generation: number } & (
     }
 );
 
-/** Where HDF5 has the chunk that begins at a row of the datasets; null: nowhere, its rows were never written. */
-export interface ChunkPlace {
-  readonly valuesOffset: number | null;
-  /** Of a compressed block: its length. */
-  readonly valuesLength: number | null;
-  /** Null also for regular series. */
-  readonly timesOffset: number | null;
-  readonly timesLength: number | null;
-  /** What HDF5 says if it cannot read the chunk. */
-  readonly problem: string | null;
-}
-
 /** Told of every read of the library, while it is set. The bytes are only valid during the call. */
 export type ReadObserver = (offset: number, bytes: Uint8Array) => void;
 
@@ -68,7 +68,7 @@ const DTYPE_OF = new Map(Object.entries(HDF5_DTYPE).map(([dtype, code]) => [code
 
 /** @throws what HDF5 says where the file is damaged; unprocessable `not-a-shard` where it is something else */
 export function surveyShard(file: File): ShardSurvey {
-  const { varve_format: format, shard, lane } = attributes(file);
+  const { varve_format: format, shard, lane, state, parents: parentIds } = attributes(file);
   if (format !== FORMAT_VERSION) {
     throw new VarveError('unprocessable', `is no shard of format ${FORMAT_VERSION}`, { slug: 'not-a-shard' });
   }
@@ -82,7 +82,8 @@ export function surveyShard(file: File): ShardSurvey {
       damaged.push({ seriesId, reason: reasonOf(error) });
     }
   }
-  return { shardId: String(shard), laneId: String(lane), series, damaged };
+  const parents = state === 'sealed' ? (JSON.parse(String(parentIds)) as string[]) : null;
+  return { shardId: String(shard), laneId: String(lane), parents, series, damaged };
 }
 
 function surveySeries(seriesId: string, of: Group): SurveyedSeries {
@@ -124,6 +125,32 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
     chunkRows: values?.metadata.chunks![0] ?? 1,
     segments: irregular || !hasRows ? [] : segmentStarts(dataset(of, 'segments')),
     edits,
+    sealed: 'generation' in attrs ? surveySeal(of, attrs, hasRows ? values!.shape![0] : 0) : null,
+  };
+}
+
+function surveySeal(of: Group, attrs: Record<string, unknown>, rows: number): SurveyedSeal {
+  const table = (name: string, width: number): bigint[][] => {
+    if (!of.keys().includes(name)) return [];
+    const flat = dataset(of, name).slice([]) as BigInt64Array;
+    return Array.from({ length: flat.length / width }, (_, i) => [...flat.subarray(i * width, (i + 1) * width)]);
+  };
+  const ranges = (name: string): RowRange[] =>
+    table(name, 2).map(([from, to]) => ({ from: Number(from), to: Number(to) }));
+  const firstRow = Number(attrs.first_row);
+  const all = rows > 0 ? [{ from: firstRow, to: firstRow + rows }] : [];
+  return {
+    generation: Number(attrs.generation),
+    removed: Number(attrs.removed),
+    expiredRow: Number(attrs.expired_row ?? 0),
+    runs: of.keys().includes('runs') ? ranges('runs') : all,
+    holes: ranges('holes'),
+    erasures: table('erasures', 4).map(([generation, startNs, endNs, beforeRow]) => ({
+      generation: Number(generation),
+      startNs,
+      endNs,
+      beforeRow: Number(beforeRow),
+    })),
   };
 }
 
@@ -182,11 +209,6 @@ export function findChunks(
       return nowhere(reasonOf(error));
     }
   });
-}
-
-/** The place of a chunk that is not to be found. */
-export function nowhere(problem: string): ChunkPlace {
-  return { valuesOffset: null, valuesLength: null, timesOffset: null, timesLength: null, problem };
 }
 
 function findChunk(of: Dataset, observe: (observer: ReadObserver | null) => void, row: number): ByteRange | null {

@@ -13,32 +13,34 @@ export interface StoredPart {
   readonly skip: number;
   readonly rows: number;
   readonly rowBytes: number;
-  /** What the catalog has: of an uncompressed block that of the rows themselves, else of the stored bytes. */
-  readonly crc: number;
 }
 
 /**
- * @returns the rows' bytes; null if they do not match their checksum
- * @throws corrupt if the file ends before, or if bytes that match are not of their codec
+ * @returns the CRC-32 that the catalog has of such a chunk (of an uncompressed block that of the rows themselves, else of the stored bytes), and the rows
+ * @throws corrupt if the file ends before; `rows` if the bytes are not of their codec
  */
 export async function readStoredPart(
   file: ShardBytes,
-  { block, codec, skip, rows, rowBytes, crc }: StoredPart,
-): Promise<Buffer | null> {
+  { block, codec, skip, rows, rowBytes }: StoredPart,
+): Promise<{ crc: number; rows(): Promise<Buffer> }> {
   const [from, length] = [skip * rowBytes, rows * rowBytes];
   if (codec === 'none') {
     const bytes = await file.read({ offset: block.offset + from, length });
-    return crc32(bytes) === crc ? bytes : null;
+    return { crc: crc32(bytes), rows: () => Promise.resolve(bytes) };
   }
   const stored = await file.read(block);
-  if (crc32(stored) !== crc) return null;
-  const decoded = await decodeBlock(codec as Codec, stored).catch((cause: Error) => {
-    throw new VarveError('corrupt', `cannot be decoded: ${cause.message}`, { slug: 'chunk-corrupt', cause });
-  });
-  if (decoded.length < from + length) {
-    throw new VarveError('corrupt', `decode to ${decoded.length} bytes, not ${from + length}`, {
-      slug: 'chunk-corrupt',
-    });
-  }
-  return Buffer.from(decoded.buffer, decoded.byteOffset + from, length);
+  return {
+    crc: crc32(stored),
+    async rows() {
+      const decoded = await decodeBlock(codec as Codec, stored).catch((cause: Error) => {
+        throw corrupt(`cannot be decoded: ${cause.message}`, cause);
+      });
+      if (decoded.length < from + length) throw corrupt(`decode to ${decoded.length} bytes, not ${from + length}`);
+      return Buffer.from(decoded.buffer, decoded.byteOffset + from, length);
+    },
+  };
+}
+
+function corrupt(what: string, cause?: Error): VarveError {
+  return new VarveError('corrupt', what, { slug: 'chunk-corrupt', cause });
 }

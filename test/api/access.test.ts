@@ -264,7 +264,7 @@ describe('what operators and programs look at', () => {
     const answer = expecting(200, await api.get('/metrics'));
     expect(answer.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
     expect(answer.body.toString()).toMatch(/^varve_writes_pending 0$/m);
-    expect(answer.body.toString()).toMatch(/^varve_shards [1-9]/m);
+    expect(answer.body.toString()).toMatch(/^varve_shards\{state="hot"\} [1-9]/m);
     expecting(401, await api.send('GET', '/metrics', { token: null }));
   });
 

@@ -46,11 +46,13 @@ describe('levels of acknowledgement', () => {
     expect(expecting(200, await api.get(`/v1/writes/${write}`)).json()).toEqual({
       write,
       series: id,
+      kind: 'append',
       state: 'applied',
       level: 'visible',
       rows: 3,
       first_row: 0,
       last_row: 2,
+      removed: null,
       commit,
       error: null,
       created_at: expect.any(String),

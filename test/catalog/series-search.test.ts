@@ -98,7 +98,7 @@ function request(where: unknown, more: Partial<SearchRequest> = {}): SearchReque
 async function pages(asked: SearchRequest, scope: readonly string[] | null): Promise<string[]> {
   const names: string[] = [];
   for (let { after } = asked, turn = 0; turn < 100; turn++) {
-    const page = await inSearchSnapshot(open.db, (trx) => searchSeries(trx, { ...asked, after }, scope));
+    const page = await inSearchSnapshot(open.searches, (trx) => searchSeries(trx, { ...asked, after }, scope));
     names.push(...page.items.map(({ name }) => name));
     if (page.after === null) return names;
     ({ after } = page);
@@ -320,7 +320,7 @@ describe('every operator', () => {
   test('facets count each value among all that are found, the most frequent first', async () => {
     const facets = parseFacets(['species', 'region', 'depth', 'field.unit', 'field.kind', 'nothing'], String);
     const asked = request({ field: 'name', prefix: 'op/' }, { facets, limit: 1 });
-    const counted = await inSearchSnapshot(open.db, (trx) => countFacets(trx, asked, null));
+    const counted = await inSearchSnapshot(open.searches, (trx) => countFacets(trx, asked, null));
     expect(counted.region).toEqual(
       expect.arrayContaining([
         { value: 'V2', count: 2, estimated: false },
@@ -353,7 +353,7 @@ describe('tags follow their series', () => {
       [],
     ]);
     const values = (): Promise<unknown[]> =>
-      inSearchSnapshot(open.db, (trx) => tagValues(trx, 'phase', { scope: null, prefix: '', limit: 9, after: null }));
+      inSearchSnapshot(open.searches, (trx) => tagValues(trx, 'phase', { scope: null, prefix: '', limit: 9, after: null }));
     await deleteSeries(open.db, id);
     expect([await found(two), await found({ not: one }), await values()]).toEqual([
       [],
@@ -381,9 +381,9 @@ describe('keys and values', () => {
   });
   const ask = { scope: [LAB], prefix: '', limit: 10, after: null };
   const keys = (more: object): Promise<unknown[]> =>
-    inSearchSnapshot(open.db, (trx) => tagKeys(trx, { ...ask, ...more }));
+    inSearchSnapshot(open.searches, (trx) => tagKeys(trx, { ...ask, ...more }));
   const values = (key: string, more: object = {}): Promise<unknown[]> =>
-    inSearchSnapshot(open.db, async (trx) =>
+    inSearchSnapshot(open.searches, async (trx) =>
       (await tagValues(trx, key, { ...ask, ...more })).map(({ value, count }) => [value, count]),
     );
 

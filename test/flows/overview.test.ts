@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { fixedBorders, type Aggregate } from '../../src/core/aggregate-span.ts';
 import { DTYPES, viewAs, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
-import { parseRate, type Rate } from '../../src/core/rate.ts';
+import { parseRate } from '../../src/core/rate.ts';
 import { timesOfRows } from '../../src/core/segment.ts';
 import type { DuplicateRule, NewSeries, Series } from '../../src/core/series.ts';
 import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
@@ -14,12 +14,13 @@ import { readLatest } from '../../src/flows/latest-read.ts';
 import { sealLane } from '../../src/flows/seal-lane.ts';
 import type { BucketRequest, WantedBuckets } from '../../src/flows/service.ts';
 import { unpackRecords } from '../../src/formats/packed-records.ts';
+import { eachOpened } from '../../src/storage/shard-files.ts';
 import { execute } from '../support/postgres.ts';
 import { Store } from './store.ts';
 
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 const RATE = parseRate('1000/3')!;
-const RUNS = Number(process.env['RUNS'] ?? 6);
+const RUNS = 3;
 
 let store: Store;
 beforeAll(async () => {
@@ -87,8 +88,12 @@ async function rowsOf(series: Series): Promise<Rows> {
   const bytes = await store.read(series, { by: 'time' });
   const channels = series.channels.length;
   if (series.sampling.kind === 'irregular') return { ...unpackRecords(bytes, series.dtype, channels), channels };
-  const { segments, holes, series: now } = await readSampleSnapshot(store.db, { id: series.id }, { by: 'rows', from: 0, to: 0 });
-  const all = timesOfRows(segments, series.sampling.rate as Rate, { from: 0, to: now.rows });
+  const {
+    segments,
+    holes,
+    series: now,
+  } = await readSampleSnapshot(store.db, { id: series.id }, { by: 'rows', from: 0, to: 0 });
+  const all = timesOfRows(segments, series.sampling.rate, { from: 0, to: now.rows });
   const isHole = (row: number): boolean => holes.some(({ from, to }) => row >= from && row < to);
   return { times: all.filter((_, row) => !isHole(row)), values: viewAs(series.dtype, bytes), channels };
 }
@@ -148,7 +153,13 @@ function check(answer: Answer, { times, values, channels }: Rows, startNs: bigin
       const max = own.length === 0 ? null : own.reduce((x, y) => (y > x ? y : x));
       const isSingle = values instanceof Float32Array;
       const same = (found: number | string | null): number | bigint | null =>
-        typeof min === 'bigint' ? BigInt(found!) : found === null ? null : isSingle ? Math.fround(Number(found)) : Number(found);
+        typeof min === 'bigint'
+          ? BigInt(found!)
+          : found === null
+            ? null
+            : isSingle
+              ? Math.fround(Number(found))
+              : Number(found);
       const sum = own.reduce<number>((x, y) => x + Number(y), 0);
       const scale = Math.max(Math.abs(Number(min ?? 0)), Math.abs(Number(max ?? 0)));
       if (channel.min) expect({ b, min: same(channel.min[b]) }).toEqual({ b, min });
@@ -198,13 +209,14 @@ async function checkAll(series: Series, seed: number): Promise<void> {
     const bytes = await latest(now, most);
     const whole = await store.read(now, { by: 'time' });
     const rowBytes = whole.length / rows.times.length;
-    if (now.duplicates !== 'keep') expect(bytes.equals(whole.subarray(Math.max(0, whole.length - most * rowBytes)))).toBe(true);
+    if (now.duplicates !== 'keep')
+      expect(bytes.equals(whole.subarray(Math.max(0, whole.length - most * rowBytes)))).toBe(true);
   }
 }
 
 async function latest(series: Series, rows: number): Promise<Buffer> {
   const { body } = await readLatest(
-    { db: store.db, root: store.root, files: store.files, codec: store.codec },
+    { db: store.db, root: store.root, files: eachOpened(store.root), codec: store.codec },
     {
       principal: { tokenId: series.id, scopes: ['read'], projects: null },
       ref: { id: series.id },
@@ -236,9 +248,9 @@ async function erase(series: Series, startNs: bigint, endNs: bigint, beforeRow: 
 
 /** A piece of a recording, and what is done after it. */
 const part = fc.record({
-  rows: fc.oneof(fc.integer({ min: 1, max: 40_000 }), fc.integer({ min: 200_000, max: 300_000 })),
+  rows: fc.integer({ min: 100, max: 12_000 }),
   gap: fc.boolean(),
-  then: fc.constantFrom('nothing', 'retire', 'seal', 'hide'),
+  next: fc.constantFrom('nothing', 'retire', 'seal', 'hide'),
 });
 
 describe('buckets of a regular series', () => {
@@ -252,15 +264,15 @@ describe('buckets of a regular series', () => {
         const series = await regular(dtype, channels);
         let row = 0;
         let endNs = 0n;
-        for (const [i, { rows, gap, then }] of parts.entries()) {
+        for (const [i, { rows, gap, next }] of parts.entries()) {
           const startNs = gap ? endNs + BigInt(1 + ((seed * 7919) % 30)) * 1_000_000_000n : null;
           await store.stage(series, { values: values(dtype, rows * channels, seed + i), times: null }, startNs);
           await store.drain();
           endNs = (await getSeries(store.db, { id: series.id })).lastNs! + 3_000_000n;
-          if (then === 'hide' && rows > 10) await hole(series, row + Math.floor(rows / 3), row + Math.floor(rows / 2));
+          if (next === 'hide' && rows > 10) await hole(series, row + Math.floor(rows / 3), row + Math.floor(rows / 2));
           row += rows;
-          if (then === 'retire') await store.retireAll();
-          if (then === 'seal') await seal();
+          if (next === 'retire') await store.retireAll();
+          if (next === 'seal') await seal();
         }
         await checkAll(series, seed);
       }),
@@ -280,7 +292,7 @@ describe('buckets of an irregular series', () => {
         const series = await irregular(dtype, channels, duplicates);
         let at = 0n;
         let row = 0;
-        for (const [i, { rows, gap, then }] of parts.entries()) {
+        for (const [i, { rows, gap, next }] of parts.entries()) {
           let state = seed + i;
           const begin = gap ? at : at - BigInt(Math.floor(rows / 10)) * 50_000n;
           const times = BigInt64Array.from({ length: rows }, (_, k) => {
@@ -290,16 +302,106 @@ describe('buckets of an irregular series', () => {
           await store.stage(series, { values: values(dtype, rows * channels, seed + i), times });
           await store.drain();
           row += rows;
-          if (then === 'hide') {
-            await erase(series, begin + BigInt(Math.floor(rows / 3)) * 50_000n, begin + BigInt(Math.floor(rows / 2)) * 50_000n, row);
+          if (next === 'hide') {
+            await erase(
+              series,
+              begin + BigInt(Math.floor(rows / 3)) * 50_000n,
+              begin + BigInt(Math.floor(rows / 2)) * 50_000n,
+              row,
+            );
           }
           at = times.reduce((a, b) => (b > a ? b : a), at) + (gap ? 1_000_000_000n : 50_000n);
-          if (then === 'retire') await store.retireAll();
-          if (then === 'seal') await seal();
+          if (next === 'retire') await store.retireAll();
+          if (next === 'seal') await seal();
         }
         await checkAll(series, seed);
       }),
       { numRuns: RUNS },
     );
+  });
+});
+
+/** So many rows that two levels of summaries are stored. */
+const MANY = 300_000;
+
+describe('a long series', () => {
+  test('that is regular is told by coarse cells, with a hole, a gap and rows that are not sealed', async () => {
+    const series = await regular('int16', 1);
+    await store.stage(series, { values: values('int16', MANY, 1), times: null });
+    await store.drain();
+    await seal();
+    await hole(series, 100_000, 100_100);
+    await store.stage(series, { values: values('int16', 50_000, 2), times: null }, 2_000_000_000_000n);
+    await store.drain();
+    await checkAll(series, 5);
+  });
+
+  test('that is irregular is told by coarse cells, with an erasure and rows that came late', async () => {
+    const series = await irregular('int16', 1, 'last');
+    const times = BigInt64Array.from({ length: MANY }, (_, i) => BigInt(i) * 1000n);
+    await store.stage(series, { values: values('int16', MANY, 1), times });
+    await store.drain();
+    await seal();
+    await erase(series, 50_000_000n, 50_100_000n, MANY);
+    const late = BigInt64Array.from({ length: 5000 }, (_, i) => 200_000_000n + BigInt(i) * 1500n);
+    await store.stage(series, { values: values('int16', 5000, 3), times: late });
+    await store.drain();
+    await checkAll(series, 5);
+  });
+});
+
+describe('what has expired', () => {
+  const expire = (series: Series, ns: bigint): Promise<void> =>
+    execute(store.databaseUrl, `update series set expired_ns = ${ns} where id = '${series.id}'`);
+
+  test.each([['regular'], ['irregular']])('of a series that is %s is still told by its summaries', async (kind) => {
+    const series = kind === 'regular' ? await regular('int16', 1) : await irregular('int16', 1, 'last');
+    const rows = 30_000;
+    const step = 3_000_000n;
+    const times = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i) * step);
+    const all: Rows = { times, values: values('int16', rows, 1), channels: 1 };
+    await store.stage(series, { values: all.values, times: kind === 'regular' ? null : times });
+    await store.drain();
+    await seal();
+    await expire(series, 20_000n * step + 1n);
+    for (const points of [1, 20, 300]) {
+      const answer = await ask(series, { by: 'points', points });
+      expect(answer.buckets.start).toHaveLength(points);
+      expect(check(answer, all, 0n, times[rows - 1] + 1n)).toBe(rows);
+    }
+    const part = await ask(series, { by: 'points', points: 10 }, { startNs: 1_000n * step + 5n, endNs: 9_000n * step });
+    const [from, to] = [BigInt(part.buckets.start[0]), BigInt(part.buckets.end[9])];
+    expect(Number(1_000n * step + 5n - from)).toBeLessThan(64 * Number(step));
+    check(part, all, from, to);
+    const every = { kind: 'fixed', ns: 1_000n * step } as const;
+    const means = await ask(series, { by: 'every', every, zone: 'UTC', aggregates: ['mean', 'first'], fill: 'none' });
+    expect(means.buckets.start).toHaveLength(30);
+    // Of the cell with the first row that is there, the others are not told.
+    expect(means.buckets.count.reduce((a, b) => a + b)).toBe(rows - (20_001 % 64));
+    expect(means.channels[0].first.slice(0, 20)).toEqual(new Array(20).fill(null));
+    expect((await latest(await getSeries(store.db, { id: series.id }), 20_000)).length).toBe(
+      (rows - 20_001) * (kind === 'regular' ? 2 : 10),
+    );
+  });
+});
+
+describe('a line', () => {
+  test('has first and last point and the extremes, and never more points than were asked for', async () => {
+    const series = await regular('float64', 1);
+    const wave = Float64Array.from({ length: 20_000 }, (_, i) => Math.sin(i / 700) + (i === 7777 ? 50 : 0));
+    await store.stage(series, { values: wave, times: null });
+    await store.drain();
+    for (const sealed of [false, true]) {
+      if (sealed) await seal();
+      const { times, values: lists } = (await ask(series, { by: 'line', points: 60 })) as unknown as {
+        times: string[];
+        values: number[][];
+      };
+      expect(times).toHaveLength(60);
+      expect(Math.max(...lists[0])).toBe(wave[7777]);
+      expect(times.every((ns, i) => i === 0 || BigInt(ns) > BigInt(times[i - 1]))).toBe(true);
+      if (!sealed)
+        expect(lists[0].every((value, i) => wave[Number(BigInt(times[i]) / 3_000_000n)] === value)).toBe(true);
+    }
   });
 });

@@ -164,7 +164,7 @@ describe.each([
 
     const [report] = await sealAll();
     expect(report.step.reason).toBe('dead-rows');
-    expect(length(report.path)).toBeLessThan(report.bytesBefore * 0.55);
+    expect(length(report.path)).toBeLessThan(report.bytesBefore * 0.65);
     expect((await valueBytes(series)).equals(all.subarray(11_999 * 8))).toBe(true);
     expect((await store.verify()).findings).toEqual([]);
     const after = await cells(series);
@@ -374,6 +374,7 @@ describe('removing half of the data and compacting', () => {
     ['irregular', IRREGULAR],
   ])('halves the bytes of a %s series, and says so', async (_, spec) => {
     const series = await filled(spec);
+    await append(series, 3 * ROWS, 20n * SECOND); // enough that HDF5's own structure does not count
     await sealAll();
     const before = await bytesOnDisk();
     const space = spaceService(store.db);
@@ -381,20 +382,20 @@ describe('removing half of the data and compacting', () => {
     const toldBefore = await told();
     expect(toldBefore).toBeLessThan(before);
     expect(toldBefore).toBeGreaterThan(before * 0.8);
-    await store.stageEdit(series, { startNs: 5n * SECOND, endNs: 15n * SECOND }, null);
+    await store.stageEdit(series, { startNs: 20n * SECOND, endNs: 60n * SECOND }, null);
     await store.drain();
     const { items } = await space.shards({ limit: 10, after: null });
     const sealed = items.find(({ state }) => state === 'sealed')!;
     expect(sealed).toMatchObject({ series: 1, bytes: before, storedBytes: toldBefore });
     expect(sealed.liveBytes / sealed.storedBytes).toBeCloseTo(0.5, 1);
     await sealAll();
-    expect(await bytesOnDisk()).toBeLessThan(before * 0.62);
+    expect(await bytesOnDisk()).toBeLessThan(before * 0.57);
     const after = await told();
     expect(after).toBeLessThan(toldBefore * 0.55);
     const { storage } = await space.ofSeries(ADMIN, series);
-    expect(storage.rows).toBe(ROWS / 2);
+    expect(storage.rows).toBe(ROWS * 2);
     expect(storage.shards.map(({ state }) => state)).toEqual(['sealed']);
-    expect(await rowCount(series)).toBe(ROWS / 2);
+    expect(await rowCount(series)).toBe(ROWS * 2);
   });
 });
 

@@ -49,7 +49,10 @@ function principalFor(token: string): Principal {
 export interface Choices {
   readonly access?: Partial<Service['access']>;
   readonly series?: Partial<Service['series']>;
+  readonly metadata?: Partial<Service['metadata']>;
   readonly samples?: Partial<Service['samples']>;
+  readonly retention?: Partial<Service['retention']>;
+  readonly space?: Partial<Service['space']>;
   readonly health?: Partial<Service['health']>;
 }
 
@@ -62,7 +65,10 @@ export function stubService(choices: Choices = {}): Service {
   return {
     access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
     series: part('series', { get: async () => SERIES, ...choices.series }),
+    metadata: part('metadata', choices.metadata ?? {}),
     samples: part('samples', choices.samples ?? {}),
+    retention: part('retention', choices.retention ?? {}),
+    space: part('space', choices.space ?? {}),
     health: part('health', choices.health ?? {}),
   } as Service;
 }

@@ -92,6 +92,7 @@ function makeCase(
         tags: '{"a":1}',
       },
       segmentStarts: irregular ? [] : [{ row: firstRow, startNs: 7n }],
+      masks: { generation: 0, removed: 0, expiredRow: 0, holes: [], erasures: [] },
     },
     pieces,
   };

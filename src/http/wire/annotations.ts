@@ -8,6 +8,9 @@ import { bodyTime, freeObject, instant, queryInteger, queryTime, uuid } from './
 const MAX_ANNOTATIONS = 10_000;
 const DEFAULT_PAGE = 1000;
 const MAX_LABEL_CHARS = 512;
+const MAX_AUTHOR_CHARS = 512;
+const MAX_CHANNEL_CHARS = 200;
+const MAX_ANNOTATION_CHANNELS = 1000;
 
 const annotation = z
   .strictObject({
@@ -15,11 +18,30 @@ const annotation = z
     end: bodyTime.optional().meta({ description: 'Exclusive; default: start, which makes it a point' }),
     label: z.string().min(1).max(MAX_LABEL_CHARS),
     payload: freeObject.default({}),
+    channels: z
+      .array(z.string().min(1).max(MAX_CHANNEL_CHARS))
+      .min(1)
+      .max(MAX_ANNOTATION_CHANNELS)
+      .refine((labels) => new Set(labels).size === labels.length, 'must not repeat a channel')
+      .optional()
+      .meta({ description: 'Labels of the channels that are meant; default: all' }),
+    author: z
+      .string()
+      .min(1)
+      .max(MAX_AUTHOR_CHARS)
+      .optional()
+      .meta({ description: 'Who says so, a person or a program' }),
   })
   .refine(({ start, end }) => end === undefined || end >= start, { path: ['end'], message: 'is before start' })
   .meta({
     id: 'NewAnnotation',
-    example: { start: '2026-05-01T09:00:01.5Z', label: 'N', payload: { channel: 'MLII' } },
+    example: {
+      start: '2026-05-01T09:00:01.5Z',
+      label: 'N',
+      channels: ['MLII'],
+      author: 'M. Curie',
+      payload: { confidence: 0.9 },
+    },
   });
 
 const annotationList = z.strictObject({ items: z.array(annotation).min(1).max(MAX_ANNOTATIONS) });
@@ -34,7 +56,7 @@ export function annotationSchemaFor(body: unknown): typeof annotation | typeof a
 
 export function toNewAnnotations(body: z.output<typeof annotationBody>): NewAnnotation[] {
   const list = 'items' in body ? body.items : [body];
-  return list.map(({ start, end, label, payload }) => ({ startNs: start, endNs: end ?? start, label, payload }));
+  return list.map(({ start, end, ...rest }) => ({ startNs: start, endNs: end ?? start, ...rest }));
 }
 
 export const annotationIds = z.object({ ids: z.array(uuid) }).meta({ id: 'AnnotationIds' });
@@ -72,6 +94,8 @@ const annotationAnswer = z
     end_time: instant,
     label: z.string(),
     payload: z.record(z.string(), z.unknown()),
+    channels: z.array(z.string()).optional(),
+    author: z.string().optional(),
   })
   .meta({ id: 'Annotation' });
 
@@ -91,5 +115,7 @@ export function toAnnotationAnswer(annotation: Annotation): z.input<typeof annot
     end_time: formatTime(annotation.endNs),
     label: annotation.label,
     payload: annotation.payload,
+    ...(annotation.channels && { channels: [...annotation.channels] }),
+    ...(annotation.author !== undefined && { author: annotation.author }),
   };
 }

@@ -4,15 +4,13 @@ import { CODECS } from '../../core/codec.ts';
 import { DTYPE_NAMES } from '../../core/dtype.ts';
 import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../core/rate.ts';
 import type { Channel, NewSeries, Sampling, Series, SeriesPatch } from '../../core/series.ts';
+import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
 import { parseTime } from '../../core/time.ts';
 import { bodyTime, freeObject, instant, name, timeOrNull, uuid } from './scalars.ts';
 
 const MAX_CHANNELS = 65_536;
-const MAX_TAGS = 256;
 const MAX_TAG_KEY_CHARS = 200;
 const MAX_TAG_TEXT_CHARS = 4096;
-/** Values of one tag. */
-const MAX_TAG_LIST = 100;
 const MAX_TIME_CHARS = 64;
 const MAX_LABEL_CHARS = 200;
 const MAX_UNIT_CHARS = 200;
@@ -230,7 +228,8 @@ const channelAnswer = z
   })
   .meta({ id: 'Channel' });
 
-export { tagScalarAnswer };
+export { tagKey, tagScalar, tagScalarAnswer, tags };
+export const tagsAnswer = z.record(z.string(), tagValueAnswer);
 
 export const seriesAnswer = z
   .object({
@@ -255,7 +254,7 @@ export const seriesAnswer = z
     time_reference: z.enum(['utc', 'relative']),
     duplicates: z.enum(['last', 'error', 'keep']),
     codec: z.enum(CODECS),
-    tags: z.record(z.string(), tagValueAnswer),
+    tags: tagsAnswer,
     provenance: z.record(z.string(), z.unknown()),
     rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
     removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),

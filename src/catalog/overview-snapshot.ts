@@ -1,0 +1,271 @@
+/** What an overview must know of one series, as of one instant: summaries first, and then only the chunks that they leave. */
+import { CompiledQuery } from 'kysely';
+import type { ChunkStats } from '../core/chunk.ts';
+import { expiry, type Erasure } from '../core/erasure.ts';
+import { notFound } from '../core/errors.ts';
+import type { RowRange, Segment } from '../core/segment.ts';
+import type { Series } from '../core/series.ts';
+import type { SummaryBlock } from '../core/summary-block.ts';
+import type { Database, DatabaseTransaction } from './database.ts';
+import type { ChunkLocation } from './sample-snapshot.ts';
+import { toSeries, type SeriesRow } from './series-row.ts';
+import type { SeriesRef } from './series-store.ts';
+import { toSummaryBlock } from './summary-row.ts';
+
+export type LocatedSummary = SummaryBlock & { readonly shardId: string; readonly path: string };
+
+/** With statistics where they were asked for. */
+export type OverviewChunkLocation = ChunkLocation & { readonly stats: ChunkStats | null };
+
+export interface OverviewSnapshot {
+  readonly series: Series;
+  readonly segments: readonly Segment[];
+  readonly holes: readonly RowRange[];
+  /** Irregular series: what was taken out, without what has expired … */
+  readonly erasures: readonly Erasure[];
+  /** … and that: none or one. */
+  readonly expiry: readonly Erasure[];
+  readonly expiredNs: bigint | null;
+  readonly summariesExpiredNs: bigint | null;
+  /** Edits that were acknowledged, ever. */
+  readonly edits: number;
+  /** In the order of their cells, by shard and level. */
+  readonly summaries: readonly LocatedSummary[];
+  /** Of each shard that has summaries: the rows that its chunks span, and how many they have. */
+  readonly summarized: ReadonlyArray<RowRange & { readonly shardId: string; readonly rows: number }>;
+}
+
+/** Which chunks are wanted. */
+export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
+  | {
+      readonly by: 'rows';
+      readonly range: RowRange;
+      /** Shards of which only some chunks are wanted, those with rows in `parts`; of others all in the range. */
+      readonly summarized: readonly string[];
+      readonly parts: readonly RowRange[];
+    }
+  | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint; readonly summarized: readonly string[] }
+);
+
+export interface OverviewReader {
+  readonly snapshot: OverviewSnapshot;
+  /** In order of rows. */
+  chunks(wanted: OverviewChunks): Promise<OverviewChunkLocation[]>;
+}
+
+type SummaryArray = [
+  shardId: string,
+  path: string,
+  factor: number,
+  firstCell: number,
+  lastCell: number,
+  cells: number,
+  ...rest: unknown[],
+];
+
+interface KnownRow extends SeriesRow {
+  readonly expired_ns: bigint | null;
+  readonly summaries_expired_ns: bigint | null;
+  readonly edits: number;
+  readonly segments: [number, string, number][];
+  readonly holes: [number, number][] | null;
+  readonly erasures: [number, string, string, number][] | null;
+  readonly summaries: SummaryArray[] | null;
+  readonly summarized: [string, number, number, number][] | null;
+}
+
+const KNOWN = `
+  select s.id, p.name as project, s.name, s.description, s.kind, s.dtype, s.channels, s.unit, s.scale, s."offset", s.rate, s.start_ns,
+    s.time_reference, s.duplicates, s.codec, s.tags, s.provenance, s.version, s.created_at, s.updated_at, s.rows, s.first_ns, s.last_ns,
+    s."commit", s.removed, s.expired_ns, s.summaries_expired_ns, s.edits,
+    coalesce((
+      select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
+      from segments where series_id = s.id), '[]') as segments,
+    case when s.edits > 0 then (
+      select json_agg(json_build_array(from_row, to_row) order by from_row)
+      from holes where series_id = s.id) end as holes,
+    case when s.edits > 0 then (
+      select json_agg(json_build_array(generation, start_ns::text, end_ns::text, before_row) order by generation)
+      from erasures where series_id = s.id) end as erasures,
+    (select json_agg(json_build_array(y.shard_id, h.path, y.factor, y.first_cell, y.last_cell, y.cells, y.first_row, y.last_row,
+        y.first_ns::text, y.last_ns::text, y.parts) order by y.shard_id, y.factor, y.ordinal)
+      from summaries y join shards h on h.id = y.shard_id where y.series_id = s.id) as summaries,
+    (select json_agg(json_build_array(shard_id, first, last, count)) from (
+        select c.shard_id, min(c.first_row) as first, max(c.first_row + c.rows) as last, sum(c.rows) as count
+        from chunks c where c.series_id = s.id and c.shard_id in (select y.shard_id from summaries y where y.series_id = s.id)
+        group by c.shard_id) each) as summarized
+  from series s join projects p on p.id = s.project_id
+  where s.deleted_at is null and `;
+
+/** Parameters: series, shards with summaries, whether all statistics are wanted, and the range. */
+const COLUMNS = `
+  select json_agg(json_build_array(h.id, h.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text,
+    c.sorted, c.codec, c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc,
+    case when $3 or not c.shard_id = any($2::uuid[]) then json_build_array(c.counts, c.mins, c.maxs, c.sums) end) order by c.first_row) as chunks
+  from chunks c join shards h on h.id = c.shard_id
+  where c.series_id = $1 and `;
+const CHUNKS: Record<OverviewChunks['by'], string> = {
+  rows: `${COLUMNS} c.first_row < $5::bigint and c.first_row + c.rows > $4::bigint and (not c.shard_id = any($2::uuid[]) or exists (
+    select from unnest($6::bigint[], $7::bigint[]) part(first, last) where c.first_row < part.last and c.first_row + c.rows > part.first))`,
+  time: `${COLUMNS} c.first_ns < $5::bigint and c.last_ns >= $4::bigint`,
+};
+
+type ChunkArray = [
+  shardId: string,
+  path: string,
+  firstRow: number,
+  rows: number,
+  generation: number,
+  skip: number,
+  firstNs: string | null,
+  lastNs: string | null,
+  sorted: boolean,
+  codec: string,
+  valuesOffset: number,
+  valuesLength: number,
+  valuesCrc: number,
+  timesCodec: string | null,
+  timesOffset: number | null,
+  timesLength: number | null,
+  timesCrc: number | null,
+  /** Numbers that JSON does not have are texts. */
+  stats: (number | string)[][] | null,
+];
+
+/**
+ * Lends a reader whose answers are all of one instant.
+ * @throws not-found
+ */
+export async function withOverview<T>(
+  db: Database,
+  ref: SeriesRef,
+  work: (reader: OverviewReader) => Promise<T>,
+): Promise<T> {
+  return db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute(async (trx) => {
+      const snapshot = await readKnown(trx, ref);
+      return work({ snapshot, chunks: (wanted) => readChunks(trx, snapshot.series.id, wanted) });
+    });
+}
+
+async function readKnown(trx: DatabaseTransaction, ref: SeriesRef): Promise<OverviewSnapshot> {
+  const [where, named] =
+    'id' in ref
+      ? ['s.id = $1 and $2::text is null', [ref.id, null]]
+      : ['p.name = $1 and s.name = $2', [ref.project, ref.name]];
+  const { rows } = await trx.executeQuery<KnownRow>(CompiledQuery.raw(KNOWN + where, named));
+  const row = rows[0];
+  if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+  const series = toSeries(row);
+  return {
+    series,
+    segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
+    holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
+    erasures: (row.erasures ?? []).map(([generation, startNs, endNs, beforeRow]) => ({
+      generation,
+      startNs: BigInt(startNs),
+      endNs: BigInt(endNs),
+      beforeRow,
+    })),
+    expiry: row.expired_ns === null ? [] : [expiry(row.expired_ns)],
+    expiredNs: row.expired_ns,
+    summariesExpiredNs: row.summaries_expired_ns,
+    edits: row.edits,
+    summaries: (row.summaries ?? []).map((each) => toSummary(each, series)),
+    summarized: (row.summarized ?? []).map(([shardId, from, to, count]) => ({ shardId, from, to, rows: count })),
+  };
+}
+
+function toSummary(
+  [shardId, path, factor, firstCell, lastCell, cells, ...rest]: SummaryArray,
+  series: Series,
+): LocatedSummary {
+  const [firstRow, lastRow, firstNs, lastNs, parts] = rest as [
+    number | null,
+    number | null,
+    string | null,
+    string | null,
+    unknown,
+  ];
+  const block = toSummaryBlock(
+    {
+      series_id: series.id,
+      shard_id: shardId,
+      factor,
+      ordinal: 0,
+      first_cell: BigInt(firstCell),
+      last_cell: BigInt(lastCell),
+      cells,
+      first_row: firstRow === null ? null : BigInt(firstRow),
+      last_row: lastRow === null ? null : BigInt(lastRow),
+      first_ns: firstNs === null ? null : BigInt(firstNs),
+      last_ns: lastNs === null ? null : BigInt(lastNs),
+      parts,
+    },
+    series,
+  );
+  return { ...block, shardId, path };
+}
+
+async function readChunks(
+  trx: DatabaseTransaction,
+  seriesId: string,
+  wanted: OverviewChunks,
+): Promise<OverviewChunkLocation[]> {
+  const range =
+    wanted.by === 'time'
+      ? [wanted.startNs, wanted.endNs]
+      : [wanted.range.from, wanted.range.to, wanted.parts.map(({ from }) => from), wanted.parts.map(({ to }) => to)];
+  const parameters = [seriesId, [...wanted.summarized], wanted.stats === 'all', ...range];
+  const { rows } = await trx.executeQuery<{ chunks: ChunkArray[] | null }>(
+    CompiledQuery.raw(CHUNKS[wanted.by], parameters),
+  );
+  return (rows[0].chunks ?? []).map(toLocation);
+}
+
+function toLocation([shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): OverviewChunkLocation {
+  const [firstNs, lastNs, sorted, codec, valuesOffset, valuesLength, valuesCrc, ...more] = rest;
+  const [timesCodec, timesOffset, timesLength, timesCrc, stats] = more;
+  const [counts, mins, maxs, sums] = (stats ?? []).map((column) => column.map(Number));
+  return {
+    shardId,
+    path,
+    firstRow,
+    rows,
+    generation,
+    skip,
+    firstNs: firstNs === null ? null : BigInt(firstNs),
+    lastNs: lastNs === null ? null : BigInt(lastNs),
+    sorted,
+    codec,
+    values: { offset: valuesOffset, length: valuesLength },
+    valuesCrc,
+    timesCodec,
+    times: timesOffset === null ? null : { offset: timesOffset, length: timesLength! },
+    timesCrc,
+    stats: stats && { counts, mins, maxs, sums },
+  };
+}
+
+/** A chunk of an irregular series, without its place. */
+export interface NewestChunk {
+  readonly rows: number;
+  readonly firstNs: bigint;
+  readonly lastNs: bigint;
+}
+
+/** The chunks of an irregular series that end last, the last first. */
+export async function newestChunks(db: Database, seriesId: string, most: number): Promise<NewestChunk[]> {
+  const rows = await db
+    .selectFrom('chunks')
+    .select(['rows', 'first_ns', 'last_ns'])
+    .where('series_id', '=', seriesId)
+    .where('last_ns', 'is not', null)
+    .orderBy('last_ns', 'desc')
+    .limit(most)
+    .execute();
+  return rows.map((row) => ({ rows: Number(row.rows), firstNs: row.first_ns!, lastNs: row.last_ns! }));
+}

@@ -1,0 +1,111 @@
+/** The newest rows of a series: which they are is found from what the catalog knows of its end, and then they are read like any others. */
+import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
+import { newestChunks } from '../catalog/overview-snapshot.ts';
+import { notFound } from '../core/errors.ts';
+import { planRead } from '../core/read-plan.ts';
+import { withoutRows } from '../core/row-ranges.ts';
+import { rowsAtBorders } from '../core/overview-plan.ts';
+import type { RowRange } from '../core/segment.ts';
+import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { visibleSlices } from '../core/visible-rows.ts';
+import { mayUse } from './series-reach.ts';
+import { orderStoredRows, type OrderedRows, type OrderTask } from './order-rows.ts';
+import { readSamples, type ReadDeps } from './read-samples.ts';
+import type { LatestRequest, SampleSelection, SampleStream } from './service.ts';
+
+/** Newest rows that are answered at once: those of irregular series are put in order in memory. */
+export const MAX_LATEST_ROWS = 1_000_000;
+/** Chunks that are asked for at first; twice as many each time that they do not have enough rows. */
+const FIRST_CHUNKS = 4;
+/** Times put in order on the main thread: fewer take less than handing over to a thread costs. */
+const ORDER_HERE_ROWS = 8_192;
+
+/**
+ * Of an irregular series rows of one time are not parted: if more than one has the oldest time, all come.
+ * @throws what {@link readSamples} throws
+ */
+export async function readLatest(deps: ReadDeps, request: LatestRequest): Promise<SampleStream> {
+  const { rows, ...read } = request;
+  const { series, segments, holes, expiredNs } = await readSampleSnapshot(deps.db, request.ref, {
+    by: 'rows',
+    from: 0,
+    to: 0,
+  });
+  if (!mayUse(request.principal, series.project)) {
+    throw notFound('series', 'id' in request.ref ? request.ref.id : request.ref.name);
+  }
+  const { sampling } = series;
+  let selection: SampleSelection;
+  if (sampling.kind === 'irregular') {
+    selection = await newestTimes(deps, series.id, rows);
+  } else {
+    const expiredRow = expiredNs === null ? 0 : rowsAtBorders(segments, sampling.rate, BigInt64Array.of(expiredNs))[0];
+    selection = newestRows(withoutRows([{ from: expiredRow, to: series.rows }], holes), rows);
+  }
+  return readSamples(deps, { ...read, ref: { id: series.id }, selection, limit: null, linkTo: () => '' });
+}
+
+/** @param seen rows that are there, in order */
+function newestRows(seen: readonly RowRange[], most: number): SampleSelection {
+  let left = most;
+  const to = seen.at(-1)?.to ?? 0;
+  let from = to;
+  for (let i = seen.length - 1; i >= 0 && left > 0; i--) {
+    from = Math.max(seen[i].from, seen[i].to - left);
+    left -= seen[i].to - from;
+  }
+  return { by: 'rows', from, to };
+}
+
+/** The span of time of the newest rows of an irregular series. Reads the times of the chunks that end last. */
+async function newestTimes(deps: ReadDeps, seriesId: string, most: number): Promise<SampleSelection> {
+  for (let wanted = FIRST_CHUNKS; ; wanted *= 2) {
+    const chunks = await newestChunks(deps.db, seriesId, wanted);
+    const isAll = chunks.length < wanted;
+    // Rows from here on are in these chunks alone: others end before.
+    const startNs = isAll ? INT64_MIN : chunks.at(-1)!.lastNs + 1n;
+    const stored = chunks.filter(({ lastNs }) => lastNs >= startNs).reduce((sum, { rows }) => sum + rows, 0);
+    if (!isAll && stored < most) continue;
+    const times = await timesFrom(deps, seriesId, startNs);
+    if (times.length === 0 && isAll) return { by: 'rows', from: 0, to: 0 };
+    if (times.length >= most || isAll) {
+      const startOfRows = times[Math.max(0, times.length - most)];
+      const lastNs = times[times.length - 1];
+      return { by: 'time', startNs: startOfRows, ...(lastNs < INT64_MAX && { endNs: lastNs + 1n }) };
+    }
+  }
+}
+
+/** Times that a reader sees, in order. */
+async function timesFrom(deps: ReadDeps, seriesId: string, startNs: bigint): Promise<BigInt64Array> {
+  const { series, chunks, erasures } = await readSampleSnapshot(
+    deps.db,
+    { id: seriesId },
+    { by: 'time', startNs, endNs: INT64_MAX },
+  );
+  // Values of no bytes: only times are planned and read.
+  const timesOnly = chunks.map((chunk) => ({
+    ...chunk,
+    codec: 'none',
+    values: { offset: 0, length: 0 },
+    valuesCrc: 0,
+  }));
+  const task: OrderTask = {
+    dataRoot: deps.root.root,
+    pieces: planRead(
+      chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })),
+      visibleSlices(timesOnly),
+      0,
+    ),
+    rowBytes: 0,
+    order: { by: 'time', duplicates: series.duplicates },
+    erasures,
+    startNs,
+    endNs: INT64_MAX,
+    most: Infinity,
+  };
+  const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
+  const { times } =
+    rows <= ORDER_HERE_ROWS ? await orderStoredRows(task) : await deps.codec.run<OrderedRows>('order', task);
+  return times;
+}

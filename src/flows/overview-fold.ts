@@ -1,0 +1,289 @@
+/** Reads what a plan of buckets names, and folds it into them. Runs on either side of a thread. */
+import type { ChunkStats } from '../core/chunk.ts';
+import { viewAs, DTYPES, type Dtype } from '../core/dtype.ts';
+import type { Erasure } from '../core/erasure.ts';
+import { VarveError } from '../core/errors.ts';
+import { BucketFold, type RowDetails } from '../core/overview-fold.ts';
+import { BUCKETS_A_CHUNK, type CellRange } from '../core/overview-plan.ts';
+import {
+  RangeFinder,
+  TimeCover,
+  commonTimes,
+  erasedTimes,
+  isInOrder,
+  overlaps,
+  spanOf,
+  uniteTimes,
+  upperBound,
+  withoutTimes,
+  type BorderRule,
+  type TimeRange,
+} from '../core/overview-times.ts';
+import type { Piece } from '../core/read-plan.ts';
+import type { RowRange } from '../core/segment.ts';
+import type { DuplicateRule } from '../core/series.ts';
+import type { SummaryCells } from '../core/summary.ts';
+import { readPieces } from '../storage/chunk-reader.ts';
+import { eachOpened } from '../storage/shard-files.ts';
+import { DataRoot } from '../storage/data-root.ts';
+import { readSummaries, type StoredSummary } from '../storage/summary-reader.ts';
+import { orderStoredRows, type OrderTask } from './order-rows.ts';
+
+/** Rows of an irregular series that share their times with others are put in order in memory. */
+const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
+
+interface AnyFoldTask {
+  readonly dataRoot: string;
+  readonly dtype: Dtype;
+  /** As stored. */
+  readonly channels: number;
+  /** Null: all. */
+  readonly selected: readonly number[] | null;
+  readonly details: RowDetails;
+}
+
+/** Regular series: everything is decided. */
+export interface RowFoldTask extends AnyFoldTask {
+  readonly kind: 'regular';
+  /** Of the buckets, in rows; one more than buckets. */
+  readonly borders: Float64Array;
+  /** Summaries to read, each with the cells of it that count, and the first row that its shard has. */
+  readonly cells: ReadonlyArray<{
+    readonly block: StoredSummary;
+    readonly ranges: readonly CellRange[];
+    readonly firstRow: number;
+  }>;
+  readonly stats: ReadonlyArray<{ readonly bucket: number; readonly firstRow: number; readonly stats: ChunkStats }>;
+  /** One a chunk … */
+  readonly pieces: readonly Piece[];
+  /** … and the rows of each that count, in order. */
+  readonly wanted: ReadonlyArray<readonly RowRange[]>;
+}
+
+/** A chunk of an irregular series. */
+export interface TimedFoldChunk {
+  readonly shardId: string;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly generation: number;
+  readonly firstNs: bigint;
+  readonly lastNs: bigint;
+  readonly sorted: boolean;
+  /** Null: not exact, or not known. */
+  readonly stats: ChunkStats | null;
+  /** That read all its rows. */
+  readonly pieces: readonly Piece[];
+}
+
+/** Irregular series: what lies in which bucket is decided when the times of cells are known. */
+export interface TimeFoldTask extends AnyFoldTask {
+  readonly kind: 'irregular';
+  /** Of the buckets; one more than buckets. */
+  readonly borders: BigInt64Array;
+  readonly rule: BorderRule;
+  /** In order of rows. */
+  readonly chunks: readonly TimedFoldChunk[];
+  readonly shards: ReadonlyArray<{ readonly shardId: string; readonly blocks: readonly StoredSummary[] }>;
+  readonly duplicates: DuplicateRule;
+  readonly erasures: readonly Erasure[];
+  readonly expiry: readonly Erasure[];
+}
+
+export type FoldTask = RowFoldTask | TimeFoldTask;
+
+export interface Folded {
+  readonly fold: BucketFold;
+  /** Irregular series: where the buckets begin in the end, and where the last one ends. */
+  readonly borders: BigInt64Array | null;
+}
+
+/** @yields nothing but chances to stop */
+export async function* foldBuckets(task: FoldTask): AsyncGenerator<void, Folded> {
+  const buckets = task.borders.length - 1;
+  const fold = new BucketFold(task.dtype, task.channels, task.selected, buckets, task.details);
+  if (task.kind === 'irregular') return { fold, borders: yield* foldByTime(task, fold) };
+  yield* foldByRow(task, fold);
+  return { fold, borders: null };
+}
+
+async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<void, void> {
+  const root = new DataRoot(task.dataRoot);
+  const { borders } = task;
+  for (const { bucket, firstRow, stats } of task.stats) fold.addStats(bucket, stats, firstRow);
+  let number = 0;
+  for await (const columns of readSummaries(
+    root,
+    task.cells.map(({ block }) => block),
+  )) {
+    addCellsByRow(columns, task.cells[number++], borders, fold);
+    yield;
+  }
+  const rowBytes = task.channels * DTYPES[task.dtype].bytes;
+  number = 0;
+  for await (const { piece, values } of readPieces(eachOpened(root), task.pieces, 'values')) {
+    const [{ firstRow, rows }] = piece.blocks;
+    const typed = viewAs(task.dtype, values.subarray(0, rows * rowBytes));
+    const placeOf = (i: number): bigint => BigInt(firstRow + i);
+    for (const { from, to } of task.wanted[number++]) {
+      let bucket = upperBound(borders, from) - 1;
+      for (let row = from; row < to;) {
+        while (borders[bucket + 1] <= row) bucket++;
+        const stop = Math.min(to, borders[bucket + 1]);
+        fold.addRows(bucket, typed, row - firstRow, stop - firstRow, placeOf);
+        row = stop;
+      }
+    }
+    yield;
+  }
+}
+
+function addCellsByRow(
+  columns: SummaryCells,
+  { block, ranges, firstRow }: RowFoldTask['cells'][number],
+  borders: Float64Array,
+  fold: BucketFold,
+): void {
+  const { factor, firstCell, cells, lastCell } = block;
+  const isDense = lastCell - firstCell + 1 === cells;
+  let bucket = 0;
+  let i = 0;
+  for (const { from, to } of ranges) {
+    if (isDense) i = Math.max(i, from - firstCell);
+    else while (i < cells && Number(columns.index[i]) < from) i++;
+    for (; i < cells; i++) {
+      const cell = isDense ? firstCell + i : Number(columns.index[i]);
+      if (cell >= to) break;
+      const row = Math.max(firstRow, cell * factor);
+      while (borders[bucket + 1] <= row) bucket++;
+      fold.addCell(bucket, columns, i, row);
+    }
+  }
+}
+
+async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator<void, BigInt64Array> {
+  const { chunks, borders, duplicates } = task;
+  const root = new DataRoot(task.dataRoot);
+  const [expired] = task.expiry;
+  const expiredNs = expired?.endNs ?? null;
+  const cover = new TimeCover(borders, task.rule, expiredNs);
+  if (borders.length < 2) return cover.borders;
+  const isExact = task.rule === 'fixed';
+  const ofShard = new Map<string, TimedFoldChunk[]>();
+  for (const chunk of chunks) {
+    const own = ofShard.get(chunk.shardId);
+    if (own) own.push(chunk);
+    else ofShard.set(chunk.shardId, [chunk]);
+  }
+  // Of a shard whose chunks are not in order of time, cells do not stand for ranges of it.
+  const shards = task.shards.filter(({ shardId }) => isInOrder(ofShard.get(shardId) ?? []));
+  const summarized = new Set(isExact ? [] : shards.map(({ shardId }) => shardId));
+  const others = chunks.filter(({ shardId }) => !summarized.has(shardId));
+  const hulls = [...summarized].flatMap((id) => {
+    const own = ofShard.get(id);
+    return own ? [{ from: own[0].firstNs, to: own.at(-1)!.lastNs + 1n }] : [];
+  });
+  const unordered = duplicates === 'keep' ? [] : others.filter(({ sorted }) => !sorted).map(spanOf);
+  const shared = uniteTimes([...overlaps([...hulls, ...others.map(spanOf)]), ...unordered]);
+  const erased = erasedTimes(chunks, task.erasures);
+  const bad = uniteTimes([...shared, ...erased]);
+  const [isErased, isBad] = [new RangeFinder(erased), new RangeFinder(bad)];
+
+  const width = (borders[borders.length - 1] - borders[0]) / BigInt(borders.length - 1);
+  const longest = width * BigInt(BUCKETS_A_CHUNK);
+  for (const chunk of others) {
+    const hasExpired = expiredNs !== null && chunk.firstNs < expiredNs;
+    if (!chunk.stats || hasExpired || isBad.meets(chunk)) continue;
+    const bucket = cover.place(chunk, chunk.lastNs - chunk.firstNs <= longest, false);
+    if (bucket !== null) fold.addStats(bucket, chunk.stats, chunk.firstNs);
+  }
+  for (const { blocks } of shards) {
+    let goesOn = false;
+    let before: bigint | null = null;
+    let number = 0;
+    for await (const columns of readSummaries(root, blocks)) {
+      const next = blocks[++number]?.firstNs ?? null;
+      const times = columns.times!;
+      for (let i = 0; i < columns.cells; i++) {
+        const cell = { firstNs: times[i * 2], lastNs: times[i * 2 + 1] };
+        const after: bigint | null = i + 1 < columns.cells ? times[i * 2 + 2] : next;
+        // Of two cells with rows of one time, one may be given up for its rows and the other not: both are.
+        const isTied = before === cell.firstNs || after === cell.lastNs;
+        const hasExpired = expiredNs !== null && cell.lastNs < expiredNs;
+        const isTrue = hasExpired ? !isErased.meets(cell) : !isExact && !isTied && !isBad.meets(cell);
+        const bucket: number | null = isTrue ? cover.place(cell, true, goesOn) : null;
+        if (bucket !== null) fold.addCell(bucket, columns, i, cell.firstNs);
+        goesOn = bucket !== null;
+        before = cell.lastNs;
+      }
+      yield;
+    }
+  }
+  yield* foldRows(task, fold, cover, cover.left(chunks, bad), shared);
+  return cover.borders;
+}
+
+/** Rows with times in `left`. */
+async function* foldRows(
+  task: TimeFoldTask,
+  fold: BucketFold,
+  { borders }: TimeCover,
+  left: readonly TimeRange[],
+  shared: readonly TimeRange[],
+): AsyncGenerator<void, void> {
+  const [from, to] = [borders[0], borders[borders.length - 1]];
+  const range = (start: bigint, end: bigint) => ({ startNs: start > from ? start : from, endNs: end < to ? end : to });
+  for (const zone of commonTimes(left, shared)) {
+    const touched = task.chunks.filter(({ firstNs, lastNs }) => firstNs < zone.to && lastNs >= zone.from);
+    yield* foldOrdered(task, fold, borders, [zone], touched, 'time', range(zone.from, zone.to));
+  }
+  const alone = withoutTimes(left, shared);
+  for (const chunk of task.chunks) {
+    const own = commonTimes(alone, [spanOf(chunk)]);
+    if (own.length === 0) continue;
+    const order = chunk.sorted ? 'arrival' : 'time';
+    yield* foldOrdered(task, fold, borders, own, [chunk], order, range(own[0].from, own.at(-1)!.to));
+  }
+}
+
+async function* foldOrdered(
+  task: TimeFoldTask,
+  fold: BucketFold,
+  borders: BigInt64Array,
+  wanted: readonly TimeRange[],
+  chunks: readonly TimedFoldChunk[],
+  order: 'time' | 'arrival',
+  range: Pick<OrderTask, 'startNs' | 'endNs'>,
+): AsyncGenerator<void, void> {
+  const rowBytes = task.channels * DTYPES[task.dtype].bytes;
+  const stored = chunks.reduce((sum, { rows }) => sum + rows, 0);
+  if (chunks.length > 1 && stored * rowBytes > MAX_ORDERED_BYTES) {
+    throw new VarveError('limit-exceeded', `the range holds ${stored} rows that are out of order in time`, {
+      slug: 'disorder-too-large',
+    });
+  }
+  const { times, values } = await orderStoredRows({
+    dataRoot: task.dataRoot,
+    pieces: chunks.flatMap(({ pieces }) => pieces),
+    rowBytes,
+    order: order === 'time' ? { by: 'time', duplicates: task.duplicates } : { by: 'arrival' },
+    erasures: [...task.erasures, ...task.expiry],
+    ...range,
+    most: Infinity,
+  });
+  const typed = viewAs(task.dtype, values);
+  let at = 0;
+  for (let row = 0; row < times.length;) {
+    while (at < wanted.length && wanted[at].to <= times[row]) at++;
+    if (at === wanted.length) break;
+    if (times[row] < wanted[at].from) {
+      row++;
+      continue;
+    }
+    const bucket = upperBound(borders, times[row]) - 1;
+    const end = borders[bucket + 1] < wanted[at].to ? borders[bucket + 1] : wanted[at].to;
+    const first = row;
+    while (row < times.length && times[row] < end) row++;
+    fold.addRows(bucket, typed, first, row, (i) => times[i]);
+  }
+  yield;
+}

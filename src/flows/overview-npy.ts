@@ -1,0 +1,56 @@
+/** A table as one structured `.npy` array. */
+import { DTYPES, isBigDtype, type Dtype } from '../core/dtype.ts';
+
+export interface NpyField {
+  readonly name: string;
+  readonly dtype: Dtype;
+  /** Numbers of each row; null: one, and no array. */
+  readonly width: number | null;
+  /** By number of the row's field, then by row. What is not there is NaN, or 0 of an integer. */
+  readonly values: readonly (readonly (number | bigint | null)[])[];
+}
+
+/** Data begin at a multiple of this. */
+const DATA_ALIGNMENT = 64;
+
+/** @see https://numpy.org/neps/nep-0001-npy-format.html */
+export function npyTable(fields: readonly NpyField[], rows: number): Uint8Array {
+  const descr = fields.map(({ name, dtype, width }) => {
+    const shape = width === null ? '' : `, (${width},)`;
+    return `('${name}', '${DTYPES[dtype].npy}'${shape})`;
+  });
+  const dict = `{'descr': [${descr.join(', ')}], 'fortran_order': False, 'shape': (${rows},), }`;
+  const headBytes = Math.ceil((10 + dict.length + 1) / DATA_ALIGNMENT) * DATA_ALIGNMENT;
+  const rowBytes = fields.reduce((sum, { dtype, values }) => sum + DTYPES[dtype].bytes * values.length, 0);
+  const bytes = Buffer.alloc(headBytes + rows * rowBytes);
+  bytes.fill(' ', 0, headBytes, 'latin1');
+  bytes.write('\x93NUMPY\x01\x00', 0, 'latin1');
+  bytes.writeUInt16LE(headBytes - 10, 8);
+  bytes.write(dict, 10, 'latin1');
+  bytes.write('\n', headBytes - 1, 'latin1');
+  let offset = headBytes;
+  for (const { dtype, values } of fields) {
+    for (const column of values) {
+      write(bytes, offset, rowBytes, dtype, column);
+      offset += DTYPES[dtype].bytes;
+    }
+  }
+  return bytes;
+}
+
+function write(
+  bytes: Buffer,
+  offset: number,
+  step: number,
+  dtype: Dtype,
+  values: readonly (number | bigint | null)[],
+): void {
+  const { array, bytes: size, kind } = DTYPES[dtype];
+  const one = new array(1);
+  const raw = new Uint8Array(one.buffer);
+  values.forEach((value, i) => {
+    const number = value ?? (kind === 'float' ? NaN : 0);
+    one[0] = isBigDtype(dtype) ? BigInt(number) : Number(number);
+    bytes.set(raw.subarray(0, size), offset + i * step);
+  });
+}

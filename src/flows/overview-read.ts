@@ -1,0 +1,239 @@
+/** An answer of buckets, from the request to a stream of bytes: an overview of so many points, or aggregates of spans of time. */
+import type { Database } from '../catalog/database.ts';
+import {
+  withOverview,
+  type LocatedSummary,
+  type OverviewReader,
+  type OverviewSnapshot,
+} from '../catalog/overview-snapshot.ts';
+import { fixedBorders, mostBuckets } from '../core/aggregate-span.ts';
+import { calibrationOf } from '../core/calibration.ts';
+import { invalidField, isVarveError, notFound } from '../core/errors.ts';
+import { chooseChannels } from '../core/overview-channels.ts';
+import type { RowDetails } from '../core/overview-fold.ts';
+import { equalBorders } from '../core/overview-plan.ts';
+import { nsOfRow, type Rate } from '../core/rate.ts';
+import { timesOfRows } from '../core/segment.ts';
+import { INT64_MAX } from '../core/time.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
+import type { DataRoot } from '../storage/data-root.ts';
+import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
+import { mayUse } from './series-reach.ts';
+import type { FoldTask } from './overview-fold.ts';
+import { planRowFold, planTimeFold, type FoldPlan, type PlanRequest } from './overview-plan.ts';
+import { printBuckets, type BucketAnswer, type BucketPrintTask, type LineAnswer } from './overview-print.ts';
+import type { BucketRequest, BucketStream } from './service.ts';
+
+export interface OverviewDeps {
+  readonly db: Database;
+  readonly root: DataRoot;
+  readonly codec: CodecPool;
+}
+
+/** Buckets of an answer: more than any screen is wide. */
+export const MAX_POINTS = 20_000;
+/** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
+const MAX_FIXED_BUCKETS = 100_000;
+const MAX_CALENDAR_BUCKETS = 20_000;
+/** Buckets × channels: all of them are in memory. */
+const MAX_BUCKET_VALUES = 4_000_000;
+/** Calendar borders found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
+const CALENDAR_HERE = 50;
+/** Summary cells and rows that are folded on the main thread. */
+const FOLD_HERE_VALUES = 8_192;
+/** A line is chosen from the extremes of this many buckets a point; four candidates a point are as good as all rows (Donckt et al., MinMaxLTTB, 2023). */
+const BUCKETS_A_POINT = 2;
+
+/**
+ * @throws invalid-input naming `channels`, `points` or `every`; corrupt; limit-exceeded; not-found, also for a series out of the principal's reach
+ */
+export async function readBuckets(deps: OverviewDeps, request: BucketRequest): Promise<BucketStream> {
+  try {
+    return await answer(deps, request);
+  } catch (error) {
+    // Once more with fresh rows: the shard may have been replaced between the catalog's answer and the read.
+    if (isVarveError(error) && error.code === 'corrupt') return answer(deps, request);
+    throw error;
+  }
+}
+
+async function answer(deps: OverviewDeps, request: BucketRequest): Promise<BucketStream> {
+  const { task, commit, version } = await withOverview(deps.db, request.ref, async (reader) => {
+    const { series } = reader.snapshot;
+    if (!mayUse(request.principal, series.project)) {
+      throw notFound('series', 'id' in request.ref ? request.ref.id : request.ref.name);
+    }
+    return { task: await planAnswer(deps, request, reader), commit: series.commit, version: series.version };
+  });
+  const isSmall = isLittle(task.fold);
+  const body = isSmall ? printBuckets(task) : deps.codec.stream('buckets', task);
+  return { mediaType: MEDIA_TYPES[request.format], commit, version, body: await only(body, request.signal) };
+}
+
+const MEDIA_TYPES = { json: 'application/json', csv: 'text/csv', npy: 'application/x-npy' } as const;
+
+function isLittle(fold: FoldTask): boolean {
+  if (fold.kind === 'irregular') {
+    const rows = fold.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
+    return fold.shards.length === 0 && rows * fold.channels <= FOLD_HERE_VALUES;
+  }
+  const rows = fold.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((n, block) => n + block.rows, 0), 0);
+  return fold.cells.length === 0 && (rows + fold.borders.length) * fold.channels <= FOLD_HERE_VALUES;
+}
+
+/** The bytes of an answer that comes in one piece, after signs of life. */
+async function only(body: AsyncGenerator<Uint8Array>, signal: AbortSignal): Promise<Uint8Array> {
+  for await (const piece of body) {
+    signal.throwIfAborted();
+    if (piece.byteLength > 0) return piece;
+  }
+  throw new Error('an answer of no bytes');
+}
+
+async function planAnswer(
+  deps: OverviewDeps,
+  request: BucketRequest,
+  reader: OverviewReader,
+): Promise<BucketPrintTask> {
+  const { snapshot } = reader;
+  const { series } = snapshot;
+  const selected = chooseChannels(series.channels, request.channels);
+  const channels = selected ? selected.map((index) => series.channels[index]) : series.channels;
+  const { wanted } = request;
+  if (wanted.by === 'line' && channels.length !== 1) {
+    throw invalidField('channels', `a line is of one channel; the request has ${channels.length}`);
+  }
+  const range = rangeOf(snapshot, request);
+  const named = wanted.by === 'every' ? 'every' : 'points';
+  const borders = await bordersOf(deps, request, range);
+  const buckets = borders.length - 1;
+  if (buckets * channels.length > MAX_BUCKET_VALUES) {
+    throw invalidField(
+      named,
+      `makes ${buckets} buckets of ${channels.length} channels; at most ${MAX_BUCKET_VALUES} values are answered`,
+    );
+  }
+  const plan: PlanRequest = {
+    dataRoot: deps.root.root,
+    selected,
+    details: detailsOf(request),
+    borders: clamped(borders, range),
+    rule: wanted.by === 'every' ? 'fixed' : 'ends',
+  };
+  const { sampling } = series;
+  const { fold, begins }: FoldPlan =
+    sampling.kind === 'regular'
+      ? await planRowFold(reader, sampling.rate, plan)
+      : { fold: await planTimeFold(reader, plan), begins: null };
+  const common = {
+    format: request.format,
+    seriesId: series.id,
+    channels: channels.map((channel) => ({
+      label: channel.label,
+      unit: channel.unit ?? series.unit,
+      calibration: request.physical ? calibrationOf(series, channel) : null,
+    })),
+  };
+  const clock = sampling.kind === 'regular' ? { rate: sampling.rate, segments: snapshot.segments } : null;
+  const printed: BucketAnswer | LineAnswer =
+    wanted.by === 'line'
+      ? { ...common, kind: 'line', points: wanted.points, clock }
+      : wanted.by === 'points'
+        ? { ...common, kind: 'buckets', columns: ['min', 'max', 'mean'], fill: 'null', borders: begins }
+        : { ...common, kind: 'buckets', columns: wanted.aggregates, fill: wanted.fill, borders };
+  return { fold, answer: printed };
+}
+
+interface Range {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+}
+
+/** The range of the request, clipped to where there are data; where gaps are to be filled, as it was asked for. Empty: both ends are the same. */
+function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketRequest): Range {
+  const data = extent(snapshot);
+  const isFilled = wanted.by === 'every' && wanted.fill !== 'none';
+  const start = startNs ?? data?.startNs;
+  const end = endNs ?? data?.endNs;
+  if (start === undefined || end === undefined || (!data && !isFilled)) return { startNs: 0n, endNs: 0n };
+  if (isFilled || !data) return { startNs: start, endNs: end > start ? end : start };
+  const from = start > data.startNs ? start : data.startNs;
+  const to = end < data.endNs ? end : data.endNs;
+  return to > from ? { startNs: from, endNs: to } : { startNs: from, endNs: from };
+}
+
+/** Where there are rows, or summaries of rows that have expired. */
+function extent(snapshot: OverviewSnapshot): Range | null {
+  const { series, expiredNs, summariesExpiredNs } = snapshot;
+  const { sampling, firstNs, lastNs } = series;
+  const ranges: Range[] = [];
+  if (firstNs !== null && lastNs !== null) {
+    // A row of a regular series stands for its period.
+    const endNs = lastNs + (sampling.kind === 'regular' ? nsOfRow(sampling.rate, 1) || 1n : 1n);
+    ranges.push({ startNs: firstNs, endNs: endNs < INT64_MAX ? endNs : INT64_MAX });
+  }
+  if (expiredNs !== null) {
+    for (const block of snapshot.summaries) {
+      const range = sampling.kind === 'regular' ? spanOfRows(snapshot, sampling.rate, block) : spanOfTimes(block);
+      if (range) ranges.push(range);
+    }
+  }
+  if (ranges.length === 0) return null;
+  const first = ranges.reduce((a, { startNs }) => (startNs < a ? startNs : a), ranges[0].startNs);
+  const endNs = ranges.reduce((a, range) => (range.endNs > a ? range.endNs : a), ranges[0].endNs);
+  const startNs = summariesExpiredNs !== null && summariesExpiredNs > first ? summariesExpiredNs : first;
+  return startNs < endNs ? { startNs, endNs } : null;
+}
+
+function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): Range | null {
+  const last = segments.at(-1);
+  if (!last) return null;
+  const rows = last.firstRow + last.rows;
+  const from = Math.min(rows - 1, Math.max(segments[0].firstRow, block.firstRow!));
+  const to = Math.min(rows - 1, block.lastRow!);
+  const [startNs] = timesOfRows(segments, rate, { from, to: from + 1 });
+  const [lastNs] = timesOfRows(segments, rate, { from: to, to: to + 1 });
+  return { startNs, endNs: lastNs + 1n };
+}
+
+function spanOfTimes({ firstNs, lastNs }: LocatedSummary): Range {
+  return { startNs: firstNs!, endNs: lastNs! + 1n };
+}
+
+function detailsOf({ wanted }: BucketRequest): RowDetails {
+  if (wanted.by === 'line') return { places: true };
+  if (wanted.by === 'points') return {};
+  const { aggregates } = wanted;
+  return {
+    ends: aggregates.includes('first') || aggregates.includes('last'),
+    spread: aggregates.includes('std'),
+  };
+}
+
+/** @throws invalid-input naming `every` */
+async function bordersOf(
+  { codec }: OverviewDeps,
+  { wanted }: BucketRequest,
+  { startNs, endNs }: Range,
+): Promise<BigInt64Array> {
+  if (startNs >= endNs) return BigInt64Array.of(startNs);
+  if (wanted.by !== 'every') {
+    return equalBorders(startNs, endNs, wanted.by === 'line' ? wanted.points * BUCKETS_A_POINT : wanted.points);
+  }
+  const { every, zone } = wanted;
+  const most = mostBuckets(every, startNs, endNs);
+  const limit = every.kind === 'fixed' ? MAX_FIXED_BUCKETS : MAX_CALENDAR_BUCKETS;
+  if (most > limit) {
+    throw invalidField(
+      'every',
+      `makes ${most - 2n} buckets of the range; at most ${limit} are answered. Ask for longer ones, or a shorter range`,
+    );
+  }
+  if (every.kind === 'fixed') return fixedBorders(every.ns, startNs, endNs);
+  const task: CalendarTask = { every, zone, startNs, endNs };
+  return most <= CALENDAR_HERE ? calendarBorders(task) : codec.run<BigInt64Array>('calendar', task);
+}
+
+function clamped(borders: BigInt64Array, { startNs, endNs }: Range): BigInt64Array {
+  return borders.map((ns) => (ns < startNs ? startNs : ns > endNs ? endNs : ns));
+}

@@ -1,0 +1,19 @@
+/** Which series a principal may see. */
+import type { Database } from '../catalog/database.ts';
+import { getSeries } from '../catalog/series-store.ts';
+import { notFound } from '../core/errors.ts';
+import type { Series } from '../core/series.ts';
+import type { Principal, SeriesRef } from './service.ts';
+
+/** Others do not exist for it. @throws not-found */
+export function visibleSeries(db: Database): (principal: Principal, ref: SeriesRef) => Promise<Series> {
+  return async (principal, ref) => {
+    const series = await getSeries(db, ref);
+    if (!mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+    return series;
+  };
+}
+
+export function mayUse(principal: Principal, project: string): boolean {
+  return principal.projects === null || principal.projects.names.includes(project);
+}

@@ -1,0 +1,33 @@
+/** What series and shards take on the disk, for those who ask. */
+import type { Database } from '../catalog/database.ts';
+import { getSeries } from '../catalog/series-store.ts';
+import { listStoredShards, readSeriesStorage } from '../catalog/space-store.ts';
+import { notFound } from '../core/errors.ts';
+import { mayUse } from './series-reach.ts';
+import { measureDead } from './measure-dead.ts';
+import type { SpaceService } from './service.ts';
+
+export function spaceService(db: Database): SpaceService {
+  return {
+    async ofSeries(principal, ref) {
+      const series = await getSeries(db, ref);
+      if (!mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+      return { series, storage: await readSeriesStorage(db, series.id) };
+    },
+    async shards({ limit, after }) {
+      const found = await listStoredShards(db, { limit: limit + 1, after });
+      const page = found.slice(0, limit);
+      const dead = new Map<string, number>();
+      for (const laneId of new Set(page.filter(({ storedBytes }) => storedBytes > 0).map((shard) => shard.laneId))) {
+        for (const [shardId, share] of (await measureDead(db, laneId)).shares) dead.set(shardId, share);
+      }
+      return {
+        items: page.map((shard) => ({
+          ...shard,
+          liveBytes: Math.round(shard.storedBytes * (1 - (dead.get(shard.id) ?? 0))),
+        })),
+        after: found.length > limit ? page.at(-1)!.id : null,
+      };
+    },
+  };
+}

@@ -1,0 +1,164 @@
+/** Fewer rows than all on the wire: overviews, lines, aggregates, and the newest rows. */
+import { z } from 'zod';
+import { AGGREGATES, EVERY_FORMS, FILLS, parseEvery } from '../../core/aggregate-span.ts';
+import { isTimeZone } from '../../flows/aggregate-calendar.ts';
+import { MAX_LATEST_ROWS } from '../../flows/latest-read.ts';
+import { MAX_POINTS } from '../../flows/overview-read.ts';
+import type { WantedBuckets } from '../../flows/service.ts';
+import { readQuery } from './samples.ts';
+import { queryInteger, uuid } from './scalars.ts';
+
+export const BUCKET_FORMATS = ['json', 'csv', 'npy'] as const;
+
+const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
+const range = {
+  start,
+  end,
+  channels,
+  physical,
+  format: z.enum(BUCKET_FORMATS).optional().meta({ description: 'Instead of the Accept header' }),
+};
+
+const points = queryInteger(
+  1,
+  MAX_POINTS,
+  'Answer so many buckets of equal spans of time, each with minimum, maximum and mean',
+);
+const method = z.enum(['buckets', 'lttb']).default('buckets').meta({
+  description:
+    'With points. lttb: a line of so many points of one channel that looks like all of them (largest triangle, three buckets)',
+});
+const every = z
+  .string()
+  .transform((text, context) => {
+    const span = parseEvery(text);
+    if (!span) {
+      context.addIssue({ code: 'custom', message: EVERY_FORMS });
+      return z.NEVER;
+    }
+    return span;
+  })
+  .meta({
+    description: `Answer aggregates of buckets of this span: a whole number and ns, us, ms, s, m or h, counted from 1970-01-01T00:00:00Z, or d, w (from Monday), mo or y
+of the calendar of tz. The first and the last bucket have only rows of the range`,
+    example: '1m',
+  });
+const agg = z
+  .string()
+  .transform((text, context) => {
+    const names = [...new Set(text.split(',').map((each) => each.trim()))];
+    const known = AGGREGATES.filter((name) => names.includes(name));
+    const unknown = names.find((name) => !(AGGREGATES as readonly string[]).includes(name));
+    if (unknown !== undefined) {
+      context.addIssue({ code: 'custom', message: `${JSON.stringify(unknown)} is none of ${AGGREGATES.join(', ')}` });
+      return z.NEVER;
+    }
+    return known;
+  })
+  .meta({
+    description: `With every: some of ${AGGREGATES.join(', ')}, comma-separated or repeated`,
+    example: 'mean,max',
+  });
+const fill = z.enum(FILLS).default('none').meta({
+  description:
+    'With every: empty buckets are left out, or answered with null, the value before, or one on the line between their neighbours',
+});
+const tz = z
+  .string()
+  .default('UTC')
+  .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
+  .meta({ description: 'With every: whose days, weeks, months and years count', example: 'Europe/Berlin' });
+const latest = queryInteger(
+  1,
+  MAX_LATEST_ROWS,
+  'Answer the newest rows, so many, in order of time. Excludes start, end, rows and limit',
+);
+
+function refineRange(
+  { start: from, end: to }: { start?: bigint; end?: bigint },
+  context: Pick<z.RefinementCtx, 'addIssue'>,
+): void {
+  if (from === undefined || to === undefined || from <= to) return;
+  context.addIssue({ code: 'custom', path: ['start'], message: 'is after end' });
+  context.addIssue({ code: 'custom', path: ['end'], message: 'is before start' });
+}
+
+export const pointsQuery = z.strictObject({ ...range, points, method }).superRefine(refineRange);
+export const everyQuery = z.strictObject({ ...range, every, agg, fill, tz }).superRefine(refineRange);
+export const latestQuery = z.strictObject({ latest, channels, physical, format, epoch, orient });
+
+/** Parameters that each choose another kind of answer, and those that none of these takes. */
+export const KINDS = ['points', 'every', 'latest'] as const;
+export const NOT_WITH = ['rows', 'limit'] as const;
+
+/** For the document: everything that a read may be asked. */
+export const anyReadQuery = z.strictObject({
+  ...readQuery.shape,
+  points: points.optional(),
+  method: method.optional(),
+  every: every.optional(),
+  agg: agg.optional(),
+  fill: fill.optional(),
+  tz: tz.optional(),
+  latest: latest.optional(),
+});
+
+export function toWantedPoints(query: z.output<typeof pointsQuery>): WantedBuckets {
+  return { by: query.method === 'lttb' ? 'line' : 'points', points: query.points };
+}
+
+export function toWantedEvery(query: z.output<typeof everyQuery>): WantedBuckets {
+  return { by: 'every', every: query.every, zone: query.tz, aggregates: query.agg, fill: query.fill };
+}
+
+const number = z.union([z.number(), z.string()]).nullable();
+const times = z.array(z.string()).meta({ description: 'Integer nanoseconds UTC' });
+
+export const bucketsAnswer = z
+  .object({
+    series: uuid,
+    buckets: z.object({
+      start: times,
+      end: times,
+      count: z.array(z.int()).meta({ description: 'Values that are not NaN, of the channel that has most' }),
+    }),
+    channels: z.array(
+      z.looseObject({
+        label: z.string(),
+        unit: z.string().nullable(),
+        min: z.array(number).optional(),
+        max: z.array(number).optional(),
+        mean: z.array(number).optional(),
+      }),
+    ),
+  })
+  .meta({
+    id: 'Buckets',
+    description:
+      'One list an aggregate and channel, one value a bucket; null where a bucket has none. Integers past 2^53 are strings',
+  });
+
+export const lineAnswer = z
+  .object({
+    series: uuid,
+    channels: z.array(z.object({ label: z.string(), unit: z.string().nullable() })),
+    times,
+    values: z.array(z.array(number)),
+  })
+  .meta({ id: 'Line' });
+
+export const BUCKETS_DESCRIPTION = `With \`points\`, \`every\` or \`latest\`, less than all rows is answered.
+
+**points=N**: N buckets of equal spans of the range, or of the part of it that has data. Borders between buckets are moved
+back to where cells of a stored summary begin, at most half a bucket, or to where a chunk of rows that have no summary yet begins, at most two (a bucket
+may then be empty, of no length): \`start\` and \`end\` of a bucket tell where it lies in truth, and its minimum, maximum, mean and count are
+exact for that span. At a gap (of very many, at the longest) a border stays where it is. What has expired is told by summaries alone, and so are the ends of the
+range there. The cost follows N, not the rows.
+
+**points=N&method=lttb**: a line of at most N points. They are chosen from minimum and maximum of 2 N buckets; where summaries answer, a point's time is that of
+the cell it is from.
+
+**every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). What has expired is told by summaries, whose cells count in the bucket in
+which they begin; \`first\`, \`last\` and \`std\` are not known there.
+
+**latest=N**: the newest N rows, in order of time.`;

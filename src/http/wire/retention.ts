@@ -1,0 +1,62 @@
+/** Retention rules on the wire. */
+import { z } from 'zod';
+import { MAX_KEEP_DAYS } from '../../core/retention.ts';
+import type { RetentionService } from '../../flows/service.ts';
+import { instant, name, uuid } from './scalars.ts';
+import { DEFAULT_PROJECT, tags, tagsAnswer } from './series.ts';
+
+type RetentionRule = Awaited<ReturnType<RetentionService['list']>>[number];
+
+const days = z.number().gt(0).max(MAX_KEEP_DAYS);
+
+export const retentionCreate = z
+  .strictObject({
+    project: name.default(DEFAULT_PROJECT),
+    tags: tags
+      .default({})
+      .meta({ description: 'Only series that have all of these, as they were given; none: all of the project' }),
+    keep_days: days.meta({ description: 'How long samples are kept' }),
+    keep_summaries_days: days
+      .nullable()
+      .default(null)
+      .meta({ description: 'How long their summaries are kept, at least as long; null: for ever' }),
+  })
+  .refine((rule) => rule.keep_summaries_days === null || rule.keep_summaries_days >= rule.keep_days, {
+    path: ['keep_summaries_days'],
+    message: 'must be at least keep_days',
+  })
+  .meta({
+    id: 'NewRetentionRule',
+    example: { tags: { kind: 'housekeeping' }, keep_days: 90, keep_summaries_days: 3650 },
+  });
+
+export const retentionAnswer = z
+  .object({
+    id: uuid,
+    project: z.string(),
+    tags: tagsAnswer,
+    keep_days: z.number(),
+    keep_summaries_days: z.number().nullable().meta({ description: 'Null: for ever' }),
+    created_at: instant,
+  })
+  .meta({ id: 'RetentionRule' });
+
+export function toNewRule(rule: z.output<typeof retentionCreate>): Parameters<RetentionService['create']>[0] {
+  return {
+    project: rule.project,
+    tags: rule.tags,
+    keepDays: rule.keep_days,
+    keepSummariesDays: rule.keep_summaries_days,
+  };
+}
+
+export function toRetentionAnswer(rule: RetentionRule): z.input<typeof retentionAnswer> {
+  return {
+    id: rule.id,
+    project: rule.project,
+    tags: rule.tags,
+    keep_days: rule.keepDays,
+    keep_summaries_days: rule.keepSummariesDays,
+    created_at: rule.createdAt.toISOString(),
+  };
+}

@@ -1,0 +1,85 @@
+/** What series and shards take on the disk, on the wire. */
+import { z } from 'zod';
+import { DTYPES } from '../../core/dtype.ts';
+import { SHARD_STATES } from '../../core/shard-state.ts';
+import type { SpaceService } from '../../flows/service.ts';
+import { instant, isUuid, queryInteger, uuid } from './scalars.ts';
+
+type SeriesSpace = Awaited<ReturnType<SpaceService['ofSeries']>>;
+type ShardSpace = Awaited<ReturnType<SpaceService['shards']>>['items'][number];
+
+const MAX_SHARDS = 200;
+const DEFAULT_SHARDS = 50;
+const TIME_BYTES = 8;
+
+const state = z.enum(SHARD_STATES).meta({
+  description: `hot: is appended to; retired: waits to be sealed; sealed: compressed, never changed; replaced: its rows are in another one, and it is about
+to be removed; lost: its file is missing`,
+});
+
+export const storageAnswer = z
+  .object({
+    series: uuid,
+    rows: z.int().meta({ description: 'In chunks: removed and expired ones among them, until compaction drops them' }),
+    raw_bytes: z.int().meta({ description: 'Of these rows, with the times of an irregular series' }),
+    stored_bytes: z.int().meta({ description: 'Of the blocks in the files, with summaries' }),
+    ratio: z.number().nullable().meta({ description: 'raw_bytes / stored_bytes; null without samples' }),
+    chunks: z.int(),
+    shards: z.array(z.object({ id: uuid, state, bytes: z.int().meta({ description: 'Of this series in it' }) })),
+  })
+  .meta({ id: 'SeriesStorage' });
+
+export function toStorageAnswer({ series, storage }: SeriesSpace): z.input<typeof storageAnswer> {
+  const irregular = series.sampling.kind === 'irregular';
+  const rowBytes = series.channels.length * DTYPES[series.dtype].bytes + (irregular ? TIME_BYTES : 0);
+  const { rows, chunks, storedBytes, shards } = storage;
+  return {
+    series: series.id,
+    rows,
+    raw_bytes: rows * rowBytes,
+    stored_bytes: storedBytes,
+    ratio: storedBytes === 0 ? null : (rows * rowBytes) / storedBytes,
+    chunks,
+    shards: shards.map((shard) => ({ ...shard })),
+  };
+}
+
+export const shardQuery = z.strictObject({
+  limit: queryInteger(1, MAX_SHARDS, `Items of a page; default ${DEFAULT_SHARDS}`).default(DEFAULT_SHARDS),
+  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+});
+
+export const shardPosition = z.string().refine(isUuid);
+
+const shardAnswer = z
+  .object({
+    id: uuid,
+    lane: uuid,
+    state,
+    bytes: z.int().meta({ description: 'Of the file' }),
+    stored_bytes: z.int().meta({ description: 'Of the blocks of chunks and summaries in it' }),
+    live_bytes: z.int().meta({ description: 'Of these, what is not removed, replaced or expired (estimate)' }),
+    series: z.int().meta({ description: 'Series that have rows or summaries in it' }),
+    created_at: instant,
+  })
+  .meta({ id: 'Shard' });
+
+export const shardPage = z
+  .object({
+    items: z.array(shardAnswer),
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'ShardPage' });
+
+export function toShardAnswer(shard: ShardSpace): z.input<typeof shardAnswer> {
+  return {
+    id: shard.id,
+    lane: shard.laneId,
+    state: shard.state,
+    bytes: shard.bytes,
+    stored_bytes: shard.storedBytes,
+    live_bytes: shard.liveBytes,
+    series: shard.series,
+    created_at: shard.createdAt.toISOString(),
+  };
+}

@@ -1,0 +1,118 @@
+/** Changes of the tags of many series, and the history of one, on the wire. */
+import { z } from 'zod';
+import { MAX_TAGS } from '../../core/tag-edit.ts';
+import type { HistoryEntry } from '../../core/series-history.ts';
+import type { UndoneEdit } from '../../flows/service.ts';
+import { instant, name, queryInteger, uuid } from './scalars.ts';
+import { DEFAULT_PROJECT, tagKey, tags } from './series.ts';
+
+const MAX_HISTORY = 200;
+const DEFAULT_HISTORY = 50;
+
+export const EDIT_EXAMPLE = {
+  where: {
+    and: [
+      { tag: 'species', eq: 'Mouse' },
+      { field: 'project', eq: 'lab' },
+    ],
+  },
+  set: { species: 'mouse' },
+  remove: ['old_id'],
+  dry_run: true,
+};
+
+export const tagEditBody = z
+  .strictObject({
+    where: z.unknown().meta({ override: { type: 'object' }, description: 'As in POST /v1/series/search' }),
+    set: tags.default({}),
+    remove: z.array(tagKey).max(MAX_TAGS).default([]),
+    dry_run: z.boolean().default(false).meta({ description: 'Only count, and name the first of the series' }),
+  })
+  .superRefine((body, context) => {
+    if (body.where === undefined) context.addIssue({ code: 'custom', path: ['where'], message: 'is required' });
+    if (Object.keys(body.set).length + body.remove.length === 0) {
+      context.addIssue({ code: 'custom', path: ['set'], message: 'or remove must name a tag' });
+    }
+    body.remove.forEach((key, at) => {
+      if (!Object.hasOwn(body.set, key)) return;
+      context.addIssue({ code: 'custom', path: ['remove', at], message: 'is set, too' });
+    });
+  })
+  .meta({ id: 'TagEdit', example: EDIT_EXAMPLE });
+
+export const tagRenameBody = z
+  .strictObject({
+    to: tagKey,
+    merge: z.boolean().default(false).meta({ description: 'Unite it with a key that is there already' }),
+    project: name.default(DEFAULT_PROJECT),
+  })
+  .meta({ id: 'TagRenaming', example: { to: 'species', merge: true, project: 'lab' } });
+
+export const editPreview = z
+  .object({
+    series: z.int().meta({ description: 'That the expression finds' }),
+    sample: z.array(uuid).meta({ description: 'The first of them' }),
+  })
+  .meta({ id: 'TagEditPreview' });
+
+export const editAnswer = z
+  .object({ edit: uuid, series: z.int().meta({ description: 'That were changed; others had these tags already' }) })
+  .meta({ id: 'AppliedTagEdit' });
+
+export const undoAnswer = z
+  .object({
+    edit: uuid.meta({ description: 'Of the undo, which can be undone in turn' }),
+    undone: z.int().meta({ description: 'Series' }),
+    kept: z
+      .array(z.object({ series: uuid, reason: z.enum(['changed-since', 'deleted']), fields: z.array(z.string()) }))
+      .meta({ description: 'What was left as it is' }),
+  })
+  .meta({ id: 'UndoneTagEdit' });
+
+export function toUndoAnswer({ id, undone, kept }: UndoneEdit): z.input<typeof undoAnswer> {
+  return {
+    edit: id,
+    undone,
+    kept: kept.map(({ seriesId, reason, fields }) => ({ series: seriesId, reason, fields: [...fields] })),
+  };
+}
+
+export const historyQuery = z.strictObject({
+  limit: queryInteger(1, MAX_HISTORY, `Entries of a page; default ${DEFAULT_HISTORY}`).default(DEFAULT_HISTORY),
+  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+});
+
+/** Where a page ended: the id of its last entry. */
+export const historyPosition = uuid;
+
+export const historyPage = z
+  .object({
+    items: z.array(
+      z.object({
+        id: uuid,
+        action: z.enum(['create', 'update', 'edit', 'rename', 'undo', 'delete', 'restore']),
+        at: instant,
+        token: z
+          .object({ id: uuid, name: z.string() })
+          .nullable()
+          .meta({ description: 'Who asked; null: the service itself' }),
+        edit: uuid.nullable().meta({ description: 'Of a change of many series at once' }),
+        changes: z
+          .array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() }))
+          .meta({ description: 'Tags and provenance by key: `tags.species`. Null: not there' }),
+      }),
+    ),
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'SeriesHistory' });
+
+export function toHistoryItem(entry: HistoryEntry): z.input<typeof historyPage>['items'][number] {
+  return {
+    id: entry.id,
+    action: entry.action,
+    at: entry.at.toISOString(),
+    token: entry.token,
+    edit: entry.editId,
+    changes: entry.changes.map((change) => ({ ...change })),
+  };
+}

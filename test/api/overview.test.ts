@@ -1,0 +1,267 @@
+/** Overviews, aggregates and newest rows over HTTP. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { describePython } from '../support/python.ts';
+import { startService, type RunningService } from '../support/service.ts';
+import { ApiClient, expecting, type Problem, type SamplesJson } from './client.ts';
+
+const START = '2026-05-01T09:00:00Z';
+const START_NS = 1_777_626_000_000_000_000n;
+const S = 1_000_000_000n;
+
+interface Buckets {
+  readonly series: string;
+  readonly buckets: { readonly start: string[]; readonly end: string[]; readonly count: number[] };
+  readonly channels: ReadonlyArray<
+    { readonly label: string; readonly unit: string | null } & Record<string, (number | string | null)[]>
+  >;
+}
+
+let database: TestDatabase;
+let service: RunningService;
+let api: ApiClient;
+
+beforeAll(async () => {
+  database = await testDatabase();
+  service = await startService({ env: { DATABASE_URL: database.url } });
+  api = new ApiClient(service);
+});
+
+afterAll(async () => {
+  await service?.drop();
+  await database?.drop();
+});
+
+async function buckets(id: string, query: string): Promise<Buckets> {
+  return expecting(200, await api.get(`/v1/series/${id}/samples?${query}`)).json<Buckets>();
+}
+
+/** One row a second: 0, 1, … 99, then a gap of a hundred seconds, then 100 … 199; the second channel falls. */
+async function twoParts(): Promise<string> {
+  const { id } = await api.createSeries({
+    name: randomUUID(),
+    dtype: 'int16',
+    unit: 'mV',
+    scale: 1,
+    channels: [{ label: 'up' }, { label: 'down', unit: 'V', scale: -2, offset: 1 }],
+    sampling: { kind: 'regular', rate_hz: 1, start: START },
+  });
+  const rows = (from: number): number[][] => Array.from({ length: 100 }, (_, i) => [from + i, 1000 - from - i]);
+  await api.append(id, { values: rows(0) });
+  await api.append(id, { values: rows(100), start: String(START_NS + 200n * S) });
+  return id;
+}
+
+describe('an overview', () => {
+  let id: string;
+  beforeAll(async () => {
+    id = await twoParts();
+  });
+
+  test('has as many buckets as were asked for, with minimum, maximum and mean, and a gap that shows', async () => {
+    const answer = await buckets(id, 'points=3');
+    expect(answer).toEqual({
+      series: id,
+      buckets: {
+        start: [0n, 100n, 200n].map((s) => String(START_NS + s * S)),
+        end: [100n, 200n, 300n].map((s) => String(START_NS + s * S)),
+        count: [100, 0, 100],
+      },
+      channels: [
+        { label: 'up', unit: 'mV', min: [0, null, 100], max: [99, null, 199], mean: [49.5, null, 149.5] },
+        { label: 'down', unit: 'V', min: [901, null, 801], max: [1000, null, 900], mean: [950.5, null, 850.5] },
+      ],
+    });
+  });
+
+  test('of physical values with a negative scale has minimum and maximum the right way round', async () => {
+    const { channels } = await buckets(id, 'points=1&physical=true&channels=down');
+    expect(channels).toEqual([{ label: 'down', unit: 'V', min: [-1999], max: [-1601], mean: [-1800] }]);
+  });
+
+  test('of a range is clipped to the data', async () => {
+    const { buckets: found } = await buckets(id, `points=2&start=2020-01-01T00:00:00Z&end=${START_NS + 10n * S}`);
+    expect(found).toEqual({
+      start: [String(START_NS), String(START_NS + 5n * S)],
+      end: [String(START_NS + 5n * S), String(START_NS + 10n * S)],
+      count: [5, 5],
+    });
+    expect((await buckets(id, 'points=2&end=2020-01-01T00:00:00Z')).buckets.count).toEqual([]);
+    const empty = await api.createSeries({ name: randomUUID(), dtype: 'int16', sampling: { kind: 'irregular' } });
+    expect((await buckets(empty.id, 'points=2')).buckets.count).toEqual([]);
+  });
+
+  test('comes as CSV, too', async () => {
+    const answer = await api.get(`/v1/series/${id}/samples?points=3&channels=up`, { accept: 'text/csv' });
+    expect(answer.body.toString()).toBe(
+      'start,end,count,up.min,up.max,up.mean\n' +
+        '2026-05-01T09:00:00Z,2026-05-01T09:01:40Z,100,0,99,49.5\n' +
+        '2026-05-01T09:01:40Z,2026-05-01T09:03:20Z,0,,,\n' +
+        '2026-05-01T09:03:20Z,2026-05-01T09:05:00Z,100,100,199,149.5\n',
+    );
+  });
+
+  test('is known by its entity tag until something is appended', async () => {
+    const path = `/v1/series/${id}/samples?points=3`;
+    const { etag } = expecting(200, await api.get(path)).headers;
+    expecting(304, await api.get(path, { 'if-none-match': String(etag) }));
+    expecting(200, await api.send('HEAD', path));
+  });
+
+  test('as a line has so many points of the one channel that was asked for', async () => {
+    const answer = expecting(200, await api.get(`/v1/series/${id}/samples?points=4&method=lttb&channels=up`));
+    const line = answer.json<{ times: string[]; values: number[][] }>();
+    expect(line.times).toHaveLength(4);
+    expect([line.values[0][0], line.values[0][3]]).toEqual([0, 199]);
+  });
+
+  test('of 64-bit integers keeps every digit', async () => {
+    const wide = await api.createSeries({ name: randomUUID(), dtype: 'int64', sampling: { kind: 'irregular' } });
+    const [low, high] = ['-9223372036854775808', '9223372036854775807'];
+    await api.append(wide.id, { times: ['1', '2', '3'], values: [low, 5, high] });
+    const { channels } = await buckets(wide.id, 'points=1');
+    expect([channels[0].min, channels[0].max]).toEqual([[low], [high]]);
+  });
+});
+
+describe('aggregates', () => {
+  let id: string;
+  beforeAll(async () => {
+    id = await twoParts();
+  });
+
+  test('are of buckets that are counted from 1970, and leave empty ones out', async () => {
+    const answer = await buckets(id, 'every=1m&agg=count,sum,mean,min,max,first,last,std&channels=up');
+    const at = (minute: bigint): string => String(START_NS + minute * 60n * S);
+    expect(answer.buckets).toEqual({
+      start: [at(0n), at(1n), at(3n), at(4n)],
+      end: [at(1n), at(2n), at(4n), at(5n)],
+      count: [60, 40, 40, 60],
+    });
+    const [channel] = answer.channels;
+    expect(channel.sum).toEqual([1770, 3180, 4780, 10170]);
+    expect(channel.first).toEqual([0, 60, 100, 140]);
+    expect(channel.last).toEqual([59, 99, 139, 199]);
+    expect(channel.std[1]).toBeCloseTo(Math.sqrt((40 * 41) / 12), 9);
+  });
+
+  test.each([
+    ['null', [79.5, null, 119.5]],
+    ['previous', [79.5, 79.5, 119.5]],
+    ['linear', [79.5, 99.5, 119.5]],
+  ])('that are empty are filled with %s', async (fill, mean) => {
+    const range = `start=${START_NS + 60n * S}&end=${START_NS + 240n * S}`;
+    const { channels, buckets: found } = await buckets(id, `every=1m&agg=mean&fill=${fill}&channels=up&${range}`);
+    expect(found.start).toHaveLength(3);
+    expect(channels[0].mean).toEqual(mean);
+  });
+
+  test('of physical values are scaled as sums, means and deviations are', async () => {
+    const query = 'every=1h&agg=sum,mean,min,max,first,std&channels=down';
+    const [raw] = (await buckets(id, query)).channels;
+    const [physical] = (await buckets(id, `${query}&physical=true`)).channels;
+    expect(physical.mean).toEqual([-1800]);
+    expect(physical.sum).toEqual([-360_000]);
+    expect([physical.min, physical.max, physical.first]).toEqual([[-1999], [-1601], [-1999]]);
+    expect(physical.std[0]).toBeCloseTo(2 * Number(raw.std[0]), 9);
+  });
+
+  test('of days are those of the place', async () => {
+    const { buckets: found } = await buckets(id, 'every=1d&agg=count&tz=Europe/Berlin');
+    expect(found.start).toEqual([String(START_NS - 11n * 3600n * S)]);
+    expect(found.end).toEqual([String(START_NS + 13n * 3600n * S)]);
+  });
+});
+
+describePython('NumPy', ['numpy'], (run) => {
+  test('reads an overview as a structured array', async () => {
+    const id = await twoParts();
+    const { body } = expecting(
+      200,
+      await api.get(`/v1/series/${id}/samples?points=3`, { accept: 'application/x-npy' }),
+    );
+    const script = `
+import io, json, sys, numpy as np
+a = np.load(io.BytesIO(sys.stdin.buffer.read()))
+print(json.dumps([a['start'].tolist(), a['count'].tolist(), a['max'].tolist(), str(a['max'].dtype), np.isnan(a['mean']).tolist()]))`;
+    const [start, count, max, dtype, isNaN] = JSON.parse(run(script, body).toString()) as unknown[];
+    expect(start).toHaveLength(3);
+    expect([count, dtype]).toEqual([[100, 0, 100], 'int16']);
+    expect(max).toEqual([
+      [99, 1000],
+      [0, 0],
+      [199, 900],
+    ]);
+    expect(isNaN).toEqual([
+      [false, false],
+      [true, true],
+      [false, false],
+    ]);
+  });
+});
+
+describe('the newest rows', () => {
+  test('of a regular series are its last', async () => {
+    const id = await twoParts();
+    const { first_row, values } = await api.read(id, '?latest=3&channels=up');
+    expect([first_row, values]).toEqual([197, [[197, 198, 199]]]);
+    expect((await api.read(id, '?latest=1000')).times).toHaveLength(200);
+  });
+
+  test('of an irregular series are the last in time, though others came later', async () => {
+    const { id } = await api.createSeries({ name: randomUUID(), dtype: 'int32', sampling: { kind: 'irregular' } });
+    for (let i = 0; i < 12; i++) await api.append(id, { times: [String(1000 - i), String(2000 + i)], values: [-i, i] });
+    await api.append(id, { times: ['5', '2005'], values: [7, 55] });
+    const found: SamplesJson = await api.read(id, '?latest=8');
+    expect(found.times).toEqual([4, 5, 6, 7, 8, 9, 10, 11].map((i) => String(2000 + i)));
+    expect(found.values[0]).toEqual([4, 55, 6, 7, 8, 9, 10, 11]);
+    const csv = await api.get(`/v1/series/${id}/samples?latest=1&format=csv&epoch=ns`);
+    expect(csv.body.toString().trim().split('\n').at(-1)).toBe('2011,11');
+  });
+});
+
+describe('what is wrong', () => {
+  test.each([
+    ['points=0', 'points'],
+    ['points=20001', 'points'],
+    ['points=x', 'points'],
+    ['points=5&rows=0:3', 'rows'],
+    ['points=5&limit=3', 'limit'],
+    ['points=5&every=1m&agg=mean', 'every'],
+    ['points=5&latest=3', 'latest'],
+    ['points=5&method=median', 'method'],
+    ['points=5&method=lttb', 'channels'],
+    ['points=5&channels=left', 'channels'],
+    ['points=5&start=2026-01-02&end=2026-01-01', 'start'],
+    ['points=5&start=tomorrow', 'start'],
+    ['points=5&format=octet', 'format'],
+    ['points=5&agg=mean', 'agg'],
+    ['method=lttb', 'method'],
+    ['every=1m', 'agg'],
+    ['every=1m&agg=median', 'agg'],
+    ['every=1m&agg=', 'agg'],
+    ['every=1parsec&agg=mean', 'every'],
+    ['every=0s&agg=mean', 'every'],
+    ['every=1ns&agg=mean', 'every'],
+    ['every=1m&agg=mean&fill=zero', 'fill'],
+    ['every=1d&agg=mean&tz=Mars/Olympus', 'tz'],
+    ['every=1m&agg=mean&rows=1:2', 'rows'],
+    ['latest=0', 'latest'],
+    ['latest=-1', 'latest'],
+    ['latest=5&start=2026-01-01', 'start'],
+    ['latest=5&limit=3', 'limit'],
+    ['latest=5&points=3', 'latest'],
+  ])('%s is refused naming %s', async (query, field) => {
+    const id = await twoParts();
+    const problem = expecting(400, await api.get(`/v1/series/${id}/samples?${query}`)).json<Problem>();
+    expect(problem.errors.map((each) => each.field)).toContain(field);
+  });
+
+  test('a series that is not there is not found', async () => {
+    for (const query of ['points=5', 'every=1m&agg=mean', 'latest=5']) {
+      expecting(404, await api.get(`/v1/series/${randomUUID()}/samples?${query}`));
+    }
+    expecting(406, await api.get(`/v1/series/${await twoParts()}/samples?points=5`, { accept: 'image/png' }));
+  });
+});
