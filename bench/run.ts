@@ -3,7 +3,7 @@
  * Every answer is compared bit for bit; a wrong one ends the run with an error.
  *
  * `--quick` runs all of it on little data, to see that it works: its times mean nothing. `--save` keeps every sample in
- * `bench/results`.
+ * `bench/results`. `--overviews` and `--search` measure these instead, which takes minutes: a series of 10⁹ rows, a catalog of 10⁶ series.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,8 +14,10 @@ import { projectRoot } from '../test/support/project-root.ts';
 import { H5py } from './h5py.ts';
 import { ingest, measureIngest } from './ingest.ts';
 import { describeMachine, type Machine } from './machine.ts';
+import { measureOverviews, OVERVIEWS, QUICK_OVERVIEWS } from './overview.ts';
 import { measureReads } from './read.ts';
 import { measureSealing } from './seal.ts';
+import { measureSearch } from './search.ts';
 import { measureSmallAppends } from './small-appends.ts';
 import { toMarkdown, type Measurement } from './table.ts';
 import { Varve } from './varve.ts';
@@ -58,8 +60,23 @@ const QUICK: Size = {
 /** Rows of a short read. */
 const SHORT_ROWS = 10_000;
 
-const { values: options } = parseArgs({ options: { quick: { type: 'boolean' }, save: { type: 'boolean' } } });
-await bench(options.quick ? QUICK : FULL, { save: options.save ?? false });
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+    overviews: { type: 'boolean', default: false },
+    search: { type: 'boolean', default: false },
+  },
+});
+if (options.overviews) print(await measureOverviews(options.quick ? QUICK_OVERVIEWS : OVERVIEWS), null);
+else if (options.search) {
+  const size = options.quick ? { series: 10_000, rounds: 10 } : { series: 1_000_000, rounds: 100 };
+  print(await measureSearch(size, (line) => console.error(line)), 'jsonb + GIN');
+} else await bench(options.quick ? QUICK : FULL, { save: options.save });
+
+function print(measurements: readonly Measurement[], peer: string | null): void {
+  console.log(toMarkdown(measurements, describeMachine(), peer));
+}
 
 async function bench(size: Size, { save }: { save: boolean }): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'varve-bench-'));

@@ -23,8 +23,8 @@ function getTypeParser(oid: number, format?: string): TypeParser {
 export interface OpenDatabase {
   readonly db: Database;
   /**
-   * For statements that are built to measure: planned for the values they are given, never prepared, limited in time. Its connections are
-   * its own, so that slow searches do not keep writes waiting.
+   * For statements that are built to measure: never prepared, and so planned for the values they are given (a plan for any value would not
+   * know a rare one from a frequent one), and limited in time. Its connections are its own: slow searches keep no writes waiting.
    */
   readonly searches: Database;
   close(): Promise<void>;
@@ -69,8 +69,8 @@ function open(config: pg.PoolConfig, onError: (error: Error) => void): Database 
 const MOST_SEARCHES = 8;
 /** What no index helps reads all series; longer than this a search does not. */
 export const MAX_SEARCH_MS = 10_000;
-/** A plan for any value would not know a rare one from a frequent one; compiling costs more than it saves. */
+/** Compiling costs more than it saves. */
 const SEARCH_SETTINGS: pg.PoolConfig = {
   statement_timeout: MAX_SEARCH_MS,
-  options: '-c plan_cache_mode=force_custom_plan -c jit=off',
+  options: '-c jit=off',
 };

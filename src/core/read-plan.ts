@@ -104,8 +104,7 @@ function firstReaching(slices: readonly Slice[], row: number): number {
 function blockOf(chunk: PlannedChunk, from: number, to: number, rowBytes: number): Block {
   const values = part(chunk, from, to, rowBytes, chunk.codec, chunk.values, chunk.valuesCrc);
   const times =
-    chunk.times &&
-    part(chunk, from, to, TIME_BYTES, chunk.timesCodec ?? 'none', chunk.times, chunk.timesCrc!);
+    chunk.times && part(chunk, from, to, TIME_BYTES, chunk.timesCodec ?? 'none', chunk.times, chunk.timesCrc!);
   return {
     firstRow: from,
     rows: to - from,

@@ -54,7 +54,7 @@ export function undoTagChanges(tags: Tags, changes: readonly FieldChange[]): { t
   for (const change of changes) {
     const key = change.field.slice(TAG_FIELD.length);
     const current = Object.hasOwn(tags, key) ? tags[key] : null;
-    if (!sameTag(current, change.new as TagValue | null)) changedSince.push(change.field);
+    if (!sameTag(current, change.new)) changedSince.push(change.field);
     else if (change.old === null) delete result[key];
     else result[key] = change.old as TagValue;
   }

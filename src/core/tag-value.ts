@@ -17,6 +17,13 @@ export type TagScalar = string | number | boolean | TimeTag | QuantityTag;
 export type TagValue = TagScalar | readonly TagScalar[];
 export type Tags = Readonly<Record<string, TagValue>>;
 
+/** A tag's value for people: `mouse`, `5 mV`, `a, b`. */
+export function tagText(value: TagValue): string {
+  if (Array.isArray(value)) return (value as readonly TagScalar[]).map(tagText).join(', ');
+  if (typeof value !== 'object') return String(value);
+  return 'time' in value ? value.time : `${(value as QuantityTag).value} ${(value as QuantityTag).unit}`;
+}
+
 /** A unit as searches need it: `base = value × factor + shift`. Only units of one dimension are compared. */
 export interface TagUnit {
   readonly code: string;

@@ -10,7 +10,7 @@ import type { Segment } from '../core/segment.ts';
 import { csvValueWriter, jsonValueWriter } from '../formats/number-text.ts';
 import { formatTime } from '../core/time.ts';
 import { foldBuckets, type Folded, type FoldTask } from './overview-fold.ts';
-import { npyTable, type NpyField } from './overview-npy.ts';
+import { npyTable, type NpyField } from '../formats/npy-table.ts';
 
 export type BucketFormat = 'json' | 'csv' | 'npy';
 

@@ -9,7 +9,7 @@ import {
 import { fixedBorders, mostBuckets } from '../core/aggregate-span.ts';
 import { calibrationOf } from '../core/calibration.ts';
 import { invalidField, isVarveError, notFound } from '../core/errors.ts';
-import { chooseChannels } from '../core/overview-channels.ts';
+import { chooseChannels } from '../core/choose-channels.ts';
 import type { RowDetails } from '../core/overview-fold.ts';
 import { equalBorders } from '../core/overview-plan.ts';
 import { nsOfRow, type Rate } from '../core/rate.ts';

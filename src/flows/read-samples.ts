@@ -3,7 +3,8 @@ import type { Database } from '../catalog/database.ts';
 import { readSampleSnapshot, type ChunkSelection, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import type { OutDescription, OutShape } from '../core/batch.ts';
 import { calibrationOf } from '../core/calibration.ts';
-import { invalidField, isVarveError, notFound } from '../core/errors.ts';
+import { chooseChannels } from '../core/choose-channels.ts';
+import { isVarveError, notFound } from '../core/errors.ts';
 import { formatRate } from '../core/rate.ts';
 import type { Channel, Series } from '../core/series.ts';
 import { isFile, mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
@@ -46,7 +47,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
   const { format } = request;
   const { snapshot, selection } = await readSnapshot(deps, request);
   const { series } = snapshot;
-  const selected = selectChannels(series, request.channels);
+  const selected = chooseChannels(series.channels, request.channels);
   const channels = (selected ?? series.channels).length;
   const most = Math.min(
     request.limit ?? Infinity,
@@ -152,16 +153,4 @@ async function started(body: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<
     return: () => body.return(undefined),
   };
   return { [Symbol.asyncIterator]: () => iterator };
-}
-
-function selectChannels(series: Series, wanted: readonly string[] | null): number[] | null {
-  if (!wanted) return null;
-  return wanted.map((name) => {
-    const byLabel = series.channels.findIndex((channel) => channel.label === name);
-    if (byLabel >= 0) return byLabel;
-    const index = /^\d+$/.test(name) ? Number(name) : NaN;
-    if (index < series.channels.length) return index;
-    const known = series.channels.slice(0, 20).map((channel) => channel.label);
-    throw invalidField('channels', `the series has no channel ${JSON.stringify(name)}; it has ${known.join(', ')}`);
-  });
 }

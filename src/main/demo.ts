@@ -15,6 +15,7 @@ import { openLog } from './log.ts';
 import { Progress } from './progress.ts';
 import { serve, type Running } from './serve.ts';
 import { untilStopped } from './until-stopped.ts';
+import { tagText } from '../core/tag-value.ts';
 
 const PROJECT = 'default';
 
@@ -219,7 +220,7 @@ async function compareCultures({ narrator, client, curl }: Guide): Promise<void>
       const hours = Number(times[half] - times[0]) / 3.6e12;
       const { tags } = await client.getSeries({ project: PROJECT, name });
       await narrator.say(
-        `${name}: OD600 ${most.toFixed(2)}, half after ${hours.toFixed(1)} h (${tags.strain} in ${tags.medium}, ${tags.temperature} °C)`,
+        `${name}: OD600 ${most.toFixed(2)}, half after ${hours.toFixed(1)} h (${tagText(tags.strain)} in ${tagText(tags.medium)}, ${tagText(tags.temperature)} °C)`,
       );
     }
   });

@@ -12,6 +12,7 @@ import { Progress } from './progress.ts';
 import { print } from './standard-output.ts';
 import { parseTag } from './tag-arguments.ts';
 import { tableLines, type Column } from './text-table.ts';
+import { tagText } from '../core/tag-value.ts';
 
 export interface ImportCommand extends RecordingOptions {
   readonly project: string;
@@ -162,7 +163,7 @@ async function printReport(report: FileReport): Promise<void> {
       title: 'TAGS',
       text: ({ tags }) =>
         Object.entries(tags)
-          .map((tag) => tag.join('='))
+          .map(([key, value]) => `${key}=${tagText(value)}`)
           .join(' '),
     },
   ];

@@ -27,6 +27,9 @@ export class RowSource {
   #row = 0;
   #values: PayloadReader | null = null;
   #times: PayloadReader | null = null;
+  /** Used again for every block: a thread that leaves a megabyte behind for each grows by hundreds before its heap is swept. */
+  #valueBuffer = new Uint8Array(0);
+  #timeBuffer = new Uint8Array(0);
 
   constructor(root: DataRoot, append: Pick<SeriesAppend, 'parts' | 'dtype' | 'channels' | 'irregular'>) {
     this.#root = root;
@@ -35,9 +38,15 @@ export class RowSource {
     this.#irregular = append.irregular;
   }
 
+  /** What it returns is valid until the next call. */
   next(rows: number): { values: Uint8Array; timeBytes: Uint8Array | null; times: BigInt64Array | null } {
-    const values = new Uint8Array(rows * this.#rowBytes);
-    const timeBytes = this.#irregular ? new Uint8Array(rows * TIME_BYTES) : null;
+    if (this.#valueBuffer.length < rows * this.#rowBytes) this.#valueBuffer = new Uint8Array(rows * this.#rowBytes);
+    const values = this.#valueBuffer.subarray(0, rows * this.#rowBytes);
+    let timeBytes: Uint8Array | null = null;
+    if (this.#irregular) {
+      if (this.#timeBuffer.length < rows * TIME_BYTES) this.#timeBuffer = new Uint8Array(rows * TIME_BYTES);
+      timeBytes = this.#timeBuffer.subarray(0, rows * TIME_BYTES);
+    }
     for (let done = 0; done < rows;) {
       const part = this.#parts[this.#part];
       if (!this.#values) this.#openPart(part);

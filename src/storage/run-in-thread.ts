@@ -30,10 +30,10 @@ export async function runInThread<T>(entry: URL, task: object, signal?: AbortSig
 }
 
 /** The other side. The thread runs at a lower priority than its process: who waits for an answer comes first. */
-export async function answerAsThread<T extends object, R>(run: (task: T) => Promise<R>): Promise<void> {
+export async function answerAsThread(run: (task: never) => Promise<unknown>): Promise<void> {
   // On Linux this concerns the calling thread alone; where it is not allowed, or concerns nobody, it does not matter.
   try {
     setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {}
-  parentPort!.postMessage(await outcome(run(workerData as T)));
+  parentPort!.postMessage(await outcome(run(workerData as never)));
 }

@@ -12,7 +12,7 @@ import { SeriesSealing, type SealedSeries, type SealedSeriesWriter } from './sea
 import { describeShard } from './shard-layout.ts';
 import { ShardTransaction } from './shard-transaction.ts';
 
-export type { SealedChunk, SealedSeries, SealedSeriesWriter } from './sealed-series.ts';
+export type { SealedSeries, SealedSeriesWriter } from './sealed-series.ts';
 
 export interface SealedShard {
   readonly shardId: string;

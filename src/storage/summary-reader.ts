@@ -10,9 +10,6 @@ import type { DataRoot } from './data-root.ts';
 /** A block, and the shard it is in. */
 export type StoredSummary = SummaryBlock & { readonly path: string };
 
-/** Columns of a block that are read at once. */
-type Decoded = Parameters<typeof decodeSummary>[1];
-
 /**
  * @yields the cells of each block, in the order of the blocks
  * @throws corrupt `chunk-corrupt`; corrupt `shard-missing` if a file is gone
@@ -27,7 +24,7 @@ export async function* readSummaries(root: DataRoot, blocks: readonly StoredSumm
       const columns = await Promise.all(
         block.parts.map(async (part) => [part.name, await readPart(handle, block.path, part)] as const),
       );
-      yield decodeSummary(block, new Map(columns) as Decoded);
+      yield decodeSummary(block, new Map(columns));
     }
   } finally {
     for (const file of files.values()) await file.close().catch(() => {});

@@ -353,7 +353,9 @@ describe('tags follow their series', () => {
       [],
     ]);
     const values = (): Promise<unknown[]> =>
-      inSearchSnapshot(open.searches, (trx) => tagValues(trx, 'phase', { scope: null, prefix: '', limit: 9, after: null }));
+      inSearchSnapshot(open.searches, (trx) =>
+        tagValues(trx, 'phase', { scope: null, prefix: '', limit: 9, after: null }),
+      );
     await deleteSeries(open.db, id);
     expect([await found(two), await found({ not: one }), await values()]).toEqual([
       [],

@@ -59,7 +59,7 @@ describeRecordings('real CSV recordings', () => {
     );
     for (const recorded of series) {
       const { spec, rows } = recorded;
-      const unit = expected[String(spec.tags.pioreactor_unit)];
+      const unit = expected[spec.tags.pioreactor_unit as string];
       const got = await rowsOf(recorded.batches());
       expect([rows, got.rows]).toEqual([unit.od.n, unit.od.n]);
       expect(got.times![0]).toBe(parseTime(unit.time_first));

@@ -154,7 +154,13 @@ export class Checks {
    * @returns how many shards there are
    */
   async shards(): Promise<number> {
-    const rows = await this.#store.postgres.query<{ path: string; sealed: boolean; series: string; first: number; rows: number }>(
+    const rows = await this.#store.postgres.query<{
+      path: string;
+      sealed: boolean;
+      series: string;
+      first: number;
+      rows: number;
+    }>(
       `select s.path, s.state = 'sealed' as sealed, c.series_id as series, min(c.first_row)::int as first, max(c.dataset_row + c.rows)::int as rows
        from shards s join chunks c on c.shard_id = s.id group by s.path, s.state, c.series_id`,
     );

@@ -46,7 +46,17 @@ const usable = FAULTS.filter((fault) => options.redis || !fault.needsRedis).filt
 );
 const weighted: readonly Fault[] = usable.flatMap((fault) => new Array<Fault>(fault.weight).fill(fault));
 
-const totals = { batches: 0, samples: 0, bytes: 0, retries: 0, replays: 0, reads: 0, shards: 0, spooled: 0, sealedSeries: 0 };
+const totals = {
+  batches: 0,
+  samples: 0,
+  bytes: 0,
+  retries: 0,
+  replays: 0,
+  reads: 0,
+  shards: 0,
+  spooled: 0,
+  sealedSeries: 0,
+};
 const faultCounts = new Map<string, number>();
 const hits = new Map<string, number>();
 const errorsLogged = new Map<string, number>();
