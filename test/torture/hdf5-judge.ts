@@ -16,12 +16,15 @@ for line in sys.stdin:
     try:
         found = {}
         with h5py.File(task["path"], "r") as f:
-            for series, rows in task["rows"].items():
+            for series, ranges in task["ranges"].items():
                 g = f["series"][series]
                 known = {"first_row": int(g.attrs["first_row"]), "extent": int(g["values"].shape[0])}
                 if "time" in g: known["extent"] = min(known["extent"], int(g["time"].shape[0]))
-                known["values_crc"] = zlib.crc32(g["values"][0:rows].tobytes())
-                if "time" in g: known["times_crc"] = zlib.crc32(g["time"][0:rows].tobytes())
+                for name in ["values", "time"]:
+                    if name not in g: continue
+                    crc = 0
+                    for a, b in ranges: crc = zlib.crc32(g[name][a:b].tobytes(), crc)
+                    known["values_crc" if name == "values" else "times_crc"] = crc
                 if "segments" in g: known["segments"] = [[int(a), str(int(b))] for a, b in g["segments"][...]]
                 found[series] = known
         print(json.dumps({"found": found}), flush=True)
@@ -51,14 +54,20 @@ export class Hdf5Judge {
 
   /**
    * What h5py finds of some series in a shard.
-   * @param rows how many rows of each the checksums go over
+   * @param rows which rows of the datasets the checksums go over: ranges, or the first so many
    * @throws Finding if h5dump or h5py cannot read the file
    */
-  async look(path: string, rows: Readonly<Record<string, number>>): Promise<Record<string, ShardSeries>> {
+  async look(
+    path: string,
+    rows: Readonly<Record<string, number | readonly (readonly [from: number, to: number])[]>>,
+  ): Promise<Record<string, ShardSeries>> {
     await run('h5dump', ['-H', path], { maxBuffer: 64 * 1024 * 1024 }).catch((error: Error) => {
       throw new Finding(`h5dump cannot read ${path}: ${error.message}`);
     });
-    this.#python.stdin.write(`${JSON.stringify({ path, rows })}\n`);
+    const ranges = Object.fromEntries(
+      Object.entries(rows).map(([id, which]) => [id, typeof which === 'number' ? [[0, which]] : which]),
+    );
+    this.#python.stdin.write(`${JSON.stringify({ path, ranges })}\n`);
     const line = await this.#answers.next();
     if (line.done) throw new Error(`${PYTHON} with h5py does not answer`);
     const { found, error } = JSON.parse(line.value) as { found?: Record<string, ShardSeries>; error?: string };
