@@ -30,7 +30,7 @@ export function eachOpened(root: DataRoot): ShardFiles {
 /** Files that nobody has borrowed stay open for the next reader: this many … */
 const KEPT_FILES = 64;
 /** … for this long: a file that was removed takes room until it is closed. */
-const KEPT_MS = 10_000;
+const KEPT_MS = 2_000;
 
 interface KeptFile {
   readonly handle: Promise<FileHandle>;
@@ -46,7 +46,7 @@ export class KeptShardFiles implements ShardFiles {
 
   constructor(root: DataRoot) {
     this.#root = root;
-    this.#timer = setInterval(() => this.#closeIdle(Date.now() - KEPT_MS), KEPT_MS);
+    this.#timer = setInterval(() => this.#closeIdle(Date.now() - KEPT_MS), KEPT_MS / 2);
     this.#timer.unref();
   }
 
