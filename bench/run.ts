@@ -16,6 +16,7 @@ import { ingest, measureIngest } from './ingest.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureOverviews, OVERVIEWS, QUICK_OVERVIEWS } from './overview.ts';
 import { measureReads } from './read.ts';
+import { measureRecordings } from './recordings.ts';
 import { measureSealing } from './seal.ts';
 import { measureSearch } from './search.ts';
 import { measureSmallAppends } from './small-appends.ts';
@@ -89,6 +90,7 @@ async function bench(size: Size, { save }: { save: boolean }): Promise<void> {
       for (const kind of size.kinds)
         measurements.push(...(await withVarve((varve) => measureArrays(varve, peer, kind, size))));
       measurements.push(...(await withVarve((varve) => measureSmallAppends(varve, peer, size))));
+      if (peer) measurements.push(...(await measureRecordings()));
     } finally {
       await peer?.stop();
     }

@@ -44,10 +44,13 @@ export class Varve {
     return new Varve(await startService());
   }
 
-  /** @returns the id of a new regular series of float64, one channel */
-  async createSeries(name: string): Promise<string> {
-    const sampling = { kind: 'regular', rate_hz: RATE_HZ, start: '2026-05-01T09:00:00Z' };
-    const answer = await this.#postJson('/v1/series', { name, dtype: 'float64', sampling });
+  /** @returns the id of a new regular series, of one channel of float64 unless told otherwise */
+  async createSeries(
+    name: string,
+    { dtype, channels, rateHz } = { dtype: 'float64', channels: 1, rateHz: RATE_HZ },
+  ): Promise<string> {
+    const sampling = { kind: 'regular', rate_hz: rateHz, start: '2026-05-01T09:00:00Z' };
+    const answer = await this.#postJson('/v1/series', { name, dtype, channels, sampling });
     return (expectStatus(answer, [201]) as { id: string }).id;
   }
 
@@ -111,6 +114,12 @@ export class Varve {
     const text = (await this.#exchange('/metrics')).body.toString();
     const line = text.split('\n').find((each) => each.startsWith(`${name} `));
     return Number(line?.split(' ').at(-1));
+  }
+
+  /** Of a series: blocks of chunks and summaries. */
+  async storedBytes(seriesId: string): Promise<number> {
+    const answer = await this.#exchange(`/v1/series/${seriesId}/storage`);
+    return (expectStatus(answer, [200]) as { stored_bytes: number }).stored_bytes;
   }
 
   /** The highest commit number of some series: about how many commits there were. */
