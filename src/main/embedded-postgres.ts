@@ -30,6 +30,9 @@ const LAUNCH_LIMIT_MS = 10_000;
 const POLL_MS = 50;
 /** Seconds that a stop may take: it writes a checkpoint. */
 const STOP_LIMIT_S = 120;
+/** How long the process may outlive its mark. */
+const GONE_TRIES = 100;
+const GONE_PAUSE_MS = 20;
 /** The server's log starts afresh at the next start when it is larger. */
 const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 /** How much of the server's log an error quotes. */
@@ -318,5 +321,9 @@ async function stopServer({ paths, user, binaries, clusterName }: Site): Promise
     throw new VarveError('unavailable', `Postgres did not stop: ${stopped.stderr.trim() || stopped.stdout.trim()}`, {
       slug: 'embedded-postgres-stop',
     });
+  }
+  // pg_ctl looks for the mark, which goes a moment before the process does.
+  for (let tries = 0; tries < GONE_TRIES && (await isServerOf(mark.pid, paths.folder, user)); tries++) {
+    await sleep(GONE_PAUSE_MS);
   }
 }
