@@ -10,8 +10,10 @@ import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import type { ChunkLocation } from './sample-snapshot.ts';
 import type { Database } from './database.ts';
+import { holesOf } from './edit-store.ts';
 import { isPurgeable } from './purge-store.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
+import { segmentsOf } from './shard-store.ts';
 import { toSummaryBlock } from './summary-row.ts';
 
 /** A shard of a lane, without what takes a look at its chunks. */
@@ -121,9 +123,7 @@ export async function readSealSeries(
         .select([...SERIES_COLUMNS, 's.expired_ns', 's.summaries_expired_ns', isPurgeable('s').as('purged')])
         .where('s.id', '=', seriesId)
         .executeTakeFirstOrThrow();
-      const segments = (
-        await trx.selectFrom('segments').selectAll().where('series_id', '=', seriesId).orderBy('first_row').execute()
-      ).map((each) => ({ firstRow: Number(each.first_row), startNs: each.start_ns, rows: Number(each.rows) }));
+      const segments = await segmentsOf(trx, seriesId);
       const within = shardIds
         ? sql<boolean>`c.first_row < (select max(first_row + rows) from chunks where series_id = ${seriesId} and shard_id = any(${[...shardIds]}::uuid[]))
             and c.first_row + c.rows > (select min(first_row) from chunks where series_id = ${seriesId} and shard_id = any(${[...shardIds]}::uuid[]))`
@@ -137,12 +137,7 @@ export async function readSealSeries(
         .where(within)
         .orderBy('c.first_row')
         .execute();
-      const holes = await trx
-        .selectFrom('holes')
-        .selectAll()
-        .where('series_id', '=', seriesId)
-        .orderBy('from_row')
-        .execute();
+      const holes = await holesOf(trx, seriesId);
       const erasures = await trx.selectFrom('erasures').selectAll().where('series_id', '=', seriesId).execute();
       const summaries = await trx
         .selectFrom('summaries as y')
@@ -196,7 +191,7 @@ export async function readSealSeries(
         holes: [
           ...(expiredRow > 0 ? [{ from: 0, to: expiredRow }] : []),
           ...holes
-            .map((hole) => ({ from: Math.max(expiredRow, Number(hole.from_row)), to: Number(hole.to_row) }))
+            .map(({ from, to }) => ({ from: Math.max(expiredRow, from), to }))
             .filter(({ from, to }) => from < to),
         ],
         erasures: [

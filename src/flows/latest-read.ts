@@ -2,14 +2,12 @@
 import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { newestChunks } from '../catalog/overview-snapshot.ts';
 import { notFound } from '../core/errors.ts';
-import { planRead } from '../core/read-plan.ts';
 import { withoutRows } from '../core/row-ranges.ts';
 import { rowsAtBorders } from '../core/overview-plan.ts';
 import type { RowRange } from '../core/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
-import { visibleSlices } from '../core/visible-rows.ts';
 import { mayUse } from './series-reach.ts';
-import { orderStoredRows, type OrderedRows, type OrderTask } from './order-rows.ts';
+import { seenTimes } from './order-here.ts';
 import { readSamples, type ReadDeps } from './read-samples.ts';
 import type { LatestRequest, SampleSelection, SampleStream } from './service.ts';
 
@@ -17,8 +15,6 @@ import type { LatestRequest, SampleSelection, SampleStream } from './service.ts'
 export const MAX_LATEST_ROWS = 1_000_000;
 /** Chunks that are asked for at first; twice as many each time that they do not have enough rows. */
 const FIRST_CHUNKS = 4;
-/** Times put in order on the main thread: fewer take less than handing over to a thread costs. */
-const ORDER_HERE_ROWS = 8_192;
 
 /**
  * Of an irregular series rows of one time are not parted: if more than one has the oldest time, all come.
@@ -83,29 +79,5 @@ async function timesFrom(deps: ReadDeps, seriesId: string, startNs: bigint): Pro
     { id: seriesId },
     { by: 'time', startNs, endNs: INT64_MAX },
   );
-  // Values of no bytes: only times are planned and read.
-  const timesOnly = chunks.map((chunk) => ({
-    ...chunk,
-    codec: 'none',
-    values: { offset: 0, length: 0 },
-    valuesCrc: 0,
-  }));
-  const task: OrderTask = {
-    dataRoot: deps.root.root,
-    pieces: planRead(
-      chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })),
-      visibleSlices(timesOnly),
-      0,
-    ),
-    rowBytes: 0,
-    order: { by: 'time', duplicates: series.duplicates },
-    erasures,
-    startNs,
-    endNs: INT64_MAX,
-    most: Infinity,
-  };
-  const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
-  const { times } =
-    rows <= ORDER_HERE_ROWS ? await orderStoredRows(task) : await deps.codec.run<OrderedRows>('order', task);
-  return times;
+  return seenTimes(deps, { chunks, duplicates: series.duplicates, erasures, startNs, endNs: INT64_MAX });
 }

@@ -2,14 +2,12 @@
 import { readErasureView, type ErasureView, type LocatedChunk } from '../catalog/edit-store.ts';
 import type { Database } from '../catalog/database.ts';
 import { erasuresOf } from '../core/erasure.ts';
-import { planRead } from '../core/read-plan.ts';
-import type { DuplicateRule, Series } from '../core/series.ts';
+import type { Series } from '../core/series.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { groupByTime } from '../core/time-order.ts';
-import { visibleSlices } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { orderStoredRows, type OrderedRows, type OrderTask } from './order-rows.ts';
+import { seenTimes } from './order-here.ts';
 
 export interface MeasureDeps {
   readonly db: Database;
@@ -25,9 +23,6 @@ export interface Measured {
   readonly lastNs: bigint | null;
 }
 
-/** Times put in order on the main thread: fewer take less than handing over to a thread costs. */
-const MEASURE_HERE_ROWS = 8_192;
-
 /**
  * @param startNs the range is `[startNs, endNs)`
  * @throws corrupt if a shard does not hold what the catalog says
@@ -38,9 +33,10 @@ export async function measureErasure(
   startNs: bigint,
   endNs: bigint,
 ): Promise<Measured> {
+  const { duplicates } = series;
   const view = await readErasureView(deps.db, series.id, startNs, endNs);
   const times = (chunks: readonly LocatedChunk[], from: bigint, to: bigint): Promise<BigInt64Array> =>
-    readTimes(deps, view, chunks, from, to, series.duplicates);
+    seenTimes(deps, { chunks, duplicates, erasures: view.erasures, startNs: from, endNs: to });
   let removed = 0;
   const touched = view.chunks.filter((chunk) => chunk.firstNs! < endNs && chunk.lastNs! >= startNs);
   for (const { ordered, chunks } of groupByTime(touched)) {
@@ -86,40 +82,4 @@ async function lastBefore(view: ErasureView, beforeNs: bigint, times: ReadTimes)
 /** Nothing was taken out of it so far. */
 function isSound({ erasures }: ErasureView, chunk: LocatedChunk): boolean {
   return erasuresOf(chunk, erasures).length === 0;
-}
-
-/** The times that a reader sees of some chunks, in order. */
-async function readTimes(
-  deps: MeasureDeps,
-  { erasures }: ErasureView,
-  chunks: readonly LocatedChunk[],
-  startNs: bigint,
-  endNs: bigint,
-  duplicates: DuplicateRule,
-): Promise<BigInt64Array> {
-  // Values of no bytes: only times are planned and read.
-  const timesOnly = chunks.map((chunk) => ({
-    ...chunk,
-    codec: 'none',
-    values: { offset: 0, length: 0 },
-    valuesCrc: 0,
-  }));
-  const task: OrderTask = {
-    dataRoot: deps.root.root,
-    pieces: planRead(
-      chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })),
-      visibleSlices(timesOnly),
-      0,
-    ),
-    rowBytes: 0,
-    order: { by: 'time', duplicates },
-    erasures,
-    startNs,
-    endNs,
-    most: Infinity,
-  };
-  const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
-  const { times } =
-    rows <= MEASURE_HERE_ROWS ? await orderStoredRows(task) : await deps.codec.run<OrderedRows>('order', task);
-  return times;
 }

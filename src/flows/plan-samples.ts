@@ -13,7 +13,8 @@ import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { orderStoredRows, readRows, type OrderTask, type OrderedRows } from './order-rows.ts';
+import { orderHere } from './order-here.ts';
+import { readRows } from './order-rows.ts';
 import type { Section } from './print-samples.ts';
 import type { SampleSelection } from './service.ts';
 
@@ -22,8 +23,6 @@ export interface PlanDeps {
   readonly codec: CodecPool;
 }
 
-/** Rows put in order on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
-const ORDER_HERE_ROWS = 8_192;
 /** Rows out of order in time are put in order in memory; sealing does it for good. */
 const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
 
@@ -157,7 +156,7 @@ async function heldRows(
   erasures: readonly Erasure[],
   most: number,
 ): Promise<ArrivalPart> {
-  const { times, values, rows } = await orderHere(deps, {
+  const { times, values, rows } = await orderHere(deps.codec, {
     dataRoot: deps.root.root,
     pieces: planSeries(series, [range], visibleSlices([chunk])),
     rowBytes: rowBytesOf(series),
@@ -169,12 +168,6 @@ async function heldRows(
   const firstRow = rows[0] ?? range.from;
   const nextRow = times.length === most ? rows[most - 1] + 1 : range.to;
   return { section: { kind: 'held', firstRow, times, values }, rows: times.length, firstRow, nextRow };
-}
-
-/** In a thread, unless it is little. */
-function orderHere(deps: PlanDeps, task: OrderTask): Promise<OrderedRows> {
-  const rows = task.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((n, block) => n + block.rows, 0), 0);
-  return rows <= ORDER_HERE_ROWS ? orderStoredRows(task) : deps.codec.run<OrderedRows>('order', task);
 }
 
 /** Irregular series by time: rows in order of time, whatever the order they came in. */
@@ -278,7 +271,7 @@ async function disorderedPart(
       { slug: 'disorder-too-large' },
     );
   }
-  const { times, values, restNs } = await orderHere(deps, {
+  const { times, values, restNs } = await orderHere(deps.codec, {
     dataRoot: deps.root.root,
     pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
     rowBytes,

@@ -4,7 +4,7 @@
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
-import { claimLease, releaseLease, retireHotShard } from '../catalog/lane-store.ts';
+import { claimLease, LEASE_SECONDS, releaseLease, retireHotShard } from '../catalog/lane-store.ts';
 import { claimSealLease, releaseSealLease, renewSealLease, type SealLease } from '../catalog/seal-lease.ts';
 import {
   clearMasked,
@@ -17,7 +17,6 @@ import {
   type SealSeries,
 } from '../catalog/seal-reader.ts';
 import { swapShards } from '../catalog/swap-shards.ts';
-import { LEASE_SECONDS } from '../catalog/lane-store.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { isVarveError } from '../core/errors.ts';
 import { isRefusedByPostgres } from '../core/fault.ts';
