@@ -34,6 +34,18 @@ export async function searchSeries(
   };
 }
 
+/** Those that are there, and that the caller may see, in no order. */
+export async function seriesByIds(
+  db: Database | DatabaseTransaction,
+  ids: readonly string[],
+  scope: ProjectScope,
+): Promise<Series[]> {
+  const { rows } = await sql<SeriesRow>`select ${sql.join(SERIES_COLUMNS.map(column))}
+    from series s join projects p on p.id = s.project_id
+    where s.id = any(${[...ids]}::uuid[]) and ${seriesInReach(null, scope)}`.execute(db);
+  return rows.map(toSeries);
+}
+
 export type PageRow = SeriesRow & { sort_values: (string | null)[] | null };
 
 export function pageStatement({ where, sort, limit, after }: Question, scope: ProjectScope): RawBuilder<PageRow> {

@@ -37,3 +37,15 @@ export function toPhysical(dtype: Dtype, values: SampleArray, calibrations: read
   }
   return out;
 }
+
+/** The physical value of one stored value, or of a mean of them. */
+export function toPhysicalValue(map: Calibration, value: number | bigint): number {
+  const number = Number(value);
+  if (map.form === 'identity') return number;
+  return map.form === 'linear' ? number * map.slope + map.intercept : (number - map.baseline) / map.gain;
+}
+
+/** Physical units a unit of value; negative where larger values mean less. */
+export function slopeOf(map: Calibration): number {
+  return map.form === 'identity' ? 1 : map.form === 'linear' ? map.slope : 1 / map.gain;
+}

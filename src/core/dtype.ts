@@ -79,3 +79,34 @@ export function viewAs(dtype: Dtype, bytes: Uint8Array): SampleArray {
 export function bytesOf(array: SampleArray): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }
+
+/**
+ * The smallest dtype that holds every value of all of these exactly; undefined if none does, as for int64 beside a float.
+ * @param dtypes one at least
+ */
+export function commonDtype(dtypes: readonly Dtype[]): Dtype | undefined {
+  const bitsOf = (isMeant: (dtype: Dtype) => boolean): number =>
+    Math.max(0, ...dtypes.filter(isMeant).map((dtype) => DTYPES[dtype].bytes * 8));
+  const floats = bitsOf((dtype) => DTYPES[dtype].kind === 'float');
+  const unsigned = bitsOf((dtype) => dtype.startsWith('uint'));
+  const signed = bitsOf((dtype) => dtype.startsWith('int'));
+  if (floats > 0) {
+    // A float32 has 24 bits of precision, a float64 53.
+    const integers = Math.max(unsigned, signed);
+    if (integers > 32) return undefined;
+    return floats === 64 || integers > 16 ? 'float64' : 'float32';
+  }
+  if (signed === 0) return `uint${unsigned}` as Dtype;
+  const bits = Math.max(signed, unsigned * 2);
+  return bits > 64 ? undefined : (`int${bits}` as Dtype);
+}
+
+/** The same values as another dtype, which must hold them; the array itself if it is of the dtype. */
+export function castTo(dtype: Dtype, values: SampleArray): SampleArray {
+  const { array } = DTYPES[dtype];
+  if (values instanceof array) return values;
+  const out = new array(values.length);
+  if (isBigDtype(dtype)) for (let i = 0; i < out.length; i++) out[i] = BigInt(values[i]);
+  else for (let i = 0; i < out.length; i++) out[i] = Number(values[i]);
+  return out;
+}

@@ -89,6 +89,13 @@ export function planRead(
   return pieces;
 }
 
+/** The same reads block by block, for whoever has many reads under way at once: a block is at most a quarter of a piece. */
+export function blockByBlock(pieces: readonly Piece[]): Piece[] {
+  return pieces.flatMap((piece) =>
+    piece.blocks.map((block) => ({ ...piece, values: block.values, times: block.times, blocks: [block] })),
+  );
+}
+
 /** Position of the first slice that ends after `row`. */
 function firstReaching(slices: readonly Slice[], row: number): number {
   let low = 0;

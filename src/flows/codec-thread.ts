@@ -6,6 +6,7 @@ import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 import { printBuckets, type BucketPrintTask } from './overview-print.ts';
 import { printSamples, rowBlocks, type PrintTask, type RowsTask } from './print-samples.ts';
+import { printTable, type TableTask } from './print-table.ts';
 import { receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
 type WithPort<T> = T & { readonly port: MessagePort };
@@ -28,6 +29,10 @@ export async function blocks(task: WithPort<RowsTask>): Promise<void> {
 
 export async function buckets(task: WithPort<BucketPrintTask>): Promise<void> {
   await sendStream(task.port, printBuckets(task));
+}
+
+export async function table(task: WithPort<TableTask> & { readonly parts: MessagePort }): Promise<void> {
+  await sendStream(task.port, printTable(task, receiveStream<object>(task.parts)));
 }
 
 export function calendar(task: CalendarTask): Promise<Outcome<BigInt64Array>> {

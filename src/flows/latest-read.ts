@@ -1,5 +1,5 @@
 /** The newest rows of a series: which they are is found from what the catalog knows of its end, and then they are read like any others. */
-import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
+import { readSampleSnapshot, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { newestChunks } from '../catalog/overview-snapshot.ts';
 import { notFound } from '../core/errors.ts';
 import { withoutRows } from '../core/row-ranges.ts';
@@ -22,23 +22,25 @@ const FIRST_CHUNKS = 4;
  */
 export async function readLatest(deps: ReadDeps, request: LatestRequest): Promise<SampleStream> {
   const { rows, ...read } = request;
-  const { series, segments, holes, expiredNs } = await readSampleSnapshot(deps.db, request.ref, {
-    by: 'rows',
-    from: 0,
-    to: 0,
-  });
+  const snapshot = await readSampleSnapshot(deps.db, request.ref, { by: 'rows', from: 0, to: 0 });
+  const { series } = snapshot;
   if (!mayUse(request.principal, series.project)) {
     throw notFound('series', 'id' in request.ref ? request.ref.id : request.ref.name);
   }
-  const { sampling } = series;
-  let selection: SampleSelection;
-  if (sampling.kind === 'irregular') {
-    selection = await newestTimes(deps, series.id, rows);
-  } else {
-    const expiredRow = expiredNs === null ? 0 : rowsAtBorders(segments, sampling.rate, BigInt64Array.of(expiredNs))[0];
-    selection = newestRows(withoutRows([{ from: expiredRow, to: series.rows }], holes), rows);
-  }
+  const selection = await selectNewest(deps, snapshot, rows);
   return readSamples(deps, { ...read, ref: { id: series.id }, selection, limit: null, linkTo: () => '' });
+}
+
+/** Which rows of a series are its newest. @param snapshot needs no chunks */
+export async function selectNewest(
+  deps: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
+  { series, segments, holes, expiredNs }: SampleSnapshot,
+  rows: number,
+): Promise<SampleSelection> {
+  const { sampling } = series;
+  if (sampling.kind === 'irregular') return newestTimes(deps, series.id, rows);
+  const expiredRow = expiredNs === null ? 0 : rowsAtBorders(segments, sampling.rate, BigInt64Array.of(expiredNs))[0];
+  return newestRows(withoutRows([{ from: expiredRow, to: series.rows }], holes), rows);
 }
 
 /** @param seen rows that are there, in order */
@@ -54,7 +56,11 @@ function newestRows(seen: readonly RowRange[], most: number): SampleSelection {
 }
 
 /** The span of time of the newest rows of an irregular series. Reads the times of the chunks that end last. */
-async function newestTimes(deps: ReadDeps, seriesId: string, most: number): Promise<SampleSelection> {
+async function newestTimes(
+  deps: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
+  seriesId: string,
+  most: number,
+): Promise<SampleSelection> {
   for (let wanted = FIRST_CHUNKS; ; wanted *= 2) {
     const chunks = await newestChunks(deps.db, seriesId, wanted);
     const isAll = chunks.length < wanted;
@@ -73,7 +79,11 @@ async function newestTimes(deps: ReadDeps, seriesId: string, most: number): Prom
 }
 
 /** Times that a reader sees, in order. */
-async function timesFrom(deps: ReadDeps, seriesId: string, startNs: bigint): Promise<BigInt64Array> {
+async function timesFrom(
+  deps: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
+  seriesId: string,
+  startNs: bigint,
+): Promise<BigInt64Array> {
   const { series, chunks, erasures } = await readSampleSnapshot(
     deps.db,
     { id: seriesId },

@@ -1,18 +1,24 @@
 /** From buckets to the bytes of an answer. Runs on either side of a thread. */
-import { fillGaps, type Aggregate, type Fill } from '../core/aggregate-span.ts';
-import type { Calibration } from '../core/calibration.ts';
+import type { Aggregate, Fill } from '../core/aggregate-span.ts';
+import { toPhysicalValue, type Calibration } from '../core/calibration.ts';
 import { largestTriangles } from '../core/downsample.ts';
 import { isBigDtype, type Dtype } from '../core/dtype.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
 import { timeOfRow } from '../core/overview-plan.ts';
 import type { Rate } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
-import { csvValueWriter, jsonValueWriter } from '../formats/number-text.ts';
-import { formatTime } from '../core/time.ts';
-import { foldBuckets, type Folded, type FoldTask } from './overview-fold.ts';
+import type { TimeReference } from '../core/series.ts';
+import { columnOf, type Table, type TableBatch, type TableColumn } from '../core/table.ts';
 import { npyTable, type NpyField } from '../formats/npy-table.ts';
+import { jsonValueWriter } from '../formats/number-text.ts';
+import { encodeTable } from '../formats/table-formats.ts';
+import { foldBuckets, type Folded, type FoldTask } from './overview-fold.ts';
+import { aggregateDtype, aggregateValues, type Value } from './overview-values.ts';
 
-export type BucketFormat = 'json' | 'csv' | 'npy';
+export const BUCKET_FORMATS = ['json', 'csv', 'npy', 'arrow', 'arrow-stream'] as const;
+export type BucketFormat = (typeof BUCKET_FORMATS)[number];
+/** Those that are tables and nothing else. */
+type TableFormat = Exclude<BucketFormat, 'json' | 'npy'>;
 
 export interface AnsweredChannel {
   readonly label: string;
@@ -24,6 +30,7 @@ export interface AnsweredChannel {
 interface AnyAnswer {
   readonly format: BucketFormat;
   readonly seriesId: string;
+  readonly timeReference: TimeReference;
   readonly channels: readonly AnsweredChannel[];
 }
 
@@ -53,11 +60,9 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
   const folding = foldBuckets(task);
   let step = await folding.next();
   for (; !step.done; step = await folding.next()) yield new Uint8Array(0);
-  if (answer.kind === 'line') yield printLine(answer, task.dtype, step.value);
-  else yield printTable(answer, task.dtype, step.value);
+  if (answer.kind === 'line') yield await printLine(answer, task.dtype, step.value);
+  else yield await printBucketTable(answer, tableOf(answer, task.dtype, step.value));
 }
-
-type Value = number | bigint | null;
 
 interface Column {
   readonly name: Aggregate;
@@ -66,7 +71,7 @@ interface Column {
   readonly values: readonly (readonly Value[])[];
 }
 
-function printTable(answer: BucketAnswer, dtype: Dtype, { fold, borders }: Folded): Uint8Array {
+function tableOf(answer: BucketAnswer, dtype: Dtype, { fold, borders }: Folded): BucketTable {
   const all = Array.from({ length: fold.buckets }, (_, i) => i);
   const counts = all.map((i) => bucketCount(fold, i));
   const kept = answer.fill === 'none' ? all.filter((i) => counts[i] > 0) : all;
@@ -74,18 +79,16 @@ function printTable(answer: BucketAnswer, dtype: Dtype, { fold, borders }: Folde
   const start = BigInt64Array.from(kept, (i) => edges[i]);
   const end = BigInt64Array.from(kept, (i) => edges[i + 1]);
   const columns = answer.columns.map((name): Column => {
-    const values = answer.channels.map(({ calibration }, c) => {
-      const own = kept.map((i) => valueOf(fold, name, i * fold.channels + c, calibration));
-      return answer.fill === 'previous' || answer.fill === 'linear' ? fillGaps(own, start, answer.fill) : own;
-    });
-    return { name, dtype: dtypeOf(name, dtype, answer), values };
+    const values = answer.channels.map(({ calibration }, c) =>
+      aggregateValues(fold, { name, channel: c, calibration, fill: answer.fill }, kept, start),
+    );
+    const isCalibrated = answer.channels.some(({ calibration }) => calibration !== null);
+    return { name, dtype: aggregateDtype(name, dtype, isCalibrated, answer.fill), values };
   });
-  const table: Table = { start, end, count: kept.map((i) => counts[i]), columns };
-  if (answer.format === 'json') return Buffer.from(bucketsJson(answer, table));
-  return answer.format === 'csv' ? Buffer.from(bucketsCsv(answer, table)) : bucketsNpy(table, answer.channels.length);
+  return { start, end, count: kept.map((i) => counts[i]), columns };
 }
 
-interface Table {
+interface BucketTable {
   readonly start: BigInt64Array;
   readonly end: BigInt64Array;
   readonly count: readonly number[];
@@ -97,50 +100,6 @@ function bucketCount({ counts, channels }: BucketFold, bucket: number): number {
   let most = 0;
   for (let at = bucket * channels; at < (bucket + 1) * channels; at++) if (counts[at] > most) most = counts[at];
   return most;
-}
-
-function dtypeOf(name: Aggregate, dtype: Dtype, { channels, fill }: BucketAnswer): Dtype {
-  if (name === 'count') return 'int64';
-  const isStored = name === 'min' || name === 'max' || name === 'first' || name === 'last';
-  return isStored && fill !== 'linear' && channels.every(({ calibration }) => calibration === null) ? dtype : 'float64';
-}
-
-function valueOf(fold: BucketFold, name: Aggregate, at: number, calibration: Calibration | null): Value {
-  const count = fold.counts[at];
-  if (name === 'count') return count;
-  const isOfRows = name === 'first' || name === 'last' || name === 'std';
-  if (count === 0 || (isOfRows && fold.told[at] === 1)) return null;
-  const falls = calibration !== null && slopeOf(calibration) < 0;
-  const physical = (value: number | bigint): Value => (calibration ? toPhysicalValue(calibration, value) : value);
-  switch (name) {
-    case 'min':
-      return physical((falls ? fold.maxs : fold.mins)[at]);
-    case 'max':
-      return physical((falls ? fold.mins : fold.maxs)[at]);
-    case 'first':
-      return physical(fold.firsts![at]);
-    case 'last':
-      return physical(fold.lasts![at]);
-    case 'mean':
-      return physical(fold.sums[at] / count);
-    case 'sum':
-      return calibration ? toPhysicalValue(calibration, fold.sums[at] / count) * count : fold.sums[at];
-    case 'std': {
-      if (count < 2) return null;
-      const deviation = Math.sqrt(fold.squares![at] / (count - 1));
-      return calibration ? deviation * Math.abs(slopeOf(calibration)) : deviation;
-    }
-  }
-}
-
-function slopeOf(map: Calibration): number {
-  return map.form === 'identity' ? 1 : map.form === 'linear' ? map.slope : 1 / map.gain;
-}
-
-function toPhysicalValue(map: Calibration, value: number | bigint): number {
-  const number = Number(value);
-  if (map.form === 'identity') return number;
-  return map.form === 'linear' ? number * map.slope + map.intercept : (number - map.baseline) / map.gain;
 }
 
 /** For values of a dtype, or nulls; a value that was interpolated is a number whatever the dtype. */
@@ -155,7 +114,7 @@ function asStored(value: number | bigint, dtype: Dtype): number | bigint {
 
 const jsonTimes = (times: BigInt64Array): string => `[${Array.from(times, (ns) => `"${ns}"`).join(',')}]`;
 
-function bucketsJson({ seriesId, channels }: BucketAnswer, { start, end, count, columns }: Table): string {
+function bucketsJson({ seriesId, channels }: BucketAnswer, { start, end, count, columns }: BucketTable): string {
   const each = channels.map(({ label, unit }, c) => {
     const lists = columns.map(({ name, dtype, values }) => `"${name}":${jsonList(values[c], dtype)}`);
     return `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)},${lists.join(',')}}`;
@@ -164,27 +123,61 @@ function bucketsJson({ seriesId, channels }: BucketAnswer, { start, end, count, 
   return `{"series":"${seriesId}","buckets":${buckets},"channels":[${each.join(',')}]}`;
 }
 
-function bucketsCsv({ channels }: BucketAnswer, { start, end, count, columns }: Table): string {
-  const fields = channels.flatMap(({ label }, c) =>
-    columns.map(({ name, dtype, values }) => {
-      const write = csvValueWriter(dtype);
-      const text = (value: Value): string => (value === null ? '' : write(asStored(value, dtype)));
-      return { head: `${label}.${name}`, values: values[c], text };
-    }),
-  );
-  const lines = [['start', 'end', 'count', ...fields.map(({ head }) => quoted(head))].join(',')];
-  for (let i = 0; i < start.length; i++) {
-    const own = fields.map(({ values, text }) => text(values[i]));
-    lines.push([formatTime(start[i]), formatTime(end[i]), count[i], ...own].join(','));
+async function printBucketTable(answer: BucketAnswer, table: BucketTable): Promise<Uint8Array> {
+  switch (answer.format) {
+    case 'json':
+      return Buffer.from(bucketsJson(answer, table));
+    case 'npy':
+      return bucketsNpy(table, answer.channels.length);
+    default:
+      return bucketsTable(answer, answer.format, table);
   }
-  return `${lines.join('\n')}\n`;
 }
 
-function quoted(field: string): string {
-  return /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
+/** A column an aggregate and channel, named `<label>.<aggregate>`. */
+function bucketsTable(answer: BucketAnswer, format: TableFormat, table: BucketTable): Promise<Uint8Array> {
+  const { start, end, count } = table;
+  const fields = answer.channels.flatMap((channel, c) =>
+    table.columns.map(({ name, dtype, values }): PrintedColumn => ({
+      name: `${channel.label}.${name}`,
+      type: dtype,
+      nullable: true,
+      about: { ...aboutChannel(channel), aggregate: name },
+      ...columnOf(values[c], dtype),
+    })),
+  );
+  return printColumns(answer, format, [
+    { name: 'start', type: 'time', data: start, present: null },
+    { name: 'end', type: 'time', data: end, present: null },
+    { name: 'count', type: 'int64', ...columnOf(count, 'int64') },
+    ...fields,
+  ]);
 }
 
-function bucketsNpy({ start, end, count, columns }: Table, channels: number): Uint8Array {
+type PrintedColumn = TableColumn & ReturnType<typeof columnOf>;
+
+function aboutChannel({ label, unit }: AnsweredChannel): Record<string, string> {
+  return { channel: label, ...(unit !== null && { unit }) };
+}
+
+async function printColumns(
+  { seriesId, timeReference }: AnyAnswer,
+  format: TableFormat,
+  columns: readonly PrintedColumn[],
+): Promise<Uint8Array> {
+  const rows = columns[0].data.length;
+  const table: Table = { columns, timeReference, rows, about: { series: seriesId } };
+  const batch = { rows, columns: columns.map(({ data }) => data), present: columns.map(({ present }) => present) };
+  const pieces: Uint8Array[] = [];
+  for await (const piece of encodeTable(format, only(batch), table)) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+async function* only(batch: TableBatch): AsyncGenerator<TableBatch> {
+  yield batch;
+}
+
+function bucketsNpy({ start, end, count, columns }: BucketTable, channels: number): Uint8Array {
   const plain = (name: string, values: readonly Value[]): NpyField => ({
     name,
     dtype: 'int64',
@@ -202,8 +195,9 @@ function bucketsNpy({ start, end, count, columns }: Table, channels: number): Ui
   );
 }
 
-function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Uint8Array {
-  const [{ label, unit, calibration }] = answer.channels;
+async function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Promise<Uint8Array> {
+  const [channel] = answer.channels;
+  const { label, unit, calibration } = channel;
   const points = extremes(fold, answer);
   const physical = (value: number | bigint): number =>
     calibration ? toPhysicalValue(calibration, value) : Number(value);
@@ -218,15 +212,16 @@ function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Uint8Arr
     const time: NpyField = { name: 'time', dtype: 'int64', width: null, values: [Array.from(times)] };
     return npyTable([time, { name: 'values', dtype: type, width: 1, values: [values] }], kept.length);
   }
-  if (answer.format === 'csv') {
-    const write = csvValueWriter(type);
-    const lines = values.map((value, i) => `${formatTime(times[i])},${write(asStored(value!, type))}`);
-    return Buffer.from(`${[`time,${quoted(label)}`, ...lines].join('\n')}\n`);
+  if (answer.format !== 'json') {
+    return printColumns(answer, answer.format, [
+      { name: 'time', type: 'time', data: times, present: null },
+      { name: label, type, about: aboutChannel(channel), ...columnOf(values, type) },
+    ]);
   }
-  const channel = `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)}}`;
+  const about = `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)}}`;
   const list = jsonList(values, type);
   return Buffer.from(
-    `{"series":"${answer.seriesId}","channels":[${channel}],"times":${jsonTimes(times)},"values":[${list}]}`,
+    `{"series":"${answer.seriesId}","channels":[${about}],"times":${jsonTimes(times)},"values":[${list}]}`,
   );
 }
 

@@ -6,7 +6,7 @@ import {
   type OverviewReader,
   type OverviewSnapshot,
 } from '../catalog/overview-snapshot.ts';
-import { fixedBorders, mostBuckets } from '../core/aggregate-span.ts';
+import type { Aggregate } from '../core/aggregate-span.ts';
 import { calibrationOf } from '../core/calibration.ts';
 import { invalidField, isVarveError, notFound } from '../core/errors.ts';
 import { chooseChannels } from '../core/choose-channels.ts';
@@ -14,14 +14,22 @@ import type { RowDetails } from '../core/overview-fold.ts';
 import { equalBorders } from '../core/overview-plan.ts';
 import { nsOfRow, type Rate } from '../core/rate.ts';
 import { timesOfRows } from '../core/segment.ts';
+import type { Channel, Series } from '../core/series.ts';
 import { INT64_MAX } from '../core/time.ts';
+import { mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
+import { clampBorders, everyBorders, type TimeSpan } from './bucket-borders.ts';
 import { mayUse } from './series-reach.ts';
 import type { FoldTask } from './overview-fold.ts';
 import { planRowFold, planTimeFold, type FoldPlan, type PlanRequest } from './overview-plan.ts';
-import { printBuckets, type BucketAnswer, type BucketPrintTask, type LineAnswer } from './overview-print.ts';
+import {
+  printBuckets,
+  type AnsweredChannel,
+  type BucketAnswer,
+  type BucketPrintTask,
+  type LineAnswer,
+} from './overview-print.ts';
 import type { BucketRequest, BucketStream } from './service.ts';
 
 export interface OverviewDeps {
@@ -32,13 +40,8 @@ export interface OverviewDeps {
 
 /** Buckets of an answer: more than any screen is wide. */
 export const MAX_POINTS = 20_000;
-/** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
-const MAX_FIXED_BUCKETS = 100_000;
-const MAX_CALENDAR_BUCKETS = 20_000;
 /** Buckets × channels: all of them are in memory. */
-const MAX_BUCKET_VALUES = 4_000_000;
-/** Calendar borders found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
-const CALENDAR_HERE = 50;
+export const MAX_BUCKET_VALUES = 4_000_000;
 /** Summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
 /** A line is chosen from the extremes of this many buckets a point; four candidates a point are as good as all rows (Donckt et al., MinMaxLTTB, 2023). */
@@ -65,12 +68,10 @@ async function answer(deps: OverviewDeps, request: BucketRequest): Promise<Bucke
     }
     return { task: await planAnswer(deps, request, reader), commit: series.commit, version: series.version };
   });
-  const isSmall = isLittle(task.fold);
-  const body = isSmall ? printBuckets(task) : deps.codec.stream('buckets', task);
-  return { mediaType: MEDIA_TYPES[request.format], commit, version, body: await only(body, request.signal) };
+  const isHere = isLittle(task.fold) && !WIRE_FORMATS[request.format].inThread;
+  const body = isHere ? printBuckets(task) : deps.codec.stream('buckets', task);
+  return { mediaType: mediaTypeOf(request.format), commit, version, body: await only(body, request.signal) };
 }
-
-const MEDIA_TYPES = { json: 'application/json', csv: 'text/csv', npy: 'application/x-npy' } as const;
 
 function isLittle(fold: FoldTask): boolean {
   if (fold.kind === 'irregular') {
@@ -117,22 +118,16 @@ async function planAnswer(
     dataRoot: deps.root.root,
     selected,
     details: detailsOf(request),
-    borders: clamped(borders, range),
+    borders: clampBorders(borders, range),
     rule: wanted.by === 'every' ? 'fixed' : 'ends',
   };
   const { sampling } = series;
-  const { fold, begins }: FoldPlan =
-    sampling.kind === 'regular'
-      ? await planRowFold(reader, sampling.rate, plan)
-      : { fold: await planTimeFold(reader, plan), begins: null };
+  const { fold, begins } = await planFold(reader, plan);
   const common = {
     format: request.format,
     seriesId: series.id,
-    channels: channels.map((channel) => ({
-      label: channel.label,
-      unit: channel.unit ?? series.unit,
-      calibration: request.physical ? calibrationOf(series, channel) : null,
-    })),
+    timeReference: series.timeReference,
+    channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
   };
   const clock = sampling.kind === 'regular' ? { rate: sampling.rate, segments: snapshot.segments } : null;
   const printed: BucketAnswer | LineAnswer =
@@ -144,13 +139,23 @@ async function planAnswer(
   return { fold, answer: printed };
 }
 
-interface Range {
-  readonly startNs: bigint;
-  readonly endNs: bigint;
+export async function planFold(reader: OverviewReader, plan: PlanRequest): Promise<FoldPlan> {
+  const { sampling } = reader.snapshot.series;
+  return sampling.kind === 'regular'
+    ? planRowFold(reader, sampling.rate, plan)
+    : { fold: await planTimeFold(reader, plan), begins: null };
+}
+
+export function answeredChannel(series: Series, channel: Channel, physical: boolean): AnsweredChannel {
+  return {
+    label: channel.label,
+    unit: channel.unit ?? series.unit,
+    calibration: physical ? calibrationOf(series, channel) : null,
+  };
 }
 
 /** The range of the request, clipped to where there are data; where gaps are to be filled, as it was asked for. Empty: both ends are the same. */
-function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketRequest): Range {
+function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketRequest): TimeSpan {
   const data = extent(snapshot);
   const isFilled = wanted.by === 'every' && wanted.fill !== 'none';
   const start = startNs ?? data?.startNs;
@@ -163,10 +168,10 @@ function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketR
 }
 
 /** Where there are rows, or summaries of rows that have expired. */
-function extent(snapshot: OverviewSnapshot): Range | null {
+function extent(snapshot: OverviewSnapshot): TimeSpan | null {
   const { series, expiredNs, summariesExpiredNs } = snapshot;
   const { sampling, firstNs, lastNs } = series;
-  const ranges: Range[] = [];
+  const ranges: TimeSpan[] = [];
   if (firstNs !== null && lastNs !== null) {
     // A row of a regular series stands for its period.
     const endNs = lastNs + (sampling.kind === 'regular' ? nsOfRow(sampling.rate, 1) || 1n : 1n);
@@ -185,7 +190,7 @@ function extent(snapshot: OverviewSnapshot): Range | null {
   return startNs < endNs ? { startNs, endNs } : null;
 }
 
-function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): Range | null {
+function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): TimeSpan | null {
   const last = segments.at(-1);
   if (!last) return null;
   const rows = last.firstRow + last.rows;
@@ -196,14 +201,16 @@ function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSu
   return { startNs, endNs: lastNs + 1n };
 }
 
-function spanOfTimes({ firstNs, lastNs }: LocatedSummary): Range {
+function spanOfTimes({ firstNs, lastNs }: LocatedSummary): TimeSpan {
   return { startNs: firstNs!, endNs: lastNs! + 1n };
 }
 
 function detailsOf({ wanted }: BucketRequest): RowDetails {
   if (wanted.by === 'line') return { places: true };
-  if (wanted.by === 'points') return {};
-  const { aggregates } = wanted;
+  return wanted.by === 'points' ? {} : aggregateDetails(wanted.aggregates);
+}
+
+export function aggregateDetails(aggregates: readonly Aggregate[]): RowDetails {
   return {
     ends: aggregates.includes('first') || aggregates.includes('last'),
     spread: aggregates.includes('std'),
@@ -211,29 +218,9 @@ function detailsOf({ wanted }: BucketRequest): RowDetails {
 }
 
 /** @throws invalid-input naming `every` */
-async function bordersOf(
-  { codec }: OverviewDeps,
-  { wanted }: BucketRequest,
-  { startNs, endNs }: Range,
-): Promise<BigInt64Array> {
+async function bordersOf({ codec }: OverviewDeps, { wanted }: BucketRequest, range: TimeSpan): Promise<BigInt64Array> {
+  const { startNs, endNs } = range;
+  if (wanted.by === 'every') return everyBorders(codec, wanted, range);
   if (startNs >= endNs) return BigInt64Array.of(startNs);
-  if (wanted.by !== 'every') {
-    return equalBorders(startNs, endNs, wanted.by === 'line' ? wanted.points * BUCKETS_A_POINT : wanted.points);
-  }
-  const { every, zone } = wanted;
-  const most = mostBuckets(every, startNs, endNs);
-  const limit = every.kind === 'fixed' ? MAX_FIXED_BUCKETS : MAX_CALENDAR_BUCKETS;
-  if (most > limit) {
-    throw invalidField(
-      'every',
-      `makes ${most - 2n} buckets of the range; at most ${limit} are answered. Ask for longer ones, or a shorter range`,
-    );
-  }
-  if (every.kind === 'fixed') return fixedBorders(every.ns, startNs, endNs);
-  const task: CalendarTask = { every, zone, startNs, endNs };
-  return most <= CALENDAR_HERE ? calendarBorders(task) : codec.run<BigInt64Array>('calendar', task);
-}
-
-function clamped(borders: BigInt64Array, { startNs, endNs }: Range): BigInt64Array {
-  return borders.map((ns) => (ns < startNs ? startNs : ns > endNs ? endNs : ns));
+  return equalBorders(startNs, endNs, wanted.by === 'line' ? wanted.points * BUCKETS_A_POINT : wanted.points);
 }

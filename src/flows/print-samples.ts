@@ -45,7 +45,7 @@ export async function* printSamples(
   if (canCopy(task)) yield* copyBytes(task, files);
   else {
     const { encode, isPacked } = WIRE_FORMATS[task.format];
-    yield* encode(batches(task, files, !isPacked), task.shape, task.spelling);
+    yield* encode(rowBatches(task, files, !isPacked), task.shape, task.spelling);
   }
 }
 
@@ -83,7 +83,7 @@ export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
   const starts: bigint[] = [];
   let written = 0;
   let nextRow = -1;
-  for await (const { firstRow, rows, values, times: known } of batches(task, files, true)) {
+  for await (const { firstRow, rows, values, times: known } of rowBatches(task, files, true)) {
     const times = known as BigInt64Array;
     for (const segment of task.clock?.segments ?? []) {
       const from = Math.max(firstRow, segment.firstRow);
@@ -100,7 +100,8 @@ export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
   if (task.clock) yield bytesOf(BigInt64Array.from(starts));
 }
 
-async function* batches(task: RowsTask, files: ShardFiles, withTimes: boolean): AsyncGenerator<OutBatch> {
+/** @param withTimes of regular series, too, where they are computed */
+export async function* rowBatches(task: RowsTask, files: ShardFiles, withTimes: boolean): AsyncGenerator<OutBatch> {
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
   for (const section of task.sections) {
     if (section.kind === 'held') {

@@ -13,7 +13,7 @@ import type { DataRoot } from '../storage/data-root.ts';
 import type { ShardFiles } from '../storage/shard-files.ts';
 import { exportRows } from './export-samples.ts';
 import { mayUse } from './series-reach.ts';
-import { bounds, planSamples, slice } from './plan-samples.ts';
+import { bounds, planSamples, slice, type ReadPlan } from './plan-samples.ts';
 import { canCopy, printSamples, printedBytes, type PrintTask, type RowsTask } from './print-samples.ts';
 import type { ReadRequest, SampleSelection, SampleStream } from './service.ts';
 
@@ -54,27 +54,12 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     format === 'json' ? Math.max(1, Math.floor(MAX_JSON_VALUES / channels)) : Infinity,
   );
   const plan = await planSamples(deps, snapshot, selection, most);
-  const chosen = selected ? selected.map((index) => series.channels[index]) : series.channels;
-  const shape: OutShape = {
-    seriesId: series.id,
-    dtype: request.physical ? 'float64' : series.dtype,
-    channelLabels: chosen.map((channel) => channel.label),
-    kind: series.sampling.kind,
-    totalRows: plan.rows,
-    firstRow: plan.firstRow,
-    next: plan.rest && request.linkTo(plan.rest),
-    description: describeRows(series, chosen, request.physical),
-  };
-  const task: RowsTask = {
-    dataRoot: deps.root.root,
-    sections: plan.sections,
-    dtype: series.dtype,
-    channels: series.channels.length,
+  const task = rowsTask(deps, snapshot, plan, {
     selected,
-    calibrations: request.physical ? chosen.map((channel) => calibrationOf(series, channel)) : null,
-    clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments: snapshot.segments } : null,
-    shape,
-  };
+    physical: request.physical,
+    next: plan.rest && request.linkTo(plan.rest),
+  });
+  const { shape } = task;
   return {
     mediaType: mediaTypeOf(format),
     ...(await bodyOf(deps, request, task)),
@@ -85,6 +70,36 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     commit: series.commit,
     version: series.version,
     next: shape.next,
+  };
+}
+
+/** What becomes of the planned rows. @param choice channels by number, null: all; whether calibrated; where the rest is */
+export function rowsTask(
+  { root }: Pick<ReadDeps, 'root'>,
+  { series, segments }: SampleSnapshot,
+  plan: ReadPlan,
+  { selected, physical, next }: { selected: readonly number[] | null; physical: boolean; next: string | null },
+): RowsTask {
+  const chosen = selected ? selected.map((index) => series.channels[index]) : series.channels;
+  const shape: OutShape = {
+    seriesId: series.id,
+    dtype: physical ? 'float64' : series.dtype,
+    channelLabels: chosen.map((channel) => channel.label),
+    kind: series.sampling.kind,
+    totalRows: plan.rows,
+    firstRow: plan.firstRow,
+    next,
+    description: describeRows(series, chosen, physical),
+  };
+  return {
+    dataRoot: root.root,
+    sections: plan.sections,
+    dtype: series.dtype,
+    channels: series.channels.length,
+    selected,
+    calibrations: physical ? chosen.map((channel) => calibrationOf(series, channel)) : null,
+    clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments } : null,
+    shape,
   };
 }
 
@@ -120,9 +135,9 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
  * Series and chunks of the request, of one instant, and the selection with its rows counted from the start.
  * @throws not-found, also for a series out of the principal's reach
  */
-async function readSnapshot(
-  { db }: ReadDeps,
-  { principal, ref, selection }: ReadRequest,
+export async function readSnapshot(
+  { db }: Pick<ReadDeps, 'db'>,
+  { principal, ref, selection }: Pick<ReadRequest, 'principal' | 'ref' | 'selection'>,
 ): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
   const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
     const snapshot = await readSampleSnapshot(db, ref, chunks);
@@ -141,7 +156,7 @@ async function readSnapshot(
 }
 
 /** Pulls the first bytes, so that what is wrong with them becomes an error and not a cut answer. */
-async function started(body: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+export async function started(body: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   let first: IteratorResult<Uint8Array> | null = await body.next();
   // Not a generator around the generator: one that is left before it began would never close the files behind it.
   const iterator: AsyncIterator<Uint8Array> = {

@@ -14,11 +14,13 @@ import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import type { WriteStatus } from '../catalog/write-store.ts';
 import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
-import type { FacetValue, SearchPosition, SearchRequest } from '../core/series-search.ts';
+import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Annotation, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
 import type { TagEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Vocabulary } from '../core/vocabulary.ts';
+import type { EpochUnit } from '../formats/epoch-text.ts';
+import type { TableFormatName } from '../formats/table-formats.ts';
 import type { AnswerFormatName, Spelling, WireFormatName } from '../formats/wire-formats.ts';
 import type { BucketFormat } from './overview-print.ts';
 
@@ -281,6 +283,45 @@ export interface BucketStream {
   readonly body: Uint8Array;
 }
 
+/** Which series a table is about. */
+export type WantedSeries =
+  | { readonly by: 'ids'; readonly ids: readonly string[] }
+  | { readonly by: 'search'; readonly where: Expression | null; readonly sort: readonly SortKey[] };
+
+export type AsOfDirection = 'backward' | 'forward' | 'nearest';
+
+/** Of all series, in their order. */
+export type WantedTable =
+  /** A row a value: of each series all rows, or its first ones. */
+  | { readonly by: 'rows'; readonly most: number | null }
+  /** A row a value, of the newest rows of each series. */
+  | { readonly by: 'newest'; readonly rows: number }
+  /** A row a bucket and channel; or, wide, a row a bucket and a column a channel. */
+  | (Omit<Extract<WantedBuckets, { by: 'every' }>, 'by'> & { readonly by: 'buckets'; readonly isWide: boolean })
+  /** A row a time of a clock and a column a channel, whose values are those of the nearest row in a direction, if it is near enough. */
+  | {
+      readonly by: 'as-of';
+      /** A series, whose times count, or ticks counted from 1970. */
+      readonly clock: { readonly seriesId: string } | { readonly everyNs: bigint };
+      readonly toleranceNs: bigint;
+      readonly direction: AsOfDirection;
+    };
+
+export interface TableRequest extends Pick<BucketRequest, 'principal' | 'startNs' | 'endNs' | 'channels' | 'physical'> {
+  readonly series: WantedSeries;
+  readonly wanted: WantedTable;
+  readonly format: TableFormatName;
+  /** Of CSV: times as numbers of this unit. */
+  readonly epoch?: EpochUnit;
+}
+
+export interface TableStream {
+  readonly mediaType: string;
+  /** That were found. */
+  readonly series: number;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
 /** The newest rows, in order of time. */
 export interface LatestRequest extends Omit<ReadRequest, 'selection' | 'limit' | 'linkTo'> {
   readonly rows: number;
@@ -296,6 +337,11 @@ export interface SampleService {
   buckets(request: BucketRequest): Promise<BucketStream>;
   /** @throws not-found for a series that is not, or is out of the principal's reach */
   latest(request: LatestRequest): Promise<SampleStream>;
+  /**
+   * Many series as one table. Each series is as of one instant, while the answer is made.
+   * @throws invalid-input, not-found and unprocessable naming the field; limit-exceeded
+   */
+  table(request: TableRequest): Promise<TableStream>;
   /** @throws not-found, also for writes to series outside the principal's projects */
   write(principal: Principal, id: string): Promise<WriteStatus>;
 }

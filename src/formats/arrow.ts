@@ -4,28 +4,17 @@
  */
 import type * as Arrow from 'apache-arrow';
 import type { OutBatch, OutShape } from '../core/batch.ts';
-import type { Dtype, DtypeInfo, SampleArray } from '../core/dtype.ts';
+import type { DtypeInfo, SampleArray } from '../core/dtype.ts';
 import type { Channel } from '../core/series.ts';
-import { joined } from './block-cutter.ts';
-
-type Library = typeof Arrow;
-
-/** Most rows of a record batch: readers work batch by batch, and hold one at a time. */
-const MAX_BATCH_ROWS = 65_536;
-
-/** The class of each dtype's Arrow type. */
-const ARROW_TYPES = {
-  int8: 'Int8',
-  int16: 'Int16',
-  int32: 'Int32',
-  int64: 'Int64',
-  uint8: 'Uint8',
-  uint16: 'Uint16',
-  uint32: 'Uint32',
-  uint64: 'Uint64',
-  float32: 'Float32',
-  float64: 'Float64',
-} as const satisfies Record<Dtype, keyof Library>;
+import {
+  loadArrow,
+  MAX_BATCH_ROWS,
+  numberType,
+  timeType,
+  toRecordBatch,
+  writeRecordBatches,
+  type ArrowLibrary,
+} from './arrow-writer.ts';
 
 /** `application/vnd.apache.arrow.stream` */
 export function encodeArrowStream(batches: AsyncIterable<OutBatch>, shape: OutShape): AsyncGenerator<Uint8Array> {
@@ -47,42 +36,29 @@ async function* encodeArrow(
   shape: OutShape,
   framing: 'stream' | 'file',
 ): AsyncGenerator<Uint8Array> {
-  // The library takes a tenth of a second to load, which who never asks for Arrow need not wait for.
-  const arrow = await import('apache-arrow');
+  const arrow = await loadArrow();
   const schema = schemaOf(arrow, shape);
-  // The library's queue has no bound. This one is emptied after each batch, so that the writer never runs ahead of the reader.
-  const written: Uint8Array[] = [];
-  class Sink extends arrow.AsyncByteQueue {
-    override write(bytes: Uint8Array): void {
-      if (bytes.byteLength > 0) written.push(bytes);
-    }
-  }
-  /** The library's writes the schema into the footer only; the format has it at the start as well, where a reader of a stream finds it. */
-  class FileWriter extends arrow.RecordBatchFileWriter {
-    protected override _writeSchema(fileSchema: Arrow.Schema): this {
-      return this._writeMagic()._writePadding(2)._writeMessage(arrow.Message.from(fileSchema));
-    }
-  }
-  const writer = framing === 'file' ? new FileWriter() : new arrow.RecordBatchStreamWriter();
-  writer.reset(new Sink(), schema);
-  for await (const batch of batches) {
-    for (let from = 0; from < batch.rows; from += MAX_BATCH_ROWS) {
-      writer.write(recordBatch(arrow, schema, batch, from, Math.min(batch.rows, from + MAX_BATCH_ROWS)));
-      yield joined(written.splice(0));
-    }
-  }
-  writer.finish();
-  yield joined(written.splice(0));
+  yield* writeRecordBatches(arrow, schema, recordBatches(arrow, schema, batches), framing);
 }
 
-function schemaOf(arrow: Library, shape: OutShape): Arrow.Schema {
+async function* recordBatches(
+  arrow: ArrowLibrary,
+  schema: Arrow.Schema,
+  batches: AsyncIterable<OutBatch>,
+): AsyncGenerator<Arrow.RecordBatch> {
+  for await (const batch of batches) {
+    for (let from = 0; from < batch.rows; from += MAX_BATCH_ROWS) {
+      yield recordBatch(arrow, schema, batch, from, Math.min(batch.rows, from + MAX_BATCH_ROWS));
+    }
+  }
+}
+
+function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
   const { name, project, unit, scale, offset, rate, timeReference, tags, channels } = shape.description;
-  const timeType =
-    timeReference === 'relative' ? new arrow.Duration(arrow.TimeUnit.NANOSECOND) : new arrow.TimestampNanosecond('UTC');
   const fields: Arrow.Field[] = [
-    new arrow.Field('time', timeType, false),
+    new arrow.Field('time', timeType(arrow, timeReference), false),
     ...shape.channelLabels.map(
-      (label, c) => new arrow.Field(label, new arrow[ARROW_TYPES[shape.dtype]](), false, fieldMetadata(channels[c])),
+      (label, c) => new arrow.Field(label, numberType(arrow, shape.dtype), false, fieldMetadata(channels[c])),
     ),
   ];
   const metadata: Record<string, string> = {
@@ -108,7 +84,7 @@ function fieldMetadata({ unit, scale, offset, gain, baseline }: Channel): Map<st
 
 /** Rows `[from, to)` of a batch. */
 function recordBatch(
-  arrow: Library,
+  arrow: ArrowLibrary,
   schema: Arrow.Schema,
   { values, times, rows }: OutBatch,
   from: number,
@@ -119,10 +95,9 @@ function recordBatch(
   for (let c = 0; c < channels; c++) columns.push(columnOf(values, values.length / rows, c, from, to));
   const children = columns.map((data, i) => {
     const type = schema.fields[i].type as Arrow.DataType<never>;
-    return arrow.makeData({ type, length: to - from, nullCount: 0, data } as never);
+    return arrow.makeData({ type, length: to - from, nullCount: 0, data } as never) as Arrow.Data;
   });
-  const type = new arrow.Struct(schema.fields);
-  return new arrow.RecordBatch(schema, arrow.makeData({ type, length: to - from, nullCount: 0, children }));
+  return toRecordBatch(arrow, schema, children, to - from);
 }
 
 function columnOf(values: SampleArray, channels: number, channel: number, from: number, to: number): SampleArray {

@@ -1,5 +1,6 @@
 /** A table as one structured `.npy` array. */
 import { DTYPES, isBigDtype, type Dtype } from '../core/dtype.ts';
+import { npyHead } from './npy.ts';
 
 export interface NpyField {
   readonly name: string;
@@ -10,25 +11,17 @@ export interface NpyField {
   readonly values: readonly (readonly (number | bigint | null)[])[];
 }
 
-/** Data begin at a multiple of this. */
-const DATA_ALIGNMENT = 64;
-
 /** @see https://numpy.org/neps/nep-0001-npy-format.html */
 export function npyTable(fields: readonly NpyField[], rows: number): Uint8Array {
   const descr = fields.map(({ name, dtype, width }) => {
     const shape = width === null ? '' : `, (${width},)`;
     return `('${name}', '${DTYPES[dtype].npy}'${shape})`;
   });
-  const dict = `{'descr': [${descr.join(', ')}], 'fortran_order': False, 'shape': (${rows},), }`;
-  const headBytes = Math.ceil((10 + dict.length + 1) / DATA_ALIGNMENT) * DATA_ALIGNMENT;
+  const head = npyHead(`[${descr.join(', ')}]`, `(${rows},)`);
   const rowBytes = fields.reduce((sum, { dtype, values }) => sum + DTYPES[dtype].bytes * values.length, 0);
-  const bytes = Buffer.alloc(headBytes + rows * rowBytes);
-  bytes.fill(' ', 0, headBytes, 'latin1');
-  bytes.write('\x93NUMPY\x01\x00', 0, 'latin1');
-  bytes.writeUInt16LE(headBytes - 10, 8);
-  bytes.write(dict, 10, 'latin1');
-  bytes.write('\n', headBytes - 1, 'latin1');
-  let offset = headBytes;
+  const bytes = Buffer.alloc(head.length + rows * rowBytes);
+  bytes.set(head);
+  let offset = head.length;
   for (const { dtype, values } of fields) {
     for (const column of values) {
       write(bytes, offset, rowBytes, dtype, column);

@@ -209,12 +209,21 @@ function inOurOrder(values: SampleArray, bigEndian: boolean): SampleArray {
  * The head of the array that {@link encodeNpy} writes; `encodeOctets`' bytes follow it.
  * Regular: (rows, channels). Irregular: (rows,) of `time` int64 and `values` (channels,).
  */
-export function npyHeader(shape: OutShape): Uint8Array {
+export function npyHeader(shape: Pick<OutShape, 'dtype' | 'channelLabels' | 'kind' | 'totalRows'>): Uint8Array {
   const { npy } = DTYPES[shape.dtype];
   const channels = shape.channelLabels.length;
   const descr = shape.kind === 'irregular' ? `[('time', '<i8'), ('values', '${npy}', (${channels},))]` : `'${npy}'`;
   const counts = shape.kind === 'irregular' ? `(${shape.totalRows},)` : `(${shape.totalRows}, ${channels})`;
-  const dict = `{'descr': ${descr}, 'fortran_order': False, 'shape': ${counts}, }`;
+  return npyHead(descr, counts);
+}
+
+/**
+ * The head of any array in C order, format version 1.
+ * @param descr of the dtype, as a Python literal
+ * @param shape as a Python literal
+ */
+export function npyHead(descr: string, shape: string): Uint8Array {
+  const dict = `{'descr': ${descr}, 'fortran_order': False, 'shape': ${shape}, }`;
   const total = Math.ceil((10 + dict.length + 1) / DATA_ALIGNMENT) * DATA_ALIGNMENT;
   const header = Buffer.alloc(total, ' ', 'latin1');
   header.set(MAGIC);

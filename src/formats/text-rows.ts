@@ -1,5 +1,4 @@
 /** Rows written as lines of text, in pieces worth sending. */
-import type { OutBatch } from '../core/batch.ts';
 
 /** Encoders of text yield a piece when it has this many characters: large enough for the socket, small enough to stay responsive. */
 export const TEXT_PIECE_CHARS = 64 * 1024;
@@ -8,10 +7,10 @@ export const TEXT_PIECE_CHARS = 64 * 1024;
  * @param head text before the first row
  * @param lineOf the line of one row of a batch, with its line end
  */
-export async function* encodeTextRows(
-  batches: AsyncIterable<OutBatch>,
+export async function* encodeTextRows<B extends { readonly rows: number }>(
+  batches: AsyncIterable<B>,
   head: string,
-  lineOf: (batch: OutBatch, row: number) => string,
+  lineOf: (batch: B, row: number) => string,
 ): AsyncGenerator<Uint8Array> {
   let text = head;
   for await (const batch of batches) {

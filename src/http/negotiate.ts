@@ -30,14 +30,15 @@ export function formatOfBody(contentType: string | undefined): WireFormatName {
 }
 
 /**
- * The format to answer in: what the client accepts best (q-values, then the more specific range), JSON if all is the same.
+ * The format to answer in: what the client accepts best (q-values, then the more specific range), the first of those offered if all is the same.
  * @throws not-acceptable listing what is offered
  */
-export function formatToSend(req: Pick<Request, 'accepts'>): AnswerFormatName {
-  const best = req.accepts([...ANSWER_MEDIA_TYPES]);
-  const format = ANSWER_FORMATS.find((name) => mediaTypeOf(name) === best);
+export function formatToSend<F extends AnswerFormatName>(req: Pick<Request, 'accepts'>, offered: readonly F[]): F {
+  const mediaTypes = offered.map(mediaTypeOf);
+  const best = req.accepts(mediaTypes);
+  const format = offered.find((name) => mediaTypeOf(name) === best);
   if (format) return format;
-  const message = `accepts none of ${ANSWER_MEDIA_TYPES.join(', ')}`;
+  const message = `accepts none of ${mediaTypes.join(', ')}`;
   throw new VarveError('not-acceptable', `Accept: ${message}`, { errors: [{ field: 'Accept', message }] });
 }
 

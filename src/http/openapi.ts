@@ -6,6 +6,7 @@ import { bulkDescriptions } from './bulk-routes.ts';
 import { docsDescriptions } from './docs-routes.ts';
 import { healthDescriptions } from './health-routes.ts';
 import { metadataDescriptions } from './metadata-routes.ts';
+import { queryDescriptions } from './query-routes.ts';
 import { retentionDescriptions } from './retention-routes.ts';
 import { sampleDescriptions } from './sample-routes.ts';
 import { seriesDescriptions } from './series-routes.ts';
@@ -42,6 +43,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       ...vocabularyDescriptions,
       ...tagDescriptions,
       ...sampleDescriptions,
+      ...queryDescriptions,
       ...annotationDescriptions,
       ...writeDescriptions,
       ...spaceDescriptions,

@@ -1,22 +1,15 @@
 /** Answers of buckets instead of rows. */
 import type { Request, RequestHandler, Response } from 'express';
-import { invalidField, VarveError } from '../core/errors.ts';
+import { invalidField } from '../core/errors.ts';
+import { BUCKET_FORMATS } from '../flows/overview-print.ts';
 import type { BucketRequest, SampleService, SeriesService } from '../flows/service.ts';
-import { mediaTypeOf } from '../formats/wire-formats.ts';
 import { principalOf } from './authenticate.ts';
 import { disconnectSignal } from './disconnect.ts';
 import { isKnownTo, samplesTag } from './entity-tag.ts';
+import { formatToSend } from './negotiate.ts';
 import { searchParamsOf } from './query.ts';
 import { addressOf } from './series-address.ts';
-import {
-  BUCKET_FORMATS,
-  everyQuery,
-  KINDS,
-  NOT_WITH,
-  pointsQuery,
-  toWantedEvery,
-  toWantedPoints,
-} from './wire/overview.ts';
+import { everyQuery, KINDS, NOT_WITH, pointsQuery, toWantedEvery, toWantedPoints } from './wire/overview.ts';
 import { toChannels } from './wire/samples.ts';
 
 /**
@@ -48,7 +41,7 @@ export function answerBuckets(samples: SampleService, series: Pick<SeriesService
         ? (({ ref, query }) => ({ ref, query, wanted: toWantedPoints(query) }))(addressOf(req, pointsQuery, lists))
         : (({ ref, query }) => ({ ref, query, wanted: toWantedEvery(query) }))(addressOf(req, everyQuery, lists));
     const { ref, query, wanted } = asked;
-    const format = query.format ?? formatOf(req);
+    const format = query.format ?? formatToSend(req, BUCKET_FORMATS);
     const principal = principalOf(res);
     const tagOf = (state: { version: number; commit: bigint }): string => samplesTag(state, req.originalUrl, format);
     const ifNoneMatch = req.get('if-none-match');
@@ -78,16 +71,6 @@ export function answerBuckets(samples: SampleService, series: Pick<SeriesService
     res.set('Content-Length', String(answer.body.byteLength));
     res.end(req.method === 'HEAD' ? undefined : answer.body);
   };
-}
-
-/** @throws not-acceptable listing what is offered */
-function formatOf(req: Pick<Request, 'accepts'>): (typeof BUCKET_FORMATS)[number] {
-  const offered = BUCKET_FORMATS.map(mediaTypeOf);
-  const best = req.accepts(offered);
-  const format = BUCKET_FORMATS.find((name) => mediaTypeOf(name) === best);
-  if (format) return format;
-  const message = `accepts none of ${offered.join(', ')}`;
-  throw new VarveError('not-acceptable', `Accept: ${message}`, { errors: [{ field: 'Accept', message }] });
 }
 
 function setHeaders(res: Response, tag: string): void {

@@ -16,7 +16,14 @@ import { needs, principalOf } from './authenticate.ts';
 import { disconnectSignal } from './disconnect.ts';
 import { isKnownTo, samplesTag } from './entity-tag.ts';
 import { keyOfAppend } from './idempotency-key.ts';
-import { ANSWER_MEDIA_TYPES, BODY_MEDIA_TYPES, formatOfBody, formatToSend, partToSend } from './negotiate.ts';
+import {
+  ANSWER_FORMATS,
+  ANSWER_MEDIA_TYPES,
+  BODY_MEDIA_TYPES,
+  formatOfBody,
+  formatToSend,
+  partToSend,
+} from './negotiate.ts';
 import { json, problems } from './operation.ts';
 import { answerBuckets, kindOf } from './overview-routes.ts';
 import { parsePrefer, type WaitPreference } from './prefer.ts';
@@ -108,7 +115,7 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
   router.get(seriesPaths('/samples'), needs('read'), answerBuckets(samples, series), async (req, res) => {
     const signal = disconnectSignal(res);
     const { ref, query, wanted } = toRead(req);
-    const format = query.format ?? formatToSend(req);
+    const format = query.format ?? formatToSend(req, ANSWER_FORMATS);
     const spelling = toSpelling(query, format);
     const principal = principalOf(res);
     const tagOf = (state: { version: number; commit: bigint }): string => samplesTag(state, req.originalUrl, format);

@@ -16,6 +16,7 @@ import { metadataRoutes } from './metadata-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
+import { queryRoutes } from './query-routes.ts';
 import { retentionRoutes } from './retention-routes.ts';
 import { sampleRoutes } from './sample-routes.ts';
 import { seriesRoutes } from './series-routes.ts';
@@ -54,6 +55,7 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
   app.use('/v1', authenticated);
   // Resources of a series come first: a by-name path would take them for the end of a name.
   app.use(sampleRoutes(service.samples, service.series));
+  app.use(queryRoutes(service.samples));
   app.use(annotationRoutes(service.series));
   app.use(spaceRoutes(service.space));
   app.use(metadataRoutes(service.metadata));

@@ -13,6 +13,7 @@ import { metadataService } from '../flows/manage-metadata.ts';
 import { seriesService } from '../flows/manage-series.ts';
 import { readLatest } from '../flows/latest-read.ts';
 import { readBuckets } from '../flows/overview-read.ts';
+import { querySeries } from '../flows/query-series.ts';
 import { readSamples } from '../flows/read-samples.ts';
 import { recover, recoverLanes } from '../flows/recover.ts';
 import { planSealing, sealLane } from '../flows/seal-lane.ts';
@@ -203,6 +204,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       read: (request) => readSamples(readDeps, request),
       buckets: (request) => readBuckets(readDeps, request),
       latest: (request) => readLatest(readDeps, request),
+      table: (request) => querySeries({ ...readDeps, searches }, request),
       write: (principal, id) => writeStatus(db, principal, id),
     },
     retention: retentionService(db),

@@ -50,6 +50,27 @@ export class CodecPool {
     }
   }
 
+  /**
+   * Calls a function that takes plain data from its port `parts` and sends bytes into the other. Each part is made when the one before has been
+   * worked off, so that it is as fresh as can be.
+   */
+  async *pipe(name: string, task: object, parts: AsyncIterable<object>): AsyncGenerator<Uint8Array> {
+    const out = new MessageChannel();
+    const into = new MessageChannel();
+    const run = this.#pool.run(
+      { ...task, port: out.port2, parts: into.port2 },
+      { name, transferList: [out.port2, into.port2] },
+    );
+    run.catch(() => out.port1.close());
+    void sendStream(into.port1, parts, 1); // its errors come back through the bytes
+    try {
+      yield* receiveStream(out.port1);
+      await run;
+    } finally {
+      into.port1.close();
+    }
+  }
+
   async close(): Promise<void> {
     await this.#pool.destroy();
   }

@@ -1,6 +1,7 @@
 /** Overviews, aggregates and newest rows over HTTP. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { tableFromIPC } from '@uwdata/flechette';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { describePython } from '../support/python.ts';
 import { startService, type RunningService } from '../support/service.ts';
@@ -100,6 +101,31 @@ describe('an overview', () => {
         '2026-05-01T09:01:40Z,2026-05-01T09:03:20Z,0,,,\n' +
         '2026-05-01T09:03:20Z,2026-05-01T09:05:00Z,100,100,199,149.5\n',
     );
+  });
+
+  test('comes as Arrow, too, with units and nulls', async () => {
+    for (const format of ['arrow', 'arrow-stream']) {
+      const answer = expecting(200, await api.get(`/v1/series/${id}/samples?points=3&format=${format}`));
+      const table = tableFromIPC(answer.body, { useBigInt: true });
+      expect(table.schema.fields.map(({ name }) => name).slice(0, 5)).toEqual([
+        'start',
+        'end',
+        'count',
+        'up.min',
+        'up.max',
+      ]);
+      expect([...table.getChild('count')]).toEqual([100n, 0n, 100n]);
+      expect([...table.getChild('down.max')]).toEqual([1000, null, 900]);
+      expect(table.schema.fields.at(-1)!.metadata).toEqual(
+        new Map([
+          ['channel', 'down'],
+          ['unit', 'V'],
+          ['aggregate', 'mean'],
+        ]),
+      );
+      const line = await api.get(`/v1/series/${id}/samples?points=3&method=lttb&channels=up&format=${format}`);
+      expect([...tableFromIPC(expecting(200, line).body).getChild('up')]).toEqual([0, 99, 199]);
+    }
   });
 
   test('is known by its entity tag until something is appended', async () => {

@@ -1,5 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { bytesOf, DTYPE_NAMES, DTYPES, isBigDtype, viewAs, type Dtype } from '../../src/core/dtype.ts';
+import {
+  bytesOf,
+  castTo,
+  commonDtype,
+  DTYPE_NAMES,
+  DTYPES,
+  isBigDtype,
+  viewAs,
+  type Dtype,
+} from '../../src/core/dtype.ts';
 
 describe.each(DTYPE_NAMES)('%s', (dtype) => {
   const { bytes: size, array } = DTYPES[dtype];
@@ -54,4 +63,38 @@ test.each<[Dtype, bigint, bigint]>([
 
 test.each<Dtype>(['float32', 'float64'])('%s has no range of integers', (dtype) => {
   expect(DTYPES[dtype].range).toBeUndefined();
+});
+
+describe('several dtypes', () => {
+  test.each<[Dtype[], Dtype | undefined]>([
+    [['int16'], 'int16'],
+    [['int16', 'int16'], 'int16'],
+    [['int8', 'int32'], 'int32'],
+    [['uint8', 'uint16'], 'uint16'],
+    [['uint8', 'int8'], 'int16'],
+    [['uint32', 'int8'], 'int64'],
+    [['uint64', 'int8'], undefined],
+    [['uint64', 'uint8'], 'uint64'],
+    [['float32', 'int16'], 'float32'],
+    [['float32', 'uint16', 'int16'], 'float32'],
+    [['float32', 'int32'], 'float64'],
+    [['float32', 'float64'], 'float64'],
+    [['float64', 'uint32'], 'float64'],
+    [['float64', 'int64'], undefined],
+    [['float32', 'uint64'], undefined],
+  ])('%s have %s in common', (dtypes, expected) => {
+    expect(commonDtype(dtypes)).toBe(expected);
+    expect(commonDtype(dtypes.toReversed())).toBe(expected);
+  });
+
+  test.each(DTYPE_NAMES)('%s survives as each dtype that it has in common with another', (dtype) => {
+    const { range, array } = DTYPES[dtype];
+    const extremes = range ? [range.min, range.max] : [-1.5, 3.402_823_466_385_288_6e38];
+    const values = new array(2);
+    extremes.forEach((value, i) => (values[i] = isBigDtype(dtype) ? BigInt(value) : Number(value)));
+    for (const other of DTYPE_NAMES) {
+      const common = commonDtype([dtype, other]);
+      if (common) expect(castTo(dtype, castTo(common, values))).toEqual(values);
+    }
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import express from 'express';
-import { formatOfBody, formatToSend, partToSend } from '../../src/http/negotiate.ts';
+import { ANSWER_FORMATS, formatOfBody, formatToSend, partToSend } from '../../src/http/negotiate.ts';
 
 function accepting(accept: string | undefined): express.Request {
   return Object.assign(Object.create(express.request), { headers: accept === undefined ? {} : { accept } });
@@ -22,11 +22,11 @@ describe('the format of an answer', () => {
     ['application/x-hdf5', 'hdf5'],
     ['application/vnd.apache.arrow.stream, text/csv;q=0.9', 'arrow-stream'],
   ])('Accept %s is answered with %s', (accept, format) => {
-    expect(formatToSend(accepting(accept))).toBe(format);
+    expect(formatToSend(accepting(accept), ANSWER_FORMATS)).toBe(format);
   });
 
   test('nothing acceptable is refused and lists what is offered', () => {
-    expect(() => formatToSend(accepting('image/png'))).toThrow(
+    expect(() => formatToSend(accepting('image/png'), ANSWER_FORMATS)).toThrow(
       expect.objectContaining({ code: 'not-acceptable', message: expect.stringContaining('application/x-npy') }),
     );
   });

@@ -27,6 +27,14 @@ export async function count({ port, pieces, seen }: WithPort<CountTask>): Promis
   await sendStream(port, source());
 }
 
+/** Sends back the numbers of its parts, as bytes. */
+export async function echo({ port, parts }: WithPort<{ readonly parts: MessagePort }>): Promise<void> {
+  async function* source(): AsyncGenerator<Uint8Array> {
+    for await (const { number } of receiveStream<{ number: number }>(parts)) yield Uint8Array.of(number);
+  }
+  await sendStream(port, source());
+}
+
 async function* refusing(): AsyncGenerator<Uint8Array> {
   yield Uint8Array.of(1);
   throw refusal();

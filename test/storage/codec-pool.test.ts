@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { VarveError } from '../../src/core/errors.ts';
 import { CodecPool } from '../../src/storage/codec-pool.ts';
-import { count, die, double, refuse, sendError, sum, type CountTask } from './codec-entry.ts';
+import { count, die, double, echo, refuse, sendError, sum, type CountTask } from './codec-entry.ts';
 
 const pool = new CodecPool(new URL('./codec-entry.js', import.meta.url), 2);
 afterAll(() => pool.close());
@@ -31,6 +32,50 @@ async function totalOf(task: CountTask): Promise<number> {
   }
   return received;
 }
+
+describe('parts into a thread, and a stream out of it', () => {
+  async function* numbers(upTo: number, atEnd: () => void = () => {}): AsyncGenerator<{ number: number }> {
+    try {
+      for (let number = 0; number < upTo; number++) yield { number };
+    } finally {
+      atEnd();
+    }
+  }
+
+  test('come in order and whole, also many at once', async () => {
+    const all = await Promise.all(
+      Array.from({ length: 40 }, async (_, i) => {
+        const received: number[] = [];
+        for await (const bytes of pool.pipe(echo.name, {}, numbers(i))) received.push(...bytes);
+        return received;
+      }),
+    );
+    expect(all).toEqual(Array.from({ length: 40 }, (_, i) => Array.from({ length: i }, (__, number) => number)));
+  });
+
+  test('what a part fails of comes out as it is', async () => {
+    async function* failing(): AsyncGenerator<{ number: number }> {
+      yield { number: 1 };
+      throw new VarveError('unprocessable', 'body: is torn', { slug: 'torn' });
+    }
+    const piped = pool.pipe(echo.name, {}, failing());
+    expect((await piped.next()).value).toEqual(Uint8Array.of(1));
+    await expect(piped.next()).rejects.toMatchObject({ code: 'unprocessable', slug: 'torn' });
+  });
+
+  test('no more parts are made when the reader leaves', async () => {
+    let hasEnded = false;
+    for await (const bytes of pool.pipe(
+      echo.name,
+      {},
+      numbers(1_000_000_000, () => (hasEnded = true)),
+    )) {
+      expect(bytes).toHaveLength(1);
+      break;
+    }
+    await until(() => hasEnded);
+  });
+});
 
 describe('a stream out of a thread', () => {
   test('comes in order and whole, also many at once', async () => {

@@ -93,6 +93,23 @@ test('nothing is asked of the source beyond the window before the reader begins'
   await sending;
 });
 
+test('with a window of one, plain data are made when the one before has been worked off', async () => {
+  const { port1, port2 } = new MessageChannel();
+  let made = 0;
+  async function* source(): AsyncGenerator<{ number: number; at: bigint }> {
+    while (made < 5) yield { number: made++, at: 2n ** 62n };
+  }
+  const sending = sendStream(port1, source(), 1);
+  let taken = 0;
+  for await (const item of receiveStream<{ number: number; at: bigint }>(port2)) {
+    expect(item).toEqual({ number: taken++, at: 2n ** 62n });
+    await settle();
+    expect(made).toBe(taken);
+  }
+  expect(taken).toBe(5);
+  await sending;
+});
+
 describe('the source is stopped', () => {
   test.each([0, 1, 3, 10])('when the reader leaves after %s pieces', async (count) => {
     const { port1, port2 } = new MessageChannel();
@@ -169,7 +186,7 @@ describe('an error of the source reaches the reader', () => {
 describe('a reader whose writer is gone', () => {
   test('is told, after what had been sent', async () => {
     const { port1, port2 } = new MessageChannel();
-    port1.postMessage({ bytes: Uint8Array.of(1) });
+    port1.postMessage({ item: Uint8Array.of(1) });
     port1.close();
     const stream = receiveStream(port2);
     expect((await stream.next()).value).toEqual(Uint8Array.of(1));

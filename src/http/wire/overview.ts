@@ -3,12 +3,11 @@ import { z } from 'zod';
 import { AGGREGATES, EVERY_FORMS, FILLS, parseEvery } from '../../core/aggregate-span.ts';
 import { isTimeZone } from '../../flows/aggregate-calendar.ts';
 import { MAX_LATEST_ROWS } from '../../flows/latest-read.ts';
+import { BUCKET_FORMATS } from '../../flows/overview-print.ts';
 import { MAX_POINTS } from '../../flows/overview-read.ts';
 import type { WantedBuckets } from '../../flows/service.ts';
 import { readQuery } from './samples.ts';
 import { queryInteger, uuid } from './scalars.ts';
-
-export const BUCKET_FORMATS = ['json', 'csv', 'npy'] as const;
 
 const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
 const range = {
@@ -28,7 +27,7 @@ const method = z.enum(['buckets', 'lttb']).default('buckets').meta({
   description:
     'With points. lttb: a line of so many points of one channel that looks like all of them (largest triangle, three buckets)',
 });
-const every = z
+export const every = z
   .string()
   .transform((text, context) => {
     const span = parseEvery(text);
@@ -63,18 +62,18 @@ const fill = z.enum(FILLS).default('none').meta({
   description:
     'With every: empty buckets are left out, or answered with null, the value before, or one on the line between their neighbours',
 });
-const tz = z
+export const timeZone = z
   .string()
-  .default('UTC')
   .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
   .meta({ description: 'With every: whose days, weeks, months and years count', example: 'Europe/Berlin' });
+const tz = timeZone.default('UTC');
 const latest = queryInteger(
   1,
   MAX_LATEST_ROWS,
   'Answer the newest rows, so many, in order of time. Excludes start, end, rows and limit',
 );
 
-function refineRange(
+export function refineRange(
   { start: from, end: to }: { start?: bigint; end?: bigint },
   context: Pick<z.RefinementCtx, 'addIssue'>,
 ): void {

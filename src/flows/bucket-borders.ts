@@ -1,0 +1,42 @@
+/** Where the buckets of aggregates begin and end. */
+import { fixedBorders, mostBuckets, type Every } from '../core/aggregate-span.ts';
+import { invalidField } from '../core/errors.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
+import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
+
+/** `[startNs, endNs)` */
+export interface TimeSpan {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+}
+
+/** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
+const MAX_FIXED_BUCKETS = 100_000;
+const MAX_CALENDAR_BUCKETS = 20_000;
+/** Calendar borders found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
+const CALENDAR_HERE = 50;
+
+/** Borders of the buckets that cover a range. @throws invalid-input naming `every` where they would be too many */
+export async function everyBorders(
+  codec: Pick<CodecPool, 'run'>,
+  { every, zone }: { readonly every: Every; readonly zone: string },
+  { startNs, endNs }: TimeSpan,
+): Promise<BigInt64Array> {
+  if (startNs >= endNs) return BigInt64Array.of(startNs);
+  const most = mostBuckets(every, startNs, endNs);
+  const limit = every.kind === 'fixed' ? MAX_FIXED_BUCKETS : MAX_CALENDAR_BUCKETS;
+  if (most > limit) {
+    throw invalidField(
+      'every',
+      `makes ${most - 2n} buckets of the range; at most ${limit} are answered. Ask for longer ones, or a shorter range`,
+    );
+  }
+  if (every.kind === 'fixed') return fixedBorders(every.ns, startNs, endNs);
+  const task: CalendarTask = { every, zone, startNs, endNs };
+  return most <= CALENDAR_HERE ? calendarBorders(task) : codec.run<BigInt64Array>('calendar', task);
+}
+
+/** The rows that count: of the first and the last bucket only those of the range. */
+export function clampBorders(borders: BigInt64Array, { startNs, endNs }: TimeSpan): BigInt64Array {
+  return borders.map((ns) => (ns < startNs ? startNs : ns > endNs ? endNs : ns));
+}

@@ -1,0 +1,24 @@
+/** A table of one time a row and numbers, as records of `time` and `values`: what an irregular series of as many channels would be. */
+import type { Table, TableBatch } from '../core/table.ts';
+import { npyHeader } from './npy.ts';
+import { packRecords } from './packed-records.ts';
+
+/**
+ * Values are float64, NaN where there is none.
+ * @param table with its time first, its number of rows, and no texts
+ */
+export async function* encodeTableNpy(batches: AsyncIterable<TableBatch>, table: Table): AsyncGenerator<Uint8Array> {
+  const channelLabels = table.columns.slice(1).map(({ name }) => name);
+  yield npyHeader({ kind: 'irregular', dtype: 'float64', channelLabels, totalRows: table.rows! });
+  for await (const { rows, columns, present } of batches) {
+    const [times, ...numbers] = columns;
+    const values = new Float64Array(rows * numbers.length);
+    for (const [c, column] of numbers.entries()) {
+      const isThere = present[c + 1];
+      for (let row = 0; row < rows; row++) {
+        values[row * numbers.length + c] = isThere?.[row] === 0 ? NaN : Number(column[row]);
+      }
+    }
+    yield packRecords(times as BigInt64Array, values);
+  }
+}
