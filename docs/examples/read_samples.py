@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads one series from Varve in the ways an analysis does: an array, a data frame, pages of a long range, a file.
+"""Reads samples from Varve in the ways an analysis does: an array, a data frame, pages of a long range, a file, many series as one table.
 
     VARVE_TOKEN=… python3 read_samples.py http://127.0.0.1:4321 <series id>
 
@@ -7,6 +7,7 @@ Needs NumPy and pandas; h5py for the file.
 """
 
 import io
+import json
 import os
 import re
 import sys
@@ -58,6 +59,17 @@ class Series:
                 file.write(piece)
 
 
+def table(server, token, **question):
+    """Many series as one data frame, indexed by time: those with the ids `series`, or those that the expression `where` finds."""
+    body = json.dumps({**question, "format": "csv", "epoch": "ns"}).encode()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{server}/v1/query", body, headers)) as answer:
+        frame = pd.read_csv(answer)
+    times = [name for name in ("time", "start", "end") if name in frame]
+    frame[times] = frame[times].apply(pd.to_datetime, unit="ns", utc=True)
+    return frame.set_index(times[0])
+
+
 def main():
     server, series_id = sys.argv[1:3]
     series = Series(server, series_id, os.environ["VARVE_TOKEN"])
@@ -71,6 +83,9 @@ def main():
 
     pages = list(series.pages(rows_per_page=1000))
     print("pages:", len(pages), "equal to the array:", np.array_equal(np.concatenate(pages), raw))
+
+    seconds = table(server, os.environ["VARVE_TOKEN"], series=[series_id], form="wide", every="1s", agg=["mean"], physical=True)
+    print("table:", seconds.shape, list(seconds.columns))
 
 
 if __name__ == "__main__":

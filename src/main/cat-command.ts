@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { VarveError } from '../core/errors.ts';
-import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
+import { HDF5_FILE, isFile, WIRE_FORMATS, type AnswerFormatName } from '../formats/wire-formats.ts';
 import { isUuid } from '../http/wire/scalars.ts';
 import type { SampleAnswer } from './client.ts';
 import type { Config } from './config.ts';
@@ -27,7 +27,7 @@ export interface CatCommand {
 export async function catSamples(config: Config, series: string, command: CatCommand): Promise<void> {
   const { project, out } = command;
   const format = formatOf(command);
-  if (out === undefined && process.stdout.isTTY && !WIRE_FORMATS[format].isText) {
+  if (out === undefined && process.stdout.isTTY && (isFile(format) || !WIRE_FORMATS[format].isText)) {
     throw new VarveError('invalid-input', `${format} is binary: add --out FILE, or send it through a pipe`);
   }
   const query = new URLSearchParams({ format });
@@ -47,10 +47,23 @@ export async function catSamples(config: Config, series: string, command: CatCom
   }
 }
 
-function formatOf({ format, out }: CatCommand): WireFormatName {
-  if (format !== undefined) return format as WireFormatName;
-  const extension = out?.slice(out.lastIndexOf('.') + 1) ?? '';
-  return extension in WIRE_FORMATS ? (extension as WireFormatName) : 'csv';
+/** Extensions that are no names of formats. */
+const EXTENSIONS: Readonly<Record<string, AnswerFormatName>> = {
+  bin: 'octet',
+  raw: 'octet',
+  feather: 'arrow',
+  arrows: 'arrow-stream',
+  h5: 'hdf5',
+};
+
+function formatOf({ format, out }: CatCommand): AnswerFormatName {
+  if (format !== undefined) return format as AnswerFormatName;
+  const extension = out?.slice(out.lastIndexOf('.') + 1).toLowerCase() ?? '';
+  return EXTENSIONS[extension] ?? (isFormat(extension) ? extension : 'csv');
+}
+
+function isFormat(name: string): name is AnswerFormatName {
+  return name === HDF5_FILE.name || name in WIRE_FORMATS;
 }
 
 /** The file appears under its name when it is whole. */

@@ -128,6 +128,9 @@ program
       'ndjson',
       'npy',
       'octet',
+      'arrow',
+      'arrow-stream',
+      'hdf5',
     ]),
   )
   .option('--out <file>', 'write into a file')

@@ -59,6 +59,7 @@ runpy.run_path(${JSON.stringify(join(projectRoot(), 'docs/examples/read_samples.
       expect.stringMatching(/^MLII +624\.75$/),
       expect.stringMatching(/^V5 +-1249\.50$/),
       'pages: 3 equal to the array: True',
+      "table: (10, 2) ['ecg:MLII', 'ecg:V5']",
     ]);
   });
 
@@ -71,6 +72,19 @@ print([len(page) for page in series.pages(rows_per_page=2)])`;
       '[3, 7, 1777626000123456789] [nan, 1.5, 2.5]',
       '[3, 7, 1777626000123456789] [nan, 1.5, 2.5]',
       '[2, 1]',
+    ]);
+  });
+
+  test('puts many series into one frame', () => {
+    const code = `
+frame = table(series.server, series.headers["Authorization"][7:], where={"field": "name", "in": ["ecg", "spikes"]}, latest=1)
+print(frame["name"].tolist(), frame["channel"].tolist(), frame["value"].tolist())
+wide = table(series.server, series.headers["Authorization"][7:], series=[series.path.split("/")[3], ${JSON.stringify(irregular)}],
+             form="wide", as_of={"every": "4ms", "tolerance": "1ms", "direction": "nearest"}, start="2026-05-01T09:00:00Z", end="2026-05-01T09:10:00Z")
+print(wide.shape, wide["spikes"].dropna().tolist(), wide.iloc[250].tolist()[:2])`;
+    expect(python(withSeries(id, code)).toString().trim().split('\n')).toEqual([
+      "['ecg', 'ecg', 'spikes'] ['MLII', 'V5', 'value'] [2499.0, -2499.0, 2.5]",
+      '(150000, 3) [2.5] [250.0, -250.0]',
     ]);
   });
 

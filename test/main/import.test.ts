@@ -239,6 +239,16 @@ describeRecordings('real recordings, through the command line and back over HTTP
     );
   });
 
+  test.each([
+    ['lead.h5', '\x89HDF\r\n'],
+    ['lead.feather', 'ARROW1'],
+    ['lead.ndjson', '{"time'],
+  ])('cat writes %s', async (name, beginning) => {
+    const path = join(folder, name);
+    expect((await varve('cat', '100', '--rows', '0:10', '--out', path)).code).toBe(0);
+    expect((await readFile(path)).subarray(0, 6).toString('latin1')).toBe(beginning);
+  });
+
   test('cat ends quietly when its reader has seen enough', async () => {
     const env = { VARVE_URL: service.url, VARVE_TOKEN: service.token };
     const child = spawnVarve(['cat', '100'], env);
