@@ -358,6 +358,30 @@ with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
     }
   });
 
+  test('what was removed is a gap, in HDF5 as in Arrow', async () => {
+    const id = await create({
+      dtype: 'int32',
+      sampling: { kind: 'regular', rate_hz: 1000, start: '1970-01-01T00:00:00Z' },
+    });
+    await api.append(id, { values: [0, 1, 2, 3, 4, 5, 6, 7] });
+    const ms = (n: number): number => n * 1_000_000;
+    expecting(200, await api.delete(`/v1/series/${id}/samples?start=${ms(2)}&end=${ms(5)}`));
+    const { body } = await read(id, 'format=hdf5');
+    expect(
+      look(body, `[group['values'][:, 0].tolist(), group['time'][()].tolist(), group['segments'][()].tolist()]`),
+    ).toEqual([
+      [0, 1, 5, 6, 7],
+      [0, 1, 5, 6, 7].map(ms),
+      [
+        [0, 0],
+        [2, ms(5)],
+      ],
+    ]);
+    const table = tableFromIPC((await read(id, 'format=arrow')).body, { useBigInt: true });
+    expect([...table.getChildAt(1)]).toEqual([0, 1, 5, 6, 7]);
+    expect([...table.getChildAt(0)].map(Number)).toEqual([0, 1, 5, 6, 7]); // shown in milliseconds
+  });
+
   test('12 million values arrive whole', async () => {
     const id = await create({ dtype: 'int32', channels: 4, sampling: { kind: 'regular', rate_hz: 1000 } });
     const values = Int32Array.from({ length: 12_000_000 }, (_, i) => Math.imul(i, 2_654_435_761));

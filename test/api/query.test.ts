@@ -322,6 +322,15 @@ describe('the wide form as of a clock', () => {
     expect(body.subarray(10, 138).toString('latin1')).toContain("'shape': (2,)");
   });
 
+  test('looks back past the start, and ahead past the end', async () => {
+    const question = { series: [counter], form: 'wide', start: at(3), end: at(5) };
+    const around = async (direction: string, tolerance: string): Promise<unknown> =>
+      (await table({ ...question, as_of: { every: '1s', tolerance, direction } })).data.counter;
+    expect(await around('backward', '2s')).toEqual(['9007199254740993', null]);
+    expect(await around('forward', '1s')).toEqual([null, 7]);
+    expect(await around('nearest', '2s')).toEqual(['9007199254740993', 7]);
+  });
+
   test('is empty where the clock is', async () => {
     const { rows } = await table({
       series: [ecg],
@@ -467,6 +476,21 @@ describe('an answer of any length', () => {
     const values = tableFromIPC(body).getChild('value').toArray() as Int32Array;
     expect(values.length).toBe(ROWS + 20);
     expect(values.subarray(0, ROWS).every((value, i) => value === i)).toBe(true);
+  });
+
+  test('is gone through side by side, chunk after chunk', async () => {
+    const { body } = await ask({
+      series: [long, ecg],
+      form: 'wide',
+      as_of: { every: '2ms', tolerance: '999999us' },
+      format: 'arrow-stream',
+    });
+    const answered = tableFromIPC(body);
+    const values = answered.getChild('long').toArray() as Int32Array;
+    expect(values.length).toBe(ROWS / 2);
+    expect(values.every((value, i) => value === 2 * i)).toBe(true);
+    const seconds = [...answered.getChild('ecg:I')] as (number | null)[];
+    expect(seconds.every((value, i) => value === (i < 5000 ? Math.floor(i / 500) : null))).toBe(true);
   });
 
   test('is refused as JSON beyond two million values', async () => {
