@@ -14,6 +14,7 @@ import { named, type ChosenSeries } from './choose-series.ts';
 import { selectNewest } from './latest-read.ts';
 import { aggregateDetails, answeredChannel, MAX_BUCKET_VALUES, planFold } from './overview-read.ts';
 import { aggregateDtype } from './overview-values.ts';
+import { planAhead } from './plan-ahead.ts';
 import { planSamples } from './plan-samples.ts';
 import type { Section } from './print-samples.ts';
 import type { BucketsPart, RowsPart, TableForm } from './print-table.ts';
@@ -70,14 +71,12 @@ async function planRows(
     { name: 'value', type: dtype, about: sharedUnit(chosen) },
   ];
   const most = wanted.by === 'rows' ? (wanted.most ?? Infinity) : Infinity;
-  async function* parts(): AsyncGenerator<RowsPart> {
-    for (const [place, { series, selected, channels }] of chosen.entries()) {
-      const selection = wanted.by === 'rows' ? timeSelection(request) : await newest(deps, series, wanted.rows);
-      const rows = await rowsOf(deps, request, series, selected, selection, most);
-      yield { place, labels: channels.map(({ label }) => labels.indexOf(label)), rows };
-    }
-  }
-  return { table: tableOf(chosen, columns, null), form: { kind: 'rows', dtype }, parts: parts() };
+  const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<RowsPart> => {
+    const selection = wanted.by === 'rows' ? timeSelection(request) : await newest(deps, series, wanted.rows);
+    const rows = await rowsOf(deps, request, series, selected, selection, most);
+    return { place, labels: channels.map(({ label }) => labels.indexOf(label)), rows };
+  });
+  return { table: tableOf(chosen, columns, null), form: { kind: 'rows', dtype }, parts };
 }
 
 async function newest(deps: PlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
@@ -113,26 +112,24 @@ async function planBuckets(
     const message = `makes ${borders.length - 1} buckets of ${width} values each; at most ${MAX_BUCKET_VALUES} values are answered`;
     throw invalidField('every', message);
   }
-  async function* parts(): AsyncGenerator<BucketsPart> {
-    for (const [place, { series, selected, channels }] of chosen.entries()) {
-      const plan = {
-        dataRoot: deps.root.root,
-        selected,
-        details: aggregateDetails(aggregates),
-        borders: clampBorders(borders, span),
-        rule: 'fixed' as const,
-      };
-      const { fold } = await withOverview(deps.db, { id: series.id }, (reader) => planFold(reader, plan));
-      yield {
-        place,
-        labels: channels.map(({ label }) => labels.indexOf(label)),
-        channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
-        fold,
-      };
-    }
-  }
+  const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<BucketsPart> => {
+    const plan = {
+      dataRoot: deps.root.root,
+      selected,
+      details: aggregateDetails(aggregates),
+      borders: clampBorders(borders, span),
+      rule: 'fixed' as const,
+    };
+    const { fold } = await withOverview(deps.db, { id: series.id }, (reader) => planFold(reader, plan));
+    return {
+      place,
+      labels: channels.map(({ label }) => labels.indexOf(label)),
+      channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
+      fold,
+    };
+  });
   const kind = isWide ? 'wide-buckets' : 'long-buckets';
-  return { table: tableOf(chosen, columns, null), form: { kind, aggregates, fill, borders }, parts: parts() };
+  return { table: tableOf(chosen, columns, null), form: { kind, aggregates, fill, borders }, parts };
 }
 
 function longColumns(
