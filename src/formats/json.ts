@@ -5,7 +5,7 @@ import { invalidField, unprocessableField, VarveError } from '../core/errors.ts'
 import { BatchBuilder } from './batch-builder.ts';
 import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
 import { jsonValueReader, jsonValueWriter } from './number-text.ts';
-import { TEXT_PIECE_CHARS } from './text-rows.ts';
+import { inPieces, jsonListText, TEXT_PIECE_CHARS } from './text-rows.ts';
 import { wholeBody } from './whole-body.ts';
 
 /** A JSON body is parsed whole, so it is small; larger ones have formats that stream. */
@@ -107,19 +107,22 @@ export async function* encodeJson(
     if (orient === 'rows') lists[0].push(rowsText(values, channels, write));
     else for (let c = 0; c < channels; c++) lists[c].push(cellsText(values, c, channels, write));
   }
-  text += orient === 'rows' ? '],"values":' : '],"values":[';
+  yield* inPieces(restOf(text, lists, orient, shape.next));
+}
+
+function* restOf(
+  text: string,
+  lists: readonly string[][],
+  orient: 'columns' | 'rows',
+  next: string | null,
+): Generator<string> {
+  yield text;
+  yield orient === 'rows' ? '],"values":' : '],"values":[';
   for (const [l, parts] of lists.entries()) {
-    text += l === 0 ? '[' : ',[';
-    for (const [i, part] of parts.entries()) {
-      text += i === 0 ? part : `,${part}`;
-      if (text.length >= TEXT_PIECE_CHARS) {
-        yield Buffer.from(text);
-        text = '';
-      }
-    }
-    text += ']';
+    if (l > 0) yield ',';
+    yield* jsonListText(parts);
   }
-  yield Buffer.from(`${text}${orient === 'rows' ? '' : ']'},"next":${JSON.stringify(shape.next)}}`);
+  yield `${orient === 'rows' ? '' : ']'},"next":${JSON.stringify(next)}}`;
 }
 
 type Write = (value: number | bigint) => string;

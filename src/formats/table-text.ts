@@ -5,7 +5,7 @@ import { VarveError } from '../core/errors.ts';
 import { csvField, csvTimeWriter } from './csv-fields.ts';
 import type { EpochUnit } from './epoch-text.ts';
 import { csvValueWriter, jsonValueWriter } from './number-text.ts';
-import { encodeTextRows, TEXT_PIECE_CHARS } from './text-rows.ts';
+import { encodeTextRows, inPieces, jsonListText } from './text-rows.ts';
 
 /** JSON has one column after the other, so an answer is held as text until its last row has come. */
 const MAX_JSON_CELLS = 2 * 1024 * 1024;
@@ -67,25 +67,17 @@ export async function* encodeTableJson(
       parts.push(Array.from({ length: batch.rows }, (_, row) => write(batch, row)).join(','));
     }
   }
-  const described = columns.map((column) => ({
-    name: column.name,
-    type: column.type,
-    ...column.about,
-  }));
+  const described = columns.map(({ name, type, about: more }) => ({ name, type, ...more }));
   const head = Object.entries({ ...about, columns: described, rows });
-  let text = `{${head.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')},"data":{`;
-  for (const [c, { parts }] of lists.entries()) {
-    text += `${c === 0 ? '' : ','}${JSON.stringify(columns[c].name)}:[`;
-    for (const [i, part] of parts.entries()) {
-      text += i === 0 ? part : `,${part}`;
-      if (text.length >= TEXT_PIECE_CHARS) {
-        yield Buffer.from(text);
-        text = '';
-      }
+  function* texts(): Generator<string> {
+    yield `{${head.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')},"data":{`;
+    for (const [c, { parts }] of lists.entries()) {
+      yield `${c === 0 ? '' : ','}${JSON.stringify(columns[c].name)}:`;
+      yield* jsonListText(parts);
     }
-    text += ']';
+    yield '}}';
   }
-  yield Buffer.from(`${text}}}`);
+  yield* inPieces(texts());
 }
 
 function tooMuchJson(): Error {

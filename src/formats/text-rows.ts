@@ -24,3 +24,23 @@ export async function* encodeTextRows<B extends { readonly rows: number }>(
   }
   if (text !== '') yield Buffer.from(text);
 }
+
+/** Texts one after the other, in pieces worth sending. */
+export function* inPieces(texts: Iterable<string>): Generator<Uint8Array> {
+  let text = '';
+  for (const part of texts) {
+    text += part;
+    if (text.length >= TEXT_PIECE_CHARS) {
+      yield Buffer.from(text);
+      text = '';
+    }
+  }
+  if (text !== '') yield Buffer.from(text);
+}
+
+/** A JSON list, from texts of some of its items each. */
+export function* jsonListText(parts: readonly string[]): Generator<string> {
+  yield '[';
+  for (const [i, part] of parts.entries()) yield i === 0 ? part : `,${part}`;
+  yield ']';
+}
