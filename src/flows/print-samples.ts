@@ -67,11 +67,17 @@ export function printedBytes({ format, shape }: PrintTask): number | null {
 }
 
 async function* copyBytes(task: PrintTask, files: ShardFiles): AsyncGenerator<Uint8Array> {
-  if (task.format === 'npy') yield npyHeader(task.shape);
+  // With the first rows, not before them: one packet, and an error in them can still be told.
+  let header = task.format === 'npy' ? npyHeader(task.shape) : null;
   for (const section of task.sections) {
     if (section.kind === 'held') continue;
-    for await (const { values } of readPieces(files, section.pieces, 'values')) yield values;
+    for await (const { values } of readPieces(files, section.pieces, 'values', { lend: true })) {
+      if (header) yield header;
+      header = null;
+      yield values;
+    }
   }
+  if (header) yield header;
 }
 
 /**

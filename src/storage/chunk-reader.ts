@@ -19,15 +19,21 @@ const AHEAD_COMPRESSED = 3;
 /** Shards of one read that are opened before it begins; a read of more opens the others as it comes to them. */
 const MOST_OPEN = 64;
 
+/** Least bytes of a read whose memory is lent: a writer that holds back less than this may still have it when it asks for the next. */
+const LEAST_LENT = 64 * 1024;
+
 /**
  * @param want leave out the values where only times are needed
+ * @param lend read into the same memory again and again: a piece's values are valid until the next one is asked for
  * @throws corrupt `chunk-corrupt` naming shard and row; corrupt `shard-missing` if the file is gone
  */
 export async function* readPieces(
   files: ShardFiles,
   pieces: readonly Piece[],
   want: 'values' | 'times' | 'both' = 'both',
+  { lend = false } = {},
 ): AsyncGenerator<PieceBytes> {
+  const memory = lend ? new LentMemory() : null;
   const lent = new Map<string, Promise<LentFile>>();
   const borrow = (path: string): Promise<LentFile> => {
     let file = lent.get(path);
@@ -36,12 +42,12 @@ export async function* readPieces(
   };
   const read = async (piece: Piece): Promise<PieceBytes> => {
     const { handle } = await borrow(piece.path);
+    const [{ unpackValues, unpackTimes }] = piece.blocks;
     const [values, times] = await Promise.all([
-      want === 'times' ? EMPTY : readSpan(handle, piece.values, piece),
-      want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece),
+      want === 'times' ? EMPTY : readSpan(handle, piece.values, piece, unpackValues ? null : memory),
+      want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece, null),
     ]);
     check(piece, want === 'times' ? null : values, times);
-    const [{ unpackValues, unpackTimes }] = piece.blocks;
     return {
       piece,
       values: unpackValues && want !== 'times' ? await unpack(values, unpackValues, piece) : values,
@@ -60,7 +66,9 @@ export async function* readPieces(
         reading.catch(() => {}); // seen when it is awaited
         ahead.push(reading);
       }
-      yield await ahead.shift()!;
+      const bytes = await ahead.shift()!;
+      yield bytes;
+      if (!isPacked) memory?.giveBack(bytes.values);
     }
   } finally {
     await Promise.allSettled(ahead);
@@ -70,8 +78,23 @@ export async function* readPieces(
 
 const EMPTY = Buffer.alloc(0);
 
-async function readSpan(handle: FileHandle, span: Span, piece: Piece): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(span.length);
+/** New memory costs a page fault every 4 KiB, which takes longer than to fill it from the page cache. */
+class LentMemory {
+  readonly #free: ArrayBufferLike[] = [];
+
+  take(length: number): Buffer {
+    const at = this.#free.findIndex((memory) => memory.byteLength >= length);
+    if (length < LEAST_LENT || at < 0) return Buffer.allocUnsafeSlow(length);
+    return Buffer.from(this.#free.splice(at, 1)[0], 0, length);
+  }
+
+  giveBack({ buffer, byteLength }: Buffer): void {
+    if (byteLength >= LEAST_LENT) this.#free.push(buffer);
+  }
+}
+
+async function readSpan(handle: FileHandle, span: Span, piece: Piece, memory: LentMemory | null): Promise<Buffer> {
+  const buffer = memory?.take(span.length) ?? Buffer.allocUnsafe(span.length);
   for (let done = 0; done < span.length;) {
     const { bytesRead } = await handle.read(buffer, done, span.length - done, span.offset + done);
     if (bytesRead === 0) throw corrupt(piece, piece.blocks[0].firstRow, 'the file is shorter than the catalog says');
