@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { VarveError } from '../core/errors.ts';
 import type { Codec } from '../core/codec.ts';
-import type { Piece, Span, Unpacking } from '../core/read-plan.ts';
+import { MAX_PIECE_BYTES, type Piece, type Span, type Unpacking } from '../core/read-plan.ts';
 import { decodeBlock } from './block-codec.ts';
 import type { LentFile, ShardFiles } from './shard-files.ts';
 
@@ -21,10 +21,12 @@ const MOST_OPEN = 64;
 
 /** Least bytes of a read whose memory is lent: a writer that holds back less than this may still have it when it asks for the next. */
 const LEAST_LENT = 64 * 1024;
+/** Memory that nobody has borrowed is kept for this many pieces. */
+const MOST_FREE = 8;
 
 /**
  * @param want leave out the values where only times are needed
- * @param lend read into the same memory again and again: a piece's values are valid until the next one is asked for
+ * @param lend read into memory that is used again: a piece's values are valid until the next one is asked for
  * @throws corrupt `chunk-corrupt` naming shard and row; corrupt `shard-missing` if the file is gone
  */
 export async function* readPieces(
@@ -33,7 +35,6 @@ export async function* readPieces(
   want: 'values' | 'times' | 'both' = 'both',
   { lend = false } = {},
 ): AsyncGenerator<PieceBytes> {
-  const memory = lend ? new LentMemory() : null;
   const lent = new Map<string, Promise<LentFile>>();
   const borrow = (path: string): Promise<LentFile> => {
     let file = lent.get(path);
@@ -44,8 +45,8 @@ export async function* readPieces(
     const { handle } = await borrow(piece.path);
     const [{ unpackValues, unpackTimes }] = piece.blocks;
     const [values, times] = await Promise.all([
-      want === 'times' ? EMPTY : readSpan(handle, piece.values, piece, unpackValues ? null : memory),
-      want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece, null),
+      want === 'times' ? EMPTY : readSpan(handle, piece.values, piece, lend && !unpackValues),
+      want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece, false),
     ]);
     check(piece, want === 'times' ? null : values, times);
     return {
@@ -68,7 +69,7 @@ export async function* readPieces(
       }
       const bytes = await ahead.shift()!;
       yield bytes;
-      if (!isPacked) memory?.giveBack(bytes.values);
+      if (lend && !isPacked) memory.giveBack(bytes.values); // whoever leaves instead may not be done with it
     }
   } finally {
     await Promise.allSettled(ahead);
@@ -78,23 +79,32 @@ export async function* readPieces(
 
 const EMPTY = Buffer.alloc(0);
 
-/** New memory costs a page fault every 4 KiB, which takes longer than to fill it from the page cache. */
+/**
+ * New memory costs a page fault every 4 KiB, which takes longer than to fill it from the page cache; and what is left behind is found by the
+ * garbage collector some 60 MB later.
+ */
 class LentMemory {
   readonly #free: ArrayBufferLike[] = [];
 
   take(length: number): Buffer {
-    const at = this.#free.findIndex((memory) => memory.byteLength >= length);
-    if (length < LEAST_LENT || at < 0) return Buffer.allocUnsafeSlow(length);
-    return Buffer.from(this.#free.splice(at, 1)[0], 0, length);
+    if (!isLent(length)) return Buffer.allocUnsafe(length);
+    return Buffer.from(this.#free.pop() ?? new ArrayBuffer(MAX_PIECE_BYTES), 0, length);
   }
 
-  giveBack({ buffer, byteLength }: Buffer): void {
-    if (byteLength >= LEAST_LENT) this.#free.push(buffer);
+  giveBack({ buffer, length }: Buffer): void {
+    if (isLent(length) && this.#free.length < MOST_FREE) this.#free.push(buffer);
   }
 }
 
-async function readSpan(handle: FileHandle, span: Span, piece: Piece, memory: LentMemory | null): Promise<Buffer> {
-  const buffer = memory?.take(span.length) ?? Buffer.allocUnsafe(span.length);
+/** Larger pieces are blocks from elsewhere, and rare. */
+function isLent(length: number): boolean {
+  return length >= LEAST_LENT && length <= MAX_PIECE_BYTES;
+}
+
+const memory = new LentMemory();
+
+async function readSpan(handle: FileHandle, span: Span, piece: Piece, lend: boolean): Promise<Buffer> {
+  const buffer = lend ? memory.take(span.length) : Buffer.allocUnsafe(span.length);
   for (let done = 0; done < span.length;) {
     const { bytesRead } = await handle.read(buffer, done, span.length - done, span.offset + done);
     if (bytesRead === 0) throw corrupt(piece, piece.blocks[0].firstRow, 'the file is shorter than the catalog says');
