@@ -58,8 +58,8 @@ export interface Piece {
   readonly blocks: readonly Block[];
 }
 
-/** A piece is at most this large (unless one block is), which bounds what a read holds: two pieces. */
-export const MAX_PIECE_BYTES = 4 * 1024 * 1024;
+/** A piece is at most this large (unless one block is), which bounds what a read holds: two pieces. Larger ones fall out of the caches on their way. */
+export const MAX_PIECE_BYTES = 1024 * 1024;
 const TIME_BYTES = 8;
 
 /**

@@ -37,12 +37,16 @@ export interface PrintTask extends RowsTask {
   readonly spelling?: Spelling;
 }
 
-/** @param files where shards are opened, if there is something to be shared; else each is opened for this answer */
+/**
+ * @param files where shards are opened, if there is something to be shared; else each is opened for this answer
+ * @param lend what is yielded is valid until the next is asked for
+ */
 export async function* printSamples(
   task: PrintTask,
   files: ShardFiles = eachOpened(new DataRoot(task.dataRoot)),
+  lend = false,
 ): AsyncGenerator<Uint8Array> {
-  if (canCopy(task)) yield* copyBytes(task, files);
+  if (canCopy(task)) yield* copyBytes(task, files, lend);
   else {
     const { encode, isPacked } = WIRE_FORMATS[task.format];
     yield* encode(rowBatches(task, files, !isPacked), task.shape, task.spelling);
@@ -66,12 +70,18 @@ export function printedBytes({ format, shape }: PrintTask): number | null {
   return (format === 'npy' ? npyHeader(shape).length : 0) + shape.totalRows * rowBytes;
 }
 
-async function* copyBytes(task: PrintTask, files: ShardFiles): AsyncGenerator<Uint8Array> {
-  if (task.format === 'npy') yield npyHeader(task.shape);
+async function* copyBytes(task: PrintTask, files: ShardFiles, lend: boolean): AsyncGenerator<Uint8Array> {
+  // With the first rows, not before them: one packet, and an error in them can still be told.
+  let header = task.format === 'npy' ? npyHeader(task.shape) : null;
   for (const section of task.sections) {
     if (section.kind === 'held') continue;
-    for await (const { values } of readPieces(files, section.pieces, 'values')) yield values;
+    for await (const { values } of readPieces(files, section.pieces, 'values', { lend })) {
+      if (header) yield header;
+      header = null;
+      yield values;
+    }
   }
+  if (header) yield header;
 }
 
 /**

@@ -114,7 +114,7 @@ async function bodyOf(deps: ReadDeps, { format, spelling, signal }: ReadRequest,
   const { totalRows, channelLabels } = task.shape;
   const isSmall = totalRows * channelLabels.length <= PRINT_HERE_VALUES;
   const here = canCopy(task) || (isSmall && !WIRE_FORMATS[format].inThread);
-  const body = await started(here ? printSamples(task, deps.files) : deps.codec.stream('print', task));
+  const body = await started(here ? printSamples(task, deps.files, true) : deps.codec.stream('print', task));
   return { contentLength: printedBytes(task), body, slice: null };
 }
 

@@ -249,6 +249,7 @@ export interface SampleStream {
   /** Of the series' metadata. */
   readonly version: number;
   readonly next: string | null;
+  /** A piece is valid until the next is asked for: its memory is used again. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Bytes `[from, to)` of the body, instead of it; null where it cannot be had in part. */
   readonly slice: ((from: number, to: number) => AsyncIterable<Uint8Array>) | null;

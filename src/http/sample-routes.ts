@@ -1,5 +1,4 @@
 /** Samples: append, replace, remove and read. */
-import { pipeline } from 'node:stream/promises';
 import type { Request, Response, Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject, ZodOpenApiResponsesObject } from 'zod-openapi';
@@ -29,6 +28,7 @@ import { answerBuckets, kindOf } from './overview-routes.ts';
 import { parsePrefer, type WaitPreference } from './prefer.ts';
 import { searchParamsOf } from './query.ts';
 import { openRequestBody } from './request-body.ts';
+import { sendBody } from './send-body.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
 import { PROBLEM_MEDIA_TYPE, problemDocument, type ProblemDocument } from './wire/problem.ts';
 import {
@@ -208,7 +208,7 @@ async function sendSamples(req: Request, res: Response, stream: SampleStream, ta
     res.status(206).set('Content-Range', `bytes ${part.from}-${part.to - 1}/${contentLength}`);
     res.set('Content-Length', String(part.to - part.from));
   }
-  await pipeline(() => wholeBody(iterator, first, part ? part.to - part.from : contentLength), res);
+  await sendBody(res, iterator, first, part ? part.to - part.from : contentLength);
 }
 
 /** @see https://www.rfc-editor.org/rfc/rfc9110#section-15.5.17 */
@@ -245,25 +245,6 @@ function setSampleHeaders(res: Response, stream: SampleStream, tag: string): voi
   if (labels.length <= MAX_LABELS_HEADER_CHARS) res.set('X-Varve-Channels', labels);
   res.set('X-Varve-Commit', String(stream.commit));
   if (stream.next !== null) res.set('Link', `<${stream.next}>; rel="next"`);
-}
-
-/** The body from its first piece on. Throws, which breaks the connection, if it ends short of the promised length. */
-async function* wholeBody(
-  iterator: AsyncIterator<Uint8Array>,
-  first: IteratorResult<Uint8Array>,
-  promised: number | null,
-): AsyncGenerator<Uint8Array> {
-  let sent = 0;
-  try {
-    for (let piece = first; !piece.done; piece = await iterator.next()) {
-      sent += piece.value.byteLength;
-      yield piece.value;
-    }
-  } finally {
-    await iterator.return?.();
-  }
-  if (promised !== null && sent !== promised)
-    throw new Error(`the body has ${sent} bytes, not the promised ${promised}`);
 }
 
 const header = (description: string) => ({ description, schema: { type: 'string' as const } });

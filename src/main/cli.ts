@@ -11,6 +11,7 @@ import type { RebuildShardCommand } from './rebuild-command.ts';
 import { endWithReader } from './standard-output.ts';
 import type { VerifyCommand } from './verify-command.ts';
 import { VERSION } from './version.ts';
+import { keepYoungHeapSmall } from './young-heap.ts';
 
 const program = new Command('varve')
   .description('Time series for laboratories: metadata in Postgres, samples in HDF5 shards, one REST API.')
@@ -22,6 +23,7 @@ program
   .description('run the service')
   .option('--no-worker', 'answer requests only; another process drains')
   .action(async ({ worker }: { worker: boolean }) => {
+    keepYoungHeapSmall();
     const { serve } = await import('./serve.ts');
     const { openLog } = await import('./log.ts');
     const { untilStopped } = await import('./until-stopped.ts');
@@ -35,6 +37,7 @@ program
   .command('worker')
   .description('drain acknowledged writes into shards, and nothing else')
   .action(async () => {
+    keepYoungHeapSmall();
     const { work } = await import('./serve.ts');
     const { openLog } = await import('./log.ts');
     const { untilStopped } = await import('./until-stopped.ts');

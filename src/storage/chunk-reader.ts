@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { VarveError } from '../core/errors.ts';
 import type { Codec } from '../core/codec.ts';
-import type { Piece, Span, Unpacking } from '../core/read-plan.ts';
+import { MAX_PIECE_BYTES, type Piece, type Span, type Unpacking } from '../core/read-plan.ts';
 import { decodeBlock } from './block-codec.ts';
 import type { LentFile, ShardFiles } from './shard-files.ts';
 
@@ -19,14 +19,21 @@ const AHEAD_COMPRESSED = 3;
 /** Shards of one read that are opened before it begins; a read of more opens the others as it comes to them. */
 const MOST_OPEN = 64;
 
+/** Least bytes of a read whose memory is lent: a writer that holds back less than this may still have it when it asks for the next. */
+const LEAST_LENT = 64 * 1024;
+/** Memory that nobody has borrowed is kept for this many pieces. */
+const MOST_FREE = 8;
+
 /**
  * @param want leave out the values where only times are needed
+ * @param lend read into memory that is used again: a piece's values are valid until the next one is asked for
  * @throws corrupt `chunk-corrupt` naming shard and row; corrupt `shard-missing` if the file is gone
  */
 export async function* readPieces(
   files: ShardFiles,
   pieces: readonly Piece[],
   want: 'values' | 'times' | 'both' = 'both',
+  { lend = false } = {},
 ): AsyncGenerator<PieceBytes> {
   const lent = new Map<string, Promise<LentFile>>();
   const borrow = (path: string): Promise<LentFile> => {
@@ -36,12 +43,12 @@ export async function* readPieces(
   };
   const read = async (piece: Piece): Promise<PieceBytes> => {
     const { handle } = await borrow(piece.path);
+    const [{ unpackValues, unpackTimes }] = piece.blocks;
     const [values, times] = await Promise.all([
-      want === 'times' ? EMPTY : readSpan(handle, piece.values, piece),
-      want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece),
+      want === 'times' ? EMPTY : readSpan(handle, piece.values, piece, lend && !unpackValues),
+      want === 'values' || !piece.times ? null : readSpan(handle, piece.times, piece, false),
     ]);
     check(piece, want === 'times' ? null : values, times);
-    const [{ unpackValues, unpackTimes }] = piece.blocks;
     return {
       piece,
       values: unpackValues && want !== 'times' ? await unpack(values, unpackValues, piece) : values,
@@ -60,7 +67,9 @@ export async function* readPieces(
         reading.catch(() => {}); // seen when it is awaited
         ahead.push(reading);
       }
-      yield await ahead.shift()!;
+      const bytes = await ahead.shift()!;
+      yield bytes;
+      if (lend && !isPacked) memory.giveBack(bytes.values); // whoever leaves instead may not be done with it
     }
   } finally {
     await Promise.allSettled(ahead);
@@ -70,8 +79,32 @@ export async function* readPieces(
 
 const EMPTY = Buffer.alloc(0);
 
-async function readSpan(handle: FileHandle, span: Span, piece: Piece): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(span.length);
+/**
+ * New memory costs a page fault every 4 KiB, which takes longer than to fill it from the page cache; and what is left behind is found by the
+ * garbage collector some 60 MB later.
+ */
+class LentMemory {
+  readonly #free: ArrayBufferLike[] = [];
+
+  take(length: number): Buffer {
+    if (!isLent(length)) return Buffer.allocUnsafe(length);
+    return Buffer.from(this.#free.pop() ?? new ArrayBuffer(MAX_PIECE_BYTES), 0, length);
+  }
+
+  giveBack({ buffer, length }: Buffer): void {
+    if (isLent(length) && this.#free.length < MOST_FREE) this.#free.push(buffer);
+  }
+}
+
+/** Larger pieces are blocks from elsewhere, and rare. */
+function isLent(length: number): boolean {
+  return length >= LEAST_LENT && length <= MAX_PIECE_BYTES;
+}
+
+const memory = new LentMemory();
+
+async function readSpan(handle: FileHandle, span: Span, piece: Piece, lend: boolean): Promise<Buffer> {
+  const buffer = lend ? memory.take(span.length) : Buffer.allocUnsafe(span.length);
   for (let done = 0; done < span.length;) {
     const { bytesRead } = await handle.read(buffer, done, span.length - done, span.offset + done);
     if (bytesRead === 0) throw corrupt(piece, piece.blocks[0].firstRow, 'the file is shorter than the catalog says');

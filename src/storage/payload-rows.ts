@@ -17,6 +17,19 @@ export class BadPayload extends Error {
   }
 }
 
+/** Used again for every block: a thread that leaves a megabyte behind for each grows by hundreds before its heap is swept. */
+class BlockMemory {
+  #bytes = new Uint8Array(0);
+
+  ofLength(length: number): Uint8Array {
+    if (this.#bytes.length < length) this.#bytes = new Uint8Array(length);
+    return this.#bytes.subarray(0, length);
+  }
+}
+
+const valueMemory = new BlockMemory();
+const timeMemory = new BlockMemory();
+
 /** The rows of several payloads as one sequence, in blocks of any size; checks each payload's length and checksum on the way. */
 export class RowSource {
   readonly #root: DataRoot;
@@ -27,9 +40,6 @@ export class RowSource {
   #row = 0;
   #values: PayloadReader | null = null;
   #times: PayloadReader | null = null;
-  /** Used again for every block: a thread that leaves a megabyte behind for each grows by hundreds before its heap is swept. */
-  #valueBuffer = new Uint8Array(0);
-  #timeBuffer = new Uint8Array(0);
 
   constructor(root: DataRoot, append: Pick<SeriesAppend, 'parts' | 'dtype' | 'channels' | 'irregular'>) {
     this.#root = root;
@@ -38,15 +48,10 @@ export class RowSource {
     this.#irregular = append.irregular;
   }
 
-  /** What it returns is valid until the next call. */
+  /** What it returns is valid until the next call, of any source of this thread. */
   next(rows: number): { values: Uint8Array; timeBytes: Uint8Array | null; times: BigInt64Array | null } {
-    if (this.#valueBuffer.length < rows * this.#rowBytes) this.#valueBuffer = new Uint8Array(rows * this.#rowBytes);
-    const values = this.#valueBuffer.subarray(0, rows * this.#rowBytes);
-    let timeBytes: Uint8Array | null = null;
-    if (this.#irregular) {
-      if (this.#timeBuffer.length < rows * TIME_BYTES) this.#timeBuffer = new Uint8Array(rows * TIME_BYTES);
-      timeBytes = this.#timeBuffer.subarray(0, rows * TIME_BYTES);
-    }
+    const values = valueMemory.ofLength(rows * this.#rowBytes);
+    const timeBytes = this.#irregular ? timeMemory.ofLength(rows * TIME_BYTES) : null;
     for (let done = 0; done < rows;) {
       const part = this.#parts[this.#part];
       if (!this.#values) this.#openPart(part);

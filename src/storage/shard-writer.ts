@@ -10,6 +10,11 @@ interface Task {
   reject(error: unknown): void;
 }
 
+/**
+ * A thread's garbage is memory blocks, which are swept with the young heap: a large one is filled with few objects and many megabytes behind them.
+ */
+const YOUNG_HEAP = { maxYoungGenerationSizeMb: 4 };
+
 export class ShardWriter {
   readonly #idle: WriterThread[];
   readonly #waiting: Task[] = [];
@@ -62,7 +67,7 @@ class WriterThread {
   #onEnd: (error: unknown) => void = () => {};
 
   #start(): Worker {
-    const worker = new Worker(new URL('./writer-thread.js', import.meta.url));
+    const worker = new Worker(new URL('./writer-thread.js', import.meta.url), { resourceLimits: YOUNG_HEAP });
     worker.on('message', (reply: WriterReply) => this.#onReply(reply));
     worker.on('error', (error) => this.#onEnd(error));
     worker.on('exit', (code) => {

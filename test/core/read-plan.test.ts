@@ -109,8 +109,8 @@ describe('a read costs as few reads as it can', () => {
       2,
     ],
     [
-      'ten chunks of 1 MiB are read four at a time',
-      Array.from({ length: 10 }, (_, i) => chunk(i * ROW, ROW, i * MIB)),
+      'ten chunks of 256 KiB are read four at a time',
+      Array.from({ length: 10 }, (_, i) => chunk((i * ROW) / 4, ROW / 4, (i * MIB) / 4)),
       3,
     ],
     ['a chunk above the bound is one read', [chunk(0, 10 * ROW, 0), chunk(10 * ROW, 1, 10 * MIB)], 2],

@@ -543,6 +543,25 @@ describe('downloads', () => {
     expect(log.lines.join('\n')).not.toMatch(/^(error|warn)/m);
   });
 
+  test('a source may use the memory of a large piece again once it is asked for the next', async () => {
+    const length = 64 * 1024;
+    async function* body(): AsyncGenerator<Uint8Array> {
+      const memory = Buffer.alloc(length);
+      yield Buffer.from('small');
+      for (let i = 0; i < 200; i++) yield memory.fill(i);
+    }
+    const { server } = await start({ samples: { read: async () => streamOf(body()) } });
+    const request = httpRequest(`${server.url}${SAMPLES}`, { headers: { Authorization: 'Bearer admin' } }).end();
+    const [answer] = await once(request, 'response');
+    const received: Buffer[] = [];
+    for await (const bytes of answer) {
+      received.push(bytes);
+      if (received.length % 10 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const sent = Array.from({ length: 200 }, (_, i) => Buffer.alloc(length, i));
+    expect(Buffer.concat(received).equals(Buffer.concat([Buffer.from('small'), ...sent]))).toBe(true);
+  });
+
   test('a slow client holds the source back', async () => {
     let sent = 0;
     async function* body(): AsyncGenerator<Uint8Array> {

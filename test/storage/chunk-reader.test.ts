@@ -112,6 +112,51 @@ describe('the bytes of the planned rows are read', () => {
   });
 });
 
+describe('memory that is lent', () => {
+  const PATH = 'shards/large.h5';
+  const BLOCK_ROWS = 65_536;
+  const blocks = 6;
+  let content: Buffer;
+
+  /** Blocks that do not touch each other, hence a read each; the last is small. */
+  beforeEach(() => {
+    content = Buffer.from(Array.from({ length: blocks * BLOCK_ROWS }, (_, i) => (i * 7 + (i >> 8)) & 0xff));
+    const file = Buffer.alloc(blocks * (BLOCK_ROWS + 1));
+    const template = chunks[0];
+    chunks = Array.from({ length: blocks }, (_, i) => {
+      const rows = i === blocks - 1 ? 100 : BLOCK_ROWS;
+      const values = content.subarray(i * BLOCK_ROWS, i * BLOCK_ROWS + rows);
+      const offset = i * (BLOCK_ROWS + 1);
+      values.copy(file, offset);
+      const place = { firstRow: i * BLOCK_ROWS, rows, values: { offset, length: rows }, valuesCrc: crc32(values) };
+      return { ...template, ...place, path: PATH, timesCodec: null, times: null, timesCrc: null };
+    });
+    content = content.subarray(0, (blocks - 1) * BLOCK_ROWS + 100);
+    writeFileSync(root.resolve(PATH), file);
+  });
+
+  test('is used again, but not before the next piece is asked for', async () => {
+    const pieces = planRead([{ from: 0, to: content.length }], visibleSlices(chunks), 1);
+    expect(pieces).toHaveLength(blocks);
+    const used = new Set<ArrayBufferLike>();
+    const read: Buffer[] = [];
+    for await (const { values } of readPieces(eachOpened(root), pieces, 'values', { lend: true })) {
+      await new Promise((resolve) => setTimeout(resolve, 10)); // what is read ahead has been read by now
+      if (values.length === BLOCK_ROWS) used.add(values.buffer);
+      read.push(Buffer.from(values));
+    }
+    expect(Buffer.concat(read).equals(content)).toBe(true);
+    expect(used.size).toBe(2);
+  });
+
+  test('is not, unless that is asked for', async () => {
+    const pieces = planRead([{ from: 0, to: content.length }], visibleSlices(chunks), 1);
+    const kept: Buffer[] = [];
+    for await (const { values } of readPieces(eachOpened(root), pieces, 'values')) kept.push(values);
+    expect(Buffer.concat(kept).equals(content)).toBe(true);
+  });
+});
+
 describe('a flipped bit', () => {
   test.each([
     ['values of the first chunk', SHARD_A, 0, 0],
