@@ -1,5 +1,4 @@
 /** Samples of many series as one table. */
-import { pipeline } from 'node:stream/promises';
 import express, { type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import type { SampleService } from '../flows/service.ts';
@@ -10,6 +9,7 @@ import { bodyOf, jsonBody } from './json-body.ts';
 import { formatToSend } from './negotiate.ts';
 import { json, problems } from './operation.ts';
 import { queryOf } from './query.ts';
+import { sendBody } from './send-body.ts';
 import { QUERY_EXAMPLES, queryBody, tableAnswer, toTableRequest } from './wire/query.ts';
 import { noQuery } from './wire/scalars.ts';
 
@@ -26,8 +26,8 @@ export function queryRoutes(samples: Pick<SampleService, 'table'>): Router {
     res.set('Cache-Control', 'no-store');
     res.set('Content-Type', mediaType);
     res.set('X-Varve-Series', String(series));
-    // Breaks the connection where the answer cannot be completed, and stops the work where the client has gone.
-    await pipeline(bytes, res);
+    const iterator = bytes[Symbol.asyncIterator]();
+    await sendBody(res, iterator, await iterator.next(), null);
   });
 
   return router;
