@@ -115,7 +115,8 @@ async function bench(size: Size, peerKinds: readonly PeerKind[], { save }: { sav
     log(`arrays of ${kind}`);
     await withPeers(peerKinds, async (peers) => {
       measurements.push(...(await withVarve((varve) => measureArrays(varve, peers, kind, size))));
-      if (notes.length === 0) notes.push(...peers.map(({ name, version, layout }) => `${name} ${version}: ${layout}`));
+      if (notes.length === 0)
+        notes.push(...peers.map(({ name, version, layout }) => `${`${name} ${version}`.trim()}: ${layout}`));
       for (const peer of peers) {
         found.add(peer.name);
         const remark = peer.remark?.();
@@ -163,7 +164,7 @@ async function withPeers(kinds: readonly PeerKind[], work: (peers: readonly Peer
     await Promise.all(starts);
     await work(peers);
   } finally {
-    for (const peer of peers) await peer.stop();
+    await Promise.allSettled(peers.map((peer) => peer.stop()));
     await rm(root, { recursive: true });
   }
 }

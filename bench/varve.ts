@@ -65,11 +65,12 @@ export class Varve {
     return (expectStatus(answer, level === 'durable' ? [202, 201] : [201]) as { write: string }).write;
   }
 
-  /** One request with many values, made while they are sent; readable when this resolves. */
-  async appendPieces(seriesId: string, byteLength: number, pieces: Iterable<Buffer>): Promise<void> {
+  /** One request with many values, made while they are sent. @returns the id of the write, durable by now */
+  async appendPieces(seriesId: string, byteLength: number, pieces: Iterable<Buffer>): Promise<string> {
     const headers = { 'content-type': 'application/octet-stream', 'content-length': String(byteLength) };
     const answer = await this.#exchange(`/v1/series/${seriesId}/samples`, { method: 'POST', headers, body: pieces });
-    expectStatus(answer, [201]);
+    // It waits for the rows to be visible, but not for ever.
+    return (expectStatus(answer, [201, 202]) as { write: string }).write;
   }
 
   /** All of a series in one answer, given away piece by piece. */
@@ -85,15 +86,15 @@ export class Varve {
   }
 
   /** Waits until the writes are visible. */
-  async settle(writes: readonly string[]): Promise<void> {
-    const deadline = performance.now() + SETTLE_LIMIT_MS;
+  async settle(writes: readonly string[], limitMs = SETTLE_LIMIT_MS): Promise<void> {
+    const deadline = performance.now() + limitMs;
     for (const write of writes) {
       for (;;) {
         const answer = await this.#exchange(`/v1/writes/${write}`);
         const { state } = expectStatus(answer, [200]) as { state: string };
         if (state === 'applied') break;
         if (state === 'failed') throw new Error(`write ${write} failed: ${answer.body.toString()}`);
-        if (performance.now() > deadline) throw new Error(`write ${write} is ${state} after ${SETTLE_LIMIT_MS} ms`);
+        if (performance.now() > deadline) throw new Error(`write ${write} is ${state} after ${limitMs} ms`);
         await sleep(SETTLE_POLL_MS);
       }
     }

@@ -44,6 +44,8 @@ export class LibraryPeer implements Peer {
     this.#process = process;
     this.#lines = lines;
     this.#closed = once(process, 'close');
+    // One that has ended says so by its output.
+    process.stdin.on('error', () => {});
     process.stderr.setEncoding('utf8').on('data', (text: string) => (this.#complaint += text));
   }
 

@@ -111,7 +111,7 @@ export class ServicePeer implements Peer {
 
   remark(): string | null {
     if (this.#unequal === 0) return null;
-    const percent = ((this.#unequal / this.#compared) * 100).toPrecision(2);
+    const percent = Math.round((this.#unequal / this.#compared) * 100);
     return `${percent} % of the values it answered are not the ones that were sent, off by up to ${this.#worst.toExponential(0)} of the largest`;
   }
 
