@@ -112,7 +112,6 @@ async function bench(size: Size, peerKinds: readonly PeerKind[], { save }: { sav
   const found = new Set<string>();
   const measurements: Measurement[] = [];
   for (const kind of size.kinds) {
-    log(`arrays of ${kind}`);
     await withPeers(peerKinds, async (peers) => {
       measurements.push(...(await withVarve((varve) => measureArrays(varve, peers, kind, size))));
       if (notes.length === 0)
@@ -175,6 +174,7 @@ async function measureArrays(
   kind: ValueKind,
   size: Size,
 ): Promise<Measurement[]> {
+  log(`${kind}: once into all`);
   const workload = createWorkload(kind, size.rows);
   for (const peer of peers) await peer.load(workload);
   // Ours is not counted: the first ingest starts threads. Its series are the ones that are read.
@@ -183,9 +183,12 @@ async function measureArrays(
   const [turns, disks, memories] = [new Turns(peers), new Turns(peers), new Turns(peers)];
   await turns.take(async (peer) => [(await peer.ingest()) / 1000]);
   await disks.take(async (peer) => [await peer.diskMb()]);
+  log(`${kind}: ingest`);
   const ingests = await measureIngest(varve, turns, workload, size.rounds);
+  log(`${kind}: reads`);
   const whole = await measureReads(varve, peers, workload, ids, { rows: size.rows, reads: size.wholeReads });
   const short = await measureReads(varve, peers, workload, ids, { rows: SHORT_ROWS, reads: size.shortReads });
+  log(`${kind}: sealing`);
   const sealing = await measureSealing(varve, peers, workload, ids, [
     { rows: size.rows, reads: size.wholeReads },
     { rows: SHORT_ROWS, reads: size.shortReads },

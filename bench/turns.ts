@@ -2,7 +2,7 @@
 import type { Peer } from './peers/peer.ts';
 
 /** A peer that has taken so long with one measure sits out: its median is known well enough, and the others wait. */
-const ENOUGH_MS = 20_000;
+const ENOUGH_MS = 15_000;
 
 export class Turns {
   /** By the peer's name, in the order they were taken. */
