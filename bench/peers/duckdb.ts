@@ -5,7 +5,8 @@ import type { PeerKind } from './peer.ts';
 
 const TITLE = {
   name: 'DuckDB',
-  layout: 'in process, one table of series, time and value in their order, by data chunks of its appender, committed',
+  layout:
+    'in a process with the values, one table of series, time and value in their order, by data chunks of its appender, committed',
 };
 /** Compiled beside this. */
 const SCRIPT = fileURLToPath(new URL('duckdb-process.js', import.meta.url));

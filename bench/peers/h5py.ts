@@ -11,7 +11,7 @@ class H5py extends LibraryPeer {
 
 const TITLE = {
   name: 'h5py',
-  layout: 'in process, a chunked data set of values a series, no filter, fsync at the end',
+  layout: 'in a process with the values, a chunked data set of values a series, no filter, fsync at the end',
 };
 
 export const H5PY: PeerKind = {

@@ -4,7 +4,8 @@ import type { PeerKind } from './peer.ts';
 
 const TITLE = {
   name: 'PyTables',
-  layout: 'in process, a table of time and value a series with an index of the time, read by time, fsync at the end',
+  layout:
+    'in a process with the values, a table of time and value a series with an index of the time, read by time, fsync at the end',
 };
 
 export const PYTABLES: PeerKind = {
