@@ -1,7 +1,7 @@
-/** Ingest: all series over REST, one request a series, until all are acknowledged, beside h5py's write and fsync. */
+/** Ingest: all series over REST, one request a series, until all are acknowledged, beside the peers. */
 import { expectSame } from './answers.ts';
-import type { H5py } from './h5py.ts';
 import type { Measurement } from './table.ts';
+import type { Turns } from './turns.ts';
 import type { Level, Varve } from './varve.ts';
 import { workloadBytes, type Workload } from './workload.ts';
 
@@ -14,29 +14,30 @@ const VARIANTS: readonly { readonly level: Level; readonly connections: number }
 
 /**
  * Stores the workload again and again, each time in new series, and reads all of it back.
- * @param rounds of all variants, the peer between any two of them
+ * @param rounds of all variants
+ * @param turns of the peers in seconds, between any two of them; a peer has one way to ingest, which stands beside each of ours
  */
 export async function measureIngest(
   varve: Varve,
-  peer: H5py | null,
+  turns: Turns,
   workload: Workload,
   rounds: number,
 ): Promise<Measurement[]> {
-  const taken = VARIANTS.map((variant) => ({ variant, ours: [] as number[], theirs: [] as number[] }));
+  const taken = VARIANTS.map((variant) => ({ variant, ours: [] as number[] }));
   for (let round = 0; round < rounds; round++) {
-    for (const { variant, ours, theirs } of taken) {
+    for (const { variant, ours } of taken) {
       const name = `${variant.level}-${variant.connections}/${round}`;
       ours.push((await ingest(varve, workload, { ...variant, name })).seconds);
-      if (peer) theirs.push((await peer.write()) / 1000);
+      await turns.take(async (peer) => [(await peer.ingest()) / 1000]);
     }
   }
   const mb = workloadBytes(workload) / 1e6;
-  return taken.map(({ variant: { level, connections }, ours, theirs }) => ({
+  return taken.map(({ variant: { level, connections }, ours }) => ({
     measure: `ingest ${mb} MB, ${level}, ${connections} connection${connections > 1 ? 's' : ''}`,
     values: workload.kind,
     unit: 's',
     varve: ours,
-    peer: peer && theirs,
+    peers: turns.samples,
   }));
 }
 

@@ -41,7 +41,7 @@ export async function measureOverviews({ shortRows, longRows, reads }: OverviewS
     }
     for (const { rows, times } of answers) {
       const measure = `overview of ${rows.toExponential(0)} rows at ${POINTS} points`;
-      measured.push({ measure, values: 'noise, int16', unit: 'ms', varve: times, peer: null });
+      measured.push({ measure, values: 'noise, int16', unit: 'ms', varve: times });
     }
     return measured;
   } finally {

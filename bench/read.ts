@@ -1,24 +1,26 @@
-/** Reads: a whole series, and few rows at random places, beside h5py with its file open. */
+/** Reads: a whole series, and few rows at random places, beside the peers. */
 import { expectSame } from './answers.ts';
-import type { H5py, Place } from './h5py.ts';
+import type { Peer, Place } from './peers/peer.ts';
 import type { Measurement } from './table.ts';
+import { Turns } from './turns.ts';
 import type { Varve } from './varve.ts';
 import { mulberry32, ROW_BYTES, type Workload } from './workload.ts';
 
-/** The two sides take turns this many times. */
+/** All take turns this many times. */
 const TURNS = 10;
-/** Reads of each side before the first that counts. */
+/** Reads before the first that counts, of Varve and of each peer. */
 const WARM_UP = 10;
+const PEER_WARM_UP = 2;
 const PLACES_SEED = 7;
 
 /**
  * @param ids series of the workload, in its order, as the service stores them
  * @param rows of one read
- * @param reads of each side
+ * @param reads of each, fewer of a slow peer
  */
 export async function measureReads(
   varve: Varve,
-  peer: H5py | null,
+  peers: readonly Peer[],
   workload: Workload,
   ids: readonly string[],
   { rows, reads }: { rows: number; reads: number },
@@ -42,14 +44,14 @@ export async function measureReads(
   };
   const warmUp = places(WARM_UP);
   await readAll(warmUp);
-  await peer?.read(warmUp);
+  for (const peer of peers) await peer.read(warmUp.slice(0, PEER_WARM_UP));
   const ours: number[] = [];
-  const theirs: number[] = [];
+  const turns = new Turns(peers);
   for (let turn = 0; turn < TURNS; turn++) {
     const wanted = places(Math.ceil(reads / TURNS));
     ours.push(...(await readAll(wanted)));
-    if (peer) theirs.push(...(await peer.read(wanted)));
+    await turns.take((peer) => peer.read(wanted));
   }
   const measure = `read ${rows.toLocaleString('en')} rows as .npy`;
-  return { measure, values: workload.kind, unit: 'ms', varve: ours, peer: peer && theirs };
+  return { measure, values: workload.kind, unit: 'ms', varve: ours, peers: turns.samples };
 }

@@ -49,7 +49,7 @@ export async function measureRecordings(): Promise<Measurement[]> {
         values: name,
         unit: 'MB',
         varve: [(await varve.storedBytes(ids[i])) / MB],
-        peer: [h5pyBytes(path, channels) / MB],
+        peers: { h5py: [h5pyBytes(path, channels) / MB] },
       });
     }
     return measurements;

@@ -1,7 +1,8 @@
-/** Sealing: how fast, how small, and what reading costs afterwards; beside h5py's shuffle and gzip. */
-import type { H5py } from './h5py.ts';
+/** Sealing: how fast, how small, and what reading costs afterwards; beside the peers that compress by request. */
+import type { Peer } from './peers/peer.ts';
 import { measureReads } from './read.ts';
 import type { Measurement } from './table.ts';
+import { Turns } from './turns.ts';
 import type { Varve } from './varve.ts';
 import { workloadBytes, type Workload } from './workload.ts';
 
@@ -15,23 +16,26 @@ interface Reads {
 /** Seals what has been ingested. @param reads of whole series, and of few rows */
 export async function measureSealing(
   varve: Varve,
-  peer: H5py | null,
+  peers: readonly Peer[],
   workload: Workload,
   ids: readonly string[],
   reads: readonly Reads[],
 ): Promise<Measurement[]> {
   const reports = await varve.seal();
-  const peerMs = peer && (await peer.writeCompressed());
+  const packing = peers.filter((peer) => peer.ingestCompressed);
+  const rates = new Turns(packing);
+  await rates.take(async (peer) => [workloadBytes(workload) / MB / ((await peer.ingestCompressed!()) / 1000)]);
   const paths = reports.flatMap(({ path }) => (path === null ? [] : [path]));
   const seconds = reports.reduce((sum, { tookMs }) => sum + tookMs, 0) / 1000;
   const values = workload.kind;
   // Everything that was ingested is sealed, not only the series that are read.
   const sealedBytes = reports.reduce((sum, { bytesBefore }) => sum + bytesBefore, 0);
   const share = workloadBytes(workload) / sealedBytes;
-  const diskMb = peer && (await peer.diskMb());
+  const disk = new Turns(packing);
+  await disk.take(async (peer) => [await peer.diskMb()]);
   const measured: Measurement[] = [];
   for (const { rows, reads: count } of reads) {
-    const measurement = await measureReads(varve, peer, workload, ids, { rows, reads: count });
+    const measurement = await measureReads(varve, packing, workload, ids, { rows, reads: count });
     measured.push({ ...measurement, measure: `${measurement.measure}, sealed` });
   }
   return [
@@ -40,21 +44,20 @@ export async function measureSealing(
       values,
       unit: 'MB/s',
       varve: [sealedBytes / MB / seconds],
-      peer: peerMs === null ? null : [workloadBytes(workload) / MB / (peerMs / 1000)],
+      peers: rates.samples,
     },
     {
       measure: 'on the disk, sealed',
       values,
       unit: 'MB',
       varve: [varve.liveDiskMb(paths) * share],
-      peer: diskMb === null ? null : [diskMb],
+      peers: disk.samples,
     },
     {
       measure: 'peak RSS of sealing',
       values,
       unit: 'MB',
       varve: [Math.max(...reports.map(({ peakRssBytes }) => peakRssBytes)) / MB],
-      peer: null,
     },
     ...measured,
   ];

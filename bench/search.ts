@@ -13,6 +13,7 @@ import type { Measurement } from './table.ts';
 
 const FACETS = ['species', 'stimulus', 'rig', 'experimenter', 'anaesthetised'];
 const PAGE = 100;
+const PEER = 'jsonb + GIN';
 const WARM_UP = 3;
 /** The generated recordings begin in 2020, one every 150 s. */
 const FIRST_NS = 1_577_836_800_000_000_000n;
@@ -199,7 +200,9 @@ export async function measureSearch(
         values: null,
         unit: 'ms',
         varve: await timed(size.rounds, (n) => askVarve(service!, question.ask(n, size.series))),
-        peer: await timed(Math.ceil(size.rounds / 5), (n) => askPeer(client, question.peer(n, size.series))),
+        peers: {
+          [PEER]: await timed(Math.ceil(size.rounds / 5), (n) => askPeer(client, question.peer(n, size.series))),
+        },
       });
       log(question.measure);
     }
@@ -210,9 +213,9 @@ export async function measureSearch(
         values: null,
         unit: 'MB',
         varve: megabytes(seriesBytes),
-        peer: megabytes(peerBytes),
+        peers: { [PEER]: megabytes(peerBytes) },
       },
-      { measure: 'catalog: values of tags', values: null, unit: 'MB', varve: megabytes(tagBytes), peer: null },
+      { measure: 'catalog: values of tags', values: null, unit: 'MB', varve: megabytes(tagBytes) },
     );
     return measurements;
   } finally {

@@ -1,11 +1,12 @@
 /** Small appends: one row of JSON a request, visible when it is answered; one client alone, and many at once. */
 import { expectSame } from './answers.ts';
-import type { H5py } from './h5py.ts';
+import type { Peer } from './peers/peer.ts';
 import type { Measurement } from './table.ts';
+import { Turns } from './turns.ts';
 import type { Varve } from './varve.ts';
 
 const WRITERS = 16;
-/** The two sides take turns this many times. */
+/** All take turns this many times. */
 const TURNS = 5;
 const WARM_UP = 10;
 
@@ -15,7 +16,7 @@ const WARM_UP = 10;
  */
 export async function measureSmallAppends(
   varve: Varve,
-  peer: H5py | null,
+  peers: readonly Peer[],
   { appends, windowMs }: { appends: number; windowMs: number },
 ): Promise<Measurement[]> {
   const sensors: Sensor[] = [];
@@ -24,11 +25,11 @@ export async function measureSmallAppends(
   for (let i = 0; i < WARM_UP; i++) await alone.send();
 
   const latencies: number[] = [];
-  const theirs: number[] = [];
+  const turns = new Turns(peers);
   const rates: number[] = [];
   for (let turn = 0; turn < TURNS; turn++) {
     for (let i = 0; i < appends / TURNS; i++) latencies.push(await alone.send());
-    if (peer) theirs.push(...(await peer.append(Math.ceil(appends / TURNS))));
+    await turns.take((peer) => peer.append(Math.ceil(appends / TURNS)));
     rates.push(await rateOf(sensors, windowMs));
   }
   for (const sensor of [...sensors, alone]) await sensor.check();
@@ -38,9 +39,9 @@ export async function measureSmallAppends(
       values: null,
       unit: 'ms',
       varve: latencies,
-      peer: peer && theirs,
+      peers: turns.samples,
     },
-    { measure: `the same by ${WRITERS} writers at once, rate`, values: null, unit: '1/s', varve: rates, peer: null },
+    { measure: `the same by ${WRITERS} writers at once, rate`, values: null, unit: '1/s', varve: rates },
   ];
 }
 

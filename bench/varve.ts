@@ -1,38 +1,28 @@
 /** Varve as its users meet it: `varve serve` in a process of its own, and HTTP over connections that are kept. */
-import { lstatSync, readdirSync } from 'node:fs';
-import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { findRunningPostgres } from '../src/main/embedded-postgres.ts';
 import type { SealReport } from '../src/flows/seal-lane.ts';
 import { runCli, startService, type RunningService } from '../test/support/service.ts';
-import { peakRssMb } from './machine.ts';
+import { HttpClient, type Answer, type Call } from './http.ts';
+import { allocatedBytes, peakRssMb } from './machine.ts';
 import { RATE_HZ } from './workload.ts';
 
 /** Connections at the same time; a client that asks one thing after the other uses one of them. */
-const MAX_CONNECTIONS = 16;
+const MAX_CONNECTIONS = 32;
+/** Series whose last commit stands for that of all. */
+const COMMITS_LOOKED_AT = 16;
 const SETTLE_POLL_MS = 20;
 const SETTLE_LIMIT_MS = 120_000;
 const MB = 1e6;
 
 export type Level = 'durable' | 'visible';
 
-interface Call {
-  readonly method?: 'GET' | 'POST';
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Buffer | string;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly body: Buffer;
-}
-
 export class Varve {
   readonly #service: RunningService;
   readonly #token: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: MAX_CONNECTIONS });
+  readonly #http = new HttpClient(MAX_CONNECTIONS);
 
   private constructor(service: RunningService) {
     this.#service = service;
@@ -75,6 +65,20 @@ export class Varve {
     return (expectStatus(answer, level === 'durable' ? [202, 201] : [201]) as { write: string }).write;
   }
 
+  /** One request with many values, made while they are sent. @returns the id of the write, durable by now */
+  async appendPieces(seriesId: string, byteLength: number, pieces: Iterable<Buffer>): Promise<string> {
+    const headers = { 'content-type': 'application/octet-stream', 'content-length': String(byteLength) };
+    const answer = await this.#exchange(`/v1/series/${seriesId}/samples`, { method: 'POST', headers, body: pieces });
+    // It waits for the rows to be visible, but not for ever.
+    return (expectStatus(answer, [201, 202]) as { write: string }).write;
+  }
+
+  /** All of a series in one answer, given away piece by piece. */
+  async pourOctets(seriesId: string, into: (piece: Buffer) => void): Promise<void> {
+    const url = `${this.#service.url}/v1/series/${seriesId}/samples?rows=0:&format=octet`;
+    await this.#http.pour(url, { headers: { authorization: `Bearer ${this.#token}` } }, into);
+  }
+
   /** One row as JSON, visible when this resolves. */
   async appendRow(seriesId: string, value: number): Promise<void> {
     const path = `/v1/series/${seriesId}/samples`;
@@ -82,15 +86,15 @@ export class Varve {
   }
 
   /** Waits until the writes are visible. */
-  async settle(writes: readonly string[]): Promise<void> {
-    const deadline = performance.now() + SETTLE_LIMIT_MS;
+  async settle(writes: readonly string[], limitMs = SETTLE_LIMIT_MS): Promise<void> {
+    const deadline = performance.now() + limitMs;
     for (const write of writes) {
       for (;;) {
         const answer = await this.#exchange(`/v1/writes/${write}`);
         const { state } = expectStatus(answer, [200]) as { state: string };
         if (state === 'applied') break;
         if (state === 'failed') throw new Error(`write ${write} failed: ${answer.body.toString()}`);
-        if (performance.now() > deadline) throw new Error(`write ${write} is ${state} after ${SETTLE_LIMIT_MS} ms`);
+        if (performance.now() > deadline) throw new Error(`write ${write} is ${state} after ${limitMs} ms`);
         await sleep(SETTLE_POLL_MS);
       }
     }
@@ -125,7 +129,7 @@ export class Varve {
   /** The highest commit number of some series: about how many commits there were. */
   async lastCommit(ids: readonly string[]): Promise<number> {
     const commits = await Promise.all(
-      ids.slice(-MAX_CONNECTIONS).map(async (id) => {
+      ids.slice(-COMMITS_LOOKED_AT).map(async (id) => {
         const answer = await this.#exchange(`/v1/series/${id}`);
         return (expectStatus(answer, [200]) as { commit: number }).commit;
       }),
@@ -175,7 +179,7 @@ export class Varve {
   }
 
   async stop(): Promise<void> {
-    this.#agent.destroy();
+    this.#http.close();
     await this.#service.drop();
   }
 
@@ -184,44 +188,13 @@ export class Varve {
     return this.#exchange(path, { method: 'POST', headers, body: JSON.stringify(content) });
   }
 
-  /** The answer's body is one piece of memory when this resolves, as a client needs it that makes an array of it. */
-  #exchange(path: string, { method = 'GET', headers = {}, body }: Call = {}): Promise<Answer> {
-    const authorization = `Bearer ${this.#token}`;
-    const options = { method, headers: { ...headers, authorization }, agent: this.#agent };
-    return new Promise((resolve, reject) => {
-      const outgoing = request(`${this.#service.url}${path}`, options, (incoming) => {
-        const length = incoming.headers['content-length'];
-        if (length === undefined) {
-          const pieces: Buffer[] = [];
-          incoming.on('data', (piece: Buffer) => pieces.push(piece));
-          incoming.once('error', reject);
-          incoming.once('end', () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(pieces) }));
-          return;
-        }
-        const whole = Buffer.allocUnsafe(Number(length));
-        let filled = 0;
-        incoming.on('data', (piece: Buffer) => {
-          filled += piece.copy(whole, filled);
-        });
-        incoming.once('error', reject);
-        incoming.once('end', () => resolve({ status: incoming.statusCode ?? 0, body: whole.subarray(0, filled) }));
-      });
-      outgoing.once('error', reject);
-      outgoing.end(body);
-    });
+  #exchange(path: string, call: Call = {}): Promise<Answer> {
+    const headers = { ...call.headers, authorization: `Bearer ${this.#token}` };
+    return this.#http.exchange(`${this.#service.url}${path}`, { ...call, headers });
   }
 }
 
 function expectStatus(answer: Answer, expected: readonly number[]): unknown {
   if (!expected.includes(answer.status)) throw new Error(`${answer.status}: ${answer.body.toString()}`);
   return JSON.parse(answer.body.toString());
-}
-
-/** Blocks on the disk, not lengths: a file may have holes, or be longer on the disk than it says. */
-function allocatedBytes(path: string): number {
-  const info = lstatSync(path);
-  const own = info.blocks * 512;
-  return info.isDirectory()
-    ? readdirSync(path).reduce((sum, name) => sum + allocatedBytes(join(path, name)), own)
-    : own;
 }

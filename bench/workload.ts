@@ -12,6 +12,8 @@ export interface Workload {
 }
 
 export const RATE_HZ = 1000;
+/** Of the first row: 2026-05-01T09:00:00Z. At the rate above, row `n` is `n` milliseconds later. */
+export const START_MS = 1_777_626_000_000;
 export const ROW_BYTES = 8;
 const SERIES = 10;
 /** Volts of one step of the converter; a power of two, so that every value is exact. */

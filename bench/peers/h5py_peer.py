@@ -1,10 +1,5 @@
-"""h5py in this process: what the disk and the library give without a service around them.
+"""h5py: a chunked data set of values a series; the file stays open for reading."""
 
-One JSON request a line on standard input, one JSON answer a line on standard output. Times are taken here, around the
-calls to h5py alone, in milliseconds. Every answer of h5py is compared bit for bit after its clock has stopped.
-"""
-
-import json
 import os
 import sys
 import time
@@ -12,22 +7,19 @@ import time
 import h5py
 import numpy as np
 
+from library_peer import ROW_BYTES, LibraryPeer, check, disk_mb, elapsed_ms, serve, synced
+
 CHUNK_BYTES = 128 * 1024
 APPEND_CHUNK_ROWS = 2048
-ROW_BYTES = 8
 
 
-class Peer:
+class H5py(LibraryPeer):
     def __init__(self, folder):
+        super().__init__(folder)
         self.path = os.path.join(folder, "peer.h5")
-        self.values = None
         self.file = None
 
-    def load(self, path, series):
-        """Takes over the values: one row of the array a series."""
-        self.values = np.fromfile(path, dtype="<f8").reshape(series, -1)
-
-    def write(self, compressed=False):
+    def ingest(self, compressed=False):
         """All series into a new file, durable when the clock stops; compressed: by shuffle and gzip 1."""
         filters = {"shuffle": True, "compression": "gzip", "compression_opts": 1} if compressed else {}
         self.close()
@@ -42,19 +34,13 @@ class Peer:
         synced(self.path)
         return {"ms": [elapsed_ms(begun)]}
 
-    def read(self, places):
-        """Rows `[start, stop)` of one series after the other, from the file that was last written."""
+    def open(self):
         if self.file is None:
             self.file = h5py.File(self.path, "r")
             self.datasets = [self.file[str(i)] for i in range(len(self.values))]
-        times = []
-        for series, start, stop in places:
-            dataset = self.datasets[series]
-            begun = time.perf_counter()
-            found = dataset[start:stop]
-            times.append(elapsed_ms(begun))
-            check(found, self.values[series, start:stop])
-        return {"ms": times}
+
+    def rows(self, series, start, stop):
+        return self.datasets[series][start:stop]
 
     def append(self, count):
         """Rows one by one to a growing dataset, each durable before the next."""
@@ -75,7 +61,7 @@ class Peer:
         return {"ms": times}
 
     def disk(self):
-        return {"mb": os.stat(self.path).st_blocks * 512 / 1e6}
+        return disk_mb(self.path)
 
     def close(self):
         if self.file is not None:
@@ -83,33 +69,5 @@ class Peer:
             self.file = None
 
 
-def synced(path):
-    descriptor = os.open(path, os.O_RDWR)
-    os.fsync(descriptor)
-    os.close(descriptor)
-
-
-def elapsed_ms(begun):
-    return (time.perf_counter() - begun) * 1000
-
-
-def check(found, expected):
-    if found.tobytes() != expected.tobytes():
-        raise AssertionError("h5py answered other bytes than were written")
-
-
-def answer(result):
-    print(json.dumps(result or {}), flush=True)
-
-
-def main():
-    peer = Peer(sys.argv[1])
-    answer({"h5py": h5py.__version__, "hdf5": h5py.version.hdf5_version, "pid": os.getpid()})
-    for line in sys.stdin:
-        request = json.loads(line)
-        answer(getattr(peer, request.pop("call"))(**request))
-    peer.close()
-
-
 if __name__ == "__main__":
-    main()
+    serve(H5py(sys.argv[1]), f"{h5py.__version__} with HDF5 {h5py.version.hdf5_version}")
