@@ -46,7 +46,7 @@ export function pageStatement({ where, sort, limit, after }: Question, scope: Pr
   return sql`select ${sql.join(SERIES_COLUMNS.map(column))}, ${
     values.length === 0 ? sql`null` : sql`array[${sql.join(values)}]`
   } as sort_values
-    from series s join projects p on p.id = s.project_id ${sql.join(joins, sql` `)}
+    from series s ${sql.join(joins, sql` `)}
     where ${sql.join(conditions, sql` and `)}
     order by ${sql.join([...order.map(orderBy), sql`s.id`])}
     limit ${limit + 1}`;
@@ -85,7 +85,11 @@ export function seriesInReach(where: SearchRequest['where'], scope: ProjectScope
   return sql`${sql.join(conditions, sql` and `)}`;
 }
 
+/** A table fewer to plan the order of: a query for the name of the project, a row. */
+const PROJECT = 'p.name as project';
+
 function column(name: string): RawBuilder<unknown> {
+  if (name === PROJECT) return sql`(select p.name from projects p where p.id = s.project_id) as project`;
   const [source, alias] = name.split(' as ');
   return alias === undefined ? sql.ref(source) : sql`${sql.ref(source)} as ${sql.ref(alias)}`;
 }

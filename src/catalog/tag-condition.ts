@@ -172,7 +172,14 @@ function baseOf({ value, unit }: Extract<Comparable, { type: 'quantity' }>): Raw
 export const TERM_TYPES = { text: 's', number: 'n', boolean: 'b', time: 't', quantity: 'q' } as const;
 
 export function entryOf(key: string, value: Comparable): RawBuilder<unknown> {
-  return sql`(${entry(key, '')}::text || ${termOf(value)})`;
+  const known = knownTerm(value);
+  return known === null ? sql`(${entry(key, '')}::text || ${termOf(value)})` : sql`${entry(key, known)}::text`;
+}
+
+/** A term that needs no computing, which a plan would have to do; null: let Postgres make it. */
+function knownTerm(value: Comparable): string | null {
+  if (value.type === 'boolean') return `b${value.boolean}`;
+  return value.type === 'text' && value.text.length <= TERM_CHARS ? `s${value.text}` : null;
 }
 
 /** As the migration's functions make them. */
