@@ -62,6 +62,9 @@ const STATEMENTS = [
          order by r.entry, r.series_id; -- neighbours in the index: a third faster
        return null;
      end $$`,
+  // ── a new series is in no index of times ───────────────────────────────────────────────────────────────────────
+  `drop index series_extent`,
+  `create index series_extent on series using gist (extent) where deleted_at is null and extent is not null`,
 ];
 
 export const fasterTags: Migration = {
