@@ -62,6 +62,37 @@ const STATEMENTS = [
          order by r.entry, r.series_id; -- neighbours in the index: a third faster
        return null;
      end $$`,
+  // A change of one tag touches the entries of one tag.
+  `create or replace function varve_index_tags() returns trigger language plpgsql as $$
+     declare
+       changed text[];
+     begin
+       if tg_op = 'UPDATE' and new.project_id = old.project_id and old.deleted_at is null and new.deleted_at is null then
+         changed := array(
+           select o.key from jsonb_each(old.tags) o where new.tags -> o.key is distinct from o.value
+           union all
+           select n.key from jsonb_object_keys(new.tags) n(key) where not old.tags ? n.key);
+         if changed = '{}' then
+           return null;
+         end if;
+         delete from series_tags t where t.series_id = new.id and t.key = any(changed);
+         insert into series_tags select r.* from varve_tag_rows(new.id, new.project_id,
+             (select coalesce(jsonb_object_agg(n.key, n.value), '{}') from jsonb_each(new.tags) n where n.key = any(changed))) r
+           on conflict do nothing;
+         return null;
+       end if;
+       if tg_op <> 'INSERT' then
+         delete from series_tags t where t.series_id = old.id;
+       end if;
+       if tg_op <> 'DELETE' and new.deleted_at is null then
+         insert into series_tags select r.* from varve_tag_rows(new.id, new.project_id, new.tags) r on conflict do nothing;
+       end if;
+       return null;
+     end $$`,
+  // Who changes thousands takes the tags of all of them apart by one statement, and says so for his transaction.
+  `drop trigger series_index_tags on series`,
+  `create trigger series_index_tags after delete or update of tags, project_id, deleted_at on series
+     for each row when (current_setting('varve.tags', true) is distinct from 'follow') execute function varve_index_tags()`,
   // ── a new series is in no index of times ───────────────────────────────────────────────────────────────────────
   `drop index series_extent`,
   `create index series_extent on series using gist (extent) where deleted_at is null and extent is not null`,
