@@ -6,7 +6,7 @@ import type { Series } from '../core/series.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { SERIES_COLUMNS, toSeries, type SeriesRow } from './series-row.ts';
-import { fieldValue, namesItsSeries, toCondition } from './tag-condition.ts';
+import { fieldValue, namesItsSeries, toCondition, type IdRange } from './tag-condition.ts';
 
 /** Ids of the projects a search is limited to; null: all. */
 export type ProjectScope = readonly string[] | null;
@@ -78,10 +78,15 @@ function firstOfEach(
 }
 
 /** The series that are there, that the caller may see, and that meet the condition. */
-export function seriesInReach(where: SearchRequest['where'], scope: ProjectScope): RawBuilder<SqlBool> {
+export function seriesInReach(
+  where: SearchRequest['where'],
+  scope: ProjectScope,
+  within: IdRange | null = null,
+): RawBuilder<SqlBool> {
   const conditions = [sql`s.deleted_at is null`];
+  if (within) conditions.push(sql`s.id >= ${within.from} and s.id < ${within.to}`);
   if (scope) conditions.push(sql`s.project_id = any(${[...scope]}::uuid[])`);
-  if (where) conditions.push(toCondition(where));
+  if (where) conditions.push(toCondition(where, within));
   return sql`${sql.join(conditions, sql` and `)}`;
 }
 

@@ -195,7 +195,7 @@ export async function listEdits(
   const rows = await query.execute();
   const items = rows.slice(0, limit).map((row) => ({
     id: row.id,
-    kind: row.kind as MetadataEdit['kind'],
+    kind: row.kind,
     at: row.created_at,
     token: row.token_id === null ? null : { id: row.token_id, name: row.token_name ?? '' },
     request: row.request,
