@@ -3,7 +3,8 @@
  * Every answer is compared bit for bit; a wrong one ends the run with an error.
  *
  * `--quick` runs all of it on little data, to see that it works: its times mean nothing. `--save` keeps every sample in
- * `bench/results`. `--overviews` and `--search` measure these instead, which takes minutes: a series of 10⁹ rows, a catalog of 10⁶ series.
+ * `bench/results`. `--overviews` and `--search` measure these instead, which takes minutes: a series of 10⁹ rows, a catalog of 10⁶ series
+ * (`--series 100000`: of fewer).
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -67,11 +68,13 @@ const { values: options } = parseArgs({
     save: { type: 'boolean', default: false },
     overviews: { type: 'boolean', default: false },
     search: { type: 'boolean', default: false },
+    series: { type: 'string' },
   },
 });
 if (options.overviews) print(await measureOverviews(options.quick ? QUICK_OVERVIEWS : OVERVIEWS), null);
 else if (options.search) {
-  const size = options.quick ? { series: 10_000, rounds: 10 } : { series: 1_000_000, rounds: 100 };
+  const usual = options.quick ? { series: 10_000, rounds: 10 } : { series: 1_000_000, rounds: 100 };
+  const size = { ...usual, ...(options.series !== undefined && { series: Number(options.series) }) };
   print(await measureSearch(size, (line) => console.error(line)), 'jsonb + GIN');
 } else await bench(options.quick ? QUICK : FULL, { save: options.save });
 

@@ -609,10 +609,8 @@ describe('facets of more than are counted', () => {
     await sql`analyze series, series_tags`.execute(open.db);
     const asked = request({ tag: 'aged', eq: true }, { facets: parseFacets(['era', 'aged'], String) });
     const { era, aged } = await inSearchSnapshot(open.searches, (trx) => countFacets(trx, asked, null));
-    expect(era.map(({ value, estimated }) => [value, estimated]).sort()).toEqual([
-      ['early', true],
-      ['late', true],
-    ]);
+    expect(new Set(era.map(({ value }) => value))).toEqual(new Set(['early', 'late']));
+    expect(era.every(({ estimated }) => estimated)).toBe(true);
     for (const { count } of era) expect(Math.abs(count - 8_000)).toBeLessThan(2_000);
     expect(Math.abs(aged[0].count - 16_000)).toBeLessThan(1_600);
     // Few of them are counted one by one, whatever was expected.
