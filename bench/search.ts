@@ -1,6 +1,6 @@
 /**
  * Search over a million generated series: Varve over HTTP, beside the same rows as plain jsonb under a GIN index, asked over a connection to
- * Postgres. Every question is asked with other values each time.
+ * Postgres. Every question is asked with other values each time, while a client appends.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,8 @@ import type { Measurement } from './table.ts';
 const FACETS = ['species', 'stimulus', 'rig', 'experimenter', 'anaesthetised'];
 const PAGE = 100;
 const PEER = 'jsonb + GIN';
-const WARM_UP = 3;
+/** Asked before it counts: a service compiles what it runs often, and the first hundreds of its requests are slower. */
+const WARM_UP = 30;
 /** The generated recordings begin in 2020, one every 150 s. */
 const FIRST_NS = 1_577_836_800_000_000_000n;
 const STEP_NS = 150_000_000_000n;
@@ -29,7 +30,7 @@ interface Question {
 
 const has = (tags: object): string => JSON.stringify(tags);
 const page = (where: string): string => `select * from peer where ${where} order by id limit ${PAGE}`;
-const area = (n: number): string => `area-${n % 20}`;
+const area = (n: number): string => `area-${Math.floor(n) % 20}`;
 const spanOf = (n: number, series: number, hours: number): [bigint, bigint] => {
   const start = FIRST_NS + (BigInt((n * 7919) % 90) * BigInt(series) * STEP_NS) / 100n;
   return [start, start + BigInt(hours) * 3_600_000_000_000n];
@@ -194,6 +195,7 @@ export async function measureSearch(
     await client.connect();
     const { seriesBytes, tagBytes, peerBytes } = await generateCatalog(postgres.url, size.series, log);
     const measurements: Measurement[] = [];
+    const appends = appending(service);
     for (const question of QUESTIONS) {
       measurements.push({
         measure: question.measure,
@@ -206,6 +208,11 @@ export async function measureSearch(
       });
       log(question.measure);
     }
+    const created: number[] = [];
+    for (let part = 0; part < CREATED_PARTS; part++) created.push(await createMany(service, part));
+    log(`${await appends.stop()} appends were acknowledged meanwhile`);
+    measurements.push({ measure: 'bulk creates', values: null, unit: '1/s', varve: created });
+    const bytesEach = (bytes: number): readonly number[] => [bytes / size.series];
     const megabytes = (bytes: number): readonly number[] => [bytes / 1e6];
     measurements.push(
       {
@@ -216,6 +223,13 @@ export async function measureSearch(
         peers: { [PEER]: megabytes(peerBytes) },
       },
       { measure: 'catalog: values of tags', values: null, unit: 'MB', varve: megabytes(tagBytes) },
+      {
+        measure: 'catalog: bytes per series',
+        values: null,
+        unit: 'B',
+        varve: bytesEach(seriesBytes + tagBytes),
+        peers: { [PEER]: bytesEach(peerBytes) },
+      },
     );
     return measurements;
   } finally {
@@ -224,6 +238,95 @@ export async function measureSearch(
     await postgres.stop();
     await rm(folder, { recursive: true });
   }
+}
+
+/** Requests of bulk creates, of as many series each. */
+const CREATED_PARTS = 3;
+const CREATED_SERIES = 10_000;
+/** Series that are appended to while questions are asked, and rows of each append. */
+const APPENDED_SERIES = 4;
+const APPENDED_ROWS = 10;
+
+/** One client that appends to a few series, one after the other, until it is stopped. @throws at the stop if one was refused */
+function appending(service: RunningService): { stop(): Promise<number> } {
+  let isOver = false;
+  const running = (async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < APPENDED_SERIES; n++) {
+      const sampling = { kind: 'regular', rate_hz: 1000, start: '2030-01-01T00:00:00Z' };
+      const { id } = (await post(
+        service,
+        '/v1/series',
+        { name: `appended/${n}`, dtype: 'int16', sampling },
+        [201],
+      )) as {
+        id: string;
+      };
+      ids.push(id);
+    }
+    const values = Array.from({ length: APPENDED_ROWS }, (_, row) => row);
+    let appends = 0;
+    for (; !isOver; appends++) {
+      await post(service, `/v1/series/${ids[appends % APPENDED_SERIES]}/samples`, { values }, [201, 202]);
+    }
+    return appends;
+  })();
+  running.catch(() => {}); // told by stop
+  return {
+    stop: () => {
+      isOver = true;
+      return running;
+    },
+  };
+}
+
+async function post(
+  service: RunningService,
+  path: string,
+  content: object,
+  expected: readonly number[],
+): Promise<unknown> {
+  const headers = { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' };
+  const answer = await fetch(service.url + path, { method: 'POST', headers, body: JSON.stringify(content) });
+  if (!expected.includes(answer.status)) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
+
+/** Of series with tags as those of the catalog. @returns series a second */
+async function createMany(service: RunningService, part: number): Promise<number> {
+  const body = Array.from({ length: CREATED_SERIES }, (_, n) => JSON.stringify(newSeries(part, n))).join('\n');
+  const headers = { authorization: `Bearer ${service.token}`, 'content-type': 'application/x-ndjson' };
+  const start = performance.now();
+  const answer = await fetch(`${service.url}/v1/series/bulk`, { method: 'POST', headers, body });
+  const { items } = (await answer.json()) as { items: { status: number }[] };
+  const seconds = (performance.now() - start) / 1000;
+  if (!items.every(({ status }) => status === 201)) throw new Error('not all series were created');
+  return items.length / seconds;
+}
+
+function newSeries(part: number, n: number): object {
+  const h = ((part * CREATED_SERIES + n) * 7919) % 1_000_003;
+  const pick = <T>(values: readonly T[], at: number): T => values[Math.floor(at) % values.length];
+  return {
+    name: `created/${part}/${n}`,
+    dtype: 'int16',
+    unit: 'mV',
+    sampling: { kind: 'regular', rate_hz: 1000 },
+    tags: {
+      species: pick(['mouse', 'mouse', 'mouse', 'rat', 'human'], h),
+      region: area(h / 10),
+      rig: Math.floor(h / 200) % 40,
+      age_days: 20 + (Math.floor(h / 7) % 380),
+      depth: { value: 50 + (Math.floor(h / 3) % 2000), unit: 'um' },
+      anaesthetised: h % 4 === 0,
+      subject: `n${part}-${Math.floor(n / 40)}`,
+      code: `T${part}-${n}`,
+      ...(h % 2 === 0 && { experimenter: `person ${h % 25}` }),
+      ...(h % 3 === 0 && { recorded: { time: new Date(1_600_000_000_000 + n * 100_000).toISOString() } }),
+      ...(h % 5 < 3 && { stimulus: pick(['gratings', 'tones', 'odour', 'none'], h / 17) }),
+      ...(h % 7 === 0 && { quality: ['a', 'checked'] }),
+    },
+  };
 }
 
 async function timed(rounds: number, work: (n: number) => Promise<void>): Promise<number[]> {

@@ -5,7 +5,7 @@ export interface Measurement {
   readonly measure: string;
   /** Of which values; null: it does not matter. */
   readonly values: string | null;
-  readonly unit: 's' | 'ms' | 'MB' | 'MB/s' | '1/s';
+  readonly unit: 's' | 'ms' | 'B' | 'MB' | 'MB/s' | '1/s';
   /** In the order they were taken. */
   readonly varve: readonly number[];
   /** Of those that were measured beside it, by the names that head their columns. */

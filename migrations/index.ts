@@ -4,10 +4,12 @@ import { foundation } from './0001_foundation.ts';
 import { shardLife } from './0002_shard_life.ts';
 import { search } from './0003_search.ts';
 import { metadata } from './0004_metadata.ts';
+import { fasterTags } from './0005_faster_tags.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
   '0002_shard_life': shardLife,
   '0003_search': search,
   '0004_metadata': metadata,
+  '0005_faster_tags': fasterTags,
 };

@@ -22,3 +22,12 @@ export async function recordChanges(
     from unnest(${changes.map((each) => each.projectId)}::uuid[], ${changes.map((each) => each.seriesId)}::uuid[])
       with ordinality as c(project_id, series_id, at)`.execute(trx);
 }
+
+/** As {@link recordChanges}: an update of each series that an edit of many has changed, as their history says. */
+export async function recordEdit(trx: DatabaseTransaction, editId: string): Promise<void> {
+  const commit = await nextCommit(trx);
+  await sql`
+    insert into changes ("commit", ordinal, project_id, series_id, kind)
+    select ${commit}::bigint, row_number() over (order by h.series_id) - 1, s.project_id, h.series_id, 'update'
+    from series_history h join series s on s.id = h.series_id where h.edit_id = ${editId}`.execute(trx);
+}

@@ -1,12 +1,12 @@
 /** New rows of `series`, one or thousands, with few statements. */
 import { sql } from 'kysely';
+import { v7 as uuidv7 } from 'uuid';
 import { formatRate, rateHz } from '../core/rate.ts';
 import type { NewSeries } from '../core/series.ts';
 import { changesBetween, UNDESCRIBED } from '../core/series-history.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { recordChanges } from './change-feed.ts';
 import type { DatabaseTransaction } from './database.ts';
-import { recordHistory } from './series-history.ts';
 import { storeUnits } from './tag-unit-store.ts';
 
 /** Rows of one statement: some hundred kilobytes of JSON. */
@@ -34,26 +34,12 @@ export async function insertSeries(
   const stored = new Set<string>();
   // By name, so that two who insert the same names wait in the same order. The sort is stable: of two of a name the first is stored.
   const inOrder = [...series].sort((a, b) => order(a.projectId, b.projectId) || order(a.input.name, b.input.name));
+  let records = recordsOf(inOrder, 0);
   for (let from = 0; from < inOrder.length; from += ROWS_AT_ONCE) {
-    const some = inOrder.slice(from, from + ROWS_AT_ONCE);
-    const { rows } = await sql<{ id: string }>`
-      insert into series (id, project_id, lane_id, name, description, kind, dtype, channels, channel_count, unit, scale, "offset",
-        rate, rate_hz, start_ns, time_reference, duplicates, codec, tags, provenance)
-      select r.id, r.project_id, r.lane_id, r.name, r.description, r.kind, r.dtype, r.channels, jsonb_array_length(r.channels), r.unit,
-        r.scale, r."offset", r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags, r.provenance
-      from jsonb_to_recordset(${JSON.stringify(some.map(recordOf))}::jsonb) as r(id uuid, project_id uuid, lane_id uuid, name text,
-        description text, kind text, dtype text, channels jsonb, unit text, scale double precision, "offset" double precision,
-        rate text, rate_hz double precision, start_ns bigint, time_reference text, duplicates text, codec text, tags jsonb,
-        provenance jsonb)
-      on conflict (project_id, name) where deleted_at is null do nothing
-      returning id`.execute(trx);
-    for (const { id } of rows) stored.add(id);
-    const created = some.filter(({ id }) => stored.has(id));
-    await recordHistory(
-      trx,
-      { action: 'create', tokenId },
-      created.map(({ id, input }) => ({ seriesId: id, changes: changesBetween(UNDESCRIBED, input) })),
-    );
+    const storing = storeRecords(trx, records, tokenId);
+    // While Postgres works on some, the next are written.
+    records = recordsOf(inOrder, from + ROWS_AT_ONCE);
+    for (const id of await storing) stored.add(id);
   }
   await recordChanges(
     trx,
@@ -61,6 +47,32 @@ export async function insertSeries(
     series.filter(({ id }) => stored.has(id)).map(({ id, projectId }) => ({ seriesId: id, projectId })),
   );
   return stored;
+}
+
+function recordsOf(series: readonly SeriesToInsert[], from: number): string {
+  return JSON.stringify(series.slice(from, from + ROWS_AT_ONCE).map(recordOf));
+}
+
+/** Series and the beginning of their history, in one statement. @param records as JSON @returns the ids of those that are stored */
+async function storeRecords(trx: DatabaseTransaction, records: string, tokenId: string | null): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    with given as materialized (
+      select * from jsonb_to_recordset(${records}::jsonb) as r(id uuid, project_id uuid, lane_id uuid, name text,
+        description text, kind text, dtype text, channels jsonb, unit text, scale double precision, "offset" double precision,
+        rate text, rate_hz double precision, start_ns bigint, time_reference text, duplicates text, codec text, tags jsonb,
+        provenance jsonb, history_id uuid, changes jsonb)
+    ), stored as (
+      insert into series (id, project_id, lane_id, name, description, kind, dtype, channels, channel_count, unit, scale, "offset",
+        rate, rate_hz, start_ns, time_reference, duplicates, codec, tags, provenance)
+      select r.id, r.project_id, r.lane_id, r.name, r.description, r.kind, r.dtype, r.channels, jsonb_array_length(r.channels), r.unit,
+        r.scale, r."offset", r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags, r.provenance from given r
+      on conflict (project_id, name) where deleted_at is null do nothing
+      returning id
+    )
+    insert into series_history (series_id, id, action, token_id, changes)
+    select r.id, r.history_id, 'create', ${tokenId}::uuid, r.changes from given r join stored on stored.id = r.id
+    returning series_id as id`.execute(trx);
+  return rows.map(({ id }) => id);
 }
 
 function recordOf({ id, laneId, projectId, input }: SeriesToInsert): Record<string, unknown> {
@@ -85,6 +97,8 @@ function recordOf({ id, laneId, projectId, input }: SeriesToInsert): Record<stri
     codec: input.codec,
     tags: input.tags,
     provenance: input.provenance,
+    history_id: uuidv7(),
+    changes: changesBetween(UNDESCRIBED, input),
   };
 }
 

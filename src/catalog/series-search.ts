@@ -6,7 +6,7 @@ import type { Series } from '../core/series.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { SERIES_COLUMNS, toSeries, type SeriesRow } from './series-row.ts';
-import { fieldValue, namesItsSeries, toCondition } from './tag-condition.ts';
+import { fieldValue, namesItsSeries, toCondition, type IdRange } from './tag-condition.ts';
 
 /** Ids of the projects a search is limited to; null: all. */
 export type ProjectScope = readonly string[] | null;
@@ -58,7 +58,7 @@ export function pageStatement({ where, sort, limit, after }: Question, scope: Pr
   return sql`select ${sql.join(SERIES_COLUMNS.map(column))}, ${
     values.length === 0 ? sql`null` : sql`array[${sql.join(values)}]`
   } as sort_values
-    from series s join projects p on p.id = s.project_id ${sql.join(joins, sql` `)}
+    from series s ${sql.join(joins, sql` `)}
     where ${sql.join(conditions, sql` and `)}
     order by ${sql.join([...order.map(orderBy), sql`s.id`])}
     limit ${limit + 1}`;
@@ -90,14 +90,23 @@ function firstOfEach(
 }
 
 /** The series that are there, that the caller may see, and that meet the condition. */
-export function seriesInReach(where: SearchRequest['where'], scope: ProjectScope): RawBuilder<SqlBool> {
+export function seriesInReach(
+  where: SearchRequest['where'],
+  scope: ProjectScope,
+  within: IdRange | null = null,
+): RawBuilder<SqlBool> {
   const conditions = [sql`s.deleted_at is null`];
+  if (within) conditions.push(sql`s.id >= ${within.from} and s.id < ${within.to}`);
   if (scope) conditions.push(sql`s.project_id = any(${[...scope]}::uuid[])`);
-  if (where) conditions.push(toCondition(where));
+  if (where) conditions.push(toCondition(where, within));
   return sql`${sql.join(conditions, sql` and `)}`;
 }
 
+/** A table fewer to plan the order of: a query for the name of the project, a row. */
+const PROJECT = 'p.name as project';
+
 function column(name: string): RawBuilder<unknown> {
+  if (name === PROJECT) return sql`(select p.name from projects p where p.id = s.project_id) as project`;
   const [source, alias] = name.split(' as ');
   return alias === undefined ? sql.ref(source) : sql`${sql.ref(source)} as ${sql.ref(alias)}`;
 }

@@ -22,17 +22,26 @@ const BOUND_OPERATORS: Readonly<Record<Bound, RawBuilder<unknown>>> = {
 /** Characters of a text that its term has, as in the migration. */
 const TERM_CHARS = 256;
 
-/** On a row `s` of series. */
-export function toCondition(where: Expression): Condition {
-  return required(where, sql.ref('s'));
+/** Ids from one to before the other, each an expression. */
+export interface IdRange {
+  readonly from: RawBuilder<unknown>;
+  readonly to: RawBuilder<unknown>;
+}
+
+/**
+ * On a row `s` of series.
+ * @param within only series of these ids are asked for: said of tags, too, for the planner does not see that what holds for one holds for the other
+ */
+export function toCondition(where: Expression, within: IdRange | null = null): Condition {
+  return required(where, sql.ref('s'), within);
 }
 
 type Row = RawBuilder<unknown>;
 
-function required(where: Expression, s: Row): Condition {
+function required(where: Expression, s: Row, within: IdRange | null = null): Condition {
   switch (where.kind) {
     case 'and':
-      return joined(where.of, sql` and `, (each) => required(each, s));
+      return joined(where.of, sql` and `, (each) => required(each, s, within));
     case 'or': {
       if (where.of.every((each) => each.kind === 'tag')) {
         const any = joined(where.of, sql` or `, ({ key, test }) => tagTest(key, test));
@@ -46,7 +55,7 @@ function required(where: Expression, s: Row): Condition {
       if (where.of.kind === 'tag') return sql`not ${tagExists(where.of, s)}`;
       return sql`not ${probe(where.of, s)}`;
     case 'tag':
-      return tagExists(where, s);
+      return within ? tagWithin(where, s, within) : tagExists(where, s);
     case 'overlaps':
       return overlaps(where, s);
     case 'active_since':
@@ -95,6 +104,10 @@ function seriesOf(where: Expression): RawBuilder<unknown> {
 
 function tagExists({ key, test }: Leaf<'tag'>, s: Row): Condition {
   return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${tagTest(key, test)})`;
+}
+
+function tagWithin({ key, test }: Leaf<'tag'>, s: Row, { from, to }: IdRange): Condition {
+  return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and t.series_id >= ${from} and t.series_id < ${to} and ${tagTest(key, test)})`;
 }
 
 /** On a row `t` of series_tags. */
@@ -172,7 +185,14 @@ function baseOf({ value, unit }: Extract<Comparable, { type: 'quantity' }>): Raw
 export const TERM_TYPES = { text: 's', number: 'n', boolean: 'b', time: 't', quantity: 'q' } as const;
 
 export function entryOf(key: string, value: Comparable): RawBuilder<unknown> {
-  return sql`(${entry(key, '')}::text || ${termOf(value)})`;
+  const known = knownTerm(value);
+  return known === null ? sql`(${entry(key, '')}::text || ${termOf(value)})` : sql`${entry(key, known)}::text`;
+}
+
+/** A term that needs no computing, which a plan would have to do; null: let Postgres make it. */
+function knownTerm(value: Comparable): string | null {
+  if (value.type === 'boolean') return `b${value.boolean}`;
+  return value.type === 'text' && value.text.length <= TERM_CHARS ? `s${value.text}` : null;
 }
 
 /** As the migration's functions make them. */

@@ -34,7 +34,7 @@ export interface SearchRequest {
 export interface FacetValue {
   readonly value: TagScalar | null;
   readonly count: number;
-  /** True: reckoned from the first series that were looked at. */
+  /** True: reckoned from some of the series. */
   readonly estimated: boolean;
 }
 

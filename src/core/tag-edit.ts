@@ -79,3 +79,16 @@ export function sameTag(a: unknown, b: unknown): boolean {
 export function listOf(value: TagValue): readonly TagScalar[] {
   return Array.isArray(value) ? (value as readonly TagScalar[]) : [value as TagScalar];
 }
+
+/** One request that has changed many series. */
+export interface MetadataEdit {
+  readonly id: string;
+  readonly kind: 'edit' | 'rename' | 'undo';
+  readonly at: Date;
+  readonly token: { readonly id: string; readonly name: string } | null;
+  /** As it was asked. */
+  readonly request: unknown;
+  readonly series: number;
+  /** The edit that undid it. */
+  readonly undoneBy: string | null;
+}

@@ -37,11 +37,13 @@ export type ReadUnit = (code: string) => TagUnit | undefined;
 
 /** The units in which tags are given, each once. */
 export function unitCodesOf(tags: Readonly<Record<string, TagValue | null>>): string[] {
-  const scalars = Object.values(tags).flatMap((value) =>
-    Array.isArray(value) ? (value as TagScalar[]) : [value as TagScalar],
-  );
-  const codes = scalars.flatMap((value) =>
-    typeof value === 'object' && value !== null && 'unit' in value ? [value.unit] : [],
-  );
-  return [...new Set(codes)].sort();
+  const codes = new Set<string>();
+  const add = (value: TagScalar | null): void => {
+    if (typeof value === 'object' && value !== null && 'unit' in value) codes.add(value.unit);
+  };
+  for (const value of Object.values(tags)) {
+    if (Array.isArray(value)) (value as readonly TagScalar[]).forEach(add);
+    else add(value as TagScalar | null);
+  }
+  return [...codes].sort();
 }

@@ -7,6 +7,7 @@ import { listHistory } from '../catalog/series-history.ts';
 import {
   editSeriesTags,
   isKeyUsed,
+  listEdits,
   previewEdit,
   undoEdit,
   type EditedSeries,
@@ -43,6 +44,7 @@ export function metadataService(db: Database, searches: Database): MetadataServi
       const result = await undoEdit(db, editId, { id, tokenId: principal.tokenId, scope: scopeOf(principal) });
       return { id, ...result };
     },
+    listEdits: (principal, page) => listEdits(db, { ...page, scope: scopeOf(principal), tokenId: principal.tokenId }),
     async history(principal, ref, page) {
       const { id } = await visible(principal, ref);
       return listHistory(db, id, page);

@@ -16,7 +16,7 @@ import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
 import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Annotation, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
-import type { TagEdit } from '../core/tag-edit.ts';
+import type { MetadataEdit, TagEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Vocabulary } from '../core/vocabulary.ts';
 import type { EpochUnit } from '../formats/epoch-text.ts';
@@ -127,6 +127,11 @@ export interface MetadataService {
   renameTag(principal: Principal, renaming: TagRenaming): Promise<AppliedEdit>;
   /** @throws not-found; conflict `already-undone` */
   undoEdit(principal: Principal, editId: string): Promise<UndoneEdit>;
+  /** Newest first: edits of which the caller reaches every series, or that are its own. @param page as in {@link history} */
+  listEdits(
+    principal: Principal,
+    page: { limit: number; after: string | null },
+  ): Promise<{ items: MetadataEdit[]; after: string | null }>;
   /** Newest first. @param page after: id of the entry that the page before ended with */
   history(
     principal: Principal,

@@ -37,13 +37,11 @@ export function unitsOf(tags: Readonly<Record<string, TagValue | null>>): TagUni
 
 /** As {@link unitsOf}. @throws unprocessable naming the tag for what is no unit */
 export function unitsNamingTags(tags: Readonly<Record<string, TagValue | null>>): TagUnit[] {
-  for (const [key, value] of Object.entries(tags)) {
-    for (const code of unitCodesOf({ [key]: value })) {
-      if (readUnit(code)) continue;
-      throw unprocessableField(`tags.${key}`, `${JSON.stringify(code)} is no UCUM unit`, 'unknown-unit');
-    }
-  }
-  return unitsOf(tags);
+  const codes = unitCodesOf(tags);
+  const foreign = codes.find((code) => !readUnit(code));
+  if (foreign === undefined) return codes.flatMap((code) => readUnit(code) ?? []);
+  const key = Object.keys(tags).find((each) => unitCodesOf({ [each]: tags[each] }).includes(foreign));
+  throw unprocessableField(`tags.${key}`, `${JSON.stringify(foreign)} is no UCUM unit`, 'unknown-unit');
 }
 
 function understand(code: string): TagUnit | undefined {

@@ -16,12 +16,14 @@ import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-add
 import { noQuery, uuid } from './wire/scalars.ts';
 import {
   editAnswer,
+  editPage,
   editPreview,
   historyPage,
   historyPosition,
   historyQuery,
   tagEditBody,
   tagRenameBody,
+  toEditItem,
   toHistoryItem,
   toUndoAnswer,
   undoAnswer,
@@ -61,6 +63,14 @@ export function metadataRoutes(metadata: MetadataService): Router {
     res.json({ edit: id, series });
   });
 
+  router.get('/v1/metadata-edits', needs('read'), async (req, res) => {
+    const { limit, cursor } = queryOf(req, historyQuery);
+    const after = openCursor(req.originalUrl, cursor, historyPosition);
+    const page = await metadata.listEdits(principalOf(res), { limit, after });
+    const next = page.after === null ? null : nextLink(req.originalUrl, page.after);
+    res.json({ items: page.items.map(toEditItem), next });
+  });
+
   router.post('/v1/metadata-edits/:id/undo', needs('write'), async (req, res) => {
     queryOf(req, noQuery);
     res.json(toUndoAnswer(await metadata.undoEdit(principalOf(res), pathId(req, 'edit'))));
@@ -75,7 +85,7 @@ export const metadataDescriptions: ZodOpenApiPathsObject = {
       operationId: 'editTags',
       tags: ['metadata'],
       summary: 'Set and remove tags of all series that an expression finds',
-      description: `In one transaction: all or none. At most 10,000 series; beyond that 413 (\`too-many-series\`). With \`dry_run\` it only says
+      description: `In one transaction: all or none. At most 1,000,000 series; beyond that 413 (\`too-many-series\`). With \`dry_run\` it only says
 how many there are. The answer's \`edit\` can be undone.`,
       requestBody: { required: true, content: json(tagEditBody) },
       responses: {
@@ -90,13 +100,23 @@ how many there are. The answer's \`edit\` can be undone.`,
       tags: ['metadata'],
       summary: 'Rename a tag in all series of a project',
       description: `A new name that the project has already is a 409 (\`key-in-use\`), unless they are to be merged: series that have both get a list of the
-values of both, equal ones once. At most 10,000 series, in one transaction.`,
+values of both, equal ones once. At most 1,000,000 series, in one transaction.`,
       requestParams: { path: z.object({ key: z.string() }) },
       requestBody: { required: true, content: json(tagRenameBody) },
       responses: {
         200: { description: 'What was changed', content: json(editAnswer) },
         ...problems(404, 409, 413, 415, 422),
       },
+    },
+  },
+  '/v1/metadata-edits': {
+    get: {
+      operationId: 'listEdits',
+      tags: ['metadata'],
+      summary: 'Edits of many series: who, when, what, and whether it was undone',
+      description: 'A token that is limited to projects sees those whose series it reaches, all of them.',
+      requestParams: { query: historyQuery },
+      responses: { 200: { description: 'One page, newest first', content: json(editPage) }, ...problems() },
     },
   },
   '/v1/metadata-edits/{id}/undo': {

@@ -100,11 +100,15 @@ program
 
 program
   .command('search')
-  .description('find series by their tags; all conditions must hold')
+  .description('find series by their tags; all conditions must hold; without one, all series')
   .argument(
-    '<condition...>',
-    "'species=mouse', 'age_days>=60', 'strain!=B6'; 'species': has the tag; '!species': has not",
+    '[condition...]',
+    "'species=mouse', 'age_days>=60', 'strain!=B6', 'subject[prefix]=m-1'; 'species': has the tag; '!species': has not",
   )
+  .option('--where <json>', 'a tree of and, or and not in place of conditions, as POST /v1/series/search takes it')
+  .option('--sort <keys>', "fields or tag.<key>, with commas; '-last_time': the latest first")
+  .option('--facets <names>', 'count the values of tags, or of field.<name>, with commas')
+  .option('--limit <number>', 'at most so many series')
   .option('--project <name>', 'only those of a project')
   .option('--unit <unit>', 'only those in a unit')
   .addOption(new Option('--kind <kind>', 'only those sampled so').choices(['regular', 'irregular']))

@@ -7,7 +7,7 @@ import type { NewAnnotation, NewSeries } from '../core/series.ts';
 import type { annotationPage } from '../http/wire/annotations.ts';
 import type { ProblemDocument } from '../http/wire/problem.ts';
 import type { durableAnswer, visibleAnswer } from '../http/wire/samples.ts';
-import type { seriesPage } from '../http/wire/search.ts';
+import type { searchPage, seriesPage } from '../http/wire/search.ts';
 import type { seriesAnswer, seriesCreate } from '../http/wire/series.ts';
 import type { writeAnswer } from '../http/wire/writes.ts';
 
@@ -68,6 +68,12 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
 };
 const CORRUPT_SLUG = 'corrupt';
 
+const SEARCH = '/v1/series/search';
+
+/** Query parameters of `GET /v1/series`, or a tree of conditions as `POST /v1/series/search` takes it. */
+export type SeriesQuestion = URLSearchParams | { readonly where: unknown; readonly sort: readonly string[] };
+export type Facets = NonNullable<z.output<typeof searchPage>['facets']>;
+
 export class VarveClient {
   readonly url: string;
   readonly #token: string;
@@ -88,9 +94,18 @@ export class VarveClient {
     return this.#json('GET', seriesPath(ref));
   }
 
-  /** All series that meet the conditions, page after page. @param conditions query parameters of `GET /v1/series` */
-  async *search(conditions: URLSearchParams): AsyncGenerator<SeriesAnswer> {
-    const query = new URLSearchParams(conditions);
+  /** All series that a search finds, page after page, in its order. */
+  async *search(question: SeriesQuestion): AsyncGenerator<SeriesAnswer> {
+    if ('where' in question) {
+      for (let cursor: string | null | undefined; cursor !== null;) {
+        const body = { ...question, limit: PAGE_SERIES, ...(cursor !== undefined && { cursor }) };
+        const page: z.output<typeof searchPage> = await this.#json('POST', SEARCH, JSON.stringify(body));
+        yield* page.items;
+        ({ cursor } = page);
+      }
+      return;
+    }
+    const query = new URLSearchParams(question);
     query.set('limit', String(PAGE_SERIES));
     let path: string | null = `/v1/series?${query.toString()}`;
     while (path !== null) {
@@ -98,6 +113,19 @@ export class VarveClient {
       yield* page.items;
       path = page.next;
     }
+  }
+
+  /** How often each value of these tags and fields occurs among all series that a search finds. @param names as in `facets=` */
+  async facets(question: SeriesQuestion, names: readonly string[]): Promise<Facets> {
+    const query = new URLSearchParams('where' in question ? [] : question);
+    query.set('limit', '1');
+    query.set('facets', names.join(','));
+    const body = JSON.stringify({ ...question, limit: 1, facets: names });
+    const page: z.output<typeof searchPage> | z.output<typeof seriesPage> =
+      'where' in question
+        ? await this.#json('POST', SEARCH, body)
+        : await this.#json('GET', `/v1/series?${query.toString()}`);
+    return page.facets ?? {};
   }
 
   /**

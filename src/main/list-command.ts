@@ -1,5 +1,7 @@
 /** `varve ls` and `varve search`: series and where their data begin and end. */
-import type { SeriesAnswer } from './client.ts';
+import { invalidField } from '../core/errors.ts';
+import { tagText } from '../core/tag-value.ts';
+import type { Facets, SeriesAnswer, SeriesQuestion } from './client.ts';
 import type { Config } from './config.ts';
 import { connect } from './connect.ts';
 import { print } from './standard-output.ts';
@@ -11,6 +13,12 @@ export interface ListCommand {
   readonly unit?: string;
   readonly kind?: string;
   readonly json?: boolean;
+  /** A tree of conditions, as JSON. */
+  readonly where?: string;
+  /** As the query parameters of the same names. */
+  readonly sort?: string;
+  readonly facets?: string;
+  readonly limit?: string;
 }
 
 const COLUMNS: readonly Column<SeriesAnswer>[] = [
@@ -23,16 +31,87 @@ const COLUMNS: readonly Column<SeriesAnswer>[] = [
   { title: 'LAST', text: ({ last_time }) => last_time ?? '–' },
 ];
 
-/** @param conditions on tags, all of which must hold, as `species=mouse` or `age_days>=60` */
+/**
+ * @param conditions on tags, all of which must hold, as `species=mouse`, `age_days>=60` or `subject[prefix]=m-1`
+ * @throws invalid-input
+ */
 export async function listSeries(config: Config, conditions: readonly string[], command: ListCommand): Promise<void> {
-  const query = new URLSearchParams(conditions.map(parseTagCondition));
-  for (const name of ['project', 'unit', 'kind'] as const) {
-    const value = command[name];
-    if (value !== undefined) query.append(name, value);
+  const client = connect(config);
+  const question = questionOf(conditions, command);
+  const limit = limitOf(command.limit);
+  const facets = command.facets === undefined ? null : await client.facets(question, command.facets.split(','));
+  const found = firstOf(client.search(question), limit);
+  for await (const line of command.json ? jsonLines(found) : tableLines(COLUMNS, found)) {
+    if (facets && command.json && line.startsWith('['))
+      await print(`{"facets":${JSON.stringify(facets)},"items":${line}\n`);
+    else await print(`${line}\n`);
   }
-  const found = connect(config).search(query);
-  const lines = command.json ? jsonLines(found) : tableLines(COLUMNS, found);
-  for await (const line of lines) await print(`${line}\n`);
+  if (facets && command.json) await print('}\n');
+  else if (facets) await printFacets(facets);
+}
+
+function questionOf(conditions: readonly string[], command: ListCommand): SeriesQuestion {
+  const fields = (['project', 'unit', 'kind'] as const).flatMap((name) => {
+    const value = command[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  if (command.where !== undefined) {
+    if (conditions.length > 0) throw invalidField('--where', 'stands in place of conditions, not beside them');
+    const and = [parseWhere(command.where), ...fields.map(([field, value]) => ({ field, eq: value }))];
+    return { where: and.length === 1 ? and[0] : { and }, sort: command.sort?.split(',') ?? [] };
+  }
+  const query = new URLSearchParams(conditions.map(parseTagCondition));
+  for (const [name, value] of fields) query.append(name, value);
+  if (command.sort !== undefined) query.append('sort', command.sort);
+  return query;
+}
+
+function parseWhere(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw invalidField('--where', `is not valid JSON: ${(error as Error).message}`);
+  }
+}
+
+/** @throws invalid-input */
+function limitOf(text: string | undefined): number {
+  if (text === undefined) return Infinity;
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw invalidField('--limit', 'must be a whole number from 1');
+  return Number(text);
+}
+
+async function* firstOf<T>(items: AsyncIterable<T>, limit: number): AsyncGenerator<T> {
+  let count = 0;
+  for await (const item of items) {
+    yield item;
+    count++;
+    if (count === limit) return;
+  }
+}
+
+interface FacetLine {
+  readonly facet: string;
+  readonly value: string;
+  readonly count: string;
+}
+
+const FACET_COLUMNS: readonly Column<FacetLine>[] = [
+  { title: 'FACET', text: ({ facet }) => facet },
+  { title: 'VALUE', text: ({ value }) => value },
+  { title: 'SERIES', right: true, text: ({ count }) => count },
+];
+
+async function printFacets(facets: Facets): Promise<void> {
+  const lines = Object.entries(facets).flatMap(([facet, values]) =>
+    values.map(({ value, count, estimated }) => ({
+      facet,
+      value: value === null ? '–' : tagText(value),
+      count: `${estimated ? '~' : ''}${count.toLocaleString('en')}`,
+    })),
+  );
+  await print('\n');
+  for await (const line of tableLines(FACET_COLUMNS, lines)) await print(`${line}\n`);
 }
 
 /** One JSON array, an item a line, written as the pages come. */

@@ -151,6 +151,45 @@ describe('tags of many series', () => {
     expect(problem.errors.map((each) => each.field)).toContain(field);
   });
 
+  test('are listed, newest first, with who, when, what, how many and what has undone them', async () => {
+    const [mine, theirs] = [await lab(), await lab()];
+    await make(mine, 'a', { k: 1 });
+    await make(mine, 'b', { k: 1 });
+    await make(theirs, 'a', { k: 1 });
+    const where = inProject(mine);
+    const first = await edit({ where, set: { k: 2 } });
+    const renamed = expecting(200, await api.post('/v1/tags/k/rename', { to: 'l', project: mine })).json<{
+      edit: string;
+    }>();
+    const back = await undo(renamed.edit);
+    const foreign = await edit({ where: { or: [where, inProject(theirs)] }, set: { m: 1 } });
+    interface Edit {
+      readonly id: string;
+      readonly at: string;
+      readonly token: { readonly name: string };
+    }
+    const list = async (path: string, token?: string): Promise<{ items: Edit[]; next: string | null }> =>
+      expecting(200, await api.send('GET', path, token === undefined ? {} : { token })).json();
+    const { items } = await list('/v1/metadata-edits?limit=4');
+    expect(items).toEqual([
+      expect.objectContaining({ id: foreign.edit, kind: 'edit', series: 3, undone_by: null }),
+      expect.objectContaining({ id: back.edit, kind: 'undo', series: 2, request: { undo: renamed.edit } }),
+      expect.objectContaining({ id: renamed.edit, kind: 'rename', series: 2, undone_by: back.edit }),
+      expect.objectContaining({ id: first.edit, request: { where, set: { k: 2 }, remove: [] }, undone_by: null }),
+    ]);
+    expect([items[0].token.name, Math.abs(Date.parse(items[0].at) - Date.now()) < 600_000]).toEqual(['first', true]);
+    const page = await list('/v1/metadata-edits?limit=2');
+    expect([...page.items, ...(await list(page.next!)).items].map(({ id }) => id)).toEqual(items.map(({ id }) => id));
+
+    const { token } = (await api.post('/v1/tokens', { name: 't', scopes: ['read'], projects: [mine] })).json<{
+      token: string;
+    }>();
+    const seen = await list('/v1/metadata-edits', token);
+    expect(seen.items.map(({ id }) => id)).toEqual([back.edit, renamed.edit, first.edit]);
+    expecting(400, await api.get('/v1/metadata-edits?limit=0'));
+    expecting(400, await api.get(`/v1/metadata-edits?cursor=x`));
+  });
+
   test('an edit that is not there cannot be undone', async () => {
     expecting(404, await api.send('POST', `/v1/metadata-edits/${NOBODY}/undo`));
     expecting(404, await api.send('POST', '/v1/metadata-edits/x/undo'));
@@ -167,6 +206,42 @@ describe('renaming a tag', () => {
     expect((await history(a)).items[0]).toMatchObject({ action: 'rename' });
     await undo(renamed.json<{ edit: string }>().edit);
     expect(await tagsOf(a)).toEqual({ Species: 'mouse' });
+  });
+
+  test('takes more series than are in memory at a time, and so does its undo', async () => {
+    const project = await lab();
+    const body = (part: number): string =>
+      Array.from({ length: 5_500 }, (_, n) =>
+        JSON.stringify({
+          name: `${part}/${n}`,
+          project,
+          dtype: 'int16',
+          sampling: SAMPLING,
+          tags: { Old: n, list: ['a', 'a', n] },
+        }),
+      ).join('\n');
+    for (const part of [1, 2]) {
+      const headers = { 'content-type': 'application/x-ndjson' };
+      expecting(200, await api.send('POST', '/v1/series/bulk', { headers, body: body(part) }));
+    }
+    const valuesOf = async (key: string, value: number): Promise<number> => {
+      const answer = await api.post('/v1/series/search', {
+        where: { and: [inProject(project), { tag: key, eq: value }] },
+      });
+      return answer.json<{ items: unknown[] }>().items.length;
+    };
+    const done = expecting(200, await api.post('/v1/tags/Old/rename', { to: 'new', project })).json<{
+      edit: string;
+      series: number;
+    }>();
+    expect([
+      done.series,
+      await valuesOf('Old', 5_499),
+      await valuesOf('new', 5_499),
+      await valuesOf('list', 7),
+    ]).toEqual([11_000, 0, 2, 2]);
+    expect((await undo(done.edit)).undone).toBe(11_000);
+    expect([await valuesOf('Old', 0), await valuesOf('new', 0), await valuesOf('Old', 5_499)]).toEqual([2, 0, 2]);
   });
 
   test('to one that is there unites them only if told so', async () => {

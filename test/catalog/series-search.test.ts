@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { sql } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
 import { inSearchSnapshot } from '../../src/catalog/series-search-snapshot.ts';
@@ -458,10 +459,48 @@ describe('against a plain filter', () => {
     bounds(quantity),
     bounds(time),
   );
+  /** Series n has n rows, from second 10 n on, one every 0.1 s; each third a word, each fifth an annotation and a unit. */
+  const second = fc.integer({ min: 0, max: 620 });
+  const other: fc.Arbitrary<object> = fc.oneof(
+    fc.constant({ text: 'third' }),
+    fc.constantFrom({ has_annotation: { label: 'fifth' } }, { has_annotation: { label: 'none' } }),
+    second.map((from) => ({ has_annotation: { overlaps: [String(from), String(from + 40)] } })),
+    fc.tuple(second, fc.integer({ min: 1, max: 60 })).map(([from, length]) => ({
+      overlaps: [String(BigInt(from) * S), String(BigInt(from + length) * S)],
+    })),
+    second.map((from) => ({ active_since: String(BigInt(from) * S) })),
+    fc.constantFrom('eq', 'ne', 'prefix', 'contains').map((op) => ({ field: 'unit', [op]: 'mV' })),
+    fc.boolean().map((exists) => ({ field: 'unit', exists })),
+    fc
+      .tuple(fc.constantFrom('gt', 'gte', 'lt', 'lte', 'eq'), fc.integer({ min: 0, max: 60 }))
+      .map(([op, rows]) => ({ field: 'rows', [op]: rows })),
+    fc.constant({ field: 'name', regex: '/0[0-2][0-9]$' }),
+  );
+  function otherHolds(node: Json, n: number): boolean {
+    const [first, last] = [BigInt(n) * 10n * S, BigInt(n) * 10n * S + BigInt(n - 1) * (S / 10n)];
+    if (node.text) return n % 3 === 0;
+    if (node.has_annotation) {
+      const { label, overlaps } = node.has_annotation;
+      // At n nanoseconds, ten long.
+      return (
+        n % 5 === 0 && label !== 'none' && (!overlaps || (n < Number(overlaps[1]) && n + 10 > Number(overlaps[0])))
+      );
+    }
+    if (node.overlaps) return n > 0 && first < BigInt(node.overlaps[1]) && last >= BigInt(node.overlaps[0]);
+    if (node.active_since) return n > 0 && last >= BigInt(node.active_since);
+    const { field, ...test } = node;
+    const [[op, given]] = Object.entries(test);
+    if (field === 'name') return n < 30;
+    if (field === 'unit') return op === 'exists' ? given === (n % 5 === 0) : (n % 5 === 0) === (op !== 'ne');
+    const limit = given as number;
+    return { eq: n === limit, gt: n > limit, gte: n >= limit, lt: n < limit, lte: n <= limit }[op]!;
+  }
+
   const { tree } = fc.letrec<{ tree: object }>((tie) => ({
     tree: fc.oneof(
       { depthSize: 'small', maxDepth: 3 },
       fc.tuple(key, operator).map(([tag, test]) => ({ tag, ...test })),
+      other,
       fc.array(tie('tree'), { minLength: 1, maxLength: 3 }).map((and) => ({ and })),
       fc.array(tie('tree'), { minLength: 1, maxLength: 3 }).map((or) => ({ or })),
       tie('tree').map((not) => ({ not })),
@@ -488,10 +527,11 @@ describe('against a plain filter', () => {
   // oxlint-disable-next-line typescript/no-explicit-any -- a tree as JSON has it
   type Json = Record<string, any>;
 
-  function holds(node: Json, of: Tags): boolean {
-    if (node.and) return node.and.every((each: object) => holds(each, of));
-    if (node.or) return node.or.some((each: object) => holds(each, of));
-    if (node.not) return !holds(node.not, of);
+  function holds(node: Json, of: Tags, n: number): boolean {
+    if (node.and) return node.and.every((each: object) => holds(each, of, n));
+    if (node.or) return node.or.some((each: object) => holds(each, of, n));
+    if (node.not) return !holds(node.not, of, n);
+    if (node.tag === undefined) return otherHolds(node, n);
     const { tag, range, ...ops } = node;
     const values: TagScalar[] = Object.hasOwn(of, tag) ? [of[tag] as TagScalar].flat() : [];
     const tests: Json = range ?? ops;
@@ -520,11 +560,30 @@ describe('against a plain filter', () => {
 
   test('any expression finds what it says, in any size of page', async () => {
     const catalog = fc.sample(tags, { numRuns: 60, seed: 5 });
-    for (const [n, each] of catalog.entries()) await make(`model/${String(n).padStart(3, '0')}`, each);
+    for (const [n, each] of catalog.entries()) {
+      const id = await make(`model/${String(n).padStart(3, '0')}`, each, {
+        description: n % 3 === 0 ? 'a Third one' : null,
+        unit: n % 5 === 0 ? 'mV' : null,
+      });
+      if (n > 0) await store(id, [{ startNs: BigInt(n) * 10n * S, rows: n }]);
+      if (n % 5 !== 0) continue;
+      await open.db
+        .insertInto('annotations')
+        .values({
+          id: uuidv7(),
+          series_id: id,
+          start_ns: n,
+          end_ns: n + 10,
+          label: 'fifth',
+          payload: '{}',
+          author: null,
+        })
+        .execute();
+    }
     await fc.assert(
       fc.asyncProperty(tree, fc.constantFrom(3, 1000), async (where, limit) => {
         const expected = catalog.flatMap((each, n) =>
-          holds(where, each) ? [`model/${String(n).padStart(3, '0')}`] : [],
+          holds(where, each, n) ? [`model/${String(n).padStart(3, '0')}`] : [],
         );
         const found = await pages(request({ and: [{ field: 'name', prefix: 'model/' }, where] }, { limit }), null);
         expect(found).toEqual(expected);
@@ -533,5 +592,41 @@ describe('against a plain filter', () => {
       }),
       { numRuns: 150 },
     );
+  });
+});
+
+describe('facets of more than are counted', () => {
+  test('are reckoned from series of all ages', async () => {
+    await make('aged/first', { era: 'first' });
+    await sql`
+      insert into series (id, project_id, lane_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, tags)
+      select ('0190' || lpad(to_hex(i), 8, '0') || '7000' || '8000' || lpad('', 12, '0'))::uuid, ${LAB}::uuid, s.lane_id,
+        'aged/' || i, 'irregular', 'int16', s.channels, 1, 'utc', 'last', 'gzip',
+        jsonb_build_object('aged', true, 'era', case when i <= 8000 then 'early' else 'late' end)
+      from (select lane_id, channels from series where name = 'aged/first') s, generate_series(1, 16000) i`.execute(
+      open.db,
+    );
+    await sql`analyze series, series_tags`.execute(open.db);
+    const asked = request({ tag: 'aged', eq: true }, { facets: parseFacets(['era', 'aged'], String) });
+    const { era, aged } = await inSearchSnapshot(open.searches, (trx) => countFacets(trx, asked, null));
+    expect(new Set(era.map(({ value }) => value))).toEqual(new Set(['early', 'late']));
+    expect(era.every(({ estimated }) => estimated)).toBe(true);
+    for (const { count } of era) expect(Math.abs(count - 8_000)).toBeLessThan(2_000);
+    expect(Math.abs(aged[0].count - 16_000)).toBeLessThan(1_600);
+    // Few of them are counted one by one, whatever was expected.
+    const few = request(
+      {
+        and: [
+          { tag: 'aged', eq: true },
+          { field: 'name', contains: '/1599' },
+        ],
+      },
+      { facets: asked.facets },
+    );
+    const counted = await inSearchSnapshot(open.searches, (trx) => countFacets(trx, few, null));
+    expect(counted.era).toEqual([
+      { value: 'late', count: 10, estimated: false },
+      { value: 'early', count: 1, estimated: false },
+    ]);
   });
 });

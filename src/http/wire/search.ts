@@ -134,7 +134,7 @@ const answerParts = {
           estimated: z
             .literal(true)
             .optional()
-            .meta({ description: 'The count is reckoned from the first series that were found' }),
+            .meta({ description: 'The count is reckoned from some thousand of the series, of all ages' }),
         }),
       ),
     )

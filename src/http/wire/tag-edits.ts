@@ -1,6 +1,6 @@
 /** Changes of the tags of many series, and the history of one, on the wire. */
 import { z } from 'zod';
-import { MAX_TAGS } from '../../core/tag-edit.ts';
+import { MAX_TAGS, type MetadataEdit } from '../../core/tag-edit.ts';
 import type { HistoryEntry } from '../../core/series-history.ts';
 import type { UndoneEdit } from '../../flows/service.ts';
 import { instant, name, queryInteger, uuid } from './scalars.ts';
@@ -105,6 +105,32 @@ export const historyPage = z
     next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
   })
   .meta({ id: 'SeriesHistory' });
+
+export const editPage = z
+  .object({
+    items: z.array(
+      z.object({
+        id: uuid,
+        kind: z.enum(['edit', 'rename', 'undo']),
+        at: instant,
+        token: z.object({ id: uuid, name: z.string() }).nullable().meta({ description: 'Who asked' }),
+        request: z.unknown().meta({
+          override: { type: 'object' },
+          description:
+            'As it was asked: `where`, `set` and `remove`; `project`, `from`, `to` and `merge`; or the edit to `undo`',
+        }),
+        series: z.int().meta({ description: 'That were changed' }),
+        undone_by: uuid.nullable().meta({ description: 'The edit that has undone it; null: it stands' }),
+      }),
+    ),
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'MetadataEdits' });
+
+export function toEditItem(edit: MetadataEdit): z.input<typeof editPage>['items'][number] {
+  const { id, kind, at, token, request, series, undoneBy } = edit;
+  return { id, kind, at: at.toISOString(), token, request, series, undone_by: undoneBy };
+}
 
 export function toHistoryItem(entry: HistoryEntry): z.input<typeof historyPage>['items'][number] {
   return {
