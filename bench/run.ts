@@ -18,6 +18,7 @@ import { measureOverviews, OVERVIEWS, QUICK_OVERVIEWS } from './overview.ts';
 import { MORE_PEERS, USUAL_PEERS } from './peers/all.ts';
 import { H5PY } from './peers/h5py.ts';
 import type { Peer, PeerKind } from './peers/peer.ts';
+import { VICTORIA_METRICS } from './peers/victoria-metrics.ts';
 import { measureReads } from './read.ts';
 import { measureReaders } from './readers.ts';
 import { measureRecordings } from './recordings.ts';
@@ -89,7 +90,11 @@ const log = (line: string): void => console.error(line);
 if (options.overviews) print(await measureOverviews(options.quick ? QUICK_OVERVIEWS : OVERVIEWS));
 else if (options.search) {
   const usual = options.quick ? { series: 10_000, rounds: 10 } : { series: 1_000_000, rounds: 100 };
-  const size = { ...usual, ...(options.series !== undefined && { series: Number(options.series) }) };
+  const size = {
+    ...usual,
+    ...(options.series !== undefined && { series: Number(options.series) }),
+    victoria: morePeers(options.peers).includes(VICTORIA_METRICS),
+  };
   print(await measureSearch(size, log));
 } else if (options.stream) {
   print(await measureStreaming(Number(options.gigabytes ?? (options.quick ? QUICK_GIGABYTES : GIGABYTES)), log));

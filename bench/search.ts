@@ -9,7 +9,9 @@ import pg from 'pg';
 import { startEmbeddedPostgres } from '../src/main/embedded-postgres.ts';
 import { startService, type RunningService } from '../test/support/service.ts';
 import { generateCatalog } from './catalog.ts';
+import { HttpClient } from './http.ts';
 import type { Measurement } from './table.ts';
+import { VictoriaSearch } from './victoria-search.ts';
 
 const FACETS = ['species', 'stimulus', 'rig', 'experimenter', 'anaesthetised'];
 const PAGE = 100;
@@ -26,10 +28,13 @@ interface Question {
   ask(n: number, series: number): string | object;
   /** Of the peer: statements with their values. */
   peer(n: number, series: number): readonly (readonly [text: string, values: readonly unknown[]])[];
+  /** Of VictoriaMetrics, where it can be asked: selectors, any of which a series has to match; or a path. */
+  victoria?(n: number, series: number): readonly string[] | string;
 }
 
 const has = (tags: object): string => JSON.stringify(tags);
 const page = (where: string): string => `select * from peer where ${where} order by id limit ${PAGE}`;
+const codeOf = (n: number, series: number): string => `S${String(1 + ((n * 7919) % series)).padStart(8, '0')}`;
 const area = (n: number): string => `area-${Math.floor(n) % 20}`;
 const spanOf = (n: number, series: number, hours: number): [bigint, bigint] => {
   const start = FIRST_NS + (BigInt((n * 7919) % 90) * BigInt(series) * STEP_NS) / 100n;
@@ -39,14 +44,14 @@ const spanOf = (n: number, series: number, hours: number): [bigint, bigint] => {
 const QUESTIONS: readonly Question[] = [
   {
     measure: 'one hit',
-    ask: (n, series) => `/v1/series?tag.code=S${String(1 + ((n * 7919) % series)).padStart(8, '0')}`,
-    peer: (n, series) => [
-      [page('tags @> $1'), [has({ code: `S${String(1 + ((n * 7919) % series)).padStart(8, '0')}` })]],
-    ],
+    ask: (n, series) => `/v1/series?tag.code=${codeOf(n, series)}`,
+    victoria: (n, series) => [`{code="${codeOf(n, series)}"}`],
+    peer: (n, series) => [[page('tags @> $1'), [has({ code: codeOf(n, series) })]]],
   },
   {
     measure: 'two tags, 100 of 3 %',
     ask: (n) => `/v1/series?tag.species=mouse&tag.region=${area(n)}`,
+    victoria: (n) => [`{species="mouse",region="${area(n)}"}`],
     peer: (n) => [[page('tags @> $1'), [has({ species: 'mouse', region: area(n) })]]],
   },
   {
@@ -59,6 +64,7 @@ const QUESTIONS: readonly Question[] = [
         ],
       },
     }),
+    victoria: (n) => ['{species="human"}', `{region="${area(n)}"}`],
     peer: (n) => [[page('tags @> $1 or tags @> $2'), [has({ species: 'human' }), has({ region: area(n) })]]],
   },
   {
@@ -81,6 +87,7 @@ const QUESTIONS: readonly Question[] = [
         ],
       },
     }),
+    victoria: (n) => [`{species="human",region="${area(n)}"}`, '{species="rat",stimulus="odour"}'],
     peer: (n) => [
       [
         page('tags @> $1 or tags @> $2'),
@@ -91,11 +98,13 @@ const QUESTIONS: readonly Question[] = [
   {
     measure: 'and not',
     ask: (n) => ({ where: { and: [{ tag: 'region', eq: area(n) }, { not: { tag: 'anaesthetised', eq: true } }] } }),
+    victoria: (n) => [`{region="${area(n)}",anaesthetised!="true"}`],
     peer: (n) => [[page('tags @> $1 and not tags @> $2'), [has({ region: area(n) }), has({ anaesthetised: true })]]],
   },
   {
     measure: 'regex with a prefix',
     ask: (n) => ({ where: { tag: 'subject', regex: `^m${10 + (n % 10)}[0-9]+$` } }),
+    victoria: (n) => [`{subject=~"m${10 + (n % 10)}[0-9]+"}`],
     peer: (n) => [[page(`tags ->> 'subject' ~ $1`), [`^m${10 + (n % 10)}[0-9]+$`]]],
   },
   {
@@ -163,6 +172,7 @@ const QUESTIONS: readonly Question[] = [
   {
     measure: 'type-ahead',
     ask: (n) => `/v1/tags/subject?prefix=m${10 + (n % 90)}&limit=20`,
+    victoria: (n) => `/api/v1/label/subject/values?match[]=${encodeURIComponent(`{subject=~"m${10 + (n % 90)}.*"}`)}`,
     peer: (n) => [
       [
         `select tags ->> 'subject' as value, count(*) from peer where tags ->> 'subject' like $1 group by 1 order by 1 limit 20`,
@@ -173,37 +183,46 @@ const QUESTIONS: readonly Question[] = [
   {
     measure: 'values of a tag with five values',
     ask: () => '/v1/tags/species',
+    victoria: () => '/api/v1/label/species/values?',
     peer: () => [[`select tags -> 'species' as value, count(*) from peer group by 1 order by 1`, []]],
   },
 ];
 
 /**
  * Takes some minutes for a million series, most of which is filling the catalog; needs 5 GB of disk meanwhile.
- * @param size series, and times that each question is asked (of the peer, five times fewer)
+ * @param size series, times that each question is asked (of the peers, five times fewer), and whether VictoriaMetrics is asked, too
  * @param log progress
  */
 export async function measureSearch(
-  size: { readonly series: number; readonly rounds: number },
+  size: { readonly series: number; readonly rounds: number; readonly victoria: boolean },
   log: (line: string) => void,
 ): Promise<Measurement[]> {
   const folder = await mkdtemp(join(tmpdir(), 'varve-bench-search-'));
   const postgres = await startEmbeddedPostgres({ dataDir: folder, fsync: false, log });
   let service: RunningService | null = null;
   const client = new pg.Client({ connectionString: postgres.url });
+  const http = new HttpClient(1);
+  const closing: (() => Promise<void> | undefined)[] = [];
   try {
     service = await startService({ env: { DATABASE_URL: postgres.url } });
     await client.connect();
     const { seriesBytes, tagBytes, peerBytes } = await generateCatalog(postgres.url, size.series, log);
+    const victoria = size.victoria ? await VictoriaSearch.start(folder, client, log) : null;
+    closing.push(() => victoria?.stop());
     const measurements: Measurement[] = [];
     const appends = appending(service);
     for (const question of QUESTIONS) {
+      const rounds = Math.ceil(size.rounds / 5);
+      const selectors = question.victoria;
       measurements.push({
         measure: question.measure,
         values: null,
         unit: 'ms',
-        varve: await timed(size.rounds, (n) => askVarve(service!, question.ask(n, size.series))),
+        varve: await timed(size.rounds, (n) => askVarve(http, service!, question.ask(n, size.series))),
         peers: {
-          [PEER]: await timed(Math.ceil(size.rounds / 5), (n) => askPeer(client, question.peer(n, size.series))),
+          [PEER]: await timed(rounds, (n) => askPeer(client, question.peer(n, size.series))),
+          ...(victoria &&
+            selectors && { VictoriaMetrics: await timed(rounds, (n) => victoria.ask(selectors(n, size.series))) }),
         },
       });
       log(question.measure);
@@ -233,6 +252,8 @@ export async function measureSearch(
     );
     return measurements;
   } finally {
+    http.close();
+    for (const close of closing) await close();
     await client.end();
     await service?.drop();
     await postgres.stop();
@@ -340,14 +361,18 @@ async function timed(rounds: number, work: (n: number) => Promise<void>): Promis
   return samples;
 }
 
-async function askVarve(service: RunningService, question: string | object): Promise<void> {
+async function askVarve(http: HttpClient, service: RunningService, question: string | object): Promise<void> {
   const headers = { authorization: `Bearer ${service.token}`, 'content-type': 'application/json' };
   const answer =
     typeof question === 'string'
-      ? await fetch(service.url + question, { headers })
-      : await fetch(`${service.url}/v1/series/search`, { method: 'POST', headers, body: JSON.stringify(question) });
-  const { items } = (await answer.json()) as { items?: unknown[] };
-  if (!items?.length) throw new Error(`${JSON.stringify(question)}: ${answer.status}, nothing found`);
+      ? await http.expect(service.url + encodeURI(question), { headers })
+      : await http.expect(`${service.url}/v1/series/search`, {
+          method: 'POST',
+          headers,
+          body: JSON.stringify(question),
+        });
+  const { items } = JSON.parse(answer.toString()) as { items: unknown[] };
+  if (items.length === 0) throw new Error(`${JSON.stringify(question)}: nothing found`);
 }
 
 async function askPeer(client: pg.Client, statements: ReturnType<Question['peer']>): Promise<void> {

@@ -87,27 +87,44 @@ class VictoriaMetrics implements Service {
   }
 }
 
+export interface StartedVictoriaMetrics {
+  readonly url: string;
+  readonly http: HttpClient;
+  readonly program: Program;
+  readonly version: string;
+  /** Its data. */
+  readonly folder: string;
+}
+
+/** @param more arguments besides those of all benches. @returns null if it is not installed here */
+export async function startVictoriaMetrics(
+  folder: string,
+  more: readonly string[],
+): Promise<StartedVictoriaMetrics | null> {
+  const [port] = await freePorts(1);
+  const data = join(folder, 'victoria-metrics');
+  const http = new HttpClient(1);
+  const url = `http://127.0.0.1:${port}`;
+  const args = [`-storageDataPath=${data}`, `-httpListenAddr=127.0.0.1:${port}`, '-retentionPeriod=100y', ...more];
+  const program = await startProgram('victoria-metrics', args, folder, async () => {
+    return (await http.exchange(`${url}/health`)).status === 200;
+  });
+  if (!program) return null;
+  const metrics = (await http.expect(`${url}/metrics`)).toString();
+  const version = /vm_app_version\{version="([^"]*)"/.exec(metrics)?.[1] ?? '';
+  return { url, http, program, version, folder: data };
+}
+
 export const VICTORIA_METRICS: PeerKind = {
   name: 'VictoriaMetrics',
   needs: 'victoria-metrics (Debian: victoria-metrics)',
   async start(folder) {
-    const [port] = await freePorts(1);
-    const data = join(folder, 'victoria-metrics');
-    const http = new HttpClient(1);
-    const url = `http://127.0.0.1:${port}`;
-    const args = [
-      `-storageDataPath=${data}`,
-      `-httpListenAddr=127.0.0.1:${port}`,
-      '-retentionPeriod=100y',
+    const started = await startVictoriaMetrics(folder, [
       '-import.maxLineLen=1000000000',
       '-search.maxExportDuration=10m',
-    ];
-    const program = await startProgram('victoria-metrics', args, folder, async () => {
-      return (await http.exchange(`${url}/health`)).status === 200;
-    });
-    if (!program) return null;
-    const metrics = (await http.expect(`${url}/metrics`)).toString();
-    const version = /vm_app_version\{version="([^"]*)"/.exec(metrics)?.[1] ?? '';
-    return new ServicePeer(new VictoriaMetrics(data, url, http, program, version));
+    ]);
+    if (!started) return null;
+    const { url, http, program, version } = started;
+    return new ServicePeer(new VictoriaMetrics(started.folder, url, http, program, version));
   },
 };

@@ -229,7 +229,7 @@ async function latest(series: Series, rows: number): Promise<Buffer> {
     },
   );
   const pieces: Uint8Array[] = [];
-  for await (const piece of body) pieces.push(piece);
+  for await (const piece of body) pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);
 }
 

@@ -222,7 +222,7 @@ export class Store {
       },
     );
     const pieces: Uint8Array[] = [];
-    for await (const piece of stream.body) pieces.push(piece);
+    for await (const piece of stream.body) pieces.push(Buffer.from(piece)); // its memory is used again
     return Buffer.concat(pieces);
   }
 
