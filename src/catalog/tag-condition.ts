@@ -269,12 +269,24 @@ function valueTest(value: RawBuilder<unknown>, test: Test, type: string): Condit
   }
 }
 
-/** The runs of a regular series tell its gaps; of an irregular one only the first and last time are known here. */
+/** The runs of a regular series tell its gaps, its holes what was removed; of an irregular one only the first and last time are known here. */
 function overlaps({ startNs, endNs }: Leaf<'overlaps'>, s: Row): Condition {
+  const from = rowAt(startNs, s);
+  const to = rowAt(endNs, s);
+  const removed = sql`(select coalesce(sum(least(h.to_row, ${to}) - greatest(h.from_row, ${from})), 0)
+    from holes h where h.series_id = ${s}.id and h.from_row < ${to} and h.to_row > ${from})`;
   return sql`(${s}.extent && int8range(${startNs}::bigint, ${endNs}::bigint)
     and ${s}.first_ns < ${endNs}::bigint and ${s}.last_ns >= ${startNs}::bigint
     and (${s}.kind = 'irregular' or exists (select 1 from segments g where g.series_id = ${s}.id
-      and g.start_ns < ${endNs}::bigint and g.start_ns + varve_run_ns(g.rows, ${s}.rate) >= ${startNs}::bigint)))`;
+      and g.start_ns < ${endNs}::bigint and g.start_ns + varve_run_ns(g.rows, ${s}.rate) >= ${startNs}::bigint
+      and (${s}.edits = 0 or ${to} - ${from} > ${removed}))))`;
+}
+
+/** The first row of a run `g` at or after a time, as rowAtOrAfter of core/rate; one past the end if it has none. */
+function rowAt(ns: bigint, s: Row): RawBuilder<unknown> {
+  const period = sql`(1000000000 * split_part(${s}.rate, '/', 2)::numeric)`;
+  const row = sql`div(greatest(${ns}::numeric - g.start_ns, 0) * split_part(${s}.rate, '/', 1)::numeric + ${period} - 1, ${period})`;
+  return sql`(g.first_row + least(g.rows, ${row}))`;
 }
 
 function activeSince({ ns }: Leaf<'active_since'>, s: Row): Condition {

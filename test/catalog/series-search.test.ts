@@ -157,6 +157,32 @@ describe('every operator', () => {
       .execute();
   });
 
+  test('overlaps does not find what was removed', async () => {
+    const { id } = await open.db.selectFrom('series').select('id').where('name', '=', 'op/a').executeTakeFirstOrThrow();
+    const found = async (start: string, end: string): Promise<boolean> => {
+      const where = { and: [{ field: 'name', eq: 'op/a' }, { overlaps: [start, end] }] };
+      return (await pages(request(where), null)).length === 1;
+    };
+    // Rows 3 to 5 of the first run, which has one every 0.1 s, and the second run but for its last row.
+    await open.db.updateTable('series').set({ edits: 1 }).where('id', '=', id).execute();
+    const holes = [
+      { series_id: id, from_row: 3n, to_row: 6n },
+      { series_id: id, from_row: 11n, to_row: 21n },
+    ];
+    await open.db.insertInto('holes').values(holes).execute();
+    try {
+      expect(await found('200000000', '200000001')).toBe(true);
+      expect(await found('200000001', '600000000')).toBe(false);
+      expect(await found('300000000', '600000000')).toBe(false);
+      expect(await found('200000001', '600000001')).toBe(true);
+      expect(await found('100000000000', '100999999999')).toBe(false);
+      expect(await found('100000000000', '101000000001')).toBe(true);
+    } finally {
+      await open.db.deleteFrom('holes').where('series_id', '=', id).execute();
+      await open.db.updateTable('series').set({ edits: 0 }).where('id', '=', id).execute();
+    }
+  });
+
   const T0 = '1970-01-01T00:00:00Z';
   test.each<[string, unknown, string]>([
     ['eq text', { tag: 'species', eq: 'mouse' }, 'a'],
