@@ -18,6 +18,8 @@ const PAGE = 100;
 const PEER = 'jsonb + GIN';
 /** Asked before it counts: a service compiles what it runs often, and the first hundreds of its requests are slower. */
 const WARM_UP = 30;
+/** Of the first question, which finds a service that has just started. */
+const ALONE_WARM_UP = 1000;
 /** The generated recordings begin in 2020, one every 150 s. */
 const FIRST_NS = 1_577_836_800_000_000_000n;
 const STEP_NS = 150_000_000_000n;
@@ -210,6 +212,13 @@ export async function measureSearch(
     const victoria = size.victoria ? await VictoriaSearch.start(folder, client, log) : null;
     closing.push(() => victoria?.stop());
     const measurements: Measurement[] = [];
+    const [first] = QUESTIONS;
+    measurements.push({
+      measure: `${first.measure}, with nothing else going on`,
+      values: null,
+      unit: 'ms',
+      varve: await timed(size.rounds, (n) => askVarve(http, service!, first.ask(n, size.series)), ALONE_WARM_UP),
+    });
     const appends = appending(service);
     for (const question of QUESTIONS) {
       const rounds = Math.ceil(size.rounds / 5);
@@ -350,8 +359,8 @@ function newSeries(part: number, n: number): object {
   };
 }
 
-async function timed(rounds: number, work: (n: number) => Promise<void>): Promise<number[]> {
-  for (let n = 0; n < WARM_UP; n++) await work(rounds + n);
+async function timed(rounds: number, work: (n: number) => Promise<void>, warmUp = WARM_UP): Promise<number[]> {
+  for (let n = 0; n < warmUp; n++) await work(rounds + n);
   const samples: number[] = [];
   for (let n = 0; n < rounds; n++) {
     const start = performance.now();
