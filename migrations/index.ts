@@ -5,6 +5,7 @@ import { shardLife } from './0002_shard_life.ts';
 import { search } from './0003_search.ts';
 import { metadata } from './0004_metadata.ts';
 import { fasterTags } from './0005_faster_tags.ts';
+import { channelsView } from './0006_channels_view.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -12,4 +13,5 @@ export const migrations: Record<string, Migration> = {
   '0003_search': search,
   '0004_metadata': metadata,
   '0005_faster_tags': fasterTags,
+  '0006_channels_view': channelsView,
 };

@@ -23,7 +23,18 @@ export interface Channel {
   readonly offset?: number;
   readonly gain?: number;
   readonly baseline?: number;
-  /** Free description a reader may show: location, filtering, reference, impedance, a bad flag … */
+  /** Where it was taken: a site of the body, a coordinate, a well. */
+  readonly location?: string;
+  /** What it belongs to: a shank, a plate, a derivation. */
+  readonly group?: string;
+  /** As the amplifier applied it, such as `HP:0.1Hz LP:75Hz` in EDF+. */
+  readonly filtering?: string;
+  /** What it was taken against. */
+  readonly reference?: string;
+  readonly impedance_ohm?: number;
+  /** Not to be used. */
+  readonly bad?: boolean;
+  /** What else a reader may show. */
   readonly info?: Readonly<Record<string, unknown>>;
 }
 

@@ -123,11 +123,7 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
   const rate = sampling.kind === 'regular' ? formatRate(sampling.rate) : null;
   const same = { name, project, unit, rate, timeReference, tags };
   if (!physical) return { ...same, scale, offset, channels };
-  const calibrated = channels.map(({ label, unit, info }) => ({
-    label,
-    ...(unit !== undefined && { unit }),
-    ...(info && { info }),
-  }));
+  const calibrated = channels.map(({ scale: _, offset: __, gain: ___, baseline: ____, ...about }) => about);
   return { ...same, scale: 1, offset: 0, channels: calibrated };
 }
 

@@ -99,6 +99,20 @@ describe('creating', () => {
     expect(found.headers.etag).toBe(created.headers.etag);
   });
 
+  test('keeps what is said of its channels, and a change of it', async () => {
+    const channels = [
+      { label: 'a', location: 'V1', impedance_ohm: 5000 },
+      { label: 'b', bad: true, reference: 'a' },
+    ];
+    const { id } = await api.createSeries({ name: fresh(), dtype: 'int16', channels, sampling: REGULAR });
+    expect((await api.get(`/v1/series/${id}`)).json()).toMatchObject({ channels });
+    const changed = [channels[0], { label: 'b', bad: false, filtering: 'LP:75Hz' }];
+    expecting(200, await api.patch(`/v1/series/${id}`, { channels: changed }));
+    expect((await api.get(`/v1/series/${id}`)).json()).toMatchObject({ channels: changed });
+    const { items } = (await api.get(`/v1/series/${id}/history`)).json<{ items: { changes: { field: string }[] }[] }>();
+    expect(items[0].changes.map(({ field }) => field)).toEqual(['channels']);
+  });
+
   test('what is not said has its default', async () => {
     const created = await api.createSeries({ name: fresh(), dtype: 'float64', sampling: { kind: 'irregular' } });
     expect(created).toMatchObject({

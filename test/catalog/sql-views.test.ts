@@ -72,3 +72,24 @@ test('varve_tags shows every value by its type, quantities in base units', async
 test('varve_chunks is there', async () => {
   expect((await client.query('select series, shard, counts from varve_chunks')).rows).toEqual([]);
 });
+
+test('varve_channels has a row a channel, with the calibration that holds', async () => {
+  const channels = [
+    { label: 'MLII', scale: 2, location: 'chest', impedance_ohm: 5000 },
+    { label: 'V5', unit: 'uV', offset: 7, bad: true, group: 'precordial' },
+    { label: 'resp', gain: 200, baseline: 1024, filtering: 'LP:30Hz', reference: 'A1', info: { coil: 3 } },
+  ];
+  await client.query(`update series set channels = $1, unit = 'mV', scale = 0.5, "offset" = 1 where id = '${KEPT}'`, [
+    JSON.stringify(channels),
+  ]);
+  const { rows } = await client.query(
+    `select channel, label, unit, scale, "offset", gain, baseline, location, "group", filtering, reference, impedance_ohm, bad, info
+     from varve_channels where series_id = '${KEPT}' order by channel`,
+  );
+  const empty = { gain: null, baseline: null, location: null, group: null, filtering: null, reference: null };
+  expect(rows).toEqual([
+    { ...empty, channel: 0, label: 'MLII', unit: 'mV', scale: 1, offset: 1, location: 'chest', impedance_ohm: 5000, bad: false, info: null },
+    { ...empty, channel: 1, label: 'V5', unit: 'uV', scale: 0.5, offset: 7, group: 'precordial', impedance_ohm: null, bad: true, info: null },
+    { ...empty, channel: 2, label: 'resp', unit: 'mV', scale: null, offset: null, gain: 200, baseline: 1024, filtering: 'LP:30Hz', reference: 'A1', impedance_ohm: null, bad: false, info: { coil: 3 } },
+  ]); // prettier-ignore
+});

@@ -45,6 +45,32 @@ describe('creating a series', () => {
     });
   });
 
+  test('channels say where they are from', () => {
+    const about = {
+      location: 'V1, layer 4',
+      group: 'shank 2',
+      filtering: 'HP:0.1Hz LP:75Hz',
+      reference: 'A1',
+      impedance_ohm: 5000,
+      bad: true,
+    };
+    expect(create({ ...least, channels: [about, { label: 'b' }] }).channels).toEqual([
+      { label: 'ch0', ...about },
+      { label: 'b' },
+    ]);
+    for (const [name, value] of Object.entries({
+      location: '',
+      group: 5,
+      impedance_ohm: -1,
+      bad: 'yes',
+      colour: 'red',
+    })) {
+      expect(fieldsOf(() => create({ ...least, channels: [{ label: 'a' }, { [name]: value }] }))).toEqual([
+        `channels[1].${name}`,
+      ]);
+    }
+  });
+
   test('the example of the contract is read', () => {
     const read = create({
       name: 'mouse-12/ecg',

@@ -49,6 +49,21 @@ const tags = z
   .record(tagKey, tagValue)
   .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`);
 
+/** Longest text about a channel. */
+const MAX_CHANNEL_TEXT = 500;
+const channelText = z.string().min(1).max(MAX_CHANNEL_TEXT);
+
+const aboutChannel = {
+  location: channelText.optional().meta({ description: 'Where it was taken', example: 'V1, layer 4' }),
+  group: channelText.optional().meta({ description: 'What it belongs to', example: 'shank 2' }),
+  filtering: channelText
+    .optional()
+    .meta({ description: 'As the amplifier applied it', example: 'HP:0.1Hz LP:75Hz N:50Hz' }),
+  reference: channelText.optional().meta({ description: 'What it was taken against', example: 'A1' }),
+  impedance_ohm: z.number().min(0).optional(),
+  bad: z.boolean().optional().meta({ description: 'true: not to be used' }),
+};
+
 const channel = z
   .strictObject({
     label: label.optional().meta({ description: 'Default: ch0, ch1, …; of a single channel: value' }),
@@ -61,7 +76,8 @@ const channel = z
       .optional()
       .meta({ description: 'Stored steps per physical unit, as WFDB says it: physical = (raw − baseline) / gain' }),
     baseline: z.number().optional(),
-    info: freeObject.optional().meta({ description: 'Location, filtering, reference, impedance, …' }),
+    ...aboutChannel,
+    info: freeObject.optional().meta({ description: 'Anything else' }),
   })
   .refine((given) => given.gain === undefined || (given.scale === undefined && given.offset === undefined), {
     path: ['gain'],
@@ -224,6 +240,7 @@ const channelAnswer = z
     offset: z.number().optional(),
     gain: z.number().optional(),
     baseline: z.number().optional(),
+    ...aboutChannel,
     info: z.record(z.string(), z.unknown()).optional(),
   })
   .meta({ id: 'Channel' });
