@@ -19,6 +19,7 @@ import {
   forNpy,
   mostChannels,
   namingColumns,
+  placesOf,
   refuseNpy,
   sharedDtype,
   sharedUnit,
@@ -65,7 +66,7 @@ async function planRows(
   const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<RowsPart> => {
     const selection = wanted.by === 'rows' ? timeSelection(request) : await newest(deps, series, wanted.rows);
     const rows = await rowsOf(deps, request, series, selected, selection, most);
-    return { place, labels: channels.map(({ label }) => labels.indexOf(label)), rows };
+    return { place, labels: placesOf(channels, labels), rows };
   });
   return { table: tableOf(chosen, columns, null), form: { kind: 'rows', dtype }, parts };
 }
@@ -90,18 +91,19 @@ async function planBuckets(
     const message = `makes ${borders.length - 1} buckets of ${width} values each; at most ${MAX_BUCKET_VALUES} values are answered`;
     throw invalidField('every', message);
   }
+  const plan = {
+    dataRoot: deps.root.root,
+    details: aggregateDetails(aggregates),
+    borders: clampBorders(borders, span),
+    rule: 'fixed' as const,
+  };
   const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<BucketsPart> => {
-    const plan = {
-      dataRoot: deps.root.root,
-      selected,
-      details: aggregateDetails(aggregates),
-      borders: clampBorders(borders, span),
-      rule: 'fixed' as const,
-    };
-    const { fold } = await withOverview(deps.db, { id: series.id }, (reader) => planFold(reader, plan));
+    const { fold } = await withOverview(deps.db, { id: series.id }, (reader) =>
+      planFold(reader, { ...plan, selected }),
+    );
     return {
       place,
-      labels: channels.map(({ label }) => labels.indexOf(label)),
+      labels: placesOf(channels, labels),
       channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
       fold,
     };

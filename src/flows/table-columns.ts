@@ -29,6 +29,11 @@ export function wordsOf(chosen: readonly ChosenSeries[]): string[] {
   return [...new Set(chosen.flatMap(({ channels }) => channels.map(({ label }) => label)))];
 }
 
+/** Of the labels of channels, among all. */
+export function placesOf(channels: readonly Channel[], labels: readonly string[]): number[] {
+  return channels.map(({ label }) => labels.indexOf(label));
+}
+
 export function namingColumns(chosen: readonly ChosenSeries[], labels: readonly string[]): TableColumn[] {
   return [
     { name: 'series', type: 'text', words: chosen.map(({ series }) => series.id) },
