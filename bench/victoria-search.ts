@@ -1,16 +1,17 @@
 /** The series of the catalog in VictoriaMetrics: their texts, numbers and booleans as labels, and one sample each. */
 import type pg from 'pg';
 import { settledDiskMb } from './peers/files.ts';
-import { startVictoriaMetrics, type StartedVictoriaMetrics } from './peers/victoria-metrics.ts';
+import type { StartedService } from './peers/service.ts';
+import { startVictoriaMetrics } from './peers/victoria-metrics.ts';
 
 const SERIES_AT_ONCE = 10_000;
 /** Of all samples: 2026-05-01. */
 const AT_S = 1_777_593_600;
 
 export class VictoriaSearch {
-  readonly #started: StartedVictoriaMetrics;
+  readonly #started: StartedService;
 
-  private constructor(started: StartedVictoriaMetrics) {
+  private constructor(started: StartedService) {
     this.#started = started;
   }
 

@@ -5,30 +5,17 @@ import { HttpClient } from '../http.ts';
 import { settledDiskMb } from './files.ts';
 import { START_MS } from '../workload.ts';
 import type { PeerKind, Place } from './peer.ts';
-import { freePorts, startProgram, type Program } from './program.ts';
-import { ServicePeer, type Service } from './service.ts';
+import { freePorts, startProgram } from './program.ts';
+import { ServicePeer, StartedProgram, type Service } from './service.ts';
 
 const FIRST_MS = BigInt(START_MS);
 /** Series, time and value. */
 const ROW_BYTES = 2 + 8 + 8;
 
-class ClickHouse implements Service {
+class ClickHouse extends StartedProgram implements Service {
   readonly name = 'ClickHouse';
   readonly layout =
     'one MergeTree of series, time and value in their order, RowBinary, a request a series; never synced';
-  readonly version: string;
-  readonly #folder: string;
-  readonly #url: string;
-  readonly #http: HttpClient;
-  readonly #program: Program;
-
-  constructor(folder: string, url: string, http: HttpClient, program: Program, version: string) {
-    this.version = version;
-    this.#folder = folder;
-    this.#url = url;
-    this.#http = http;
-    this.#program = program;
-  }
 
   async clear(): Promise<void> {
     await this.#run('DROP TABLE IF EXISTS samples');
@@ -66,21 +53,12 @@ class ClickHouse implements Service {
   }
 
   diskMb(): Promise<number> {
-    return settledDiskMb(join(this.#folder, 'data'));
-  }
-
-  peakRssMb(): number | null {
-    return this.#program.peakRssMb();
-  }
-
-  async stop(): Promise<void> {
-    this.#http.close();
-    await this.#program.stop();
+    return settledDiskMb(join(this.folder, 'data'));
   }
 
   #run(statement: string, body?: Buffer): Promise<Buffer> {
     const call = { method: 'POST', body: body ?? '' } as const;
-    return this.#http.expect(`${this.#url}/?query=${encodeURIComponent(statement)}`, call);
+    return this.http.expect(`${this.url}/?query=${encodeURIComponent(statement)}`, call);
   }
 }
 
@@ -121,6 +99,6 @@ export const CLICKHOUSE: PeerKind = {
     });
     if (!program) return null;
     const version = (await http.expect(`${url}/?query=${encodeURIComponent('SELECT version()')}`)).toString().trim();
-    return new ServicePeer(new ClickHouse(folder, url, http, program, version));
+    return new ServicePeer(new ClickHouse({ folder, url, http, program, version }));
   },
 };

@@ -5,32 +5,19 @@ import { HttpClient } from '../http.ts';
 import { settledDiskMb } from './files.ts';
 import { START_MS } from '../workload.ts';
 import type { PeerKind, Place } from './peer.ts';
-import { freePorts, startProgram, type Program } from './program.ts';
-import { ServicePeer, type Service } from './service.ts';
+import { freePorts, startProgram } from './program.ts';
+import { ServicePeer, StartedProgram, type Service } from './service.ts';
 
 /** Lines of a request: its makers advise 5,000 to 10,000; larger ones are faster, until it refuses them. */
 const LINES = 50_000;
 
-class InfluxDb implements Service {
+class InfluxDb extends StartedProgram implements Service {
   readonly name = 'InfluxDB';
   readonly layout = 'line protocol, 50,000 lines a request; read as CSV';
-  readonly version: string;
-  readonly #folder: string;
-  readonly #url: string;
-  readonly #http: HttpClient;
-  readonly #program: Program;
-
-  constructor(folder: string, url: string, http: HttpClient, program: Program, version: string) {
-    this.version = version;
-    this.#folder = folder;
-    this.#url = url;
-    this.#http = http;
-    this.#program = program;
-  }
 
   async clear(): Promise<void> {
     for (const statement of ['drop database bench', 'create database bench']) {
-      await this.#http.expect(`${this.#url}/query?q=${encodeURIComponent(statement)}`, { method: 'POST' });
+      await this.http.expect(`${this.url}/query?q=${encodeURIComponent(statement)}`, { method: 'POST' });
     }
   }
 
@@ -47,14 +34,14 @@ class InfluxDb implements Service {
   }
 
   async send(piece: Buffer): Promise<void> {
-    await this.#http.expect(`${this.#url}/write?db=bench&precision=ms`, { method: 'POST', body: piece });
+    await this.http.expect(`${this.url}/write?db=bench&precision=ms`, { method: 'POST', body: piece });
   }
 
   async finish(): Promise<void> {}
 
   ask({ series, from, to }: Place): Promise<Buffer> {
     const query = `select value from samples where "series" = '${series}' and time >= ${START_MS + from}ms and time < ${START_MS + to}ms`;
-    return this.#http.expect(`${this.#url}/query?db=bench&epoch=ms&q=${encodeURIComponent(query)}`, {
+    return this.http.expect(`${this.url}/query?db=bench&epoch=ms&q=${encodeURIComponent(query)}`, {
       headers: { accept: 'application/csv' },
     });
   }
@@ -66,16 +53,7 @@ class InfluxDb implements Service {
   }
 
   diskMb(): Promise<number> {
-    return settledDiskMb(this.#folder);
-  }
-
-  peakRssMb(): number | null {
-    return this.#program.peakRssMb();
-  }
-
-  async stop(): Promise<void> {
-    this.#http.close();
-    await this.#program.stop();
+    return settledDiskMb(this.folder);
   }
 }
 
@@ -114,6 +92,6 @@ bind-address = "127.0.0.1:${rpcPort}"
       version = String(headers['x-influxdb-version']);
       return status === 204;
     });
-    return program && new ServicePeer(new InfluxDb(data, url, http, program, version));
+    return program && new ServicePeer(new InfluxDb({ folder: data, url, http, program, version }));
   },
 };

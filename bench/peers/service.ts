@@ -4,7 +4,9 @@
  */
 import { WrongAnswer } from '../answers.ts';
 import { ROW_BYTES, type Workload } from '../workload.ts';
+import type { HttpClient } from '../http.ts';
 import type { Peer, Place } from './peer.ts';
+import type { Program } from './program.ts';
 
 /** What a service must know to be one. */
 export interface Service {
@@ -27,6 +29,41 @@ export interface Service {
   diskMb(): Promise<number>;
   peakRssMb(): number | null;
   stop(): Promise<void>;
+}
+
+/** A program that was started for the bench, and how it is asked. */
+export interface StartedService {
+  readonly folder: string;
+  readonly url: string;
+  readonly http: HttpClient;
+  readonly program: Program;
+  readonly version: string;
+}
+
+/** What all of them do alike. */
+export abstract class StartedProgram {
+  readonly version: string;
+  protected readonly folder: string;
+  protected readonly url: string;
+  protected readonly http: HttpClient;
+  readonly #program: Program;
+
+  constructor({ folder, url, http, program, version }: StartedService) {
+    this.version = version;
+    this.folder = folder;
+    this.url = url;
+    this.http = http;
+    this.#program = program;
+  }
+
+  peakRssMb(): number | null {
+    return this.#program.peakRssMb();
+  }
+
+  async stop(): Promise<void> {
+    this.http.close();
+    await this.#program.stop();
+  }
 }
 
 export class ServicePeer implements Peer {

@@ -4,31 +4,18 @@ import { HttpClient } from '../http.ts';
 import { settledDiskMb } from './files.ts';
 import { START_MS } from '../workload.ts';
 import type { PeerKind, Place } from './peer.ts';
-import { freePorts, startProgram, type Program } from './program.ts';
-import { ServicePeer, type Service } from './service.ts';
+import { freePorts, startProgram } from './program.ts';
+import { ServicePeer, StartedProgram, type Service, type StartedService } from './service.ts';
 
 /** Of a request, which is a line. Much longer ones take it longer, and more memory. */
 const LINE_ROWS = 50_000;
 
-class VictoriaMetrics implements Service {
+class VictoriaMetrics extends StartedProgram implements Service {
   readonly name = 'VictoriaMetrics';
   readonly layout = 'JSON lines, 50,000 rows a request; not durable when it answers';
   /** It keeps decimals, those of a block with one exponent. */
   readonly tolerance = 1e-11;
-  readonly version: string;
-  readonly #folder: string;
-  readonly #url: string;
-  readonly #http: HttpClient;
-  readonly #program: Program;
   #round = 0;
-
-  constructor(folder: string, url: string, http: HttpClient, program: Program, version: string) {
-    this.version = version;
-    this.#folder = folder;
-    this.#url = url;
-    this.#http = http;
-    this.#program = program;
-  }
 
   /** What it deletes lies there for a month: another name is as good. */
   async clear(): Promise<void> {
@@ -47,18 +34,18 @@ class VictoriaMetrics implements Service {
   }
 
   async send(piece: Buffer): Promise<void> {
-    await this.#http.expect(`${this.#url}/api/v1/import`, { method: 'POST', body: piece });
+    await this.http.expect(`${this.url}/api/v1/import`, { method: 'POST', body: piece });
   }
 
   /** Until then nobody can read them. */
   async finish(): Promise<void> {
-    await this.#http.expect(`${this.#url}/internal/force_flush`);
+    await this.http.expect(`${this.url}/internal/force_flush`);
   }
 
   ask({ series, from, to }: Place): Promise<Buffer> {
     const match = encodeURIComponent(`round${this.#round}{series="${series}"}`);
     const range = `start=${(START_MS + from) / 1000}&end=${(START_MS + to - 1) / 1000}`;
-    return this.#http.expect(`${this.#url}/api/v1/export?match[]=${match}&${range}`);
+    return this.http.expect(`${this.url}/api/v1/export?match[]=${match}&${range}`);
   }
 
   /** A line a block, in any order. */
@@ -73,34 +60,13 @@ class VictoriaMetrics implements Service {
   }
 
   async diskMb(): Promise<number> {
-    await this.#http.expect(`${this.#url}/internal/force_merge`);
-    return settledDiskMb(this.#folder);
+    await this.http.expect(`${this.url}/internal/force_merge`);
+    return settledDiskMb(this.folder);
   }
-
-  peakRssMb(): number | null {
-    return this.#program.peakRssMb();
-  }
-
-  async stop(): Promise<void> {
-    this.#http.close();
-    await this.#program.stop();
-  }
-}
-
-export interface StartedVictoriaMetrics {
-  readonly url: string;
-  readonly http: HttpClient;
-  readonly program: Program;
-  readonly version: string;
-  /** Its data. */
-  readonly folder: string;
 }
 
 /** @param more arguments besides those of all benches. @returns null if it is not installed here */
-export async function startVictoriaMetrics(
-  folder: string,
-  more: readonly string[],
-): Promise<StartedVictoriaMetrics | null> {
+export async function startVictoriaMetrics(folder: string, more: readonly string[]): Promise<StartedService | null> {
   const [port] = await freePorts(1);
   const data = join(folder, 'victoria-metrics');
   const http = new HttpClient(1);
@@ -123,8 +89,6 @@ export const VICTORIA_METRICS: PeerKind = {
       '-import.maxLineLen=1000000000',
       '-search.maxExportDuration=10m',
     ]);
-    if (!started) return null;
-    const { url, http, program, version } = started;
-    return new ServicePeer(new VictoriaMetrics(started.folder, url, http, program, version));
+    return started && new ServicePeer(new VictoriaMetrics(started));
   },
 };
