@@ -6,6 +6,7 @@ import { search } from './0003_search.ts';
 import { metadata } from './0004_metadata.ts';
 import { fasterTags } from './0005_faster_tags.ts';
 import { channelsView } from './0006_channels_view.ts';
+import { fullMetadata } from './0007_full_metadata.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -14,4 +15,5 @@ export const migrations: Record<string, Migration> = {
   '0004_metadata': metadata,
   '0005_faster_tags': fasterTags,
   '0006_channels_view': channelsView,
+  '0007_full_metadata': fullMetadata,
 };

@@ -8,7 +8,7 @@ import type { Series } from '../core/series.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import type { ChunkLocation } from './sample-snapshot.ts';
-import { toSeries, type SeriesRow } from './series-row.ts';
+import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
 import { toSummaryBlock } from './summary-row.ts';
 
@@ -75,9 +75,7 @@ interface KnownRow extends SeriesRow {
 }
 
 const KNOWN = `
-  select s.id, p.name as project, s.name, s.description, s.kind, s.dtype, s.channels, s.unit, s.scale, s."offset", s.rate, s.start_ns,
-    s.time_reference, s.duplicates, s.codec, s.tags, s.provenance, s.version, s.created_at, s.updated_at, s.rows, s.first_ns, s.last_ns,
-    s."commit", s.removed, s.expired_ns, s.summaries_expired_ns, s.edits,
+  select ${SERIES_COLUMNS_TEXT}, s.expired_ns, s.summaries_expired_ns, s.edits,
     coalesce((
       select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
       from segments where series_id = s.id), '[]') as segments,

@@ -6,7 +6,7 @@ import type { PlannedChunk } from '../core/read-plan.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import type { Database } from './database.ts';
-import { toSeries, type SeriesRow } from './series-row.ts';
+import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
 
 /** A chunk as a reader needs it: no statistics, but the path of its shard. */
@@ -83,9 +83,7 @@ const CHOSEN: Record<ChunkSelection['by'], string> = {
 const TEXTS = Object.fromEntries(
   (['rows', 'time'] as const).map((by) => [
     by,
-    `select s.id, p.name as project, s.name, s.description, s.kind, s.dtype, s.channels, s.unit, s.scale, s."offset", s.rate, s.start_ns,
-        s.time_reference, s.duplicates, s.codec, s.tags, s.provenance, s.version, s.created_at, s.updated_at, s.rows, s.first_ns, s.last_ns,
-        s."commit", s.removed, s.expired_ns,
+    `select ${SERIES_COLUMNS_TEXT}, s.expired_ns,
         coalesce((
           select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
           from segments where series_id = s.id), '[]') as segments,

@@ -60,12 +60,14 @@ async function storeRecords(trx: DatabaseTransaction, records: string, tokenId: 
       select * from jsonb_to_recordset(${records}::jsonb) as r(id uuid, project_id uuid, lane_id uuid, name text,
         description text, kind text, dtype text, channels jsonb, unit text, scale double precision, "offset" double precision,
         rate text, rate_hz double precision, start_ns bigint, time_reference text, duplicates text, codec text, tags jsonb,
-        provenance jsonb, history_id uuid, changes jsonb)
+        continuity text, resolution double precision, missing_value text, time_zone text, external_ids jsonb, provenance jsonb, history_id uuid, changes jsonb)
     ), stored as (
       insert into series (id, project_id, lane_id, name, description, kind, dtype, channels, channel_count, unit, scale, "offset",
-        rate, rate_hz, start_ns, time_reference, duplicates, codec, tags, provenance)
+        rate, rate_hz, start_ns, time_reference, duplicates, codec, tags,
+        continuity, resolution, missing_value, time_zone, external_ids, provenance)
       select r.id, r.project_id, r.lane_id, r.name, r.description, r.kind, r.dtype, r.channels, jsonb_array_length(r.channels), r.unit,
-        r.scale, r."offset", r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags, r.provenance from given r
+        r.scale, r."offset", r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags,
+        r.continuity, r.resolution, r.missing_value, r.time_zone, r.external_ids, r.provenance from given r
       on conflict (project_id, name) where deleted_at is null do nothing
       returning id
     )
@@ -96,6 +98,11 @@ function recordOf({ id, laneId, projectId, input }: SeriesToInsert): Record<stri
     duplicates: input.duplicates,
     codec: input.codec,
     tags: input.tags,
+    continuity: input.continuity,
+    resolution: input.resolution,
+    missing_value: input.missingValue?.toString() ?? null,
+    time_zone: input.timeZone,
+    external_ids: input.externalIds,
     provenance: input.provenance,
     history_id: uuidv7(),
     changes: changesBetween(UNDESCRIBED, input),

@@ -1,9 +1,10 @@
 /** Between a row of `series` and a Series. */
 import type { Selectable } from 'kysely';
 import { parseRate } from '../core/rate.ts';
-import type { Dtype } from '../core/dtype.ts';
+import { valueOf, type Dtype } from '../core/dtype.ts';
 import type { Codec } from '../core/codec.ts';
-import type { Channel, Sampling, Series } from '../core/series.ts';
+import type { Channel, Continuity, Sampling, Series } from '../core/series.ts';
+import type { Described } from '../core/series-history.ts';
 import type { SeriesTable } from './tables.ts';
 
 /** The columns readers see, qualified; join `projects as p` for the name. */
@@ -24,6 +25,11 @@ export const SERIES_COLUMNS = [
   's.duplicates',
   's.codec',
   's.tags',
+  's.continuity',
+  's.resolution',
+  's.missing_value',
+  's.time_zone',
+  's.external_ids',
   's.provenance',
   's.version',
   's.created_at',
@@ -34,6 +40,11 @@ export const SERIES_COLUMNS = [
   's.commit',
   's.removed',
 ] as const;
+
+/** The same for statements that are texts. */
+export const SERIES_COLUMNS_TEXT = SERIES_COLUMNS.map((column) =>
+  column.replace(/^s\.(offset|commit)$/, 's."$1"'),
+).join(', ');
 
 type Columns = Pick<
   Selectable<SeriesTable>,
@@ -52,6 +63,11 @@ type Columns = Pick<
   | 'duplicates'
   | 'codec'
   | 'tags'
+  | 'continuity'
+  | 'resolution'
+  | 'missing_value'
+  | 'time_zone'
+  | 'external_ids'
   | 'provenance'
   | 'version'
   | 'created_at'
@@ -67,21 +83,15 @@ export type SeriesRow = Columns & { project: string };
 
 export function toSeries(row: SeriesRow): Series {
   return {
+    ...toDescribed(row),
     id: row.id,
     project: row.project,
-    name: row.name,
-    description: row.description,
     dtype: row.dtype as Dtype,
-    channels: row.channels as Channel[],
-    unit: row.unit,
-    scale: row.scale,
-    offset: row.offset,
     sampling: toSampling(row),
     timeReference: row.time_reference,
     duplicates: row.duplicates,
     codec: row.codec as Codec,
-    tags: row.tags,
-    provenance: row.provenance,
+    missingValue: row.missing_value === null ? null : valueOf(row.dtype as Dtype, row.missing_value),
     version: row.version,
     rows: Number(row.rows),
     removed: Number(row.removed),
@@ -90,6 +100,40 @@ export function toSeries(row: SeriesRow): Series {
     commit: row.commit,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
+  };
+}
+
+type DescribedRow = Pick<
+  Columns,
+  | 'name'
+  | 'description'
+  | 'unit'
+  | 'scale'
+  | 'offset'
+  | 'channels'
+  | 'tags'
+  | 'continuity'
+  | 'resolution'
+  | 'time_zone'
+  | 'external_ids'
+  | 'provenance'
+>;
+
+/** What its clients have said of a series and may change. */
+export function toDescribed(row: DescribedRow): Described {
+  return {
+    name: row.name,
+    description: row.description,
+    unit: row.unit,
+    scale: row.scale,
+    offset: row.offset,
+    channels: row.channels as Channel[],
+    tags: row.tags,
+    continuity: row.continuity as Continuity | null,
+    resolution: row.resolution,
+    timeZone: row.time_zone,
+    externalIds: row.external_ids,
+    provenance: row.provenance,
   };
 }
 

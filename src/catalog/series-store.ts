@@ -1,20 +1,33 @@
 /** Series: create, get, change, delete, restore. Searching is in series-search.ts. */
 import { sql } from 'kysely';
 import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
-import type { Channel, NewSeries, Series, SeriesPatch } from '../core/series.ts';
+import { MAX_EXTERNAL_IDS, type NewSeries, type Series, type SeriesPatch } from '../core/series.ts';
 import { changesBetween, type Described } from '../core/series-history.ts';
 import { MAX_TAGS } from '../core/tag-edit.ts';
-import type { Tags, TagUnit, TagValue } from '../core/tag-value.ts';
+import type { TagUnit } from '../core/tag-value.ts';
 import { RESTORE_DAYS } from '../core/retention.ts';
 import { recordChanges } from './change-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { takePlaces } from './lane-places.ts';
 import { recordHistory } from './series-history.ts';
 import { insertSeries } from './series-insert.ts';
-import { SERIES_COLUMNS, toSeries } from './series-row.ts';
+import { SERIES_COLUMNS, toDescribed, toSeries } from './series-row.ts';
 import { storeUnits } from './tag-unit-store.ts';
 
-const DESCRIPTION = ['name', 'description', 'unit', 'scale', 'offset', 'channels', 'tags', 'provenance'] as const;
+const DESCRIPTION = [
+  'name',
+  'description',
+  'unit',
+  'scale',
+  'offset',
+  'channels',
+  'tags',
+  'continuity',
+  'resolution',
+  'time_zone',
+  'external_ids',
+  'provenance',
+] as const;
 
 /** How a caller names a series: by id, or by name within a project. */
 export type SeriesRef = { readonly id: string } | { readonly project: string; readonly name: string };
@@ -113,16 +126,18 @@ export async function updateSeries(
           errors: [{ field: 'channels', message: `must describe the ${row.channel_count} channels of the series` }],
         });
       }
-      const tags: Tags = Object.fromEntries(
-        Object.entries({ ...row.tags, ...patch.tags }).filter((tag): tag is [string, TagValue] => tag[1] !== null),
-      );
+      const tags = merged(row.tags, patch.tags ?? {});
       if (patch.tags && Object.keys(tags).length > MAX_TAGS)
         throw unprocessableField('tags', `must be at most ${MAX_TAGS}`);
-      const before: Described = { ...row, channels: row.channels as Channel[] };
+      const externalIds = merged(row.external_ids, patch.externalIds ?? {});
+      if (patch.externalIds && Object.keys(externalIds).length > MAX_EXTERNAL_IDS)
+        throw unprocessableField('external_ids', `must be at most ${MAX_EXTERNAL_IDS}`);
+      const before = toDescribed(row);
       const after: Described = {
         ...before,
         ...definedOf(patch),
         tags,
+        externalIds,
         provenance: { ...row.provenance, ...patch.provenance },
       };
       await trx
@@ -134,7 +149,11 @@ export async function updateSeries(
           scale: after.scale,
           offset: after.offset,
           ...(patch.channels && { channels: JSON.stringify(after.channels) }),
+          continuity: after.continuity,
+          resolution: after.resolution,
+          time_zone: after.timeZone,
           ...(patch.tags && { tags: JSON.stringify(tags) }),
+          ...(patch.externalIds && { external_ids: JSON.stringify(externalIds) }),
           ...(patch.provenance && { provenance: JSON.stringify(after.provenance) }),
           version: row.version + 1,
           updated_at: sql`now()`,
@@ -210,6 +229,16 @@ export async function seriesProject(db: Database, id: string): Promise<string | 
     .where('s.id', '=', id)
     .executeTakeFirst();
   return row?.name ?? null;
+}
+
+/** As RFC 7396 merges: null takes out. */
+function merged<T>(
+  before: Readonly<Record<string, T>>,
+  patch: Readonly<Record<string, T | null>>,
+): Readonly<Record<string, T>> {
+  return Object.fromEntries(
+    Object.entries({ ...before, ...patch }).filter((entry): entry is [string, T] => entry[1] !== null),
+  );
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -67,6 +67,11 @@ export interface SeriesTable {
   duplicates: 'last' | 'error' | 'keep';
   codec: string;
   tags: Jsonb<Tags>;
+  continuity: string | null;
+  resolution: number | null;
+  missing_value: string | null;
+  time_zone: string | null;
+  external_ids: Jsonb<Record<string, string>>;
   provenance: Jsonb<Record<string, unknown>>;
   version: Generated<number>;
   created_at: Generated<Date>;

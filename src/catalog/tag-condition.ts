@@ -7,7 +7,7 @@
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS, type SearchField } from '../core/series-search-field.ts';
-import type { Bound, Comparable, Expression, Test } from '../core/tag-expression.ts';
+import type { Bound, ChannelLike, Comparable, Expression, Test } from '../core/tag-expression.ts';
 
 type Condition = RawBuilder<SqlBool>;
 type Leaf<K extends Expression['kind']> = Extract<Expression, { kind: K }>;
@@ -18,6 +18,9 @@ const BOUND_OPERATORS: Readonly<Record<Bound, RawBuilder<unknown>>> = {
   lt: sql`<`,
   lte: sql`<=`,
 };
+
+/** What the only channel of a series is called unless it is given a name, as in the migration. */
+const UNLABELLED = 'value';
 
 /** Characters of a text that its term has, as in the migration. */
 const TERM_CHARS = 256;
@@ -84,6 +87,8 @@ function probe(where: Expression, s: Row): Condition {
       return sql`coalesce(${overlaps(where, s)}, false)`;
     case 'active_since':
       return sql`coalesce(${activeSince(where, s)}, false)`;
+    case 'has_channel':
+      return hasChannel(where.like, s);
     case 'has_annotation':
       return sql`exists (select 1 from annotations a where a.series_id = ${s}.id and ${annotationTest(where)})`;
   }
@@ -220,6 +225,8 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
       return sql`(${s}.provenance ->> 'subject') collate "C"`;
     case 'channel':
       return sql`(${s}.channels -> 0 ->> 'label') collate "C"`;
+    case 'external_id':
+      return sql`(select min(e.value collate "C") from jsonb_each_text(${s}.external_ids) e)`;
     case 'first_time':
       return sql`${s}.first_ns`;
     case 'last_time':
@@ -237,14 +244,46 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
 
 function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
   if (field === 'channel') {
+    if (test.op === 'any')
+      return sql`(${joined(test.values, sql` or `, (value) => channelIs({ label: textOf(value) }, s))})`;
     const label = sql`(c ->> 'label') collate "C"`;
     return sql`exists (select 1 from jsonb_array_elements(${s}.channels) c where ${valueTest(label, test, 'text')})`;
+  }
+  if (field === 'external_id') {
+    const value = sql`e.value collate "C"`;
+    if (test.op !== 'any') {
+      return sql`exists (select 1 from jsonb_each_text(${s}.external_ids) e where ${valueTest(value, test, 'text')})`;
+    }
+    const ids = sql`array[${sql.join(test.values.map(limitOf))}]`;
+    return sql`(${s}.external_ids <> '{}' and varve_external_ids(${s}.external_ids) && ${ids})`;
   }
   if (field === 'project' && test.op === 'any') {
     const names = test.values.map(limitOf);
     return sql`${s}.project_id = any(array(select p.id from projects p where p.name = any(array[${sql.join(names)}])))`;
   }
   return valueTest(fieldValue(field, s), test, SEARCH_FIELDS[field]);
+}
+
+/** What a channel itself says is found by an index; its unit may be that of the series, and nobody says of a channel that it is not bad. */
+function hasChannel({ unit, bad, ...said }: ChannelLike, s: Row): Condition {
+  const known = { ...said, ...(bad && { bad }) };
+  if (unit === undefined && bad !== false) return channelIs(known, s);
+  const tests: Condition[] = [sql`c @> ${JSON.stringify(known)}::jsonb`];
+  if (unit !== undefined) tests.push(sql`coalesce(c ->> 'unit', ${s}.unit) = ${unit}::text`);
+  if (bad === false) tests.push(sql`not coalesce((c -> 'bad')::boolean, false)`);
+  const one = sql<SqlBool>`exists (select 1 from jsonb_array_elements(${s}.channels) c where ${joined(tests, sql` and `, (each) => each)})`;
+  return Object.keys(known).length === 0 ? one : sql`(${channelIs(known, s)} and ${one})`;
+}
+
+/** The index leaves out series whose only channel says no more than its label, which is that of all others that were not given one. */
+function channelIs(known: ChannelLike, s: Row): Condition {
+  const holds = sql<SqlBool>`${s}.channels @> ${JSON.stringify([known])}::jsonb`;
+  if (Object.keys(known).join() === 'label' && known.label === UNLABELLED) return holds;
+  return sql`(${holds} and ${s}.channels <> '[{"label": "value"}]')`;
+}
+
+function textOf(value: Comparable): string {
+  return value.type === 'text' ? value.text : '';
 }
 
 function valueTest(value: RawBuilder<unknown>, test: Test, type: string): Condition {

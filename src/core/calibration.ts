@@ -1,4 +1,4 @@
-/** From stored to physical values: raw × scale × channel scale + offset, or (raw − baseline) / gain. */
+/** From stored to physical values: raw × scale × channel scale + offset, (raw − baseline) / gain, or (raw + shift) × slope. */
 import { isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
 import type { Channel } from './series.ts';
 
@@ -6,12 +6,24 @@ import type { Channel } from './series.ts';
 export type Calibration =
   | { readonly form: 'identity' }
   | { readonly form: 'linear'; readonly slope: number; readonly intercept: number }
-  | { readonly form: 'converter'; readonly gain: number; readonly baseline: number };
+  | { readonly form: 'converter'; readonly gain: number; readonly baseline: number }
+  | { readonly form: 'ranges'; readonly slope: number; readonly shift: number };
 
 /** The map a channel's fields and its series' defaults say. A channel's own offset replaces the series'. */
 export function calibrationOf(series: { scale: number; offset: number }, channel: Channel): Calibration {
   if (channel.gain !== undefined) {
     return { form: 'converter', gain: channel.gain, baseline: channel.baseline ?? 0 };
+  }
+  const { digital_min, digital_max, physical_min, physical_max } = channel;
+  if (
+    physical_min !== undefined &&
+    physical_max !== undefined &&
+    digital_min !== undefined &&
+    digital_max !== undefined
+  ) {
+    // In this order, as EDFlib computes it (and pyEDFlib and edfio with it), so that the last bit is the same.
+    const slope = (physical_max - physical_min) / (digital_max - digital_min);
+    return { form: 'ranges', slope, shift: physical_max / slope - digital_max };
   }
   const slope = series.scale * (channel.scale ?? 1);
   const intercept = channel.offset ?? series.offset;
@@ -33,6 +45,8 @@ export function toPhysical(dtype: Dtype, values: SampleArray, calibrations: read
       for (let i = c; i < out.length; i += channels) out[i] = out[i] * map.slope + map.intercept;
     } else if (map.form === 'converter') {
       for (let i = c; i < out.length; i += channels) out[i] = (out[i] - map.baseline) / map.gain;
+    } else if (map.form === 'ranges') {
+      for (let i = c; i < out.length; i += channels) out[i] = (out[i] + map.shift) * map.slope;
     }
   }
   return out;
@@ -41,11 +55,20 @@ export function toPhysical(dtype: Dtype, values: SampleArray, calibrations: read
 /** The physical value of one stored value, or of a mean of them. */
 export function toPhysicalValue(map: Calibration, value: number | bigint): number {
   const number = Number(value);
-  if (map.form === 'identity') return number;
-  return map.form === 'linear' ? number * map.slope + map.intercept : (number - map.baseline) / map.gain;
+  switch (map.form) {
+    case 'identity':
+      return number;
+    case 'linear':
+      return number * map.slope + map.intercept;
+    case 'converter':
+      return (number - map.baseline) / map.gain;
+    case 'ranges':
+      return (number + map.shift) * map.slope;
+  }
 }
 
 /** Physical units a unit of value; negative where larger values mean less. */
 export function slopeOf(map: Calibration): number {
-  return map.form === 'identity' ? 1 : map.form === 'linear' ? map.slope : 1 / map.gain;
+  if (map.form === 'identity') return 1;
+  return map.form === 'converter' ? 1 / map.gain : map.slope;
 }

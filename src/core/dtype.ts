@@ -75,6 +75,11 @@ export function viewAs(dtype: Dtype, bytes: Uint8Array): SampleArray {
   return new array(copy.buffer, 0, copy.byteLength / size);
 }
 
+/** The value that a decimal text says, as arrays of the type hold it. */
+export function valueOf(dtype: Dtype, text: string): number | bigint {
+  return isBigDtype(dtype) ? BigInt(text) : Number(text);
+}
+
 /** The little-endian bytes under a typed array (Varve runs on little-endian machines only, as Node does in practice). */
 export function bytesOf(array: SampleArray): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

@@ -1,5 +1,5 @@
 /** What a change of metadata has changed: field by field, tags and provenance key by key. */
-import type { Series } from './series.ts';
+import { UNSAID, type Series } from './series.ts';
 import { sameTag, tagField, type FieldChange } from './tag-edit.ts';
 
 export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | 'delete' | 'restore';
@@ -7,7 +7,18 @@ export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | '
 /** What a client describes a series by, and may change. */
 export type Described = Pick<
   Series,
-  'name' | 'description' | 'unit' | 'scale' | 'offset' | 'channels' | 'tags' | 'provenance'
+  | 'name'
+  | 'description'
+  | 'unit'
+  | 'scale'
+  | 'offset'
+  | 'channels'
+  | 'tags'
+  | 'continuity'
+  | 'resolution'
+  | 'timeZone'
+  | 'externalIds'
+  | 'provenance'
 >;
 
 /** One entry of a series' history. */
@@ -22,7 +33,18 @@ export interface HistoryEntry {
   readonly changes: readonly FieldChange[];
 }
 
-const SINGLE_FIELDS = ['name', 'description', 'unit', 'scale', 'offset', 'channels'] as const;
+/** With the names that clients know them by. */
+const SINGLE_FIELDS = [
+  ['name', 'name'],
+  ['description', 'description'],
+  ['unit', 'unit'],
+  ['scale', 'scale'],
+  ['offset', 'offset'],
+  ['channels', 'channels'],
+  ['continuity', 'continuity'],
+  ['resolution', 'resolution'],
+  ['timeZone', 'time_zone'],
+] as const satisfies readonly (readonly [keyof Described, string])[];
 
 /** What a series is before it is created; what it keeps of this is no change. */
 export const UNDESCRIBED = {
@@ -33,15 +55,17 @@ export const UNDESCRIBED = {
   offset: 0,
   channels: null,
   tags: {},
+  ...UNSAID,
   provenance: {},
 } as const;
 
 export function changesBetween(before: Described | typeof UNDESCRIBED, after: Described): FieldChange[] {
   const changes: FieldChange[] = [];
-  for (const field of SINGLE_FIELDS) {
-    if (!sameTag(before[field], after[field])) changes.push({ field, old: before[field], new: after[field] });
+  for (const [key, field] of SINGLE_FIELDS) {
+    if (!sameTag(before[key], after[key])) changes.push({ field, old: before[key], new: after[key] });
   }
   changes.push(...changesOfKeys(before.tags, after.tags, tagField));
+  changes.push(...changesOfKeys(before.externalIds, after.externalIds, (key) => `external_ids.${key}`));
   changes.push(...changesOfKeys(before.provenance, after.provenance, (key) => `provenance.${key}`));
   return changes;
 }

@@ -12,6 +12,10 @@ export const SEARCH_FIELDS = {
   dtype: 'text',
   codec: 'text',
   time_reference: 'text',
+  time_zone: 'text',
+  continuity: 'text',
+  /** Any of them, whoever calls it so. */
+  external_id: 'text',
   /** Label of any channel. */
   channel: 'text',
   /** `subject` of the provenance. */

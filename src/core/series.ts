@@ -9,12 +9,16 @@ export type DuplicateRule = 'last' | 'error' | 'keep';
 /** `relative`: times count from the start of the recording, shown as if it began at 1970-01-01T00:00:00Z. */
 export type TimeReference = 'utc' | 'relative';
 
+/** What a signal does between two of its rows, as NWB's `continuity` says it. */
+export const CONTINUITIES = ['continuous', 'step', 'instantaneous'] as const;
+export type Continuity = (typeof CONTINUITIES)[number];
+
 export type { Tags, TagValue };
 
 /**
- * One channel. Its calibration is either linear (`scale`, `offset`) or the converter's own terms
- * (`gain` in units of value per physical unit, `baseline` the value at physical zero), which reproduce the
- * physical numbers of WFDB files bit for bit where a rounded `scale` would not.
+ * One channel. Its calibration is linear (`scale`, `offset`), or in the terms of its file, which reproduce the physical numbers that other readers
+ * give bit for bit where a rounded `scale` would not: `gain` in units of value per physical unit and `baseline`, the value at physical zero
+ * (WFDB); or the digital and physical ranges, which stand for each other (EDF).
  */
 export interface Channel {
   readonly label: string;
@@ -23,6 +27,12 @@ export interface Channel {
   readonly offset?: number;
   readonly gain?: number;
   readonly baseline?: number;
+  /** Of the converter, in stored values; without `physical_…` they say no more than that. */
+  readonly digital_min?: number;
+  readonly digital_max?: number;
+  /** What `digital_min` and `digital_max` stand for; the first may be the larger one. */
+  readonly physical_min?: number;
+  readonly physical_max?: number;
   /** Where it was taken: a site of the body, a coordinate, a well. */
   readonly location?: string;
   /** What it belongs to: a shank, a plate, a derivation. */
@@ -56,9 +66,30 @@ export interface NewSeries {
   readonly duplicates: DuplicateRule;
   readonly codec: Codec;
   readonly tags: Tags;
+  readonly continuity: Continuity | null;
+  /** Smallest difference between two values that means anything, in units of the physical values. */
+  readonly resolution: number | null;
+  /** The stored value that stands for none: NaN of what is physical, and not counted. Never changes, for statistics are made without it. */
+  readonly missingValue: number | bigint | null;
+  /** Where the clock on the wall was, as the IANA names it: times are UTC all the same. */
+  readonly timeZone: string | null;
+  /** What others call it, by who they are: `{"dandi": "000123"}`. */
+  readonly externalIds: Readonly<Record<string, string>>;
   /** Read, not filtered on: instrument, software, operator, source file and its SHA-256, … */
   readonly provenance: Readonly<Record<string, unknown>>;
 }
+
+/** Names that others have for one series. */
+export const MAX_EXTERNAL_IDS = 50;
+
+/** What a series says if nobody does. */
+export const UNSAID = {
+  continuity: null,
+  resolution: null,
+  missingValue: null,
+  timeZone: null,
+  externalIds: {},
+} as const satisfies Partial<NewSeries>;
 
 export interface Series extends NewSeries {
   readonly id: string;
@@ -76,7 +107,7 @@ export interface Series extends NewSeries {
   readonly updatedAt: Date;
 }
 
-/** Fields a PATCH may change. Null deletes an optional field; a tag set to null is removed. */
+/** Fields a PATCH may change. Null deletes an optional field; a tag or an external id set to null is removed. */
 export interface SeriesPatch {
   readonly name?: string;
   readonly description?: string | null;
@@ -85,6 +116,10 @@ export interface SeriesPatch {
   readonly offset?: number;
   readonly channels?: readonly Channel[];
   readonly tags?: Readonly<Record<string, TagValue | null>>;
+  readonly continuity?: Continuity | null;
+  readonly resolution?: number | null;
+  readonly timeZone?: string | null;
+  readonly externalIds?: Readonly<Record<string, string | null>>;
   readonly provenance?: Readonly<Record<string, unknown>>;
 }
 

@@ -37,6 +37,19 @@ export type Test =
   | { readonly op: 'prefix' | 'contains'; readonly text: string }
   | { readonly op: 'regex'; readonly pattern: string; readonly prefix: string };
 
+/** Of a channel; what is left out may be anything. A channel without a unit has its series'. */
+export interface ChannelLike {
+  readonly label?: string;
+  readonly unit?: string;
+  readonly location?: string;
+  readonly group?: string;
+  readonly filtering?: string;
+  readonly reference?: string;
+  readonly bad?: boolean;
+}
+
+export const CHANNEL_TEXTS = ['label', 'unit', 'location', 'group', 'filtering', 'reference'] as const;
+
 export type Expression =
   | { readonly kind: 'and' | 'or'; readonly of: readonly Expression[] }
   | { readonly kind: 'not'; readonly of: Expression }
@@ -47,6 +60,8 @@ export type Expression =
   /** Has data within `[startNs, endNs)`: gaps of a regular series do not count. */
   | { readonly kind: 'overlaps'; readonly startNs: bigint; readonly endNs: bigint }
   | { readonly kind: 'active_since'; readonly ns: bigint }
+  /** One channel is all of this. */
+  | { readonly kind: 'has_channel'; readonly like: ChannelLike }
   | {
       readonly kind: 'has_annotation';
       readonly label: string | null;

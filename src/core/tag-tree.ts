@@ -3,6 +3,7 @@ import { invalidField, unprocessableField } from './errors.ts';
 import { isSearchField, SEARCH_FIELDS, type FieldType } from './series-search-field.ts';
 import {
   BOUNDS,
+  CHANNEL_TEXTS,
   MAX_CONDITIONS,
   MAX_DEPTH,
   MAX_IN_VALUES,
@@ -23,6 +24,19 @@ import type { ReadUnit } from './tag-value.ts';
 const MAX_KEY_CHARS = 200;
 const OPERATORS = ['eq', 'ne', 'in', 'exists', ...TEXT_OPERATORS, ...BOUNDS, 'range'];
 
+const KINDS = [
+  'and',
+  'or',
+  'not',
+  'tag',
+  'field',
+  'text',
+  'overlaps',
+  'active_since',
+  'has_channel',
+  'has_annotation',
+] as const;
+
 type Json = Readonly<Record<string, unknown>>;
 
 interface Reading {
@@ -42,12 +56,8 @@ function read(node: unknown, path: string, depth: number, reading: Reading): Exp
   if (depth > MAX_DEPTH) throw invalidField(path, `is nested more than ${MAX_DEPTH} deep`);
   if (!isObject(node)) throw invalidField(path, 'must be an object');
   const keys = Object.keys(node);
-  const kind = ['and', 'or', 'not', 'tag', 'field', 'text', 'overlaps', 'active_since', 'has_annotation'].find((each) =>
-    keys.includes(each),
-  );
-  if (kind === undefined) {
-    throw invalidField(path, 'must have and, or, not, tag, field, text, overlaps, active_since or has_annotation');
-  }
+  const kind = KINDS.find((each) => keys.includes(each));
+  if (kind === undefined) throw invalidField(path, `must have one of ${KINDS.join(', ')}`);
   const at = `${path}.${kind}`;
   const value = node[kind];
   if (kind === 'tag' || kind === 'field') return readLeaf(kind, node, path, reading);
@@ -65,7 +75,21 @@ function read(node: unknown, path: string, depth: number, reading: Reading): Exp
     const [startNs, endNs] = spanAt(value, at);
     return overlap(startNs, endNs, at);
   }
+  if (kind === 'has_channel') return readChannel(value, at);
   return readAnnotation(value, at);
+}
+
+function readChannel(value: unknown, at: string): Expression {
+  if (!isObject(value)) throw invalidField(at, 'must be an object');
+  const known: readonly string[] = [...CHANNEL_TEXTS, 'bad'];
+  const unknown = Object.keys(value).find((key) => !known.includes(key));
+  if (unknown !== undefined) throw invalidField(`${at}.${unknown}`, `is not known here; there are ${known.join(', ')}`);
+  if (Object.keys(value).length === 0) throw invalidField(at, `needs one of ${known.join(', ')}`);
+  for (const key of CHANNEL_TEXTS) if (value[key] !== undefined) textAt(value[key], `${at}.${key}`);
+  if (value.bad !== undefined && typeof value.bad !== 'boolean') {
+    throw invalidField(`${at}.bad`, 'must be true or false');
+  }
+  return { kind: 'has_channel', like: value };
 }
 
 function readAnnotation(value: unknown, at: string): Expression {

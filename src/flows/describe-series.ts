@@ -5,7 +5,9 @@ import type { SeriesDescription } from '../storage/shard-commit.ts';
 
 export function describeSeries(series: Series): SeriesDescription {
   const { name, project, unit, scale, offset, timeReference, duplicates, codec, sampling } = series;
+  const { continuity, resolution, missingValue, timeZone } = series;
   return {
+    dtype: series.dtype,
     name,
     project,
     unit,
@@ -15,6 +17,10 @@ export function describeSeries(series: Series): SeriesDescription {
     timeReference,
     duplicates,
     codec,
+    continuity,
+    resolution,
+    missingValue,
+    timeZone,
     channels: JSON.stringify(series.channels),
     tags: JSON.stringify(series.tags),
   };

@@ -53,7 +53,7 @@ export interface RebuildCatalogReport {
 
 export const NOT_IN_SHARDS: readonly string[] = [
   'series without samples',
-  'descriptions and provenance of series, and changes of their names, tags and calibrations since their newest shard was begun',
+  'descriptions, external ids and provenance of series, and changes of their names, tags and calibrations since their newest shard was begun',
   'annotations',
   'tokens, but for the first one, which the next start makes work again',
   'acknowledged writes that had not reached a shard; the large ones among them are kept as files in spool/kept',
@@ -275,6 +275,11 @@ function planSeries({ id, parts, newest }: FoundSeries, edits: readonly FoundEdi
     duplicates: description.duplicates as NewSeries['duplicates'],
     codec: description.codec as NewSeries['codec'],
     tags: JSON.parse(description.tags) as Tags,
+    continuity: description.continuity as NewSeries['continuity'],
+    resolution: description.resolution,
+    missingValue: description.missingValue,
+    timeZone: description.timeZone,
+    externalIds: {},
     provenance: {},
   };
   const { dtype, channels, irregular } = like;

@@ -1,5 +1,6 @@
 /** What every imported series has in common. */
 import type { RecordedSeries } from '../core/recording.ts';
+import { UNSAID } from '../core/series.ts';
 
 type Spec = RecordedSeries['spec'];
 
@@ -17,6 +18,7 @@ export function importedSpec(fields: ImportedFields): Spec {
     duplicates: 'keep',
     codec: 'gzip',
     tags: {},
+    ...UNSAID,
     ...fields,
   };
 }

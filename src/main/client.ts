@@ -259,7 +259,7 @@ function seriesPath(ref: SeriesRef, resource = ''): string {
   return `/v1/series/by-name/${encodeURIComponent(ref.name)}${resource}?project=${encodeURIComponent(ref.project)}`;
 }
 
-function creation({ sampling, timeReference, ...series }: NewSeries): string {
+function creation({ sampling, timeReference, missingValue, timeZone, externalIds, ...series }: NewSeries): string {
   const body: z.input<typeof seriesCreate> = {
     ...series,
     channels: series.channels.map((channel) => ({ ...channel })),
@@ -272,6 +272,9 @@ function creation({ sampling, timeReference, ...series }: NewSeries): string {
             ...(sampling.startNs !== null && { start: String(sampling.startNs) }),
           },
     time_reference: timeReference,
+    missing_value: typeof missingValue === 'bigint' ? String(missingValue) : missingValue,
+    time_zone: timeZone,
+    external_ids: externalIds,
   };
   return JSON.stringify(body);
 }

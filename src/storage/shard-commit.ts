@@ -80,6 +80,7 @@ export interface SegmentStart {
 
 /** Attributes of a series' group: enough to read the shard, and to rebuild the catalog, without Varve. */
 export interface SeriesDescription {
+  readonly dtype: Dtype;
   readonly name: string;
   readonly project: string;
   readonly unit: string | null;
@@ -90,6 +91,10 @@ export interface SeriesDescription {
   readonly timeReference: string;
   readonly duplicates: string;
   readonly codec: string;
+  readonly continuity: string | null;
+  readonly resolution: number | null;
+  readonly missingValue: number | bigint | null;
+  readonly timeZone: string | null;
   /** JSON. */
   readonly channels: string;
   readonly tags: string;

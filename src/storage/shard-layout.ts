@@ -76,5 +76,13 @@ export function describeSeries(group: Group, d: SeriesDescription, irregular: bo
   }
   group.create_attribute('scale', Float64Array.of(d.scale), [], '<d');
   group.create_attribute('offset', Float64Array.of(d.offset), [], '<d');
+  if (d.resolution !== null) group.create_attribute('resolution', Float64Array.of(d.resolution), [], '<d');
+  if (d.missingValue !== null) {
+    const one = new DTYPES[d.dtype].array(1);
+    one[0] = d.missingValue;
+    group.create_attribute('missing_value', one, [], HDF5_DTYPE[d.dtype]);
+  }
+  if (d.continuity !== null) group.create_attribute('continuity', d.continuity);
+  if (d.timeZone !== null) group.create_attribute('time_zone', d.timeZone);
   if (d.rate !== null) group.create_attribute('rate', d.rate);
 }

@@ -23,7 +23,7 @@ export interface ShardSurvey {
 
 export interface SurveyedSeries {
   readonly seriesId: string;
-  readonly description: SeriesDescription;
+  readonly description: Omit<SeriesDescription, 'dtype'>;
   /** Null, both: nothing but removals are in this shard. */
   readonly dtype: Dtype | null;
   readonly channels: number | null;
@@ -92,6 +92,7 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
     if (typeof attrs[name] === 'string') return attrs[name];
     throw new Error(`the attribute ${name} is missing`);
   };
+  const optionalText = (name: string): string | null => (attrs[name] === undefined ? null : text(name));
   const irregular = text('kind') === 'irregular';
   const edits = of.keys().includes(EDITS) ? surveyEdits(group(of.get(EDITS), EDITS)) : [];
   // A group that only edits have made has no rows of its own: those of a replacement say what the series' rows are.
@@ -116,6 +117,10 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
       codec: text('codec'),
       channels: text('channels'),
       tags: text('tags'),
+      continuity: optionalText('continuity'),
+      timeZone: optionalText('time_zone'),
+      resolution: attrs.resolution === undefined ? null : Number(attrs.resolution),
+      missingValue: attrs.missing_value === undefined ? null : (attrs.missing_value as number | bigint),
     },
     dtype: dtype ?? null,
     channels: values?.shape![1] ?? null,

@@ -342,6 +342,34 @@ describe('the history of a series', () => {
     expect(walked).toEqual(items);
   });
 
+  test('tells of what headers say, field by field', async () => {
+    const said = {
+      continuity: 'step',
+      resolution: 0.5,
+      time_zone: 'Europe/Berlin',
+      external_ids: { dandi: '000123', ours: 'x' },
+      missing_value: -1,
+    };
+    const series = await make(await lab(), 'a', {}, said);
+    expect(series).toMatchObject({ ...said, unit_is_ucum: null });
+    const patch = { continuity: null, resolution: 0.25, time_zone: 'UTC', external_ids: { ours: null, doi: '10/1' } };
+    const changed = expecting(200, await api.patch(`/v1/series/${series.id}`, patch)).json();
+    expect(changed).toMatchObject({ ...patch, external_ids: { dandi: '000123', doi: '10/1' }, missing_value: -1 });
+    expect(expecting(200, await api.get(`/v1/series/${series.id}`)).json()).toEqual(changed);
+    const { items } = await history(series);
+    expect(items[0].changes).toEqual([
+      { field: 'continuity', old: 'step', new: null },
+      { field: 'resolution', old: 0.5, new: 0.25 },
+      { field: 'time_zone', old: 'Europe/Berlin', new: 'UTC' },
+      { field: 'external_ids.doi', old: null, new: '10/1' },
+      { field: 'external_ids.ours', old: 'x', new: null },
+    ]);
+    const many = Object.fromEntries(Array.from({ length: 49 }, (_, i) => [`t${i}`, 'x']));
+    const problem = expecting(422, await api.patch(`/v1/series/${series.id}`, { external_ids: many })).json<Problem>();
+    expect(problem.errors[0].field).toBe('external_ids');
+    expecting(400, await api.patch(`/v1/series/${series.id}`, { missing_value: -2 }));
+  });
+
   test('has nothing of a change that was refused', async () => {
     const project = await lab();
     const series = await make(project, 'a', {});

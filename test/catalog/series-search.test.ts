@@ -9,7 +9,7 @@ import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../s
 import { countFacets } from '../../src/catalog/tag-facets.ts';
 import { tagKeys, tagValues } from '../../src/catalog/tag-values.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../src/core/series-search.ts';
-import type { NewSeries } from '../../src/core/series.ts';
+import { UNSAID, type NewSeries } from '../../src/core/series.ts';
 import { readExpression } from '../../src/core/tag-tree.ts';
 import type { TagScalar, Tags } from '../../src/core/tag-value.ts';
 import { parseTime } from '../../src/core/time.ts';
@@ -54,6 +54,7 @@ async function make(name: string, tags: Tags, more: Partial<NewSeries> = {}): Pr
     duplicates: 'last',
     codec: 'gzip',
     tags,
+    ...UNSAID,
     provenance: {},
     ...more,
   };
@@ -136,14 +137,28 @@ describe('every operator', () => {
     await make(
       'op/c',
       { species: 'rat', age: '61', depth: { value: 5, unit: 'mV' }, region: ['V2', 3, true] },
-      { channels: [{ label: 'MLII' }, { label: 'V5' }], provenance: { subject: 'r-7' } },
+      {
+        channels: [
+          { label: 'MLII', location: 'chest', unit: 'uV' },
+          { label: 'V5', location: 'arm', group: 'precordial', bad: true },
+        ],
+        unit: 'mV/K',
+        provenance: { subject: 'r-7' },
+        externalIds: { dandi: '000123', ours: 'x-1' },
+        continuity: 'step',
+        timeZone: 'Europe/Berlin',
+      },
     );
-    await make('op/d', {
-      species: 'Ratte',
-      age: -3,
-      depth: { value: 0.005, unit: 'V' },
-      warm: { value: 98.6, unit: '[degF]' },
-    });
+    await make(
+      'op/d',
+      {
+        species: 'Ratte',
+        age: -3,
+        depth: { value: 0.005, unit: 'V' },
+        warm: { value: 98.6, unit: '[degF]' },
+      },
+      { externalIds: { dandi: 'x-1' } },
+    );
     await make('op/e', {});
     await store(gapped, [
       { startNs: 0n, rows: 11 },
@@ -281,13 +296,35 @@ describe('every operator', () => {
     ['not of not', { not: { not: { tag: 'awake', eq: true } } }, 'a'],
     ['field unit', { field: 'unit', eq: 'mV' }, 'b'],
     ['field unit ne, which absence meets', { field: 'unit', ne: 'mV' }, 'acde'],
-    ['field exists', { field: 'unit', exists: true }, 'b'],
+    ['field exists', { field: 'unit', exists: true }, 'bc'],
     ['field in', { field: 'kind', in: ['irregular', 'weekly'] }, 'b'],
     ['field name prefix', { field: 'name', prefix: 'op/' }, 'abcde'],
     ['field name regex', { field: 'name', regex: '^op/[ab]$' }, 'ab'],
     ['field name contains', { field: 'name', contains: '/c' }, 'c'],
     ['field project', { field: 'project', eq: 'lab' }, 'abcde'],
     ['field channel', { field: 'channel', eq: 'V5' }, 'c'],
+    ['field channel that most have', { field: 'channel', in: ['value', 'MLII'] }, 'abcde'],
+    ['field channel prefix', { field: 'channel', prefix: 'V' }, 'c'],
+    ['field channel exists', { field: 'channel', exists: true }, 'abcde'],
+    ['field continuity', { field: 'continuity', eq: 'step' }, 'c'],
+    ['field time_zone', { field: 'time_zone', prefix: 'Europe/' }, 'c'],
+    ['field external_id', { field: 'external_id', eq: 'x-1' }, 'cd'],
+    ['field external_id in', { field: 'external_id', in: ['000123', 'y'] }, 'c'],
+    ['field external_id ne, which absence meets', { field: 'external_id', ne: 'x-1' }, 'abe'],
+    ['field external_id exists', { field: 'external_id', exists: true }, 'cd'],
+    ['field external_id prefix', { field: 'external_id', prefix: '000' }, 'c'],
+    ['has_channel', { has_channel: { location: 'arm' } }, 'c'],
+    ['has_channel, one that is all of this', { has_channel: { location: 'arm', label: 'MLII' } }, ''],
+    ['has_channel, several texts', { has_channel: { label: 'V5', group: 'precordial' } }, 'c'],
+    ['has_channel without a name', { has_channel: { label: 'value' } }, 'abde'],
+    ['has_channel that is bad', { has_channel: { bad: true } }, 'c'],
+    ['has_channel that is not bad', { has_channel: { location: 'arm', bad: false } }, ''],
+    ['has_channel that nobody calls bad', { has_channel: { label: 'MLII', bad: false } }, 'c'],
+    ['has_channel, its own unit', { has_channel: { unit: 'uV' } }, 'c'],
+    ['has_channel, the unit of its series', { has_channel: { unit: 'mV/K', label: 'V5' } }, 'c'],
+    ['has_channel, the unit of another', { has_channel: { unit: 'mV/K', label: 'MLII' } }, ''],
+    ['has_channel within not', { not: { has_channel: { unit: 'mV' } } }, 'acde'],
+    ['has_channel within or', { or: [{ has_channel: { location: 'arm' } }, { field: 'unit', eq: 'mV' }] }, 'bc'],
     ['field subject', { field: 'subject', prefix: 'r-' }, 'c'],
     ['field rows', { field: 'rows', gte: 22 }, 'a'],
     ['field rate_hz', { field: 'rate_hz', eq: 10 }, 'acde'],
@@ -335,7 +372,8 @@ describe('every operator', () => {
     ['last_time, nulls last', '-last_time', 'abcde'],
     ['last_time, nulls last', 'last_time', 'bacde'],
     ['created_at, descending', '-created_at', 'edcba'],
-    ['unit, then name descending', 'unit,-name', 'bedca'],
+    ['unit, then name descending', 'unit,-name', 'bceda'],
+    ['external_id, the first of them', 'external_id', 'cdabe'],
   ])('sorted by %s, in pages of one, two and all', async (_, keys, expected) => {
     for (const limit of [1, 2, 1000]) {
       const sort = parseSort(keys.split(','), String);
@@ -356,7 +394,7 @@ describe('every operator', () => {
       ]),
     );
     expect(counted.region[0].value).toBe('V2');
-    expect(counted['field.unit']).toEqual([{ value: 'mV', count: 1, estimated: false }]);
+    expect(counted['field.unit']).toEqual(['mV', 'mV/K'].map((value) => ({ value, count: 1, estimated: false })));
     expect(counted['field.kind']).toEqual([
       { value: 'regular', count: 4, estimated: false },
       { value: 'irregular', count: 1, estimated: false },

@@ -77,19 +77,31 @@ test('varve_channels has a row a channel, with the calibration that holds', asyn
   const channels = [
     { label: 'MLII', scale: 2, location: 'chest', impedance_ohm: 5000 },
     { label: 'V5', unit: 'uV', offset: 7, bad: true, group: 'precordial' },
+    { label: 'EEG', digital_min: -2048, digital_max: 2047, physical_min: -4095, physical_max: 4095 },
     { label: 'resp', gain: 200, baseline: 1024, filtering: 'LP:30Hz', reference: 'A1', info: { coil: 3 } },
   ];
   await client.query(`update series set channels = $1, unit = 'mV', scale = 0.5, "offset" = 1 where id = '${KEPT}'`, [
     JSON.stringify(channels),
   ]);
   const { rows } = await client.query(
-    `select channel, label, unit, scale, "offset", gain, baseline, location, "group", filtering, reference, impedance_ohm, bad, info
+    `select channel, label, unit, scale, "offset", gain, baseline, location, "group", filtering, reference, impedance_ohm, bad, info,
+       digital_min, digital_max, physical_min, physical_max
      from varve_channels where series_id = '${KEPT}' order by channel`,
   );
-  const empty = { gain: null, baseline: null, location: null, group: null, filtering: null, reference: null };
+  const noRanges = { digital_min: null, digital_max: null, physical_min: null, physical_max: null };
+  const empty = {
+    gain: null,
+    baseline: null,
+    location: null,
+    group: null,
+    filtering: null,
+    reference: null,
+    ...noRanges,
+  };
   expect(rows).toEqual([
     { ...empty, channel: 0, label: 'MLII', unit: 'mV', scale: 1, offset: 1, location: 'chest', impedance_ohm: 5000, bad: false, info: null },
     { ...empty, channel: 1, label: 'V5', unit: 'uV', scale: 0.5, offset: 7, group: 'precordial', impedance_ohm: null, bad: true, info: null },
-    { ...empty, channel: 2, label: 'resp', unit: 'mV', scale: null, offset: null, gain: 200, baseline: 1024, filtering: 'LP:30Hz', reference: 'A1', impedance_ohm: null, bad: false, info: { coil: 3 } },
+    { ...empty, channel: 2, label: 'EEG', unit: 'mV', scale: 2, offset: 1, impedance_ohm: null, bad: false, info: null, digital_min: -2048, digital_max: 2047, physical_min: -4095, physical_max: 4095 },
+    { ...empty, channel: 3, label: 'resp', unit: 'mV', scale: null, offset: null, gain: 200, baseline: 1024, filtering: 'LP:30Hz', reference: 'A1', impedance_ohm: null, bad: false, info: { coil: 3 } },
   ]); // prettier-ignore
 });

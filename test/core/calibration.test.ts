@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { calibrationOf, toPhysical, type Calibration } from '../../src/core/calibration.ts';
+import { calibrationOf, slopeOf, toPhysical, toPhysicalValue, type Calibration } from '../../src/core/calibration.ts';
 import type { Channel } from '../../src/core/series.ts';
 
 const PLAIN = { scale: 1, offset: 0 };
@@ -26,6 +26,13 @@ describe('a channel says its map, its series the rest', () => {
       { gain: 200, baseline: 1024 },
       { form: 'converter', gain: 200, baseline: 1024 },
     ],
+    [
+      'the ranges of a converter and what they stand for',
+      MICROVOLT,
+      { digital_min: -2048, digital_max: 2047, physical_min: 4, physical_max: -4 },
+      { form: 'ranges', slope: -8 / 4095, shift: -4 / (-8 / 4095) - 2047 },
+    ],
+    ["a converter's range alone says nothing", PLAIN, { digital_min: 0, digital_max: 1 }, { form: 'identity' }],
     ['a gain without a baseline', PLAIN, { gain: 200 }, { form: 'converter', gain: 200, baseline: 0 }],
   ])('%s', (_, series, channel, map) => {
     expect(calibrationOf(series, { label: 'c0', ...channel })).toEqual(map);
@@ -49,8 +56,14 @@ test('each channel goes by its own map', () => {
     { form: 'identity' },
     { form: 'linear', slope: 0.5, intercept: 1 },
     { form: 'converter', gain: 4, baseline: 2 },
+    { form: 'ranges', slope: 3, shift: 1 },
   ];
-  expect([...toPhysical('int16', Int16Array.of(1, 2, 3, -4, -5, -6), maps)]).toEqual([1, 2, 0.25, -4, -1.5, -2]);
+  const values = Int16Array.of(1, 2, 3, 4, -4, -5, -6, -7);
+  expect([...toPhysical('int16', values, maps)]).toEqual([1, 2, 0.25, 15, -4, -1.5, -2, -18]);
+  expect([...values].map((value, i) => toPhysicalValue(maps[i % 4], value))).toEqual([
+    1, 2, 0.25, 15, -4, -1.5, -2, -18,
+  ]);
+  expect(maps.map(slopeOf)).toEqual([1, 0.5, 0.25, 3]);
 });
 
 test('NaN stays NaN, and 64-bit integers are rounded to double first', () => {

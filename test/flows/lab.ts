@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
+import { UNSAID } from '../../src/core/series.ts';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
 import { createSeries } from '../../src/catalog/series-store.ts';
 import { getWrites, stageWrite, type WriteStatus } from '../../src/catalog/write-store.ts';
@@ -74,6 +75,7 @@ export async function openLab(): Promise<Lab> {
         duplicates: 'last',
         codec: 'none',
         tags: {},
+        ...UNSAID,
         provenance: {},
       });
       const row = await db.selectFrom('series').select('lane_id').where('id', '=', id).executeTakeFirstOrThrow();

@@ -5,7 +5,7 @@ import { fixedBorders, type Aggregate } from '../../src/core/aggregate-span.ts';
 import { DTYPES, viewAs, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
 import { parseRate } from '../../src/core/rate.ts';
 import { timesOfRows } from '../../src/core/segment.ts';
-import type { DuplicateRule, NewSeries, Series } from '../../src/core/series.ts';
+import { UNSAID, type DuplicateRule, type NewSeries, type Series } from '../../src/core/series.ts';
 import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
@@ -45,6 +45,7 @@ function spec(dtype: Dtype, channels: number, sampling: NewSeries['sampling'], d
     duplicates,
     codec: 'gzip' as const,
     tags: {},
+    ...UNSAID,
     provenance: {},
   };
 }

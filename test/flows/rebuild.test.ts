@@ -53,6 +53,10 @@ async function numbers(store: Store, name: string, count: number): Promise<Serie
       channels: [{ label: 'x', unit: 'mV', gain: 200, baseline: -5 }],
       unit: 'mV',
       sampling: { kind: 'regular', rate: { num: 2003n, den: 100n }, startNs: START_NS },
+      continuity: 'instantaneous',
+      resolution: 0.005,
+      missingValue: -1,
+      timeZone: 'Europe/Berlin',
       tags: { species: 'mouse', age_days: 61, anaesthetised: false },
       provenance: {},
     }),
@@ -209,6 +213,8 @@ describeWithPostgres('rebuilding a catalog', () => {
     expect(notes).toMatchObject([{ kind: 'rows-superseded', series: cut.id, row: 150 }]);
     expect(await readNumbers(store, kept)).toEqual(Int32Array.from({ length: 9500 }, (_, i) => i));
     expect(await readNumbers(store, cut)).toEqual(Int32Array.from({ length: 7180 }, (_, i) => i));
+    const { continuity, resolution, missingValue, timeZone } = cut;
+    expect(await getSeries(store.db, { id: cut.id })).toMatchObject({ continuity, resolution, missingValue, timeZone });
     expect((await store.verify()).findings).toEqual([]);
   });
 

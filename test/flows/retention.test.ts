@@ -8,7 +8,7 @@ import { deleteSeries, getSeries, restoreSeries } from '../../src/catalog/series
 import { toSummaryBlock } from '../../src/catalog/summary-row.ts';
 import { parseRate } from '../../src/core/rate.ts';
 import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
-import type { NewSeries, Series } from '../../src/core/series.ts';
+import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
 import { eachCell } from '../../src/core/summary.ts';
 import { INT64_MAX } from '../../src/core/time.ts';
 import { expireSamples } from '../../src/flows/expire-samples.ts';
@@ -40,6 +40,7 @@ const REGULAR: Omit<NewSeries, 'project'> = {
   duplicates: 'last',
   codec: 'gzip',
   tags: { kind: 'housekeeping' },
+  ...UNSAID,
   provenance: {},
 };
 const IRREGULAR: Omit<NewSeries, 'project'> = { ...REGULAR, name: 'irregular', sampling: { kind: 'irregular' } };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { parseRate } from '../../src/core/rate.ts';
 import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
-import type { NewSeries, Series } from '../../src/core/series.ts';
+import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
 import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
 import { rebuildShard } from '../../src/flows/rebuild-shard.ts';
 import { recover } from '../../src/flows/recover.ts';
@@ -28,6 +28,7 @@ const SPEC: Omit<NewSeries, 'project'> = {
   duplicates: 'last',
   codec: 'gzip',
   tags: {},
+  ...UNSAID,
   provenance: {},
 };
 const IRREGULAR: Omit<NewSeries, 'project'> = {

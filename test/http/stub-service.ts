@@ -2,7 +2,7 @@
  * A service behind the routes whose answers a test chooses, for what the transport alone promises. Whatever a test did not
  * choose fails.
  */
-import type { Series } from '../../src/core/series.ts';
+import { UNSAID, type Series } from '../../src/core/series.ts';
 import { VarveError } from '../../src/core/errors.ts';
 import type { Principal, Service } from '../../src/flows/service.ts';
 import type { Log } from '../../src/http/request-log.ts';
@@ -24,6 +24,7 @@ export const SERIES: Series = {
   duplicates: 'last',
   codec: 'gzip',
   tags: {},
+  ...UNSAID,
   provenance: {},
   rows: 0,
   firstNs: null,

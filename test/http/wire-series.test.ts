@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Series } from '../../src/core/series.ts';
+import { UNSAID, type Series } from '../../src/core/series.ts';
 import { parseWith } from '../../src/http/field-errors.ts';
 import {
   newSeries,
@@ -41,6 +41,7 @@ describe('creating a series', () => {
       duplicates: 'last',
       codec: 'gzip',
       tags: {},
+      ...UNSAID,
       provenance: {},
     });
   });
@@ -152,6 +153,45 @@ describe('creating a series', () => {
     ['a long tag', { ...least, tags: { 'heart rate': 'x'.repeat(4097) } }, ['tags["heart rate"]']],
     ['a tag without a name', { ...least, tags: { '': 1 } }, ['tags[""]']],
     ['257 tags', { ...least, tags: Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`t${i}`, i])) }, ['tags']],
+    ['a continuity that there is not', { ...least, continuity: 'smooth' }, ['continuity']],
+    ['a resolution of nothing', { ...least, resolution: 0 }, ['resolution']],
+    ['a missing value that the type has not', { ...least, missing_value: 32_768 }, ['missing_value']],
+    ['half a missing value of an integer', { ...least, missing_value: 0.5 }, ['missing_value']],
+    ['a missing value in words', { ...least, missing_value: 'none' }, ['missing_value']],
+    ['a missing value beyond float32', { ...least, dtype: 'float32', missing_value: 1e39 }, ['missing_value']],
+    ['a zone that there is not', { ...least, time_zone: 'Mars/Olympus' }, ['time_zone']],
+    ['a foreign id that is empty', { ...least, external_ids: { doi: '' } }, ['external_ids.doi']],
+    [
+      '51 foreign ids',
+      { ...least, external_ids: Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`t${i}`, 'x'])) },
+      ['external_ids'],
+    ],
+    ['half a digital range', { ...least, channels: [{ digital_min: 0 }] }, ['channels[0].digital_max']],
+    [
+      'half a physical range',
+      { ...least, channels: [{ digital_min: 0, digital_max: 1, physical_max: 1 }] },
+      ['channels[0].physical_min'],
+    ],
+    [
+      'a physical range of nothing',
+      { ...least, channels: [{ physical_min: 0, physical_max: 1 }] },
+      ['channels[0].physical_min'],
+    ],
+    [
+      'a digital range upside down',
+      { ...least, channels: [{ digital_min: 1, digital_max: 1 }] },
+      ['channels[0].digital_max'],
+    ],
+    [
+      'a physical range without width',
+      { ...least, channels: [{ digital_min: 0, digital_max: 1, physical_min: 2, physical_max: 2 }] },
+      ['channels[0].physical_max'],
+    ],
+    [
+      'two calibrations of one channel',
+      { ...least, channels: [{ digital_min: 0, digital_max: 1, physical_min: 2, physical_max: 3, gain: 1 }] },
+      ['channels[0].gain'],
+    ],
     ['large provenance', { ...least, provenance: { text: 'x'.repeat(65_536) } }, ['provenance']],
   ])('%s is refused and named', (_what, body, fields) => {
     expect(fieldsOf(() => create(body))).toEqual(fields);
@@ -162,6 +202,17 @@ describe('creating a series', () => {
       expect.objectContaining({ message: expect.stringContaining('send it as a string') }),
     );
   });
+});
+
+test.each([
+  ['int16', -32_768, -32_768],
+  ['int64', '-9223372036854775808', -(2n ** 63n)],
+  ['uint64', 0, 0n],
+  ['float32', -9999.9, Math.fround(-9999.9)],
+  ['float64', -9999.9, -9999.9],
+])('the missing value of %s is one that its arrays hold', (dtype, said, held) => {
+  const series = create({ ...least, dtype, missing_value: said });
+  expect(series.missingValue).toBe(held);
 });
 
 describe('changing a series', () => {

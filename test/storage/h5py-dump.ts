@@ -110,6 +110,10 @@ function attributesOf(series: ModelShard['series'][number]): DumpedAttributes {
     tags: ['str', d.tags],
     scale: ['float64', d.scale],
     offset: ['float64', d.offset],
+    continuity: ['str', d.continuity!],
+    resolution: ['float64', d.resolution!],
+    missing_value: [series.shape.dtype, Number(d.missingValue)],
+    time_zone: ['str', d.timeZone!],
     ...(irregular ? {} : { rate: ['str', formatRate(RATE)] }),
   };
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { Chunk } from '../../src/core/chunk.ts';
 import { emptyStats, extendStats } from '../../src/core/chunk-stats.ts';
-import { bytesOf, DTYPES, viewAs, type Dtype } from '../../src/core/dtype.ts';
+import { bytesOf, DTYPES, isBigDtype, viewAs, type Dtype } from '../../src/core/dtype.ts';
 import { formatRate, nsOfRow, rateHz, type Rate } from '../../src/core/rate.ts';
 import { DataRoot, shardPath } from '../../src/storage/data-root.ts';
 import type { CommitPart, CommitRequest, CommitResult, SegmentStart } from '../../src/storage/shard-commit.ts';
@@ -222,7 +222,9 @@ function appendTo(
 }
 
 export function describeSeries(series: ModelSeries): CommitRequest['appends'][number]['description'] {
+  const { dtype } = series.shape;
   return {
+    dtype,
     name: `Maus 12/Größe ${series.shape.dtype}`,
     project: 'default',
     unit: series.shape.channels > 1 ? null : 'µV',
@@ -232,6 +234,10 @@ export function describeSeries(series: ModelSeries): CommitRequest['appends'][nu
     timeReference: 'utc',
     duplicates: 'last',
     codec: 'gzip',
+    continuity: 'step',
+    resolution: 0.25,
+    missingValue: isBigDtype(dtype) ? 9n : 9,
+    timeZone: 'Europe/Berlin',
     channels: JSON.stringify(Array.from({ length: series.shape.channels }, (_, c) => ({ label: `c${c}`, unit: 'mV' }))),
     tags: JSON.stringify({ species: 'mouse', age_days: 61, anaesthetised: false, note: 'ein „Zitat“ 🐭' }),
   };

@@ -79,6 +79,7 @@ function makeCase(
       firstRow,
       extent: runs.at(-1)![1] - firstRow,
       description: {
+        dtype,
         name: 'a/b',
         project: 'default',
         unit: null,
@@ -88,6 +89,10 @@ function makeCase(
         timeReference: 'utc',
         duplicates: 'keep',
         codec,
+        continuity: null,
+        resolution: null,
+        missingValue: null,
+        timeZone: null,
         channels: '[]',
         tags: '{"a":1}',
       },

@@ -1,13 +1,12 @@
 /** Fewer rows than all on the wire: overviews, lines, aggregates, and the newest rows. */
 import { z } from 'zod';
 import { AGGREGATES, EVERY_FORMS, FILLS, parseEvery } from '../../core/aggregate-span.ts';
-import { isTimeZone } from '../../flows/aggregate-calendar.ts';
 import { MAX_LATEST_ROWS } from '../../flows/latest-read.ts';
 import { BUCKET_FORMATS } from '../../flows/overview-print.ts';
 import { MAX_POINTS } from '../../flows/overview-read.ts';
 import type { WantedBuckets } from '../../flows/service.ts';
 import { readQuery } from './samples.ts';
-import { queryInteger, uuid } from './scalars.ts';
+import { queryInteger, timeZone, uuid } from './scalars.ts';
 
 const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
 const range = {
@@ -62,11 +61,9 @@ const fill = z.enum(FILLS).default('none').meta({
   description:
     'With every: empty buckets are left out, or answered with null, the value before, or one on the line between their neighbours',
 });
-export const timeZone = z
-  .string()
-  .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
+const tz = timeZone
+  .default('UTC')
   .meta({ description: 'With every: whose days, weeks, months and years count', example: 'Europe/Berlin' });
-const tz = timeZone.default('UTC');
 const latest = queryInteger(
   1,
   MAX_LATEST_ROWS,

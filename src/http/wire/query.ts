@@ -10,8 +10,8 @@ import type { TableRequest, WantedSeries, WantedTable } from '../../flows/servic
 import { readUnit } from '../../flows/tag-units.ts';
 import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
 import { TABLE_FORMATS, type TableFormatName } from '../../formats/table-formats.ts';
-import { every, refineRange, timeZone } from './overview.ts';
-import { bodyTime, uuid } from './scalars.ts';
+import { every, refineRange } from './overview.ts';
+import { bodyTime, timeZone, uuid } from './scalars.ts';
 
 const LENGTH_FORMS = 'must be a whole number and a unit: ns, us, ms, s, m or h, such as 10ms';
 
@@ -128,7 +128,7 @@ export const queryBody = z
       .optional()
       .meta({ description: 'With every', example: ['mean'] }),
     fill: z.enum(FILLS).optional().meta({ description: 'With every: what becomes of empty buckets. Default: none' }),
-    tz: timeZone.optional(),
+    tz: timeZone.optional().meta({ description: 'With every: whose days, weeks, months and years count' }),
     as_of: asOf.optional(),
     latest: z
       .int()

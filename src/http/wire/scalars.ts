@@ -1,6 +1,7 @@
 /** The small values bodies and queries are made of. */
 import { z } from 'zod';
 import { formatTime, parseTime } from '../../core/time.ts';
+import { isTimeZone } from '../../flows/aggregate-calendar.ts';
 
 const TIME_FORMS =
   'must be an RFC 3339 time or integer nanoseconds since 1970-01-01T00:00:00Z, in the years 1677 to 2262';
@@ -85,6 +86,18 @@ export const instant = z.string().meta({ format: 'date-time', description: 'RFC 
 
 export function timeOrNull(ns: bigint | null): string | null {
   return ns === null ? null : formatTime(ns);
+}
+
+/** As {@link isTimeZone} knows them. */
+export const timeZone = z
+  .string()
+  .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
+  .meta({ example: 'Europe/Berlin' });
+
+/** JSON numbers end at 2^53: integers past it are digits, as those of samples are. */
+export function numberOrDigits(value: number | bigint | null): number | string | null {
+  if (typeof value !== 'bigint') return value;
+  return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
 }
 
 /** A query that has no parameters. */

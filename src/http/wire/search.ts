@@ -93,7 +93,7 @@ export const searchBody = z
         override: { type: 'object' },
         description: `A tree of \`{"and": […]}\`, \`{"or": […]}\` and \`{"not": …}\` over conditions: \`{"tag": key, operator: value}\`,
 \`{"field": name, operator: value}\`, \`{"text": words}\`, \`{"overlaps": [start, end]}\`, \`{"active_since": time}\`,
-\`{"has_annotation": {"label": …, "overlaps": …}}\`. Operators: eq, ne, in, exists, prefix, contains, regex, gt, gte, lt, lte, range.`,
+\`{"has_annotation": {"label": …, "overlaps": …}}\`, \`{"has_channel": {"label" | "unit" | "location" | "group" | "filtering" | "reference": text, "bad": boolean}}\`. Operators: eq, ne, in, exists, prefix, contains, regex, gt, gte, lt, lte, range.`,
       }),
     facets: z.array(z.string()).default([]),
     sort: z.array(z.string()).default([]),

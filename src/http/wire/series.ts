@@ -1,12 +1,21 @@
 /** Series on the wire: creation, change, search, answer. */
 import { z } from 'zod';
 import { CODECS } from '../../core/codec.ts';
-import { DTYPE_NAMES } from '../../core/dtype.ts';
+import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype } from '../../core/dtype.ts';
 import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../core/rate.ts';
-import type { Channel, NewSeries, Sampling, Series, SeriesPatch } from '../../core/series.ts';
+import {
+  CONTINUITIES,
+  MAX_EXTERNAL_IDS,
+  type Channel,
+  type NewSeries,
+  type Sampling,
+  type Series,
+  type SeriesPatch,
+} from '../../core/series.ts';
 import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
 import { parseTime } from '../../core/time.ts';
-import { bodyTime, freeObject, instant, name, timeOrNull, uuid } from './scalars.ts';
+import { readUnit } from '../../flows/tag-units.ts';
+import { bodyTime, freeObject, instant, name, numberOrDigits, timeOrNull, timeZone, uuid } from './scalars.ts';
 
 const MAX_CHANNELS = 65_536;
 const MAX_TAG_KEY_CHARS = 200;
@@ -15,6 +24,7 @@ const MAX_TIME_CHARS = 64;
 const MAX_LABEL_CHARS = 200;
 const MAX_UNIT_CHARS = 200;
 const MAX_DESCRIPTION_CHARS = 65_536;
+const MAX_EXTERNAL_ID_CHARS = 500;
 
 export const DEFAULT_PROJECT = 'default';
 
@@ -53,7 +63,25 @@ const tags = z
 const MAX_CHANNEL_TEXT = 500;
 const channelText = z.string().min(1).max(MAX_CHANNEL_TEXT);
 
+const continuity = z.enum(CONTINUITIES).meta({ description: 'What the signal does between two rows, as in NWB' });
+const resolution = z.number().positive().meta({
+  description: 'Smallest difference between two physical values that means anything',
+});
+const zoneLabel = timeZone.meta({
+  description: 'Where it was recorded; times stay UTC',
+  example: 'Europe/Berlin',
+});
+const externalId = z.string().min(1).max(MAX_EXTERNAL_ID_CHARS);
+
 const aboutChannel = {
+  digital_min: z.number().optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
+  digital_max: z.number().optional().meta({ example: 2047 }),
+  physical_min: z.number().optional().meta({
+    description:
+      'What digital_min and digital_max stand for, as EDF says it: a calibration of its own, in place of scale, offset and gain',
+    example: -192,
+  }),
+  physical_max: z.number().optional().meta({ example: 192 }),
   location: channelText.optional().meta({ description: 'Where it was taken', example: 'V1, layer 4' }),
   group: channelText.optional().meta({ description: 'What it belongs to', example: 'shank 2' }),
   filtering: channelText
@@ -87,7 +115,31 @@ const channel = z
     path: ['baseline'],
     message: 'needs gain',
   })
+  .superRefine((given, context) => {
+    for (const [field, message] of rangeFaults(given)) context.addIssue({ code: 'custom', path: [field], message });
+  })
   .meta({ id: 'NewChannel' });
+
+type Ranges = Pick<
+  Channel,
+  'digital_min' | 'digital_max' | 'physical_min' | 'physical_max' | 'scale' | 'offset' | 'gain'
+>;
+
+function rangeFaults(given: Ranges): (readonly [field: string, message: string])[] {
+  const { digital_min, digital_max, physical_min, physical_max } = given;
+  if ((digital_min === undefined) !== (digital_max === undefined)) {
+    return [[digital_min === undefined ? 'digital_min' : 'digital_max', 'belongs to the other end of the range']];
+  }
+  if ((physical_min === undefined) !== (physical_max === undefined)) {
+    return [[physical_min === undefined ? 'physical_min' : 'physical_max', 'belongs to the other end of the range']];
+  }
+  if (digital_min !== undefined && digital_min >= digital_max!) return [['digital_max', 'must be above digital_min']];
+  if (physical_min === undefined) return [];
+  if (physical_min === physical_max) return [['physical_max', 'must not be physical_min']];
+  if (digital_min === undefined) return [['physical_min', 'needs digital_min and digital_max']];
+  const excluded = (['scale', 'offset', 'gain'] as const).filter((each) => given[each] !== undefined);
+  return excluded.map((each) => [each, 'does not go with physical_min and physical_max'] as const);
+}
 
 const channelList = z
   .array(channel)
@@ -153,7 +205,28 @@ export const seriesCreate = z
       .meta({ description: 'What happens to a row of an irregular series whose time is stored already' }),
     codec: z.enum(CODECS).default('gzip'),
     tags: tags.default({}),
+    continuity: continuity.nullable().default(null),
+    resolution: resolution.nullable().default(null),
+    missing_value: z
+      .union([z.number(), z.string()], { error: 'must be a finite number, or digits of an integer' })
+      .nullable()
+      .default(null)
+      .meta({
+        description:
+          'A stored value that stands for none: not counted, and NaN in physical values. Never changes. Integers past 2^53 as strings',
+        example: -32768,
+      }),
+    time_zone: zoneLabel.nullable().default(null),
+    external_ids: z
+      .record(tagKey, externalId)
+      .refine((value) => Object.keys(value).length <= MAX_EXTERNAL_IDS, `must be at most ${MAX_EXTERNAL_IDS}`)
+      .default({})
+      .meta({ description: 'What others call it, by who they are', example: { dandi: '000123' } }),
     provenance: freeObject.default({}),
+  })
+  .superRefine(({ dtype, missing_value: given }, context) => {
+    if (given === null || fitting(dtype, given) !== undefined) return;
+    context.addIssue({ code: 'custom', path: ['missing_value'], message: `is no value of ${dtype}` });
   })
   .meta({
     id: 'NewSeries',
@@ -176,9 +249,22 @@ export const seriesCreate = z
     },
   });
 
+/** The value as arrays of the dtype hold it; undefined for one that they do not. */
+function fitting(dtype: Dtype, given: number | string): number | bigint | undefined {
+  const { range } = DTYPES[dtype];
+  if (!range) {
+    const value = dtype === 'float32' ? Math.fround(Number(given)) : Number(given);
+    return Number.isFinite(value) ? value : undefined;
+  }
+  if (typeof given === 'number' ? !Number.isSafeInteger(given) : !/^-?\d+$/.test(given)) return undefined;
+  const value = BigInt(given);
+  if (value < range.min || value > range.max) return undefined;
+  return isBigDtype(dtype) ? value : Number(value);
+}
+
 /** What a client asked for, with every default applied. */
 export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
-  const { sampling: given, time_reference, channels: listed, ...rest } = body;
+  const { sampling: given, time_reference, channels: listed, missing_value, time_zone, external_ids, ...rest } = body;
   const axis: Sampling =
     given.kind === 'regular'
       ? { kind: 'regular', rate: given.rate_hz, startNs: given.start ?? null }
@@ -188,6 +274,9 @@ export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
     channels: labelled(typeof listed === 'number' ? Array.from({ length: listed }, () => ({})) : listed),
     sampling: axis,
     timeReference: time_reference ?? (axis.kind === 'regular' && axis.startNs === null ? 'relative' : 'utc'),
+    missingValue: missing_value === null ? null : fitting(body.dtype, missing_value)!,
+    timeZone: time_zone,
+    externalIds: external_ids,
   };
 }
 
@@ -202,7 +291,7 @@ function labelled(list: readonly UnlabelledChannel[]): Channel[] {
   return list.map((given, at) => ({ ...given, label: labels[at] }));
 }
 
-/** A JSON merge patch (RFC 7396): null removes a tag, the description or the unit. */
+/** A JSON merge patch (RFC 7396): null removes a tag, an external id, the description, the unit and what else need not be said. */
 export const seriesPatch = z
   .strictObject({
     name: name.optional(),
@@ -215,12 +304,21 @@ export const seriesPatch = z
       .record(tagKey, tagValue.nullable())
       .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`)
       .optional(),
+    continuity: continuity.nullable().optional(),
+    resolution: resolution.nullable().optional(),
+    time_zone: zoneLabel.nullable().optional(),
+    external_ids: z.record(tagKey, externalId.nullable()).optional(),
     provenance: freeObject.optional(),
   })
   .meta({ id: 'SeriesPatch', example: { tags: { species: 'mouse', anaesthetised: null } } });
 
-export function toSeriesPatch({ channels: listed, ...rest }: z.output<typeof seriesPatch>): SeriesPatch {
-  return { ...rest, ...(listed && { channels: labelled(listed) }) };
+export function toSeriesPatch({
+  channels: listed,
+  time_zone: timeZone,
+  external_ids: externalIds,
+  ...rest
+}: z.output<typeof seriesPatch>): SeriesPatch {
+  return { ...rest, timeZone, externalIds, ...(listed && { channels: labelled(listed) }) };
 }
 
 const tagScalarAnswer = z.union([
@@ -272,6 +370,15 @@ export const seriesAnswer = z
     duplicates: z.enum(['last', 'error', 'keep']),
     codec: z.enum(CODECS),
     tags: tagsAnswer,
+    unit_is_ucum: z
+      .boolean()
+      .nullable()
+      .meta({ description: 'False: the unit is a text that UCUM does not know; it is compared as a text only' }),
+    continuity: z.enum(CONTINUITIES).nullable(),
+    resolution: z.number().nullable(),
+    missing_value: z.union([z.number(), z.string()]).nullable(),
+    time_zone: z.string().nullable(),
+    external_ids: z.record(z.string(), z.string()),
     provenance: z.record(z.string(), z.unknown()),
     rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
     removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),
@@ -304,6 +411,12 @@ export function toSeriesAnswer(series: Series): z.input<typeof seriesAnswer> {
     duplicates: series.duplicates,
     codec: series.codec,
     tags: series.tags,
+    unit_is_ucum: series.unit === null ? null : readUnit(series.unit) !== undefined,
+    continuity: series.continuity,
+    resolution: series.resolution,
+    missing_value: numberOrDigits(series.missingValue),
+    time_zone: series.timeZone,
+    external_ids: series.externalIds,
     provenance: series.provenance,
     rows: series.rows,
     removed: series.removed,
