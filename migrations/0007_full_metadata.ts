@@ -9,6 +9,9 @@ const STATEMENTS = [
      add column time_zone text,
      add column external_ids jsonb not null default '{}'`,
 
+  // A creation needs none: what a series was created as is what it is, less what has changed since.
+  `alter table series_history alter column changes drop not null`,
+
   // ── other ways in; series that have nothing to be found by are in neither ──────────────────────────────────────
   `create function varve_external_ids(ids jsonb) returns text[] language sql immutable parallel safe
      return array(select value from jsonb_each_text(ids))`,

@@ -1,9 +1,10 @@
 /** Who has changed what of a series' metadata. */
 import { sql } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
-import type { HistoryAction, HistoryEntry } from '../core/series-history.ts';
+import { changesOfCreation, type HistoryAction, type HistoryEntry } from '../core/series-history.ts';
 import type { FieldChange } from '../core/tag-edit.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { toDescribed, type DescribedRow } from './series-row.ts';
 
 export interface NewHistory {
   readonly action: HistoryAction;
@@ -40,13 +41,27 @@ export async function listHistory(
     .limit(limit + 1);
   if (after !== null) query = query.where('h.id', '<', after);
   const rows = await query.execute();
+  const created = rows.slice(0, limit).some(({ changes }) => changes === null) ? await creationOf(db, seriesId) : [];
   const items = rows.slice(0, limit).map((row) => ({
     id: row.id,
     action: row.action,
     at: row.at,
     token: row.token_id === null ? null : { id: row.token_id, name: row.token_name ?? '' },
     editId: row.edit_id,
-    changes: row.changes,
+    changes: row.changes ?? created,
   }));
   return { items, after: rows.length > limit ? (items.at(-1)?.id ?? null) : null };
+}
+
+/** One statement, so that what the series is and what has changed are of one instant. */
+async function creationOf(db: Database, seriesId: string): Promise<FieldChange[]> {
+  const { rows } = await sql<DescribedRow & { first: Record<string, unknown> | null }>`
+    select s.name, s.description, s.unit, s.scale, s."offset", s.channels, s.tags, s.continuity, s.resolution, s.time_zone, s.external_ids,
+      s.provenance,
+      (select jsonb_object_agg(f.field, f.old) from (
+        select distinct on (c.field) c.field, c.old
+        from series_history h cross join lateral jsonb_to_recordset(h.changes) c(field text, old jsonb)
+        where h.series_id = s.id order by c.field, h.id) f) as first
+    from series s where s.id = ${seriesId}::uuid`.execute(db);
+  return rows.length === 0 ? [] : changesOfCreation(toDescribed(rows[0]), rows[0].first ?? {});
 }

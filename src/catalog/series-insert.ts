@@ -1,9 +1,7 @@
 /** New rows of `series`, one or thousands, with few statements. */
 import { sql } from 'kysely';
-import { v7 as uuidv7 } from 'uuid';
 import { formatRate, rateHz } from '../core/rate.ts';
 import type { NewSeries } from '../core/series.ts';
-import { changesBetween, UNDESCRIBED } from '../core/series-history.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { recordChanges } from './change-feed.ts';
 import type { DatabaseTransaction } from './database.ts';
@@ -53,30 +51,35 @@ function recordsOf(series: readonly SeriesToInsert[], from: number): string {
   return JSON.stringify(series.slice(from, from + ROWS_AT_ONCE).map(recordOf));
 }
 
-/** Series and the beginning of their history, in one statement. @param records as JSON @returns the ids of those that are stored */
+/**
+ * Series and the beginning of their history, in one statement: what they were created as is told from what they are and what has changed since.
+ * @param records as JSON
+ * @returns the ids of those that are stored
+ */
 async function storeRecords(trx: DatabaseTransaction, records: string, tokenId: string | null): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     with given as materialized (
       select * from jsonb_to_recordset(${records}::jsonb) as r(id uuid, project_id uuid, lane_id uuid, name text,
         description text, kind text, dtype text, channels jsonb, unit text, scale double precision, "offset" double precision,
         rate text, rate_hz double precision, start_ns bigint, time_reference text, duplicates text, codec text, tags jsonb,
-        continuity text, resolution double precision, missing_value text, time_zone text, external_ids jsonb, provenance jsonb, history_id uuid, changes jsonb)
+        continuity text, resolution double precision, missing_value text, time_zone text, external_ids jsonb, provenance jsonb)
     ), stored as (
       insert into series (id, project_id, lane_id, name, description, kind, dtype, channels, channel_count, unit, scale, "offset",
         rate, rate_hz, start_ns, time_reference, duplicates, codec, tags,
         continuity, resolution, missing_value, time_zone, external_ids, provenance)
       select r.id, r.project_id, r.lane_id, r.name, r.description, r.kind, r.dtype, r.channels, jsonb_array_length(r.channels), r.unit,
-        r.scale, r."offset", r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags,
-        r.continuity, r.resolution, r.missing_value, r.time_zone, r.external_ids, r.provenance from given r
+        coalesce(r.scale, 1), coalesce(r."offset", 0), r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags,
+        r.continuity, r.resolution, r.missing_value, r.time_zone,
+        coalesce(r.external_ids, '{}'), coalesce(r.provenance, '{}') from given r
       on conflict (project_id, name) where deleted_at is null do nothing
       returning id
     )
-    insert into series_history (series_id, id, action, token_id, changes)
-    select r.id, r.history_id, 'create', ${tokenId}::uuid, r.changes from given r join stored on stored.id = r.id
-    returning series_id as id`.execute(trx);
+    insert into series_history (series_id, id, action, token_id) select id, id, 'create', ${tokenId}::uuid from stored
+    returning id`.execute(trx);
   return rows.map(({ id }) => id);
 }
 
+/** What is as the columns' defaults is left out: most of a series is. */
 function recordOf({ id, laneId, projectId, input }: SeriesToInsert): Record<string, unknown> {
   const regular = input.sampling.kind === 'regular' ? input.sampling : null;
   return {
@@ -84,29 +87,31 @@ function recordOf({ id, laneId, projectId, input }: SeriesToInsert): Record<stri
     project_id: projectId,
     lane_id: laneId,
     name: input.name,
-    description: input.description,
+    description: input.description ?? undefined,
     kind: input.sampling.kind,
     dtype: input.dtype,
     channels: input.channels,
-    unit: input.unit,
-    scale: input.scale,
-    offset: input.offset,
-    rate: regular && formatRate(regular.rate),
-    rate_hz: regular && rateHz(regular.rate),
-    start_ns: regular?.startNs?.toString() ?? null,
+    unit: input.unit ?? undefined,
+    scale: input.scale === 1 ? undefined : input.scale,
+    offset: input.offset === 0 ? undefined : input.offset,
+    rate: regular ? formatRate(regular.rate) : undefined,
+    rate_hz: regular ? rateHz(regular.rate) : undefined,
+    start_ns: regular?.startNs?.toString(),
     time_reference: input.timeReference,
     duplicates: input.duplicates,
     codec: input.codec,
     tags: input.tags,
-    continuity: input.continuity,
-    resolution: input.resolution,
-    missing_value: input.missingValue?.toString() ?? null,
-    time_zone: input.timeZone,
-    external_ids: input.externalIds,
-    provenance: input.provenance,
-    history_id: uuidv7(),
-    changes: changesBetween(UNDESCRIBED, input),
+    continuity: input.continuity ?? undefined,
+    resolution: input.resolution ?? undefined,
+    missing_value: input.missingValue?.toString(),
+    time_zone: input.timeZone ?? undefined,
+    external_ids: isEmpty(input.externalIds) ? undefined : input.externalIds,
+    provenance: isEmpty(input.provenance) ? undefined : input.provenance,
   };
+}
+
+function isEmpty(object: object): boolean {
+  return Object.keys(object).length === 0;
 }
 
 function order(a: string, b: string): number {

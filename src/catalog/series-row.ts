@@ -103,7 +103,7 @@ export function toSeries(row: SeriesRow): Series {
   };
 }
 
-type DescribedRow = Pick<
+export type DescribedRow = Pick<
   Columns,
   | 'name'
   | 'description'

@@ -70,6 +70,29 @@ export function changesBetween(before: Described | typeof UNDESCRIBED, after: De
   return changes;
 }
 
+const DEFAULTS: ReadonlyMap<string, unknown> = new Map(SINGLE_FIELDS.map(([key, field]) => [field, UNDESCRIBED[key]]));
+const GROUPS = ['', 'tags', 'external_ids', 'provenance'];
+
+/**
+ * What a series was created as, told from what it is.
+ * @param first by field, what it had before the first change of it
+ */
+export function changesOfCreation(now: Described, first: Readonly<Record<string, unknown>>): FieldChange[] {
+  const created = new Map(changesBetween(UNDESCRIBED, now).map((change) => [change.field, change]));
+  for (const [field, value] of Object.entries(first)) {
+    const old = DEFAULTS.get(field) ?? null;
+    if (sameTag(old, value)) created.delete(field);
+    else created.set(field, { field, old, new: value });
+  }
+  const names = [...DEFAULTS.keys()];
+  const placeOf = ({ field }: FieldChange): number => (DEFAULTS.has(field) ? 0 : GROUPS.indexOf(field.split('.')[0]));
+  return [...created.values()].sort((a, b) => {
+    const places = placeOf(a) - placeOf(b);
+    if (places !== 0) return places;
+    return placeOf(a) === 0 ? names.indexOf(a.field) - names.indexOf(b.field) : a.field < b.field ? -1 : 1;
+  });
+}
+
 type Keyed = Readonly<Record<string, unknown>>;
 
 export function changesOfKeys(before: Keyed, after: Keyed, fieldOf: (key: string) => string): FieldChange[] {

@@ -342,6 +342,53 @@ describe('the history of a series', () => {
     expect(walked).toEqual(items);
   });
 
+  test('tells what a series was created as, whatever it has become', async () => {
+    const project = await lab();
+    const said = {
+      unit: 'mV',
+      scale: 2,
+      external_ids: { ours: 'x', theirs: 'y' },
+      provenance: { 'rig.left': 1, run: { n: 2 } },
+    };
+    const series = await make(project, 'a', { species: 'mouse', age: 3, 'a.b': [1, 'x'] }, said);
+    const created = (await history(series)).items[0].changes;
+    expect(created).toEqual([
+      { field: 'name', old: null, new: 'a' },
+      { field: 'unit', old: null, new: 'mV' },
+      { field: 'scale', old: 1, new: 2 },
+      { field: 'channels', old: null, new: [{ label: 'value' }] },
+      { field: 'tags.a.b', old: null, new: [1, 'x'] },
+      { field: 'tags.age', old: null, new: 3 },
+      { field: 'tags.species', old: null, new: 'mouse' },
+      { field: 'external_ids.ours', old: null, new: 'x' },
+      { field: 'external_ids.theirs', old: null, new: 'y' },
+      { field: 'provenance.rig.left', old: null, new: 1 },
+      { field: 'provenance.run', old: null, new: { n: 2 } },
+    ]);
+    const patches = [
+      { name: 'b', unit: null, scale: 1, offset: 7, channels: [{ label: 'x' }], continuity: 'step' },
+      { tags: { species: 'rat', age: null, later: true }, external_ids: { ours: null, new: 'z' } },
+      { name: 'c', scale: 3, tags: { species: null, 'a.b': 1 }, provenance: { run: 5, late: [null] } },
+    ];
+    for (const patch of patches) expecting(200, await api.patch(`/v1/series/${series.id}`, patch));
+    await edit({ where: inProject(project), set: { age: 4, later: false } });
+    expecting(200, await api.post('/v1/tags/later/rename', { to: 'species', project }));
+    expecting(204, await api.delete(`/v1/series/${series.id}`));
+    expecting(200, await api.send('POST', `/v1/series/${series.id}/restore`));
+    const { items } = await history(series);
+    expect(items.map(({ action }) => action)).toEqual([
+      'restore',
+      'delete',
+      'rename',
+      'edit',
+      'update',
+      'update',
+      'update',
+      'create',
+    ]);
+    expect(items.at(-1)?.changes).toEqual(created);
+  });
+
   test('tells of what headers say, field by field', async () => {
     const said = {
       continuity: 'step',
