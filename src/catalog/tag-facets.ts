@@ -7,8 +7,10 @@ import { seriesInReach, type ProjectScope } from './series-search.ts';
 import { fieldValue } from './tag-condition.ts';
 import { estimateRows } from './tag-plan.ts';
 
-/** Series that are looked at; if a search finds more, counts are reckoned from as many of all ages. */
-export const MAX_COUNTED_SERIES = 5_000;
+/** Up to so many series are counted one by one … */
+export const MAX_COUNTED_SERIES = 10_000;
+/** … of more, so many of all ages are looked at, and counts are reckoned from them. */
+const SAMPLED_SERIES = 5_000;
 /** The most frequent values of each facet. */
 const MAX_VALUES = 100;
 
@@ -31,11 +33,11 @@ export async function countFacets(
   const expected = await estimateRows(trx, sql`select ${found}`);
   const firstOnes = (): Promise<Counted> => countOf(trx, facets, sql`${found} limit ${MAX_COUNTED_SERIES + 1}`);
   // What is surely too much is not looked at twice.
-  let first = expected > 2 * MAX_COUNTED_SERIES ? null : await firstOnes();
+  let first = expected > MAX_COUNTED_SERIES ? null : await firstOnes();
   if (first && first.looked <= MAX_COUNTED_SERIES) return toFacets(facets, first.rows, null);
   const spread = await countOf(trx, facets, await spreadOver(trx, where, scope, expected));
   // Far fewer than were expected: they may be few enough to be counted.
-  if (spread.looked < MAX_COUNTED_SERIES / 4) first ??= await firstOnes();
+  if (spread.looked < SAMPLED_SERIES / 4) first ??= await firstOnes();
   if (first && first.looked <= MAX_COUNTED_SERIES) return toFacets(facets, first.rows, null);
   const { rows, looked } = first && first.looked > 4 * spread.looked ? first : spread;
   return toFacets(facets, rows, Math.max(1, expected / Math.max(1, looked)));
@@ -60,9 +62,9 @@ async function spreadOver(
     select histogram_bounds::text::uuid[]::text[] as bounds from pg_stats
     where schemaname = current_schema and tablename = 'series' and attname = 'id'`.execute(trx);
   const bounds = rows[0]?.bounds ?? [];
-  if (bounds.length < 2) return sql`from series s where ${seriesInReach(where, scope)} limit ${MAX_COUNTED_SERIES}`;
-  const ranges = partsOf(bounds, MAX_COUNTED_SERIES / expected);
-  const most = Math.ceil((2 * MAX_COUNTED_SERIES) / ranges.length);
+  if (bounds.length < 2) return sql`from series s where ${seriesInReach(where, scope)} limit ${SAMPLED_SERIES}`;
+  const ranges = partsOf(bounds, SAMPLED_SERIES / expected);
+  const most = Math.ceil((2 * SAMPLED_SERIES) / ranges.length);
   return sql`from unnest(${ranges.map(({ from }) => from)}::uuid[], ${ranges.map(({ to }) => to)}::uuid[]) as w(from_id, to_id)
     cross join lateral (
       select s.* from series s where ${seriesInReach(where, scope, WITHIN)} limit ${most}) s`;
