@@ -3,10 +3,10 @@ import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS } from '../core/series-search-field.ts';
 import type { SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Series } from '../core/series.ts';
-import type { Expression } from '../core/tag-expression.ts';
+import { namesItsSeries, type Expression } from '../core/tag-expression.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { SERIES_COLUMNS, toSeries, type SeriesRow } from './series-row.ts';
-import { fieldValue, namesItsSeries, toCondition, type IdRange } from './tag-condition.ts';
+import { fieldValue, toCondition, type IdRange } from './tag-condition.ts';
 
 /** Ids of the projects a search is limited to; null: all. */
 export type ProjectScope = readonly string[] | null;

@@ -7,7 +7,14 @@
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS, type SearchField } from '../core/series-search-field.ts';
-import type { Bound, ChannelLike, Comparable, Expression, Test } from '../core/tag-expression.ts';
+import {
+  namesItsSeries,
+  type Bound,
+  type ChannelLike,
+  type Comparable,
+  type Expression,
+  type Test,
+} from '../core/tag-expression.ts';
 
 type Condition = RawBuilder<SqlBool>;
 type Leaf<K extends Expression['kind']> = Extract<Expression, { kind: K }>;
@@ -92,13 +99,6 @@ function probe(where: Expression, s: Row): Condition {
     case 'has_annotation':
       return sql`exists (select 1 from annotations a where a.series_id = ${s}.id and ${annotationTest(where)})`;
   }
-}
-
-/** True of what an index leads to. */
-export function namesItsSeries(where: Expression): boolean {
-  if (where.kind === 'and') return where.of.some(namesItsSeries);
-  if (where.kind === 'or') return where.of.every(namesItsSeries);
-  return where.kind === 'tag' || where.kind === 'text' || where.kind === 'overlaps' || where.kind === 'has_annotation';
 }
 
 function seriesOf(where: Expression): RawBuilder<unknown> {
@@ -272,7 +272,11 @@ function hasChannel({ unit, bad, ...said }: ChannelLike, s: Row): Condition {
   if (unit !== undefined) tests.push(sql`coalesce(c ->> 'unit', ${s}.unit) = ${unit}::text`);
   if (bad === false) tests.push(sql`not coalesce((c -> 'bad')::boolean, false)`);
   const one = sql<SqlBool>`exists (select 1 from jsonb_array_elements(${s}.channels) c where ${joined(tests, sql` and `, (each) => each)})`;
-  return Object.keys(known).length === 0 ? one : sql`(${channelIs(known, s)} and ${one})`;
+  // Channels are taken apart where they may be it.
+  const some: Condition[] = Object.keys(known).length === 0 ? [] : [channelIs(known, s)];
+  if (unit !== undefined)
+    some.push(sql`(${s}.unit = ${unit}::text or ${s}.channels @> ${JSON.stringify([{ unit }])}::jsonb)`);
+  return joined([...some, one], sql` and `, (each) => each);
 }
 
 /** The index leaves out series whose only channel says no more than its label, which is that of all others that were not given one. */

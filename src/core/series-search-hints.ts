@@ -1,7 +1,6 @@
 /** What would make a search faster, told from its conditions alone. */
 import type { SearchRequest } from './series-search.ts';
-import { CHANNEL_TEXTS, type Expression } from './tag-expression.ts';
-import type { SearchField } from './series-search-field.ts';
+import { namesItsSeries, type Expression } from './tag-expression.ts';
 
 /** One sentence each; none if an index leads. */
 export function searchHints({ where, sort }: Pick<SearchRequest, 'where' | 'sort'>): string[] {
@@ -41,22 +40,17 @@ function* conditionsOf(where: Expression): Generator<Expression> {
   else yield where;
 }
 
-const INDEXED: ReadonlySet<SearchField> = new Set(['name', 'channel', 'external_id']);
-
 function leads(where: Expression): boolean {
   switch (where.kind) {
     case 'and':
       return where.of.some(leads);
     case 'or':
       return where.of.every(leads);
-    case 'not':
-      return false;
-    case 'field':
-      if (where.test.op === 'any' && INDEXED.has(where.field)) return true;
-      return where.field === 'name' && where.test.op === 'prefix';
-    case 'has_channel':
-      return CHANNEL_TEXTS.some((each) => each !== 'unit' && where.like[each] !== undefined);
-    default:
+    case 'active_since':
       return true;
+    case 'field':
+      return namesItsSeries(where) || (where.field === 'name' && where.test.op === 'prefix');
+    default:
+      return namesItsSeries(where);
   }
 }

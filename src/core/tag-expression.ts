@@ -69,6 +69,30 @@ export type Expression =
       readonly endNs: bigint | null;
     };
 
+const INDEXED_FIELDS: ReadonlySet<SearchField> = new Set(['name', 'channel', 'external_id']);
+
+/** True of what an index leads to. */
+export function namesItsSeries(where: Expression): boolean {
+  switch (where.kind) {
+    case 'and':
+      return where.of.some(namesItsSeries);
+    case 'or':
+      return where.of.every(namesItsSeries);
+    case 'tag':
+    case 'text':
+    case 'overlaps':
+    case 'has_annotation':
+      return true;
+    case 'field':
+      return where.test.op === 'any' && INDEXED_FIELDS.has(where.field);
+    case 'has_channel':
+      return where.like.bad === true || CHANNEL_TEXTS.some((each) => each !== 'unit' && where.like[each] !== undefined);
+    case 'not':
+    case 'active_since':
+      return false;
+  }
+}
+
 export const BOUNDS: ReadonlySet<string> = new Set<Bound>(['gt', 'gte', 'lt', 'lte']);
 export const TEXT_OPERATORS: ReadonlySet<string> = new Set(['prefix', 'contains', 'regex']);
 
