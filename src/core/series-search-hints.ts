@@ -1,7 +1,7 @@
 /** What would make a search faster, told from its conditions alone. */
 import type { SearchRequest } from './series-search.ts';
 import { CHANNEL_TEXTS, type Expression } from './tag-expression.ts';
-import type { SearchField } from './series-search-field.ts';
+import { INDEXED_FIELDS } from './series-search-field.ts';
 
 /** One sentence each; none if an index leads. */
 export function searchHints({ where, sort }: Pick<SearchRequest, 'where' | 'sort'>): string[] {
@@ -41,8 +41,6 @@ function* conditionsOf(where: Expression): Generator<Expression> {
   else yield where;
 }
 
-const INDEXED: ReadonlySet<SearchField> = new Set(['name', 'channel', 'external_id']);
-
 function leads(where: Expression): boolean {
   switch (where.kind) {
     case 'and':
@@ -52,7 +50,7 @@ function leads(where: Expression): boolean {
     case 'not':
       return false;
     case 'field':
-      if (where.test.op === 'any' && INDEXED.has(where.field)) return true;
+      if (where.test.op === 'any' && INDEXED_FIELDS.has(where.field)) return true;
       return where.field === 'name' && where.test.op === 'prefix';
     case 'has_channel':
       return CHANNEL_TEXTS.some((each) => each !== 'unit' && where.like[each] !== undefined);

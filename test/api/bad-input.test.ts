@@ -213,6 +213,9 @@ describe('creating a series', () => {
     ['an unknown codec', { codec: 'lz4' }, 'codec'],
     ['an unknown time reference', { time_reference: 'tai' }, 'time_reference'],
     ['a list as provenance', { provenance: [] }, 'provenance'],
+    ['a serial number that is none', { provenance: { instrument: { serial: 5 } } }, 'provenance.instrument.serial'],
+    ['a checksum that is none', { provenance: { source: { sha256: 'x' } } }, 'provenance.source.sha256'],
+    ['an ancestor that is none', { provenance: { derived_from: [NOBODY, 'x'] } }, 'provenance.derived_from[1]'],
     ['provenance of 65 KiB', { provenance: { text: text(65 * 1024) } }, 'provenance'],
   ];
 
@@ -260,6 +263,8 @@ describe('changing a series', () => {
     ['its scale to 0', { scale: 0 }, 'scale'],
     ['a tag to an object', { tags: { a: {} } }, 'tags.a'],
     ['a tag of no name', { tags: { '': 1 } }, undefined],
+    ['its subject to a number', { provenance: { subject: 5, operator: null } }, 'provenance.subject'],
+    ['a part of its provenance to nothing', { provenance: { source: { file: null } } }, 'provenance.source.file'],
     ['a channel to an unknown field', { channels: [{ label: 'a' }, { label: 'b', colour: 1 }] }, 'channels[1].colour'],
   ])('%s is refused', async (_, patch, field) => {
     expectProblem(await api.patch(regular, patch), 400, field);
