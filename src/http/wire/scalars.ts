@@ -71,8 +71,8 @@ export function isUuid(text: string): boolean {
 
 export const uuid = z.string().regex(UUID).meta({ format: 'uuid' });
 
-/** Largest free-form JSON object: payload of an annotation, description of a channel. */
-const MAX_OBJECT_BYTES = 64 * 1024;
+/** Largest free-form JSON object: payload of an annotation, description of a channel, what is known of a subject. */
+export const MAX_OBJECT_BYTES = 64 * 1024;
 
 export function isWithin(value: object, bytes: number): boolean {
   return Buffer.byteLength(JSON.stringify(value)) <= bytes;
