@@ -3,7 +3,8 @@ import { sql } from 'kysely';
 import { VarveError, notFound } from '../core/errors.ts';
 import type { Database } from './database.ts';
 
-export type Scope = 'read' | 'write' | 'admin';
+/** `subjects`: what is personal, to read and to write. */
+export type Scope = 'read' | 'write' | 'subjects' | 'admin';
 
 export interface TokenRecord {
   readonly id: string;

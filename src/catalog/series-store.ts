@@ -1,7 +1,13 @@
 /** Series: create, get, change, delete, restore. Searching is in series-search.ts. */
 import { sql } from 'kysely';
 import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
-import { MAX_EXTERNAL_IDS, type NewSeries, type Series, type SeriesPatch } from '../core/series.ts';
+import {
+  MAX_EXTERNAL_IDS,
+  MAX_PROVENANCE_BYTES,
+  type NewSeries,
+  type Series,
+  type SeriesPatch,
+} from '../core/series.ts';
 import { changesBetween, type Described } from '../core/series-history.ts';
 import { MAX_TAGS } from '../core/tag-edit.ts';
 import type { TagUnit } from '../core/tag-value.ts';
@@ -95,7 +101,7 @@ export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesR
 
 /**
  * @param options units of the quantities among the tags; refuse unless the metadata still have `ifVersion`; who asks, null: nobody
- * @throws precondition-failed, conflict `name-taken`, not-found; unprocessable where channels do not match in number, or tags become too many
+ * @throws precondition-failed, conflict `name-taken`, not-found; unprocessable where channels do not match in number, or tags or provenance become too much
  */
 export async function updateSeries(
   db: Database,
@@ -132,13 +138,16 @@ export async function updateSeries(
       const externalIds = merged(row.external_ids, patch.externalIds ?? {});
       if (patch.externalIds && Object.keys(externalIds).length > MAX_EXTERNAL_IDS)
         throw unprocessableField('external_ids', `must be at most ${MAX_EXTERNAL_IDS}`);
+      const provenance = merged(row.provenance, patch.provenance ?? {});
+      if (patch.provenance && Buffer.byteLength(JSON.stringify(provenance)) > MAX_PROVENANCE_BYTES)
+        throw unprocessableField('provenance', `must have at most ${MAX_PROVENANCE_BYTES} bytes of JSON`);
       const before = toDescribed(row);
       const after: Described = {
         ...before,
         ...definedOf(patch),
         tags,
         externalIds,
-        provenance: { ...row.provenance, ...patch.provenance },
+        provenance,
       };
       await trx
         .updateTable('series')
@@ -154,7 +163,7 @@ export async function updateSeries(
           time_zone: after.timeZone,
           ...(patch.tags && { tags: JSON.stringify(tags) }),
           ...(patch.externalIds && { external_ids: JSON.stringify(externalIds) }),
-          ...(patch.provenance && { provenance: JSON.stringify(after.provenance) }),
+          ...(patch.provenance && { provenance: JSON.stringify(provenance) }),
           version: row.version + 1,
           updated_at: sql`now()`,
         })
@@ -231,13 +240,13 @@ export async function seriesProject(db: Database, id: string): Promise<string | 
   return row?.name ?? null;
 }
 
-/** As RFC 7396 merges: null takes out. */
+/** As RFC 7396 merges, one level deep: null takes out. */
 function merged<T>(
   before: Readonly<Record<string, T>>,
   patch: Readonly<Record<string, T | null>>,
 ): Readonly<Record<string, T>> {
   return Object.fromEntries(
-    Object.entries({ ...before, ...patch }).filter((entry): entry is [string, T] => entry[1] !== null),
+    Object.entries({ ...before, ...patch }).filter((entry): entry is [string, T] => patch[entry[0]] !== null),
   );
 }
 

@@ -141,6 +141,14 @@ export interface VocabulariesTable {
   updated_at: Generated<Date>;
 }
 
+/** What is personal: see subject-store. */
+export interface SubjectsTable {
+  project_id: string;
+  id: string;
+  content: Jsonb<Record<string, unknown>>;
+  updated_at: Generated<Date>;
+}
+
 export interface RequestKeysTable {
   token_id: string;
   key: string;
@@ -300,6 +308,7 @@ export interface Tables {
   series_history: SeriesHistoryTable;
   metadata_edits: MetadataEditsTable;
   vocabularies: VocabulariesTable;
+  subjects: SubjectsTable;
   request_keys: RequestKeysTable;
   units: UnitsTable;
   segments: SegmentsTable;

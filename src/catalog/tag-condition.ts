@@ -32,6 +32,9 @@ const UNLABELLED = 'value';
 /** Characters of a text that its term has, as in the migration. */
 const TERM_CHARS = 256;
 
+/** Characters of a subject that its index has, as in the migration. */
+const INDEXED_SUBJECT_CHARS = 512;
+
 /** Ids from one to before the other, each an expression. */
 export interface IdRange {
   readonly from: RawBuilder<unknown>;
@@ -222,7 +225,15 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
     case 'project':
       return sql`(select p.name collate "C" from projects p where p.id = ${s}.project_id)`;
     case 'subject':
-      return sql`(${s}.provenance ->> 'subject') collate "C"`;
+    case 'operator':
+    case 'protocol':
+    case 'sample':
+      return sql`(${s}.provenance ->> ${sql.lit(field)}) collate "C"`;
+    case 'instrument':
+      return sql`coalesce(${s}.provenance #>> '{instrument,model}',
+        case jsonb_typeof(${s}.provenance -> 'instrument') when 'string' then ${s}.provenance ->> 'instrument' end) collate "C"`;
+    case 'derived_from':
+      return sql`(varve_derived_from(${s}.provenance))[1] collate "C"`;
     case 'channel':
       return sql`(${s}.channels -> 0 ->> 'label') collate "C"`;
     case 'external_id':
@@ -256,6 +267,20 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
     }
     const ids = sql`array[${sql.join(test.values.map(limitOf))}]`;
     return sql`(${s}.external_ids <> '{}' and varve_external_ids(${s}.external_ids) && ${ids})`;
+  }
+  if (field === 'derived_from') {
+    const value = sql`d.value collate "C"`;
+    if (test.op !== 'any') {
+      return sql`exists (select 1 from unnest(varve_derived_from(${s}.provenance)) d(value) where ${valueTest(value, test, 'text')})`;
+    }
+    const ids = sql`array[${sql.join(test.values.map((each) => sql`${textOf(each).toLowerCase()}::text`))}]`;
+    return sql`(${s}.provenance ? 'derived_from' and varve_derived_from(${s}.provenance) && ${ids})`;
+  }
+  if (field === 'subject' && test.op === 'any') {
+    const indexed = test.values.map((each) => [...textOf(each)].slice(0, INDEXED_SUBJECT_CHARS).join(''));
+    const term = sql`left(${s}.provenance ->> 'subject', ${sql.lit(INDEXED_SUBJECT_CHARS)}) collate "C"`;
+    const leading = indexed.length === 1 ? sql`${term} = ${indexed[0]}::text` : sql`${term} = any(${indexed}::text[])`;
+    return sql`(${s}.provenance ? 'subject' and ${leading} and ${valueTest(fieldValue(field, s), test, 'text')})`;
   }
   if (field === 'project' && test.op === 'any') {
     const names = test.values.map(limitOf);

@@ -18,8 +18,15 @@ export const SEARCH_FIELDS = {
   external_id: 'text',
   /** Label of any channel. */
   channel: 'text',
-  /** `subject` of the provenance. */
+  /** Of the provenance, as all that follow up to derived_from. */
   subject: 'text',
+  operator: 'text',
+  protocol: 'text',
+  sample: 'text',
+  /** Its model, or what it is called. */
+  instrument: 'text',
+  /** Id of any series that it is made from. */
+  derived_from: 'text',
   channel_count: 'number',
   rate_hz: 'number',
   rows: 'number',
@@ -30,6 +37,15 @@ export const SEARCH_FIELDS = {
 } as const satisfies Record<string, FieldType>;
 
 export type SearchField = keyof typeof SEARCH_FIELDS;
+
+/** Those whose `eq` and `in` are led by an index. */
+export const INDEXED_FIELDS: ReadonlySet<SearchField> = new Set([
+  'name',
+  'channel',
+  'external_id',
+  'subject',
+  'derived_from',
+]);
 
 export function isSearchField(name: string): name is SearchField {
   return Object.hasOwn(SEARCH_FIELDS, name);

@@ -1,5 +1,6 @@
 /** What would make a search faster, told from its conditions alone. */
 import type { SearchRequest } from './series-search.ts';
+import { INDEXED_FIELDS } from './series-search-field.ts';
 import { namesItsSeries, type Expression } from './tag-expression.ts';
 
 /** One sentence each; none if an index leads. */
@@ -49,7 +50,10 @@ function leads(where: Expression): boolean {
     case 'active_since':
       return true;
     case 'field':
-      return namesItsSeries(where) || (where.field === 'name' && where.test.op === 'prefix');
+      if (where.test.op === 'any') return INDEXED_FIELDS.has(where.field);
+      return where.field === 'name' && where.test.op === 'prefix';
+    case 'has_channel':
+      return where.like.label !== undefined || namesItsSeries(where);
     default:
       return namesItsSeries(where);
   }

@@ -75,12 +75,15 @@ export interface NewSeries {
   readonly timeZone: string | null;
   /** What others call it, by who they are: `{"dandi": "000123"}`. */
   readonly externalIds: Readonly<Record<string, string>>;
-  /** Read, not filtered on: instrument, software, operator, source file and its SHA-256, … */
+  /** Where it comes from: instrument, software, operator, subject, source file and its SHA-256, what it is derived from, and whatever else. */
   readonly provenance: Readonly<Record<string, unknown>>;
 }
 
 /** Names that others have for one series. */
 export const MAX_EXTERNAL_IDS = 50;
+
+/** Of provenance as JSON, also after a change. */
+export const MAX_PROVENANCE_BYTES = 64 * 1024;
 
 /** What a series says if nobody does. */
 export const UNSAID = {
@@ -107,7 +110,7 @@ export interface Series extends NewSeries {
   readonly updatedAt: Date;
 }
 
-/** Fields a PATCH may change. Null deletes an optional field; a tag or an external id set to null is removed. */
+/** Fields a PATCH may change. Null deletes an optional field; a tag, an external id or a key of the provenance set to null is removed. */
 export interface SeriesPatch {
   readonly name?: string;
   readonly description?: string | null;

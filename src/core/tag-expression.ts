@@ -5,7 +5,7 @@
  * Two-valued: a condition on what a series does not have is false, so `not` and `ne` hold for it.
  */
 import { invalidField, unprocessableField } from './errors.ts';
-import type { SearchField } from './series-search-field.ts';
+import { INDEXED_FIELDS, type SearchField } from './series-search-field.ts';
 import { patternFault, patternPrefix } from './tag-pattern.ts';
 import type { TagUnit } from './tag-value.ts';
 
@@ -69,7 +69,8 @@ export type Expression =
       readonly endNs: bigint | null;
     };
 
-const INDEXED_FIELDS: ReadonlySet<SearchField> = new Set(['name', 'channel', 'external_id']);
+/** What is said of a channel beside its label and its unit, which may be those of nearly all. */
+const TELLING = ['location', 'group', 'filtering', 'reference'] as const;
 
 /** True of what an index leads to. */
 export function namesItsSeries(where: Expression): boolean {
@@ -84,9 +85,9 @@ export function namesItsSeries(where: Expression): boolean {
     case 'has_annotation':
       return true;
     case 'field':
-      return where.test.op === 'any' && INDEXED_FIELDS.has(where.field);
+      return where.test.op === 'any' && where.field !== 'channel' && INDEXED_FIELDS.has(where.field);
     case 'has_channel':
-      return where.like.bad === true || CHANNEL_TEXTS.some((each) => each !== 'unit' && where.like[each] !== undefined);
+      return where.like.bad === true || TELLING.some((each) => where.like[each] !== undefined);
     case 'not':
     case 'active_since':
       return false;

@@ -2,7 +2,6 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { inSearchSnapshot, namingFaults } from '../catalog/series-search-snapshot.ts';
-import { projectIds } from '../catalog/series-store.ts';
 import { listHistory } from '../catalog/series-history.ts';
 import {
   editSeriesTags,
@@ -25,7 +24,7 @@ import { editTags, MAX_TAG_LIST, MAX_TAGS, renameTag, tagField, type TagEdit } f
 import type { Expression } from '../core/tag-expression.ts';
 import type { Tags } from '../core/tag-value.ts';
 import { assertInVocabulary, type Vocabulary } from '../core/vocabulary.ts';
-import { mayUse, visibleSeries } from './series-reach.ts';
+import { assertProject, visibleSeries } from './series-reach.ts';
 import type { AppliedEdit, MetadataService, Principal, TagRenaming } from './service.ts';
 import { readUnit, unitsNamingTags } from './tag-units.ts';
 
@@ -71,11 +70,6 @@ export function metadataService(db: Database, searches: Database): MetadataServi
 
 function scopeOf(principal: Principal): readonly string[] | null {
   return principal.projects?.ids ?? null;
-}
-
-async function assertProject(db: Database, principal: Principal, project: string): Promise<void> {
-  const known = mayUse(principal, project) && (await projectIds(db, [project])).has(project);
-  if (!known) throw notFound('project', project);
 }
 
 function editFound(

@@ -54,7 +54,7 @@ export interface RebuildCatalogReport {
 export const NOT_IN_SHARDS: readonly string[] = [
   'series without samples',
   'descriptions, external ids and provenance of series, and changes of their names, tags and calibrations since their newest shard was begun',
-  'annotations',
+  'annotations, and what is known of subjects',
   'tokens, but for the first one, which the next start makes work again',
   'acknowledged writes that had not reached a shard; the large ones among them are kept as files in spool/kept',
   'deletions: series that had been deleted are back',

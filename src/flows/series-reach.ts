@@ -1,6 +1,6 @@
-/** Which series a principal may see. */
+/** Which series and projects a principal may see. */
 import type { Database } from '../catalog/database.ts';
-import { getSeries } from '../catalog/series-store.ts';
+import { getSeries, projectIds } from '../catalog/series-store.ts';
 import { notFound } from '../core/errors.ts';
 import type { Series } from '../core/series.ts';
 import type { Principal, SeriesRef } from './service.ts';
@@ -12,6 +12,12 @@ export function visibleSeries(db: Database): (principal: Principal, ref: SeriesR
     if (!mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
     return series;
   };
+}
+
+/** @throws not-found for a project that is not, or is out of reach */
+export async function assertProject(db: Database, principal: Principal, project: string): Promise<void> {
+  const known = mayUse(principal, project) && (await projectIds(db, [project])).has(project);
+  if (!known) throw notFound('project', project);
 }
 
 export function mayUse(principal: Principal, project: string): boolean {

@@ -9,6 +9,7 @@ import type { NewRetentionRule, RetentionRule } from '../catalog/retention-store
 import type { SeriesRef } from '../catalog/series-store.ts';
 import type { SeriesStorage, StoredShard } from '../catalog/space-store.ts';
 import type { NotUndone } from '../catalog/tag-edit-store.ts';
+import type { Insist, StoredSubject } from '../catalog/subject-store.ts';
 import type { TagKeyCount, TagValueCount } from '../catalog/tag-values.ts';
 import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import type { WriteStatus } from '../catalog/write-store.ts';
@@ -24,7 +25,7 @@ import type { TableFormatName } from '../formats/table-formats.ts';
 import type { AnswerFormatName, Spelling, WireFormatName } from '../formats/wire-formats.ts';
 import type { BucketFormat } from './overview-print.ts';
 
-export type { Answered, Once, Scope, SeriesRef, StoredVocabulary, WriteStatus };
+export type { Answered, Once, Scope, SeriesRef, StoredSubject, StoredVocabulary, WriteStatus };
 
 /** Who asks. */
 export interface Principal {
@@ -147,6 +148,27 @@ export interface MetadataService {
     vocabulary: Vocabulary,
   ): Promise<{ vocabulary: StoredVocabulary; unfit: { series: number; sample: string[] } }>;
   deleteVocabulary(principal: Principal, project: string): Promise<void>;
+}
+
+/** What is personal. Projects out of the principal's reach do not exist for it (not-found). */
+export interface SubjectService {
+  /** @throws not-found */
+  get(principal: Principal, project: string, id: string): Promise<StoredSubject>;
+  /** By identifier. @param page after: identifier that the page before ended with */
+  list(
+    principal: Principal,
+    project: string,
+    page: { limit: number; after: string | null },
+  ): Promise<{ items: StoredSubject[]; after: string | null }>;
+  /** Takes the place of all that was there. @param insist throws where it must not */
+  put(
+    principal: Principal,
+    project: string,
+    subject: Pick<StoredSubject, 'id' | 'content'>,
+    insist: Insist,
+  ): Promise<{ subject: StoredSubject; isNew: boolean }>;
+  /** At once and for good. @throws not-found */
+  delete(principal: Principal, project: string, id: string, insist: Insist): Promise<void>;
 }
 
 export interface AppliedEdit {
@@ -384,6 +406,7 @@ export interface Service {
   readonly access: AccessService;
   readonly series: SeriesService;
   readonly metadata: MetadataService;
+  readonly subjects: SubjectService;
   readonly samples: SampleService;
   readonly retention: RetentionService;
   readonly space: SpaceService;

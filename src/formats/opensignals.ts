@@ -36,7 +36,7 @@ export interface OpenSignalsOptions {
 
 /**
  * For each device one regular series of its analog channels (one for each dtype and length, if they differ), one of `nSeq`, and
- * one of its digital lines. Attributes go to provenance as they are.
+ * one of its digital lines. Attributes go to provenance as they are; model and firmware are the instrument, too.
  * @throws `unprocessable` if the file has no such device, or a device no usable sampling rate
  */
 export async function readOpenSignals(tree: Hdf5Tree, options: OpenSignalsOptions): Promise<Recording> {
@@ -69,6 +69,7 @@ async function deviceSeries(
   const rate = parseRate(scalar(attributes['sampling rate']) ?? '');
   if (!rate) throw unprocessableField(`/${device}`, 'has no usable attribute `sampling rate`', 'unsupported-recording');
   const startNs = startOf(attributes);
+  const instrument = instrumentOf(attributes);
   if (startNs === undefined)
     notes.push(`${device}: no readable date and time; times count from the start of the recording`);
   else notes.push(`${device}: date and time have no zone and were taken as UTC`);
@@ -88,7 +89,13 @@ async function deviceSeries(
         sampling: { kind: 'regular', rate, startNs: startNs ?? 0n },
         timeReference: startNs === undefined ? 'relative' : 'utc',
         tags: tagsOf(device, attributes, sensors),
-        provenance: { format: 'OpenSignals', device, datasets: members.map((member) => member.path), attributes },
+        provenance: {
+          format: 'OpenSignals',
+          device,
+          datasets: members.map((member) => member.path),
+          ...(Object.keys(instrument).length > 0 && { instrument }),
+          attributes,
+        },
       }),
       rows: shape[0],
       batches: () => batchesOf(tree, members),
@@ -142,6 +149,18 @@ async function channelOf(tree: Hdf5Tree, { path }: Hdf5Dataset): Promise<Channel
   const info = plainAttributes(await tree.attributes(path));
   const label = path.slice(path.lastIndexOf('/') + 1);
   return Object.keys(info).length > 0 ? { label, info } : { label };
+}
+
+/** What the file says of the device; who made it, it does not. */
+function instrumentOf(attributes: Readonly<Record<string, unknown>>): Record<string, string> {
+  const said = {
+    model: scalar(attributes.device),
+    firmware: scalar(attributes['firmware version']),
+    mac_address: scalar(attributes.macaddress),
+  };
+  return Object.fromEntries(
+    Object.entries(said).flatMap(([key, value]) => (value === undefined || value === '' ? [] : [[key, String(value)]])),
+  );
 }
 
 function tagsOf(device: string, attributes: Readonly<Record<string, unknown>>, sensors: readonly string[]): Tags {

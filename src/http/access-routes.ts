@@ -89,7 +89,7 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       tags: ['access'],
       summary: 'Create a token (scope admin)',
       description:
-        'The token itself is shown in this answer only. `admin` implies the other scopes; `write` does not imply `read`.',
+        'The token itself is shown in this answer only. `admin` implies the other scopes; `write` does not imply `read`, and neither of them `subjects`.',
       requestBody: { required: true, content: json(tokenCreate) },
       responses: { 201: { description: 'The token', content: json(createdTokenAnswer) }, ...problems(404, 413, 415) },
     },

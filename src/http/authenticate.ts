@@ -31,7 +31,7 @@ export function principalOf(res: Response): Principal {
   return res.locals.principal;
 }
 
-/** Lets tokens with this scope pass. `admin` implies the others; `write` does not imply `read`: a sensor need not read. */
+/** Lets tokens with this scope pass. `admin` implies the others; `write` does not imply `read`: a sensor need not read; neither implies `subjects`. */
 export function needs(scope: Scope): RequestHandler {
   return (_req, res, next) => {
     if (!allows(principalOf(res).scopes, scope)) throw missingScope(scope);

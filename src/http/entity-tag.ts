@@ -1,7 +1,8 @@
-/** Entity tags of series and of their samples. */
+/** Entity tags of series, of their samples, and of subjects. */
 import { createHash } from 'node:crypto';
 import { VarveError } from '../core/errors.ts';
 import type { Series } from '../core/series.ts';
+import type { StoredSubject } from '../flows/service.ts';
 import { isFile, WIRE_FORMATS, type AnswerFormatName } from '../formats/wire-formats.ts';
 
 /**
@@ -22,13 +23,13 @@ export function samplesTag(
   url: string,
   format: AnswerFormatName,
 ): string {
-  const request = createHash('sha256').update(`${format} ${url}`).digest('base64url').slice(0, REQUEST_CHARS);
+  const request = createHash('sha256').update(`${format} ${url}`).digest('base64url').slice(0, DIGEST_CHARS);
   const isStrong = isFile(format) || WIRE_FORMATS[format].isPacked;
   return `${isStrong ? '' : 'W/'}"${version}-${commit}-${request}"`;
 }
 
-/** 132 bits: no two requests share them. */
-const REQUEST_CHARS = 22;
+/** 132 bits: no two share them. */
+const DIGEST_CHARS = 22;
 
 /**
  * Checks If-Match.
@@ -43,6 +44,25 @@ export function insistsOnVersion(ifMatch: string | undefined, series: Pick<Serie
   throw new VarveError('precondition-failed', `If-Match: the series has the entity tag ${entityTag(series)}`, {
     errors: [{ field: 'If-Match', message: `does not match ${entityTag(series)}` }],
   });
+}
+
+/** Of a subject. Equal ones mean equal content, so that nothing is overwritten that was not seen. */
+export function subjectTag({ content, updatedAt }: StoredSubject): string {
+  const digest = createHash('sha256').update(`${updatedAt.toISOString()} ${JSON.stringify(content)}`);
+  return `"${digest.digest('base64url').slice(0, DIGEST_CHARS)}"`;
+}
+
+/**
+ * Checks If-Match of what has one tag.
+ * @param tag null: it is not there
+ * @throws precondition-failed
+ */
+export function checkIfMatch(ifMatch: string | undefined, tag: string | null): void {
+  if (ifMatch === undefined) return;
+  const named = ifMatch.split(',').map((each) => each.trim());
+  if (tag !== null && (named.includes('*') || named.includes(tag))) return;
+  const message = tag === null ? 'there is nothing that could match' : `does not match ${tag}`;
+  throw new VarveError('precondition-failed', `If-Match: ${message}`, { errors: [{ field: 'If-Match', message }] });
 }
 
 /**

@@ -11,6 +11,7 @@ import { retentionDescriptions } from './retention-routes.ts';
 import { sampleDescriptions } from './sample-routes.ts';
 import { seriesDescriptions } from './series-routes.ts';
 import { spaceDescriptions } from './space-routes.ts';
+import { subjectDescriptions } from './subject-routes.ts';
 import { tagDescriptions } from './tag-routes.ts';
 import { vocabularyDescriptions } from './vocabulary-routes.ts';
 import { writeDescriptions } from './write-routes.ts';
@@ -28,7 +29,10 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
     security: [{ token: [] }],
     tags: [
       { name: 'series', description: 'What is recorded, and how: metadata and tags' },
-      { name: 'metadata', description: 'Changes of many series, what was changed, and which tags there may be' },
+      {
+        name: 'metadata',
+        description: 'Changes of many series, what was changed, which tags there may be, and subjects',
+      },
       { name: 'samples', description: 'The rows of a series' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
       { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
@@ -41,6 +45,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       ...bulkDescriptions,
       ...metadataDescriptions,
       ...vocabularyDescriptions,
+      ...subjectDescriptions,
       ...tagDescriptions,
       ...sampleDescriptions,
       ...queryDescriptions,

@@ -88,7 +88,7 @@ function fromHttpLibrary(error: unknown): VarveError | undefined {
     new VarveError(code, `body: ${text}`, { errors: [{ field: 'body', message: text }], cause: error });
   switch (type) {
     case 'entity.parse.failed':
-      return inBody('invalid-input', `is not valid JSON: ${message}`);
+      return inBody('invalid-input', `is not valid JSON: ${withoutBody(message ?? '')}`);
     case 'entity.too.large':
       return inBody('limit-exceeded', `is larger than ${limit} bytes`);
     case 'encoding.unsupported':
@@ -101,6 +101,11 @@ function fromHttpLibrary(error: unknown): VarveError | undefined {
         ? new VarveError('invalid-input', 'the path is not valid percent-encoded UTF-8', { cause: error })
         : inBody('invalid-input', 'cannot be read');
   }
+}
+
+/** V8 quotes what surrounds the mistake, which may be personal: an answer ends up in more places than the request. */
+function withoutBody(message: string): string {
+  return message.replace(/, (\.\.\.)?".*"(\.\.\.)? is not valid JSON$/s, '');
 }
 
 /** Errors of Postgres, the network and the disk. A disk that fails is ours to look into, hence an internal fault. */

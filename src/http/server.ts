@@ -21,6 +21,7 @@ import { retentionRoutes } from './retention-routes.ts';
 import { sampleRoutes } from './sample-routes.ts';
 import { seriesRoutes } from './series-routes.ts';
 import { spaceRoutes } from './space-routes.ts';
+import { subjectRoutes } from './subject-routes.ts';
 import { tagRoutes } from './tag-routes.ts';
 import { vocabularyRoutes } from './vocabulary-routes.ts';
 import { writeRoutes } from './write-routes.ts';
@@ -65,6 +66,7 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
   app.use(writeRoutes(service.samples));
   app.use(retentionRoutes(service.retention));
   app.use(vocabularyRoutes(service.metadata));
+  app.use(subjectRoutes(service.subjects));
   app.use(accessRoutes(service.access));
   app.use(unknownRoute);
   app.use(answerProblems(log));

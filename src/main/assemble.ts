@@ -10,6 +10,7 @@ import { Backpressure } from '../flows/backpressure.ts';
 import { drainLane } from '../flows/drain-lane.ts';
 import { expireSamples, retentionService } from '../flows/expire-samples.ts';
 import { metadataService } from '../flows/manage-metadata.ts';
+import { subjectService } from '../flows/manage-subjects.ts';
 import { seriesService } from '../flows/manage-series.ts';
 import { readLatest } from '../flows/latest-read.ts';
 import { readBuckets } from '../flows/overview-read.ts';
@@ -197,6 +198,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     access: accessService(db),
     series: seriesService(db, searches),
     metadata: metadataService(db, searches),
+    subjects: subjectService(db),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
       replace: (request) => replaceSamples(stageDeps, request),

@@ -71,7 +71,7 @@ async function stored(): Promise<object> {
   const { rows } = await sql.query(`
     select (select count(*) from writes) as writes, (select count(*) from chunks) as chunks,
       (select count(*) from changes) as changes, (select count(*) from annotations) as annotations,
-      (select count(*) from projects) as projects, (select count(*) from tokens where revoked_at is null) as tokens,
+      (select count(*) from projects) as projects, (select count(*) from subjects) as subjects, (select count(*) from tokens where revoked_at is null) as tokens,
       (select json_agg(json_build_array(id, version, rows, staged_rows, updated_at) order by id) from series) as series`);
   return { ...rows[0], spool: readdirSync(join(service.dataRoot, 'spool')) };
 }
@@ -213,6 +213,9 @@ describe('creating a series', () => {
     ['an unknown codec', { codec: 'lz4' }, 'codec'],
     ['an unknown time reference', { time_reference: 'tai' }, 'time_reference'],
     ['a list as provenance', { provenance: [] }, 'provenance'],
+    ['a serial number that is none', { provenance: { instrument: { serial: 5 } } }, 'provenance.instrument.serial'],
+    ['a checksum that is none', { provenance: { source: { sha256: 'x' } } }, 'provenance.source.sha256'],
+    ['an ancestor that is none', { provenance: { derived_from: [NOBODY, 'x'] } }, 'provenance.derived_from[1]'],
     ['provenance of 65 KiB', { provenance: { text: text(65 * 1024) } }, 'provenance'],
   ];
 
@@ -260,6 +263,8 @@ describe('changing a series', () => {
     ['its scale to 0', { scale: 0 }, 'scale'],
     ['a tag to an object', { tags: { a: {} } }, 'tags.a'],
     ['a tag of no name', { tags: { '': 1 } }, undefined],
+    ['its subject to a number', { provenance: { subject: 5, operator: null } }, 'provenance.subject'],
+    ['a part of its provenance to nothing', { provenance: { source: { file: null } } }, 'provenance.source.file'],
     ['a channel to an unknown field', { channels: [{ label: 'a' }, { label: 'b', colour: 1 }] }, 'channels[1].colour'],
   ])('%s is refused', async (_, patch, field) => {
     expectProblem(await api.patch(regular, patch), 400, field);
@@ -272,6 +277,68 @@ describe('changing a series', () => {
   test.each(['"0-0"', '"x"', 'W/"1-0"', '1'])('If-Match: %s does not hold', async (ifMatch) => {
     expectProblem(await api.patch(regular, { unit: 'mV' }, { 'if-match': ifMatch }), 412, 'If-Match');
     expectProblem(await api.delete(regular, { 'if-match': ifMatch }), 412, 'If-Match');
+  });
+});
+
+describe('setting a subject', () => {
+  const put = (id: string, body: unknown, query = ''): Promise<Answer> => {
+    const call = { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+    return api.send('PUT', `/v1/projects/default/subjects/${id}${query}`, call);
+  };
+
+  test.each<[string, unknown, string | string[]]>([
+    ['a list', [], 'body'],
+    ['nothing', null, 'body'],
+    ['a species that is a number', { species: 5 }, 'species'],
+    ['an empty sex', { sex: '' }, 'sex'],
+    ['a strain of 501 characters', { strain: text(501) }, 'strain'],
+    ['a genotype that is an object', { genotype: {} }, 'genotype'],
+    ['a birth on no day', { date_of_birth: '2025-02-29' }, 'date_of_birth'],
+    ['a birth at a time', { date_of_birth: '2025-02-28T10:00:00Z' }, 'date_of_birth'],
+    ['an age that is a number', { age: 61 }, 'age'],
+    ['a weight without a unit', { weight: { value: 5 } }, 'weight.unit'],
+    ['a weight in metres', { weight: { value: 5, unit: 'm' } }, 'weight.unit'],
+    ['a weight in no unit', { weight: { value: 5, unit: 'stone' } }, 'weight.unit'],
+    ['no weight', { weight: { value: 0, unit: 'kg' } }, 'weight.value'],
+    ['a weight as text', { weight: '23 g' }, 'weight'],
+    ['null as handedness', { handedness: null }, 'handedness'],
+    ['several at once', { sex: 1, weight: {} }, ['sex', 'weight.value', 'weight.unit']],
+    ['a list as description', { description: [] }, 'description'],
+    ['NUL in a free key', { room: { of: 'a\0b' } }, 'room.of'],
+    ['65 KiB', { text: text(65 * 1024) }, 'body'],
+  ])('to %s is refused and named', async (_, body, field) => {
+    expectProblem(await put('m-1', body), 400, field);
+  });
+
+  test.each([
+    ['an identifier with NUL', 'a%00b', '', 400, 'id'],
+    ['an identifier with a line end', 'a%0Ab', '', 400, 'id'],
+    ['an identifier of 513 characters', text(513), '', 400, 'id'],
+    ['a space as identifier', '%20', '', 400, 'id'],
+    ['a parameter', 'a', '?dry_run=true', 400, 'dry_run'],
+  ])('with %s is refused', async (_, id, query, status, field) => {
+    expectProblem(await put(id, {}, query), status, field);
+  });
+
+  test('to more than a mebibyte, or to a form, is refused', async () => {
+    expectProblem(await put('m-1', { text: text(1_100_000) }), 413, 'body');
+    expectProblem(
+      await api.send('PUT', '/v1/projects/default/subjects/a', {
+        body: 'a=b',
+        headers: { 'content-type': 'text/plain' },
+      }),
+      415,
+      'Content-Type',
+    );
+  });
+
+  test.each([
+    ['limit=0', 'limit'],
+    ['limit=201', 'limit'],
+    ['cursor=x', 'cursor'],
+    ['species=mouse', 'species'],
+  ])('is not listed with %s', async (query, field) => {
+    expectProblem(await api.get(`/v1/projects/default/subjects?${query}`), 400, field);
   });
 });
 

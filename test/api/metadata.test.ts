@@ -417,6 +417,27 @@ describe('the history of a series', () => {
     expecting(400, await api.patch(`/v1/series/${series.id}`, { missing_value: -2 }));
   });
 
+  test('tells of provenance key by key; null removes one', async () => {
+    const rig = { rig: 2, operator: 'jd', sample: 's', nothing: null };
+    const series = await make(await lab(), 'a', {}, { provenance: rig });
+    const patch = { rig: null, operator: 'ab', absent: null, software: { name: 'x' } };
+    const changed = expecting(200, await api.patch(`/v1/series/${series.id}`, { provenance: patch })).json();
+    const provenance = { operator: 'ab', sample: 's', nothing: null, software: { name: 'x' } };
+    expect(changed).toMatchObject({ provenance });
+    expect(expecting(200, await api.get(`/v1/series/${series.id}`)).json()).toEqual(changed);
+    expect(Object.keys((changed as { provenance: object }).provenance).sort()).toEqual(Object.keys(provenance).sort());
+    expect((await history(series)).items[0].changes).toEqual([
+      { field: 'provenance.operator', old: 'jd', new: 'ab' },
+      { field: 'provenance.rig', old: 2, new: null },
+      { field: 'provenance.software', old: null, new: { name: 'x' } },
+    ]);
+    const half = (key: string): object => ({ provenance: { [key]: 'x'.repeat(40_000) } });
+    expecting(200, await api.patch(`/v1/series/${series.id}`, half('a')));
+    const problem = expecting(422, await api.patch(`/v1/series/${series.id}`, half('b'))).json<Problem>();
+    expect(problem.errors[0].field).toBe('provenance');
+    expecting(200, await api.patch(`/v1/series/${series.id}`, { provenance: { a: null, b: 'x'.repeat(40_000) } }));
+  });
+
   test('has nothing of a change that was refused', async () => {
     const project = await lab();
     const series = await make(project, 'a', {});

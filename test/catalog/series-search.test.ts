@@ -4,10 +4,12 @@ import { sql } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
 import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
 import { inSearchSnapshot } from '../../src/catalog/series-search-snapshot.ts';
-import { searchSeries } from '../../src/catalog/series-search.ts';
+import { pageStatement, searchSeries } from '../../src/catalog/series-search.ts';
 import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series-store.ts';
 import { countFacets } from '../../src/catalog/tag-facets.ts';
+import { describePlan } from '../../src/catalog/tag-plan.ts';
 import { tagKeys, tagValues } from '../../src/catalog/tag-values.ts';
+import { searchHints } from '../../src/core/series-search-hints.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../src/core/series-search.ts';
 import { UNSAID, type Channel, type NewSeries } from '../../src/core/series.ts';
 import { readExpression } from '../../src/core/tag-tree.ts';
@@ -143,7 +145,14 @@ describe('every operator', () => {
           { label: 'V5', location: 'arm', group: 'precordial', bad: true },
         ],
         unit: 'mV/K',
-        provenance: { subject: 'r-7' },
+        provenance: {
+          subject: 'r-7',
+          operator: 'jd',
+          protocol: 'doi:10/1',
+          sample: 'slice 3',
+          instrument: { make: 'Intan', model: 'RHD2000' },
+          derived_from: [LAB, { series: OTHER, commit: 3 }],
+        },
         externalIds: { dandi: '000123', ours: 'x-1' },
         continuity: 'step',
         timeZone: 'Europe/Berlin',
@@ -157,9 +166,17 @@ describe('every operator', () => {
         depth: { value: 0.005, unit: 'V' },
         warm: { value: 98.6, unit: '[degF]' },
       },
-      { externalIds: { dandi: 'x-1' } },
+      {
+        externalIds: { dandi: 'x-1' },
+        provenance: { subject: `r-${long}${long}1`, instrument: 'Axopatch 200B', derived_from: [OTHER] },
+      },
     );
-    await make('op/e', {});
+    // What came before provenance had a shape.
+    await make(
+      'op/e',
+      {},
+      { provenance: { subject: `r-${long}${long}2`, instrument: [1], derived_from: { series: LAB } } },
+    );
     await store(gapped, [
       { startNs: 0n, rows: 11 },
       { startNs: 100n * S, rows: 11 },
@@ -325,7 +342,45 @@ describe('every operator', () => {
     ['has_channel, the unit of another', { has_channel: { unit: 'mV/K', label: 'MLII' } }, ''],
     ['has_channel within not', { not: { has_channel: { unit: 'mV' } } }, 'acde'],
     ['has_channel within or', { or: [{ has_channel: { location: 'arm' } }, { field: 'unit', eq: 'mV' }] }, 'bc'],
-    ['field subject', { field: 'subject', prefix: 'r-' }, 'c'],
+    ['field subject', { field: 'subject', eq: 'r-7' }, 'c'],
+    ['field subject in', { field: 'subject', in: ['r-7', 'r-8'] }, 'c'],
+    ['field subject ne, which absence meets', { field: 'subject', ne: 'r-7' }, 'abde'],
+    ['field subject, longer than its index', { field: 'subject', eq: `r-${long}${long}1` }, 'd'],
+    ['field subject in, longer than its index', { field: 'subject', in: [`r-${long}${long}2`, 'r-7', 'r-8'] }, 'ce'],
+    ['field subject prefix', { field: 'subject', prefix: 'r-7' }, 'c'],
+    [
+      'field subject within or',
+      {
+        or: [
+          { field: 'subject', eq: 'r-7' },
+          { tag: 'age', eq: 61 },
+        ],
+      },
+      'ac',
+    ],
+    ['field operator', { field: 'operator', eq: 'jd' }, 'c'],
+    ['field protocol', { field: 'protocol', prefix: 'doi:' }, 'c'],
+    ['field sample', { field: 'sample', contains: 'slice' }, 'c'],
+    ['field instrument, its model', { field: 'instrument', eq: 'RHD2000' }, 'c'],
+    ['field instrument, a text', { field: 'instrument', prefix: 'Axo' }, 'd'],
+    ['field instrument exists', { field: 'instrument', exists: true }, 'cd'],
+    ['field derived_from', { field: 'derived_from', eq: LAB }, 'c'],
+    ['field derived_from, in an object, in other letters', { field: 'derived_from', eq: OTHER.toUpperCase() }, 'cd'],
+    ['field derived_from in', { field: 'derived_from', in: [LAB, 'x'] }, 'c'],
+    ['field derived_from ne, which absence meets', { field: 'derived_from', ne: LAB }, 'abde'],
+    ['field derived_from exists', { field: 'derived_from', exists: true }, 'cd'],
+    ['field derived_from prefix', { field: 'derived_from', prefix: LAB.slice(0, -1) }, 'cd'],
+    ['field derived_from within not', { not: { field: 'derived_from', eq: OTHER } }, 'abe'],
+    [
+      'field derived_from within or',
+      {
+        or: [
+          { field: 'derived_from', eq: LAB },
+          { field: 'unit', eq: 'mV' },
+        ],
+      },
+      'bc',
+    ],
     ['field rows', { field: 'rows', gte: 22 }, 'a'],
     ['field rate_hz', { field: 'rate_hz', eq: 10 }, 'acde'],
     ['field channel_count', { field: 'channel_count', gt: 1 }, 'c'],
@@ -374,6 +429,8 @@ describe('every operator', () => {
     ['created_at, descending', '-created_at', 'edcba'],
     ['unit, then name descending', 'unit,-name', 'bceda'],
     ['external_id, the first of them', 'external_id', 'cdabe'],
+    ['instrument', 'instrument', 'dcabe'],
+    ['derived_from, the first of them', 'derived_from', 'cdabe'],
   ])('sorted by %s, in pages of one, two and all', async (_, keys, expected) => {
     for (const limit of [1, 2, 1000]) {
       const sort = parseSort(keys.split(','), String);
@@ -685,6 +742,70 @@ describe('against a plain filter', () => {
       }),
       { numRuns: 150 },
     );
+  });
+});
+
+describe('among many series, half of which say nothing of it', () => {
+  const ANCESTOR = '00000000-0000-7000-8000-0000000000aa';
+
+  beforeAll(async () => {
+    await make('lead/first', {}, { provenance: { subject: 'lead-1', derived_from: [ANCESTOR] } });
+    await make(
+      'lead/second',
+      { lead: true },
+      { provenance: { subject: 'lead-2', derived_from: [{ series: ANCESTOR }] } },
+    );
+    await sql`
+      insert into series (id, project_id, lane_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, provenance)
+      select ('0191' || lpad(to_hex(i), 8, '0') || '7000' || '8000' || lpad('', 12, '0'))::uuid, ${LAB}::uuid, s.lane_id,
+        'plain/' || i, 'irregular', 'int16', s.channels, 1, 'utc', 'last', 'gzip',
+        case when i % 2 = 0 then jsonb_build_object('subject', 's' || i, 'derived_from', jsonb_build_array(gen_random_uuid())) else '{}' end
+      from (select lane_id, channels from series where name = 'lead/first') s, generate_series(1, 20000) i`.execute(
+      open.db,
+    );
+    await sql`analyze series, series_tags`.execute(open.db);
+  });
+
+  test.each<[string, string, unknown, string[]]>([
+    ['subject eq', 'series_subject', { field: 'subject', eq: 'lead-1' }, ['lead/first']],
+    ['subject in', 'series_subject', { field: 'subject', in: ['lead-2', 'lead-1'] }, ['lead/first', 'lead/second']],
+    ['derived_from eq', 'series_derived_from', { field: 'derived_from', eq: ANCESTOR }, ['lead/first', 'lead/second']],
+    [
+      'derived_from in',
+      'series_derived_from',
+      { field: 'derived_from', in: [ANCESTOR, LAB] },
+      ['lead/first', 'lead/second'],
+    ],
+    [
+      'subject or a tag',
+      'series_subject',
+      {
+        or: [
+          { field: 'subject', eq: 'lead-1' },
+          { tag: 'lead', eq: true },
+        ],
+      },
+      ['lead/first', 'lead/second'],
+    ],
+  ])('an index leads to %s', async (_, index, where, expected) => {
+    const asked = request(where, { limit: 10 });
+    const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null)));
+    expect(plan.join('\n')).toContain(index);
+    expect(searchHints(asked)).toEqual([]);
+    expect((await pages(asked, [LAB])).filter((name) => name.startsWith('lead/'))).toEqual(expected);
+  });
+
+  test('none leads to what else provenance says', () => {
+    expect(searchHints(request({ field: 'operator', eq: 'jd' })).join()).toContain('No condition leads');
+  });
+
+  test('the others are in neither index', async () => {
+    const { rows } = await sql<{ relname: string; reltuples: number }>`
+      select relname, reltuples from pg_class where relname in ('series_subject', 'series_derived_from')`.execute(
+      open.db,
+    );
+    expect(rows).toHaveLength(2);
+    for (const { reltuples } of rows) expect(Math.abs(reltuples - 10_000)).toBeLessThan(1000);
   });
 });
 

@@ -69,6 +69,14 @@ test('varve_tags shows every value by its type, quantities in base units', async
   ]);
 });
 
+test('no view shows subjects', async () => {
+  const views = (table: string): Promise<pg.QueryResult> =>
+    client.query('select 1 from information_schema.view_table_usage where table_name = $1', [table]);
+  expect((await views('series')).rowCount).toBeGreaterThan(2);
+  expect((await views('subjects')).rows).toEqual([]);
+  expect((await client.query('select * from subjects')).rows).toEqual([]);
+});
+
 test('varve_chunks is there', async () => {
   expect((await client.query('select series, shard, counts from varve_chunks')).rows).toEqual([]);
 });

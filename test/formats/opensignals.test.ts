@@ -78,7 +78,8 @@ describeRecordings('OpenSignals recordings', () => {
       label: 'channel_2',
       info: { label: 'CH2', sensor: 'FORCEPLATFORM' },
     });
-    const { attributes } = JSON.parse(JSON.stringify(series[0].spec.provenance));
+    const { attributes, instrument } = JSON.parse(JSON.stringify(series[0].spec.provenance));
+    expect(instrument).toEqual({ model: 'biosignalsplux', firmware: '773', mac_address: '00:07:80:4D:2E:81' });
     expect(attributes).toMatchObject({
       'sampling rate': 500,
       resolution: [16, 16, 16, 16],

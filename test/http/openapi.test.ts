@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { openApiDocument } from '../../src/http/openapi.ts';
+import { provenance } from '../../src/http/wire/provenance.ts';
 import { createApp } from '../../src/http/server.ts';
 import { keepingLog, stubService } from './stub-service.ts';
 
@@ -65,6 +66,13 @@ describe('the OpenAPI document', () => {
       'application/x-npy',
       'text/csv',
     ]);
+  });
+
+  test('shows the shape of provenance by an example that fits it', () => {
+    const shape = document.components?.schemas?.Provenance as { properties: object; example: object };
+    expect(Object.keys(shape.properties)).toEqual(expect.arrayContaining(['instrument', 'source', 'derived_from']));
+    expect(provenance.parse(shape.example)).toEqual(shape.example);
+    expect(JSON.stringify(document.components?.schemas?.SeriesPatch)).toContain('derived_from');
   });
 
   test('is plain JSON and refers only to what it has', () => {

@@ -51,6 +51,7 @@ export interface Choices {
   readonly access?: Partial<Service['access']>;
   readonly series?: Partial<Service['series']>;
   readonly metadata?: Partial<Service['metadata']>;
+  readonly subjects?: Partial<Service['subjects']>;
   readonly samples?: Partial<Service['samples']>;
   readonly retention?: Partial<Service['retention']>;
   readonly space?: Partial<Service['space']>;
@@ -67,6 +68,7 @@ export function stubService(choices: Choices = {}): Service {
     access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
     series: part('series', { get: async () => SERIES, ...choices.series }),
     metadata: part('metadata', choices.metadata ?? {}),
+    subjects: part('subjects', choices.subjects ?? {}),
     samples: part('samples', choices.samples ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),

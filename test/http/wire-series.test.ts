@@ -10,6 +10,7 @@ import {
   toSeriesPatch,
 } from '../../src/http/wire/series.ts';
 
+const ANCESTOR = '0198c5e0-0000-7000-8000-00000000000a';
 const least = { name: 'a', dtype: 'int16', sampling: { kind: 'irregular' } };
 const regular = (more: object): object => ({ ...least, sampling: { kind: 'regular', rate_hz: 360, ...more } });
 const create = (body: unknown) => newSeries(parseWith(seriesCreate, body, 'body'));
@@ -24,6 +25,32 @@ function fieldsOf(act: () => unknown): string[] {
   }
   throw new Error('was not refused');
 }
+
+/** [what, provenance, the place that is named within it] */
+const WRONG_PROVENANCE: [string, object, string][] = [
+  ['a serial number that is a number', { instrument: { make: 'x', serial: 5 } }, 'instrument.serial'],
+  ['an instrument that is a number', { instrument: 5 }, 'instrument'],
+  ['an empty instrument', { instrument: '' }, 'instrument'],
+  ['software without a name', { software: { version: '1' } }, 'software.name'],
+  ['a version that is a number', { software: [{ name: 'a' }, { name: 'b', version: 2 }] }, 'software[1].version'],
+  ['no software', { software: [] }, 'software'],
+  ['an operator that is an object', { operator: { name: 'x' } }, 'operator'],
+  ['a protocol that is empty', { protocol: '' }, 'protocol'],
+  ['a subject that is an object', { subject: { id: 'x' } }, 'subject'],
+  ['a subject of two lines', { subject: 'a\nb' }, 'subject'],
+  ['a sample that is a number', { sample: 3 }, 'sample'],
+  ['a source that is a text', { source: 'x.edf' }, 'source'],
+  ['a short checksum', { source: { sha256: 'a'.repeat(63) } }, 'source.sha256'],
+  ['a checksum of other letters', { source: { sha256: 'g'.repeat(64) } }, 'source.sha256'],
+  ['half a byte', { source: { bytes: 0.5 } }, 'source.bytes'],
+  ['a url that is none', { source: { url: 'here' } }, 'source.url'],
+  ['an importer that is a list', { importer: ['x'] }, 'importer'],
+  ['an ancestor that is not in a list', { derived_from: ANCESTOR }, 'derived_from'],
+  ['an ancestor that is no id', { derived_from: [ANCESTOR, 'mouse-12/ecg'] }, 'derived_from[1]'],
+  ['an ancestor without an id', { derived_from: [{ commit: 3 }] }, 'derived_from[0].series'],
+  ['half a commit', { derived_from: [{ series: ANCESTOR, commit: 0.5 }] }, 'derived_from[0].commit'],
+  ['101 ancestors', { derived_from: Array.from({ length: 101 }, () => ANCESTOR) }, 'derived_from'],
+];
 
 describe('creating a series', () => {
   test('what is not said gets its default', () => {
@@ -44,6 +71,31 @@ describe('creating a series', () => {
       ...UNSAID,
       provenance: {},
     });
+  });
+
+  test.each([
+    [{ instrument: 'Axopatch 200B', software: 'pClamp 10', rig: { number: 4 } }],
+    [{ instrument: { make: 'Intan', channels: 64 }, software: { name: 'Open Ephys', version: '0.6', plugins: [] } }],
+    [
+      {
+        software: [{ name: 'a' }, { name: 'b', version: '2' }],
+        operator: 'jd',
+        protocol: 'p',
+        sample: 's',
+        importer: 'i',
+      },
+    ],
+    [
+      {
+        source: { file: 'a.edf', sha256: 'A3'.repeat(32), bytes: 0, url: 's3://bucket/a.edf', disk: 3 },
+        subject: 'm-12',
+      },
+    ],
+    [{ derived_from: [ANCESTOR, { series: ANCESTOR, commit: 0, note: 'filtered', how: {} }] }],
+    [{ derived_from: [], anything: [null, { x: 1 }] }],
+  ])('provenance may be %j', (provenance) => {
+    expect(create({ ...least, provenance }).provenance).toEqual(provenance);
+    expect(toSeriesPatch(parseWith(seriesPatch, { provenance }, 'body')).provenance).toEqual(provenance);
   });
 
   test('channels say where they are from', () => {
@@ -193,6 +245,11 @@ describe('creating a series', () => {
       ['channels[0].gain'],
     ],
     ['large provenance', { ...least, provenance: { text: 'x'.repeat(65_536) } }, ['provenance']],
+    ...WRONG_PROVENANCE.map(([what, provenance, field]): [string, unknown, string[]] => [
+      what,
+      { ...least, provenance },
+      [`provenance.${field}`],
+    ]),
   ])('%s is refused and named', (_what, body, fields) => {
     expect(fieldsOf(() => create(body))).toEqual(fields);
   });
@@ -223,6 +280,18 @@ describe('changing a series', () => {
       tags: { a: null, b: 1 },
       channels: [{ label: 'ch0' }, { label: 'x' }],
     });
+  });
+
+  test('any key of the provenance can be removed, but nothing within one', () => {
+    const removed = { instrument: null, software: null, subject: null, source: null, derived_from: null, rig: null };
+    const { provenance } = toSeriesPatch(parseWith(seriesPatch, { provenance: removed }, 'body'));
+    expect(provenance).toEqual(removed);
+    const within = { provenance: { instrument: { serial: null }, rig: { door: null } } };
+    expect(fieldsOf(() => parseWith(seriesPatch, within, 'body'))).toEqual(['provenance.instrument.serial']);
+  });
+
+  test.each(WRONG_PROVENANCE)('%s is refused and named', (_what, provenance, field) => {
+    expect(fieldsOf(() => parseWith(seriesPatch, { provenance }, 'body'))).toEqual([`provenance.${field}`]);
   });
 
   test.each([

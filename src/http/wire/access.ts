@@ -14,7 +14,7 @@ export function toProjectAnswer({ id, name: called, createdAt }: Project): z.inp
   return { id, name: called, created_at: createdAt.toISOString() };
 }
 
-const scope = z.enum(['read', 'write', 'admin']);
+const scope = z.enum(['read', 'write', 'subjects', 'admin']);
 
 export const tokenCreate = z
   .strictObject({

@@ -71,15 +71,16 @@ export function isUuid(text: string): boolean {
 
 export const uuid = z.string().regex(UUID).meta({ format: 'uuid' });
 
-/** Largest free-form JSON object: provenance of a series, payload of an annotation, description of a channel. */
-const MAX_OBJECT_BYTES = 64 * 1024;
+/** Largest free-form JSON object: payload of an annotation, description of a channel, what is known of a subject. */
+export const MAX_OBJECT_BYTES = 64 * 1024;
+
+export function isWithin(value: object, bytes: number): boolean {
+  return Buffer.byteLength(JSON.stringify(value)) <= bytes;
+}
 
 export const freeObject = z
   .record(z.string(), z.unknown())
-  .refine(
-    (value) => Buffer.byteLength(JSON.stringify(value)) <= MAX_OBJECT_BYTES,
-    `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`,
-  );
+  .refine((value) => isWithin(value, MAX_OBJECT_BYTES), `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`);
 
 /** An instant of our own clock, or a sample's, on the way out. */
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339' });

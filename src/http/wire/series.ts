@@ -15,6 +15,7 @@ import {
 import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
 import { parseTime } from '../../core/time.ts';
 import { readUnit } from '../../flows/tag-units.ts';
+import { provenance, provenancePatch } from './provenance.ts';
 import { bodyTime, freeObject, instant, name, numberOrDigits, timeOrNull, timeZone, uuid } from './scalars.ts';
 
 const MAX_CHANNELS = 65_536;
@@ -222,7 +223,7 @@ export const seriesCreate = z
       .refine((value) => Object.keys(value).length <= MAX_EXTERNAL_IDS, `must be at most ${MAX_EXTERNAL_IDS}`)
       .default({})
       .meta({ description: 'What others call it, by who they are', example: { dandi: '000123' } }),
-    provenance: freeObject.default({}),
+    provenance: provenance.default({}),
   })
   .superRefine(({ dtype, missing_value: given }, context) => {
     if (given === null || fitting(dtype, given) !== undefined) return;
@@ -291,7 +292,7 @@ function labelled(list: readonly UnlabelledChannel[]): Channel[] {
   return list.map((given, at) => ({ ...given, label: labels[at] }));
 }
 
-/** A JSON merge patch (RFC 7396): null removes a tag, an external id, the description, the unit and what else need not be said. */
+/** A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance, the description, the unit and what else need not be said. */
 export const seriesPatch = z
   .strictObject({
     name: name.optional(),
@@ -308,7 +309,7 @@ export const seriesPatch = z
     resolution: resolution.nullable().optional(),
     time_zone: zoneLabel.nullable().optional(),
     external_ids: z.record(tagKey, externalId.nullable()).optional(),
-    provenance: freeObject.optional(),
+    provenance: provenancePatch.optional(),
   })
   .meta({ id: 'SeriesPatch', example: { tags: { species: 'mouse', anaesthetised: null } } });
 
@@ -379,7 +380,7 @@ export const seriesAnswer = z
     missing_value: z.union([z.number(), z.string()]).nullable(),
     time_zone: z.string().nullable(),
     external_ids: z.record(z.string(), z.string()),
-    provenance: z.record(z.string(), z.unknown()),
+    provenance: z.record(z.string(), z.unknown()).meta({ description: 'As `Provenance` has it, and any other key' }),
     rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
     removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),
     first_time: instant.nullable(),

@@ -1,0 +1,135 @@
+/** Subjects of a project. */
+import express, { type Response, type Router } from 'express';
+import { z } from 'zod';
+import type { ZodOpenApiPathsObject } from 'zod-openapi';
+import type { StoredSubject, SubjectService } from '../flows/service.ts';
+import { needs, principalOf } from './authenticate.ts';
+import { nextLink, openCursor } from './cursor.ts';
+import { checkIfMatch, subjectTag } from './entity-tag.ts';
+import { parseWith } from './field-errors.ts';
+import { bodyOf, jsonBody } from './json-body.ts';
+import { json, problems } from './operation.ts';
+import { queryOf, refuseNul } from './query.ts';
+import { noQuery } from './wire/scalars.ts';
+import {
+  subjectAnswer,
+  subjectBody,
+  subjectId,
+  subjectPage,
+  subjectPosition,
+  subjectQuery,
+  toSubjectAnswer,
+} from './wire/subjects.ts';
+
+const ALL = '/v1/projects/:project/subjects';
+const ONE = `${ALL}/:id`;
+
+export function subjectRoutes(subjects: SubjectService): Router {
+  const router = express.Router({ caseSensitive: true });
+  router.param('project', (_req, _res, next, name: string) => {
+    refuseNul('project', name);
+    next();
+  });
+  router.param('id', (_req, _res, next, id: string) => {
+    parseWith(subjectId, id, 'id');
+    next();
+  });
+  const allowed = needs('subjects');
+
+  router.get(ALL, allowed, async (req, res) => {
+    const { limit, cursor } = queryOf(req, subjectQuery);
+    const after = openCursor(req.originalUrl, cursor, subjectPosition);
+    const project = String(req.params.project);
+    const page = await subjects.list(principalOf(res), project, { limit, after });
+    const next = page.after === null ? null : nextLink(req.originalUrl, page.after);
+    res
+      .set('Cache-Control', 'no-store')
+      .json({ items: page.items.map((subject) => toSubjectAnswer(project, subject)), next });
+  });
+
+  router.get(ONE, allowed, async (req, res) => {
+    queryOf(req, noQuery);
+    const { project, id } = addressOf(req);
+    sendSubject(res, project, await subjects.get(principalOf(res), project, id));
+  });
+
+  router.put(ONE, allowed, jsonBody(), async (req, res) => {
+    queryOf(req, noQuery);
+    const { project, id } = addressOf(req);
+    const content = bodyOf(req, subjectBody);
+    const insist = insistOn(req.get('if-match'));
+    const { subject, isNew } = await subjects.put(principalOf(res), project, { id, content }, insist);
+    res.status(isNew ? 201 : 200);
+    sendSubject(res, project, subject);
+  });
+
+  router.delete(ONE, allowed, async (req, res) => {
+    queryOf(req, noQuery);
+    const { project, id } = addressOf(req);
+    await subjects.delete(principalOf(res), project, id, insistOn(req.get('if-match')));
+    res.status(204).end();
+  });
+
+  return router;
+}
+
+function addressOf(req: { params: Record<string, unknown> }): { project: string; id: string } {
+  return { project: String(req.params.project), id: String(req.params.id) };
+}
+
+function insistOn(ifMatch: string | undefined): (current: StoredSubject | null) => void {
+  return (current) => checkIfMatch(ifMatch, current && subjectTag(current));
+}
+
+function sendSubject(res: Response, project: string, subject: StoredSubject): void {
+  res.set({ ETag: subjectTag(subject), 'Cache-Control': 'no-store' }).json(toSubjectAnswer(project, subject));
+}
+
+const ETAG = { ETag: { schema: { type: 'string' as const } } };
+const ifMatch = z.object({
+  'If-Match': z.string().optional().meta({ description: 'Refuse unless it still has this entity tag' }),
+});
+const project = z.string();
+const path = z.object({ project, id: subjectId });
+
+export const subjectDescriptions: ZodOpenApiPathsObject = {
+  '/v1/projects/{project}/subjects': {
+    get: {
+      operationId: 'listSubjects',
+      tags: ['metadata'],
+      summary: 'The subjects of a project (scope subjects)',
+      requestParams: { path: z.object({ project }), query: subjectQuery },
+      responses: { 200: { description: 'By identifier', content: json(subjectPage) }, ...problems(404) },
+    },
+  },
+  '/v1/projects/{project}/subjects/{id}': {
+    get: {
+      operationId: 'getSubject',
+      tags: ['metadata'],
+      summary: 'What is known of a subject (scope subjects)',
+      requestParams: { path },
+      responses: { 200: { description: 'The subject', headers: ETAG, content: json(subjectAnswer) }, ...problems(404) },
+    },
+    put: {
+      operationId: 'setSubject',
+      tags: ['metadata'],
+      summary: 'Set what is known of a subject (scope subjects)',
+      description: `Personal data belong here, and nowhere else: not in tags, names, annotations or provenance. What is set takes the place of all that was
+there, and no history keeps it. Series name the subject by \`provenance.subject\`; it need not be known here.`,
+      requestParams: { path, header: ifMatch },
+      requestBody: { required: true, content: json(subjectBody) },
+      responses: {
+        200: { description: 'It took the place of what was there', headers: ETAG, content: json(subjectAnswer) },
+        201: { description: 'It is new', headers: ETAG, content: json(subjectAnswer) },
+        ...problems(404, 412, 413, 415, 507),
+      },
+    },
+    delete: {
+      operationId: 'deleteSubject',
+      tags: ['metadata'],
+      summary: 'Delete a subject for good (scope subjects); series keep its identifier',
+      requestParams: { path, header: ifMatch },
+      responses: { 204: { description: 'Deleted' }, ...problems(404, 412) },
+    },
+  },
+};

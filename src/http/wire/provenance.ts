@@ -1,0 +1,107 @@
+/** Provenance on the wire: open to any key; those that are known have a shape. */
+import { z } from 'zod';
+import { MAX_PROVENANCE_BYTES } from '../../core/series.ts';
+import { isWithin, name, uuid } from './scalars.ts';
+
+const MAX_TEXT_CHARS = 4096;
+const MAX_SOFTWARE = 100;
+const MAX_DERIVED_FROM = 100;
+
+const text = z.string().min(1).max(MAX_TEXT_CHARS);
+
+const instrument = z
+  .union(
+    [
+      text,
+      z.looseObject({
+        make: text.optional(),
+        model: text.optional(),
+        serial: text.optional(),
+        firmware: text.optional(),
+      }),
+    ],
+    { error: 'must be a text, or an object with make, model, serial, firmware and whatever else' },
+  )
+  .meta({ description: 'What it was recorded with' });
+
+const program = z.looseObject({ name: text, version: text.optional() });
+
+const software = z
+  .union([text, program, z.array(program).min(1).max(MAX_SOFTWARE)], {
+    error: `must be a text, an object with name and version, or a list of 1 to ${MAX_SOFTWARE} such objects`,
+  })
+  .meta({ description: 'What recorded or computed it' });
+
+const seriesId = uuid.toLowerCase();
+
+const derivedFrom = z
+  .array(
+    z.union(
+      [
+        seriesId,
+        z.looseObject({
+          series: seriesId,
+          commit: z.int().min(0).optional().meta({ description: 'As of which commit of its samples' }),
+          note: text.optional(),
+        }),
+      ],
+      { error: 'must be the id of a series, or an object with series, commit and note' },
+    ),
+  )
+  .max(MAX_DERIVED_FROM)
+  .meta({ description: 'The series that it is made from; they need not be here' });
+
+const source = z
+  .looseObject({
+    file: text.optional(),
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
+      .optional(),
+    bytes: z.int().min(0).optional(),
+    url: z.url().max(MAX_TEXT_CHARS).optional(),
+  })
+  .meta({ description: 'The file that it comes from' });
+
+const KNOWN = {
+  instrument,
+  software,
+  operator: text,
+  protocol: text,
+  subject: name.meta({ description: 'An identifier; what is personal is at /v1/projects/{project}/subjects/{id}' }),
+  sample: text,
+  source,
+  importer: text,
+  derived_from: derivedFrom,
+};
+
+const TOO_LARGE = `must have at most ${MAX_PROVENANCE_BYTES} bytes of JSON`;
+
+export const provenance = z
+  .looseObject(KNOWN)
+  .partial()
+  .refine((value) => isWithin(value, MAX_PROVENANCE_BYTES), TOO_LARGE)
+  .meta({
+    id: 'Provenance',
+    description: 'Where it comes from. Any key may be given; these have a shape',
+    example: {
+      instrument: { make: 'Intan', model: 'RHD2000', serial: 'C3124', firmware: '2.1' },
+      software: [{ name: 'Open Ephys', version: '0.6.7' }],
+      operator: 'jd',
+      protocol: 'doi:10.17504/protocols.io.bazsif6e',
+      subject: 'm-12',
+      sample: 'slice 3',
+      source: { file: 'session-12.rhd', sha256: 'a3'.repeat(32), bytes: 73_400_320 },
+      derived_from: [{ series: '0198c5e0-0000-7000-8000-000000000001', commit: 17, note: 'band-passed' }],
+      rig: 4,
+    },
+  });
+
+/** Keys are replaced as a whole; null removes one. */
+export const provenancePatch = z
+  .looseObject(Object.fromEntries(Object.entries(KNOWN).map(([key, shape]) => [key, shape.nullish()])))
+  .refine((value) => isWithin(value, MAX_PROVENANCE_BYTES), TOO_LARGE)
+  .meta({
+    description: 'As Provenance, key by key: what is given replaces the whole key, null removes it, the rest stays',
+    example: { operator: 'ab', sample: null },
+  });
