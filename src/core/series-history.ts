@@ -2,7 +2,7 @@
 import { UNSAID, type Series } from './series.ts';
 import { sameTag, tagField, type FieldChange } from './tag-edit.ts';
 
-export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | 'delete' | 'restore';
+export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | 'delete' | 'restore' | 'seal' | 'unseal';
 
 /** What a client describes a series by, and may change. */
 export type Described = Pick<

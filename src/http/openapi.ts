@@ -11,6 +11,7 @@ import { retentionDescriptions } from './retention-routes.ts';
 import { sampleDescriptions } from './sample-routes.ts';
 import { seriesDescriptions } from './series-routes.ts';
 import { spaceDescriptions } from './space-routes.ts';
+import { stateDescriptions } from './state-routes.ts';
 import { tagDescriptions } from './tag-routes.ts';
 import { vocabularyDescriptions } from './vocabulary-routes.ts';
 import { writeDescriptions } from './write-routes.ts';
@@ -38,6 +39,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
     ],
     paths: {
       ...seriesDescriptions,
+      ...stateDescriptions,
       ...bulkDescriptions,
       ...metadataDescriptions,
       ...vocabularyDescriptions,

@@ -11,6 +11,7 @@ import { drainLane } from '../flows/drain-lane.ts';
 import { expireSamples, retentionService } from '../flows/expire-samples.ts';
 import { metadataService } from '../flows/manage-metadata.ts';
 import { seriesService } from '../flows/manage-series.ts';
+import { lastValues } from '../flows/last-value.ts';
 import { readLatest } from '../flows/latest-read.ts';
 import { readBuckets } from '../flows/overview-read.ts';
 import { querySeries } from '../flows/query-series.ts';
@@ -18,6 +19,7 @@ import { readSamples } from '../flows/read-samples.ts';
 import { recover, recoverLanes } from '../flows/recover.ts';
 import { planSealing, sealLane } from '../flows/seal-lane.ts';
 import type { Service } from '../flows/service.ts';
+import { stateService } from '../flows/series-state.ts';
 import { spaceService } from '../flows/tell-space.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
@@ -197,6 +199,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     access: accessService(db),
     series: seriesService(db, searches),
     metadata: metadataService(db, searches),
+    state: stateService({ db, root, codec, watch }),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
       replace: (request) => replaceSamples(stageDeps, request),
@@ -204,6 +207,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       read: (request) => readSamples(readDeps, request),
       buckets: (request) => readBuckets(readDeps, request),
       latest: (request) => readLatest(readDeps, request),
+      lastValues: (principal, series) => lastValues(readDeps, principal, series),
       table: (request) => querySeries({ ...readDeps, searches }, request),
       write: (principal, id) => writeStatus(db, principal, id),
     },

@@ -26,6 +26,8 @@ export const SERIES: Series = {
   tags: {},
   ...UNSAID,
   provenance: {},
+  sealedAt: null,
+  contentHash: null,
   rows: 0,
   firstNs: null,
   lastNs: null,
@@ -51,6 +53,7 @@ export interface Choices {
   readonly access?: Partial<Service['access']>;
   readonly series?: Partial<Service['series']>;
   readonly metadata?: Partial<Service['metadata']>;
+  readonly state?: Partial<Service['state']>;
   readonly samples?: Partial<Service['samples']>;
   readonly retention?: Partial<Service['retention']>;
   readonly space?: Partial<Service['space']>;
@@ -67,6 +70,7 @@ export function stubService(choices: Choices = {}): Service {
     access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
     series: part('series', { get: async () => SERIES, ...choices.series }),
     metadata: part('metadata', choices.metadata ?? {}),
+    state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),
