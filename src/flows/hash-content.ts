@@ -31,6 +31,8 @@ export async function hashContent(
     try {
       return await onceMore(() => hashPages(deps, seriesId, options));
     } catch (error) {
+      // On its way through the thread an abort becomes an error like others.
+      options.signal?.throwIfAborted();
       if (attempt === ATTEMPTS || !isVarveError(error) || error.slug !== CHANGED) throw error;
     }
   }

@@ -222,6 +222,12 @@ describeWithPostgres('a sealed series', () => {
     expect((await waiting).contentHash).toMatchObject({ values: sha256(Uint8Array.of(1, 0, 2, 0, 3, 0)), rows: 3 });
   });
 
+  test('is not hashed for nobody', async () => {
+    const series = await create('int16', REGULAR);
+    const pending = hashContent(deps(), series.id, { signal: AbortSignal.abort() });
+    await expect(pending).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
   test('that lost its process between seal and hash is hashed when it is sealed again', async () => {
     const series = await create('int16', REGULAR);
     await stage(series, { values: Int16Array.of(1), times: null });
@@ -313,6 +319,16 @@ describeWithPostgres('a sealed series', () => {
         expect(findings).toMatchObject([
           { kind: 'content-hash', series: series.id, message: expect.stringContaining('values') },
         ]);
+        // As if samples had expired since.
+        const move = (by: bigint) =>
+          store.db
+            .updateTable('series')
+            .set(({ eb }) => ({ commit: eb('commit', '+', by) }))
+            .where('id', '=', series.id)
+            .execute();
+        await move(1n);
+        expect((await store.verify({ series: series.id })).findings).toEqual([]);
+        await move(-1n);
       });
     } finally {
       writeSync(fd, before, 0, before.length, Number(offset));
