@@ -7,6 +7,7 @@ import { metadata } from './0004_metadata.ts';
 import { fasterTags } from './0005_faster_tags.ts';
 import { channelsView } from './0006_channels_view.ts';
 import { fullMetadata } from './0007_full_metadata.ts';
+import { sealedSeries } from './0008_sealed_series.ts';
 import { subjects } from './0009_subjects.ts';
 
 export const migrations: Record<string, Migration> = {
@@ -17,5 +18,6 @@ export const migrations: Record<string, Migration> = {
   '0005_faster_tags': fasterTags,
   '0006_channels_view': channelsView,
   '0007_full_metadata': fullMetadata,
+  '0008_sealed_series': sealedSeries,
   '0009_subjects': subjects,
 };

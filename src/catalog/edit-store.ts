@@ -15,6 +15,7 @@ import {
   insertWrite,
   lockForStaging,
   refuseExpired,
+  refuseSealed,
   type Idempotency,
   type Staged,
   type StagedPayload,
@@ -36,7 +37,7 @@ export interface NewEdit {
 
 /**
  * Makes an edit durable: gives it its number, and its place among the writes of its series.
- * @throws not-found; unprocessable `range-empty` (regular) naming `start` and `end`; unprocessable `rows-differ` naming `values`; invalid-input naming
+ * @throws not-found; conflict `series-sealed`; unprocessable `range-empty` (regular) naming `start` and `end`; unprocessable `rows-differ` naming `values`; invalid-input naming
  *   `start` if the body begins elsewhere; unprocessable `expired` (irregular); unprocessable `key-reused`
  */
 export async function stageEdit(db: Database, edit: NewEdit): Promise<Staged> {
@@ -44,6 +45,7 @@ export async function stageEdit(db: Database, edit: NewEdit): Promise<Staged> {
     const series = await lockForStaging(trx, edit.seriesId);
     const earlier = await earlierWrite(trx, edit);
     if (earlier) return { kind: 'replay', id: earlier };
+    refuseSealed(series);
     const rate = series.rate === null ? undefined : parseRate(series.rate);
     const rows = rate ? await rowsToEdit(trx, series, rate, edit) : null;
     const generation = series.edits + 1;

@@ -3,9 +3,9 @@ import type { Selectable } from 'kysely';
 import { parseRate } from '../core/rate.ts';
 import { valueOf, type Dtype } from '../core/dtype.ts';
 import type { Codec } from '../core/codec.ts';
-import type { Channel, Continuity, Sampling, Series } from '../core/series.ts';
+import type { Channel, ContentHash, Continuity, Sampling, Series } from '../core/series.ts';
 import type { Described } from '../core/series-history.ts';
-import type { SeriesTable } from './tables.ts';
+import type { SeriesTable, StoredHash } from './tables.ts';
 
 /** The columns readers see, qualified; join `projects as p` for the name. */
 export const SERIES_COLUMNS = [
@@ -31,6 +31,8 @@ export const SERIES_COLUMNS = [
   's.time_zone',
   's.external_ids',
   's.provenance',
+  's.sealed_at',
+  's.content_hash',
   's.version',
   's.created_at',
   's.updated_at',
@@ -69,6 +71,8 @@ type Columns = Pick<
   | 'time_zone'
   | 'external_ids'
   | 'provenance'
+  | 'sealed_at'
+  | 'content_hash'
   | 'version'
   | 'created_at'
   | 'updated_at'
@@ -92,6 +96,8 @@ export function toSeries(row: SeriesRow): Series {
     duplicates: row.duplicates,
     codec: row.codec as Codec,
     missingValue: row.missing_value === null ? null : valueOf(row.dtype as Dtype, row.missing_value),
+    sealedAt: row.sealed_at,
+    contentHash: row.content_hash && toContentHash(row.content_hash),
     version: row.version,
     rows: Number(row.rows),
     removed: Number(row.removed),
@@ -101,6 +107,10 @@ export function toSeries(row: SeriesRow): Series {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };
+}
+
+export function toContentHash(stored: StoredHash): ContentHash {
+  return { ...stored, commit: BigInt(stored.commit) };
 }
 
 export type DescribedRow = Pick<

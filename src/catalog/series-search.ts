@@ -124,7 +124,7 @@ const TYPES = {
   time: sql`bigint`,
   instant: sql`timestamptz`,
 } as const;
-const NEVER_NULL: ReadonlySet<string> = new Set(['name', 'kind', 'dtype', 'rows', 'created_at', 'updated_at']);
+const NEVER_NULL: ReadonlySet<string> = new Set(['name', 'kind', 'dtype', 'state', 'rows', 'created_at', 'updated_at']);
 
 /** A tag is sorted by number, then by time, then as text, whichever it has. */
 function sortExpressions(key: SortKey, at: number): SortExpression[] {

@@ -124,9 +124,7 @@ export async function updateSeries(
         .executeTakeFirst();
       if (!row) throw notFound('series', id);
       await storeUnits(trx, units);
-      if (ifVersion !== undefined && ifVersion !== row.version) {
-        throw new VarveError('precondition-failed', `the series has version ${row.version}, not ${ifVersion}`);
-      }
+      assertVersion(row.version, ifVersion);
       if (patch.channels && patch.channels.length !== row.channel_count) {
         throw new VarveError('unprocessable', `channels: the series has ${row.channel_count} channels`, {
           errors: [{ field: 'channels', message: `must describe the ${row.channel_count} channels of the series` }],
@@ -178,6 +176,12 @@ export async function updateSeries(
     throw asNameTaken(error, patch.name ?? '');
   }
   return getSeries(db, { id });
+}
+
+/** @throws precondition-failed if the metadata have another version than the one insisted on */
+export function assertVersion(version: number, wanted: number | undefined): void {
+  if (wanted === undefined || wanted === version) return;
+  throw new VarveError('precondition-failed', `the series has version ${version}, not ${wanted}`);
 }
 
 /** Hides the series at once; its bytes stay until the deadline. @throws not-found */

@@ -1,6 +1,6 @@
 /** Staging: what appends and edits of a series have in common until they are durable. */
 import type { Selectable } from 'kysely';
-import { notFound, unprocessableField } from '../core/errors.ts';
+import { notFound, unprocessableField, VarveError } from '../core/errors.ts';
 import { fieldOfKey } from '../core/idempotency.ts';
 import { formatTime } from '../core/time.ts';
 import type { DatabaseTransaction } from './database.ts';
@@ -41,6 +41,7 @@ const STAGING_COLUMNS = [
   'rows',
   'edits',
   'expired_ns',
+  'sealed_at',
   'staged_rows',
   'staged_last_ns',
   'staged_segment_start_ns',
@@ -60,6 +61,13 @@ export async function lockForStaging(trx: DatabaseTransaction, seriesId: string)
     .executeTakeFirst();
   if (!series) throw notFound('series', seriesId);
   return series;
+}
+
+/** What was acknowledged before it was sealed is still answered to a retry. @throws conflict `series-sealed` */
+export function refuseSealed({ id, sealed_at: sealedAt }: Pick<StagingSeries, 'id' | 'sealed_at'>): void {
+  if (sealedAt === null) return;
+  const message = `series ${id} is sealed since ${sealedAt.toISOString()}: its samples do not change any more`;
+  throw new VarveError('conflict', message, { slug: 'series-sealed' });
 }
 
 /**

@@ -47,6 +47,14 @@ export interface LanesTable {
   seal_expires_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 
+/** As core's ContentHash, in JSON. */
+export interface StoredHash {
+  readonly values: string;
+  readonly times: string | null;
+  readonly rows: number;
+  readonly commit: number;
+}
+
 export interface SeriesTable {
   id: string;
   project_id: string;
@@ -73,6 +81,8 @@ export interface SeriesTable {
   time_zone: string | null;
   external_ids: Jsonb<Record<string, string>>;
   provenance: Jsonb<Record<string, unknown>>;
+  sealed_at: ColumnType<Date | null, undefined, Date | null>;
+  content_hash: ColumnType<StoredHash | null, undefined, string | null>;
   version: Generated<number>;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;

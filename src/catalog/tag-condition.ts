@@ -238,6 +238,8 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
       return sql`(${s}.channels -> 0 ->> 'label') collate "C"`;
     case 'external_id':
       return sql`(select min(e.value collate "C") from jsonb_each_text(${s}.external_ids) e)`;
+    case 'state':
+      return sql`(case when ${s}.sealed_at is null then 'open' else 'sealed' end) collate "C"`;
     case 'first_time':
       return sql`${s}.first_ns`;
     case 'last_time':

@@ -11,6 +11,7 @@ import {
   insertWrite,
   lockForStaging,
   refuseExpired,
+  refuseSealed,
   type Idempotency,
   type Staged,
   type StagedPayload,
@@ -68,7 +69,7 @@ export interface PendingWrite {
 /**
  * Makes a write durable: decides its place in time, and its order among the writes of its series.
  * @returns the lane to ring, or the earlier write if the idempotency key has been used for the same content
- * @throws not-found; unprocessable `overlap` (regular, start before the end of the data); conflict `time-not-increasing` (irregular with
+ * @throws not-found; conflict `series-sealed`; unprocessable `overlap` (regular, start before the end of the data); conflict `time-not-increasing` (irregular with
  *   rule `error`); unprocessable `expired`; unprocessable `key-reused` if the key was used for other content
  */
 export async function stageWrite(db: Database, write: NewWrite): Promise<Staged> {
@@ -76,6 +77,7 @@ export async function stageWrite(db: Database, write: NewWrite): Promise<Staged>
     const series = await lockForStaging(trx, write.seriesId);
     const earlier = await earlierWrite(trx, write);
     if (earlier) return { kind: 'replay', id: earlier };
+    refuseSealed(series);
     const { payload } = write;
     const rate = series.rate === null ? undefined : parseRate(series.rate);
     const staged: Record<string, bigint> = { staged_rows: series.staged_rows + BigInt(payload.rows) };

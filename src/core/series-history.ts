@@ -2,7 +2,7 @@
 import { UNSAID, type Series } from './series.ts';
 import { sameTag, tagField, type FieldChange } from './tag-edit.ts';
 
-export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | 'delete' | 'restore';
+export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | 'delete' | 'restore' | 'seal' | 'unseal';
 
 /** What a client describes a series by, and may change. */
 export type Described = Pick<
@@ -71,26 +71,34 @@ export function changesBetween(before: Described | typeof UNDESCRIBED, after: De
 }
 
 const DEFAULTS: ReadonlyMap<string, unknown> = new Map(SINGLE_FIELDS.map(([key, field]) => [field, UNDESCRIBED[key]]));
-const GROUPS = ['', 'tags', 'external_ids', 'provenance'];
+const GROUPS = ['tags.', 'external_ids.', 'provenance.'];
 
 /**
  * What a series was created as, told from what it is.
- * @param first by field, what it had before the first change of it
+ * @param first by field, what it had before the first change of it; fields that a client does not describe it by are left out
  */
 export function changesOfCreation(now: Described, first: Readonly<Record<string, unknown>>): FieldChange[] {
   const created = new Map(changesBetween(UNDESCRIBED, now).map((change) => [change.field, change]));
   for (const [field, value] of Object.entries(first)) {
+    if (groupOf(field) === GROUPS.length) continue;
     const old = DEFAULTS.get(field) ?? null;
     if (sameTag(old, value)) created.delete(field);
     else created.set(field, { field, old, new: value });
   }
   const names = [...DEFAULTS.keys()];
-  const placeOf = ({ field }: FieldChange): number => (DEFAULTS.has(field) ? 0 : GROUPS.indexOf(field.split('.')[0]));
-  return [...created.values()].sort((a, b) => {
-    const places = placeOf(a) - placeOf(b);
-    if (places !== 0) return places;
-    return placeOf(a) === 0 ? names.indexOf(a.field) - names.indexOf(b.field) : a.field < b.field ? -1 : 1;
-  });
+  return [...created.values()].sort(
+    (a, b) =>
+      groupOf(a.field) - groupOf(b.field) ||
+      names.indexOf(a.field) - names.indexOf(b.field) ||
+      (a.field < b.field ? -1 : 1),
+  );
+}
+
+/** -1: a field by itself; as many as there are groups: none that describes. */
+function groupOf(field: string): number {
+  if (DEFAULTS.has(field)) return -1;
+  const group = GROUPS.findIndex((each) => field.startsWith(each));
+  return group === -1 ? GROUPS.length : group;
 }
 
 type Keyed = Readonly<Record<string, unknown>>;

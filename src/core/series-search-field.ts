@@ -14,6 +14,8 @@ export const SEARCH_FIELDS = {
   time_reference: 'text',
   time_zone: 'text',
   continuity: 'text',
+  /** `open` or `sealed`. */
+  state: 'text',
   /** Any of them, whoever calls it so. */
   external_id: 'text',
   /** Label of any channel. */

@@ -94,8 +94,32 @@ export const UNSAID = {
   externalIds: {},
 } as const satisfies Partial<NewSeries>;
 
+/** SHA-256 of all that a reader sees of a series, in the order of a read of the whole, as `sha256:` and hexadecimal digits. */
+export interface ContentHash {
+  /** Of the little-endian values, rows × channels. */
+  readonly values: string;
+  /** Irregular series: of their times, int64 ns; null for regular ones. */
+  readonly times: string | null;
+  readonly rows: number;
+  /** Of the samples that were hashed. */
+  readonly commit: bigint;
+}
+
+/** The newest row of a series. */
+export interface LastValue {
+  readonly ns: bigint;
+  readonly row: number;
+  /** As stored, and calibrated; one a channel. */
+  readonly values: readonly (number | bigint)[];
+  readonly physical: readonly number[];
+}
+
 export interface Series extends NewSeries {
   readonly id: string;
+  /** Since when it takes no more samples, while what describes it may still change; null: it is open. Sealed shards are another matter. */
+  readonly sealedAt: Date | null;
+  /** Null while it is open, and until the hash has been computed. */
+  readonly contentHash: ContentHash | null;
   /** Row numbers given out: those of visible rows are below. */
   readonly rows: number;
   /** Rows that were removed, and are not there any more; the others keep their numbers. */

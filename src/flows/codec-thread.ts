@@ -1,8 +1,9 @@
-/** What runs in a codec thread: parsing of large bodies, ordering and printing of large answers. */
+/** What runs in a codec thread: parsing of large bodies, ordering, printing and hashing of large answers. */
 import type { MessagePort } from 'node:worker_threads';
 import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
 import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
+import { hashRows } from './hash-rows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 import { printBuckets, type BucketPrintTask } from './overview-print.ts';
 import { printSamples, rowBlocks, type PrintTask, type RowsTask } from './print-samples.ts';
@@ -33,6 +34,10 @@ export async function buckets(task: WithPort<BucketPrintTask>): Promise<void> {
 
 export async function table(task: WithPort<TableTask> & { readonly parts: MessagePort }): Promise<void> {
   await sendStream(task.port, printTable(task, receiveStream<object>(task.parts)));
+}
+
+export async function hash(task: WithPort<{ readonly parts: MessagePort }>): Promise<void> {
+  await sendStream(task.port, hashRows(receiveStream<RowsTask>(task.parts)));
 }
 
 export function calendar(task: CalendarTask): Promise<Outcome<BigInt64Array>> {

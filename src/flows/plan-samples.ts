@@ -24,7 +24,7 @@ export interface PlanDeps {
 }
 
 /** Rows out of order in time are put in order in memory; sealing does it for good. */
-const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
+export const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
 
 type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
 
@@ -167,7 +167,8 @@ async function heldRows(
   });
   const firstRow = rows[0] ?? range.from;
   const nextRow = times.length === most ? rows[most - 1] + 1 : range.to;
-  return { section: { kind: 'held', firstRow, times, values }, rows: times.length, firstRow, nextRow };
+  const lastRow = rows.at(-1) ?? firstRow;
+  return { section: { kind: 'held', firstRow, lastRow, times, values }, rows: times.length, firstRow, nextRow };
 }
 
 /** Irregular series by time: rows in order of time, whatever the order they came in. */
@@ -271,7 +272,12 @@ async function disorderedPart(
       { slug: 'disorder-too-large' },
     );
   }
-  const { times, values, restNs } = await orderHere(deps.codec, {
+  const {
+    times,
+    values,
+    rows: numbers,
+    restNs,
+  } = await orderHere(deps.codec, {
     dataRoot: deps.root.root,
     pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
     rowBytes,
@@ -282,7 +288,8 @@ async function disorderedPart(
     most,
   });
   const firstRow = group.chunks[0].firstRow;
-  return { section: { kind: 'held', firstRow, times, values }, rows: times.length, firstRow, restNs };
+  const lastRow = numbers.at(-1) ?? firstRow;
+  return { section: { kind: 'held', firstRow, lastRow, times, values }, rows: times.length, firstRow, restNs };
 }
 
 function rowsOf(chunk: ChunkLocation): RowRange {
@@ -324,6 +331,6 @@ function planSeries(series: Series, ranges: readonly RowRange[], slices: Readonl
   return planRead(ranges, slices, rowBytesOf(series));
 }
 
-function rowBytesOf(series: Series): number {
+export function rowBytesOf(series: Series): number {
   return series.channels.length * DTYPES[series.dtype].bytes;
 }

@@ -64,14 +64,15 @@ async function planRows(
   ];
   const most = wanted.by === 'rows' ? (wanted.most ?? Infinity) : Infinity;
   const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<RowsPart> => {
-    const selection = wanted.by === 'rows' ? timeSelection(request) : await newest(deps, series, wanted.rows);
+    const selection = wanted.by === 'rows' ? timeSelection(request) : await newestSelection(deps, series, wanted.rows);
     const rows = await rowsOf(deps, request, series, selected, selection, most);
     return { place, labels: placesOf(channels, labels), rows };
   });
   return { table: tableOf(chosen, columns, null), form: { kind: 'rows', dtype }, parts };
 }
 
-async function newest(deps: PlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
+/** Of one series. */
+export async function newestSelection(deps: PlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
   return selectNewest(deps, await readSampleSnapshot(deps.db, { id }, { by: 'rows', from: 0, to: 0 }), rows);
 }
 

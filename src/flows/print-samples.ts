@@ -14,7 +14,14 @@ import { eachOpened, type ShardFiles } from '../storage/shard-files.ts';
 /** Rows to answer, in order: where to read them, or the rows themselves where they had to be put in order first. */
 export type Section =
   | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
-  | { readonly kind: 'held'; readonly firstRow: number; readonly times: BigInt64Array; readonly values: Uint8Array };
+  | {
+      readonly kind: 'held';
+      readonly firstRow: number;
+      /** Number of the last of them: there may be others in between. */
+      readonly lastRow: number;
+      readonly times: BigInt64Array;
+      readonly values: Uint8Array;
+    };
 
 /** The rows of an answer. */
 export interface RowsTask {

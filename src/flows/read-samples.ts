@@ -33,12 +33,16 @@ const MAX_JSON_VALUES = 4 * 1024 * 1024;
 /**
  * @throws invalid-input naming `channels`; corrupt if a checksum fails in the first bytes (later ones cut the stream); limit-exceeded
  */
-export async function readSamples(deps: ReadDeps, request: ReadRequest): Promise<SampleStream> {
+export function readSamples(deps: ReadDeps, request: ReadRequest): Promise<SampleStream> {
+  return onceMore(() => openStream(deps, request));
+}
+
+/** Once more with fresh rows: the shard may have been replaced between the catalog's answer and the read. */
+export async function onceMore<T>(read: () => Promise<T>): Promise<T> {
   try {
-    return await openStream(deps, request);
+    return await read();
   } catch (error) {
-    // Once more with fresh rows: the shard may have been replaced between the catalog's answer and the read.
-    if (isVarveError(error) && error.code === 'corrupt') return openStream(deps, request);
+    if (isVarveError(error) && error.code === 'corrupt') return read();
     throw error;
   }
 }

@@ -16,7 +16,7 @@ import type { WriteStatus } from '../catalog/write-store.ts';
 import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
 import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
-import type { Annotation, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
+import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
 import type { MetadataEdit, TagEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Vocabulary } from '../core/vocabulary.ts';
@@ -169,6 +169,23 @@ export interface SubjectService {
   ): Promise<{ subject: StoredSubject; isNew: boolean }>;
   /** At once and for good. @throws not-found */
   delete(principal: Principal, project: string, id: string, insist: Insist): Promise<void>;
+}
+
+/** Series that take no more samples. */
+export interface StateService {
+  /**
+   * Refuses all writes from then on, waits until those acknowledged before are applied, and stores the hash of what there is. Sealed already and
+   * hashed, the series is answered as it is; sealed and not hashed, it is hashed.
+   * @throws not-found; precondition-failed; conflict `series-unsealed`, `content-changed`; unavailable `writes-pending`; limit-exceeded
+   *   `disorder-too-large`; corrupt; an abort
+   */
+  seal(
+    principal: Principal,
+    id: string,
+    request: { readonly ifVersion?: number; readonly signal: AbortSignal },
+  ): Promise<Series>;
+  /** @throws not-found; precondition-failed */
+  unseal(principal: Principal, id: string, request: { readonly ifVersion?: number }): Promise<Series>;
 }
 
 export interface AppliedEdit {
@@ -365,6 +382,8 @@ export interface SampleService {
   buckets(request: BucketRequest): Promise<BucketStream>;
   /** @throws not-found for a series that is not, or is out of the principal's reach */
   latest(request: LatestRequest): Promise<SampleStream>;
+  /** Of series that the principal was shown; null where there is no row. @throws corrupt */
+  lastValues(principal: Principal, series: readonly Series[]): Promise<(LastValue | null)[]>;
   /**
    * Many series as one table. Each series is as of one instant, while the answer is made.
    * @throws invalid-input, not-found and unprocessable naming the field; limit-exceeded
@@ -407,6 +426,7 @@ export interface Service {
   readonly series: SeriesService;
   readonly metadata: MetadataService;
   readonly subjects: SubjectService;
+  readonly state: StateService;
   readonly samples: SampleService;
   readonly retention: RetentionService;
   readonly space: SpaceService;

@@ -23,7 +23,7 @@ export type PlanDeps = Pick<ReadDeps, 'db' | 'root' | 'codec'>;
 /** The rows of a selection, as of now. @param most first ones */
 export async function rowsOf(
   deps: PlanDeps,
-  { principal, physical }: TableRequest,
+  { principal, physical }: Pick<TableRequest, 'principal' | 'physical'>,
   { id }: Series,
   selected: readonly number[] | null,
   selection: SampleSelection,

@@ -17,12 +17,15 @@ import { shardSummaries } from '../catalog/summary-row.ts';
 import { editChunks, shardEdits, type ShardEdit } from '../catalog/shard-edits.ts';
 import { spooledWrites } from '../catalog/spooled-writes.ts';
 import { segmentOverlaps, tilingBreaks } from '../catalog/tiling.ts';
+import { hashedSeries } from '../catalog/series-state.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
+import { isVarveError } from '../core/errors.ts';
 import { nsOfRow } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import { contentDifferences, contentOf } from '../storage/chunk-content.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
 import { listShardFiles, listSpoolFiles, parseSpoolName, readSpooled, type DataFile } from '../storage/data-files.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
@@ -34,11 +37,13 @@ import { editGroup } from '../storage/shard-commit.ts';
 import { nowhere, type ChunkPlace } from '../storage/chunk-place.ts';
 import type { ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
 import { finding, formatAge, type Finding, type Place } from './finding.ts';
+import { hashContent } from './hash-content.ts';
 
 export interface VerifyDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly hdf5: Pick<Hdf5Reader, 'survey' | 'findChunks'>;
+  readonly codec: CodecPool;
 }
 
 /** Less than everything: then only what belongs to it is looked at. */
@@ -84,7 +89,10 @@ export async function verify(
     onProgress(done, shards.length);
     if (shard.state !== 'replaced') await verifyShard(deps, tally, shard, only);
   }
-  if (scope.shard === undefined) await verifyTiling(deps.db, tally, only);
+  if (scope.shard === undefined) {
+    await verifyTiling(deps.db, tally, only);
+    await verifyContent(deps, tally, only);
+  }
   if (isAll) {
     noteFiles(tally, files, shards);
     await verifySpool(deps, tally);
@@ -373,6 +381,24 @@ async function verifyTiling(db: Database, tally: Tally, only: readonly string[] 
   for (const { seriesId, firstRow } of await segmentOverlaps(db, only)) {
     const message = 'the segment begins before the one before it has ended';
     tally.found('segments-time', message, { series: seriesId, row: firstRow });
+  }
+}
+
+/** Sealed series still hold what was hashed, unless some of it has expired since. */
+async function verifyContent(deps: VerifyDeps, tally: Tally, only: readonly string[] | null): Promise<void> {
+  for (const { id, hash } of await hashedSeries(deps.db, only)) {
+    const place = { series: id };
+    try {
+      const found = await hashContent(deps, id);
+      if (found.commit !== hash.commit) continue;
+      const wrong = (['rows', 'values', 'times'] as const).filter((part) => found[part] !== hash[part]);
+      if (wrong.length > 0) tally.found('content-hash', `is not what was sealed: ${wrong.join(', ')} differ`, place);
+    } catch (error) {
+      if (!isVarveError(error)) throw error;
+      // Damage has been found chunk by chunk, and deleted series are nobody's business.
+      if (error.code === 'corrupt' || error.code === 'not-found') continue;
+      tally.noted('content-hash', `could not be compared with what was sealed: ${error.message}`, place);
+    }
   }
 }
 

@@ -12,6 +12,7 @@ import { sampleDescriptions } from './sample-routes.ts';
 import { seriesDescriptions } from './series-routes.ts';
 import { spaceDescriptions } from './space-routes.ts';
 import { subjectDescriptions } from './subject-routes.ts';
+import { stateDescriptions } from './state-routes.ts';
 import { tagDescriptions } from './tag-routes.ts';
 import { vocabularyDescriptions } from './vocabulary-routes.ts';
 import { writeDescriptions } from './write-routes.ts';
@@ -42,6 +43,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
     ],
     paths: {
       ...seriesDescriptions,
+      ...stateDescriptions,
       ...bulkDescriptions,
       ...metadataDescriptions,
       ...vocabularyDescriptions,

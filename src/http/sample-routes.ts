@@ -333,7 +333,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     requestBody: sampleBody,
     responses: {
       ...writeResponses(200, 'The rows are replaced', visibleAnswer, durableAnswer),
-      ...problems(404, 413, 415, 422, 507),
+      ...problems(404, 409, 413, 415, 422, 507),
     },
   },
   delete: {
@@ -344,7 +344,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     requestParams: { path, query: query(removeQuery), header: z.object(writeHeaders) },
     responses: {
       ...writeResponses(200, 'The rows are removed', removedAnswer, durableRemoval),
-      ...problems(404, 422, 507),
+      ...problems(404, 409, 422, 507),
     },
   },
   get: {

@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import type { Request, Response, Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { Series } from '../core/series.ts';
+import type { LastValue, Series } from '../core/series.ts';
 import { RESTORE_DAYS } from '../core/retention.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import { parseTagParameter } from '../core/tag-parameters.ts';
-import type { SeriesService } from '../flows/service.ts';
+import type { SampleService, SeriesService } from '../flows/service.ts';
 import { readUnit } from '../flows/tag-units.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { makeCursor, nextLink, openCursor, openCursorOf } from './cursor.ts';
@@ -31,13 +31,21 @@ import {
   toSearchAnswer,
   toSearchRequest,
 } from './wire/search.ts';
-import { newSeries, seriesAnswer, seriesCreate, seriesPatch, toSeriesAnswer, toSeriesPatch } from './wire/series.ts';
+import {
+  includeQuery,
+  newSeries,
+  seriesAnswer,
+  seriesCreate,
+  seriesPatch,
+  toSeriesAnswer,
+  toSeriesPatch,
+} from './wire/series.ts';
 
 const TAG_PREFIX = 'tag.';
 /** Parameters that may be repeated. */
 const LISTS = ['sort', 'facets'];
 
-export function seriesRoutes(series: SeriesService): Router {
+export function seriesRoutes(series: SeriesService, samples: Pick<SampleService, 'lastValues'>): Router {
   const router = seriesRouter();
 
   router.post('/v1/series', needs('write'), jsonBody(), async (req, res) => {
@@ -61,7 +69,8 @@ export function seriesRoutes(series: SeriesService): Router {
     const after = openCursor(req.originalUrl, query.cursor, searchPosition);
     const page = await series.search(principalOf(res), toSearchRequest(query, tagConditions(req), after));
     const next = page.after && nextLink(req.originalUrl, page.after);
-    res.json({ ...toSearchAnswer(page), next });
+    const last = query.include && (await samples.lastValues(principalOf(res), page.items));
+    res.json({ ...toSearchAnswer(page, last), next });
   });
 
   router.post('/v1/series/search', needs('read'), jsonBody(), async (req, res) => {
@@ -71,15 +80,20 @@ export function seriesRoutes(series: SeriesService): Router {
     const after = openCursorOf(question, body.cursor, searchPosition);
     const page = await series.search(principalOf(res), fromSearchBody(body, after));
     const cursor = page.after && makeCursor(question, page.after);
-    res.json({ ...toSearchAnswer(page), cursor });
+    const last = body.include.length > 0 ? await samples.lastValues(principalOf(res), page.items) : undefined;
+    res.json({ ...toSearchAnswer(page, last), cursor });
   });
 
   router.get(seriesPaths(''), needs('read'), async (req, res) => {
-    const { ref } = addressOf(req, noQuery);
+    const { ref, query } = addressOf(req, includeQuery);
     const found = await series.get(principalOf(res), ref);
     const tag = entityTag(found);
-    if (isKnownTo(req.get('if-none-match'), tag)) res.status(304).set('ETag', tag).end();
-    else sendSeries(res, found);
+    if (isKnownTo(req.get('if-none-match'), tag)) {
+      res.status(304).set('ETag', tag).end();
+      return;
+    }
+    const [last] = query.include ? await samples.lastValues(principalOf(res), [found]) : [];
+    sendSeries(res, found, last);
   });
 
   router.patch(seriesPaths(''), needs('write'), jsonBody(), async (req, res) => {
@@ -112,8 +126,8 @@ function contentHash(req: Request): Buffer {
     .digest();
 }
 
-function sendSeries(res: Response, series: Series): void {
-  res.set('ETag', entityTag(series)).json(toSeriesAnswer(series));
+export function sendSeries(res: Response, series: Series, last?: LastValue | null): void {
+  res.set('ETag', entityTag(series)).json(toSeriesAnswer(series, last));
 }
 
 function tagConditions(req: Request): Expression[] {
@@ -124,10 +138,10 @@ function tagConditions(req: Request): Expression[] {
   });
 }
 
-const ETAG = {
+export const ETAG = {
   ETag: { description: 'Version of the metadata and commit of the samples', schema: { type: 'string' as const } },
 };
-const ifMatch = z.object({
+export const ifMatch = z.object({
   'If-Match': z.string().optional().meta({ description: 'Refuse unless the metadata still have this entity tag' }),
 });
 
@@ -227,7 +241,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       operationId: `getSeries${by}`,
       tags: ['series'],
       summary: 'Show a series',
-      requestParams: { path, query: query(noQuery) },
+      requestParams: { path, query: query(includeQuery) },
       responses: {
         200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
         304: { description: 'If-None-Match names the current entity tag' },

@@ -22,6 +22,7 @@ import { sampleRoutes } from './sample-routes.ts';
 import { seriesRoutes } from './series-routes.ts';
 import { spaceRoutes } from './space-routes.ts';
 import { subjectRoutes } from './subject-routes.ts';
+import { stateRoutes } from './state-routes.ts';
 import { tagRoutes } from './tag-routes.ts';
 import { vocabularyRoutes } from './vocabulary-routes.ts';
 import { writeRoutes } from './write-routes.ts';
@@ -60,8 +61,9 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
   app.use(annotationRoutes(service.series));
   app.use(spaceRoutes(service.space));
   app.use(metadataRoutes(service.metadata));
+  app.use(stateRoutes(service.state, service.series));
   app.use(bulkRoutes(service.series));
-  app.use(seriesRoutes(service.series));
+  app.use(seriesRoutes(service.series, service.samples));
   app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
   app.use(retentionRoutes(service.retention));

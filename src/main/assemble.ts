@@ -12,6 +12,7 @@ import { expireSamples, retentionService } from '../flows/expire-samples.ts';
 import { metadataService } from '../flows/manage-metadata.ts';
 import { subjectService } from '../flows/manage-subjects.ts';
 import { seriesService } from '../flows/manage-series.ts';
+import { lastValues } from '../flows/last-value.ts';
 import { readLatest } from '../flows/latest-read.ts';
 import { readBuckets } from '../flows/overview-read.ts';
 import { querySeries } from '../flows/query-series.ts';
@@ -19,6 +20,7 @@ import { readSamples } from '../flows/read-samples.ts';
 import { recover, recoverLanes } from '../flows/recover.ts';
 import { planSealing, sealLane } from '../flows/seal-lane.ts';
 import type { Service } from '../flows/service.ts';
+import { stateService } from '../flows/series-state.ts';
 import { spaceService } from '../flows/tell-space.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
@@ -199,6 +201,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     series: seriesService(db, searches),
     metadata: metadataService(db, searches),
     subjects: subjectService(db),
+    state: stateService({ db, root, codec, watch }),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
       replace: (request) => replaceSamples(stageDeps, request),
@@ -206,6 +209,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       read: (request) => readSamples(readDeps, request),
       buckets: (request) => readBuckets(readDeps, request),
       latest: (request) => readLatest(readDeps, request),
+      lastValues: (principal, series) => lastValues(readDeps, principal, series),
       table: (request) => querySeries({ ...readDeps, searches }, request),
       write: (principal, id) => writeStatus(db, principal, id),
     },

@@ -1,6 +1,7 @@
 /** `varve verify`: whether every byte the catalog names is on the disk and right, with or without a running service. */
 import { openDatabase } from '../catalog/database.ts';
 import { verify, type VerifyReport, type VerifyScope } from '../flows/verify.ts';
+import { CodecPool } from '../storage/codec-pool.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { Hdf5Reader } from '../storage/hdf5-reader.ts';
 import type { Config } from './config.ts';
@@ -20,11 +21,12 @@ export interface VerifyCommand extends VerifyScope {
 export async function verifyData(config: Config, { json, ...scope }: VerifyCommand): Promise<boolean> {
   const postgres = await openPostgres(config);
   const hdf5 = new Hdf5Reader();
+  const codec = new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), config.codecThreads);
   const { db, close } = openDatabase(postgres.url, { poolSize: CONNECTIONS, onError: () => {} });
   const begun = performance.now();
   try {
     const report = await showProgress('verifying', 'shards', (onProgress) =>
-      verify({ db, root: new DataRoot(config.dataRoot), hdf5 }, onProgress, scope),
+      verify({ db, root: new DataRoot(config.dataRoot), hdf5, codec }, onProgress, scope),
     );
     const seconds = Math.round(performance.now() - begun) / 1000;
     if (json) await print(`${JSON.stringify({ ...report, seconds }, null, 2)}\n`);
@@ -32,7 +34,7 @@ export async function verifyData(config: Config, { json, ...scope }: VerifyComma
     return report.findings.length === 0;
   } finally {
     await close();
-    await hdf5.close();
+    await Promise.all([hdf5.close(), codec.close()]);
     await postgres.stop();
   }
 }

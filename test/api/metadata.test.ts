@@ -373,12 +373,14 @@ describe('the history of a series', () => {
     for (const patch of patches) expecting(200, await api.patch(`/v1/series/${series.id}`, patch));
     await edit({ where: inProject(project), set: { age: 4, later: false } });
     expecting(200, await api.post('/v1/tags/later/rename', { to: 'species', project }));
+    expecting(200, await api.send('POST', `/v1/series/${series.id}/seal`));
     expecting(204, await api.delete(`/v1/series/${series.id}`));
     expecting(200, await api.send('POST', `/v1/series/${series.id}/restore`));
     const { items } = await history(series);
     expect(items.map(({ action }) => action)).toEqual([
       'restore',
       'delete',
+      'seal',
       'rename',
       'edit',
       'update',

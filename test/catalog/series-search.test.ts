@@ -181,6 +181,7 @@ describe('every operator', () => {
       { startNs: 0n, rows: 11 },
       { startNs: 100n * S, rows: 11 },
     ]);
+    await open.db.updateTable('series').set({ sealed_at: new Date() }).where('name', '=', 'op/d').execute();
     const b = (await open.db.selectFrom('series').select('id').where('name', '=', 'op/b').executeTakeFirstOrThrow()).id;
     await store(b, [{ startNs: 50n * S, rows: 1 }]);
     await open.db
@@ -324,6 +325,9 @@ describe('every operator', () => {
     ['field channel prefix', { field: 'channel', prefix: 'V' }, 'c'],
     ['field channel exists', { field: 'channel', exists: true }, 'abcde'],
     ['field continuity', { field: 'continuity', eq: 'step' }, 'c'],
+    ['field state', { field: 'state', eq: 'sealed' }, 'd'],
+    ['field state in', { field: 'state', in: ['open'] }, 'abce'],
+    ['field state within not', { not: { field: 'state', eq: 'open' } }, 'd'],
     ['field time_zone', { field: 'time_zone', prefix: 'Europe/' }, 'c'],
     ['field external_id', { field: 'external_id', eq: 'x-1' }, 'cd'],
     ['field external_id in', { field: 'external_id', in: ['000123', 'y'] }, 'c'],

@@ -267,7 +267,7 @@ export class Store {
   }
 
   verify(scope?: VerifyScope): Promise<VerifyReport> {
-    return verify({ db: this.db, root: this.root, hdf5: this.hdf5 }, () => {}, scope);
+    return verify({ db: this.db, root: this.root, hdf5: this.hdf5, codec: this.codec }, () => {}, scope);
   }
 }
 

@@ -26,6 +26,8 @@ export const SERIES: Series = {
   tags: {},
   ...UNSAID,
   provenance: {},
+  sealedAt: null,
+  contentHash: null,
   rows: 0,
   firstNs: null,
   lastNs: null,
@@ -52,6 +54,7 @@ export interface Choices {
   readonly series?: Partial<Service['series']>;
   readonly metadata?: Partial<Service['metadata']>;
   readonly subjects?: Partial<Service['subjects']>;
+  readonly state?: Partial<Service['state']>;
   readonly samples?: Partial<Service['samples']>;
   readonly retention?: Partial<Service['retention']>;
   readonly space?: Partial<Service['space']>;
@@ -69,6 +72,7 @@ export function stubService(choices: Choices = {}): Service {
     series: part('series', { get: async () => SERIES, ...choices.series }),
     metadata: part('metadata', choices.metadata ?? {}),
     subjects: part('subjects', choices.subjects ?? {}),
+    state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),

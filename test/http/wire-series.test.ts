@@ -312,6 +312,8 @@ test('the answer has the shape that is documented', () => {
     firstNs: 1_777_626_000_000_000_000n,
     lastNs: 1_777_626_000_500_000_001n,
     removed: 0,
+    sealedAt: new Date('2026-05-01T12:00:00Z'),
+    contentHash: { values: 'sha256:00', times: null, rows: 10, commit: 17n },
     commit: 17n,
     version: 2,
     createdAt: new Date('2026-05-01T10:00:00Z'),

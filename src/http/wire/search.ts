@@ -1,43 +1,60 @@
 /** A search on the wire: query parameters, the JSON form, the answer. */
 import { z } from 'zod';
 import { readUnit } from '../../flows/tag-units.ts';
+import { MAX_LAST_VALUES } from '../../flows/last-value.ts';
 import type { SearchResult } from '../../flows/service.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../core/series-search.ts';
+import type { LastValue } from '../../core/series.ts';
 import { allOf, wordsOf, type Expression } from '../../core/tag-expression.ts';
 import { parseOverlaps } from '../../core/tag-parameters.ts';
 import { readExpression } from '../../core/tag-tree.ts';
 import { queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
-import { seriesAnswer, tagScalarAnswer, toSeriesAnswer } from './series.ts';
+import { inclusion, seriesAnswer, tagScalarAnswer, toSeriesAnswer } from './series.ts';
 
 /** Series of one page of a search. */
 const MAX_PAGE = 1000;
 const DEFAULT_PAGE = 100;
 
+const includeDescription = `last_value: the newest row of each series; for pages of at most ${MAX_LAST_VALUES}`;
+
+/** Checks that a page whose last values are read is a small one. */
+const refineInclude = (
+  { include, limit }: { include?: string | readonly string[]; limit: number },
+  context: Pick<z.RefinementCtx, 'addIssue'>,
+): void => {
+  if (!include || include.length === 0 || limit <= MAX_LAST_VALUES) return;
+  context.addIssue({ code: 'custom', path: ['limit'], message: `is at most ${MAX_LAST_VALUES} with include` });
+};
+
 /** Parameters of a search but its tags, which are named `tag.<key>` or `tag.<key>[op]`. */
-export const seriesQuery = z.strictObject({
-  project: z.string().optional(),
-  name: z.string().optional(),
-  unit: z.string().optional(),
-  kind: z.enum(['regular', 'irregular']).optional(),
-  q: z.string().optional().meta({ description: 'Words that name or description must have, all of them' }),
-  overlaps: z.string().optional().meta({
-    description: 'start,end: series that have samples in this time',
-    example: '2026-05-01T00:00:00Z,2026-06-01T00:00:00Z',
-  }),
-  active_since: queryTime.optional().meta({ description: 'Series whose last sample is not before this time' }),
-  sort: z.string().optional().meta({
-    description:
-      'Fields or tag.<key>, separated by commas; a minus puts the largest first. Default: oldest series first',
-    example: '-last_time,tag.age_days',
-  }),
-  facets: z.string().optional().meta({
-    description: 'Tags, or field.<name>, separated by commas, whose values are counted among all series that are found',
-    example: 'species,field.unit',
-  }),
-  explain: queryBoolean.optional().meta({ description: 'Tell how the search is run, and what would make it faster' }),
-  limit: queryInteger(1, MAX_PAGE, `Series of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
-  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
-});
+export const seriesQuery = z
+  .strictObject({
+    project: z.string().optional(),
+    name: z.string().optional(),
+    unit: z.string().optional(),
+    kind: z.enum(['regular', 'irregular']).optional(),
+    q: z.string().optional().meta({ description: 'Words that name or description must have, all of them' }),
+    overlaps: z.string().optional().meta({
+      description: 'start,end: series that have samples in this time',
+      example: '2026-05-01T00:00:00Z,2026-06-01T00:00:00Z',
+    }),
+    active_since: queryTime.optional().meta({ description: 'Series whose last sample is not before this time' }),
+    sort: z.string().optional().meta({
+      description:
+        'Fields or tag.<key>, separated by commas; a minus puts the largest first. Default: oldest series first',
+      example: '-last_time,tag.age_days',
+    }),
+    facets: z.string().optional().meta({
+      description:
+        'Tags, or field.<name>, separated by commas, whose values are counted among all series that are found',
+      example: 'species,field.unit',
+    }),
+    explain: queryBoolean.optional().meta({ description: 'Tell how the search is run, and what would make it faster' }),
+    limit: queryInteger(1, MAX_PAGE, `Series of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
+    cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+    include: inclusion.optional().meta({ description: includeDescription }),
+  })
+  .superRefine(refineInclude);
 
 /** @param tags conditions from parameters of their own */
 export function toSearchRequest(
@@ -100,7 +117,9 @@ export const searchBody = z
     limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
     cursor: z.string().optional().meta({ description: 'Of the page before, with the same where and sort' }),
     explain: z.boolean().default(false),
+    include: z.array(inclusion).default([]).meta({ description: includeDescription }),
   })
+  .superRefine(refineInclude)
   .meta({ id: 'Search', example: SEARCH_EXAMPLE });
 
 /** What the pages of a search have in common. */
@@ -159,9 +178,13 @@ export const searchPage = z
 
 type AnswerParts = Pick<z.input<typeof searchPage>, 'items' | 'facets' | 'explain'>;
 
-export function toSearchAnswer({ items, facets, explain }: SearchResult): AnswerParts {
+/** @param last of each series; undefined: were not asked for */
+export function toSearchAnswer(
+  { items, facets, explain }: SearchResult,
+  last?: readonly (LastValue | null)[],
+): AnswerParts {
   return {
-    items: items.map(toSeriesAnswer),
+    items: items.map((series, at) => toSeriesAnswer(series, last?.[at])),
     ...(facets && {
       facets: Object.fromEntries(Object.entries(facets).map(([name, values]) => [name, values.map(flagged)])),
     }),

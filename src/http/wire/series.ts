@@ -3,17 +3,19 @@ import { z } from 'zod';
 import { CODECS } from '../../core/codec.ts';
 import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype } from '../../core/dtype.ts';
 import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../core/rate.ts';
+import { jsonValueWriter } from '../../formats/number-text.ts';
 import {
   CONTINUITIES,
   MAX_EXTERNAL_IDS,
   type Channel,
+  type LastValue,
   type NewSeries,
   type Sampling,
   type Series,
   type SeriesPatch,
 } from '../../core/series.ts';
 import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
-import { parseTime } from '../../core/time.ts';
+import { formatTime, parseTime } from '../../core/time.ts';
 import { readUnit } from '../../flows/tag-units.ts';
 import { provenance, provenancePatch } from './provenance.ts';
 import { bodyTime, freeObject, instant, name, numberOrDigits, timeOrNull, timeZone, uuid } from './scalars.ts';
@@ -347,6 +349,41 @@ const channelAnswer = z
 export { tagKey, tagScalar, tagScalarAnswer, tags };
 export const tagsAnswer = z.record(z.string(), tagValueAnswer);
 
+/** What an answer may have besides, if it is asked for. */
+export const inclusion = z.enum(['last_value']).meta({ description: 'last_value: the newest row, time and values' });
+export const includeQuery = z.strictObject({ include: inclusion.optional() });
+
+const lastNumber = z.union([z.number(), z.string()]).nullable();
+
+const lastValueAnswer = z
+  .object({
+    time: instant,
+    row: z.int(),
+    values: z.array(lastNumber).meta({ description: 'As stored, one a channel; spelled as in answers of samples' }),
+    physical: z.array(lastNumber).meta({ description: 'Scale and offset applied' }),
+  })
+  .meta({
+    id: 'LastValue',
+    example: { time: '2026-05-01T09:10:00Z', row: 215_999, values: [1052, 987], physical: [0.14, -0.185] },
+  });
+
+const contentHashAnswer = z
+  .object({
+    values: z.string().meta({ description: 'Of the body of `GET …/samples?format=octet`; irregular: of its values' }),
+    times: z.string().nullable().meta({ description: 'Irregular series: of the times, int64 ns; else null' }),
+    rows: z.int(),
+    commit: z.int().meta({ description: 'Of the samples that were hashed: older than `commit` if some have expired' }),
+  })
+  .meta({
+    id: 'ContentHash',
+    example: {
+      values: 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+      times: null,
+      rows: 0,
+      commit: 4711,
+    },
+  });
+
 export const seriesAnswer = z
   .object({
     id: uuid,
@@ -385,14 +422,19 @@ export const seriesAnswer = z
     removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),
     first_time: instant.nullable(),
     last_time: instant.nullable(),
+    last_value: lastValueAnswer.nullable().optional().meta({ description: 'If asked for: the newest row' }),
     commit: z.int().meta({ description: 'Newest visible change of the samples' }),
+    state: z.enum(['open', 'sealed']).meta({ description: 'sealed: takes no more samples' }),
+    sealed_at: instant.nullable(),
+    content_hash: contentHashAnswer.nullable().meta({ description: 'Of a sealed series, once it has been computed' }),
     version: z.int().meta({ description: 'Of the metadata' }),
     created_at: instant,
     updated_at: instant,
   })
   .meta({ id: 'Series' });
 
-export function toSeriesAnswer(series: Series): z.input<typeof seriesAnswer> {
+/** @param last undefined: was not asked for */
+export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input<typeof seriesAnswer> {
   const { sampling: axis } = series;
   return {
     id: series.id,
@@ -423,9 +465,19 @@ export function toSeriesAnswer(series: Series): z.input<typeof seriesAnswer> {
     removed: series.removed,
     first_time: timeOrNull(series.firstNs),
     last_time: timeOrNull(series.lastNs),
+    ...(last !== undefined && { last_value: last && toLastValue(series.dtype, last) }),
     commit: Number(series.commit),
+    state: series.sealedAt ? 'sealed' : 'open',
+    sealed_at: series.sealedAt?.toISOString() ?? null,
+    content_hash: series.contentHash && { ...series.contentHash, commit: Number(series.contentHash.commit) },
     version: series.version,
     created_at: series.createdAt.toISOString(),
     updated_at: series.updatedAt.toISOString(),
   };
+}
+
+function toLastValue(dtype: Dtype, { ns, row, values, physical }: LastValue): z.input<typeof lastValueAnswer> {
+  const spelled = (type: Dtype, numbers: readonly (number | bigint)[]): z.input<typeof lastNumber>[] =>
+    numbers.map((value) => JSON.parse(jsonValueWriter(type)(value)) as z.input<typeof lastNumber>);
+  return { time: formatTime(ns), row, values: spelled(dtype, values), physical: spelled('float64', physical) };
 }

@@ -90,7 +90,7 @@ export const historyPage = z
     items: z.array(
       z.object({
         id: uuid,
-        action: z.enum(['create', 'update', 'edit', 'rename', 'undo', 'delete', 'restore']),
+        action: z.enum(['create', 'update', 'edit', 'rename', 'undo', 'delete', 'restore', 'seal', 'unseal']),
         at: instant,
         token: z
           .object({ id: uuid, name: z.string() })

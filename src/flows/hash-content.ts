@@ -1,0 +1,79 @@
+/** The SHA-256 of all that a reader sees of a series: planned page by page here, read and hashed in a codec thread. */
+import type { Database } from '../catalog/database.ts';
+import { readSampleSnapshot, type ChunkSelection } from '../catalog/sample-snapshot.ts';
+import { isVarveError, VarveError } from '../core/errors.ts';
+import type { ContentHash } from '../core/series.ts';
+import { SHA256_BYTES } from './hash-rows.ts';
+import { bounds, MAX_ORDERED_BYTES, planSamples, rowBytesOf, type PlanDeps } from './plan-samples.ts';
+import type { RowsTask } from './print-samples.ts';
+import { onceMore, rowsTask } from './read-samples.ts';
+import type { SampleSelection } from './service.ts';
+
+export interface HashDeps extends PlanDeps {
+  readonly db: Database;
+}
+
+/** Samples of a sealed series change only by expiring, once a minute at most. */
+const ATTEMPTS = 3;
+const CHANGED = 'content-changed';
+
+/**
+ * As of one commit: pages of a series whose samples change meanwhile do not fit together, and are read again.
+ * @param options pageBytes: of values that are planned at once
+ * @throws not-found; corrupt; conflict `content-changed` if the samples keep changing; limit-exceeded `disorder-too-large`; an abort
+ */
+export async function hashContent(
+  deps: HashDeps,
+  seriesId: string,
+  options: { readonly signal?: AbortSignal; readonly pageBytes?: number } = {},
+): Promise<ContentHash> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await onceMore(() => hashPages(deps, seriesId, options));
+    } catch (error) {
+      // On its way through the thread an abort becomes an error like others.
+      options.signal?.throwIfAborted();
+      if (attempt === ATTEMPTS || !isVarveError(error) || error.slug !== CHANGED) throw error;
+    }
+  }
+}
+
+async function hashPages(
+  deps: HashDeps,
+  seriesId: string,
+  { signal, pageBytes = MAX_ORDERED_BYTES }: NonNullable<Parameters<typeof hashContent>[2]>,
+): Promise<ContentHash> {
+  let rows = 0;
+  let commit: bigint | null = null;
+  async function* pages(): AsyncGenerator<RowsTask> {
+    for (let selection: SampleSelection | null = { by: 'time' }; selection;) {
+      signal?.throwIfAborted();
+      const snapshot = await readSampleSnapshot(deps.db, { id: seriesId }, chunksOf(selection));
+      const { series } = snapshot;
+      commit ??= series.commit;
+      if (series.commit !== commit) {
+        throw new VarveError('conflict', `the samples of series ${seriesId} have changed`, { slug: CHANGED });
+      }
+      // As many rows as may have to be put in order at once: no page is cut within one time.
+      const most = Math.max(1, Math.floor(pageBytes / rowBytesOf(series)));
+      const plan = await planSamples(deps, snapshot, selection, most);
+      yield rowsTask(deps, snapshot, plan, { selected: null, physical: false, next: null });
+      rows += plan.rows;
+      selection = plan.rest;
+    }
+  }
+  const pieces: Uint8Array[] = [];
+  for await (const piece of deps.codec.pipe('hash', {}, pages())) pieces.push(piece);
+  const digests = Buffer.concat(pieces);
+  const [values, times] = [0, SHA256_BYTES].map((at) => digests.toString('hex', at, at + SHA256_BYTES));
+  return { values: named(values), times: times === '' ? null : named(times), rows, commit: commit! };
+}
+
+function named(hex: string): string {
+  return `sha256:${hex}`;
+}
+
+function chunksOf(selection: SampleSelection): ChunkSelection {
+  if (selection.by === 'time') return { by: 'time', ...bounds(selection) };
+  return { by: 'rows', from: selection.from ?? 0, to: selection.to ?? Number.MAX_SAFE_INTEGER };
+}
