@@ -17,6 +17,8 @@ const START_NS = 1_777_626_000_000_000_000n;
 const STEP_NS = 10_000_000n;
 const ROWS = 6000;
 const AGGREGATES = 'count,sum,mean,min,max,first,last,std';
+/** Each asks and computes a hundred times. */
+const LIMIT_MS = 180_000;
 /** A replacement of rows of the regular series. */
 const REPLACED = { from: 4100, to: 4300 };
 
@@ -293,22 +295,30 @@ describePython('what is missing is NaN to NumPy and pandas, and not counted', ['
     });
   };
 
-  test('in hot shards', () => check('hot'));
+  test('in hot shards', () => check('hot'), LIMIT_MS);
 
-  test('in sealed ones, with summaries', async () => {
-    const { stdout } = await runVarve(['compact', '--all', '--json'], { ...env, VARVE_DATA: service.dataRoot });
-    expect(JSON.parse(stdout)).not.toHaveLength(0);
-    await check('sealed');
-  });
+  test(
+    'in sealed ones, with summaries',
+    async () => {
+      const { stdout } = await runVarve(['compact', '--all', '--json'], { ...env, VARVE_DATA: service.dataRoot });
+      expect(JSON.parse(stdout)).not.toHaveLength(0);
+      await check('sealed');
+    },
+    LIMIT_MS,
+  );
 
-  test('in a catalog that was made again from the shards', async () => {
-    await service.stop();
-    await newDatabase();
-    const { code, stderr } = await runVarve(['rebuild-catalog'], { ...env, VARVE_DATA: service.dataRoot });
-    expect({ code, stderr }).toMatchObject({ code: 0 });
-    await service.restart();
-    await check('rebuilt');
-  });
+  test(
+    'in a catalog that was made again from the shards',
+    async () => {
+      await service.stop();
+      await newDatabase();
+      const { code, stderr } = await runVarve(['rebuild-catalog'], { ...env, VARVE_DATA: service.dataRoot });
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      await service.restart();
+      await check('rebuilt');
+    },
+    LIMIT_MS,
+  );
 });
 
 describe('a missing value', () => {

@@ -187,7 +187,7 @@ describe('a summary', () => {
             const levels = summarize(shape, rows);
             for (const factor of SUMMARY_FACTORS) expectSame(levels.get(factor)!, bruteForce(shape, rows, factor));
           }),
-          { numRuns: 10 },
+          { numRuns: 4 },
         );
       }
     });
