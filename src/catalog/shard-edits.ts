@@ -1,11 +1,9 @@
 /** What replacements have put into shards beside appended rows, for those who look after files. */
 import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
-import type { Dtype } from '../core/dtype.ts';
-import { parseRate } from '../core/rate.ts';
 import { toChunk } from './chunk-row.ts';
 import type { Database } from './database.ts';
-import type { ShardSeries } from './shard-store.ts';
+import { toShardSeries, type ShardSeries } from './shard-store.ts';
 
 /** One replacement as a shard has it: a series whose datasets are its own. */
 export type ShardEdit = ShardSeries & { readonly generation: number };
@@ -22,7 +20,7 @@ export async function shardEdits(
     .selectFrom('chunks as c')
     .innerJoin('series as s', 's.id', 'c.series_id')
     .innerJoin('shards as h', 'h.id', 'c.shard_id')
-    .select(['s.id', 's.dtype', 's.channel_count', 's.rate', 'c.generation'])
+    .select(['s.id', 's.dtype', 's.channel_count', 's.missing_value', 's.rate', 'c.generation'])
     .select(({ fn }) => fn.max(sql<bigint>`c.dataset_row + c.rows`).as('dataset_rows'))
     .select(({ fn }) => fn.min(sql<bigint>`c.first_row - c.dataset_row`).as('first_row'))
     .where('c.shard_id', '=', shardId)
@@ -32,15 +30,7 @@ export async function shardEdits(
     .orderBy('s.id')
     .orderBy('c.generation');
   if (only) query = query.where('s.id', '=', sql<string>`any(${[...only]}::uuid[])`);
-  return (await query.execute()).map((row) => ({
-    id: row.id,
-    dtype: row.dtype as Dtype,
-    channels: row.channel_count,
-    rate: row.rate === null ? null : (parseRate(row.rate) ?? null),
-    datasetRows: Number(row.dataset_rows),
-    firstRow: Number(row.first_row),
-    generation: row.generation,
-  }));
+  return (await query.execute()).map((row) => ({ ...toShardSeries(row), generation: row.generation }));
 }
 
 /** The chunks of one replacement, in order of rows, a page at a time. */

@@ -1,14 +1,16 @@
 /** Shards and what lies in them, for those who look after files. */
 import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
-import type { Dtype } from '../core/dtype.ts';
+import { valueOf, type Dtype } from '../core/dtype.ts';
 import { VarveError, notFound } from '../core/errors.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import { parseRate, type Rate } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
 import type { ShardState } from '../core/shard-state.ts';
 import { toChunk } from './chunk-row.ts';
 import type { Database } from './database.ts';
 import type { Lease } from './lane-store.ts';
+import type { SeriesTable } from './tables.ts';
 
 export interface ShardRecord {
   readonly id: string;
@@ -20,10 +22,8 @@ export interface ShardRecord {
 }
 
 /** One series as a shard has it. */
-export interface ShardSeries {
+export interface ShardSeries extends RowShape {
   readonly id: string;
-  readonly dtype: Dtype;
-  readonly channels: number;
   /** Null: irregular. */
   readonly rate: Rate | null;
   /** Rows of its datasets that are committed. */
@@ -92,7 +92,7 @@ export async function shardSeries(
   let query = db
     .selectFrom('chunks as c')
     .innerJoin('series as s', 's.id', 'c.series_id')
-    .select(['s.id', 's.dtype', 's.channel_count', 's.rate'])
+    .select(['s.id', 's.dtype', 's.channel_count', 's.missing_value', 's.rate'])
     .select(({ fn }) => fn.max(sql<bigint>`c.dataset_row + c.rows`).as('dataset_rows'))
     .select(({ fn }) => fn.min(sql<bigint>`c.first_row - c.dataset_row`).as('first_row'))
     .where('c.shard_id', '=', shardId)
@@ -100,14 +100,25 @@ export async function shardSeries(
     .groupBy('s.id')
     .orderBy('s.id');
   if (only) query = query.where('s.id', '=', uuids(only));
-  return (await query.execute()).map((row) => ({
+  return (await query.execute()).map(toShardSeries);
+}
+
+type ShardSeriesRow = Pick<SeriesTable, 'id' | 'dtype' | 'channel_count' | 'missing_value' | 'rate'> & {
+  readonly dataset_rows: bigint;
+  readonly first_row: bigint;
+};
+
+export function toShardSeries(row: ShardSeriesRow): ShardSeries {
+  const dtype = row.dtype as Dtype;
+  return {
     id: row.id,
-    dtype: row.dtype as Dtype,
+    dtype,
     channels: row.channel_count,
+    missingValue: row.missing_value === null ? null : valueOf(dtype, row.missing_value),
     rate: row.rate === null ? null : (parseRate(row.rate) ?? null),
     datasetRows: Number(row.dataset_rows),
     firstRow: Number(row.first_row),
-  }));
+  };
 }
 
 /** The chunks of one series in one shard, but for those of replacements, in order of rows, a page at a time. */

@@ -54,6 +54,8 @@ export interface OutDescription {
   /** 1 and 0 where the values are physical already. */
   readonly scale: number;
   readonly offset: number;
+  /** Null where there is none, and where it is NaN already. */
+  readonly missingValue: number | bigint | null;
   /** Exact, `num/den` in Hz; null for irregular series. */
   readonly rate: string | null;
   readonly timeReference: TimeReference;

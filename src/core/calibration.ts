@@ -1,5 +1,6 @@
 /** From stored to physical values: raw × scale × channel scale + offset, (raw − baseline) / gain, or (raw + shift) × slope. */
-import { isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+import type { SampleArray } from './dtype.ts';
+import { toFloat64, type RowShape } from './missing-value.ts';
 import type { Channel } from './series.ts';
 
 /** The linear map of one channel. */
@@ -31,14 +32,16 @@ export function calibrationOf(series: { scale: number; offset: number }, channel
 }
 
 /**
- * Physical float64 values of rows × channels (row-major), each channel by its own map.
+ * Physical float64 values of rows × channels (row-major), each channel by its own map; the missing value is NaN.
  * 64-bit integers are rounded to double first, as NumPy's astype does.
  */
-export function toPhysical(dtype: Dtype, values: SampleArray, calibrations: readonly Calibration[]): Float64Array {
-  const out = new Float64Array(values.length);
+export function toPhysical(
+  shape: Omit<RowShape, 'channels'>,
+  values: SampleArray,
+  calibrations: readonly Calibration[],
+): Float64Array {
+  const out = toFloat64(shape, values);
   const channels = calibrations.length;
-  if (isBigDtype(dtype)) for (let i = 0; i < out.length; i++) out[i] = Number(values[i]);
-  else out.set(values as Float64Array);
   for (let c = 0; c < channels; c++) {
     const map = calibrations[c];
     if (map.form === 'linear') {
@@ -52,7 +55,7 @@ export function toPhysical(dtype: Dtype, values: SampleArray, calibrations: read
   return out;
 }
 
-/** The physical value of one stored value, or of a mean of them. */
+/** The physical value of one stored value that is not missing, or of a mean of such, which may well be equal to the missing one. */
 export function toPhysicalValue(map: Calibration, value: number | bigint): number {
   const number = Number(value);
   switch (map.form) {

@@ -1,6 +1,7 @@
 /** Statistics of a chunk, per channel, that can grow as rows are appended. */
 import type { ChunkStats } from './chunk.ts';
-import { isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+import { isBigDtype, type SampleArray } from './dtype.ts';
+import { toFloat64, type RowShape } from './missing-value.ts';
 
 export function emptyStats(channels: number): ChunkStats {
   return {
@@ -12,18 +13,20 @@ export function emptyStats(channels: number): ChunkStats {
 }
 
 /**
- * Statistics with more rows added; NaN values do not count.
+ * Statistics with more rows added; NaN and the missing value do not count.
  * @param values rows × channels, row-major, raw. 64-bit integers are taken as their nearest float64.
  */
-export function extendStats(before: ChunkStats, dtype: Dtype, values: SampleArray, channels: number): ChunkStats {
+export function extendStats(before: ChunkStats, shape: RowShape, values: SampleArray): ChunkStats {
+  const { dtype, channels, missingValue } = shape;
   const stats: ChunkStats = {
     counts: [...before.counts],
     mins: [...before.mins],
     maxs: [...before.maxs],
     sums: [...before.sums],
   };
-  const big = isBigDtype(dtype);
-  const numbers = values as Float64Array;
+  // Only where there is one: a comparison more in the loop would be paid for every series.
+  const numbers = missingValue === null ? (values as Float64Array) : toFloat64(shape, values);
+  const big = isBigDtype(dtype) && missingValue === null;
   for (let c = 0; c < channels; c++) {
     let count = 0;
     let sum = 0;

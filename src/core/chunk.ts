@@ -1,6 +1,6 @@
 /** A chunk: one block of rows of one series, at a known place in a shard. */
 
-/** Per channel, over the values that are not NaN; raw values as float64. */
+/** Per channel, over the values that are neither NaN nor the missing value; raw values as float64. */
 export interface ChunkStats {
   readonly counts: number[];
   /** NaN where the count is 0. */

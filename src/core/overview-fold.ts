@@ -1,5 +1,6 @@
 /** What becomes of the rows, chunks and summary cells of each bucket: per bucket and channel count, minimum, maximum, sum, and what else is asked for. */
-import { DTYPES, isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+import { DTYPES, isBigDtype, type SampleArray } from './dtype.ts';
+import { blankMissing, toFloat64, type RowShape } from './missing-value.ts';
 import type { SummaryCells } from './summary.ts';
 import { Fold } from './summary-fold.ts';
 
@@ -13,6 +14,13 @@ export interface RowDetails {
   readonly places?: boolean;
 }
 
+/** What is folded. */
+export interface FoldedSeries extends RowShape {
+  /** Channels that count, in the order to answer; null: all. */
+  readonly selected: readonly number[] | null;
+  readonly details: RowDetails;
+}
+
 /** Values that are widened to float64 at a time. */
 const SLAB_VALUES = 16 * 1024;
 
@@ -22,7 +30,7 @@ type Extremes = Float64Array | BigInt64Array | BigUint64Array;
 export class BucketFold {
   readonly buckets: number;
   readonly channels: number;
-  /** Values that are not NaN. */
+  /** Values that are neither NaN nor the missing value. */
   readonly counts: Float64Array;
   readonly sums: Float64Array;
   /** In float64, which holds all types exactly but 64-bit integers: those as themselves. Without meaning where the count is 0. */
@@ -30,7 +38,7 @@ export class BucketFold {
   readonly maxs: Extremes;
   /** With `spread`: squared distances from the mean, summed. */
   readonly squares: Float64Array | null;
-  /** With `ends`: the first and the last value that is not NaN, and where they are. */
+  /** With `ends`: the first and the last value that counts, and where they are. */
   readonly firsts: Extremes | null;
   readonly lasts: Extremes | null;
   readonly #firstAt: BigInt64Array | null;
@@ -41,29 +49,17 @@ export class BucketFold {
   readonly minAt: BigInt64Array | null;
   readonly maxAt: BigInt64Array | null;
 
-  readonly #dtype: Dtype;
-  readonly #stored: number;
-  readonly #selected: readonly number[] | null;
+  /** `channels` of what is added. */
+  readonly #series: FoldedSeries;
   readonly #run: Fold;
   readonly #slab: Float64Array;
   readonly #flip: number;
 
-  /**
-   * @param stored channels of what is added
-   * @param selected those that count, in the order to answer; null: all
-   */
-  constructor(
-    dtype: Dtype,
-    stored: number,
-    selected: readonly number[] | null,
-    buckets: number,
-    details: RowDetails = {},
-  ) {
+  constructor(series: FoldedSeries, buckets: number) {
+    const { dtype, selected, details } = series;
     this.buckets = buckets;
-    this.channels = selected?.length ?? stored;
-    this.#dtype = dtype;
-    this.#stored = stored;
-    this.#selected = selected;
+    this.channels = selected?.length ?? series.channels;
+    this.#series = series;
     const size = buckets * this.channels;
     const extremes = (): Extremes =>
       new (isBigDtype(dtype) ? DTYPES[dtype].array : Float64Array)(size) as unknown as Extremes;
@@ -79,7 +75,7 @@ export class BucketFold {
     this.#lastAt = details.ends ? new BigInt64Array(size) : null;
     this.minAt = details.places ? new BigInt64Array(size) : null;
     this.maxAt = details.places ? new BigInt64Array(size) : null;
-    this.#run = new Fold({ dtype, channels: this.channels });
+    this.#run = new Fold({ ...series, channels: this.channels });
     this.#slab = new Float64Array(isBigDtype(dtype) ? 0 : Math.max(SLAB_VALUES, this.channels));
     this.#flip = dtype === 'uint64' ? 2 ** 31 : 0;
   }
@@ -93,7 +89,8 @@ export class BucketFold {
     const chosen = this.#choose(values, from, to);
     const { channels } = this;
     const rows = to - from;
-    if (isBigDtype(this.#dtype)) {
+    const { dtype, missingValue } = this.#series;
+    if (isBigDtype(dtype)) {
       const halves = new Int32Array(chosen.buffer, chosen.byteOffset, chosen.length * 2);
       this.#fold(bucket, () => this.#run.addHalves(halves, 0, chosen.length, this.#flip), chosen, from, placeOf);
       return;
@@ -103,34 +100,39 @@ export class BucketFold {
       const count = Math.min(step, rows - at) * channels;
       const slab = this.#slab.subarray(0, count);
       slab.set((chosen as Float64Array).subarray(at * channels, at * channels + count));
+      if (missingValue !== null) blankMissing(slab, missingValue as number);
       this.#fold(bucket, () => this.#run.addNumbers(slab, 0, count), slab, from + at, placeOf);
     }
   }
 
   /** The wanted channels of rows. */
   #choose(values: SampleArray, from: number, to: number): SampleArray {
-    const stored = this.#stored;
-    if (!this.#selected) return values.subarray(from * stored, to * stored);
+    const { dtype, channels: stored, selected } = this.#series;
+    if (!selected) return values.subarray(from * stored, to * stored);
     const { channels } = this;
-    const chosen = new DTYPES[this.#dtype].array((to - from) * channels);
+    const chosen = new DTYPES[dtype].array((to - from) * channels);
     for (let s = 0; s < channels; s++) {
-      let at = from * stored + this.#selected[s];
+      let at = from * stored + selected[s];
       for (let i = s; i < chosen.length; i += channels, at += stored) chosen[i] = values[at];
     }
     return chosen;
   }
 
-  /** @param first position of the first of these rows, for `placeOf` */
+  /**
+   * @param values as float64 with NaN for the missing value; 64-bit integers as themselves
+   * @param first position of the first of these rows, for `placeOf`
+   */
   #fold(bucket: number, add: () => void, values: SampleArray, first: number, placeOf: (row: number) => bigint): void {
     const run = this.#run;
     const { channels } = this;
     run.clear();
     add();
+    const numbers = this.squares && (values instanceof Float64Array ? values : toFloat64(this.#series, values));
     for (let c = 0; c < channels; c++) {
       const count = run.counts[c];
       if (count === 0) continue;
       const at = bucket * channels + c;
-      if (this.squares) this.#addSquares(at, count, run.sums[c], spreadOf(values, c, channels, run.sums[c] / count));
+      if (numbers) this.#addSquares(at, count, run.sums[c], spreadOf(numbers, c, channels, run.sums[c] / count));
       if (this.minAt) {
         const had = this.counts[at] > 0;
         if (!had || run.mins[c] < this.mins[at])
@@ -152,11 +154,12 @@ export class BucketFold {
 
   #addEnds(at: number, values: SampleArray, c: number, first: number, placeOf: (row: number) => bigint): void {
     const { channels } = this;
-    const isNaN = (i: number): boolean => values[i] !== values[i];
+    const { missingValue } = this.#series;
+    const isMissing = (i: number): boolean => values[i] !== values[i] || values[i] === missingValue;
     let low = c;
-    while (isNaN(low)) low += channels;
+    while (isMissing(low)) low += channels;
     let high = values.length - channels + c;
-    while (isNaN(high)) high -= channels;
+    while (isMissing(high)) high -= channels;
     const [lowAt, highAt] = [low, high].map((i) => placeOf(first + (i - c) / channels));
     const isNew = this.counts[at] === 0;
     if (isNew || lowAt < this.#firstAt![at]) {
@@ -179,8 +182,9 @@ export class BucketFold {
   /** The i-th cell of a summary. @param place where it begins */
   addCell(bucket: number, cells: SummaryCells, i: number, place: number | bigint): void {
     const { channels } = this;
+    const { channels: stored, selected } = this.#series;
     for (let s = 0; s < channels; s++) {
-      const from = i * this.#stored + (this.#selected ? this.#selected[s] : s);
+      const from = i * stored + (selected ? selected[s] : s);
       const count = cells.counts[from];
       if (count === 0) continue;
       this.#addWhole(
@@ -201,9 +205,10 @@ export class BucketFold {
     place: number | bigint,
   ): void {
     const { channels } = this;
-    const big = isBigDtype(this.#dtype);
+    const { dtype, selected } = this.#series;
+    const big = isBigDtype(dtype);
     for (let s = 0; s < channels; s++) {
-      const c = this.#selected ? this.#selected[s] : s;
+      const c = selected ? selected[s] : s;
       if (stats.counts[c] === 0) continue;
       const [min, max] = [stats.mins[c], stats.maxs[c]].map((value) => (big ? BigInt(value) : value));
       this.#addWhole(bucket * channels + s, stats.counts[c], stats.sums[c], min, max, place);
@@ -228,10 +233,10 @@ export class BucketFold {
   }
 }
 
-function spreadOf(values: SampleArray, channel: number, channels: number, mean: number): number {
+function spreadOf(values: Float64Array, channel: number, channels: number, mean: number): number {
   let squares = 0;
   for (let i = channel; i < values.length; i += channels) {
-    const distance = Number(values[i]) - mean;
+    const distance = values[i] - mean;
     if (distance === distance) squares += distance * distance;
   }
   return squares;

@@ -40,7 +40,11 @@ export interface SummaryColumn {
 }
 
 /** The datasets that the summary of a series has. */
-export function summaryColumns({ dtype, channels, irregular }: SummaryShape): readonly SummaryColumn[] {
+export function summaryColumns({
+  dtype,
+  channels,
+  irregular,
+}: Omit<SummaryShape, 'missingValue'>): readonly SummaryColumn[] {
   return [
     { name: 'min', dtype, width: channels },
     { name: 'max', dtype, width: channels },

@@ -1,5 +1,6 @@
 /** Summaries of a series: count, minimum, maximum and mean of every 64, 4,096 and 262,144 rows, so that an overview costs what it shows. */
 import { DTYPES, isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+import { blankMissing, type RowShape } from './missing-value.ts';
 import { Fold, type FoldedRows } from './summary-fold.ts';
 
 /** Rows of a cell, finest level first; each is a multiple of the one before. */
@@ -8,9 +9,7 @@ export const SUMMARY_FACTORS = [64, 4096, 262144] as const;
 /** Values that are widened to float64 at a time. */
 const SLAB_VALUES = 16 * 1024;
 
-export interface SummaryShape {
-  readonly dtype: Dtype;
-  readonly channels: number;
+export interface SummaryShape extends RowShape {
   readonly irregular: boolean;
 }
 
@@ -22,9 +21,9 @@ export interface SummaryCells {
    * where the k-th cell that was computed covers the k-th f rows that were written.
    */
   readonly index: BigInt64Array;
-  /** Values that are not NaN. */
+  /** Values that are neither NaN nor the missing value. */
   readonly counts: Uint32Array;
-  /** In the series' dtype, exact; NaN where the count is 0. */
+  /** In the series' dtype, exact. Where the count is 0: NaN, or the missing value of integers, which have no cells without values otherwise. */
   readonly mins: SampleArray;
   readonly maxs: SampleArray;
   /** As float64 arithmetic gives it, NaN where the count is 0; kept as {@link meanDtype}. */
@@ -69,6 +68,8 @@ class Level {
   readonly #emit: (columns: SummaryCells) => void;
   readonly #capacity: () => number;
   readonly #means: Float64Array;
+  /** What stands where no value counts. */
+  readonly #none: number | bigint;
   #kept: SummaryCell[] = [];
   #keptDone = 0;
   /** -1: none is being filled. */
@@ -88,6 +89,7 @@ class Level {
     this.#coarser = coarser;
     this.fold = new Fold(shape);
     this.#means = new Float64Array(shape.channels);
+    this.#none = DTYPES[shape.dtype].kind === 'float' ? NaN : (shape.missingValue ?? 0);
   }
 
   keep(cells: readonly SummaryCell[]): void {
@@ -117,8 +119,8 @@ class Level {
     if (!replaced) {
       for (let c = 0; c < this.#means.length; c++) {
         this.#means[c] = fold.sums[c] / fold.counts[c];
-        // Only floats have cells without values; the limits that the search began with are not to be seen.
-        if (fold.counts[c] === 0) (fold.mins as Float64Array)[c] = (fold.maxs as Float64Array)[c] = NaN;
+        // The limits that the search began with are not to be seen.
+        if (fold.counts[c] === 0) fold.mins[c] = fold.maxs[c] = this.#none;
       }
       this.#put(irregular ? this.#kept.length + this.#cell : this.#cell, { ...fold, means: this.#means });
       this.#passOn(this.#cell, fold, fold.sums);
@@ -252,7 +254,7 @@ export class SummaryBuilder {
    */
   append(row: number, values: SampleArray, times: BigInt64Array | null): void {
     if (row < this.#nextRow) throw new Error(`row ${row} comes after row ${this.#nextRow - 1}`);
-    const { dtype, channels, irregular } = this.#shape;
+    const { dtype, channels, irregular, missingValue } = this.#shape;
     const rows = values.length / channels;
     const big = isBigDtype(dtype);
     const halves = big ? new Int32Array(values.buffer, values.byteOffset, values.length * 2) : null;
@@ -261,7 +263,10 @@ export class SummaryBuilder {
     for (let slabFrom = 0; slabFrom < rows; slabFrom += this.#slabRows) {
       const slabTo = Math.min(rows, slabFrom + this.#slabRows);
       // One type of array for the inner loop: over ten types it would be compiled for none.
-      if (!big) this.#slab.set((values as Float64Array).subarray(slabFrom * channels, slabTo * channels));
+      if (!big) {
+        this.#slab.set((values as Float64Array).subarray(slabFrom * channels, slabTo * channels));
+        if (missingValue !== null) blankMissing(this.#slab, missingValue as number);
+      }
       for (let from = slabFrom; from < slabTo;) {
         const place = irregular ? this.#rowsWritten + from : row + from;
         const cell = Math.floor(place / SUMMARY_FACTORS[0]);

@@ -18,7 +18,7 @@ export function exportRows(
 
 /** The attributes are those of a series in a shard, where they say something of the rows. */
 function layoutOf({ shape }: RowsTask): Hdf5Layout {
-  const { name, project, unit, scale, offset, rate, timeReference, tags, channels } = shape.description;
+  const { name, project, unit, scale, offset, missingValue, rate, timeReference, tags, channels } = shape.description;
   return {
     seriesId: shape.seriesId,
     attributes: {
@@ -33,6 +33,7 @@ function layoutOf({ shape }: RowsTask): Hdf5Layout {
       offset,
       ...(rate !== null && { rate }),
     },
+    missingValue,
     dtype: shape.dtype,
     channels: shape.channelLabels.length,
     rows: shape.totalRows,

@@ -45,7 +45,7 @@ async function readLast(deps: ReadDeps, principal: Principal, series: Series): P
       ns: times![rows - 1],
       row: firstRow + rows - 1,
       values: [...newest],
-      physical: [...toPhysical(series.dtype, newest, calibrations)],
+      physical: [...toPhysical(series, newest, calibrations)],
     };
   }
   const section = task.sections.at(-1);

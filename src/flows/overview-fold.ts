@@ -1,9 +1,9 @@
 /** Reads what a plan of buckets names, and folds it into them. Runs on either side of a thread. */
 import type { ChunkStats } from '../core/chunk.ts';
-import { viewAs, DTYPES, type Dtype } from '../core/dtype.ts';
+import { viewAs, DTYPES } from '../core/dtype.ts';
 import type { Erasure } from '../core/erasure.ts';
 import { VarveError } from '../core/errors.ts';
-import { BucketFold, type RowDetails } from '../core/overview-fold.ts';
+import { BucketFold, type FoldedSeries } from '../core/overview-fold.ts';
 import { BUCKETS_A_CHUNK, type CellRange } from '../core/overview-plan.ts';
 import {
   RangeFinder,
@@ -32,14 +32,8 @@ import { orderStoredRows, type OrderTask } from './order-rows.ts';
 /** Rows of an irregular series that share their times with others are put in order in memory. */
 const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
 
-interface AnyFoldTask {
+interface AnyFoldTask extends FoldedSeries {
   readonly dataRoot: string;
-  readonly dtype: Dtype;
-  /** As stored. */
-  readonly channels: number;
-  /** Null: all. */
-  readonly selected: readonly number[] | null;
-  readonly details: RowDetails;
 }
 
 /** Regular series: everything is decided. */
@@ -99,8 +93,7 @@ export interface Folded {
 
 /** @yields nothing but chances to stop */
 export async function* foldBuckets(task: FoldTask): AsyncGenerator<void, Folded> {
-  const buckets = task.borders.length - 1;
-  const fold = new BucketFold(task.dtype, task.channels, task.selected, buckets, task.details);
+  const fold = new BucketFold(task, task.borders.length - 1);
   if (task.kind === 'irregular') return { fold, borders: yield* foldByTime(task, fold) };
   yield* foldByRow(task, fold);
   return { fold, borders: null };

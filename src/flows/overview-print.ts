@@ -3,6 +3,7 @@ import type { Aggregate, Fill } from '../core/aggregate-span.ts';
 import { toPhysicalValue, type Calibration } from '../core/calibration.ts';
 import { largestTriangles } from '../core/downsample.ts';
 import { isBigDtype, type Dtype } from '../core/dtype.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
 import { timeOfRow } from '../core/overview-plan.ts';
 import type { Rate } from '../core/rate.ts';
@@ -61,7 +62,7 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
   let step = await folding.next();
   for (; !step.done; step = await folding.next()) yield new Uint8Array(0);
   if (answer.kind === 'line') yield await printLine(answer, task.dtype, step.value);
-  else yield await printBucketTable(answer, tableOf(answer, task.dtype, step.value));
+  else yield await printBucketTable(answer, task.missingValue, tableOf(answer, task.dtype, step.value));
 }
 
 interface Column {
@@ -123,12 +124,16 @@ function bucketsJson({ seriesId, channels }: BucketAnswer, { start, end, count, 
   return `{"series":"${seriesId}","buckets":${buckets},"channels":[${each.join(',')}]}`;
 }
 
-async function printBucketTable(answer: BucketAnswer, table: BucketTable): Promise<Uint8Array> {
+async function printBucketTable(
+  answer: BucketAnswer,
+  missingValue: RowShape['missingValue'],
+  table: BucketTable,
+): Promise<Uint8Array> {
   switch (answer.format) {
     case 'json':
       return Buffer.from(bucketsJson(answer, table));
     case 'npy':
-      return bucketsNpy(table, answer.channels.length);
+      return bucketsNpy(table, answer.channels.length, missingValue ?? 0);
     default:
       return bucketsTable(answer, answer.format, table);
   }
@@ -177,7 +182,8 @@ async function* only(batch: TableBatch): AsyncGenerator<TableBatch> {
   yield batch;
 }
 
-function bucketsNpy({ start, end, count, columns }: BucketTable, channels: number): Uint8Array {
+/** @param none in stored values that are integers: where a bucket has none */
+function bucketsNpy({ start, end, count, columns }: BucketTable, channels: number, none: number | bigint): Uint8Array {
   const plain = (name: string, values: readonly Value[]): NpyField => ({
     name,
     dtype: 'int64',
@@ -189,7 +195,7 @@ function bucketsNpy({ start, end, count, columns }: BucketTable, channels: numbe
       plain('start', Array.from(start)),
       plain('end', Array.from(end)),
       plain('count', count),
-      ...columns.map(({ name, dtype, values }): NpyField => ({ name, dtype, width: channels, values })),
+      ...columns.map(({ name, dtype, values }): NpyField => ({ name, dtype, width: channels, values, none })),
     ],
     start.length,
   );

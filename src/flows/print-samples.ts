@@ -2,6 +2,7 @@
 import type { OutBatch, OutShape } from '../core/batch.ts';
 import { toPhysical, type Calibration } from '../core/calibration.ts';
 import { bytesOf, DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import type { Rate } from '../core/rate.ts';
 import type { Piece } from '../core/read-plan.ts';
 import { timesOfRows, type Segment } from '../core/segment.ts';
@@ -23,13 +24,10 @@ export type Section =
       readonly values: Uint8Array;
     };
 
-/** The rows of an answer. */
-export interface RowsTask {
+/** The rows of an answer, of what is stored. */
+export interface RowsTask extends RowShape {
   readonly dataRoot: string;
   readonly sections: readonly Section[];
-  /** As stored. */
-  readonly dtype: Dtype;
-  readonly channels: number;
   /** Channels to answer, in this order; null: all. */
   readonly selected: readonly number[] | null;
   /** One a selected channel; null: raw values. */
@@ -138,7 +136,7 @@ export async function* rowBatches(task: RowsTask, files: ShardFiles, withTimes: 
 function outBatch(task: RowsTask, firstRow: number, bytes: Uint8Array, times: BigInt64Array | null): OutBatch {
   const stored = viewAs(task.dtype, bytes);
   const chosen = task.selected ? pick(stored, task.channels, task.selected, task.dtype) : stored;
-  const values = task.calibrations ? toPhysical(task.dtype, chosen, task.calibrations) : chosen;
+  const values = task.calibrations ? toPhysical(task, chosen, task.calibrations) : chosen;
   return { firstRow, rows: stored.length / task.channels, values, times };
 }
 

@@ -100,6 +100,7 @@ export function rowsTask(
     sections: plan.sections,
     dtype: series.dtype,
     channels: series.channels.length,
+    missingValue: series.missingValue,
     selected,
     calibrations: physical ? chosen.map((channel) => calibrationOf(series, channel)) : null,
     clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments } : null,
@@ -123,12 +124,12 @@ async function bodyOf(deps: ReadDeps, { format, spelling, signal }: ReadRequest,
 }
 
 function describeRows(series: Series, channels: readonly Channel[], physical: boolean): OutDescription {
-  const { name, project, unit, scale, offset, sampling, timeReference, tags } = series;
+  const { name, project, unit, scale, offset, missingValue, sampling, timeReference, tags } = series;
   const rate = sampling.kind === 'regular' ? formatRate(sampling.rate) : null;
   const same = { name, project, unit, rate, timeReference, tags };
-  if (!physical) return { ...same, scale, offset, channels };
+  if (!physical) return { ...same, scale, offset, missingValue, channels };
   const calibrated = channels.map(({ scale: _, offset: __, gain: ___, baseline: ____, ...about }) => about);
-  return { ...same, scale: 1, offset: 0, channels: calibrated };
+  return { ...same, scale: 1, offset: 0, missingValue: null, channels: calibrated };
 }
 
 /**

@@ -9,6 +9,7 @@ import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
 import { erasuresOf, isErased, type Erasure } from '../core/erasure.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import { parseRate } from '../core/rate.ts';
 import { orderParts, segmentsFromStarts, type PartsInOrder, type ShardPart } from '../core/rebuild-plan.ts';
 import { withoutRows } from '../core/row-ranges.ts';
@@ -416,6 +417,7 @@ async function addSeries(
   const appended = sealedOrNot.map(({ part, rows }): ChunkedRows => ({
     ...part,
     rows,
+    missingValue: input.missingValue,
     group: id,
     generation: part.sealed?.generation ?? 0,
   }));
@@ -423,6 +425,7 @@ async function addSeries(
     ...edit,
     dtype: input.dtype,
     channels: input.channels.length,
+    missingValue: input.missingValue,
     irregular: false,
     group: editGroup(id, edit.generation),
     datasetsAt: edit.firstRow,
@@ -456,10 +459,10 @@ function timesThere(chunk: Chunk, times: Buffer, erasures: readonly Erasure[]): 
 }
 
 /** Rows in one dataset of a shard. */
-interface ChunkedRows extends Pick<
-  FoundPart,
-  'path' | 'shardId' | 'dtype' | 'channels' | 'chunkRows' | 'irregular' | 'datasetsAt' | 'sealed' | 'codec'
-> {
+interface ChunkedRows
+  extends
+    RowShape,
+    Pick<FoundPart, 'path' | 'shardId' | 'chunkRows' | 'irregular' | 'datasetsAt' | 'sealed' | 'codec'> {
   /** Where the shard has them. */
   readonly group: string;
   readonly generation: number;
@@ -532,7 +535,7 @@ async function* chunksOf(
           times: timesBlock,
           codec,
           timesCodec: timesBlock && codec,
-          ...contentOf(part.dtype, part.channels, values, times),
+          ...contentOf(part, values, times),
           valuesCrc: stored.crc,
           timesCrc: storedTimes && storedTimes.crc,
         };

@@ -285,7 +285,7 @@ async function verifyChunks(
 async function verifyBytes(
   tally: Tally,
   shard: ShardRecord,
-  { dtype, channels }: ShardSeries,
+  series: ShardSeries,
   file: ShardBytes,
   chunk: Chunk,
 ): Promise<void> {
@@ -305,7 +305,7 @@ async function verifyBytes(
       return null;
     }
   };
-  const rowBytes = channels * DTYPES[dtype].bytes;
+  const rowBytes = series.channels * DTYPES[series.dtype].bytes;
   const values = await read('values', { block: chunk.values, codec: chunk.codec, rowBytes, crc: chunk.valuesCrc });
   const times =
     chunk.times &&
@@ -316,7 +316,7 @@ async function verifyBytes(
       crc: chunk.timesCrc!,
     }));
   if (!values || (chunk.times && !times)) return;
-  const differences = contentDifferences(chunk, contentOf(dtype, channels, values, times));
+  const differences = contentDifferences(chunk, contentOf(series, values, times));
   if (differences.length > 0) {
     tally.found('chunk-statistics', `the catalog is wrong about ${rows}: ${differences.join(', ')}`, place);
   }

@@ -54,7 +54,7 @@ async function* recordBatches(
 }
 
 function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
-  const { name, project, unit, scale, offset, rate, timeReference, tags, channels } = shape.description;
+  const { name, project, unit, scale, offset, missingValue, rate, timeReference, tags, channels } = shape.description;
   const fields: Arrow.Field[] = [
     new arrow.Field('time', timeType(arrow, timeReference), false),
     ...shape.channelLabels.map(
@@ -71,6 +71,7 @@ function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
     ...(rate !== null && { rate }),
     scale: String(scale),
     offset: String(offset),
+    ...(missingValue !== null && { missing_value: String(missingValue) }),
     channels: JSON.stringify(channels),
     tags: JSON.stringify(tags),
   };

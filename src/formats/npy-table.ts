@@ -7,8 +7,10 @@ export interface NpyField {
   readonly dtype: Dtype;
   /** Numbers of each row; null: one, and no array. */
   readonly width: number | null;
-  /** By number of the row's field, then by row. What is not there is NaN, or 0 of an integer. */
+  /** By number of the row's field, then by row. What is not there is NaN, or of an integer `none`. */
   readonly values: readonly (readonly (number | bigint | null)[])[];
+  /** Default: 0. */
+  readonly none?: number | bigint;
 }
 
 /** @see https://numpy.org/neps/nep-0001-npy-format.html */
@@ -22,9 +24,9 @@ export function npyTable(fields: readonly NpyField[], rows: number): Uint8Array 
   const bytes = Buffer.alloc(head.length + rows * rowBytes);
   bytes.set(head);
   let offset = head.length;
-  for (const { dtype, values } of fields) {
+  for (const { dtype, values, none } of fields) {
     for (const column of values) {
-      write(bytes, offset, rowBytes, dtype, column);
+      write(bytes, offset, rowBytes, dtype, column, none ?? 0);
       offset += DTYPES[dtype].bytes;
     }
   }
@@ -37,12 +39,13 @@ function write(
   step: number,
   dtype: Dtype,
   values: readonly (number | bigint | null)[],
+  none: number | bigint,
 ): void {
   const { array, bytes: size, kind } = DTYPES[dtype];
   const one = new array(1);
   const raw = new Uint8Array(one.buffer);
   values.forEach((value, i) => {
-    const number = value ?? (kind === 'float' ? NaN : 0);
+    const number = value ?? (kind === 'float' ? NaN : none);
     one[0] = isBigDtype(dtype) ? BigInt(number) : Number(number);
     bytes.set(raw.subarray(0, size), offset + i * step);
   });

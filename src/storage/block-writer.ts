@@ -4,16 +4,15 @@ import type { Dataset } from 'h5wasm/node';
 import type { ByteRange, Chunk } from '../core/chunk.ts';
 import { emptyStats, extendStats } from '../core/chunk-stats.ts';
 import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import { extendSpan, type TimeSpan } from '../core/time-span.ts';
 import type { WriteObserver } from './hdf5-session.ts';
 import type { RowSource } from './payload-rows.ts';
 
 /** Where rows go. */
-export interface RowPlace {
+export interface RowPlace extends RowShape {
   readonly seriesId: string;
   readonly shardId: string;
-  readonly dtype: Dtype;
-  readonly channels: number;
   readonly generation: number;
   /** Row of the series that the first of them is. */
   readonly firstRow: number;
@@ -57,12 +56,7 @@ export function writeChunks(
       timesCodec: times && 'none',
       valuesCrc: crc32(block.values, before?.valuesCrc ?? 0),
       timesCrc: block.timeBytes && crc32(block.timeBytes, before?.timesCrc ?? 0),
-      stats: extendStats(
-        before?.stats ?? emptyStats(place.channels),
-        place.dtype,
-        viewAs(place.dtype, block.values),
-        place.channels,
-      ),
+      stats: extendStats(before?.stats ?? emptyStats(place.channels), place, viewAs(place.dtype, block.values)),
     });
     row += rows;
   }

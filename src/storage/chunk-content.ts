@@ -2,7 +2,8 @@
 import { crc32 } from 'node:zlib';
 import type { Chunk } from '../core/chunk.ts';
 import { emptyStats, extendStats } from '../core/chunk-stats.ts';
-import { viewAs, type Dtype } from '../core/dtype.ts';
+import { viewAs } from '../core/dtype.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import { extendSpan } from '../core/time-span.ts';
 
 export type ChunkContent = Pick<Chunk, 'valuesCrc' | 'timesCrc' | 'stats' | 'firstNs' | 'lastNs' | 'sorted'>;
@@ -11,12 +12,12 @@ export type ChunkContent = Pick<Chunk, 'valuesCrc' | 'timesCrc' | 'stats' | 'fir
  * @param values rows × channels
  * @param times int64 ns, one a row; null for regular series
  */
-export function contentOf(dtype: Dtype, channels: number, values: Buffer, times: Buffer | null): ChunkContent {
+export function contentOf(shape: RowShape, values: Buffer, times: Buffer | null): ChunkContent {
   const span = times && extendSpan(null, viewAs('int64', times) as BigInt64Array);
   return {
     valuesCrc: crc32(values),
     timesCrc: times && crc32(times),
-    stats: extendStats(emptyStats(channels), dtype, viewAs(dtype, values), channels),
+    stats: extendStats(emptyStats(shape.channels), shape, viewAs(shape.dtype, values)),
     firstNs: span && span.firstNs,
     lastNs: span && span.lastNs,
     sorted: span?.sorted ?? true,

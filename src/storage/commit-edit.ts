@@ -67,7 +67,7 @@ function writeReplacement(
   edit: SeriesEdit,
   { firstRow, part }: Extract<SeriesEdit['change'], { kind: 'replace' }>,
 ): Chunk[] {
-  const { dtype, channels, generation } = edit;
+  const { seriesId, dtype, channels, generation } = edit;
   if (!group.keys().includes('values')) {
     const chunkRows = hotChunkRows(channels * DTYPES[dtype].bytes, part.rows, null);
     createDataset(group, 'values', dtype, [channels], chunkRows);
@@ -75,9 +75,10 @@ function writeReplacement(
   const values = new BlockWriter(group.get('values') as Dataset, observe, dtype, channels);
   values.setRows(0, part.rows);
   const source = new RowSource(root, { ...edit, parts: [part] });
-  const { seriesId } = edit;
+  const { missingValue } = edit.description;
+  const shape = { dtype, channels, missingValue };
   try {
-    const place = { seriesId, shardId, dtype, channels, generation, firstRow, begin: 0, total: part.rows, tail: null };
+    const place = { ...shape, seriesId, shardId, generation, firstRow, begin: 0, total: part.rows, tail: null };
     return writeChunks(values, null, source, place);
   } finally {
     source.close();

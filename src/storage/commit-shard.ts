@@ -108,7 +108,8 @@ function appendSeries(
     recordSegments(group.get('segments') as Dataset, append);
   }
 
-  const place = { ...append, shardId, generation: 0, begin, total };
+  const { missingValue } = append.description;
+  const place = { ...append, missingValue, shardId, generation: 0, begin, total };
   return writeChunks(values, times, source, place);
 }
 

@@ -6,7 +6,7 @@ import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
 import type { Hdf5ExportJob, Hdf5Layout } from './hdf5-export.ts';
 import { outcome } from './outcome.ts';
 import { receiveStream } from './port-stream.ts';
-import { createDataset } from './shard-layout.ts';
+import { createDataset, describeMissing } from './shard-layout.ts';
 
 /** Of the file, so that nobody takes it for a shard. */
 const EXPORT_VERSION = 1;
@@ -38,6 +38,7 @@ async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
       if (typeof value === 'string') group.create_attribute(name, value);
       else group.create_attribute(name, Float64Array.of(value), [], '<d');
     }
+    describeMissing(group, layout);
     await writeRows(group, layout, blocks);
     if (layout.regular) {
       const { value: segments } = await blocks.next();

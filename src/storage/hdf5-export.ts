@@ -3,21 +3,20 @@ import { randomUUID } from 'node:crypto';
 import { open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
-import { DTYPES, type Dtype } from '../core/dtype.ts';
+import { DTYPES } from '../core/dtype.ts';
 import { VarveError } from '../core/errors.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import type { DataRoot } from './data-root.ts';
 import { freeBytes } from './disk-space.ts';
 import { unwrap, type Outcome } from './outcome.ts';
 import { sendStream } from './port-stream.ts';
 
-/** What is to be written besides the rows. */
-export interface Hdf5Layout {
+/** What is to be written besides the rows. The missing value is an attribute, too. */
+export interface Hdf5Layout extends RowShape {
   /** Name of the group. */
   readonly seriesId: string;
   /** Of the group; numbers are float64. */
   readonly attributes: Readonly<Record<string, string | number>>;
-  readonly dtype: Dtype;
-  readonly channels: number;
   readonly rows: number;
   /** Regular series have a dataset `segments`. */
   readonly regular: boolean;

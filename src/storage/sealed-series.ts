@@ -7,7 +7,13 @@ import type { Codec } from '../core/codec.ts';
 import { bytesOf, DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
 import type { Erasure } from '../core/erasure.ts';
 import type { RowRange } from '../core/segment.ts';
-import { SUMMARY_FACTORS, SummaryBuilder, type SummaryCell, type SummaryCells } from '../core/summary.ts';
+import {
+  SUMMARY_FACTORS,
+  SummaryBuilder,
+  type SummaryCell,
+  type SummaryCells,
+  type SummaryShape,
+} from '../core/summary.ts';
 import { columnBytes, summaryColumns, type SummaryBlock } from '../core/summary-block.ts';
 import { extendSpan } from '../core/time-span.ts';
 import type { OpenHdf5 } from './hdf5-session.ts';
@@ -101,6 +107,7 @@ export class SeriesSealing implements SealedSeriesWriter {
   readonly #hdf5: OpenHdf5;
   readonly #group: Group;
   readonly #series: SealedSeries;
+  readonly #shape: SummaryShape;
   readonly #rowBytes: number;
   readonly #rowsOfBlock: number;
   readonly #values: SealedDataset;
@@ -122,6 +129,7 @@ export class SeriesSealing implements SealedSeriesWriter {
     const { dtype, channels, irregular, codec } = series;
     this.#hdf5 = hdf5;
     this.#series = series;
+    this.#shape = { dtype, channels, irregular, missingValue: series.description.missingValue };
     this.#group = all.create_group(series.seriesId);
     describeSeries(this.#group, series.description, irregular, series.firstRow);
     this.#rowBytes = channels * DTYPES[dtype].bytes;
@@ -154,7 +162,7 @@ export class SeriesSealing implements SealedSeriesWriter {
       if (holes.length > 0) writeTable(this.#group, 'holes', 2, holes);
     }
     this.#builder = new SummaryBuilder(
-      series,
+      this.#shape,
       (factor) => (this.#isStored(factor) ? this.#summary(factor).rowsOfBlock : FEWEST_CELLS),
       (factor, cells) => {
         if (this.#isStored(factor)) this.#summaryBlocks.push(this.#summary(factor).write(cells));
@@ -244,7 +252,7 @@ export class SeriesSealing implements SealedSeriesWriter {
         firstNs: span && span.firstNs,
         lastNs: span && span.lastNs,
         sorted: span?.sorted ?? true,
-        stats: extendStats(emptyStats(channels), dtype, viewAs(dtype, values), channels),
+        stats: extendStats(emptyStats(channels), this.#shape, viewAs(dtype, values)),
       });
     }
     this.#runsOfBlock = [];

@@ -1,6 +1,7 @@
 /** What is where in a shard, hot or sealed: attributes and datasets as FORMAT.md draws them. */
 import type { Group } from 'h5wasm/node';
 import { DTYPES, type Dtype } from '../core/dtype.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import type { Hdf5File } from './hdf5-session.ts';
 import type { SeriesDescription } from './shard-commit.ts';
 
@@ -77,12 +78,16 @@ export function describeSeries(group: Group, d: SeriesDescription, irregular: bo
   group.create_attribute('scale', Float64Array.of(d.scale), [], '<d');
   group.create_attribute('offset', Float64Array.of(d.offset), [], '<d');
   if (d.resolution !== null) group.create_attribute('resolution', Float64Array.of(d.resolution), [], '<d');
-  if (d.missingValue !== null) {
-    const one = new DTYPES[d.dtype].array(1);
-    one[0] = d.missingValue;
-    group.create_attribute('missing_value', one, [], HDF5_DTYPE[d.dtype]);
-  }
+  describeMissing(group, d);
   if (d.continuity !== null) group.create_attribute('continuity', d.continuity);
   if (d.timeZone !== null) group.create_attribute('time_zone', d.timeZone);
   if (d.rate !== null) group.create_attribute('rate', d.rate);
+}
+
+/** The attribute `missing_value`, of the dtype; none where there is no such value. */
+export function describeMissing(group: Group, { dtype, missingValue }: Omit<RowShape, 'channels'>): void {
+  if (missingValue === null) return;
+  const one = new DTYPES[dtype].array(1);
+  one[0] = missingValue;
+  group.create_attribute('missing_value', one, [], HDF5_DTYPE[dtype]);
 }

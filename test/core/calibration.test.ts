@@ -1,7 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { calibrationOf, slopeOf, toPhysical, toPhysicalValue, type Calibration } from '../../src/core/calibration.ts';
+import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
 import type { Channel } from '../../src/core/series.ts';
+
+const plain = (dtype: Dtype): { dtype: Dtype; missingValue: null } => ({ dtype, missingValue: null });
 
 const PLAIN = { scale: 1, offset: 0 };
 const MICROVOLT = { scale: 0.001, offset: 5 };
@@ -42,7 +45,7 @@ describe('a channel says its map, its series the rest', () => {
 test("a converter's terms give WFDB's own numbers, to the last bit, where a rounded scale would not", () => {
   const map = calibrationOf(PLAIN, { label: 'MLII', gain: 200, baseline: 1024 });
   const raw = Int16Array.from({ length: 65_536 }, (_, i) => i - 32_768);
-  const physical = toPhysical('int16', raw, [map]);
+  const physical = toPhysical(plain('int16'), raw, [map]);
   let different = 0;
   raw.forEach((value, i) => {
     if (!Object.is(physical[i], (value - 1024) / 200)) throw new Error(`${value} became ${physical[i]}`);
@@ -59,7 +62,7 @@ test('each channel goes by its own map', () => {
     { form: 'ranges', slope: 3, shift: 1 },
   ];
   const values = Int16Array.of(1, 2, 3, 4, -4, -5, -6, -7);
-  expect([...toPhysical('int16', values, maps)]).toEqual([1, 2, 0.25, 15, -4, -1.5, -2, -18]);
+  expect([...toPhysical(plain('int16'), values, maps)]).toEqual([1, 2, 0.25, 15, -4, -1.5, -2, -18]);
   expect([...values].map((value, i) => toPhysicalValue(maps[i % 4], value))).toEqual([
     1, 2, 0.25, 15, -4, -1.5, -2, -18,
   ]);
@@ -68,18 +71,37 @@ test('each channel goes by its own map', () => {
 
 test('NaN stays NaN, and 64-bit integers are rounded to double first', () => {
   const half: Calibration = { form: 'linear', slope: 0.5, intercept: 0 };
-  expect([...toPhysical('float32', Float32Array.of(NaN, 1), [half])]).toEqual([NaN, 0.5]);
-  expect([...toPhysical('uint64', BigUint64Array.of(2n ** 64n - 1n, 2n ** 53n + 1n), [half])]).toEqual([
+  expect([...toPhysical(plain('float32'), Float32Array.of(NaN, 1), [half])]).toEqual([NaN, 0.5]);
+  expect([...toPhysical(plain('uint64'), BigUint64Array.of(2n ** 64n - 1n, 2n ** 53n + 1n), [half])]).toEqual([
     2 ** 63,
     2 ** 52,
   ]);
 });
 
+test.each<[Dtype, number | bigint, (number | bigint)[], number[]]>([
+  ['int8', -128, [-128, -127], [NaN, -127]],
+  ['uint32', 0, [0, 1], [NaN, 1]],
+  ['float32', Math.fround(0.1), [Math.fround(0.1), NaN, 0.5], [NaN, NaN, 0.5]],
+  ['int64', 2n ** 53n, [2n ** 53n, 2n ** 53n + 1n, 2n ** 53n - 1n], [NaN, 2 ** 53, 2 ** 53 - 1]],
+  ['uint64', 2n ** 64n - 1n, [2n ** 64n - 1n, 2n ** 64n - 2n], [NaN, 2 ** 64]],
+])(
+  'of %s the missing value %s is NaN, calibrated or not, and its neighbours are not',
+  (dtype, missingValue, list, wanted) => {
+    const values = new DTYPES[dtype].array(list.length);
+    list.forEach((value, i) => (values[i] = value));
+    const before = values.slice();
+    expect([...toPhysical({ dtype, missingValue }, values, [{ form: 'identity' }])]).toEqual(wanted);
+    const doubled: Calibration = { form: 'converter', gain: 0.5, baseline: 0 };
+    expect([...toPhysical({ dtype, missingValue }, values, [doubled])]).toEqual(wanted.map((value) => value * 2));
+    expect(values).toEqual(before);
+  },
+);
+
 test('the values are not touched', () => {
   fc.assert(
     fc.property(fc.float64Array(), (values) => {
       const before = Float64Array.from(values);
-      const physical = toPhysical('float64', values, [{ form: 'linear', slope: 2, intercept: 1 }]);
+      const physical = toPhysical(plain('float64'), values, [{ form: 'linear', slope: 2, intercept: 1 }]);
       expect(values).toEqual(before);
       expect([...physical]).toEqual([...before].map((value) => value * 2 + 1));
     }),

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { hotChunkRows, MAX_HOT_CHUNK_BYTES, MIN_HOT_CHUNK_BYTES } from '../../src/core/chunk.ts';
 import { emptyStats, extendStats } from '../../src/core/chunk-stats.ts';
 import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
+import type { RowShape } from '../../src/core/missing-value.ts';
 
 describe('a hot chunk holds what a series sends at once, or in ten seconds', () => {
   test.each<[string, number, number, number | null, number]>([
@@ -37,10 +38,14 @@ describe('a hot chunk holds what a series sends at once, or in ten seconds', () 
   });
 });
 
+function shape(dtype: Dtype, channels: number, missingValue: number | bigint | null = null): RowShape {
+  return { dtype, channels, missingValue };
+}
+
 describe('statistics of a chunk', () => {
   test('are counted per channel, without NaN', () => {
     const values = Float64Array.of(1, NaN, 2, NaN, NaN, NaN, -3, NaN);
-    expect(extendStats(emptyStats(2), 'float64', values, 2)).toEqual({
+    expect(extendStats(emptyStats(2), shape('float64', 2), values)).toEqual({
       counts: [3, 0],
       mins: [-3, NaN],
       maxs: [2, NaN],
@@ -49,9 +54,9 @@ describe('statistics of a chunk', () => {
   });
 
   test('begin where the first number comes, however late', () => {
-    const nothing = extendStats(emptyStats(1), 'float32', Float32Array.of(NaN, NaN), 1);
+    const nothing = extendStats(emptyStats(1), shape('float32', 1), Float32Array.of(NaN, NaN));
     expect(nothing).toEqual(emptyStats(1));
-    expect(extendStats(nothing, 'float32', Float32Array.of(NaN, 5), 1)).toEqual({
+    expect(extendStats(nothing, shape('float32', 1), Float32Array.of(NaN, 5))).toEqual({
       counts: [1],
       mins: [5],
       maxs: [5],
@@ -64,7 +69,7 @@ describe('statistics of a chunk', () => {
     ['only the positive one', [Infinity], Infinity, Infinity],
     ['only the negative one', [-Infinity], -Infinity, -Infinity],
   ])('%s are values like any other', (_, values, min, max) => {
-    expect(extendStats(emptyStats(1), 'float64', Float64Array.from(values), 1)).toMatchObject({
+    expect(extendStats(emptyStats(1), shape('float64', 1), Float64Array.from(values))).toMatchObject({
       counts: [values.length],
       mins: [min],
       maxs: [max],
@@ -73,7 +78,7 @@ describe('statistics of a chunk', () => {
 
   test('64-bit integers count as their nearest float64', () => {
     const values = BigInt64Array.of(2n ** 63n - 1n, -(2n ** 63n), 5n);
-    expect(extendStats(emptyStats(1), 'int64', values, 1)).toEqual({
+    expect(extendStats(emptyStats(1), shape('int64', 1), values)).toEqual({
       counts: [3],
       mins: [-(2 ** 63)],
       maxs: [2 ** 63],
@@ -81,9 +86,34 @@ describe('statistics of a chunk', () => {
     });
   });
 
+  test.each<[Dtype, number | bigint, (number | bigint)[], number[]]>([
+    ['int8', -128, [-128, -127, 127, -128, 0], [3, -127, 127, 0]],
+    ['uint8', 255, [255, 254, 0], [2, 0, 254, 254]],
+    ['int16', -32768, [-32768, 5], [1, 5, 5, 5]],
+    ['uint16', 0, [0, 65535, 0], [1, 65535, 65535, 65535]],
+    ['int32', -1, [-1, 1, -2], [2, -2, 1, -1]],
+    ['uint32', 2 ** 32 - 1, [2 ** 32 - 1, 1], [1, 1, 1, 1]],
+    ['float32', Math.fround(0.1), [Math.fround(0.1), NaN, 2], [1, 2, 2, 2]],
+    ['float64', -999, [-999, -999.5, NaN, 1], [2, -999.5, 1, -998.5]],
+    // 2^53 and its neighbour are one double.
+    ['int64', 2n ** 53n, [2n ** 53n, 2n ** 53n + 1n, 2n ** 53n], [1, 2 ** 53, 2 ** 53, 2 ** 53]],
+    ['uint64', 2n ** 64n - 1n, [2n ** 64n - 1n, 2n ** 64n - 2n], [1, 2 ** 64, 2 ** 64, 2 ** 64]],
+    ['int64', -(2n ** 63n), [-(2n ** 63n)], [0, NaN, NaN, 0]],
+  ])('of %s do not count the missing value %s', (dtype, missingValue, list, [count, min, max, sum]) => {
+    // A channel of it alone beside: all of it is missing.
+    const values = new DTYPES[dtype].array(list.length * 2);
+    list.forEach((value, i) => ([values[2 * i], values[2 * i + 1]] = [value, missingValue]));
+    expect(extendStats(emptyStats(2), shape(dtype, 2, missingValue), values)).toEqual({
+      counts: [count, 0],
+      mins: [min, NaN],
+      maxs: [max, NaN],
+      sums: [sum, 0],
+    });
+  });
+
   test('what was counted before is not changed', () => {
     const before = emptyStats(1);
-    extendStats(before, 'int8', Int8Array.of(1), 1);
+    extendStats(before, shape('int8', 1), Int8Array.of(1));
     expect(before).toEqual(emptyStats(1));
   });
 
@@ -102,10 +132,10 @@ describe('statistics of a chunk', () => {
         let at = 0;
         for (const count of [...rows, all.length]) {
           const end = Math.min(all.length, at + count * channels);
-          grown = extendStats(grown, dtype, all.subarray(at, end), channels);
+          grown = extendStats(grown, shape(dtype, channels), all.subarray(at, end));
           at = end;
         }
-        expect(grown).toEqual(extendStats(emptyStats(channels), dtype, all, channels));
+        expect(grown).toEqual(extendStats(emptyStats(channels), shape(dtype, channels), all));
         for (let c = 0; c < channels; c++) {
           const column = Array.from(all, Number).filter((value, i) => i % channels === c && !Number.isNaN(value));
           expect([grown.counts[c], grown.mins[c], grown.maxs[c], grown.sums[c]]).toEqual([

@@ -58,9 +58,10 @@ function plain(cell: SummaryCell): PlainCell {
   };
 }
 
-/** The same, one row at a time and level by level. */
+/** The same, one row at a time and level by level, of plain numbers. */
 function bruteForce(shape: SummaryShape, rows: readonly Rows[], factor: number): PlainCell[] {
-  const { dtype, channels, irregular } = shape;
+  const { dtype, channels, irregular, missingValue } = shape;
+  const none = DTYPES[dtype].range ? missingValue! : NaN;
   const cells = new Map<number, { values: (number | bigint)[][]; times: (bigint | null)[] }>();
   let written = 0;
   for (const { row, values, times } of rows) {
@@ -70,7 +71,7 @@ function bruteForce(shape: SummaryShape, rows: readonly Rows[], factor: number):
       cells.set(index, cell);
       for (let c = 0; c < channels; c++) {
         const value = values[r * channels + c];
-        if (!Number.isNaN(value)) cell.values[c].push(value);
+        if (!Number.isNaN(value) && value !== missingValue) cell.values[c].push(value);
       }
       cell.times.push(times && times[r]);
     }
@@ -78,8 +79,8 @@ function bruteForce(shape: SummaryShape, rows: readonly Rows[], factor: number):
   return [...cells].map(([index, cell]) => ({
     index,
     counts: cell.values.map((values) => values.length),
-    mins: cell.values.map((values) => values.reduce((a, b) => (b < a ? b : a), values[0] ?? NaN)),
-    maxs: cell.values.map((values) => values.reduce((a, b) => (b > a ? b : a), values[0] ?? NaN)),
+    mins: cell.values.map((values) => values.reduce((a, b) => (b < a ? b : a), values[0] ?? none)),
+    maxs: cell.values.map((values) => values.reduce((a, b) => (b > a ? b : a), values[0] ?? none)),
     means: cell.values.map((values) => {
       const mean = values.reduce((sum: number, value) => sum + Number(value), 0) / values.length;
       return meanDtype(dtype) === 'float32' ? Math.fround(mean) : mean;
@@ -117,11 +118,28 @@ function anyValue(dtype: Dtype): fc.Arbitrary<number | bigint> {
   return isBigDtype(dtype) ? value : value.map(Number);
 }
 
-function anyRows(shape: SummaryShape): fc.Arbitrary<Rows[]> {
+/** Values that could be confused: at the ends of the type, where halves are alike, beside what a double holds. */
+function missingValues(dtype: Dtype): (number | bigint)[] {
+  const { range } = DTYPES[dtype];
+  if (!range) return [-999, 0, Math.fround(0.1)];
+  if (!isBigDtype(dtype)) return [Number(range.min), Number(range.max), 0];
+  return [range.min, range.max, 0n, 2n ** 53n, ...(range.min < 0n ? [-1n] : [2n ** 32n - 1n])];
+}
+
+function neighbours(dtype: Dtype, value: number | bigint): (number | bigint)[] {
+  const { range } = DTYPES[dtype];
+  if (!range) return [Number(value) + 1];
+  const near = [1n, -1n, 2n ** 32n, -(2n ** 32n)].map((by) => BigInt(value) + by);
+  const inside = near.filter((each) => each >= range.min && each <= range.max);
+  return isBigDtype(dtype) ? inside : inside.map(Number);
+}
+
+/** @param often values that are among them, in runs of a few cells, too */
+function anyRows(shape: SummaryShape, often: readonly (number | bigint)[] = []): fc.Arbitrary<Rows[]> {
   const piece = fc.record({
     gap: fc.oneof({ arbitrary: fc.constant(0), weight: 3 }, fc.nat(10_000)),
     rows: fc.oneof({ arbitrary: fc.nat(200), weight: 3 }, fc.nat(5000)),
-    pool: fc.array(anyValue(shape.dtype), { minLength: 1, maxLength: 40 }),
+    pool: fc.array(anyValue(shape.dtype), { minLength: 1, maxLength: 40 }).map((pool) => [...often, ...pool]),
   });
   return fc.tuple(fc.nat(1000), fc.array(piece, { maxLength: 5 })).map(([first, pieces]) => {
     let row = first;
@@ -129,7 +147,10 @@ function anyRows(shape: SummaryShape): fc.Arbitrary<Rows[]> {
     return pieces.map(({ gap, rows, pool }) => {
       row += gap;
       const values = new DTYPES[shape.dtype].array(rows * shape.channels);
-      for (let i = 0; i < values.length; i++) values[i] = pool[(i * 7 + (i >> 5)) % pool.length];
+      for (let i = 0; i < values.length; i++) {
+        const isRun = often.length > 0 && (i >> 9) % 3 === 1;
+        values[i] = isRun ? often[0] : pool[(i * 7 + (i >> 5)) % pool.length];
+      }
       const times = shape.irregular ? BigInt64Array.from({ length: rows }, () => (time += 1_000_000_007n)) : null;
       const piece = { row, values, times };
       row += rows;
@@ -141,8 +162,8 @@ function anyRows(shape: SummaryShape): fc.Arbitrary<Rows[]> {
 describe('a summary', () => {
   for (const dtype of DTYPE_NAMES) {
     for (const shape of [
-      { dtype, channels: 1, irregular: false },
-      { dtype, channels: 3, irregular: true },
+      { dtype, channels: 1, irregular: false, missingValue: null },
+      { dtype, channels: 3, irregular: true, missingValue: null },
     ]) {
       test(`of ${shape.irregular ? 'irregular' : 'regular'} ${dtype} rows with holes is what each cell's rows say`, () => {
         fc.assert(
@@ -156,15 +177,53 @@ describe('a summary', () => {
     }
   }
 
+  for (const dtype of DTYPE_NAMES) {
+    // Its neighbours are among the values, and are nothing but values.
+    test.each(missingValues(dtype))(`of ${dtype} rows leaves the missing value %s out`, (missingValue) => {
+      for (const irregular of [false, true]) {
+        const shape = { dtype, channels: 2, irregular, missingValue };
+        fc.assert(
+          fc.property(anyRows(shape, [missingValue, ...neighbours(dtype, missingValue)]), (rows) => {
+            const levels = summarize(shape, rows);
+            for (const factor of SUMMARY_FACTORS) expectSame(levels.get(factor)!, bruteForce(shape, rows, factor));
+          }),
+          { numRuns: 4 },
+        );
+      }
+    });
+  }
+
+  test.each<[Dtype, number | bigint, number | bigint]>([
+    ['int8', -128, -128],
+    ['uint64', 2n ** 64n - 1n, 2n ** 64n - 1n],
+    ['float32', -999, NaN],
+  ])(
+    'has nothing to say of a %s cell in which all is missing, and counts it in no coarser one',
+    (dtype, missing, none) => {
+      const shape = { dtype, channels: 1, irregular: false, missingValue: missing };
+      const values = new DTYPES[dtype].array(128);
+      (values as unknown as (number | bigint)[]).fill(missing);
+      values[127] = isBigDtype(dtype) ? 3n : 3;
+      const levels = summarize(shape, [{ row: 0, values, times: null }]);
+      const three = isBigDtype(dtype) ? 3n : 3;
+      const is = (index: number): object => ({ index, counts: [1], mins: [three], maxs: [three], means: [3] });
+      expect(levels.get(64)).toEqual([
+        { index: 0, counts: [0], mins: [none], maxs: [none], means: [NaN], times: [null, null] },
+        { ...is(1), times: [null, null] },
+      ]);
+      expect(levels.get(4096)).toEqual([{ ...is(0), times: [null, null] }]);
+    },
+  );
+
   test('of wide rows is what each cell says', () => {
-    const shape = { dtype: 'int16', channels: 17_000, irregular: false } as const;
+    const shape = { dtype: 'int16', channels: 17_000, irregular: false, missingValue: null } as const;
     const values = Int16Array.from({ length: 70 * 17_000 }, (_, i) => (i * 31) % 65_536);
     const rows = [{ row: 30, values, times: null }];
     expectSame(summarize(shape, rows).get(64)!, bruteForce(shape, rows, 64));
   });
 
   test('reaches the coarsest level', () => {
-    const shape = { dtype: 'float64', channels: 1, irregular: false } as const;
+    const shape = { dtype: 'float64', channels: 1, irregular: false, missingValue: null } as const;
     const rows = [{ row: 262_000, values: Float64Array.from({ length: 300_000 }, (_, i) => i), times: null }];
     const levels = summarize(shape, rows, 100_000);
     for (const factor of SUMMARY_FACTORS) expectSame(levels.get(factor)!, bruteForce(shape, rows, factor));
@@ -186,7 +245,7 @@ describe('a summary', () => {
   });
 
   test('keeps cells of rows that are gone in the place of computed ones, and counts them in coarser ones', () => {
-    const shape = { dtype: 'float64', channels: 1, irregular: false } as const;
+    const shape = { dtype: 'float64', channels: 1, irregular: false, missingValue: null } as const;
     const rows = [{ row: 100, values: new Float64Array(100).fill(5), times: null }];
     const kept = { 64: [cell(0, 10, 64), cell(1, 20, 64), cell(70, 30, 64)], 262_144: [cell(0, 99, 7)] };
     const levels = summarize(shape, rows, 3, kept);
@@ -207,7 +266,7 @@ describe('a summary', () => {
   });
 
   test('of an irregular series begins with the kept cells, each level for itself', () => {
-    const shape = { dtype: 'float64', channels: 1, irregular: true } as const;
+    const shape = { dtype: 'float64', channels: 1, irregular: true, missingValue: null } as const;
     const times = BigInt64Array.from({ length: 70 }, (_, i) => BigInt(1000 + i));
     const rows = [{ row: 500, values: new Float64Array(70).fill(5), times }];
     const levels = summarize(shape, rows, 3, {
@@ -229,14 +288,14 @@ describe('a summary', () => {
   });
 
   test('of nothing but kept cells is those', () => {
-    const shape = { dtype: 'float64', channels: 1, irregular: false } as const;
+    const shape = { dtype: 'float64', channels: 1, irregular: false, missingValue: null } as const;
     const levels = summarize(shape, [], 3, { 64: [cell(3, 1, 64)] });
     expect(SUMMARY_FACTORS.map((factor) => levels.get(factor)!.map(({ index }) => index))).toEqual([[3], [0], [0]]);
   });
 
   test('refuses rows out of order, cells that come late and levels that do not exist', () => {
     const builder = new SummaryBuilder(
-      { dtype: 'int8', channels: 1, irregular: false },
+      { dtype: 'int8', channels: 1, irregular: false, missingValue: null },
       () => 1,
       () => {},
     );
@@ -250,7 +309,7 @@ describe('a summary', () => {
     ['regular', false],
     ['irregular', true],
   ])('of a %s series comes back from the bytes of its columns', (_, irregular) => {
-    const shape: SummaryShape = { dtype: 'int64', channels: 2, irregular };
+    const shape: SummaryShape = { dtype: 'int64', channels: 2, irregular, missingValue: null };
     const values = BigInt64Array.from({ length: 400 }, (_, i) => BigInt(i) ** 7n);
     const times = irregular ? BigInt64Array.from({ length: 200 }, (_, i) => BigInt(i)) : null;
     const builder = new SummaryBuilder(

@@ -31,7 +31,14 @@ afterAll(async () => {
 });
 
 let names = 0;
-function spec(dtype: Dtype, channels: number, sampling: NewSeries['sampling'], duplicates: DuplicateRule = 'last') {
+type Missing = NewSeries['missingValue'];
+function spec(
+  dtype: Dtype,
+  channels: number,
+  sampling: NewSeries['sampling'],
+  duplicates: DuplicateRule = 'last',
+  missingValue: Missing = null,
+) {
   return {
     name: `series ${names++}`,
     description: null,
@@ -46,13 +53,14 @@ function spec(dtype: Dtype, channels: number, sampling: NewSeries['sampling'], d
     codec: 'gzip' as const,
     tags: {},
     ...UNSAID,
+    missingValue,
     provenance: {},
   };
 }
-const regular = (dtype: Dtype, channels: number): Promise<Series> =>
-  store.create(spec(dtype, channels, { kind: 'regular', rate: RATE, startNs: 0n }));
-const irregular = (dtype: Dtype, channels: number, duplicates: DuplicateRule): Promise<Series> =>
-  store.create(spec(dtype, channels, { kind: 'irregular' }, duplicates));
+const regular = (dtype: Dtype, channels: number, missing?: Missing): Promise<Series> =>
+  store.create(spec(dtype, channels, { kind: 'regular', rate: RATE, startNs: 0n }, 'last', missing));
+const irregular = (dtype: Dtype, channels: number, duplicates: DuplicateRule, missing?: Missing): Promise<Series> =>
+  store.create(spec(dtype, channels, { kind: 'irregular' }, duplicates, missing));
 
 async function seal(): Promise<void> {
   for (const { id } of await store.db.selectFrom('lanes').select('id').execute()) {
@@ -61,15 +69,17 @@ async function seal(): Promise<void> {
   }
 }
 
-/** Small and large numbers, and NaN where there can be one. */
-function values(dtype: Dtype, count: number, seed: number): SampleArray {
+/** Small and large numbers, and NaN where there can be one. @param missing is one in ten, and all of some stretches */
+function values(dtype: Dtype, count: number, seed: number, missing: Missing = null): SampleArray {
   const out = new DTYPES[dtype].array(count);
   const { range } = DTYPES[dtype];
   let state = (seed + 1) * 2654435761;
   for (let i = 0; i < count; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     const draw = state / 2 ** 32;
-    if (dtype === 'int64' || dtype === 'uint64') {
+    const isMissing = missing !== null && ((draw > 0.4 && draw < 0.5) || (i >> 9) % 4 === 1);
+    if (isMissing) out[i] = missing;
+    else if (dtype === 'int64' || dtype === 'uint64') {
       const wide = draw > 0.999 ? range!.max : draw < 0.001 ? range!.min : BigInt(Math.floor(draw * 1000));
       out[i] = wide;
     } else if (range) out[i] = Math.floor(draw * 60_000) - (range.min < 0n ? 30_000 : 0);
@@ -82,13 +92,15 @@ interface Rows {
   readonly times: BigInt64Array;
   readonly values: SampleArray;
   readonly channels: number;
+  readonly missing: Missing;
 }
 
 /** All rows that a reader sees, in order of time. */
 async function rowsOf(series: Series): Promise<Rows> {
   const bytes = await store.read(series, { by: 'time' });
   const channels = series.channels.length;
-  if (series.sampling.kind === 'irregular') return { ...unpackRecords(bytes, series.dtype, channels), channels };
+  const shape = { channels, missing: series.missingValue };
+  if (series.sampling.kind === 'irregular') return { ...unpackRecords(bytes, series.dtype, channels), ...shape };
   const {
     segments,
     holes,
@@ -96,7 +108,7 @@ async function rowsOf(series: Series): Promise<Rows> {
   } = await readSampleSnapshot(store.db, { id: series.id }, { by: 'rows', from: 0, to: 0 });
   const all = timesOfRows(segments, series.sampling.rate, { from: 0, to: now.rows });
   const isHole = (row: number): boolean => holes.some(({ from, to }) => row >= from && row < to);
-  return { times: all.filter((_, row) => !isHole(row)), values: viewAs(series.dtype, bytes), channels };
+  return { times: all.filter((_, row) => !isHole(row)), values: viewAs(series.dtype, bytes), ...shape };
 }
 
 interface Answer {
@@ -127,7 +139,7 @@ function near(found: number | string | null, wanted: number | null, scale: numbe
 }
 
 /** Compares every bucket with its rows. @returns rows in buckets */
-function check(answer: Answer, { times, values, channels }: Rows, startNs: bigint, endNs: bigint): number {
+function check(answer: Answer, { times, values, channels, missing }: Rows, startNs: bigint, endNs: bigint): number {
   let inBuckets = 0;
   const { start, end, count } = answer.buckets;
   let row = 0;
@@ -146,7 +158,7 @@ function check(answer: Answer, { times, values, channels }: Rows, startNs: bigin
       const own: (number | bigint)[] = [];
       for (let i = first; i < row; i++) {
         const value = values[i * channels + c];
-        if (value === value) own.push(value);
+        if (value === value && value !== missing) own.push(value);
       }
       most = Math.max(most, own.length);
       const channel = answer.channels[c];
@@ -255,19 +267,25 @@ const part = fc.record({
 });
 
 describe('buckets of a regular series', () => {
-  test.each<[Dtype, number]>([
-    ['int16', 1],
-    ['float64', 2],
-    ['int64', 1],
-  ])('of %s say exactly what its rows say, hot, sealed and with holes', async (dtype, channels) => {
+  test.each<[Dtype, number, Missing]>([
+    ['int16', 1, null],
+    ['float64', 2, null],
+    ['int64', 1, null],
+    ['int8', 2, -128],
+    ['uint64', 1, 2n ** 64n - 1n],
+  ])('of %s say exactly what its rows say, hot, sealed and with holes', async (dtype, channels, missing) => {
     await fc.assert(
       fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
-        const series = await regular(dtype, channels);
+        const series = await regular(dtype, channels, missing);
         let row = 0;
         let endNs = 0n;
         for (const [i, { rows, gap, next }] of parts.entries()) {
           const startNs = gap ? endNs + BigInt(1 + ((seed * 7919) % 30)) * 1_000_000_000n : null;
-          await store.stage(series, { values: values(dtype, rows * channels, seed + i), times: null }, startNs);
+          await store.stage(
+            series,
+            { values: values(dtype, rows * channels, seed + i, missing), times: null },
+            startNs,
+          );
           await store.drain();
           endNs = (await getSeries(store.db, { id: series.id })).lastNs! + 3_000_000n;
           if (next === 'hide' && rows > 10) await hole(series, row + Math.floor(rows / 3), row + Math.floor(rows / 2));
@@ -283,43 +301,48 @@ describe('buckets of a regular series', () => {
 });
 
 describe('buckets of an irregular series', () => {
-  test.each<[Dtype, number, DuplicateRule]>([
-    ['int32', 1, 'last'],
-    ['float32', 2, 'keep'],
-    ['uint64', 1, 'last'],
-  ])('of %s say exactly what its rows say, hot, sealed, late and erased', async (dtype, channels, duplicates) => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
-        const series = await irregular(dtype, channels, duplicates);
-        let at = 0n;
-        let row = 0;
-        for (const [i, { rows, gap, next }] of parts.entries()) {
-          let state = seed + i;
-          const begin = gap ? at : at - BigInt(Math.floor(rows / 10)) * 50_000n;
-          const times = BigInt64Array.from({ length: rows }, (_, k) => {
-            state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-            return begin + BigInt(k) * 50_000n + BigInt(gap ? 0 : (state % 3) * 50_000);
-          });
-          await store.stage(series, { values: values(dtype, rows * channels, seed + i), times });
-          await store.drain();
-          row += rows;
-          if (next === 'hide') {
-            await erase(
-              series,
-              begin + BigInt(Math.floor(rows / 3)) * 50_000n,
-              begin + BigInt(Math.floor(rows / 2)) * 50_000n,
-              row,
-            );
+  test.each<[Dtype, number, DuplicateRule, Missing]>([
+    ['int32', 1, 'last', null],
+    ['float32', 2, 'keep', null],
+    ['uint64', 1, 'last', null],
+    ['int64', 2, 'keep', -(2n ** 63n)],
+    ['float32', 1, 'last', 0],
+  ])(
+    'of %s say exactly what its rows say, hot, sealed, late and erased',
+    async (dtype, channels, duplicates, missing) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
+          const series = await irregular(dtype, channels, duplicates, missing);
+          let at = 0n;
+          let row = 0;
+          for (const [i, { rows, gap, next }] of parts.entries()) {
+            let state = seed + i;
+            const begin = gap ? at : at - BigInt(Math.floor(rows / 10)) * 50_000n;
+            const times = BigInt64Array.from({ length: rows }, (_, k) => {
+              state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+              return begin + BigInt(k) * 50_000n + BigInt(gap ? 0 : (state % 3) * 50_000);
+            });
+            await store.stage(series, { values: values(dtype, rows * channels, seed + i, missing), times });
+            await store.drain();
+            row += rows;
+            if (next === 'hide') {
+              await erase(
+                series,
+                begin + BigInt(Math.floor(rows / 3)) * 50_000n,
+                begin + BigInt(Math.floor(rows / 2)) * 50_000n,
+                row,
+              );
+            }
+            at = times.reduce((a, b) => (b > a ? b : a), at) + (gap ? 1_000_000_000n : 50_000n);
+            if (next === 'retire') await store.retireAll();
+            if (next === 'seal') await seal();
           }
-          at = times.reduce((a, b) => (b > a ? b : a), at) + (gap ? 1_000_000_000n : 50_000n);
-          if (next === 'retire') await store.retireAll();
-          if (next === 'seal') await seal();
-        }
-        await checkAll(series, seed);
-      }),
-      { numRuns: RUNS },
-    );
-  });
+          await checkAll(series, seed);
+        }),
+        { numRuns: RUNS },
+      );
+    },
+  );
 });
 
 /** So many rows that two levels of summaries are stored. */
@@ -327,8 +350,8 @@ const MANY = 300_000;
 
 describe('a long series', () => {
   test('that is regular is told by coarse cells, with a hole, a gap and rows that are not sealed', async () => {
-    const series = await regular('int16', 1);
-    await store.stage(series, { values: values('int16', MANY, 1), times: null });
+    const series = await regular('int16', 1, -32_768);
+    await store.stage(series, { values: values('int16', MANY, 1, -32_768), times: null });
     await store.drain();
     await seal();
     await hole(series, 100_000, 100_100);
@@ -338,9 +361,9 @@ describe('a long series', () => {
   });
 
   test('that is irregular is told by coarse cells, with an erasure and rows that came late', async () => {
-    const series = await irregular('int16', 1, 'last');
+    const series = await irregular('int16', 1, 'last', 0);
     const times = BigInt64Array.from({ length: MANY }, (_, i) => BigInt(i) * 1000n);
-    await store.stage(series, { values: values('int16', MANY, 1), times });
+    await store.stage(series, { values: values('int16', MANY, 1, 0), times });
     await store.drain();
     await seal();
     await erase(series, 50_000_000n, 50_100_000n, MANY);
@@ -360,7 +383,7 @@ describe('what has expired', () => {
     const rows = 30_000;
     const step = 3_000_000n;
     const times = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i) * step);
-    const all: Rows = { times, values: values('int16', rows, 1), channels: 1 };
+    const all: Rows = { times, values: values('int16', rows, 1), channels: 1, missing: null };
     await store.stage(series, { values: all.values, times: kind === 'regular' ? null : times });
     await store.drain();
     await seal();

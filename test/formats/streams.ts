@@ -81,7 +81,17 @@ export function shapeOf(dtype: Dtype, channels: number, kind: SampleShape['kind'
 export function outShapeOf(shape: SampleShape, totalRows: number, next: string | null = null): OutShape {
   const channels = shape.channelLabels.map((label) => ({ label }));
   const rate = shape.kind === 'regular' ? '7/1' : null;
-  const description = { name: 'n', project: 'p', unit: null, scale: 1, offset: 0, rate, tags: {}, channels } as const;
+  const description = {
+    name: 'n',
+    project: 'p',
+    unit: null,
+    scale: 1,
+    offset: 0,
+    missingValue: null,
+    rate,
+    tags: {},
+    channels,
+  } as const;
   return {
     ...shape,
     seriesId: 's-1',

@@ -68,7 +68,7 @@ describeRecordings('MIT-BIH record 100', () => {
     );
     const frames = new Int16Array(await samplesOf(series[0]));
     const physical = toPhysical(
-      'int16',
+      { dtype: 'int16', missingValue: null },
       frames,
       spec.channels.map((channel) => calibrationOf(spec, channel)),
     );

@@ -11,6 +11,7 @@ const LAYOUT: Hdf5Layout = {
   attributes: { name: 'n', scale: 1 },
   dtype: 'int16',
   channels: 1,
+  missingValue: null,
   rows: 100_000,
   regular: false,
 };

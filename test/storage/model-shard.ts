@@ -130,6 +130,7 @@ export class ModelShard {
     const file = readFileSync(this.path);
     for (const series of this.series) {
       const { dtype, channels, irregular } = series.shape;
+      const rowShape = { dtype, channels, missingValue: describeSeries(series).missingValue };
       const values: Buffer[] = [];
       const times: Buffer[] = [];
       let row = series.firstRow;
@@ -144,7 +145,7 @@ export class ModelShard {
         const bytes = file.subarray(chunk.values.offset, chunk.values.offset + chunk.rows * series.rowBytes);
         values.push(bytes);
         expect(chunk.valuesCrc).toBe(crc32(bytes));
-        const stats = extendStats(emptyStats(channels), dtype, viewAs(dtype, bytes), channels);
+        const stats = extendStats(emptyStats(channels), rowShape, viewAs(dtype, bytes));
         for (const name of ['counts', 'mins', 'maxs'] as const) {
           expect(Buffer.compare(doubles(chunk.stats[name]), doubles(stats[name]))).toBe(0);
         }

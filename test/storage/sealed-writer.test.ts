@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { emptyStats, extendStats } from '../../src/core/chunk-stats.ts';
 import { CODECS, type Codec } from '../../src/core/codec.ts';
-import { bytesOf, DTYPES, viewAs, type Dtype } from '../../src/core/dtype.ts';
-import { eachCell, SummaryBuilder, type SummaryCell } from '../../src/core/summary.ts';
+import { bytesOf, DTYPES, isBigDtype, viewAs, type Dtype } from '../../src/core/dtype.ts';
+import { eachCell, SummaryBuilder, type SummaryCell, type SummaryShape } from '../../src/core/summary.ts';
 import { decodeSummary, type SummaryBlock } from '../../src/core/summary-block.ts';
 import { decodeBlock } from '../../src/storage/block-codec.ts';
 import { systemDisk } from '../../src/storage/disk.ts';
@@ -51,6 +51,7 @@ function makeCase(
   runs: readonly (readonly [number, number])[],
 ): Case {
   const rowBytes = DTYPES[dtype].bytes * channels;
+  const missingValue = isBigDtype(dtype) ? 7n : 7;
   const firstRow = runs[0][0] - (irregular ? 0 : 10);
   let state = 12345;
   const pieces = runs.map(([from, to]) => {
@@ -60,7 +61,9 @@ function makeCase(
       // Bytes of noise in the lower half of each value; of floats the exponent stays small, some values are NaN.
       values[i] = i % DTYPES[dtype].bytes < Math.ceil(DTYPES[dtype].bytes / 2) ? state >>> 24 : 0;
     }
-    if (dtype === 'float64') (viewAs(dtype, values) as Float64Array)[0] = NaN;
+    const typed = viewAs(dtype, values);
+    for (let i = 0; i < typed.length; i += 50) typed[i] = missingValue;
+    if (dtype === 'float64') typed[0] = NaN;
     const times = irregular
       ? BigInt64Array.from(
           { length: to - from },
@@ -91,7 +94,7 @@ function makeCase(
         codec,
         continuity: null,
         resolution: null,
-        missingValue: null,
+        missingValue,
         timeZone: null,
         channels: '[]',
         tags: '{"a":1}',
@@ -180,7 +183,7 @@ async function expectChunksReadable(file: Buffer, model: Case, chunks: readonly 
     const [from, to] = [chunk.datasetRow, chunk.datasetRow + chunk.rows];
     expect(values.equals(whole.values.subarray(from * rowBytes, to * rowBytes))).toBe(true);
     expect(JSON.stringify(chunk.stats)).toBe(
-      JSON.stringify(extendStats(emptyStats(channels), dtype, viewAs(dtype, values), channels)),
+      JSON.stringify(extendStats(emptyStats(channels), shapeOf(model.series), viewAs(dtype, values))),
     );
     if (irregular) {
       const times = await rowsOf(chunk.times!, 8, chunk.timesCrc!);
@@ -195,6 +198,10 @@ async function expectChunksReadable(file: Buffer, model: Case, chunks: readonly 
     else covered.push([chunk.firstRow, chunk.firstRow + chunk.rows]);
   }
   expect(covered).toEqual(runsOf(model));
+}
+
+function shapeOf({ dtype, channels, irregular, description }: SealedSeries): SummaryShape {
+  return { dtype, channels, irregular, missingValue: description.missingValue };
 }
 
 interface Cell {
@@ -215,7 +222,7 @@ function texts(cells: readonly Cell[]): string[] {
 function cellsOf({ series, pieces }: Case): Cell[] {
   const cells: Cell[] = [];
   const builder = new SummaryBuilder(
-    series,
+    shapeOf(series),
     () => 7,
     (factor, columns) => {
       for (const cell of eachCell(structuredClone(columns))) cells.push({ factor, cell });

@@ -116,7 +116,9 @@ export const bucketsAnswer = z
     buckets: z.object({
       start: times,
       end: times,
-      count: z.array(z.int()).meta({ description: 'Values that are not NaN, of the channel that has most' }),
+      count: z
+        .array(z.int())
+        .meta({ description: 'Values that are neither NaN nor missing, of the channel that has most' }),
     }),
     channels: z.array(
       z.looseObject({

@@ -116,7 +116,10 @@ export const queryBody = z
       .min(1)
       .optional()
       .meta({ description: 'Labels or 0-based numbers, which each of the series must have. Default: all' }),
-    physical: z.boolean().default(false).meta({ description: 'Scale and offset applied, as float64' }),
+    physical: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),
     form: z.enum(['long', 'wide']).default('long').meta({
       description:
         'long: a row a value (or bucket), with the series in a column. wide: a row a time and a column a series and channel; needs every or as_of',

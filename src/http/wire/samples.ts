@@ -119,7 +119,9 @@ const readParameters = z.strictObject({
     .string()
     .optional()
     .meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
-  physical: queryBoolean.optional().meta({ description: 'Scale and offset applied, as float64' }),
+  physical: queryBoolean
+    .optional()
+    .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),
   format: z.enum(ANSWER_FORMATS).optional().meta({ description: 'Instead of the Accept header' }),
   epoch: z.enum(EPOCH_UNITS).optional().meta({
     description:

@@ -216,7 +216,7 @@ export const seriesCreate = z
       .default(null)
       .meta({
         description:
-          'A stored value that stands for none: not counted, and NaN in physical values. Never changes. Integers past 2^53 as strings',
+          'A stored value that stands for none: not counted, and NaN in physical values; raw ones have it as it is. Never changes. Integers past 2^53 as strings',
         example: -32768,
       }),
     time_zone: zoneLabel.nullable().default(null),
