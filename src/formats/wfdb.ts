@@ -26,11 +26,15 @@ export interface WfdbOptions {
   readonly annotators?: readonly string[];
 }
 
+/** By storage format: the smallest value it has. See the signal(5) page of the WFDB applications guide. */
+const INVALID_SAMPLE: Readonly<Record<WfdbSignal['format'], number>> = { 16: -32_768, 212: -2048 };
+
 /** Header and annotation files are read whole; real ones are far smaller. */
 const MAX_SIDE_FILE_BYTES = 64 * 1024 * 1024;
 
 /**
- * One regular int16 series with a channel a signal; values stay raw, the channels carry gain and baseline.
+ * One regular int16 series with a channel a signal; values stay raw, the channels carry gain and baseline. What the storage format marks invalid
+ * samples by is the series' missing value, unless signals of two formats are together.
  * @param header name of the `.hea` file among `files`
  * @throws `invalid-input` or `unprocessable` naming file and line; while batches are read, `invalid-input` naming a signal file
  * that is shorter than its header says
@@ -44,7 +48,8 @@ export async function readWfdb(files: RecordingFiles, header: string, options: W
   const notes: string[] = [];
   const annotations = await annotationsOf(files, header, head, options.annotators ?? ['atr'], notes);
   const units = new Set(head.signals.map((signal) => signal.unit));
-  notesOnHeader(head, notes);
+  const invalid = [...new Set(head.signals.map(({ format }) => INVALID_SAMPLE[format]))];
+  notesOnHeader(head, invalid, notes);
   return {
     series: [
       {
@@ -55,6 +60,7 @@ export async function readWfdb(files: RecordingFiles, header: string, options: W
           unit: units.size === 1 ? head.signals[0].unit : null,
           sampling: { kind: 'regular', rate: head.rate, startNs: head.startNs ?? 0n },
           timeReference: head.startNs === null ? 'relative' : 'utc',
+          missingValue: invalid.length === 1 ? invalid[0] : null,
           provenance: {
             format: 'WFDB',
             record: head.record,
@@ -88,9 +94,12 @@ function channelsOf(signals: readonly WfdbSignal[]): Channel[] {
   }));
 }
 
-function notesOnHeader({ signals, startNs }: WfdbHeader, notes: string[]): void {
-  const invalid = [...new Set(signals.map((signal) => (signal.format === 16 ? -32768 : -2048)))].join(' and ');
-  notes.push(`raw values are kept as they are; ${invalid} marks an invalid sample in this storage format`);
+function notesOnHeader({ signals, startNs }: WfdbHeader, invalid: readonly number[], notes: string[]): void {
+  notes.push(
+    invalid.length === 1
+      ? `raw values are kept as they are; ${invalid[0]}, which marks an invalid sample in this storage format, is the missing value`
+      : `raw values are kept as they are; ${invalid.join(' and ')} mark invalid samples in these storage formats, and count as values`,
+  );
   if (startNs === null) notes.push('the header has no base date: times count from the start of the recording');
   else notes.push('the base time has no zone and was taken as UTC');
   signals.forEach((signal, i) => {

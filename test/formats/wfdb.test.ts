@@ -101,6 +101,18 @@ describe('WFDB records', () => {
     const header = 'r 3 100 3\nr.dat 212\nr.dat 212\nr.dat 212\n';
     const { series } = await readWfdb(filesOf({ 'r.hea': header, 'r.dat': pack212(ODD) }), 'r.hea', { name: 'r' });
     expect(await samplesOf(series[0])).toEqual(ODD);
+    // As wfdb-python has it: NaN in its place.
+    expect(series[0].spec.missingValue).toBe(-2048);
+    const maps = series[0].spec.channels.map((channel) => calibrationOf(series[0].spec, { ...channel, gain: 2 }));
+    const { missingValue } = series[0].spec;
+    expect([...toPhysical({ dtype: 'int16', missingValue }, Int16Array.from(ODD), maps)].slice(0, 6)).toEqual([
+      0.5,
+      -0.5,
+      1023.5,
+      NaN,
+      2.5,
+      3,
+    ]);
   });
 
   test('a header without a length takes the signal file to its end', async () => {
@@ -130,6 +142,8 @@ describe('WFDB records', () => {
     });
     expect(spec.timeReference).toBe('utc');
     expect(spec.unit).toBeNull();
+    // Of which format?
+    expect(spec.missingValue).toBeNull();
     expect(spec.channels).toMatchObject([
       { label: 'signal 0', unit: 'uV', gain: 200, baseline: 1024 },
       { label: 'signal 1', unit: 'mV', gain: 10, baseline: 7, info: { adc_bits: 12, adc_zero: 7 } },
