@@ -31,6 +31,12 @@ export function calibrationOf(series: { scale: number; offset: number }, channel
   return slope === 1 && intercept === 0 ? { form: 'identity' } : { form: 'linear', slope, intercept };
 }
 
+/** What is left to say of a channel where its calibration has been applied. */
+export function withoutCalibration(channel: Channel): Channel {
+  const { scale, offset, gain, baseline, digital_min, digital_max, physical_min, physical_max, ...about } = channel;
+  return about;
+}
+
 /**
  * Physical float64 values of rows × channels (row-major), each channel by its own map; the missing value is NaN.
  * 64-bit integers are rounded to double first, as NumPy's astype does.

@@ -2,7 +2,7 @@
 import type { Database } from '../catalog/database.ts';
 import { readSampleSnapshot, type ChunkSelection, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import type { OutDescription, OutShape } from '../core/batch.ts';
-import { calibrationOf } from '../core/calibration.ts';
+import { calibrationOf, withoutCalibration } from '../core/calibration.ts';
 import { chooseChannels } from '../core/choose-channels.ts';
 import { isVarveError, notFound } from '../core/errors.ts';
 import { formatRate } from '../core/rate.ts';
@@ -128,8 +128,7 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
   const rate = sampling.kind === 'regular' ? formatRate(sampling.rate) : null;
   const same = { name, project, unit, rate, timeReference, tags };
   if (!physical) return { ...same, scale, offset, missingValue, channels };
-  const calibrated = channels.map(({ scale: _, offset: __, gain: ___, baseline: ____, ...about }) => about);
-  return { ...same, scale: 1, offset: 0, missingValue: null, channels: calibrated };
+  return { ...same, scale: 1, offset: 0, missingValue: null, channels: channels.map(withoutCalibration) };
 }
 
 /**

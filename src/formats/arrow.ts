@@ -78,9 +78,22 @@ function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
   return new arrow.Schema(fields, new Map(Object.entries(metadata)));
 }
 
-function fieldMetadata({ unit, scale, offset, gain, baseline }: Channel): Map<string, string> {
-  const known = Object.entries({ unit, scale, offset, gain, baseline }).filter(([, value]) => value !== undefined);
-  return new Map(known.map(([name, value]) => [name, String(value)]));
+/** What its values mean; the metadata of the schema say the rest. */
+const FIELD_METADATA = [
+  'unit',
+  'scale',
+  'offset',
+  'gain',
+  'baseline',
+  'digital_min',
+  'digital_max',
+  'physical_min',
+  'physical_max',
+] as const satisfies readonly (keyof Channel)[];
+
+function fieldMetadata(channel: Channel): Map<string, string> {
+  const known = FIELD_METADATA.filter((name) => channel[name] !== undefined);
+  return new Map(known.map((name) => [name, String(channel[name])]));
 }
 
 /** Rows `[from, to)` of a batch. */

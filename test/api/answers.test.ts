@@ -94,6 +94,29 @@ describe('Arrow', () => {
     expect(Object.fromEntries(physical.schema.fields[1].metadata ?? [])).toEqual({ unit: 'µV' });
     expect(Object.fromEntries(physical.schema.metadata ?? [])).toMatchObject({ scale: '1', offset: '0' });
     expect(physical.getChild('MLII').at(0)).toBe((10 - 12) / 200);
+    const [low, high] = [-192.5, 204];
+    const ranges = { digital_min: -2048, digital_max: 2047, physical_min: low, physical_max: high };
+    const edf = await create({
+      dtype: 'int16',
+      scale: 7,
+      channels: [{ label: 'EEG', location: 'Fpz-Cz', ...ranges }],
+      sampling: { kind: 'regular', rate_hz: 100 },
+    });
+    const raw = [-2048, 0, 1, 2047];
+    await api.append(edf, { values: raw });
+    const step = (high - low) / 4095;
+    const expected = raw.map((value) => (value + (high / step - 2047)) * step);
+    const eeg = tableFromIPC((await read(edf, 'format=arrow&physical=true')).body);
+    expect([...(eeg.getChild('EEG').data[0].values as Float64Array)]).toEqual(expected);
+    expect(Math.abs(expected[0] - low) + Math.abs(expected[3] - high)).toBeLessThan(1e-12);
+    expect(Object.fromEntries(eeg.schema.fields[1].metadata ?? [])).toEqual({});
+    expect(JSON.parse(eeg.schema.metadata!.get('channels')!)).toEqual([{ label: 'EEG', location: 'Fpz-Cz' }]);
+    const asStored = tableFromIPC((await read(edf, 'format=arrow')).body);
+    expect(Object.fromEntries(asStored.schema.fields[1].metadata ?? [])).toMatchObject({ physical_min: '-192.5' });
+    const overview = (await read(edf, 'points=1&physical=true')).json<{
+      channels: { min: number[]; max: number[] }[];
+    }>();
+    expect([overview.channels[0].min, overview.channels[0].max]).toEqual([[expected[0]], [expected[3]]]);
     const relative = tableFromIPC((await read(events, 'format=arrow')).body, { useBigInt: true });
     expect(relative.schema.fields[0].type).toMatchObject({ typeId: 18, unit: 3 });
     expect([...(relative.getChildAt(0).data[0].values as BigInt64Array)]).toEqual([-1n, 20n, 30n]);

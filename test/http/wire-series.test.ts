@@ -9,6 +9,7 @@ import {
   toSeriesAnswer,
   toSeriesPatch,
 } from '../../src/http/wire/series.ts';
+import { SERIES } from './stub-service.ts';
 
 const ANCESTOR = '0198c5e0-0000-7000-8000-00000000000a';
 const least = { name: 'a', dtype: 'int16', sampling: { kind: 'irregular' } };
@@ -209,6 +210,12 @@ describe('creating a series', () => {
     ['a resolution of nothing', { ...least, resolution: 0 }, ['resolution']],
     ['a missing value that the type has not', { ...least, missing_value: 32_768 }, ['missing_value']],
     ['half a missing value of an integer', { ...least, missing_value: 0.5 }, ['missing_value']],
+    ['a missing value of no digits', { ...least, dtype: 'float64', missing_value: '' }, ['missing_value']],
+    [
+      'a missing value of many digits',
+      { ...least, dtype: 'float64', missing_value: '9'.repeat(400) },
+      ['missing_value'],
+    ],
     ['a missing value in words', { ...least, missing_value: 'none' }, ['missing_value']],
     ['a missing value beyond float32', { ...least, dtype: 'float32', missing_value: 1e39 }, ['missing_value']],
     ['a zone that there is not', { ...least, time_zone: 'Mars/Olympus' }, ['time_zone']],
@@ -302,6 +309,18 @@ describe('changing a series', () => {
   ])('%j is refused and named', (body, fields) => {
     expect(fieldsOf(() => parseWith(seriesPatch, body, 'body'))).toEqual(fields);
   });
+});
+
+test.each([
+  [null, [], null],
+  ['mV', [], true],
+  ['µV', ['°C'], true],
+  ['beats', [], false],
+  ['mV', ['K', 'lots'], false],
+  [null, ['mV'], true],
+])('of the unit %j and those of channels, %j, the answer says whether they are UCUM', (unit, own, isUcum) => {
+  const channels = [{}, ...own.map((each) => ({ unit: each }))];
+  expect(toSeriesAnswer({ ...SERIES, ...create({ ...least, unit, channels }) }).unit_is_ucum).toBe(isUcum);
 });
 
 test('the answer has the shape that is documented', () => {

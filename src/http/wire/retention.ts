@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { MAX_KEEP_DAYS } from '../../core/retention.ts';
 import type { RetentionService } from '../../flows/service.ts';
 import { instant, name, uuid } from './scalars.ts';
-import { DEFAULT_PROJECT, tags, tagsAnswer } from './series.ts';
+import { DEFAULT_PROJECT } from './series.ts';
+import { tags, tagsAnswer } from './tag-values.ts';
 
 type RetentionRule = Awaited<ReturnType<RetentionService['list']>>[number];
 

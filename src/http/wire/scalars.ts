@@ -63,6 +63,11 @@ export const name = z
   .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
   .refine((text) => text.trim() === text, 'must not start or end with a space');
 
+const MAX_UNIT_CHARS = 200;
+
+/** Of a quantity or of values: a UCUM code, or any text where that will do. */
+export const unit = z.string().min(1).max(MAX_UNIT_CHARS);
+
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export function isUuid(text: string): boolean {

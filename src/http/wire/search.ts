@@ -9,7 +9,8 @@ import { allOf, wordsOf, type Expression } from '../../core/tag-expression.ts';
 import { parseOverlaps } from '../../core/tag-parameters.ts';
 import { readExpression } from '../../core/tag-tree.ts';
 import { queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
-import { inclusion, seriesAnswer, tagScalarAnswer, toSeriesAnswer } from './series.ts';
+import { inclusion, seriesAnswer, toSeriesAnswer } from './series.ts';
+import { tagScalarAnswer } from './tag-values.ts';
 
 /** Series of one page of a search. */
 const MAX_PAGE = 1000;

@@ -7,65 +7,26 @@ import { jsonValueWriter } from '../../formats/number-text.ts';
 import {
   CONTINUITIES,
   MAX_EXTERNAL_IDS,
-  type Channel,
   type LastValue,
   type NewSeries,
   type Sampling,
   type Series,
   type SeriesPatch,
 } from '../../core/series.ts';
-import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
-import { formatTime, parseTime } from '../../core/time.ts';
+import { MAX_TAGS } from '../../core/tag-edit.ts';
+import { formatTime } from '../../core/time.ts';
 import { readUnit } from '../../flows/tag-units.ts';
+import { channelAnswer, channelList, channels, labelled, scale } from './channels.ts';
 import { provenance, provenancePatch } from './provenance.ts';
-import { bodyTime, freeObject, instant, name, numberOrDigits, timeOrNull, timeZone, uuid } from './scalars.ts';
+import { bodyTime, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
+import { tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
 
-const MAX_CHANNELS = 65_536;
-const MAX_TAG_KEY_CHARS = 200;
-const MAX_TAG_TEXT_CHARS = 4096;
-const MAX_TIME_CHARS = 64;
-const MAX_LABEL_CHARS = 200;
-const MAX_UNIT_CHARS = 200;
 const MAX_DESCRIPTION_CHARS = 65_536;
 const MAX_EXTERNAL_ID_CHARS = 500;
 
 export const DEFAULT_PROJECT = 'default';
 
-const label = z
-  .string()
-  .min(1)
-  .max(MAX_LABEL_CHARS)
-  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
-  .refine((text) => text.trim() === text, 'must not start or end with a space');
-const unit = z.string().min(1).max(MAX_UNIT_CHARS);
 const description = z.string().max(MAX_DESCRIPTION_CHARS);
-const scale = z.number().refine((value) => value !== 0, 'must not be 0');
-const tagKey = z
-  .string()
-  .min(1)
-  .max(MAX_TAG_KEY_CHARS)
-  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters');
-const timeTag = z.strictObject({
-  time: z
-    .string()
-    .max(MAX_TIME_CHARS)
-    .refine((text) => parseTime(text) !== undefined && !/^[+-]?\d+$/.test(text.trim()), 'must be an RFC 3339 time'),
-});
-const quantityTag = z.strictObject({ value: z.number(), unit: z.string().min(1).max(MAX_UNIT_CHARS) });
-const tagScalar = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean(), timeTag, quantityTag], {
-  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339} or {"value": number, "unit": UCUM}`,
-});
-const tagValue = z.union([tagScalar, z.array(tagScalar).min(1).max(MAX_TAG_LIST).readonly()], {
-  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339}, {"value": number, "unit": UCUM}, or a list of 1 to ${MAX_TAG_LIST} of these`,
-});
-const tags = z
-  .record(tagKey, tagValue)
-  .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`);
-
-/** Longest text about a channel. */
-const MAX_CHANNEL_TEXT = 500;
-const channelText = z.string().min(1).max(MAX_CHANNEL_TEXT);
-
 const continuity = z.enum(CONTINUITIES).meta({ description: 'What the signal does between two rows, as in NWB' });
 const resolution = z.number().positive().meta({
   description: 'Smallest difference between two physical values that means anything',
@@ -75,93 +36,6 @@ const zoneLabel = timeZone.meta({
   example: 'Europe/Berlin',
 });
 const externalId = z.string().min(1).max(MAX_EXTERNAL_ID_CHARS);
-
-const aboutChannel = {
-  digital_min: z.number().optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
-  digital_max: z.number().optional().meta({ example: 2047 }),
-  physical_min: z.number().optional().meta({
-    description:
-      'What digital_min and digital_max stand for, as EDF says it: a calibration of its own, in place of scale, offset and gain',
-    example: -192,
-  }),
-  physical_max: z.number().optional().meta({ example: 192 }),
-  location: channelText.optional().meta({ description: 'Where it was taken', example: 'V1, layer 4' }),
-  group: channelText.optional().meta({ description: 'What it belongs to', example: 'shank 2' }),
-  filtering: channelText
-    .optional()
-    .meta({ description: 'As the amplifier applied it', example: 'HP:0.1Hz LP:75Hz N:50Hz' }),
-  reference: channelText.optional().meta({ description: 'What it was taken against', example: 'A1' }),
-  impedance_ohm: z.number().min(0).optional(),
-  bad: z.boolean().optional().meta({ description: 'true: not to be used' }),
-};
-
-const channel = z
-  .strictObject({
-    label: label.optional().meta({ description: 'Default: ch0, ch1, …; of a single channel: value' }),
-    unit: unit.optional(),
-    scale: scale.optional(),
-    offset: z.number().optional(),
-    gain: z
-      .number()
-      .refine((value) => value !== 0, 'must not be 0')
-      .optional()
-      .meta({ description: 'Stored steps per physical unit, as WFDB says it: physical = (raw − baseline) / gain' }),
-    baseline: z.number().optional(),
-    ...aboutChannel,
-    info: freeObject.optional().meta({ description: 'Anything else' }),
-  })
-  .refine((given) => given.gain === undefined || (given.scale === undefined && given.offset === undefined), {
-    path: ['gain'],
-    message: 'excludes scale and offset',
-  })
-  .refine((given) => given.baseline === undefined || given.gain !== undefined, {
-    path: ['baseline'],
-    message: 'needs gain',
-  })
-  .superRefine((given, context) => {
-    for (const [field, message] of rangeFaults(given)) context.addIssue({ code: 'custom', path: [field], message });
-  })
-  .meta({ id: 'NewChannel' });
-
-type Ranges = Pick<
-  Channel,
-  'digital_min' | 'digital_max' | 'physical_min' | 'physical_max' | 'scale' | 'offset' | 'gain'
->;
-
-function rangeFaults(given: Ranges): (readonly [field: string, message: string])[] {
-  const { digital_min, digital_max, physical_min, physical_max } = given;
-  if ((digital_min === undefined) !== (digital_max === undefined)) {
-    return [[digital_min === undefined ? 'digital_min' : 'digital_max', 'belongs to the other end of the range']];
-  }
-  if ((physical_min === undefined) !== (physical_max === undefined)) {
-    return [[physical_min === undefined ? 'physical_min' : 'physical_max', 'belongs to the other end of the range']];
-  }
-  if (digital_min !== undefined && digital_min >= digital_max!) return [['digital_max', 'must be above digital_min']];
-  if (physical_min === undefined) return [];
-  if (physical_min === physical_max) return [['physical_max', 'must not be physical_min']];
-  if (digital_min === undefined) return [['physical_min', 'needs digital_min and digital_max']];
-  const excluded = (['scale', 'offset', 'gain'] as const).filter((each) => given[each] !== undefined);
-  return excluded.map((each) => [each, 'does not go with physical_min and physical_max'] as const);
-}
-
-const channelList = z
-  .array(channel)
-  .min(1)
-  .max(MAX_CHANNELS)
-  .superRefine((list, context) => {
-    const seen = new Map<string, number>();
-    labelsOf(list).forEach((text, at) => {
-      if (seen.has(text)) {
-        const message = `is the label of channel ${seen.get(text)}, too`;
-        context.addIssue({ code: 'custom', path: [at, 'label'], message });
-      }
-      seen.set(text, at);
-    });
-  });
-
-const channels = z.union([z.int().min(1).max(MAX_CHANNELS), channelList], {
-  error: `must be a count from 1 to ${MAX_CHANNELS} or a list of channels`,
-});
 
 const sampling = z.discriminatedUnion(
   'kind',
@@ -252,14 +126,18 @@ export const seriesCreate = z
     },
   });
 
+/** As many as 64 bits need. */
+const DIGITS = /^-?\d{1,20}$/;
+
 /** The value as arrays of the dtype hold it; undefined for one that they do not. */
 function fitting(dtype: Dtype, given: number | string): number | bigint | undefined {
   const { range } = DTYPES[dtype];
+  if (typeof given === 'string' && !DIGITS.test(given)) return undefined;
   if (!range) {
     const value = dtype === 'float32' ? Math.fround(Number(given)) : Number(given);
     return Number.isFinite(value) ? value : undefined;
   }
-  if (typeof given === 'number' ? !Number.isSafeInteger(given) : !/^-?\d+$/.test(given)) return undefined;
+  if (typeof given === 'number' && !Number.isSafeInteger(given)) return undefined;
   const value = BigInt(given);
   if (value < range.min || value > range.max) return undefined;
   return isBigDtype(dtype) ? value : Number(value);
@@ -281,17 +159,6 @@ export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
     timeZone: time_zone,
     externalIds: external_ids,
   };
-}
-
-type UnlabelledChannel = Omit<Channel, 'label'> & { readonly label?: string };
-
-function labelsOf(list: readonly UnlabelledChannel[]): string[] {
-  return list.map((given, at) => given.label ?? (list.length === 1 ? 'value' : `ch${at}`));
-}
-
-function labelled(list: readonly UnlabelledChannel[]): Channel[] {
-  const labels = labelsOf(list);
-  return list.map((given, at) => ({ ...given, label: labels[at] }));
 }
 
 /** A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance, the description, the unit and what else need not be said. */
@@ -323,31 +190,6 @@ export function toSeriesPatch({
 }: z.output<typeof seriesPatch>): SeriesPatch {
   return { ...rest, timeZone, externalIds, ...(listed && { channels: labelled(listed) }) };
 }
-
-const tagScalarAnswer = z.union([
-  z.string(),
-  z.number(),
-  z.boolean(),
-  z.object({ time: z.string() }),
-  z.object({ value: z.number(), unit: z.string() }),
-]);
-const tagValueAnswer = z.union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()]).meta({ id: 'TagValue' });
-
-const channelAnswer = z
-  .object({
-    label: z.string(),
-    unit: z.string().optional(),
-    scale: z.number().optional(),
-    offset: z.number().optional(),
-    gain: z.number().optional(),
-    baseline: z.number().optional(),
-    ...aboutChannel,
-    info: z.record(z.string(), z.unknown()).optional(),
-  })
-  .meta({ id: 'Channel' });
-
-export { tagKey, tagScalar, tagScalarAnswer, tags };
-export const tagsAnswer = z.record(z.string(), tagValueAnswer);
 
 /** What an answer may have besides, if it is asked for. */
 export const inclusion = z.enum(['last_value']).meta({ description: 'last_value: the newest row, time and values' });
@@ -411,7 +253,10 @@ export const seriesAnswer = z
     unit_is_ucum: z
       .boolean()
       .nullable()
-      .meta({ description: 'False: the unit is a text that UCUM does not know; it is compared as a text only' }),
+      .meta({
+        description:
+          'False: the unit, or that of a channel, is a text that UCUM does not know. Null: nobody has said a unit',
+      }),
     continuity: z.enum(CONTINUITIES).nullable(),
     resolution: z.number().nullable(),
     missing_value: z.union([z.number(), z.string()]).nullable(),
@@ -454,7 +299,7 @@ export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input
     duplicates: series.duplicates,
     codec: series.codec,
     tags: series.tags,
-    unit_is_ucum: series.unit === null ? null : readUnit(series.unit) !== undefined,
+    unit_is_ucum: areUcum([series.unit, ...series.channels.map((each) => each.unit)]),
     continuity: series.continuity,
     resolution: series.resolution,
     missing_value: numberOrDigits(series.missingValue),
@@ -480,4 +325,9 @@ function toLastValue(dtype: Dtype, { ns, row, values, physical }: LastValue): z.
   const spelled = (type: Dtype, numbers: readonly (number | bigint)[]): z.input<typeof lastNumber>[] =>
     numbers.map((value) => JSON.parse(jsonValueWriter(type)(value)) as z.input<typeof lastNumber>);
   return { time: formatTime(ns), row, values: spelled(dtype, values), physical: spelled('float64', physical) };
+}
+
+function areUcum(units: readonly (string | null | undefined)[]): boolean | null {
+  const said = units.filter((each) => each !== null && each !== undefined);
+  return said.length === 0 ? null : said.every((each) => readUnit(each) !== undefined);
 }

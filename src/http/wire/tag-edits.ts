@@ -4,7 +4,8 @@ import { MAX_TAGS, type MetadataEdit } from '../../core/tag-edit.ts';
 import type { HistoryEntry } from '../../core/series-history.ts';
 import type { UndoneEdit } from '../../flows/service.ts';
 import { instant, name, queryInteger, uuid } from './scalars.ts';
-import { DEFAULT_PROJECT, tagKey, tags } from './series.ts';
+import { DEFAULT_PROJECT } from './series.ts';
+import { tagKey, tags } from './tag-values.ts';
 
 const MAX_HISTORY = 200;
 const DEFAULT_HISTORY = 50;

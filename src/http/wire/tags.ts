@@ -1,7 +1,7 @@
 /** Keys and values of tags on the wire. */
 import { z } from 'zod';
 import { queryInteger } from './scalars.ts';
-import { tagScalarAnswer } from './series.ts';
+import { tagScalarAnswer } from './tag-values.ts';
 
 const MAX_ITEMS = 200;
 const DEFAULT_ITEMS = 50;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { TAG_TYPES } from '../../core/vocabulary.ts';
 import type { StoredVocabulary } from '../../flows/service.ts';
 import { instant, uuid } from './scalars.ts';
-import { tagKey, tagScalar, tagScalarAnswer } from './series.ts';
+import { tagKey, tagScalar, tagScalarAnswer } from './tag-values.ts';
 
 const MAX_KEYS = 1000;
 const MAX_VALUES = 1000;

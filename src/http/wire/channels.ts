@@ -1,0 +1,129 @@
+/** Channels on the wire. */
+import { z } from 'zod';
+import type { Channel } from '../../core/series.ts';
+import { freeObject, unit } from './scalars.ts';
+
+const MAX_CHANNELS = 65_536;
+const MAX_LABEL_CHARS = 200;
+/** Longest text about a channel. */
+const MAX_CHANNEL_TEXT = 500;
+
+const label = z
+  .string()
+  .min(1)
+  .max(MAX_LABEL_CHARS)
+  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
+  .refine((text) => text.trim() === text, 'must not start or end with a space');
+export const scale = z.number().refine((value) => value !== 0, 'must not be 0');
+const channelText = z.string().min(1).max(MAX_CHANNEL_TEXT);
+
+const aboutChannel = {
+  digital_min: z.number().optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
+  digital_max: z.number().optional().meta({ example: 2047 }),
+  physical_min: z.number().optional().meta({
+    description:
+      'What digital_min and digital_max stand for, as EDF says it: a calibration of its own, in place of scale, offset and gain',
+    example: -192,
+  }),
+  physical_max: z.number().optional().meta({ example: 192 }),
+  location: channelText.optional().meta({ description: 'Where it was taken', example: 'V1, layer 4' }),
+  group: channelText.optional().meta({ description: 'What it belongs to', example: 'shank 2' }),
+  filtering: channelText
+    .optional()
+    .meta({ description: 'As the amplifier applied it', example: 'HP:0.1Hz LP:75Hz N:50Hz' }),
+  reference: channelText.optional().meta({ description: 'What it was taken against', example: 'A1' }),
+  impedance_ohm: z.number().min(0).optional(),
+  bad: z.boolean().optional().meta({ description: 'true: not to be used' }),
+};
+
+const channel = z
+  .strictObject({
+    label: label.optional().meta({ description: 'Default: ch0, ch1, …; of a single channel: value' }),
+    unit: unit.optional(),
+    scale: scale.optional(),
+    offset: z.number().optional(),
+    gain: z
+      .number()
+      .refine((value) => value !== 0, 'must not be 0')
+      .optional()
+      .meta({ description: 'Stored steps per physical unit, as WFDB says it: physical = (raw − baseline) / gain' }),
+    baseline: z.number().optional(),
+    ...aboutChannel,
+    info: freeObject.optional().meta({ description: 'Anything else' }),
+  })
+  .refine((given) => given.gain === undefined || (given.scale === undefined && given.offset === undefined), {
+    path: ['gain'],
+    message: 'excludes scale and offset',
+  })
+  .refine((given) => given.baseline === undefined || given.gain !== undefined, {
+    path: ['baseline'],
+    message: 'needs gain',
+  })
+  .superRefine((given, context) => {
+    for (const [field, message] of rangeFaults(given)) context.addIssue({ code: 'custom', path: [field], message });
+  })
+  .meta({ id: 'NewChannel' });
+
+type Ranges = Pick<
+  Channel,
+  'digital_min' | 'digital_max' | 'physical_min' | 'physical_max' | 'scale' | 'offset' | 'gain'
+>;
+
+function rangeFaults(given: Ranges): (readonly [field: string, message: string])[] {
+  const { digital_min, digital_max, physical_min, physical_max } = given;
+  if ((digital_min === undefined) !== (digital_max === undefined)) {
+    return [[digital_min === undefined ? 'digital_min' : 'digital_max', 'belongs to the other end of the range']];
+  }
+  if ((physical_min === undefined) !== (physical_max === undefined)) {
+    return [[physical_min === undefined ? 'physical_min' : 'physical_max', 'belongs to the other end of the range']];
+  }
+  if (digital_min !== undefined && digital_min >= digital_max!) return [['digital_max', 'must be above digital_min']];
+  if (physical_min === undefined) return [];
+  if (physical_min === physical_max) return [['physical_max', 'must not be physical_min']];
+  if (digital_min === undefined) return [['physical_min', 'needs digital_min and digital_max']];
+  const excluded = (['scale', 'offset', 'gain'] as const).filter((each) => given[each] !== undefined);
+  return excluded.map((each) => [each, 'does not go with physical_min and physical_max'] as const);
+}
+
+export const channelList = z
+  .array(channel)
+  .min(1)
+  .max(MAX_CHANNELS)
+  .superRefine((list, context) => {
+    const seen = new Map<string, number>();
+    labelsOf(list).forEach((text, at) => {
+      if (seen.has(text)) {
+        const message = `is the label of channel ${seen.get(text)}, too`;
+        context.addIssue({ code: 'custom', path: [at, 'label'], message });
+      }
+      seen.set(text, at);
+    });
+  });
+
+export const channels = z.union([z.int().min(1).max(MAX_CHANNELS), channelList], {
+  error: `must be a count from 1 to ${MAX_CHANNELS} or a list of channels`,
+});
+
+type UnlabelledChannel = Omit<Channel, 'label'> & { readonly label?: string };
+
+function labelsOf(list: readonly UnlabelledChannel[]): string[] {
+  return list.map((given, at) => given.label ?? (list.length === 1 ? 'value' : `ch${at}`));
+}
+
+export function labelled(list: readonly UnlabelledChannel[]): Channel[] {
+  const labels = labelsOf(list);
+  return list.map((given, at) => ({ ...given, label: labels[at] }));
+}
+
+export const channelAnswer = z
+  .object({
+    label: z.string(),
+    unit: z.string().optional(),
+    scale: z.number().optional(),
+    offset: z.number().optional(),
+    gain: z.number().optional(),
+    baseline: z.number().optional(),
+    ...aboutChannel,
+    info: z.record(z.string(), z.unknown()).optional(),
+  })
+  .meta({ id: 'Channel' });

@@ -1,0 +1,42 @@
+/** Tags on the wire. */
+import { z } from 'zod';
+import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
+import { parseTime } from '../../core/time.ts';
+import { unit } from './scalars.ts';
+
+const MAX_TAG_KEY_CHARS = 200;
+const MAX_TAG_TEXT_CHARS = 4096;
+const MAX_TIME_CHARS = 64;
+
+export const tagKey = z
+  .string()
+  .min(1)
+  .max(MAX_TAG_KEY_CHARS)
+  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters');
+const timeTag = z.strictObject({
+  time: z
+    .string()
+    .max(MAX_TIME_CHARS)
+    .refine((text) => parseTime(text) !== undefined && !/^[+-]?\d+$/.test(text.trim()), 'must be an RFC 3339 time'),
+});
+const quantityTag = z.strictObject({ value: z.number(), unit });
+export const tagScalar = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean(), timeTag, quantityTag], {
+  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339} or {"value": number, "unit": UCUM}`,
+});
+export const tagValue = z.union([tagScalar, z.array(tagScalar).min(1).max(MAX_TAG_LIST).readonly()], {
+  error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339}, {"value": number, "unit": UCUM}, or a list of 1 to ${MAX_TAG_LIST} of these`,
+});
+export const tags = z
+  .record(tagKey, tagValue)
+  .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`);
+
+export const tagScalarAnswer = z.union([
+  z.string(),
+  z.number(),
+  z.boolean(),
+  z.object({ time: z.string() }),
+  z.object({ value: z.number(), unit: z.string() }),
+]);
+const tagValueAnswer = z.union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()]).meta({ id: 'TagValue' });
+
+export const tagsAnswer = z.record(z.string(), tagValueAnswer);
