@@ -35,10 +35,12 @@ const TERM_CHARS = 256;
 /** Characters of a subject that its index has, as in the migration. */
 const INDEXED_SUBJECT_CHARS = 512;
 
-/** Ids from one to before the other, each an expression. */
-export interface IdRange {
-  readonly from: RawBuilder<unknown>;
-  readonly to: RawBuilder<unknown>;
+/** Ids after one, or from one to before another; each an expression. */
+export type IdRange =
+  { readonly after: RawBuilder<unknown> } | { readonly from: RawBuilder<unknown>; readonly to: RawBuilder<unknown> };
+
+export function isWithin(id: RawBuilder<unknown>, range: IdRange): Condition {
+  return 'after' in range ? sql`${id} > ${range.after}` : sql`(${id} >= ${range.from} and ${id} < ${range.to})`;
 }
 
 /**
@@ -114,8 +116,8 @@ function tagExists({ key, test }: Leaf<'tag'>, s: Row): Condition {
   return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${tagTest(key, test)})`;
 }
 
-function tagWithin({ key, test }: Leaf<'tag'>, s: Row, { from, to }: IdRange): Condition {
-  return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and t.series_id >= ${from} and t.series_id < ${to} and ${tagTest(key, test)})`;
+function tagWithin({ key, test }: Leaf<'tag'>, s: Row, within: IdRange): Condition {
+  return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${isWithin(sql.ref('t.series_id'), within)} and ${tagTest(key, test)})`;
 }
 
 /** On a row `t` of series_tags. */

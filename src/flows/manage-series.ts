@@ -64,7 +64,7 @@ export function seriesService(db: Database, searches: Database): SeriesService {
       if (project === null || !mayUse(principal, project)) throw notFound('series', id);
       return restoreSeries(db, id, principal.tokenId);
     },
-    ...searchService(searches),
+    ...searchService(db, searches),
     async annotate(principal, seriesId, annotations) {
       const { channels } = await visible(principal, { id: seriesId });
       refuseUnknownChannels(annotations, channels);

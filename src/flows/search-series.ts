@@ -2,7 +2,7 @@
 import { listProjects } from '../catalog/access-store.ts';
 import type { Database } from '../catalog/database.ts';
 import { inSearchSnapshot, namingFaults } from '../catalog/series-search-snapshot.ts';
-import { pageStatement, searchSeries, type ProjectScope } from '../catalog/series-search.ts';
+import { hasOnePlan, pageStatement, searchSeries, type ProjectScope } from '../catalog/series-search.ts';
 import { countFacets } from '../catalog/tag-facets.ts';
 import { describePlan } from '../catalog/tag-plan.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../catalog/tag-values.ts';
@@ -10,13 +10,14 @@ import type { SearchRequest } from '../core/series-search.ts';
 import { searchHints } from '../core/series-search-hints.ts';
 import type { Principal, SearchResult, SearchService, TagPage, TagRequest } from './service.ts';
 
-/** @param db where searches run: see OpenDatabase */
-export function searchService(db: Database): SearchService {
+/** @param searches where they run, but for those that need no plan of their own: see OpenDatabase */
+export function searchService(db: Database, searches: Database): SearchService {
   return {
     search: (principal, request) => {
       const scope = principal.projects?.ids ?? null;
-      if (request.facets.length === 0 && !request.explain) return namingFaults(() => onlyPage(db, request, scope));
-      return inSearchSnapshot(db, async (trx) => {
+      if (request.facets.length === 0 && !request.explain)
+        return namingFaults(() => onlyPage(hasOnePlan(request) ? db : searches, request, scope));
+      return inSearchSnapshot(searches, async (trx) => {
         const page = await searchSeries(trx, request, scope);
         const facets = request.facets.length === 0 ? null : await countFacets(trx, request, scope);
         const plan = request.explain ? await describePlan(trx, pageStatement(request, scope)) : null;
@@ -25,19 +26,19 @@ export function searchService(db: Database): SearchService {
     },
     tagKeys: (principal, request) =>
       inReach(
-        db,
+        searches,
         principal,
         request,
         ({ key }) => key,
-        (question) => inSearchSnapshot(db, (trx) => tagKeys(trx, question)),
+        (question) => inSearchSnapshot(searches, (trx) => tagKeys(trx, question)),
       ),
     tagValues: (principal, key, request) =>
       inReach(
-        db,
+        searches,
         principal,
         request,
         ({ entry }) => entry,
-        (question) => inSearchSnapshot(db, (trx) => tagValues(trx, key, question)),
+        (question) => inSearchSnapshot(searches, (trx) => tagValues(trx, key, question)),
       ),
   };
 }
