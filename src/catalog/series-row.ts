@@ -85,16 +85,28 @@ type Columns = Pick<
 
 export type SeriesRow = Columns & { project: string };
 
+/** Field by field: to spread {@link toDescribed} into it takes ten times as long, a row of hundreds. */
 export function toSeries(row: SeriesRow): Series {
   return {
-    ...toDescribed(row),
     id: row.id,
     project: row.project,
+    name: row.name,
+    description: row.description,
     dtype: row.dtype as Dtype,
+    channels: row.channels as Channel[],
+    unit: row.unit,
+    scale: row.scale,
+    offset: row.offset,
     sampling: toSampling(row),
     timeReference: row.time_reference,
     duplicates: row.duplicates,
     codec: row.codec as Codec,
+    tags: row.tags,
+    continuity: row.continuity as Continuity | null,
+    resolution: row.resolution,
+    timeZone: row.time_zone,
+    externalIds: row.external_ids,
+    provenance: row.provenance,
     missingValue: row.missing_value === null ? null : valueOf(row.dtype as Dtype, row.missing_value),
     sealedAt: row.sealed_at,
     contentHash: row.content_hash && toContentHash(row.content_hash),

@@ -145,19 +145,31 @@ function fitting(dtype: Dtype, given: number | string): number | bigint | undefi
 
 /** What a client asked for, with every default applied. */
 export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
-  const { sampling: given, time_reference, channels: listed, missing_value, time_zone, external_ids, ...rest } = body;
+  const { sampling: given, channels: listed, missing_value: missing } = body;
   const axis: Sampling =
     given.kind === 'regular'
       ? { kind: 'regular', rate: given.rate_hz, startNs: given.start ?? null }
       : { kind: 'irregular' };
   return {
-    ...rest,
+    project: body.project,
+    name: body.name,
+    description: body.description,
+    dtype: body.dtype,
     channels: labelled(typeof listed === 'number' ? Array.from({ length: listed }, () => ({})) : listed),
+    unit: body.unit,
+    scale: body.scale,
+    offset: body.offset,
     sampling: axis,
-    timeReference: time_reference ?? (axis.kind === 'regular' && axis.startNs === null ? 'relative' : 'utc'),
-    missingValue: missing_value === null ? null : fitting(body.dtype, missing_value)!,
-    timeZone: time_zone,
-    externalIds: external_ids,
+    timeReference: body.time_reference ?? (axis.kind === 'regular' && axis.startNs === null ? 'relative' : 'utc'),
+    duplicates: body.duplicates,
+    codec: body.codec,
+    tags: body.tags,
+    continuity: body.continuity,
+    resolution: body.resolution,
+    missingValue: missing === null ? null : fitting(body.dtype, missing)!,
+    timeZone: body.time_zone,
+    externalIds: body.external_ids,
+    provenance: body.provenance,
   };
 }
 
@@ -250,13 +262,10 @@ export const seriesAnswer = z
     duplicates: z.enum(['last', 'error', 'keep']),
     codec: z.enum(CODECS),
     tags: tagsAnswer,
-    unit_is_ucum: z
-      .boolean()
-      .nullable()
-      .meta({
-        description:
-          'False: the unit, or that of a channel, is a text that UCUM does not know. Null: nobody has said a unit',
-      }),
+    unit_is_ucum: z.boolean().nullable().meta({
+      description:
+        'False: the unit, or that of a channel, is a text that UCUM does not know. Null: nobody has said a unit',
+    }),
     continuity: z.enum(CONTINUITIES).nullable(),
     resolution: z.number().nullable(),
     missing_value: z.union([z.number(), z.string()]).nullable(),
