@@ -4,7 +4,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { changesOfCreation, type HistoryAction, type HistoryEntry } from '../core/series-history.ts';
 import type { FieldChange } from '../core/tag-edit.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import { toDescribed, type DescribedRow } from './series-row.ts';
+import { DESCRIPTION_COLUMNS, toDescribed, type DescribedRow } from './series-row.ts';
 
 export interface NewHistory {
   readonly action: HistoryAction;
@@ -56,8 +56,7 @@ export async function listHistory(
 /** One statement, so that what the series is and what has changed are of one instant. */
 async function creationOf(db: Database, seriesId: string): Promise<FieldChange[]> {
   const { rows } = await sql<DescribedRow & { first: Record<string, unknown> | null }>`
-    select s.name, s.description, s.unit, s.scale, s."offset", s.channels, s.tags, s.continuity, s.resolution, s.time_zone, s.external_ids,
-      s.provenance,
+    select ${sql.join(DESCRIPTION_COLUMNS.map((name) => sql.ref(`s.${name}`)))},
       (select jsonb_object_agg(f.field, f.old) from (
         select distinct on (c.field) c.field, c.old
         from series_history h cross join lateral jsonb_to_recordset(h.changes) c(field text, old jsonb)

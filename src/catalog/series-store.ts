@@ -17,23 +17,8 @@ import type { Database, DatabaseTransaction } from './database.ts';
 import { takePlaces } from './lane-places.ts';
 import { recordHistory } from './series-history.ts';
 import { insertSeries } from './series-insert.ts';
-import { SERIES_COLUMNS, toDescribed, toSeries } from './series-row.ts';
+import { DESCRIPTION_COLUMNS, SERIES_COLUMNS, toDescribed, toSeries } from './series-row.ts';
 import { storeUnits } from './tag-unit-store.ts';
-
-const DESCRIPTION = [
-  'name',
-  'description',
-  'unit',
-  'scale',
-  'offset',
-  'channels',
-  'tags',
-  'continuity',
-  'resolution',
-  'time_zone',
-  'external_ids',
-  'provenance',
-] as const;
 
 /** How a caller names a series: by id, or by name within a project. */
 export type SeriesRef = { readonly id: string } | { readonly project: string; readonly name: string };
@@ -117,7 +102,7 @@ export async function updateSeries(
     await db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('series')
-        .select(['project_id', 'version', 'channel_count', ...DESCRIPTION])
+        .select(['project_id', 'version', 'channel_count', ...DESCRIPTION_COLUMNS])
         .where('id', '=', id)
         .where('deleted_at', 'is', null)
         .forNoKeyUpdate()
