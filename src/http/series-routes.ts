@@ -208,6 +208,23 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
                   sort: ['tag.age_days', 'name'],
                 },
               },
+              wired: {
+                summary: 'by what a channel says, where it comes from, and what others call it',
+                value: {
+                  where: {
+                    and: [
+                      { has_channel: { location: 'V1, layer 4', bad: false } },
+                      {
+                        or: [
+                          { field: 'subject', eq: 'm-12' },
+                          { field: 'external_id', eq: '000123' },
+                        ],
+                      },
+                      { field: 'state', eq: 'sealed' },
+                    ],
+                  },
+                },
+              },
               annotated: {
                 summary: 'with a mark on the time line',
                 value: {

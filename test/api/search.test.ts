@@ -139,6 +139,18 @@ describe('by an expression', () => {
     expect(page.facets?.species).toEqual(expect.arrayContaining([{ value: 'mouse', count: 1 }, { value: 'rat', count: 1 }])); // prettier-ignore
   });
 
+  test('every example of the document is answered', async () => {
+    const { paths } = expecting(200, await api.get('/openapi.json')).json<{
+      paths: Record<
+        string,
+        { post: { requestBody: { content: Record<string, { examples: Record<string, { value: object }> }> } } }
+      >;
+    }>();
+    const { examples } = paths['/v1/series/search'].post.requestBody.content['application/json'];
+    expect(Object.keys(examples).length).toBeGreaterThan(3);
+    for (const { value } of Object.values(examples)) await search(value);
+  });
+
   test('explain tells the plan and what would help', async () => {
     const { explain } = await search({ where: { tag: 'species', contains: 'ou' }, explain: true });
     expect(explain?.plan[0]).toMatch(/^Limit \(\d+ rows/);
