@@ -57,6 +57,11 @@ describe('a tree is refused where it is wrong', () => {
     ['a wrong end', { overlaps: ['2026-05-02', 'x'] }, 'where.overlaps[1]'],
     ['an unknown part of an annotation', { has_annotation: { colour: 1 } }, 'where.has_annotation.colour'],
     ['a number as label', { has_annotation: { label: 1 } }, 'where.has_annotation.label'],
+    ['an unknown part of a channel', { has_channel: { colour: 1 } }, 'where.has_channel.colour'],
+    ['nothing of a channel', { not: { has_channel: {} } }, 'where.not.has_channel'],
+    ['a channel that is no object', { has_channel: 'V1' }, 'where.has_channel'],
+    ['a number as location', { and: [{ has_channel: { location: 1 } }] }, 'where.and[0].has_channel.location'],
+    ['a text as bad', { has_channel: { bad: 'no' } }, 'where.has_channel.bad'],
     ['13 levels', nested(13), 'where' + '.not'.repeat(12)],
     ['101 conditions', { and: Array.from({ length: 101 }, () => leaf) }, 'where.and[100]'],
   ])('%s', (_, tree, field) => {
