@@ -46,6 +46,13 @@ const SINGLE_FIELDS = [
   ['timeZone', 'time_zone'],
 ] as const satisfies readonly (readonly [keyof Described, string])[];
 
+/** Changed key by key; with what comes before the key. */
+const KEYED_FIELDS = [
+  ['tags', tagField('')],
+  ['externalIds', 'external_ids.'],
+  ['provenance', 'provenance.'],
+] as const satisfies readonly (readonly [keyof Described, string])[];
+
 /** What a series is before it is created; what it keeps of this is no change. */
 export const UNDESCRIBED = {
   name: null,
@@ -64,41 +71,27 @@ export function changesBetween(before: Described | typeof UNDESCRIBED, after: De
   for (const [key, field] of SINGLE_FIELDS) {
     if (!sameTag(before[key], after[key])) changes.push({ field, old: before[key], new: after[key] });
   }
-  changes.push(...changesOfKeys(before.tags, after.tags, tagField));
-  changes.push(...changesOfKeys(before.externalIds, after.externalIds, (key) => `external_ids.${key}`));
-  changes.push(...changesOfKeys(before.provenance, after.provenance, (key) => `provenance.${key}`));
+  for (const [key, prefix] of KEYED_FIELDS) {
+    changes.push(...changesOfKeys(before[key], after[key], (name) => prefix + name));
+  }
   return changes;
 }
-
-const DEFAULTS: ReadonlyMap<string, unknown> = new Map(SINGLE_FIELDS.map(([key, field]) => [field, UNDESCRIBED[key]]));
-const GROUPS = ['tags.', 'external_ids.', 'provenance.'];
 
 /**
  * What a series was created as, told from what it is.
  * @param first by field, what it had before the first change of it; fields that a client does not describe it by are left out
  */
-export function changesOfCreation(now: Described, first: Readonly<Record<string, unknown>>): FieldChange[] {
-  const created = new Map(changesBetween(UNDESCRIBED, now).map((change) => [change.field, change]));
-  for (const [field, value] of Object.entries(first)) {
-    if (groupOf(field) === GROUPS.length) continue;
-    const old = DEFAULTS.get(field) ?? null;
-    if (sameTag(old, value)) created.delete(field);
-    else created.set(field, { field, old, new: value });
-  }
-  const names = [...DEFAULTS.keys()];
-  return [...created.values()].sort(
-    (a, b) =>
-      groupOf(a.field) - groupOf(b.field) ||
-      names.indexOf(a.field) - names.indexOf(b.field) ||
-      (a.field < b.field ? -1 : 1),
-  );
-}
-
-/** -1: a field by itself; as many as there are groups: none that describes. */
-function groupOf(field: string): number {
-  if (DEFAULTS.has(field)) return -1;
-  const group = GROUPS.findIndex((each) => field.startsWith(each));
-  return group === -1 ? GROUPS.length : group;
+export function changesOfCreation(now: Described, first: Keyed): FieldChange[] {
+  const single = SINGLE_FIELDS.flatMap(([key, field]) => (Object.hasOwn(first, field) ? [[key, first[field]]] : []));
+  const keyed = KEYED_FIELDS.map(([key, prefix]) => {
+    const changed = Object.entries(first).filter(([field]) => field.startsWith(prefix));
+    return [
+      key,
+      { ...now[key], ...Object.fromEntries(changed.map(([field, old]) => [field.slice(prefix.length), old])) },
+    ];
+  });
+  const created = { ...now, ...Object.fromEntries([...single, ...keyed]) } as Described;
+  return changesBetween(UNDESCRIBED, created);
 }
 
 type Keyed = Readonly<Record<string, unknown>>;

@@ -1,10 +1,10 @@
 /** The SHA-256 of all that a reader sees of a series: planned page by page here, read and hashed in a codec thread. */
 import type { Database } from '../catalog/database.ts';
-import { readSampleSnapshot, type ChunkSelection } from '../catalog/sample-snapshot.ts';
+import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { isVarveError, VarveError } from '../core/errors.ts';
 import type { ContentHash } from '../core/series.ts';
 import { SHA256_BYTES } from './hash-rows.ts';
-import { bounds, MAX_ORDERED_BYTES, planSamples, rowBytesOf, type PlanDeps } from './plan-samples.ts';
+import { chunksOf, MAX_ORDERED_BYTES, planSamples, rowBytesOf, type PlanDeps } from './plan-samples.ts';
 import type { RowsTask } from './print-samples.ts';
 import { onceMore, rowsTask } from './read-samples.ts';
 import type { SampleSelection } from './service.ts';
@@ -71,9 +71,4 @@ async function hashPages(
 
 function named(hex: string): string {
   return `sha256:${hex}`;
-}
-
-function chunksOf(selection: SampleSelection): ChunkSelection {
-  if (selection.by === 'time') return { by: 'time', ...bounds(selection) };
-  return { by: 'rows', from: selection.from ?? 0, to: selection.to ?? Number.MAX_SAFE_INTEGER };
 }

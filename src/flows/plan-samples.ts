@@ -1,5 +1,5 @@
 /** Which rows answer a read, and where they lie. Looks into times where it must; reads no values but those that have to be put in order. */
-import type { ChunkLocation, SampleSnapshot } from '../catalog/sample-snapshot.ts';
+import type { ChunkLocation, ChunkSelection, SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { erasuresOf, type Erasure } from '../core/erasure.ts';
 import { VarveError, invalidField } from '../core/errors.ts';
@@ -317,7 +317,13 @@ export function slice(from: number | undefined, to: number | undefined, rows: nu
   return { from: start, to: Math.max(start, clamp(to ?? rows)) };
 }
 
-export function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
+/** What a plan of the selection needs to know. @param selection rows counted from the start */
+export function chunksOf(selection: SampleSelection): ChunkSelection {
+  if (selection.by === 'time') return { by: 'time', ...bounds(selection) };
+  return { by: 'rows', from: selection.from ?? 0, to: selection.to ?? Number.MAX_SAFE_INTEGER };
+}
+
+function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
   return { startNs: selection.startNs ?? INT64_MIN, endNs: selection.endNs ?? INT64_MAX };
 }
 

@@ -13,7 +13,7 @@ import type { DataRoot } from '../storage/data-root.ts';
 import type { ShardFiles } from '../storage/shard-files.ts';
 import { exportRows } from './export-samples.ts';
 import { mayUse } from './series-reach.ts';
-import { bounds, planSamples, slice, type ReadPlan } from './plan-samples.ts';
+import { chunksOf, planSamples, slice, type ReadPlan } from './plan-samples.ts';
 import { canCopy, printSamples, printedBytes, type PrintTask, type RowsTask } from './print-samples.ts';
 import type { ReadRequest, SampleSelection, SampleStream } from './service.ts';
 
@@ -144,15 +144,15 @@ export async function readSnapshot(
     if (!mayUse(principal, snapshot.series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
     return snapshot;
   };
-  if (selection.by === 'time') return { snapshot: await read({ by: 'time', ...bounds(selection) }), selection };
+  if (selection.by === 'time') return { snapshot: await read(chunksOf(selection)), selection };
   let { from, to } = selection;
   if ((from ?? 0) < 0 || (to ?? 0) < 0) {
     // A slice that counts from the end must know the end first.
     const { series } = await read({ by: 'rows', from: 0, to: 0 });
     ({ from, to } = slice(from, to, series.rows));
   }
-  const snapshot = await read({ by: 'rows', from: from ?? 0, to: to ?? Number.MAX_SAFE_INTEGER });
-  return { snapshot, selection: { by: 'rows', from, to } };
+  const counted: SampleSelection = { by: 'rows', from, to };
+  return { snapshot: await read(chunksOf(counted)), selection: counted };
 }
 
 /** Pulls the first bytes, so that what is wrong with them becomes an error and not a cut answer. */
