@@ -35,16 +35,9 @@ export interface TokensTable {
 export interface LanesTable {
   id: string;
   series_count: Generated<number>;
-  hot_shard_id: string | null;
-  lease_token: Generated<bigint>;
-  lease_holder: ColumnType<unknown, string | null, string | null>;
-  lease_expires_at: Date | null;
   failures: Generated<number>;
-  outages: Generated<number>;
-  resting_until: Date | null;
-  seal_token: Generated<bigint>;
-  seal_holder: ColumnType<unknown, string | null | undefined, string | null>;
-  seal_expires_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  resting_until: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  flushed_commit: Generated<bigint>;
 }
 
 /** As core's ContentHash, in JSON. */
@@ -58,7 +51,6 @@ export interface StoredHash {
 export interface SeriesTable {
   id: string;
   project_id: string;
-  lane_id: string;
   name: string;
   description: string | null;
   kind: 'regular' | 'irregular';
@@ -81,25 +73,33 @@ export interface SeriesTable {
   time_zone: string | null;
   external_ids: Jsonb<Record<string, string>>;
   provenance: Jsonb<Record<string, unknown>>;
-  sealed_at: ColumnType<Date | null, undefined, Date | null>;
   content_hash: ColumnType<StoredHash | null, undefined, string | null>;
   version: Generated<number>;
   created_at: Generated<Date>;
   updated_at: Generated<Date>;
   deleted_at: Date | null;
+}
+
+/** What appends lock and advance. */
+export interface HeadsTable {
+  series_id: string;
+  lane_id: string;
+  project_id: string;
   rows: Generated<bigint>;
   first_ns: NullableInt8;
   last_ns: NullableInt8;
   commit: Generated<bigint>;
-  staged_rows: Generated<bigint>;
-  staged_last_ns: NullableInt8;
-  staged_segment_start_ns: NullableInt8;
-  staged_segment_rows: Generated<bigint>;
   edits: Generated<number>;
   removed: Generated<bigint>;
-  masked: Generated<boolean>;
   expired_ns: NullableInt8;
   summaries_expired_ns: NullableInt8;
+  sealed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  deleted_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  purged_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  /** Of a regular series: the newest segment. The others are in `closed_segments`; the view `segments` has all of them. */
+  segment_row: NullableInt8;
+  segment_ns: NullableInt8;
+  segment_rows: NullableInt8;
 }
 
 /** What the units of quantities in tags mean. Derived from `series.tags` is `series_tags`, which only searches read. */
@@ -178,16 +178,17 @@ export interface ShardsTable {
   id: string;
   lane_id: string;
   state: ShardState;
+  /** 0: made by a flush; 1: by compaction. */
+  level: number;
   path: string;
+  commit: Int8;
   bytes: Int8;
-  lease_token: Int8;
-  abandoned_by: ColumnType<unknown, string | null | undefined, string | null>;
-  created_at: Generated<Date>;
-  parents: Generated<string[]>;
+  made_at: Generated<Date>;
   replaced_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 
 export interface ChunksTable {
+  id: Generated<bigint>;
   series_id: string;
   generation: Generated<number>;
   first_row: Int8;
@@ -212,39 +213,34 @@ export interface ChunksTable {
   sums: number[];
 }
 
-export type WriteKind = 'append' | 'replace' | 'remove';
-
-export interface WritesTable {
+export interface SpoolFilesTable {
   id: string;
-  seq: Generated<bigint>;
+  bytes: Int8;
+  state: 'receiving' | 'kept' | 'lost';
+  made_at: Generated<Date>;
+}
+
+/** A chunk whose bytes still lie where the append put them: in the row, or in a spool file. */
+export interface FreshTable {
+  id: Generated<bigint>;
   lane_id: string;
   series_id: string;
-  state: 'pending' | 'applied' | 'failed';
+  generation: Generated<number>;
+  first_row: Int8;
   rows: Int8;
-  bytes: Int8;
-  start_ns: NullableInt8;
   first_ns: NullableInt8;
   last_ns: NullableInt8;
-  value_bytes: Buffer | null;
-  time_bytes: Buffer | null;
-  spooled: boolean;
+  sorted: boolean;
   values_crc: Int8;
   times_crc: NullableInt8;
-  idempotency_key: string | null;
-  content_hash: Buffer | null;
-  attempts: Generated<number>;
-  error: ColumnType<unknown, string | null | undefined, string | null>;
-  created_at: Generated<Date>;
-  applied_at: Date | null;
-  first_row: NullableInt8;
-  commit: NullableInt8;
-  kind: ColumnType<WriteKind, WriteKind | undefined, WriteKind>;
-  generation: ColumnType<number | null, number | null | undefined, number | null>;
-  from_row: NullableInt8;
-  to_row: NullableInt8;
-  range_start_ns: NullableInt8;
-  range_end_ns: NullableInt8;
-  removed: NullableInt8;
+  bytes: Int8;
+  at: Generated<Date>;
+  damaged_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  values: Buffer | null;
+  times: Buffer | null;
+  spool_id: string | null;
+  values_offset: NullableInt8;
+  times_offset: NullableInt8;
 }
 
 export interface HolesTable {
@@ -294,18 +290,36 @@ export interface CommitCounterTable {
   singleton: Generated<boolean>;
   value: Int8;
   accepted_bytes: Generated<bigint>;
-  appended_bytes: Generated<bigint>;
-  sealed_bytes: Generated<bigint>;
 }
 
-export interface ChangesTable {
+export interface WrittenBytesTable {
+  singleton: Generated<boolean>;
+  spooled: Generated<bigint>;
+  flushed: Generated<bigint>;
+  compacted: Generated<bigint>;
+}
+
+/** What a commit changed: an element of each list a change. */
+export interface CommitsTable {
+  commit: Int8;
+  at: Generated<Date>;
+  xid: Generated<string>;
+  project_ids: string[];
+  series: string[];
+  kinds: string[];
+  first_rows: (bigint | null)[];
+  rows: (bigint | null)[];
+  tokens: (string | null)[];
+}
+
+export interface AppendKeysTable {
+  series_id: string;
+  key: string;
+  hash: Buffer;
   commit: Int8;
   ordinal: number;
-  project_id: string;
-  series_id: string;
-  kind: string;
+  rows: Int8;
   first_row: NullableInt8;
-  rows: NullableInt8;
   at: Generated<Date>;
 }
 
@@ -314,6 +328,7 @@ export interface Tables {
   tokens: TokensTable;
   lanes: LanesTable;
   series: SeriesTable;
+  heads: HeadsTable;
   annotations: AnnotationsTable;
   series_history: SeriesHistoryTable;
   metadata_edits: MetadataEditsTable;
@@ -321,15 +336,19 @@ export interface Tables {
   subjects: SubjectsTable;
   request_keys: RequestKeysTable;
   units: UnitsTable;
+  closed_segments: SegmentsTable;
   segments: SegmentsTable;
   shards: ShardsTable;
   chunks: ChunksTable;
-  writes: WritesTable;
+  spool_files: SpoolFilesTable;
+  fresh: FreshTable;
   holes: HolesTable;
   erasures: ErasuresTable;
   summaries: SummariesTable;
   retention_rules: RetentionRulesTable;
   catalog_identity: CatalogIdentityTable;
   commit_counter: CommitCounterTable;
-  changes: ChangesTable;
+  written_bytes: WrittenBytesTable;
+  commits: CommitsTable;
+  append_keys: AppendKeysTable;
 }
