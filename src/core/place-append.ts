@@ -1,0 +1,373 @@
+/**
+ * Where the rows of appends go: their numbers, their times, what is answered before, what is refused. Pure. The heads are locked and the keys were looked
+ * up under that lock, so what is decided here holds once the batch commits.
+ */
+import { unprocessableField, VarveError } from './errors.ts';
+import { fieldOfKey } from './idempotency.ts';
+import { nsOfRow, type Rate } from './rate.ts';
+import { placeAppend, segmentEndNs, type Segment } from './segment.ts';
+import type { DuplicateRule } from './series.ts';
+import { formatTime, INT64_MAX } from './time.ts';
+
+/** What appends to a series lock and advance. */
+export interface Head {
+  readonly seriesId: string;
+  readonly laneId: string;
+  readonly projectId: string;
+  /** Row numbers given out. */
+  readonly rows: number;
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  readonly expiredNs: bigint | null;
+  readonly sealedAt: Date | null;
+  /** Regular series: the newest segment. */
+  readonly segment: Segment | null;
+}
+
+/** What a series says of its rows' times. Never changes while the series lives. */
+export type TimeRule =
+  | { readonly kind: 'regular'; readonly rate: Rate; readonly startNs: bigint | null }
+  | { readonly kind: 'irregular'; readonly duplicates: DuplicateRule };
+
+/** Rows that lie together: values, and times of an irregular series. */
+export interface AppendPart {
+  readonly rows: number;
+  /** Of values and times together. */
+  readonly bytes: number;
+  /** Irregular series: smallest and largest time, and whether times strictly increase. */
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  readonly sorted: boolean;
+  readonly valuesCrc: number;
+  readonly timesCrc: number | null;
+  readonly place: PartPlace;
+}
+
+export type PartPlace =
+  | { readonly kind: 'memory'; readonly values: Uint8Array; readonly times: Uint8Array | null }
+  | {
+      readonly kind: 'spool';
+      readonly spoolId: string;
+      readonly valuesOffset: number;
+      readonly timesOffset: number | null;
+    };
+
+/** What makes a retry store once. */
+export interface AppendKey {
+  readonly key: string;
+  /** SHA-256 of what was asked. */
+  readonly hash: Uint8Array;
+}
+
+/** Rows for one series. */
+export interface AppendItem {
+  readonly seriesId: string;
+  readonly rule: TimeRule;
+  readonly rows: number;
+  /** Regular series: the time of the first row, if the client says it. */
+  readonly startNs: bigint | null;
+  readonly parts: readonly AppendPart[];
+  readonly key: AppendKey | null;
+  /** Who asks; null: nobody. */
+  readonly tokenId: string | null;
+}
+
+/** Items that become visible in one commit. */
+export interface AppendBody {
+  readonly items: readonly AppendItem[];
+  /** One refused item refuses all. */
+  readonly atomic: boolean;
+}
+
+/** An append that was answered before. */
+export interface KnownAppend {
+  readonly hash: Uint8Array;
+  /** Null: the commit that is being made. */
+  readonly commit: bigint | null;
+  readonly ordinal: number;
+  readonly rows: number;
+  readonly firstRow: number | null;
+}
+
+export type Placed =
+  | {
+      readonly kind: 'placed';
+      readonly replayed: boolean;
+      /** Null: the commit that is being made. */
+      readonly commit: bigint | null;
+      /** Of the change in its commit. */
+      readonly ordinal: number;
+      readonly rows: number;
+      /** Null: rows of an irregular series are numbered in order of time. */
+      readonly firstRow: number | null;
+    }
+  | { readonly kind: 'refused'; readonly error: VarveError };
+
+/** A fresh chunk to be: parts of one series that follow each other. */
+export interface FreshRun {
+  readonly head: Head;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  readonly sorted: boolean;
+  readonly parts: readonly AppendPart[];
+}
+
+/** An element of the commit's row, and of the change feed. */
+export interface AppendChange {
+  readonly seriesId: string;
+  readonly projectId: string;
+  readonly firstRow: number | null;
+  readonly rows: number;
+  readonly tokenId: string | null;
+  readonly key: AppendKey | null;
+}
+
+export interface Placement {
+  /** As the bodies and their items. */
+  readonly outcomes: readonly (readonly Placed[])[];
+  readonly fresh: readonly FreshRun[];
+  /** Heads that moved, as they are now. */
+  readonly heads: readonly Head[];
+  /** Segments that another one has followed. */
+  readonly closed: readonly (Segment & { readonly seriesId: string })[];
+  /** In the order of their ordinals. */
+  readonly changes: readonly AppendChange[];
+}
+
+/** Parts in memory are joined up to this many bytes: a chunk of Postgres is read and sent as a whole. */
+const MOST_JOINED_BYTES = 64 * 1024;
+
+/** @returns what the map of known appends is keyed by */
+export function appendKeyOf(seriesId: string, key: string): string {
+  return `${seriesId} ${key}`;
+}
+
+/**
+ * @param heads of the series of all items, by id; of one that is missing, no series is there
+ * @param known by {@link appendKeyOf}
+ */
+export function placeAppends(
+  bodies: readonly AppendBody[],
+  heads: ReadonlyMap<string, Head>,
+  known: ReadonlyMap<string, KnownAppend>,
+): Placement {
+  const state = new Placing(heads, known);
+  const outcomes = bodies.map((body) => state.place(body));
+  return { outcomes, ...state.result() };
+}
+
+interface PlacedItem {
+  readonly item: AppendItem;
+  readonly before: Head;
+  readonly after: Head;
+  readonly closed: Segment | null;
+}
+
+class Placing {
+  readonly #heads: ReadonlyMap<string, Head>;
+  readonly #known: ReadonlyMap<string, KnownAppend>;
+  readonly #moved = new Map<string, Head>();
+  readonly #new = new Map<string, KnownAppend>();
+  readonly #placed: PlacedItem[] = [];
+
+  constructor(heads: ReadonlyMap<string, Head>, known: ReadonlyMap<string, KnownAppend>) {
+    this.#heads = heads;
+    this.#known = known;
+  }
+
+  place({ items, atomic }: AppendBody): Placed[] {
+    const mark = this.#placed.length;
+    const outcomes = items.map((item): Placed => {
+      try {
+        return this.#item(item);
+      } catch (error) {
+        return { kind: 'refused', error: error as VarveError };
+      }
+    });
+    if (!atomic || outcomes.every(({ kind }) => kind === 'placed')) return outcomes;
+    this.#undo(mark);
+    return outcomes.map((outcome) => (outcome.kind === 'refused' ? outcome : { kind: 'refused', error: notStored() }));
+  }
+
+  /** @throws VarveError */
+  #item(item: AppendItem): Placed {
+    const { seriesId, key } = item;
+    const head = this.#moved.get(seriesId) ?? this.#heads.get(seriesId);
+    if (!head) throw new VarveError('not-found', `no series ${seriesId}`);
+    const earlier = key && this.#earlier(seriesId, key);
+    if (earlier) return { kind: 'placed', replayed: true, ...earlier };
+    refuseSealed(head);
+    const { after, closed } = advanced(head, item);
+    const ordinal = this.#placed.length;
+    this.#placed.push({ item, before: head, after, closed });
+    this.#moved.set(seriesId, after);
+    const firstRow = item.rule.kind === 'regular' ? head.rows : null;
+    const { rows } = item;
+    if (key) this.#new.set(appendKeyOf(seriesId, key.key), { hash: key.hash, commit: null, ordinal, rows, firstRow });
+    return { kind: 'placed', replayed: false, commit: null, ordinal, rows, firstRow };
+  }
+
+  /** @throws unprocessable `key-reused` */
+  #earlier(seriesId: string, { key, hash }: AppendKey): Omit<KnownAppend, 'hash'> | null {
+    const id = appendKeyOf(seriesId, key);
+    const earlier = this.#known.get(id) ?? this.#new.get(id);
+    if (!earlier) return null;
+    if (!isEqual(earlier.hash, hash)) {
+      throw unprocessableField(fieldOfKey(key), 'was used for a write with other content', 'key-reused');
+    }
+    const { commit, ordinal, rows, firstRow } = earlier;
+    return { commit, ordinal, rows, firstRow };
+  }
+
+  /** Takes back what was placed since, the newest first. */
+  #undo(mark: number): void {
+    for (const { item, before } of this.#placed.splice(mark).reverse()) {
+      this.#moved.set(item.seriesId, before);
+      if (item.key) this.#new.delete(appendKeyOf(item.seriesId, item.key.key));
+    }
+  }
+
+  result(): Omit<Placement, 'outcomes'> {
+    const touched = new Set(this.#placed.map(({ item }) => item.seriesId));
+    return {
+      fresh: runsOf(this.#placed),
+      heads: [...touched].map((seriesId) => this.#moved.get(seriesId)!),
+      closed: this.#placed.flatMap(({ item: { seriesId }, closed }) => (closed ? [{ seriesId, ...closed }] : [])),
+      changes: this.#placed.map(({ item, before }) => ({
+        seriesId: item.seriesId,
+        projectId: before.projectId,
+        firstRow: item.rule.kind === 'regular' ? before.rows : null,
+        rows: item.rows,
+        tokenId: item.tokenId,
+        key: item.key,
+      })),
+    };
+  }
+}
+
+/** @throws conflict `series-sealed` */
+export function refuseSealed({ seriesId, sealedAt }: Pick<Head, 'seriesId' | 'sealedAt'>): void {
+  if (sealedAt === null) return;
+  const message = `series ${seriesId} is sealed since ${sealedAt.toISOString()}: its samples do not change any more`;
+  throw new VarveError('conflict', message, { slug: 'series-sealed' });
+}
+
+/**
+ * Nobody would ever see the rows.
+ * @param lastNs of the rows that come
+ * @param field that says when they lie
+ * @throws unprocessable `expired` if all of them are so old that they have expired
+ */
+export function refuseExpired(expiredNs: bigint | null, lastNs: bigint, field: string): void {
+  if (expiredNs === null || lastNs >= expiredNs) return;
+  const message = `the rows would expire at once: samples of the series before ${formatTime(expiredNs)} have expired`;
+  throw unprocessableField(field, message, 'expired');
+}
+
+function advanced(head: Head, item: AppendItem): { after: Head; closed: Segment | null } {
+  return item.rule.kind === 'regular' ? advancedRegular(head, item, item.rule) : advancedIrregular(head, item, item.rule);
+}
+
+/** @throws unprocessable `overlap`, `expired`, or naming `start` */
+function advancedRegular(
+  head: Head,
+  { rows, startNs }: AppendItem,
+  { rate, startNs: defaultNs }: Extract<TimeRule, { kind: 'regular' }>,
+): { after: Head; closed: Segment | null } {
+  const newest = head.segment;
+  const place = placeAppend(newest, rate, startNs, defaultNs ?? 0n);
+  if (!place) {
+    const end = segmentEndNs(newest!, rate);
+    throw unprocessableField('start', `lies before the end of the data, ${formatTime(end)}`, 'overlap');
+  }
+  if (place.startNs + nsOfRow(rate, rows) > INT64_MAX) {
+    throw unprocessableField('start', 'the rows would end after the year 2262, past int64 nanoseconds');
+  }
+  const lastNs = place.startNs + nsOfRow(rate, rows - 1);
+  refuseExpired(head.expiredNs, lastNs, 'start');
+  const segment = place.continues
+    ? { ...newest!, rows: newest!.rows + rows }
+    : { firstRow: head.rows, startNs: place.startNs, rows };
+  return {
+    // Not the segment's own start: its rows may have been removed, all of them.
+    after: { ...head, rows: head.rows + rows, firstNs: head.firstNs ?? place.startNs, lastNs, segment },
+    closed: place.continues ? null : newest,
+  };
+}
+
+/** @throws conflict `time-not-increasing`; unprocessable `expired` */
+function advancedIrregular(
+  head: Head,
+  { rows, parts }: AppendItem,
+  { duplicates }: Extract<TimeRule, { kind: 'irregular' }>,
+): { after: Head; closed: null } {
+  const first = parts.reduce((least, { firstNs }) => smallest(least, firstNs), parts[0].firstNs)!;
+  const last = parts.reduce((most, { lastNs }) => largest(most, lastNs), parts[0].lastNs)!;
+  refuseExpired(head.expiredNs, last, 'times');
+  if (duplicates === 'error' && head.lastNs !== null && first <= head.lastNs) {
+    const newest = formatTime(head.lastNs);
+    throw new VarveError('conflict', `times[0]: is not after the newest stored time, ${newest}`, {
+      slug: 'time-not-increasing',
+      errors: [{ field: 'times[0]', message: `must be after ${newest}` }],
+    });
+  }
+  const times = { firstNs: smallest(first, head.firstNs), lastNs: largest(last, head.lastNs) };
+  return { after: { ...head, rows: head.rows + rows, ...times }, closed: null };
+}
+
+/** Chunks of what was placed: parts in memory of one series that follow each other become one. */
+function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
+  const runs: FreshRun[] = [];
+  const open = new Map<string, number>();
+  for (const { item, before } of placed) {
+    let firstRow = before.rows;
+    for (const part of item.parts) {
+      const at = open.get(item.seriesId);
+      const joined = at === undefined ? null : join(runs[at], part);
+      if (joined) runs[at!] = joined;
+      else {
+        open.set(item.seriesId, runs.length);
+        const { rows, bytes, firstNs, lastNs, sorted } = part;
+        runs.push({ head: before, firstRow, rows, bytes, firstNs, lastNs, sorted, parts: [part] });
+      }
+      firstRow += part.rows;
+    }
+  }
+  return runs;
+}
+
+/** @returns null where they stay apart */
+function join(run: FreshRun, part: AppendPart): FreshRun | null {
+  const isInMemory = [...run.parts.slice(0, 1), part].every(({ place }) => place.kind === 'memory');
+  if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return null;
+  return {
+    ...run,
+    rows: run.rows + part.rows,
+    bytes: run.bytes + part.bytes,
+    firstNs: smallest(run.firstNs, part.firstNs),
+    lastNs: largest(run.lastNs, part.lastNs),
+    sorted: run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!),
+    parts: [...run.parts, part],
+  };
+}
+
+function notStored(): VarveError {
+  return new VarveError('unprocessable', 'another item of the request was refused, so nothing was stored', {
+    slug: 'not-stored',
+  });
+}
+
+function smallest(a: bigint | null, b: bigint | null): bigint | null {
+  return a === null || (b !== null && b < a) ? b : a;
+}
+
+function largest(a: bigint | null, b: bigint | null): bigint | null {
+  return a === null || (b !== null && b > a) ? b : a;
+}
+
+function isEqual(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

@@ -1,0 +1,168 @@
+/** Batches of appends place every item as if they had come one by one. */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { parseRate } from '../../src/core/rate.ts';
+import {
+  appendKeyOf,
+  placeAppends,
+  type AppendBody,
+  type AppendItem,
+  type AppendPart,
+  type Head,
+  type KnownAppend,
+  type Placed,
+  type TimeRule,
+} from '../../src/core/place-append.ts';
+
+const RATE = parseRate(1000)!;
+const RULES: readonly TimeRule[] = [
+  { kind: 'regular', rate: RATE, startNs: 5n },
+  { kind: 'irregular', duplicates: 'last' },
+  { kind: 'irregular', duplicates: 'error' },
+];
+
+function head(n: number): Head {
+  return {
+    seriesId: `s${n}`,
+    laneId: 'lane',
+    projectId: 'project',
+    rows: 0,
+    firstNs: null,
+    lastNs: null,
+    expiredNs: null,
+    sealedAt: null,
+    segment: null,
+  };
+}
+
+function part(rows: number, firstNs: bigint | null, bytes = rows * 8): AppendPart {
+  const lastNs = firstNs === null ? null : firstNs + BigInt(rows - 1);
+  const place = { kind: 'memory', values: new Uint8Array(bytes), times: null } as const;
+  return { rows, bytes, firstNs, lastNs, sorted: true, valuesCrc: 0, timesCrc: null, place };
+}
+
+function item(n: number, given: Partial<AppendItem> & { readonly firstNs?: bigint }): AppendItem {
+  const rule = RULES[n % RULES.length];
+  const rows = given.rows ?? 1;
+  return {
+    seriesId: `s${n}`,
+    rule,
+    rows,
+    startNs: null,
+    parts: [part(rows, rule.kind === 'regular' ? null : (given.firstNs ?? 0n))],
+    key: null,
+    tokenId: null,
+    ...given,
+  };
+}
+
+const hash = (byte: number): Uint8Array => Uint8Array.of(byte);
+
+const items = fc
+  .record({
+    series: fc.nat(5),
+    rows: fc.integer({ min: 1, max: 4 }),
+    at: fc.option(fc.integer({ min: 0, max: 60 }), { nil: null }),
+    key: fc.option(fc.nat(3), { nil: null }),
+    content: fc.nat(1),
+  })
+  .map(({ series, rows, at, key, content }) =>
+    item(series, {
+      rows,
+      startNs: at === null ? null : BigInt(at) * 1_000_000n,
+      firstNs: BigInt(at ?? 0),
+      key: key === null ? null : { key: `k${key}`, hash: hash(content) },
+    }),
+  );
+const bodies = fc.array(fc.record({ items: fc.array(items, { minLength: 1, maxLength: 4 }), atomic: fc.boolean() }), {
+  maxLength: 12,
+});
+
+/** What becomes visible when bodies are placed one by one, each in a commit of its own. */
+class OneByOne {
+  readonly heads = new Map<string, Head>([0, 1, 2, 3, 4].map((n) => [`s${n}`, head(n)]));
+  readonly known = new Map<string, KnownAppend>();
+  commit = 0n;
+
+  place(body: AppendBody): Placed[] {
+    const { outcomes, heads, changes } = placeAppends([body], this.heads, this.known);
+    this.commit++;
+    for (const moved of heads) this.heads.set(moved.seriesId, moved);
+    changes.forEach(({ seriesId, key, rows, firstRow }, ordinal) => {
+      if (key) {
+        const { commit } = this;
+        this.known.set(appendKeyOf(seriesId, key.key), { hash: key.hash, commit, ordinal, rows, firstRow });
+      }
+    });
+    return [...outcomes[0]];
+  }
+}
+
+const summary = (placed: Placed): unknown =>
+  placed.kind === 'placed'
+    ? [placed.replayed, placed.rows, placed.firstRow]
+    : [placed.error.code, placed.error.slug, placed.error.message];
+
+describe('a batch of appends', () => {
+  test('answers and moves heads as the same bodies do one by one', () => {
+    fc.assert(
+      fc.property(bodies, (given) => {
+        const model = new OneByOne();
+        const start = new Map(model.heads);
+        const wanted = given.map((body) => model.place(body));
+        const { outcomes, heads } = placeAppends(given, start, new Map());
+        expect(outcomes.map((each) => each.map(summary))).toEqual(wanted.map((each) => each.map(summary)));
+        const after = new Map([...start, ...heads.map((each) => [each.seriesId, each] as const)]);
+        expect(after).toEqual(model.heads);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('gives every row of a series one number, without gap, in the order of its chunks', () => {
+    fc.assert(
+      fc.property(bodies, (given) => {
+        const start = new OneByOne().heads;
+        const { fresh, heads, changes } = placeAppends(given, start, new Map());
+        for (const { seriesId, rows } of heads) {
+          let next = 0;
+          for (const run of fresh.filter((each) => each.head.seriesId === seriesId)) {
+            expect(run.firstRow).toBe(next);
+            expect(run.parts.reduce((sum, each) => sum + each.rows, 0)).toBe(run.rows);
+            next += run.rows;
+          }
+          expect(next).toBe(rows);
+          const said = changes.filter((each) => each.seriesId === seriesId);
+          expect(said.reduce((sum, each) => sum + each.rows, 0)).toBe(rows);
+        }
+      }),
+    );
+  });
+
+  test('closes a segment exactly when another one follows it', () => {
+    const gap = item(0, { rows: 2, startNs: 0n });
+    const later = item(0, { rows: 3, startNs: 10_000_000_000n });
+    const { closed, heads } = placeAppends([{ items: [gap, later], atomic: false }], new Map([['s0', head(0)]]), new Map());
+    expect(closed).toEqual([{ seriesId: 's0', firstRow: 0, startNs: 0n, rows: 2 }]);
+    expect(heads[0].segment).toEqual({ firstRow: 2, startNs: 10_000_000_000n, rows: 3 });
+  });
+
+  test('stores nothing of an atomic body with one refused item, and everything of its neighbours', () => {
+    const good = item(1, { firstNs: 3n });
+    const heads = new Map([0, 1].map((n) => [`s${n}`, head(n)]));
+    const bad = { items: [item(1, { firstNs: 1n, key: { key: 'k', hash: hash(1) } }), item(4, {})], atomic: true };
+    const { outcomes, changes, fresh } = placeAppends([{ items: [good], atomic: true }, bad], heads, new Map());
+    expect(outcomes[1].map((each) => each.kind === 'refused' && each.error.slug)).toEqual(['not-stored', 'not-found']);
+    expect(changes.map(({ seriesId, rows }) => [seriesId, rows])).toEqual([['s1', 1]]);
+    expect(fresh.map(({ rows }) => rows)).toEqual([1]);
+  });
+
+  test('joins small parts that follow each other, and says whether their times increase', () => {
+    const heads = new Map([['s1', head(1)]]);
+    const body = (firstNs: bigint): AppendBody => ({ items: [item(1, { firstNs })], atomic: false });
+    const rising = placeAppends([body(1n), body(2n)], heads, new Map()).fresh;
+    expect(rising.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([[2, true, 1n, 2n]]);
+    const falling = placeAppends([body(2n), body(1n)], heads, new Map()).fresh;
+    expect(falling.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([[2, false, 1n, 2n]]);
+  });
+});
