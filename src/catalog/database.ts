@@ -20,6 +20,9 @@ function getTypeParser(oid: number, format?: string): TypeParser {
   return builtInParser(oid, format);
 }
 
+/** 64-bit integers come back as bigint. */
+export const typeParsers = { getTypeParser: getTypeParser as typeof pg.types.getTypeParser };
+
 export interface OpenDatabase {
   readonly db: Database;
   /**
@@ -39,7 +42,7 @@ export function openDatabase(url: string, options: { poolSize: number; onError(e
     connectionString: url,
     connectionTimeoutMillis: 5_000,
     application_name: 'varve',
-    types: { getTypeParser: getTypeParser as typeof pg.types.getTypeParser },
+    types: typeParsers,
   };
   const db = open({ ...shared, Client: preparingClient(), max: options.poolSize }, options.onError);
   const searches = open(

@@ -2,9 +2,14 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
 
-/** Where a shard lies below the root: 256 folders keep directories short. The token tells apart files of one lane's writers. */
-export function shardPath(shardId: string, leaseToken: bigint): string {
-  return `shards/${shardId.slice(-2)}/${shardId}-${leaseToken}.h5`;
+/** Where a shard lies below the root: 256 folders keep directories short. The commit is the one as of which the file tells the truth. */
+export function shardPath(shardId: string, commit: bigint): string {
+  return `shards/${shardId.slice(-2)}/${shardId}-${commit}.h5`;
+}
+
+/** Where a spool file lies below the root. */
+export function spoolPath(spoolId: string): string {
+  return `spool/${spoolId}`;
 }
 
 export class DataRoot {
@@ -29,8 +34,8 @@ export class DataRoot {
     return path;
   }
 
-  spooled(writeId: string, part: 'values' | 'times'): string {
-    return this.resolve(`spool/${writeId}.${part}`);
+  spooled(spoolId: string): string {
+    return this.resolve(spoolPath(spoolId));
   }
 
   /** A file to be sent, while it is being written. */

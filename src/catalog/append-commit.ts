@@ -1,0 +1,244 @@
+/**
+ * One transaction that makes appends durable and visible. Statements are few and their number does not depend on how many appends there are; each has a text
+ * of its own, so that a connection plans it once.
+ */
+import type { AppendChange, FreshRun, Head, KnownAppend } from '../core/place-append.ts';
+import { appendKeyOf } from '../core/place-append.ts';
+import type { Segment } from '../core/segment.ts';
+
+/** What is needed of a connection: statements with parameters, one at a time. */
+export interface Session {
+  query<R>(text: string, values?: readonly unknown[]): Promise<{ rows: R[] }>;
+}
+
+/** A fresh chunk with its bytes where they are to lie. */
+export interface FreshToInsert extends Pick<FreshRun, 'head' | 'firstRow' | 'rows' | 'bytes' | 'firstNs' | 'lastNs' | 'sorted'> {
+  readonly valuesCrc: number;
+  readonly timesCrc: number | null;
+  /** In the row; null: in the spool. */
+  readonly inline: { readonly values: Uint8Array; readonly times: Uint8Array | null } | null;
+  readonly spool: { readonly id: string; readonly valuesOffset: number; readonly timesOffset: number | null } | null;
+}
+
+export interface CommitToMake {
+  readonly fresh: readonly FreshToInsert[];
+  readonly heads: readonly Head[];
+  readonly closed: readonly (Segment & { readonly seriesId: string })[];
+  readonly changes: readonly AppendChange[];
+}
+
+/** What is known once everything but COMMIT itself has been said. */
+export interface Prepared {
+  readonly commit: bigint;
+  /** To be asked of Postgres where the answer to COMMIT is lost. */
+  readonly xid: string;
+}
+
+/** Postgres channel on which every commit is announced (to wake those who wait; the rows are the truth). */
+export const COMMIT_CHANNEL = 'varve_commits';
+
+interface HeadRow {
+  series_id: string;
+  lane_id: string;
+  project_id: string;
+  rows: bigint;
+  first_ns: bigint | null;
+  last_ns: bigint | null;
+  expired_ns: bigint | null;
+  sealed_at: Date | null;
+  segment_row: bigint | null;
+  segment_ns: bigint | null;
+  segment_rows: bigint | null;
+}
+
+/** Locks the heads that nobody else holds: who is paused keeps nobody waiting. @returns by series; without those that are deleted or locked */
+export async function lockHeads(session: Session, seriesIds: readonly string[]): Promise<Map<string, Head>> {
+  const { rows } = await session.query<HeadRow>(
+    `select series_id, lane_id, project_id, rows, first_ns, last_ns, expired_ns, sealed_at, segment_row, segment_ns, segment_rows
+     from heads where series_id = any($1::uuid[]) and deleted_at is null order by series_id for no key update skip locked`,
+    [seriesIds],
+  );
+  return new Map(rows.map((row) => [row.series_id, toHead(row)]));
+}
+
+function toHead(row: HeadRow): Head {
+  return {
+    seriesId: row.series_id,
+    laneId: row.lane_id,
+    projectId: row.project_id,
+    rows: Number(row.rows),
+    firstNs: row.first_ns,
+    lastNs: row.last_ns,
+    expiredNs: row.expired_ns,
+    sealedAt: row.sealed_at,
+    segment:
+      row.segment_row === null
+        ? null
+        : { firstRow: Number(row.segment_row), startNs: row.segment_ns!, rows: Number(row.segment_rows) },
+  };
+}
+
+/** Of series that were not locked: those that are there, and that somebody else therefore holds. */
+export async function heldElsewhere(session: Session, seriesIds: readonly string[]): Promise<Set<string>> {
+  const { rows } = await session.query<{ series_id: string }>(
+    'select series_id from heads where series_id = any($1::uuid[]) and deleted_at is null',
+    [seriesIds],
+  );
+  return new Set(rows.map((row) => row.series_id));
+}
+
+/** Asked after the heads are locked: a key that committed with a head is seen together with it. @returns by {@link appendKeyOf} */
+export async function knownAppends(
+  session: Session,
+  keys: readonly { readonly seriesId: string; readonly key: string }[],
+): Promise<Map<string, KnownAppend>> {
+  const { rows } = await session.query<{
+    series_id: string;
+    key: string;
+    hash: Buffer;
+    commit: bigint;
+    ordinal: number;
+    rows: bigint;
+    first_row: bigint | null;
+  }>(
+    `select series_id, key, hash, "commit", ordinal, rows, first_row from append_keys
+     where (series_id, key) in (select * from unnest($1::uuid[], $2::text[]))`,
+    [keys.map(({ seriesId }) => seriesId), keys.map(({ key }) => key)],
+  );
+  return new Map(
+    rows.map((row) => [
+      appendKeyOf(row.series_id, row.key),
+      {
+        hash: row.hash,
+        commit: row.commit,
+        ordinal: row.ordinal,
+        rows: Number(row.rows),
+        firstRow: row.first_row === null ? null : Number(row.first_row),
+      },
+    ]),
+  );
+}
+
+/** @returns those that nobody has swept meanwhile: what is committed now keeps its file */
+export async function keepSpools(session: Session, ids: readonly string[]): Promise<Set<string>> {
+  const { rows } = await session.query<{ id: string }>(
+    `update spool_files set state = 'kept' where id = any($1::uuid[]) and state = 'receiving' returning id`,
+    [ids],
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
+const INSERT_FRESH = `
+  insert into fresh (lane_id, series_id, first_row, rows, first_ns, last_ns, sorted, values_crc, times_crc, bytes,
+    values, times, spool_id, values_offset, times_offset)
+  select u.lane_id, u.series_id, u.first_row, u.rows, u.first_ns, u.last_ns, u.sorted, u.values_crc, u.times_crc, u.bytes,
+    case when u.spool_id is null then substr($15::bytea, u.values_at, u.values_length) end,
+    case when u.spool_id is null and u.times_crc is not null then substr($15::bytea, u.values_at + u.values_length, u.times_length) end,
+    u.spool_id, u.values_offset, u.times_offset
+  from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bigint[], $9::bigint[],
+    $10::bigint[], $11::uuid[], $12::bigint[], $13::bigint[], $14::integer[], $16::integer[], $17::integer[]) with ordinality
+    as u(lane_id, series_id, first_row, rows, first_ns, last_ns, sorted, values_crc, times_crc, bytes, spool_id, values_offset,
+      times_offset, values_at, values_length, times_length, n)
+  order by u.n`;
+
+async function insertFresh(session: Session, fresh: readonly FreshToInsert[]): Promise<void> {
+  // One parameter has all bytes: an array of them would be sent as text, at twice the size.
+  const pieces: Uint8Array[] = [];
+  let at = 1;
+  const places = fresh.map(({ inline }) => {
+    if (!inline) return { at: 1, values: 0, times: 0 };
+    const { values, times } = inline;
+    const place = { at, values: values.length, times: times?.length ?? 0 };
+    pieces.push(values, ...(times ? [times] : []));
+    at += place.values + place.times;
+    return place;
+  });
+  await session.query(INSERT_FRESH, [
+    fresh.map(({ head }) => head.laneId),
+    fresh.map(({ head }) => head.seriesId),
+    fresh.map((each) => each.firstRow),
+    fresh.map((each) => each.rows),
+    fresh.map((each) => each.firstNs),
+    fresh.map((each) => each.lastNs),
+    fresh.map((each) => each.sorted),
+    fresh.map((each) => each.valuesCrc),
+    fresh.map((each) => each.timesCrc),
+    fresh.map((each) => each.bytes),
+    fresh.map(({ spool }) => spool?.id ?? null),
+    fresh.map(({ spool }) => spool?.valuesOffset ?? null),
+    fresh.map(({ spool }) => spool?.timesOffset ?? null),
+    places.map((place) => place.at),
+    Buffer.concat(pieces),
+    places.map(({ values }) => values),
+    places.map(({ times }) => times),
+  ]);
+}
+
+const FINISH = `
+  with k as (update commit_counter set value = value + 1, accepted_bytes = accepted_bytes + $1 returning value),
+    h as (
+      update heads s set rows = u.rows, first_ns = u.first_ns, last_ns = u.last_ns, segment_row = u.segment_row,
+        segment_ns = u.segment_ns, segment_rows = u.segment_rows, "commit" = k.value
+      from k, unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+        as u(id, rows, first_ns, last_ns, segment_row, segment_ns, segment_rows)
+      where s.series_id = u.id),
+    a as (
+      insert into append_keys (series_id, key, hash, "commit", ordinal, rows, first_row)
+      select u.series_id, u.key, u.hash, k.value, u.ordinal, u.rows, u.first_row
+      from k, unnest($9::uuid[], $10::text[], $11::bytea[], $12::integer[], $13::bigint[], $14::bigint[])
+        as u(series_id, key, hash, ordinal, rows, first_row)),
+    c as (
+      insert into commits ("commit", project_ids, series, kinds, first_rows, rows, tokens)
+      select k.value, $15::uuid[], $16::uuid[], $17::text[], $18::bigint[], $19::bigint[], $20::uuid[] from k)
+  select k.value as commit, pg_current_xact_id()::text as xid, pg_notify('${COMMIT_CHANNEL}', k.value::text) from k`;
+
+/**
+ * All that a batch changes, but for COMMIT. The counter comes with the last statement: it is locked from there on, so that commits become visible in the
+ * order of their numbers, and nothing is waited for while it is.
+ */
+export async function prepareCommit(session: Session, { fresh, heads, closed, changes }: CommitToMake): Promise<Prepared> {
+  await insertFresh(session, fresh);
+  if (closed.length > 0) {
+    await session.query(
+      `insert into closed_segments (series_id, first_row, start_ns, rows)
+       select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])`,
+      [
+        closed.map(({ seriesId }) => seriesId),
+        closed.map(({ firstRow }) => firstRow),
+        closed.map(({ startNs }) => startNs),
+        closed.map(({ rows }) => rows),
+      ],
+    );
+  }
+  const keyed = changes.flatMap((change, ordinal) => (change.key ? [{ ...change, ...change.key, ordinal }] : []));
+  const { rows } = await session.query<{ commit: bigint; xid: string }>(FINISH, [
+    fresh.reduce((sum, { bytes }) => sum + bytes, 0),
+    heads.map(({ seriesId }) => seriesId),
+    heads.map((head) => head.rows),
+    heads.map((head) => head.firstNs),
+    heads.map((head) => head.lastNs),
+    heads.map(({ segment }) => segment?.firstRow ?? null),
+    heads.map(({ segment }) => segment?.startNs ?? null),
+    heads.map(({ segment }) => segment?.rows ?? null),
+    keyed.map(({ seriesId }) => seriesId),
+    keyed.map(({ key }) => key),
+    keyed.map(({ hash }) => Buffer.from(hash)),
+    keyed.map(({ ordinal }) => ordinal),
+    keyed.map((change) => change.rows),
+    keyed.map(({ firstRow }) => firstRow),
+    changes.map(({ projectId }) => projectId),
+    changes.map(({ seriesId }) => seriesId),
+    changes.map(() => 'append'),
+    changes.map(({ firstRow }) => firstRow),
+    changes.map((change) => change.rows),
+    changes.map(({ tokenId }) => tokenId),
+  ]);
+  return rows[0];
+}
+
+/** What became of a transaction whose answer was lost. @returns null while it is under way, or where Postgres has forgotten it */
+export async function wasCommitted(session: Session, xid: string): Promise<boolean | null> {
+  const { rows } = await session.query<{ status: string | null }>('select pg_xact_status($1::text::xid8) as status', [xid]);
+  const { status } = rows[0];
+  return status === 'committed' ? true : status === 'aborted' ? false : null;
+}

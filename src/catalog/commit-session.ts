@@ -1,0 +1,55 @@
+/** A connection of a committer: prepared statements, and limits within which everybody else gets on whatever becomes of this process. */
+import pg from 'pg';
+import type { Session } from './append-commit.ts';
+import { typeParsers } from './database.ts';
+import { preparingClient } from './preparing-client.ts';
+
+export interface CommitSession extends Session {
+  /** False once the connection is lost. */
+  readonly isOpen: boolean;
+  close(): Promise<void>;
+}
+
+/** A process that is paused inside its transaction loses it after this long: its locks keep nobody waiting for longer. */
+const IDLE_IN_TRANSACTION_MS = 2_000;
+const LOCK_MS = 5_000;
+const STATEMENT_MS = 20_000;
+const TRANSACTION_MS = 30_000;
+const CONNECT_MS = 5_000;
+/** The first version of Postgres that knows `transaction_timeout`. */
+const TRANSACTION_TIMEOUT_SINCE = 170_000;
+
+/** @param url postgres://…; never logged */
+export async function openCommitSession(url: string): Promise<CommitSession> {
+  const Client = preparingClient();
+  const client = new Client({
+    connectionString: url,
+    application_name: 'varve committer',
+    connectionTimeoutMillis: CONNECT_MS,
+    keepAlive: true,
+    types: typeParsers,
+    lock_timeout: LOCK_MS,
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+    statement_timeout: STATEMENT_MS,
+    options: '-c synchronous_commit=on -c jit=off',
+  } as pg.ClientConfig);
+  let isOpen = true;
+  const lost = (): void => void (isOpen = false);
+  client.on('error', lost);
+  client.on('end', lost);
+  await client.connect();
+  const version = await versionOf(client);
+  if (version >= TRANSACTION_TIMEOUT_SINCE) await client.query(`set transaction_timeout = ${TRANSACTION_MS}`);
+  return {
+    get isOpen() {
+      return isOpen;
+    },
+    query: (text, values = []) => client.query(text, [...values]) as never,
+    close: () => client.end(),
+  };
+}
+
+async function versionOf(client: pg.Client): Promise<number> {
+  const { rows } = await client.query<{ version: number }>(`select current_setting('server_version_num')::int as version`);
+  return rows[0].version;
+}

@@ -1,0 +1,14 @@
+/** Rows of spool files: each comes before its file and goes before it, so that nobody sweeps a file that a commit is about to name. */
+import { sql } from 'kysely';
+import type { Database } from './database.ts';
+
+export async function registerSpools(db: Database, ids: readonly string[]): Promise<void> {
+  await sql`insert into spool_files (id, state) select id, 'receiving' from unnest(${[...ids]}::uuid[]) as id`.execute(db);
+}
+
+/** Takes back rows of files that no commit names. @returns those whose files may be removed */
+export async function forgetSpools(db: Database, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    delete from spool_files where id = any(${[...ids]}::uuid[]) and state = 'receiving' returning id`.execute(db);
+  return rows.map(({ id }) => id);
+}

@@ -1,0 +1,362 @@
+/**
+ * Commits appends: one transaction is under way while the next batch gathers, so one client waits for one commit and many share one. A body becomes durable,
+ * readable and told of in the change feed by the same COMMIT, or is refused without a trace.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+import {
+  heldElsewhere,
+  keepSpools,
+  knownAppends,
+  lockHeads,
+  prepareCommit,
+  wasCommitted,
+  type FreshToInsert,
+  type Prepared,
+} from '../catalog/append-commit.ts';
+import type { CommitSession } from '../catalog/commit-session.ts';
+import { VarveError } from '../core/errors.ts';
+import { faultOf, isRefusedByPostgres } from '../core/fault.ts';
+import {
+  placeAppends,
+  type AppendBody,
+  type AppendItem,
+  type AppendPart,
+  type FreshRun,
+  type Placed,
+  type Placement,
+} from '../core/place-append.ts';
+
+/** What becomes of an item. */
+export type AppendResult =
+  | {
+      readonly kind: 'appended';
+      readonly replayed: boolean;
+      readonly commit: bigint;
+      readonly ordinal: number;
+      readonly rows: number;
+      /** Null: rows of an irregular series are numbered in order of time. */
+      readonly firstRow: number | null;
+    }
+  | { readonly kind: 'refused'; readonly error: VarveError };
+
+export interface CommitterDeps {
+  readonly connect: () => Promise<CommitSession>;
+  /** Makes a spool file of pieces, durable, with its row. @returns its id and where each piece begins */
+  readonly spool: (pieces: readonly Uint8Array[]) => Promise<{ readonly id: string; readonly offsets: readonly number[] }>;
+  /** Told of every commit: what it brought to lanes. */
+  readonly onCommit?: (fresh: readonly FreshToInsert[]) => void;
+  /** Told where a transaction stands, for tests that end it there. */
+  readonly onStage?: (stage: CommitStage) => Promise<void> | void;
+}
+
+export type CommitStage = 'begun' | 'locked' | 'prepared' | 'committed';
+
+/** Limits of a batch. */
+const MOST_ITEMS = 1_000;
+const MOST_SERIES = 2_000;
+const MOST_BYTES = 8 * 1024 * 1024;
+/** Bytes in memory that wait to be committed; beyond, appends are refused. */
+export const MOST_WAITING_BYTES = 64 * 1024 * 1024;
+/** From this many bytes on a batch goes through one spool file, but for parts too small to gain by it. */
+const SPOOL_FROM_BYTES = 256 * 1024;
+const LEAST_SPOOLED_BYTES = 1024;
+/** A series that somebody else keeps locked is waited for this long. */
+const LOCKED_MS = 2_000;
+const LOCKED_PAUSE_MS = 5;
+/** Further tries of a batch that lost its connection, or its transaction to another one. */
+const TRIES = 2;
+const ASK_TRIES = 20;
+const ASK_PAUSE_MS = 250;
+const RETRY_AFTER_S = 2;
+
+interface Waiting {
+  body: AppendBody;
+  readonly bytes: number;
+  lockedSince: number | null;
+  settle(results: AppendResult[]): void;
+  fail(error: unknown): void;
+}
+
+export class Committer {
+  readonly #deps: CommitterDeps;
+  readonly #queue: Waiting[] = [];
+  #waitingBytes = 0;
+  #running: Promise<void> | null = null;
+  #session: CommitSession | null = null;
+  #closed = false;
+
+  constructor(deps: CommitterDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * @returns what became of each item, once it is certain
+   * @throws unavailable `backlog-full`, `series-busy`, `outcome-unknown` and others, with nothing stored but for `outcome-unknown`; storage-full
+   */
+  async submit(body: AppendBody): Promise<AppendResult[]> {
+    const bytes = bytesInMemory(body.items);
+    if (this.#closed) throw unavailable('stopping', 'the service is stopping');
+    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > MOST_WAITING_BYTES) {
+      throw unavailable('backlog-full', `${this.#waitingBytes} bytes wait to be committed already`);
+    }
+    this.#waitingBytes += bytes;
+    try {
+      return await new Promise<AppendResult[]>((settle, fail) => {
+        this.#queue.push({ body, bytes, lockedSince: null, settle, fail });
+        this.#running ??= this.#run().finally(() => (this.#running = null));
+      });
+    } finally {
+      this.#waitingBytes -= bytes;
+    }
+  }
+
+  /** Commits what waits, and ends the connection. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+    await this.#session?.close().catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#take();
+      if (batch.every(({ lockedSince }) => lockedSince !== null)) await sleep(LOCKED_PAUSE_MS);
+      await this.#spoolLarge(batch).then(
+        () => this.#commit(batch),
+        (error: unknown) => failAll(batch, error),
+      );
+    }
+  }
+
+  /** The oldest bodies, within the limits of a batch; one body alone may be larger. */
+  #take(): Waiting[] {
+    const batch: Waiting[] = [];
+    const series = new Set<string>();
+    let items = 0;
+    let bytes = 0;
+    for (const next of this.#queue) {
+      items += next.body.items.length;
+      bytes += next.bytes;
+      for (const { seriesId } of next.body.items) series.add(seriesId);
+      if (batch.length > 0 && (items > MOST_ITEMS || bytes > MOST_BYTES || series.size > MOST_SERIES)) break;
+      batch.push(next);
+    }
+    this.#queue.splice(0, batch.length);
+    return batch;
+  }
+
+  async #spoolLarge(batch: readonly Waiting[]): Promise<void> {
+    if (batch.reduce((sum, { body }) => sum + bytesInMemory(body.items), 0) <= SPOOL_FROM_BYTES) return;
+    const pieces: Uint8Array[] = [];
+    const isLarge = ({ bytes, place }: AppendPart): boolean => place.kind === 'memory' && bytes >= LEAST_SPOOLED_BYTES;
+    const mapParts = (change: (part: AppendPart) => AppendPart): void => {
+      for (const each of batch) {
+        const items = each.body.items.map((item) => ({ ...item, parts: item.parts.map(change) }));
+        each.body = { ...each.body, items };
+      }
+    };
+    mapParts((part) => {
+      if (isLarge(part) && part.place.kind === 'memory') {
+        pieces.push(part.place.values, ...(part.place.times ? [part.place.times] : []));
+      }
+      return part;
+    });
+    if (pieces.length === 0) return;
+    const { id: spoolId, offsets } = await this.#deps.spool(pieces);
+    let next = 0;
+    mapParts((part) => {
+      if (!isLarge(part) || part.place.kind !== 'memory') return part;
+      const valuesOffset = offsets[next++];
+      const timesOffset = part.place.times ? offsets[next++] : null;
+      return { ...part, place: { kind: 'spool', spoolId, valuesOffset, timesOffset } };
+    });
+  }
+
+  /** Settles every body of the batch. */
+  async #commit(batch: readonly Waiting[], triesLeft = TRIES): Promise<void> {
+    try {
+      await this.#attempt(batch);
+    } catch (error) {
+      switch (kindOf(error)) {
+        case 'data':
+          // One of them is to blame: without it the others must not fail.
+          if (batch.length === 1) return batch[0].fail(error);
+          await this.#commit(batch.slice(0, batch.length / 2));
+          return this.#commit(batch.slice(batch.length / 2));
+        case 'again':
+          if (triesLeft > 0) return this.#commit(batch, triesLeft - 1);
+          return failAll(batch, unavailable('catalog-unavailable', `Postgres did not take it: ${(error as Error).message}`, error));
+        case 'full':
+          return failAll(batch, new VarveError('storage-full', 'no space is left in the catalog', { cause: error }));
+        case 'other':
+          return failAll(batch, error);
+      }
+    }
+  }
+
+  /** @throws what Postgres answered, or that the connection was lost; nothing was committed then */
+  async #attempt(given: readonly Waiting[]): Promise<void> {
+    const session = await this.#open();
+    const { onStage = () => {}, onCommit } = this.#deps;
+    try {
+      await session.query('begin');
+      await onStage('begun');
+      const { batch, heads } = await this.#lock(session, given);
+      await onStage('locked');
+      const known = await knownAppends(session, keysOf(batch));
+      const kept = await this.#keepSpools(session, batch);
+      const placement = placeAppends(
+        kept.map(({ body }) => body),
+        heads,
+        known,
+      );
+      if (placement.changes.length === 0) {
+        await session.query('rollback');
+        return settle(kept, placement, null);
+      }
+      const fresh = placement.fresh.map(materialize);
+      const prepared = await prepareCommit(session, { ...placement, fresh });
+      await onStage('prepared');
+      const isCommitted = await this.#finish(session, prepared);
+      if (isCommitted === null) {
+        const message = 'the connection to Postgres was lost, and it cannot tell whether the rows were stored';
+        return failAll(kept, unavailable('outcome-unknown', message));
+      }
+      await onStage('committed');
+      onCommit?.(fresh);
+      settle(kept, placement, prepared.commit);
+    } catch (error) {
+      if (session.isOpen) await session.query('rollback').catch(() => {});
+      throw error;
+    }
+  }
+
+  /** @returns whether it was committed, which Postgres is asked for where its answer is lost; null if it does not tell */
+  async #finish(session: CommitSession, { xid }: Prepared): Promise<boolean | null> {
+    try {
+      await session.query('commit');
+      return true;
+    } catch (error) {
+      if (isRefusedByPostgres(error)) throw error;
+      for (let tries = 0; tries < ASK_TRIES; tries++) {
+        const told = await this.#open().then(
+          (asked) => wasCommitted(asked, xid),
+          () => null,
+        ).catch(() => null);
+        if (told === true) return true;
+        if (told === false) throw error;
+        await sleep(ASK_PAUSE_MS);
+      }
+      return null;
+    }
+  }
+
+  async #open(): Promise<CommitSession> {
+    if (!this.#session?.isOpen) {
+      await this.#session?.close().catch(() => {});
+      this.#session = await this.#deps.connect();
+    }
+    return this.#session;
+  }
+
+  /** Locks what is free. Bodies of which a series is held elsewhere wait for the next batch, or are refused once they have waited for long. */
+  async #lock(
+    session: CommitSession,
+    given: readonly Waiting[],
+  ): Promise<{ batch: readonly Waiting[]; heads: Awaited<ReturnType<typeof lockHeads>> }> {
+    const wanted = [...new Set(given.flatMap(({ body }) => body.items.map(({ seriesId }) => seriesId)))];
+    const heads = await lockHeads(session, wanted);
+    const missing = wanted.filter((id) => !heads.has(id));
+    if (missing.length === 0) return { batch: given, heads };
+    const held = await heldElsewhere(session, missing);
+    const isHeld = ({ body }: Waiting): boolean => body.items.some(({ seriesId }) => held.has(seriesId));
+    const now = performance.now();
+    const later: Waiting[] = [];
+    for (const each of given.filter(isHeld)) {
+      each.lockedSince ??= now;
+      if (now - each.lockedSince < LOCKED_MS) later.push(each);
+      else each.fail(unavailable('series-busy', 'something else keeps the series locked'));
+    }
+    this.#queue.unshift(...later);
+    return { batch: given.filter((each) => !isHeld(each)), heads };
+  }
+
+  /** A file that was swept meanwhile must not be named by a commit. */
+  async #keepSpools(session: CommitSession, batch: readonly Waiting[]): Promise<readonly Waiting[]> {
+    const ids = new Set(batch.flatMap(({ body }) => spoolsOf(body.items)));
+    if (ids.size === 0) return batch;
+    const kept = await keepSpools(session, [...ids]);
+    const isKept = ({ body }: Waiting): boolean => spoolsOf(body.items).every((id) => kept.has(id));
+    for (const each of batch.filter((one) => !isKept(one))) {
+      each.fail(unavailable('payload-removed', 'the samples took so long to come that they were swept'));
+    }
+    return batch.filter(isKept);
+  }
+}
+
+/** What Postgres refuses for its content, what another try may settle, a full disk, and what is a fault of ours. */
+function kindOf(error: unknown): 'data' | 'again' | 'full' | 'other' {
+  const code = String((error as { code?: unknown }).code);
+  if (DATA_SQLSTATE.test(code)) return 'data';
+  if (AGAIN_SQLSTATE.test(code)) return 'again';
+  const fault = faultOf(error);
+  return fault === 'full' ? 'full' : fault === 'away' ? 'again' : 'other';
+}
+
+/** SQLSTATE classes: data exception, integrity constraint violation, program limit exceeded. */
+const DATA_SQLSTATE = /^(22|23|54)[0-9A-Z]{3}$/;
+/** Serialization failure, deadlock, lock not available, query canceled; idle in transaction for too long, transaction timeout. */
+const AGAIN_SQLSTATE = /^(40001|40P01|55P03|57014|25P03|25P04)$/;
+
+function settle(batch: readonly Waiting[], { outcomes }: Placement, commit: bigint | null): void {
+  batch.forEach((each, i) => each.settle(outcomes[i].map((placed) => toResult(placed, commit))));
+}
+
+function toResult(placed: Placed, commit: bigint | null): AppendResult {
+  if (placed.kind === 'refused') return placed;
+  return { ...placed, kind: 'appended', commit: placed.commit ?? commit! };
+}
+
+function failAll(batch: readonly Waiting[], error: unknown): void {
+  for (const each of batch) each.fail(error);
+}
+
+function keysOf(batch: readonly Waiting[]): { seriesId: string; key: string }[] {
+  return batch.flatMap(({ body }) =>
+    body.items.flatMap(({ seriesId, key }) => (key ? [{ seriesId, key: key.key }] : [])),
+  );
+}
+
+function spoolsOf(items: readonly AppendItem[]): string[] {
+  return items.flatMap(({ parts }) => parts.flatMap(({ place }) => (place.kind === 'spool' ? [place.spoolId] : [])));
+}
+
+function bytesInMemory(items: readonly AppendItem[]): number {
+  let bytes = 0;
+  for (const { parts } of items) for (const part of parts) if (part.place.kind === 'memory') bytes += part.bytes;
+  return bytes;
+}
+
+/** The bytes of a run as a row of Postgres has them, or the place where they lie. */
+function materialize(run: FreshRun): FreshToInsert {
+  const [first] = run.parts;
+  const { place } = first;
+  if (place.kind === 'spool') {
+    const { spoolId: id, valuesOffset, timesOffset } = place;
+    const { valuesCrc, timesCrc } = first;
+    return { ...run, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
+  }
+  const { values, times } = run.parts.length === 1 ? place : joined(run.parts);
+  return { ...run, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline: { values, times }, spool: null };
+}
+
+function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint8Array | null } {
+  const places = parts.flatMap(({ place }) => (place.kind === 'memory' ? [place] : []));
+  const times = places.flatMap((place) => place.times ?? []);
+  return { values: Buffer.concat(places.map(({ values }) => values)), times: times.length > 0 ? Buffer.concat(times) : null };
+}
+
+function unavailable(slug: string, message: string, cause?: unknown): VarveError {
+  return new VarveError('unavailable', message, { slug, retryAfterS: RETRY_AFTER_S, cause });
+}

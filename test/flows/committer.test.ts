@@ -1,0 +1,252 @@
+/** The committer against a real Postgres: one COMMIT makes appends durable, readable and told; what is refused leaves no trace. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { v7 as uuidv7 } from 'uuid';
+import { openCommitSession, type CommitSession } from '../../src/catalog/commit-session.ts';
+import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
+import { registerSpools } from '../../src/catalog/spool-store.ts';
+import type { AppendItem, AppendPart } from '../../src/core/place-append.ts';
+import { Committer, type AppendResult, type CommitStage } from '../../src/flows/committer.ts';
+import { DataRoot } from '../../src/storage/data-root.ts';
+import { writeSpool } from '../../src/storage/spool.ts';
+import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+
+let database: TestDatabase;
+let open: OpenDatabase;
+let folder: string;
+let root: DataRoot;
+let projectId: string;
+
+beforeAll(async () => {
+  database = await testDatabase();
+  open = openDatabase(database.url, { poolSize: 4, onError: () => {} });
+  folder = await mkdtemp(join(tmpdir(), 'varve-committer-'));
+  root = new DataRoot(folder);
+  root.prepare();
+  projectId = uuidv7();
+  await query('insert into projects (id, name) values ($1, $2)', [projectId, 'p']);
+});
+
+afterAll(async () => {
+  await open.close();
+  await database.drop();
+  await rm(folder, { recursive: true });
+});
+
+async function query<R extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<R[]> {
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  try {
+    return (await client.query<R>(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+async function createSeries(): Promise<string> {
+  const [id, lane] = [uuidv7(), uuidv7()];
+  await query('insert into lanes (id) values ($1)', [lane]);
+  await query(
+    `insert into series (id, project_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec)
+     values ($1::uuid, $2, $1::uuid::text, 'irregular', 'float64', '[]', 1, 'utc', 'last', 'gzip')`,
+    [id, projectId],
+  );
+  await query('insert into heads (series_id, lane_id, project_id) values ($1, $2, $3)', [id, lane, projectId]);
+  return id;
+}
+
+function makeCommitter(
+  onStage?: (stage: CommitStage) => Promise<void> | void,
+  connect: () => Promise<CommitSession> = () => openCommitSession(database.url),
+): Committer {
+  return new Committer({
+    connect,
+    onStage,
+    spool: async (pieces) => {
+      const id = uuidv7();
+      await registerSpools(open.db, [id]);
+      return { id, offsets: await writeSpool(root, id, pieces) };
+    },
+  });
+}
+
+/** One row at a time. */
+function item(seriesId: string, at: number, key: string | null = null, rows = 1): AppendItem {
+  const values = new Uint8Array(Float64Array.from({ length: rows }, (_, i) => at + i).buffer);
+  const times = new Uint8Array(BigInt64Array.from({ length: rows }, (_, i) => BigInt(at + i)).buffer);
+  const part: AppendPart = {
+    rows,
+    bytes: values.length + times.length,
+    firstNs: BigInt(at),
+    lastNs: BigInt(at + rows - 1),
+    sorted: true,
+    valuesCrc: crc32(values),
+    timesCrc: crc32(times),
+    place: { kind: 'memory', values, times },
+  };
+  return {
+    seriesId,
+    rule: { kind: 'irregular', duplicates: 'last' },
+    rows,
+    startNs: null,
+    parts: [part],
+    key: key === null ? null : { key, hash: Uint8Array.of(at % 256) },
+    tokenId: null,
+  };
+}
+
+interface Stored {
+  readonly first_row: string;
+  readonly rows: string;
+  readonly values: Buffer | null;
+}
+
+async function storedRows(seriesId: string): Promise<number> {
+  const [{ rows }] = await query<{ rows: string }>('select coalesce(sum(rows), 0) as rows from fresh where series_id = $1', [
+    seriesId,
+  ]);
+  const [head] = await query<{ rows: string }>('select rows from heads where series_id = $1', [seriesId]);
+  expect(head.rows).toBe(rows);
+  return Number(rows);
+}
+
+const isAppended = (result: AppendResult): boolean => result.kind === 'appended';
+
+describe('the committer', () => {
+  test('commits what waits together, numbers rows without gap, and tells of every append', async () => {
+    const committer = makeCommitter();
+    const series = await Promise.all([createSeries(), createSeries(), createSeries()]);
+    const results = await Promise.all(
+      Array.from({ length: 300 }, (_, i) => committer.submit({ items: [item(series[i % 3], i)], atomic: false })),
+    );
+    await committer.close();
+    expect(results.flat().every(isAppended)).toBe(true);
+    const commits = new Set(results.flat().map((each) => each.kind === 'appended' && each.commit));
+    expect(commits.size).toBeLessThan(30);
+    for (const id of series) {
+      expect(await storedRows(id)).toBe(100);
+      const rows = await query<Stored>('select first_row, rows, values from fresh where series_id = $1 order by id', [id]);
+      const values = rows.flatMap((row) => [...new Float64Array(Uint8Array.from(row.values!).buffer)]);
+      expect(values).toEqual(Array.from({ length: 300 }, (_, i) => i).filter((i) => series[i % 3] === id));
+      const [{ told }] = await query<{ told: string }>(
+        'select count(*) as told from commits, unnest(series) s where s = $1',
+        [id],
+      );
+      expect(Number(told)).toBe(100);
+    }
+  });
+
+  test('answers a key that comes again as it was answered, in the same batch and later, across two committers', async () => {
+    const [one, other] = [makeCommitter(), makeCommitter()];
+    const id = await createSeries();
+    const send = (by: Committer): Promise<AppendResult[]> => by.submit({ items: [item(id, 7, 'k')], atomic: false });
+    const results = (await Promise.all([send(one), send(one), send(other), send(other)])).flat();
+    results.push(...(await send(other)));
+    const answers = results.map((each) => each.kind === 'appended' && [each.commit, each.ordinal, each.rows]);
+    expect(new Set(answers.map(String)).size).toBe(1);
+    expect(results.filter((each) => each.kind === 'appended' && !each.replayed)).toHaveLength(1);
+    expect(await storedRows(id)).toBe(1);
+    await Promise.all([one.close(), other.close()]);
+  });
+
+  test('lets one item that Postgres refuses fail alone among 256', async () => {
+    const committer = makeCommitter();
+    const ids = await Promise.all(Array.from({ length: 4 }, createSeries));
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 256 }, (_, i) =>
+        committer.submit({ items: [item(ids[i % 4], i, i === 100 ? 'a\u0000b' : null)], atomic: false }),
+      ),
+    );
+    await committer.close();
+    expect(outcomes.flatMap(({ status }, i) => (status === 'rejected' ? [i] : []))).toEqual([100]);
+    const rows = await Promise.all(ids.map(storedRows));
+    expect(rows.reduce((a, b) => a + b, 0)).toBe(255);
+  });
+
+  test('keeps nobody waiting for a series that somebody holds, and refuses its appends in bounded time', async () => {
+    const committer = makeCommitter();
+    const [held, free] = [await createSeries(), await createSeries()];
+    const holder = new pg.Client({ connectionString: database.url });
+    await holder.connect();
+    await holder.query('begin');
+    await holder.query('select from heads where series_id = $1 for update', [held]);
+    const waiting = committer.submit({ items: [item(held, 1)], atomic: false });
+    const refused = expect(waiting).rejects.toMatchObject({ code: 'unavailable', slug: 'series-busy' });
+    const results = await committer.submit({ items: [item(free, 1)], atomic: false });
+    expect(results.every(isAppended)).toBe(true);
+    await refused;
+    await holder.query('rollback');
+    await holder.end();
+    expect(await storedRows(held)).toBe(0);
+    await committer.close();
+  });
+
+  test('brings many bytes into one spool file, and keeps their place', async () => {
+    const committer = makeCommitter();
+    const ids = await Promise.all(Array.from({ length: 8 }, createSeries));
+    await Promise.all(ids.map((id, i) => committer.submit({ items: [item(id, i, null, 4_000)], atomic: false })));
+    await committer.close();
+    const rows = await query<{ spool_id: string; values_offset: string; at: string }>(
+      'select spool_id, values_offset, first_ns as at from fresh where series_id = any($1)',
+      [ids],
+    );
+    const { readFile } = await import('node:fs/promises');
+    for (const row of rows.filter(({ spool_id: id }) => id !== null)) {
+      const file = await readFile(root.spooled(row.spool_id));
+      expect(file.readDoubleLE(Number(row.values_offset))).toBe(Number(row.at));
+    }
+    expect(rows.some(({ spool_id: id }) => id !== null)).toBe(true);
+    const states = await query<{ state: string }>('select distinct state from spool_files');
+    expect(states).toEqual([{ state: 'kept' }]);
+  });
+
+  test.each<CommitStage>(['begun', 'locked', 'prepared', 'committed'])(
+    'stores every append exactly once when its connection is cut after "%s"',
+    async (stage) => {
+      let cuts = 1;
+      const committer = makeCommitter(async (at) => {
+        if (at !== stage || cuts-- <= 0) return;
+        await query(
+          `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'varve committer' and datname = current_database()`,
+        );
+      });
+      const id = await createSeries();
+      const results = await Promise.all(
+        [1, 2, 3].map((at) => committer.submit({ items: [item(id, at)], atomic: false })),
+      );
+      expect(results.flat().every(isAppended)).toBe(true);
+      await committer.submit({ items: [item(id, 4)], atomic: false });
+      expect(await storedRows(id)).toBe(4);
+      await committer.close();
+    },
+  );
+
+  test.each([true, false])('asks Postgres what became of a COMMIT whose answer is lost (committed: %s)', async (did) => {
+    let cuts = 1;
+    const connect = async (): Promise<CommitSession> => {
+      const session = await openCommitSession(database.url);
+      return {
+        get isOpen() {
+          return session.isOpen;
+        },
+        close: () => session.close(),
+        async query(text, values) {
+          if (text !== 'commit' || cuts-- <= 0) return session.query(text, values);
+          await session.query(did ? 'commit' : 'rollback');
+          await session.close();
+          throw new Error('Connection terminated unexpectedly');
+        },
+      };
+    };
+    const committer = makeCommitter(undefined, connect);
+    const id = await createSeries();
+    const [result] = await committer.submit({ items: [item(id, 1)], atomic: false });
+    expect(isAppended(result)).toBe(true);
+    expect(await storedRows(id)).toBe(1);
+    await committer.close();
+  });
+});
