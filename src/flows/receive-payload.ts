@@ -1,22 +1,26 @@
-/** Turns a request's body into a checked payload of canonical bytes, inline if it is small, in the spool if not. Runs on either side of a thread. */
+/** Turns a request's body into checked rows of canonical bytes, in memory if they are few, in a spool file if not. Runs on either side of a thread. */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { StagedPayload } from '../catalog/write-store.ts';
 import type { Batch, SampleShape } from '../core/batch.ts';
-import { bytesOf } from '../core/dtype.ts';
+import { bytesOf, DTYPES } from '../core/dtype.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
+import type { AppendPart } from '../core/place-append.ts';
 import type { DuplicateRule } from '../core/series.ts';
 import { formatTime } from '../core/time.ts';
+import { extendSpan, type TimeSpan } from '../core/time-span.ts';
 import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { SpoolWriter } from '../storage/spool.ts';
 
-/** Canonical payloads up to this size travel in a row of Postgres; larger ones go to the spool, where they are written once and sequentially. */
-export const INLINE_BYTES = 64 * 1024;
+/** Values of one part: it becomes one chunk, with one checksum, and is read as a whole where it is checked. */
+const PART_BYTES = 1024 * 1024;
+/** Rows are kept in memory up to this many bytes; beyond, and if there is a spool file for them, they go there. */
+const MEMORY_BYTES = 1024 * 1024;
 
 export interface PayloadTask {
   readonly dataRoot: string;
-  readonly writeId: string;
+  /** The file for what is too large for memory; its row is in the catalog. Null: the body is known to be small. */
+  readonly spoolId: string | null;
   readonly format: WireFormatName;
   readonly shape: SampleShape;
   readonly duplicates: DuplicateRule;
@@ -25,27 +29,29 @@ export interface PayloadTask {
 }
 
 export interface ReceivedPayload {
-  readonly payload: StagedPayload;
+  readonly rows: number;
+  /** Of values and times together. */
+  readonly bytes: number;
+  /** In order; all in memory, or all in the spool file. */
+  readonly parts: readonly AppendPart[];
+  /** Smallest and largest time of an irregular series. */
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
   /** Regular: the start the body stated. */
   readonly startNs: bigint | null;
   readonly contentHash: Uint8Array | null;
 }
 
 /**
- * @throws invalid-input or unprocessable naming what is wrong; nothing is left behind then
+ * @throws invalid-input or unprocessable naming what is wrong; no file is left behind then
  */
 export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint8Array>): Promise<ReceivedPayload> {
   const { shape } = task;
-  const irregular = shape.kind === 'irregular';
   const check = new TimeCheck(task.duplicates);
   const hash = task.hash ? createHash('sha256') : null;
-  const held: Batch[] = [];
-  let heldBytes = 0;
+  const parts = new PartCutter(task);
   let rows = 0;
   let startNs: bigint | null = null;
-  let spool: SpoolWriter | null = null;
-  const store = async (batch: Batch): Promise<void> =>
-    spool!.append(bytesOf(batch.values), batch.times && bytesOf(batch.times));
   try {
     for await (const batch of WIRE_FORMATS[task.format].decode(body, shape)) {
       if (batch.rows === 0) continue;
@@ -54,50 +60,129 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
       rows += batch.rows;
       hash?.update(bytesOf(batch.values));
       if (hash && batch.times) hash.update(bytesOf(batch.times));
-      if (spool) await store(batch);
-      else {
-        held.push(batch);
-        heldBytes += batch.values.byteLength + (batch.times?.byteLength ?? 0);
-        if (heldBytes > INLINE_BYTES) {
-          spool = await SpoolWriter.open(new DataRoot(task.dataRoot), task.writeId, irregular);
-          for (const early of held.splice(0)) await store(early);
-        }
-      }
+      await parts.add(batch);
     }
     if (rows === 0) throw invalidField('values', 'holds no rows', 'empty');
     if (hash) hash.update(`|${rows}|${startNs ?? ''}`);
     const contentHash = hash ? new Uint8Array(hash.digest()) : null;
-    const times = { firstNs: check.min, lastNs: check.max };
-    if (!spool) {
-      const values = joined(held.map((batch) => bytesOf(batch.values)));
-      const timeBytes = irregular ? joined(held.map((batch) => bytesOf(batch.times!))) : null;
-      const payload = {
-        rows,
-        bytes: values.length + (timeBytes?.length ?? 0),
-        inline: { values, times: timeBytes },
-        valuesCrc: crc32(values),
-        timesCrc: timeBytes && crc32(timeBytes),
-        ...times,
-      };
-      return { payload, startNs, contentHash };
-    }
-    const spooled = await spool.finish();
-    const payload = {
-      rows,
-      bytes: spooled.values.bytes + (spooled.times?.bytes ?? 0),
-      inline: null,
-      valuesCrc: spooled.values.crc,
-      timesCrc: spooled.times?.crc ?? null,
-      ...times,
-    };
-    return { payload, startNs, contentHash };
+    return { rows, startNs, contentHash, firstNs: check.min, lastNs: check.max, ...(await parts.finish()) };
   } catch (error) {
-    await spool?.discard();
+    await parts.discard();
     throw error;
   }
 }
 
-function joined(parts: Uint8Array[]): Uint8Array {
+/** Rows of one part that is being gathered. */
+interface OpenPart {
+  rows: number;
+  readonly values: Uint8Array[];
+  readonly times: Uint8Array[];
+  bytes: number;
+  span: TimeSpan | null;
+  valuesCrc: number;
+  /** Of the spool file. */
+  valuesOffset: number;
+}
+
+/** Cuts rows into parts, in memory first, and from {@link MEMORY_BYTES} on in the spool file. */
+class PartCutter {
+  readonly #task: PayloadTask;
+  readonly #rowBytes: number;
+  readonly #rowsOfPart: number;
+  #parts: AppendPart[] = [];
+  #open: OpenPart | null = null;
+  #spool: SpoolWriter | null = null;
+  #bytes = 0;
+
+  constructor(task: PayloadTask) {
+    this.#task = task;
+    const { dtype, channelLabels } = task.shape;
+    this.#rowBytes = channelLabels.length * DTYPES[dtype].bytes;
+    this.#rowsOfPart = Math.max(1, Math.floor(PART_BYTES / this.#rowBytes));
+  }
+
+  async add({ rows, values, times }: Batch): Promise<void> {
+    const channels = values.length / rows;
+    for (let from = 0; from < rows; ) {
+      const part = (this.#open ??= newPart());
+      const take = Math.min(rows - from, this.#rowsOfPart - part.rows);
+      const some = bytesOf(values.subarray(from * channels, (from + take) * channels) as typeof values);
+      await this.#append(part, take, some, times && times.subarray(from, from + take));
+      if (part.rows === this.#rowsOfPart) await this.#close(part);
+      from += take;
+    }
+  }
+
+  async #append(part: OpenPart, rows: number, values: Uint8Array, times: BigInt64Array | null): Promise<void> {
+    const { spoolId, dataRoot } = this.#task;
+    this.#bytes += values.length + (times?.byteLength ?? 0);
+    if (!this.#spool && spoolId !== null && this.#bytes > MEMORY_BYTES) {
+      this.#spool = await SpoolWriter.open(new DataRoot(dataRoot), spoolId);
+      await this.#moveToSpool(part);
+    }
+    part.rows += rows;
+    part.bytes += values.length + (times?.byteLength ?? 0);
+    part.valuesCrc = crc32(values, part.valuesCrc);
+    if (this.#spool) {
+      if (part.valuesOffset < 0) part.valuesOffset = this.#spool.length;
+      await this.#spool.append(values);
+    } else part.values.push(values);
+    if (!times) return;
+    part.span = extendSpan(part.span, times);
+    part.times.push(bytesOf(times));
+  }
+
+  /** What was in memory goes first. */
+  async #moveToSpool(open: OpenPart): Promise<void> {
+    const spool = this.#spool!;
+    const moved: AppendPart[] = [];
+    for (const part of this.#parts) {
+      if (part.place.kind !== 'memory') continue;
+      const { values, times } = part.place;
+      const valuesOffset = await spool.append(values);
+      const timesOffset = times ? await spool.append(times) : null;
+      moved.push({ ...part, place: { kind: 'spool', spoolId: spool.id, valuesOffset, timesOffset } });
+    }
+    this.#parts = moved;
+    open.valuesOffset = spool.length;
+    for (const values of open.values.splice(0)) await spool.append(values);
+  }
+
+  async #close(part: OpenPart): Promise<void> {
+    const { rows, bytes, span, valuesCrc, valuesOffset } = part;
+    const times = this.#task.shape.kind === 'irregular' ? joined(part.times) : null;
+    const place: AppendPart['place'] = this.#spool
+      ? { kind: 'spool', spoolId: this.#spool.id, valuesOffset, timesOffset: times && (await this.#spool.append(times)) }
+      : { kind: 'memory', values: joined(part.values), times };
+    this.#parts.push({
+      rows,
+      bytes,
+      firstNs: span && span.firstNs,
+      lastNs: span && span.lastNs,
+      sorted: span?.sorted ?? true,
+      valuesCrc,
+      timesCrc: times && crc32(times),
+      place,
+    });
+    this.#open = null;
+  }
+
+  async finish(): Promise<Pick<ReceivedPayload, 'bytes' | 'parts'>> {
+    if (this.#open) await this.#close(this.#open);
+    await this.#spool?.finish();
+    return { bytes: this.#bytes, parts: this.#parts };
+  }
+
+  async discard(): Promise<void> {
+    await this.#spool?.discard();
+  }
+}
+
+function newPart(): OpenPart {
+  return { rows: 0, values: [], times: [], bytes: 0, span: null, valuesCrc: 0, valuesOffset: -1 };
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 ? parts[0] : Buffer.concat(parts);
 }
 
