@@ -161,6 +161,19 @@ const STATEMENTS = [
   `create index fresh_lane on fresh (lane_id, series_id) include (bytes, at)`,
   `create index fresh_spool on fresh (spool_id) where spool_id is not null`,
 
+  // Every chunk, wherever its bytes lie: what readers and rewritings plan by. Values of a row of `fresh` come with it.
+  `create view located_chunks as
+     select 'c' || c.id as key, c.series_id, c.generation, c.first_row, c.rows, c.skip, c.shard_id, h.path, c.first_ns, c.last_ns, c.sorted, c.codec,
+       c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc,
+       null::bytea as values, null::bytea as times, c.counts, c.mins, c.maxs, c.sums
+     from chunks c join shards h on h.id = c.shard_id
+     union all
+     select 'f' || f.id, f.series_id, f.generation, f.first_row, f.rows, 0, f.spool_id, 'spool/' || f.spool_id, f.first_ns, f.last_ns, f.sorted, 'none',
+       f.values_offset, f.bytes - case when f.times_crc is null then 0 else 8 * f.rows end, f.values_crc,
+       case when f.times_crc is not null then 'none' end, f.times_offset, case when f.times_crc is not null then 8 * f.rows end, f.times_crc,
+       f.values, f.times, null, null, null, null
+     from fresh f`,
+
   // ── what has happened, in the order of visibility: a row a commit, an element a change ─────────────────────────
   `create table commits (
      "commit" bigint primary key,

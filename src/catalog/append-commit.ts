@@ -2,7 +2,7 @@
  * One transaction that makes appends durable and visible. Statements are few and their number does not depend on how many appends there are; each has a text
  * of its own, so that a connection plans it once.
  */
-import type { AppendChange, FreshRun, Head, KnownAppend } from '../core/place-append.ts';
+import type { SampleChange, FreshRun, Head, KnownAppend } from '../core/place-append.ts';
 import { appendKeyOf } from '../core/place-append.ts';
 import type { Segment } from '../core/segment.ts';
 
@@ -13,6 +13,8 @@ export interface Session {
 
 /** A fresh chunk with its bytes where they are to lie. */
 export interface FreshToInsert extends Pick<FreshRun, 'head' | 'firstRow' | 'rows' | 'bytes' | 'firstNs' | 'lastNs' | 'sorted'> {
+  /** Of an edit: its number; of appended rows 0. */
+  readonly generation: number;
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
   /** In the row; null: in the spool. */
@@ -24,7 +26,7 @@ export interface CommitToMake {
   readonly fresh: readonly FreshToInsert[];
   readonly heads: readonly Head[];
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
-  readonly changes: readonly AppendChange[];
+  readonly changes: readonly SampleChange[];
 }
 
 /** What is known once everything but COMMIT itself has been said. */
@@ -44,6 +46,8 @@ interface HeadRow {
   rows: bigint;
   first_ns: bigint | null;
   last_ns: bigint | null;
+  edits: number;
+  removed: bigint;
   expired_ns: bigint | null;
   sealed_at: Date | null;
   segment_row: bigint | null;
@@ -51,11 +55,22 @@ interface HeadRow {
   segment_rows: bigint | null;
 }
 
+const HEAD_COLUMNS =
+  'series_id, lane_id, project_id, rows, first_ns, last_ns, edits, removed, expired_ns, sealed_at, segment_row, segment_ns, segment_rows';
+
+/** Locks one head, waiting for whoever holds it. @returns null if the series is not there */
+export async function lockHead(session: Session, seriesId: string): Promise<Head | null> {
+  const { rows } = await session.query<HeadRow>(
+    `select ${HEAD_COLUMNS} from heads where series_id = $1 and deleted_at is null for no key update`,
+    [seriesId],
+  );
+  return rows.length === 0 ? null : toHead(rows[0]);
+}
+
 /** Locks the heads that nobody else holds: who is paused keeps nobody waiting. @returns by series; without those that are deleted or locked */
 export async function lockHeads(session: Session, seriesIds: readonly string[]): Promise<Map<string, Head>> {
   const { rows } = await session.query<HeadRow>(
-    `select series_id, lane_id, project_id, rows, first_ns, last_ns, expired_ns, sealed_at, segment_row, segment_ns, segment_rows
-     from heads where series_id = any($1::uuid[]) and deleted_at is null order by series_id for no key update skip locked`,
+    `select ${HEAD_COLUMNS} from heads where series_id = any($1::uuid[]) and deleted_at is null order by series_id for no key update skip locked`,
     [seriesIds],
   );
   return new Map(rows.map((row) => [row.series_id, toHead(row)]));
@@ -69,6 +84,8 @@ function toHead(row: HeadRow): Head {
     rows: Number(row.rows),
     firstNs: row.first_ns,
     lastNs: row.last_ns,
+    edits: row.edits,
+    removed: Number(row.removed),
     expiredNs: row.expired_ns,
     sealedAt: row.sealed_at,
     segment:
@@ -129,16 +146,16 @@ export async function keepSpools(session: Session, ids: readonly string[]): Prom
 }
 
 const INSERT_FRESH = `
-  insert into fresh (lane_id, series_id, first_row, rows, first_ns, last_ns, sorted, values_crc, times_crc, bytes,
+  insert into fresh (lane_id, series_id, generation, first_row, rows, first_ns, last_ns, sorted, values_crc, times_crc, bytes,
     values, times, spool_id, values_offset, times_offset)
-  select u.lane_id, u.series_id, u.first_row, u.rows, u.first_ns, u.last_ns, u.sorted, u.values_crc, u.times_crc, u.bytes,
+  select u.lane_id, u.series_id, u.generation, u.first_row, u.rows, u.first_ns, u.last_ns, u.sorted, u.values_crc, u.times_crc, u.bytes,
     case when u.spool_id is null then substr($15::bytea, u.values_at, u.values_length) end,
     case when u.spool_id is null and u.times_crc is not null then substr($15::bytea, u.values_at + u.values_length, u.times_length) end,
     u.spool_id, u.values_offset, u.times_offset
   from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::boolean[], $8::bigint[], $9::bigint[],
-    $10::bigint[], $11::uuid[], $12::bigint[], $13::bigint[], $14::integer[], $16::integer[], $17::integer[]) with ordinality
+    $10::bigint[], $11::uuid[], $12::bigint[], $13::bigint[], $14::integer[], $16::integer[], $17::integer[], $18::integer[]) with ordinality
     as u(lane_id, series_id, first_row, rows, first_ns, last_ns, sorted, values_crc, times_crc, bytes, spool_id, values_offset,
-      times_offset, values_at, values_length, times_length, n)
+      times_offset, values_at, values_length, times_length, generation, n)
   order by u.n`;
 
 async function insertFresh(session: Session, fresh: readonly FreshToInsert[]): Promise<void> {
@@ -171,6 +188,7 @@ async function insertFresh(session: Session, fresh: readonly FreshToInsert[]): P
     Buffer.concat(pieces),
     places.map(({ values }) => values),
     places.map(({ times }) => times),
+    fresh.map(({ generation }) => generation),
   ]);
 }
 
@@ -178,9 +196,9 @@ const FINISH = `
   with k as (update commit_counter set value = value + 1, accepted_bytes = accepted_bytes + $1 returning value),
     h as (
       update heads s set rows = u.rows, first_ns = u.first_ns, last_ns = u.last_ns, segment_row = u.segment_row,
-        segment_ns = u.segment_ns, segment_rows = u.segment_rows, "commit" = k.value
-      from k, unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-        as u(id, rows, first_ns, last_ns, segment_row, segment_ns, segment_rows)
+        segment_ns = u.segment_ns, segment_rows = u.segment_rows, edits = u.edits, removed = u.removed, "commit" = k.value
+      from k, unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $21::integer[], $22::bigint[])
+        as u(id, rows, first_ns, last_ns, segment_row, segment_ns, segment_rows, edits, removed)
       where s.series_id = u.id),
     a as (
       insert into append_keys (series_id, key, hash, "commit", ordinal, rows, first_row)
@@ -197,7 +215,7 @@ const FINISH = `
  * order of their numbers, and nothing is waited for while it is.
  */
 export async function prepareCommit(session: Session, { fresh, heads, closed, changes }: CommitToMake): Promise<Prepared> {
-  await insertFresh(session, fresh);
+  if (fresh.length > 0) await insertFresh(session, fresh);
   if (closed.length > 0) {
     await session.query(
       `insert into closed_segments (series_id, first_row, start_ns, rows)
@@ -228,10 +246,12 @@ export async function prepareCommit(session: Session, { fresh, heads, closed, ch
     keyed.map(({ firstRow }) => firstRow),
     changes.map(({ projectId }) => projectId),
     changes.map(({ seriesId }) => seriesId),
-    changes.map(() => 'append'),
+    changes.map(({ kind }) => kind),
     changes.map(({ firstRow }) => firstRow),
     changes.map((change) => change.rows),
     changes.map(({ tokenId }) => tokenId),
+    heads.map(({ edits }) => edits),
+    heads.map(({ removed }) => removed),
   ]);
   return rows[0];
 }

@@ -18,6 +18,9 @@ export interface Head {
   readonly rows: number;
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
+  /** The number of the newest edit, and rows that edits have taken away. */
+  readonly edits: number;
+  readonly removed: number;
   readonly expiredNs: bigint | null;
   readonly sealedAt: Date | null;
   /** Regular series: the newest segment. */
@@ -116,7 +119,8 @@ export interface FreshRun {
 }
 
 /** An element of the commit's row, and of the change feed. */
-export interface AppendChange {
+export interface SampleChange {
+  readonly kind: 'append' | 'replace' | 'remove';
   readonly seriesId: string;
   readonly projectId: string;
   readonly firstRow: number | null;
@@ -134,7 +138,7 @@ export interface Placement {
   /** Segments that another one has followed. */
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
   /** In the order of their ordinals. */
-  readonly changes: readonly AppendChange[];
+  readonly changes: readonly SampleChange[];
 }
 
 /** Parts in memory are joined up to this many bytes: a chunk of Postgres is read and sent as a whole. */
@@ -237,6 +241,7 @@ class Placing {
       heads: [...touched].map((seriesId) => this.#moved.get(seriesId)!),
       closed: this.#placed.flatMap(({ item: { seriesId }, closed }) => (closed ? [{ seriesId, ...closed }] : [])),
       changes: this.#placed.map(({ item, before }) => ({
+        kind: 'append',
         seriesId: item.seriesId,
         projectId: before.projectId,
         firstRow: item.rule.kind === 'regular' ? before.rows : null,

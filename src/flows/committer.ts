@@ -345,10 +345,10 @@ function materialize(run: FreshRun): FreshToInsert {
   if (place.kind === 'spool') {
     const { spoolId: id, valuesOffset, timesOffset } = place;
     const { valuesCrc, timesCrc } = first;
-    return { ...run, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
+    return { ...run, generation: 0, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
   }
   const { values, times } = run.parts.length === 1 ? place : joined(run.parts);
-  return { ...run, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline: { values, times }, spool: null };
+  return { ...run, generation: 0, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline: { values, times }, spool: null };
 }
 
 function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint8Array | null } {

@@ -29,6 +29,8 @@ function head(n: number): Head {
     rows: 0,
     firstNs: null,
     lastNs: null,
+    edits: 0,
+    removed: 0,
     expiredNs: null,
     sealedAt: null,
     segment: null,
