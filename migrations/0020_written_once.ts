@@ -8,6 +8,7 @@ import { sql, type Kysely, type Migration } from 'kysely';
 const STATEMENTS = [
   // ── what was needed by shards that grow ────────────────────────────────────────────────────────────────────────
   `drop view varve_series`,
+  `drop view varve_chunks`,
   `drop table writes`,
   `drop table changes`,
   `drop table summaries`,
@@ -15,7 +16,7 @@ const STATEMENTS = [
   `drop table shards`,
   `drop table segments`,
   `drop index series_extent`,
-  `drop trigger series_extent on series`,
+  `drop trigger series_extend on series`,
   `drop index series_lane`,
   `alter table series
      drop column lane_id, drop column sealed_at, drop column rows, drop column first_ns, drop column last_ns, drop column "commit",
@@ -202,6 +203,17 @@ const STATEMENTS = [
        s.continuity, s.resolution, s.missing_value, s.time_zone, s.external_ids,
        case when h.sealed_at is null then 'open' else 'sealed' end as state, h.sealed_at, s.content_hash
      from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id where s.deleted_at is null`,
+  `create view varve_chunks as
+     select c.series_id, p.name as project, s.name as series, c.first_row, c.rows, c.generation, h.path as shard, h.state as shard_state,
+       c.values_offset, c.values_length, c.codec, varve_timestamp(c.first_ns) as first_time,
+       varve_timestamp(c.last_ns) as last_time, c.first_ns, c.last_ns, c.counts, c.mins, c.maxs, c.sums
+     from chunks c join series s on s.id = c.series_id join projects p on p.id = s.project_id
+     join shards h on h.id = c.shard_id where s.deleted_at is null
+     union all
+     select f.series_id, p.name, s.name, f.first_row, f.rows, f.generation, null, 'fresh',
+       f.values_offset, f.bytes - case s.kind when 'irregular' then 8 * f.rows else 0 end, 'none', varve_timestamp(f.first_ns),
+       varve_timestamp(f.last_ns), f.first_ns, f.last_ns, null, null, null, null
+     from fresh f join series s on s.id = f.series_id join projects p on p.id = s.project_id where s.deleted_at is null`,
 ];
 
 export const writtenOnce: Migration = {
