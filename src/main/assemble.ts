@@ -156,7 +156,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
   const retention = startReconciler({
     everyMs: EXPIRE_MS,
     reconcile: async () => {
-      await expireSamples({ db, root, codec, holder, log }, stopping.signal);
+      await expireSamples({ db, root, codec, log }, stopping.signal);
       return [];
     },
     ring,
