@@ -2,21 +2,21 @@
 import { sql } from 'kysely';
 import type { ShardState } from '../core/shard-state.ts';
 import type { Database } from './database.ts';
-import { RESTING } from './lane-store.ts';
 
 export interface CatalogNumbers {
   readonly series: number;
   readonly shards: ReadonlyMap<ShardState, { readonly count: number; readonly bytes: number }>;
-  readonly pendingWrites: number;
-  readonly pendingBytes: number;
-  /** Age of the oldest pending write; 0 if there is none. */
-  readonly pendingSeconds: number;
-  readonly failedWrites: number;
+  /** Chunks that are in no shard yet. */
+  readonly freshChunks: number;
+  readonly freshBytes: number;
+  /** Age of the oldest of them; 0 if there is none. */
+  readonly freshSeconds: number;
   readonly restingLanes: number;
-  /** Of writes that were applied, and what drains and sealing have written for them, by all processes since the catalog was made. */
+  /** Payload of appends and edits, and what was written for it, by all processes since the catalog was made. */
   readonly acceptedBytes: number;
-  readonly appendedBytes: number;
-  readonly sealedBytes: number;
+  readonly spooledBytes: number;
+  readonly flushedBytes: number;
+  readonly compactedBytes: number;
 }
 
 export async function pingCatalog(db: Database): Promise<void> {
@@ -29,12 +29,12 @@ export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
     series: number;
     shards: Array<[ShardState, number, number]> | null;
     accepted: number;
-    appended: number;
-    sealed: number;
-    pending: number;
-    pending_bytes: number;
-    pending_seconds: number;
-    failed: number;
+    spooled: number;
+    flushed: number;
+    compacted: number;
+    fresh: number;
+    fresh_bytes: number;
+    fresh_seconds: number;
     resting: number;
   }>`
     select
@@ -42,25 +42,23 @@ export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
       (select json_agg(json_build_array(state, count, bytes))
         from (select state, count(*) as count, sum(bytes) as bytes from shards group by state) by_state) as shards,
       (select accepted_bytes::float8 from commit_counter) as accepted,
-      (select appended_bytes::float8 from commit_counter) as appended,
-      (select sealed_bytes::float8 from commit_counter) as sealed,
-      (select count(*)::int from writes where state = 'failed') as failed,
-      (select count(*)::int from lanes where ${RESTING}) as resting,
-      count(*)::int as pending,
-      coalesce(sum(bytes), 0)::float8 as pending_bytes,
-      coalesce(greatest(0, extract(epoch from now() - min(created_at))), 0)::float8 as pending_seconds
-    from writes where state = 'pending'`.execute(db);
+      w.spooled::float8 as spooled, w.flushed::float8 as flushed, w.compacted::float8 as compacted,
+      (select count(*)::int from lanes where resting_until > now()) as resting,
+      f.chunks as fresh, f.bytes as fresh_bytes, f.seconds as fresh_seconds
+    from written_bytes w cross join (
+      select count(*)::int as chunks, coalesce(sum(bytes), 0)::float8 as bytes,
+        coalesce(greatest(0, extract(epoch from now() - min(at))), 0)::float8 as seconds from fresh) f`.execute(db);
   const row = rows[0];
   return {
     series: row.series,
     shards: new Map((row.shards ?? []).map(([state, count, bytes]) => [state, { count, bytes }])),
-    pendingWrites: row.pending,
-    pendingBytes: row.pending_bytes,
-    pendingSeconds: row.pending_seconds,
-    failedWrites: row.failed,
+    freshChunks: row.fresh,
+    freshBytes: row.fresh_bytes,
+    freshSeconds: row.fresh_seconds,
     restingLanes: row.resting,
     acceptedBytes: row.accepted,
-    appendedBytes: row.appended,
-    sealedBytes: row.sealed,
+    spooledBytes: row.spooled,
+    flushedBytes: row.flushed,
+    compactedBytes: row.compacted,
   };
 }

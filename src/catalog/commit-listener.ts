@@ -1,6 +1,6 @@
 /** Hears of commits as they happen, over LISTEN. A wake-up, not a truth: a missed one is made up for by a poll. */
 import pg from 'pg';
-import { COMMIT_CHANNEL } from './publish.ts';
+import { COMMIT_CHANNEL } from './commit-feed.ts';
 
 const RECONNECT_MS = 1_000;
 
@@ -8,7 +8,7 @@ export interface CommitListener {
   close(): Promise<void>;
 }
 
-/** @param onCommit called after every publish of any process on the same database */
+/** @param onCommit called after every commit of any process on the same database */
 export function listenForCommits(url: string, onCommit: () => void, onError: (error: Error) => void): CommitListener {
   let closed = false;
   let client: pg.Client | null = null;

@@ -2,15 +2,14 @@
 import { sql } from 'kysely';
 import { notFound } from '../core/errors.ts';
 import type { Expiry, ExpiryFacts, RetentionTerms } from '../core/retention.ts';
-import { timesOfRows, type Segment } from '../core/segment.ts';
+import { timesOfRows, type RowRange, type Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import type { Tags } from '../core/tag-value.ts';
-import { nextCommit } from './commit-number.ts';
+import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { holesOf } from './edit-store.ts';
-import type { Lease } from './lane-store.ts';
-import { COMMIT_CHANNEL } from './publish.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
+import { lockHead } from './series-store.ts';
 import { segmentsOf } from './shard-store.ts';
 
 export interface NewRetentionRule extends RetentionTerms {
@@ -76,28 +75,23 @@ export async function deleteRetentionRule(db: Database, id: string): Promise<voi
 }
 
 /**
- * Series that rules mean and in which something may have become old enough, by lane: a coarse choice, with one look at each series of a project
- * that has rules.
+ * Series that rules mean and in which something may have become old enough: a coarse choice, with one look at each series of a project that has
+ * rules.
  */
-export async function seriesToExpire(
-  db: Database,
-): Promise<Map<string, Array<{ id: string; terms: RetentionTerms[] }>>> {
-  const { rows } = await sql<{ lane_id: string; id: string; terms: [number, number | null][] }>`
-    select s.lane_id, s.id, json_agg(json_build_array(r.keep_days, r.keep_summaries_days)) as terms
-    from retention_rules r join series s on s.project_id = r.project_id and s.tags @> r.tags
-    where s.deleted_at is null and s.first_ns is not null
-    group by s.lane_id, s.id
-    having s.first_ns < least(s.last_ns, ${NOW_NS}) - max(r.keep_days) * 86400e9
-      or (s.expired_ns is not null and bool_and(r.keep_summaries_days is not null)
-        and coalesce(s.summaries_expired_ns < least(s.last_ns, ${NOW_NS}) - max(r.keep_summaries_days) * 86400e9, true))
-    order by s.lane_id, s.id`.execute(db);
-  const lanes = new Map<string, Array<{ id: string; terms: RetentionTerms[] }>>();
-  for (const { lane_id: laneId, id, terms } of rows) {
-    const due = lanes.get(laneId) ?? [];
-    lanes.set(laneId, due);
-    due.push({ id, terms: terms.map(([keepDays, keepSummariesDays]) => ({ keepDays, keepSummariesDays })) });
-  }
-  return lanes;
+export async function seriesToExpire(db: Database): Promise<Array<{ id: string; terms: RetentionTerms[] }>> {
+  const { rows } = await sql<{ id: string; terms: [number, number | null][] }>`
+    select s.id, json_agg(json_build_array(r.keep_days, r.keep_summaries_days)) as terms
+    from retention_rules r join series s on s.project_id = r.project_id and s.tags @> r.tags join heads h on h.series_id = s.id
+    where s.deleted_at is null and h.first_ns is not null
+    group by s.id, h.series_id
+    having h.first_ns < least(h.last_ns, ${NOW_NS}) - max(r.keep_days) * 86400e9
+      or (h.expired_ns is not null and bool_and(r.keep_summaries_days is not null)
+        and coalesce(h.summaries_expired_ns < least(h.last_ns, ${NOW_NS}) - max(r.keep_summaries_days) * 86400e9, true))
+    order by s.id`.execute(db);
+  return rows.map(({ id, terms }) => ({
+    id,
+    terms: terms.map(([keepDays, keepSummariesDays]) => ({ keepDays, keepSummariesDays })),
+  }));
 }
 
 /** Postgres has microseconds. */
@@ -105,116 +99,120 @@ const NOW_NS = sql<bigint>`(extract(epoch from now()) * 1000000)::bigint * 1000`
 
 export interface ExpirableSeries {
   readonly series: Series;
+  /** Edits so far. */
+  readonly edits: number;
   /** Null: it has no samples. */
   readonly facts: ExpiryFacts | null;
   /** Of a regular series; empty of an irregular one. */
   readonly segments: readonly Segment[];
-  readonly holes: ReadonlyArray<{ readonly from: number; readonly to: number }>;
+  readonly holes: readonly RowRange[];
 }
 
-/** Under the lane's lease no drain moves what is read here. @returns null if the series is deleted */
+/** May change as soon as it is read: {@link expireSeries} looks again. @returns null if the series is deleted */
 export async function readExpirable(db: Database, seriesId: string): Promise<ExpirableSeries | null> {
   const row = await db
     .selectFrom('series as s')
+    .innerJoin('heads as h', 'h.series_id', 's.id')
     .innerJoin('projects as p', 'p.id', 's.project_id')
-    .select([...SERIES_COLUMNS, 's.expired_ns', 's.summaries_expired_ns', NOW_NS.as('now_ns')])
+    .select([...SERIES_COLUMNS, 'h.edits', 'h.expired_ns', 'h.summaries_expired_ns', NOW_NS.as('now_ns')])
     .where('s.id', '=', seriesId)
     .where('s.deleted_at', 'is', null)
     .executeTakeFirst();
   if (!row) return null;
   const series = toSeries(row);
-  const { sampling } = series;
-  const segments = sampling.kind === 'regular' ? await segmentsOf(db, seriesId) : [];
-  const holes = sampling.kind === 'regular' ? await holesOf(db, seriesId) : [];
-  const timeOf = (firstRow: bigint | null, ns: bigint | null): bigint | null => {
-    if (sampling.kind === 'irregular' || firstRow === null) return ns;
-    const from = Math.max(0, Number(firstRow));
-    return timesOfRows(segments, sampling.rate, { from, to: from + 1 })[0];
-  };
-  const unsealed = await db
-    .selectFrom('chunks as c')
-    .innerJoin('shards as h', 'h.id', 'c.shard_id')
-    .select(({ fn }) => [fn.min('c.first_row').as('row'), fn.min('c.first_ns').as('ns')])
-    .where('c.series_id', '=', seriesId)
-    .where('h.state', 'in', ['hot', 'retired'])
-    .executeTakeFirstOrThrow();
-  const pendingNs = await oldestPending(db, seriesId);
-  const chunkNs = timeOf(unsealed.row, unsealed.ns);
-  return {
-    series,
-    segments,
-    holes,
-    facts:
-      series.firstNs === null || series.lastNs === null
-        ? null
-        : {
-            nowNs: row.now_ns,
-            firstNs: series.firstNs,
-            lastNs: series.lastNs,
-            unsealedNs: chunkNs === null || (pendingNs !== null && pendingNs < chunkNs) ? pendingNs : chunkNs,
-            expiredNs: row.expired_ns,
-            summariesExpiredNs: row.summaries_expired_ns,
-          },
-  };
-}
-
-/** Earliest time that an acknowledged write will bring. */
-async function oldestPending(db: Database | DatabaseTransaction, seriesId: string): Promise<bigint | null> {
-  const { rows } = await sql<{ ns: bigint | null }>`
-    select min(least(w.start_ns, w.first_ns, case when w.kind = 'replace' then w.range_start_ns end)) as ns
-    from writes w join series s on s.id = w.series_id and s.lane_id = w.lane_id
-    where w.series_id = ${seriesId} and w.state = 'pending'`.execute(db);
-  return rows[0].ns;
+  const isRegular = series.sampling.kind === 'regular';
+  const segments = isRegular ? await segmentsOf(db, seriesId) : [];
+  const holes = isRegular ? await holesOf(db, seriesId) : [];
+  const { firstNs, lastNs } = series;
+  const facts = firstNs !== null &&
+    lastNs !== null && {
+      nowNs: row.now_ns,
+      firstNs,
+      lastNs,
+      unsummarisedNs: await oldestUnsummarised(db, series, segments),
+      expiredNs: row.expired_ns,
+      summariesExpiredNs: row.summaries_expired_ns,
+    };
+  return { series, edits: row.edits, segments, holes, facts: facts || null };
 }
 
 /**
- * Samples and summaries before these times expire: readers see them no more, and sealing drops them.
- * @param lease of the series' lane
- * @param firstNs of the first sample that is left
- * @returns the commit number; null if it was not to be: the series was deleted, its lane taken over, or something older acknowledged meanwhile
+ * Time of the oldest row that has no summary yet: it is in a fresh chunk, or in a shard that a flush has made. What cannot be read never will have
+ * one, and does not count.
+ */
+async function oldestUnsummarised(
+  db: Database | DatabaseTransaction,
+  { id, sampling }: Pick<Series, 'id' | 'sampling'>,
+  segments: readonly Segment[],
+): Promise<bigint | null> {
+  const { rows } = await sql<{ row: bigint | null; ns: bigint | null }>`
+    select min(first_row) as row, min(first_ns) as ns from (
+      select first_row, first_ns from fresh where series_id = ${id} and damaged_at is null
+      union all
+      select c.first_row, c.first_ns from chunks c join shards d on d.id = c.shard_id
+      where c.series_id = ${id} and d.level = 0 and d.state = 'live') c`.execute(db);
+  const [{ row, ns }] = rows;
+  if (sampling.kind === 'irregular' || row === null) return ns;
+  const from = Number(row);
+  // Newer than the segments, and so than all that may expire.
+  return timesOfRows(segments, sampling.rate, { from, to: from + 1 }).at(0) ?? null;
+}
+
+/**
+ * Samples and summaries before these times expire: readers see them no more, and compaction drops them.
+ * @param known what `expiry` was decided by
+ * @param firstNs of the first sample that is left of what is known; null: none is
+ * @returns the commit number; null if it was not to be: the series was deleted or edited meanwhile, or rows have come that change the decision
  */
 export async function expireSeries(
   db: Database,
-  lease: Pick<Lease, 'laneId' | 'token'>,
-  seriesId: string,
+  known: ExpirableSeries,
   { expiredNs, summariesExpiredNs }: Expiry,
   firstNs: bigint | null,
 ): Promise<bigint | null> {
+  const { series, segments } = known;
   return db.transaction().execute(async (trx) => {
-    const lane = await trx
-      .selectFrom('lanes')
-      .select('id')
-      .where('id', '=', lease.laneId)
-      .where('lease_token', '=', lease.token)
-      .forNoKeyUpdate()
-      .executeTakeFirst();
-    const series = await trx
+    const row = await trx
       .selectFrom('series')
       .select('project_id')
-      .where('id', '=', seriesId)
+      .where('id', '=', series.id)
       .where('deleted_at', 'is', null)
       .forNoKeyUpdate()
       .executeTakeFirst();
-    if (!lane || !series) return null;
-    const pendingNs = await oldestPending(trx, seriesId);
-    if (expiredNs !== null && pendingNs !== null && pendingNs < expiredNs) return null;
-    const commit = await nextCommit(trx);
-    await trx
-      .updateTable('series')
-      .set({
-        ...(expiredNs !== null && { expired_ns: expiredNs, first_ns: firstNs }),
-        ...(summariesExpiredNs !== null && { summaries_expired_ns: summariesExpiredNs }),
-        masked: true,
-        commit,
-        updated_at: sql<Date>`now()`,
-      })
-      .where('id', '=', seriesId)
-      .execute();
-    await trx
-      .insertInto('changes')
-      .values({ commit, ordinal: 0, project_id: series.project_id, series_id: seriesId, kind: 'expire' })
-      .execute();
-    await sql`select pg_notify(${COMMIT_CHANNEL}, ${commit.toString()})`.execute(trx);
-    return commit;
+    if (!row) return null;
+    const head = await lockHead(trx, series.id);
+    if (head.edits !== known.edits || head.expired_ns !== (known.facts?.expiredNs ?? null)) return null;
+    let leftNs = firstNs;
+    if (expiredNs !== null) {
+      const unsummarisedNs = await oldestUnsummarised(trx, series, segments);
+      if (unsummarisedNs !== null && unsummarisedNs < expiredNs) return null;
+      const appended = await appendedSince(trx, series, Number(head.rows));
+      if (!appended) return null;
+      if (appended.firstNs !== null && (leftNs === null || appended.firstNs < leftNs)) leftNs = appended.firstNs;
+      if (appended.rows > 0 && leftNs === null) return null;
+    }
+    const expired = sql`
+      update heads set "commit" = k.value,
+        expired_ns = coalesce(${expiredNs}::bigint, expired_ns),
+        first_ns = ${expiredNs === null ? sql`first_ns` : sql`${leftNs}::bigint`},
+        summaries_expired_ns = coalesce(${summariesExpiredNs}::bigint, summaries_expired_ns)
+      from k where series_id = ${series.id}`;
+    return commitChanges(trx, [{ seriesId: series.id, projectId: row.project_id, kind: 'expire', tokenId: null }], {
+      also: [expired],
+    });
   });
+}
+
+/** Rows beyond those that are known, as long as all of them are fresh. @returns null if they are not: they cannot be told from others any more */
+async function appendedSince(
+  trx: DatabaseTransaction,
+  series: Series,
+  rows: number,
+): Promise<{ rows: number; firstNs: bigint | null } | null> {
+  if (rows === series.rows) return { rows: 0, firstNs: null };
+  const { rows: found } = await sql<{ rows: bigint; ns: bigint | null }>`
+    select coalesce(sum(rows), 0)::bigint as rows, min(first_ns) as ns from fresh
+    where series_id = ${series.id} and first_row >= ${series.rows}`.execute(trx);
+  const [{ rows: fresh, ns }] = found;
+  return Number(fresh) === rows - series.rows ? { rows: rows - series.rows, firstNs: ns } : null;
 }

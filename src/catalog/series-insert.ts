@@ -1,9 +1,9 @@
-/** New rows of `series`, one or thousands, with few statements. */
+/** New rows of `series` and `heads`, one or thousands, with few statements. */
 import { sql } from 'kysely';
 import { formatRate, rateHz } from '../core/rate.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
-import { recordChanges } from './change-feed.ts';
+import type { Change } from './commit-feed.ts';
 import type { DatabaseTransaction } from './database.ts';
 import { storeUnits } from './tag-unit-store.ts';
 
@@ -18,16 +18,16 @@ export interface SeriesToInsert {
 }
 
 /**
- * Leaves out those whose names are taken, in the catalog or by one that comes before; tells the history and the feed of changes of the others.
+ * Leaves out those whose names are taken, in the catalog or by one that comes before; tells the history of the others.
  * @param units of the quantities among their tags
- * @returns the ids of those that are stored
+ * @returns the ids of those that are stored, and what the transaction's commit is to tell of them
  */
 export async function insertSeries(
   trx: DatabaseTransaction,
   series: readonly SeriesToInsert[],
   units: readonly TagUnit[],
   tokenId: string | null,
-): Promise<ReadonlySet<string>> {
+): Promise<{ stored: ReadonlySet<string>; changes: Change[] }> {
   await storeUnits(trx, units);
   const stored = new Set<string>();
   // By name, so that two who insert the same names wait in the same order. The sort is stable: of two of a name the first is stored.
@@ -39,12 +39,10 @@ export async function insertSeries(
     records = recordsOf(inOrder, from + ROWS_AT_ONCE);
     for (const id of await storing) stored.add(id);
   }
-  await recordChanges(
-    trx,
-    'create',
-    series.filter(({ id }) => stored.has(id)).map(({ id, projectId }) => ({ seriesId: id, projectId })),
-  );
-  return stored;
+  const changes = series
+    .filter(({ id }) => stored.has(id))
+    .map(({ id, projectId }): Change => ({ seriesId: id, projectId, kind: 'create', tokenId }));
+  return { stored, changes };
 }
 
 function recordsOf(series: readonly SeriesToInsert[], from: number): string {
@@ -52,7 +50,7 @@ function recordsOf(series: readonly SeriesToInsert[], from: number): string {
 }
 
 /**
- * Series and the beginning of their history, in one statement: what they were created as is told from what they are and what has changed since.
+ * Series, their heads and the beginning of their history, in one statement: what they were created as is told from what they are and what has changed since.
  * @param records as JSON
  * @returns the ids of those that are stored
  */
@@ -64,15 +62,17 @@ async function storeRecords(trx: DatabaseTransaction, records: string, tokenId: 
         rate text, rate_hz double precision, start_ns bigint, time_reference text, duplicates text, codec text, tags jsonb,
         continuity text, resolution double precision, missing_value text, time_zone text, external_ids jsonb, provenance jsonb)
     ), stored as (
-      insert into series (id, project_id, lane_id, name, description, kind, dtype, channels, channel_count, unit, scale, "offset",
+      insert into series (id, project_id, name, description, kind, dtype, channels, channel_count, unit, scale, "offset",
         rate, rate_hz, start_ns, time_reference, duplicates, codec, tags,
         continuity, resolution, missing_value, time_zone, external_ids, provenance)
-      select r.id, r.project_id, r.lane_id, r.name, r.description, r.kind, r.dtype, r.channels, jsonb_array_length(r.channels), r.unit,
+      select r.id, r.project_id, r.name, r.description, r.kind, r.dtype, r.channels, jsonb_array_length(r.channels), r.unit,
         coalesce(r.scale, 1), coalesce(r."offset", 0), r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags,
         r.continuity, r.resolution, r.missing_value, r.time_zone,
         coalesce(r.external_ids, '{}'), coalesce(r.provenance, '{}') from given r
       on conflict (project_id, name) where deleted_at is null do nothing
       returning id
+    ), headed as (
+      insert into heads (series_id, lane_id, project_id) select r.id, r.lane_id, r.project_id from stored join given r on r.id = stored.id
     )
     insert into series_history (series_id, id, action, token_id) select id, id, 'create', ${tokenId}::uuid from stored
     returning id`.execute(trx);

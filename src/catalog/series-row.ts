@@ -1,13 +1,13 @@
-/** Between a row of `series` and a Series. */
+/** Between a row of `series`, with that of its head, and a Series. */
 import type { Selectable } from 'kysely';
 import { parseRate } from '../core/rate.ts';
 import { valueOf, type Dtype } from '../core/dtype.ts';
 import type { Codec } from '../core/codec.ts';
 import type { Channel, ContentHash, Continuity, Sampling, Series } from '../core/series.ts';
 import type { Described } from '../core/series-history.ts';
-import type { SeriesTable, StoredHash } from './tables.ts';
+import type { HeadsTable, SeriesTable, StoredHash } from './tables.ts';
 
-/** The columns readers see, qualified; join `projects as p` for the name. */
+/** The columns readers see, qualified; join `projects as p` for the name, and `heads as h`. */
 export const SERIES_COLUMNS = [
   's.id',
   'p.name as project',
@@ -31,28 +31,28 @@ export const SERIES_COLUMNS = [
   's.time_zone',
   's.external_ids',
   's.provenance',
-  's.sealed_at',
   's.content_hash',
   's.version',
   's.created_at',
   's.updated_at',
-  's.rows',
-  's.first_ns',
-  's.last_ns',
-  's.commit',
-  's.removed',
+  'h.sealed_at',
+  'h.rows',
+  'h.first_ns',
+  'h.last_ns',
+  'h.commit',
+  'h.removed',
 ] as const;
 
 /** The same for statements that are texts. */
 export const SERIES_COLUMNS_TEXT = SERIES_COLUMNS.map((column) =>
-  column.replace(/^s\.(offset|commit)$/, 's."$1"'),
+  column.replace(/^(s|h)\.(offset|commit)$/, '$1."$2"'),
 ).join(', ');
 
-type ColumnName<C> = C extends `s.${infer Name extends keyof SeriesTable}` ? Name : never;
+type Column = (typeof SERIES_COLUMNS)[number];
+type NameIn<Table, Alias extends string, C = Column> = C extends `${Alias}.${infer Name extends keyof Table & string}` ? Name : never;
 
-export type SeriesRow = Pick<Selectable<SeriesTable>, ColumnName<(typeof SERIES_COLUMNS)[number]>> & {
-  project: string;
-};
+export type SeriesRow = Pick<Selectable<SeriesTable>, NameIn<SeriesTable, 's'>> &
+  Pick<Selectable<HeadsTable>, NameIn<HeadsTable, 'h'>> & { project: string };
 
 /** Field by field: to spread {@link toDescribed} into it takes forty times as long, and a page has a hundred. */
 export function toSeries(row: SeriesRow): Series {

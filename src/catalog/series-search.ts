@@ -6,7 +6,7 @@ import type { Series } from '../core/series.ts';
 import { namesItsSeries, type Expression } from '../core/tag-expression.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
-import { fieldValue, isWithin, toCondition, type IdRange } from './tag-condition.ts';
+import { fieldValue, headValue, isHeadField, isWithin, toCondition, type IdRange } from './tag-condition.ts';
 
 /**
  * A text: putting it together from names took 4 % of the time of a search that finds one series. The project's name is a query, a row: a table fewer
@@ -52,7 +52,9 @@ export async function seriesByIds(
   scope: ProjectScope,
 ): Promise<Series[]> {
   const { rows } = await sql<SeriesRow>`select ${COLUMNS}
-    from series s where s.id = any(${[...ids]}::uuid[]) and ${seriesInReach(null, scope)}`.execute(db);
+    from series s join heads h on h.series_id = s.id where s.id = any(${[...ids]}::uuid[]) and ${seriesInReach(null, scope)}`.execute(
+    db,
+  );
   return rows.map(toSeries);
 }
 
@@ -61,18 +63,25 @@ export type PageRow = SeriesRow & { sort_values: (string | null)[] | null };
 export function pageStatement({ where, sort, limit, after }: Question, scope: ProjectScope): RawBuilder<PageRow> {
   const order = sort.flatMap(sortExpressions);
   const joins = sort.map((key, at) => (key.by === 'tag' ? tagJoin(key, at) : sql``));
+  if (sort.some((key) => key.by === 'field' && isHeadField(key.field))) joins.unshift(HEAD_JOIN);
   const isById = sort.length === 0;
   const branches = isById && where ? alternativesOf(where) : null;
   const rest = after && isById ? behind(after) : null;
   const conditions = [branches ? firstOfEach(branches, limit, scope, rest) : seriesInReach(where, scope, rest)];
   if (after && !isById) conditions.push(isAfter(order, after));
   const values = order.map(({ value }) => sql`(${value})::text`);
-  return sql`select ${COLUMNS}, ${values.length === 0 ? sql`null` : sql`array[${sql.join(values)}]`} as sort_values
-    from series s ${sql.join(joins, sql` `)}
-    where ${sql.join(conditions, sql` and `)}
-    order by ${sql.join([...order.map(orderBy), sql`s.id`])}
-    limit ${limit + 1}`;
+  // The heads of a page are looked up when it has been chosen, one after the other, which keeps its order.
+  return sql`select ${COLUMNS}, s.sort_values
+    from (
+      select s.*, ${values.length === 0 ? sql`null::text[]` : sql`array[${sql.join(values)}]`} as sort_values
+      from series s ${sql.join(joins, sql` `)}
+      where ${sql.join(conditions, sql` and `)}
+      order by ${sql.join([...order.map(orderBy), sql`s.id`])}
+      limit ${limit + 1}) s
+    cross join lateral (select * from heads h where h.series_id = s.id offset 0) h`;
 }
+
+const HEAD_JOIN = sql`join heads h on h.series_id = s.id`;
 
 /**
  * True of what is asked most: the series with one value of one tag, oldest first. The plan for any value is that for each: along the index, which
@@ -146,7 +155,8 @@ function sortExpressions(key: SortKey, at: number): SortExpression[] {
   const { descending } = key;
   if (key.by === 'field') {
     const type = TYPES[SEARCH_FIELDS[key.field]];
-    return [{ value: fieldValue(key.field, sql.ref('s')), type, descending, mayBeNull: !NEVER_NULL.has(key.field) }];
+    const value = isHeadField(key.field) ? headValue(key.field) : fieldValue(key.field, sql.ref('s'));
+    return [{ value, type, descending, mayBeNull: !NEVER_NULL.has(key.field) }];
   }
   const tag = sql.ref(`k${at}`);
   return (['number', 'time', 'text'] as const).map((type) => {

@@ -3,11 +3,11 @@ import { sql } from 'kysely';
 import { notFound, VarveError } from '../core/errors.ts';
 import type { ContentHash, Series } from '../core/series.ts';
 import type { FieldChange } from '../core/tag-edit.ts';
-import { recordChanges } from './change-feed.ts';
+import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { recordHistory } from './series-history.ts';
 import { toContentHash } from './series-row.ts';
-import { assertVersion, getSeries } from './series-store.ts';
+import { assertVersion, getSeries, lockHead } from './series-store.ts';
 import type { StoredHash } from './tables.ts';
 
 interface Request {
@@ -17,18 +17,19 @@ interface Request {
 }
 
 /**
- * From here on nothing is acknowledged for the series: staging looks under the same lock. Sealed already, it stays as it is.
+ * From here on nothing is acknowledged for the series: appends look under the same lock. Sealed already, it stays as it is.
  * @throws not-found; precondition-failed
  */
 export async function sealSeries(db: Database, id: string, { ifVersion, tokenId }: Request): Promise<Series> {
   await db.transaction().execute(async (trx) => {
     const row = await lockState(trx, id, ifVersion);
     if (row.sealed_at) return;
+    await trx.updateTable('series').set(raised(row.version)).where('id', '=', id).execute();
     await trx
-      .updateTable('series')
+      .updateTable('heads')
       // Whole milliseconds, so that it is the same when it comes back as a Date.
-      .set({ ...raised(row.version), sealed_at: sql<Date>`date_trunc('milliseconds', clock_timestamp())` })
-      .where('id', '=', id)
+      .set({ sealed_at: sql<Date>`date_trunc('milliseconds', clock_timestamp())` })
+      .where('series_id', '=', id)
       .execute();
     await record(trx, 'seal', row, tokenId, [{ field: 'state', old: 'open', new: 'sealed' }]);
   });
@@ -42,9 +43,10 @@ export async function unsealSeries(db: Database, id: string, { ifVersion, tokenI
     if (!row.sealed_at) return;
     await trx
       .updateTable('series')
-      .set({ ...raised(row.version), sealed_at: null, content_hash: null })
+      .set({ ...raised(row.version), content_hash: null })
       .where('id', '=', id)
       .execute();
+    await trx.updateTable('heads').set({ sealed_at: null }).where('series_id', '=', id).execute();
     const forgotten = row.content_hash && { field: 'content_hash', old: row.content_hash, new: null };
     await record(trx, 'unseal', row, tokenId, [
       { field: 'state', old: 'sealed', new: 'open' },
@@ -73,23 +75,9 @@ export async function storeContentHash(db: Database, id: string, sealedAt: Date,
       .set({ ...raised(row.version), content_hash: JSON.stringify(stored) })
       .where('id', '=', id)
       .execute();
-    await recordChanges(trx, 'update', [{ seriesId: id, projectId: row.project_id }]);
+    await commitChanges(trx, [{ seriesId: id, projectId: row.project_id, kind: 'update', tokenId: null }]);
   });
   return getSeries(db, { id });
-}
-
-/** The newest write to a series that is acknowledged and not yet applied; null if there is none. */
-export async function newestPending(db: Database, seriesId: string): Promise<string | null> {
-  const row = await db
-    .selectFrom('writes as w')
-    .innerJoin('series as s', (join) => join.onRef('s.lane_id', '=', 'w.lane_id').onRef('s.id', '=', 'w.series_id'))
-    .select('w.id')
-    .where('s.id', '=', seriesId)
-    .where('w.state', '=', 'pending')
-    .orderBy('w.seq', 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  return row?.id ?? null;
 }
 
 /** Series that hold what they held when they were hashed. @param only of these; null: all */
@@ -98,12 +86,13 @@ export async function hashedSeries(
   only: readonly string[] | null,
 ): Promise<{ id: string; hash: ContentHash }[]> {
   let query = db
-    .selectFrom('series')
-    .select(['id', 'content_hash'])
-    .where('deleted_at', 'is', null)
-    .where(sql<boolean>`(content_hash -> 'commit')::bigint = "commit"`)
-    .orderBy('id');
-  if (only) query = query.where('id', '=', sql<string>`any(${[...only]}::uuid[])`);
+    .selectFrom('series as s')
+    .innerJoin('heads as h', 'h.series_id', 's.id')
+    .select(['s.id', 's.content_hash'])
+    .where('s.deleted_at', 'is', null)
+    .where(sql<boolean>`(s.content_hash -> 'commit')::bigint = h."commit"`)
+    .orderBy('s.id');
+  if (only) query = query.where('s.id', '=', sql<string>`any(${[...only]}::uuid[])`);
   return (await query.execute()).map((row) => ({ id: row.id, hash: toContentHash(row.content_hash!) }));
 }
 
@@ -112,14 +101,14 @@ type StateRow = Awaited<ReturnType<typeof lockState>>;
 async function lockState(trx: DatabaseTransaction, id: string, ifVersion?: number) {
   const row = await trx
     .selectFrom('series')
-    .select(['id', 'project_id', 'version', 'sealed_at', 'content_hash'])
+    .select(['id', 'project_id', 'version', 'content_hash'])
     .where('id', '=', id)
     .where('deleted_at', 'is', null)
     .forNoKeyUpdate()
     .executeTakeFirst();
   if (!row) throw notFound('series', id);
   assertVersion(row.version, ifVersion);
-  return row;
+  return { ...row, sealed_at: (await lockHead(trx, id)).sealed_at };
 }
 
 function raised(version: number) {
@@ -134,5 +123,5 @@ async function record(
   changes: readonly FieldChange[],
 ): Promise<void> {
   await recordHistory(trx, { action, tokenId }, [{ seriesId: id, changes }]);
-  await recordChanges(trx, 'update', [{ seriesId: id, projectId }]);
+  await commitChanges(trx, [{ seriesId: id, projectId, kind: action, tokenId }]);
 }

@@ -1,5 +1,5 @@
 /** Series: create, get, change, delete, restore. Searching is in series-search.ts. */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { VarveError, notFound, unprocessableField } from '../core/errors.ts';
 import {
   MAX_EXTERNAL_IDS,
@@ -12,7 +12,7 @@ import { changesBetween, type Described } from '../core/series-history.ts';
 import { MAX_TAGS } from '../core/tag-edit.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { RESTORE_DAYS } from '../core/retention.ts';
-import { recordChanges } from './change-feed.ts';
+import { commitChanges, type Change } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { takePlaces } from './lane-places.ts';
 import { recordHistory } from './series-history.ts';
@@ -38,21 +38,24 @@ export async function createSeries(
 ): Promise<Series> {
   await db
     .transaction()
-    .execute((trx) => createSeriesWithin(trx, { id, input, units, newLaneId: () => laneIdIfNew, tokenId }));
+    .execute(async (trx) =>
+      commitChanges(trx, await createSeriesWithin(trx, { id, input, units, newLaneId: () => laneIdIfNew, tokenId })),
+    );
   return getSeries(db, { id });
 }
 
-/** As {@link createSeries}, as a part of a transaction. */
+/** As {@link createSeries}, as a part of a transaction. @returns what its commit is to tell */
 export async function createSeriesWithin(
   trx: DatabaseTransaction,
   series: { id: string; input: NewSeries; units: readonly TagUnit[]; newLaneId: () => string; tokenId: string | null },
-): Promise<void> {
+): Promise<Change[]> {
   const { id, input } = series;
   const projectId = (await projectIds(trx, [input.project])).get(input.project);
   if (projectId === undefined) throw notFound('project', input.project);
   const [{ id: laneId }] = await takePlaces(trx, 1, series.newLaneId);
-  const stored = await insertSeries(trx, [{ id, laneId, projectId, input }], series.units, series.tokenId);
-  if (!stored.has(id)) throw nameTaken(input.name);
+  const { changes } = await insertSeries(trx, [{ id, laneId, projectId, input }], series.units, series.tokenId);
+  if (changes.length === 0) throw nameTaken(input.name);
+  return changes;
 }
 
 /** By name; unknown ones are left out. */
@@ -72,6 +75,7 @@ export async function projectIds(
 export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesRef): Promise<Series> {
   let query = db
     .selectFrom('series as s')
+    .innerJoin('heads as h', 'h.series_id', 's.id')
     .innerJoin('projects as p', 'p.id', 's.project_id')
     .select(SERIES_COLUMNS)
     .where('s.deleted_at', 'is', null);
@@ -155,7 +159,7 @@ export async function updateSeries(
       await recordHistory(trx, { action: 'update', tokenId }, [
         { seriesId: id, changes: changesBetween(before, after) },
       ]);
-      await recordChanges(trx, 'update', [{ seriesId: id, projectId: row.project_id }]);
+      await commitChanges(trx, [{ seriesId: id, projectId: row.project_id, kind: 'update', tokenId }]);
     });
   } catch (error) {
     throw asNameTaken(error, patch.name ?? '');
@@ -180,8 +184,9 @@ export async function deleteSeries(db: Database, id: string, tokenId: string | n
       .returning('project_id')
       .executeTakeFirst();
     if (!row) throw notFound('series', id);
+    await setDeleted(trx, id, sql<Date>`now()`);
     await recordHistory(trx, { action: 'delete', tokenId }, [{ seriesId: id, changes: [] }]);
-    await recordChanges(trx, 'delete', [{ seriesId: id, projectId: row.project_id }]);
+    await commitChanges(trx, [{ seriesId: id, projectId: row.project_id, kind: 'delete', tokenId }]);
   });
 }
 
@@ -200,7 +205,8 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
         .forNoKeyUpdate()
         .executeTakeFirst();
       if (!row) throw notFound('series', id);
-      if (row.is_late) {
+      const head = await lockHead(trx, id);
+      if (row.is_late || head.purged_at) {
         const message = `the deletion of series ${id} could be undone until ${row.deadline!.toISOString()}`;
         throw new VarveError('gone', message, { slug: 'deadline-passed' });
       }
@@ -209,13 +215,29 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
         .set({ deleted_at: null, updated_at: sql`now()` })
         .where('id', '=', id)
         .execute();
+      await setDeleted(trx, id, null);
       await recordHistory(trx, { action: 'restore', tokenId }, [{ seriesId: id, changes: [] }]);
-      await recordChanges(trx, 'restore', [{ seriesId: id, projectId: row.project_id }]);
+      await commitChanges(trx, [{ seriesId: id, projectId: row.project_id, kind: 'restore', tokenId }]);
     });
   } catch (error) {
     throw asNameTaken(error, id);
   }
   return getSeries(db, { id });
+}
+
+/** Of a series that the transaction has locked: the order of locks is series, then heads. Committers wait for neither. */
+export async function lockHead(trx: DatabaseTransaction, seriesId: string) {
+  return trx
+    .selectFrom('heads')
+    .select(['rows', 'edits', 'expired_ns', 'sealed_at', 'purged_at'])
+    .where('series_id', '=', seriesId)
+    .forNoKeyUpdate()
+    .executeTakeFirstOrThrow();
+}
+
+/** The head of a deleted series says so, too: appends look at nothing else. */
+async function setDeleted(trx: DatabaseTransaction, seriesId: string, at: RawBuilder<Date> | null): Promise<void> {
+  await trx.updateTable('heads').set({ deleted_at: at }).where('series_id', '=', seriesId).execute();
 }
 
 /** The project of a series, deleted or not; null if there is no such series. */

@@ -4,11 +4,13 @@ import type { ShardState } from '../core/shard-state.ts';
 import type { Database } from './database.ts';
 
 export interface SeriesStorage {
-  /** In chunks: among them are rows that were removed or have expired, until compaction drops them. */
+  /** In chunks, fresh ones too: among them are rows that were removed or have expired, until compaction drops them. */
   readonly rows: number;
   readonly chunks: number;
-  /** Of the blocks of chunks and summaries in the files. */
+  /** Of fresh chunks, and of the blocks of chunks and summaries in shards. */
   readonly storedBytes: number;
+  /** Of fresh chunks alone. */
+  readonly freshBytes: number;
   /** In the order they were made. */
   readonly shards: ReadonlyArray<{ readonly id: string; readonly state: ShardState; readonly bytes: number }>;
 }
@@ -23,7 +25,7 @@ export interface StoredShard {
   readonly storedBytes: number;
   /** That have rows or summaries in it. */
   readonly series: number;
-  readonly createdAt: Date;
+  readonly madeAt: Date;
 }
 
 /** A condition on `series_id` and `shard_id` of chunks and summaries. */
@@ -43,16 +45,21 @@ export async function readSeriesStorage(db: Database, seriesId: string): Promise
   const { rows } = await sql<{
     rows: number;
     chunks: number;
+    fresh: number;
     shards: Array<{ id: string; state: ShardState; bytes: number }> | null;
   }>`
-    select coalesce(sum(rows), 0)::float8 as rows, count(*)::int as chunks, (
+    select coalesce(sum(rows), 0)::float8 as rows, count(*)::int as chunks, coalesce(sum(bytes), 0)::float8 as fresh, (
       select json_agg(json_build_object('id', h.id, 'state', h.state, 'bytes', b.bytes) order by h.id)
       from (select shard_id, sum(bytes) as bytes from ${blocks(sql<boolean>`series_id = ${seriesId}`)} b group by shard_id) b
       join shards h on h.id = b.shard_id) as shards
-    from chunks where series_id = ${seriesId}`.execute(db);
-  const [{ rows: count, chunks, shards }] = rows;
+    from (
+      select rows, 0 as bytes from chunks where series_id = ${seriesId}
+      union all
+      select rows, bytes from fresh where series_id = ${seriesId}) c`.execute(db);
+  const [{ rows: count, chunks, fresh: freshBytes, shards }] = rows;
   const listed = shards ?? [];
-  return { rows: count, chunks, shards: listed, storedBytes: listed.reduce((sum, { bytes }) => sum + bytes, 0) };
+  const storedBytes = listed.reduce((sum, { bytes }) => sum + bytes, freshBytes);
+  return { rows: count, chunks, shards: listed, storedBytes, freshBytes };
 }
 
 /** Shards in the order they were made. @param after id of the last one before */
@@ -67,11 +74,11 @@ export async function listStoredShards(
     bytes: number;
     stored: number;
     series: number;
-    created_at: Date;
+    made_at: Date;
   }>`
     with page as materialized (
       select * from shards where ${after === null ? sql`true` : sql`id > ${after}::uuid`} order by id limit ${limit})
-    select p.id, p.lane_id, p.state, p.bytes::float8 as bytes, p.created_at, coalesce(b.bytes, 0)::float8 as stored,
+    select p.id, p.lane_id, p.state, p.bytes::float8 as bytes, p.made_at, coalesce(b.bytes, 0)::float8 as stored,
       coalesce(b.series, 0)::int as series
     from page p left join (
       select shard_id, sum(bytes) as bytes, count(distinct series_id) as series
@@ -84,7 +91,7 @@ export async function listStoredShards(
     bytes: row.bytes,
     storedBytes: row.stored,
     series: row.series,
-    createdAt: row.created_at,
+    madeAt: row.made_at,
   }));
 }
 

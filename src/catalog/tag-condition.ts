@@ -3,7 +3,7 @@
  *
  * A condition that must hold (`required`) is written as a semi-join, which the planner may turn around: it then walks `series_tags` by
  * (entry, series) in the order of pages, however many series there are. Inside `or` and `not` it is a probe per series instead,
- * unless every branch names its series itself: then they are united.
+ * unless every branch names its series itself: then they are united. What appends change is in `heads`, and asked for in the same two ways.
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS, type SearchField } from '../core/series-search-field.ts';
@@ -72,12 +72,24 @@ function required(where: Expression, s: Row, within: IdRange | null = null): Con
     case 'tag':
       return within ? tagWithin(where, s, within) : tagExists(where, s);
     case 'overlaps':
-      return overlaps(where, s);
+      return headThat(overlaps(where, s), s);
     case 'active_since':
-      return activeSince(where, s);
+      return headThat(activeSince(where), s);
+    case 'field':
+      return isHeadField(where.field) ? headThat(headTest(where.field, where.test), s) : probe(where, s);
     default:
       return probe(where, s);
   }
+}
+
+/** A semi-join, too: an index of heads may lead. */
+function headThat(condition: Condition, s: Row): Condition {
+  return sql`exists (select 1 from heads h where h.series_id = ${s}.id and h.deleted_at is null and ${condition})`;
+}
+
+/** Never null. */
+function headProbe(condition: Condition, s: Row): Condition {
+  return sql`coalesce((select ${condition} from heads h where h.series_id = ${s}.id), false)`;
 }
 
 /** Never turned into a hash of all that match: a page ends after some hundred series. */
@@ -92,13 +104,14 @@ function probe(where: Expression, s: Row): Condition {
     case 'tag':
       return sql`coalesce((select true from series_tags t where t.series_id = ${s}.id and ${tagTest(where.key, where.test)} limit 1), false)`;
     case 'field':
+      if (isHeadField(where.field)) return headProbe(headTest(where.field, where.test), s);
       return fieldCondition(where.field, where.test, s);
     case 'text':
       return sql`varve_words(${s}.name, ${s}.description) @@ plainto_tsquery('simple', translate(${where.text}::text, '/_-.:,;@&=?', '           '))`;
     case 'overlaps':
-      return sql`coalesce(${overlaps(where, s)}, false)`;
+      return headProbe(overlaps(where, s), s);
     case 'active_since':
-      return sql`coalesce(${activeSince(where, s)}, false)`;
+      return headProbe(activeSince(where), s);
     case 'has_channel':
       return hasChannel(where.like, s);
     case 'has_annotation':
@@ -221,6 +234,29 @@ function termOf(value: Comparable): RawBuilder<unknown> {
   }
 }
 
+/** Fields that appends change, or that they look at. */
+const HEAD_VALUES = {
+  state: sql`(case when h.sealed_at is null then 'open' else 'sealed' end) collate "C"`,
+  rows: sql.ref('h.rows'),
+  first_time: sql.ref('h.first_ns'),
+  last_time: sql.ref('h.last_ns'),
+} as const satisfies Partial<Record<SearchField, RawBuilder<unknown>>>;
+
+type HeadField = keyof typeof HEAD_VALUES;
+
+export function isHeadField(field: SearchField): field is HeadField {
+  return Object.hasOwn(HEAD_VALUES, field);
+}
+
+/** On a row `h` of heads. */
+export function headValue(field: HeadField): RawBuilder<unknown> {
+  return HEAD_VALUES[field];
+}
+
+function headTest(field: HeadField, test: Test): Condition {
+  return valueTest(headValue(field), test, SEARCH_FIELDS[field]);
+}
+
 /** What a field is in SQL, compared byte by byte if it is text; a channel is a set of them, see {@link fieldCondition}. */
 export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
   switch (field) {
@@ -241,16 +277,14 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
     case 'external_id':
       return sql`(select min(e.value collate "C") from jsonb_each_text(${s}.external_ids) e)`;
     case 'state':
-      return sql`(case when ${s}.sealed_at is null then 'open' else 'sealed' end) collate "C"`;
+    case 'rows':
     case 'first_time':
-      return sql`${s}.first_ns`;
     case 'last_time':
-      return sql`${s}.last_ns`;
+      return sql`(select ${headValue(field)} from heads h where h.series_id = ${s}.id)`;
     case 'created_at':
     case 'updated_at':
     case 'channel_count':
     case 'rate_hz':
-    case 'rows':
       return sql`${s}.${sql.ref(field)}`;
     default:
       return sql`${s}.${sql.ref(field)} collate "C"`;
@@ -341,17 +375,17 @@ function valueTest(value: RawBuilder<unknown>, test: Test, type: string): Condit
   }
 }
 
-/** The runs of a regular series tell its gaps, its holes what was removed; of an irregular one only the first and last time are known here. */
+/** On a row `h` of heads. The runs of a regular series tell its gaps, its holes what was removed; of an irregular one only the first and last time are known here. */
 function overlaps({ startNs, endNs }: Leaf<'overlaps'>, s: Row): Condition {
   const from = rowAt(startNs, s);
   const to = rowAt(endNs, s);
-  const removed = sql`(select coalesce(sum(least(h.to_row, ${to}) - greatest(h.from_row, ${from})), 0)
-    from holes h where h.series_id = ${s}.id and h.from_row < ${to} and h.to_row > ${from})`;
-  return sql`(${s}.extent && int8range(${startNs}::bigint, ${endNs}::bigint)
-    and ${s}.first_ns < ${endNs}::bigint and ${s}.last_ns >= ${startNs}::bigint
+  const removed = sql`(select coalesce(sum(least(o.to_row, ${to}) - greatest(o.from_row, ${from})), 0)
+    from holes o where o.series_id = ${s}.id and o.from_row < ${to} and o.to_row > ${from})`;
+  return sql`(h.extent && int8range(${startNs}::bigint, ${endNs}::bigint)
+    and h.first_ns < ${endNs}::bigint and h.last_ns >= ${startNs}::bigint
     and (${s}.kind = 'irregular' or exists (select 1 from segments g where g.series_id = ${s}.id
       and g.start_ns < ${endNs}::bigint and g.start_ns + varve_run_ns(g.rows, ${s}.rate) >= ${startNs}::bigint
-      and (${s}.edits = 0 or ${to} - ${from} > ${removed}))))`;
+      and (h.edits = 0 or ${to} - ${from} > ${removed}))))`;
 }
 
 /** The first row of a run `g` at or after a time, as rowAtOrAfter of core/rate; one past the end if it has none. */
@@ -361,8 +395,9 @@ function rowAt(ns: bigint, s: Row): RawBuilder<unknown> {
   return sql`(g.first_row + least(g.rows, ${row}))`;
 }
 
-function activeSince({ ns }: Leaf<'active_since'>, s: Row): Condition {
-  return sql`(${s}.extent && int8range(${ns}::bigint, null) and ${s}.last_ns >= ${ns}::bigint)`;
+/** On a row `h` of heads. */
+function activeSince({ ns }: Leaf<'active_since'>): Condition {
+  return sql`(h.extent && int8range(${ns}::bigint, null) and h.last_ns >= ${ns}::bigint)`;
 }
 
 function annotationTest({ label, startNs, endNs }: Leaf<'has_annotation'>): Condition {

@@ -5,14 +5,14 @@ import { changesOfKeys, type HistoryAction } from '../core/series-history.ts';
 import { tagField, undoTagChanges, type FieldChange, type MetadataEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Tags, TagUnit } from '../core/tag-value.ts';
-import { recordEdit } from './change-feed.ts';
+import { commitEdit } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { recordHistory } from './series-history.ts';
 import { seriesInReach, type ProjectScope } from './series-search.ts';
 import { tagTest } from './tag-condition.ts';
 import { storeUnits } from './tag-unit-store.ts';
 
-/** Of one edit: what is appended to them becomes visible when it has ended, which for so many is minutes. */
+/** Of one edit: other changes of their metadata wait until it has ended, which for so many is minutes. Appends do not. */
 export const MAX_EDITED_SERIES = 1_000_000;
 /** Series whose tags are in memory at a time, here and in one statement. */
 const SERIES_AT_ONCE = 1000;
@@ -162,7 +162,7 @@ async function finishEdit(trx: DatabaseTransaction, id: string): Promise<number>
       from series_history h join series s on s.id = h.series_id where h.edit_id = ${id})
     where id = ${id} returning series`.execute(trx);
   const [{ series }] = rows;
-  if (series > 0) await recordEdit(trx, id);
+  if (series > 0) await commitEdit(trx, id);
   return series;
 }
 

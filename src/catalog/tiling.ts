@@ -17,18 +17,22 @@ export interface SegmentOverlap {
 }
 
 /**
- * Chunks of different generations may cover each other. Rows that were removed or have expired may be in no chunk, nor need the numbers of an irregular series:
- * sealing leaves them out.
+ * Fresh chunks count as those in shards do. Chunks of different generations may cover each other. Rows that were removed or have expired may be in no chunk,
+ * nor need the numbers of an irregular series: compaction leaves them out.
  * @param only these series; null: all
  */
 export async function tilingBreaks(db: Database, only: readonly string[] | null): Promise<TilingBreak[]> {
   const breaks: TilingBreak[] = [];
   for (const what of ['chunks', 'segments'] as const) {
-    const layer = what === 'chunks' ? sql`generation` : sql`0`;
+    const tiles =
+      what === 'segments'
+        ? sql`select series_id, 0 as layer, first_row, rows from segments ${where('series_id', only)}`
+        : sql`select series_id, generation as layer, first_row, rows from chunks ${where('series_id', only)}
+          union all select series_id, generation, first_row, rows from fresh ${where('series_id', only)}`;
     const isRegular = sql`s.kind = 'regular'`;
     const { rows } = await sql<{ id: string; due: bigint; found: bigint }>`
       with tiles as (
-        select series_id, ${layer} as layer, first_row, first_row + rows as after from ${sql.table(what)} ${where('series_id', only)}),
+        select series_id, layer, first_row, first_row + rows as after from (${tiles}) t),
       ends as (select series_id, max(after) as after from tiles group by series_id),
       spaces as (
         select series_id, due, first_row as found
@@ -36,19 +40,20 @@ export async function tilingBreaks(db: Database, only: readonly string[] | null)
           partition by series_id order by first_row rows between unbounded preceding and 1 preceding), 0) as due from tiles) t
         where first_row > due
         union all
-        select s.id, coalesce(e.after, 0), s.rows from series s left join ends e on e.series_id = s.id where s.rows > coalesce(e.after, 0))
+        select h.series_id, coalesce(e.after, 0), h.rows from heads h left join ends e on e.series_id = h.series_id
+        where h.rows > coalesce(e.after, 0))
       select p.series_id as id, p.due, p.found
-      from spaces p join series s on s.id = p.series_id
-      where ${isRegular} and ${chosen(only)} and not (${what} = 'chunks' and (s.expired_ns is not null and p.due = 0
+      from spaces p join series s on s.id = p.series_id join heads h on h.series_id = p.series_id
+      where ${isRegular} and ${chosen(only)} and not (${what} = 'chunks' and (h.expired_ns is not null and p.due = 0
         or p.found - p.due <= (
-          select coalesce(sum(least(h.to_row, p.found) - greatest(h.from_row, p.due)), 0) from holes h
-          where h.series_id = p.series_id and h.from_row < p.found and h.to_row > p.due)))
+          select coalesce(sum(least(o.to_row, p.found) - greatest(o.from_row, p.due)), 0) from holes o
+          where o.series_id = p.series_id and o.from_row < p.found and o.to_row > p.due)))
       union all
       select series_id, due, first_row
       from (select series_id, first_row, lag(after) over (partition by series_id, layer order by first_row) as due from tiles) t
       where first_row < due
       union all
-      select s.id, e.after, s.rows from ends e join series s on s.id = e.series_id where e.after > s.rows
+      select h.series_id, e.after, h.rows from ends e join heads h on h.series_id = e.series_id where e.after > h.rows
       order by 1, 2`.execute(db);
     breaks.push(...rows.map(({ id, due, found }) => ({ seriesId: id, what, from: Number(due), to: Number(found) })));
   }

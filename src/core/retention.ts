@@ -36,8 +36,8 @@ export interface ExpiryFacts {
   readonly lastNs: bigint;
   /** Oldest sample that is still there. */
   readonly firstNs: bigint;
-  /** Oldest sample that has no summary, because it is not in a sealed shard yet; null: all are. */
-  readonly unsealedNs: bigint | null;
+  /** Oldest sample that has no summary, because it is not in a compacted shard yet; null: all are. */
+  readonly unsummarisedNs: bigint | null;
   /** What has expired so far. */
   readonly expiredNs: bigint | null;
   readonly summariesExpiredNs: bigint | null;
@@ -53,7 +53,7 @@ export interface Expiry {
 export function nextExpiry(facts: ExpiryFacts, { keepDays, keepSummariesDays }: RetentionTerms): Expiry {
   const referenceNs = facts.nowNs < facts.lastNs ? facts.nowNs : facts.lastNs;
   const firstNs = facts.expiredNs !== null && facts.expiredNs > facts.firstNs ? facts.expiredNs : facts.firstNs;
-  const expiredNs = advance(firstNs, referenceNs, keepDays, facts.unsealedNs ?? referenceNs);
+  const expiredNs = advance(firstNs, referenceNs, keepDays, facts.unsummarisedNs ?? referenceNs);
   // A cell over samples that are still there is made again whenever they are rewritten.
   const limitNs = expiredNs ?? facts.expiredNs;
   const summariesExpiredNs =

@@ -1,6 +1,7 @@
 /** Creating series: whether one may be, and thousands in one transaction. */
 import { v7 as uuidv7 } from 'uuid';
 import { answerOnce, type Answered, type Once } from '../catalog/answer-once.ts';
+import { commitChanges, type Change } from '../catalog/commit-feed.ts';
 import type { Database, DatabaseTransaction } from '../catalog/database.ts';
 import { returnPlaces, takePlaces } from '../catalog/lane-places.ts';
 import { insertSeries, type SeriesToInsert } from '../catalog/series-insert.ts';
@@ -50,22 +51,26 @@ export async function createMany<A>(
 ): Promise<Answered<A>> {
   const { checked, units } = await checkAll(db, principal, inputs);
   const wanted = checked.filter((each) => 'input' in each);
-  // In a transaction of its own: lanes stay locked until it ends, and drains would wait for thousands of series.
+  // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
   const places =
     wanted.length === 0 ? [] : await db.transaction().execute((trx) => takePlaces(trx, wanted.length, uuidv7));
   const lanes = laneOfEach(places);
   const series = wanted.map((each, at): SeriesToInsert => ({ ...each, id: uuidv7(), laneId: lanes[at] }));
   let stored: ReadonlySet<string> = new Set();
+  let changes: readonly Change[] = [];
   const store = async (trx: DatabaseTransaction): Promise<A> => {
-    const ids = await insertSeries(trx, series, units, principal.tokenId);
-    const answer = print(outcomesOf(checked, series, ids));
-    stored = ids;
+    const inserted = await insertSeries(trx, series, units, principal.tokenId);
+    const answer = print(outcomesOf(checked, series, inserted.stored));
+    ({ stored, changes } = inserted);
     return answer;
   };
   try {
     return await db.transaction().execute(async (trx) => {
-      if (once) return answerOnce(trx, principal.tokenId, once, () => store(trx));
-      return { answer: await store(trx), replayed: false };
+      const answered = once
+        ? await answerOnce(trx, principal.tokenId, once, () => store(trx))
+        : { answer: await store(trx), replayed: false };
+      await commitChanges(trx, changes);
+      return answered;
     });
   } catch (error) {
     stored = new Set();

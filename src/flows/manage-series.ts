@@ -2,6 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { deleteAnnotation, insertAnnotations, listAnnotations } from '../catalog/annotation-store.ts';
 import { answerOnce } from '../catalog/answer-once.ts';
+import { commitChanges, type Change } from '../catalog/commit-feed.ts';
 import type { Database } from '../catalog/database.ts';
 import {
   createSeries,
@@ -35,13 +36,16 @@ export function seriesService(db: Database, searches: Database): SeriesService {
     async createOnce(principal, input, once, print) {
       const units = await checkNew(db, principal, input);
       const { tokenId } = principal;
-      return db.transaction().execute((trx) =>
-        answerOnce(trx, tokenId, once, async () => {
+      return db.transaction().execute(async (trx) => {
+        let changes: readonly Change[] = [];
+        const answered = await answerOnce(trx, tokenId, once, async () => {
           const id = uuidv7();
-          await createSeriesWithin(trx, { id, input, units, newLaneId: uuidv7, tokenId });
+          changes = await createSeriesWithin(trx, { id, input, units, newLaneId: uuidv7, tokenId });
           return print(await getSeries(trx, { id }));
-        }),
-      );
+        });
+        await commitChanges(trx, changes);
+        return answered;
+      });
     },
     createMany: (principal, inputs, once, print) => createMany(db, principal, inputs, once, print),
     get: visible,

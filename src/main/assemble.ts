@@ -156,7 +156,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
   const retention = startReconciler({
     everyMs: EXPIRE_MS,
     reconcile: async () => {
-      await expireSamples({ db, root, codec, holder, log }, stopping.signal);
+      await expireSamples({ db, root, codec, log }, stopping.signal);
       return [];
     },
     ring,
@@ -201,7 +201,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     series: seriesService(db, searches),
     metadata: metadataService(db, searches),
     subjects: subjectService(db),
-    state: stateService({ db, root, codec, watch }),
+    state: stateService({ db, root, codec }),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
       replace: (request) => replaceSamples(stageDeps, request),

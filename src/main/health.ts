@@ -35,18 +35,17 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
   const shardBytes = byState('varve_shard_bytes', 'Lengths of their files');
   const storedBytes = gauge('varve_stored_bytes', 'Lengths of all shards that are on the disk');
   const lostShards = gauge('varve_shards_lost', 'Shards whose file is missing');
-  const pending = gauge('varve_writes_pending', 'Acknowledged writes that are not visible yet');
-  const pendingBytes = gauge('varve_writes_pending_bytes', 'Their payloads');
-  const pendingAge = gauge('varve_writes_pending_age_seconds', 'Age of the oldest of them');
-  const failed = gauge('varve_writes_failed', 'Acknowledged writes that could not be applied');
-  const resting = gauge('varve_lanes_resting', 'Lanes whose drains were kept from committing by the system');
+  const fresh = gauge('varve_fresh_chunks', 'Chunks that were appended and are in no shard yet');
+  const freshBytes = gauge('varve_fresh_bytes', 'Their bytes, in Postgres and in spool files');
+  const freshAge = gauge('varve_fresh_age_seconds', 'Age of the oldest of them');
+  const resting = gauge('varve_lanes_resting', 'Lanes whose flushes were kept from their end by the system');
   const uploads = gauge('varve_uploads', 'Appends whose bodies are being received');
   const free = gauge('varve_data_free_bytes', 'Free space of the disk that holds spool and shards');
   const rings = counter('varve_rings_total', 'Rings asked of the queue');
   const lost = counter('varve_rings_failed_total', 'Rings the queue did not take');
   const refused = counter('varve_appends_refused_total', 'Appends refused to protect the service', ['reason']);
-  const accepted = counter('varve_accepted_bytes_total', 'Payloads of applied writes, of all processes');
-  const written = counter('varve_written_bytes_total', 'Bytes written to shards and journals for them', ['by']);
+  const accepted = counter('varve_accepted_bytes_total', 'Payloads of appends and edits, of all processes');
+  const written = counter('varve_written_bytes_total', 'Bytes written to spool files and shards for them', ['by']);
 
   return {
     async ready() {
@@ -75,14 +74,14 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
       accepted.reset();
       accepted.inc(numbers.acceptedBytes);
       written.reset();
-      written.inc({ by: 'append' }, numbers.appendedBytes);
-      written.inc({ by: 'seal' }, numbers.sealedBytes);
-      pending.set(numbers.pendingWrites);
-      pendingBytes.set(numbers.pendingBytes);
-      pendingAge.set(numbers.pendingSeconds);
+      written.inc({ by: 'spool' }, numbers.spooledBytes);
+      written.inc({ by: 'flush' }, numbers.flushedBytes);
+      written.inc({ by: 'compaction' }, numbers.compactedBytes);
+      fresh.set(numbers.freshChunks);
+      freshBytes.set(numbers.freshBytes);
+      freshAge.set(numbers.freshSeconds);
       resting.set(numbers.restingLanes);
       uploads.set(backpressure.uploads);
-      failed.set(numbers.failedWrites);
       free.set(await freeBytes(root));
       rings.reset();
       rings.inc(queue.rings);

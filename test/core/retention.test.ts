@@ -10,7 +10,7 @@ const FACTS: ExpiryFacts = {
   nowNs: day(1000),
   lastNs: day(1000),
   firstNs: day(0),
-  unsealedNs: null,
+  unsummarisedNs: null,
   expiredNs: null,
   summariesExpiredNs: null,
 };
@@ -35,9 +35,9 @@ describe('expiry', () => {
     ['lies as far back as is kept', {}, day(900), day(600)],
     ['counts from the newest sample of a series that has ended', { lastNs: day(500) }, day(400), day(100)],
     ['is not moved by a sample that says it is from the future', { lastNs: day(100_000) }, day(900), day(600)],
-    ['stops at what is not sealed yet', { unsealedNs: day(850) }, day(850), day(600)],
-    ['of summaries never passes that of samples', { unsealedNs: day(300) }, day(300), day(300)],
-    ['waits where nothing is sealed', { unsealedNs: day(0) }, null, null],
+    ['stops at what is not sealed yet', { unsummarisedNs: day(850) }, day(850), day(600)],
+    ['of summaries never passes that of samples', { unsummarisedNs: day(300) }, day(300), day(300)],
+    ['waits where nothing is sealed', { unsummarisedNs: day(0) }, null, null],
     ['goes on from where it was', { expiredNs: day(899) }, day(900), day(600)],
     ['makes no small step', { expiredNs: day(899.5), summariesExpiredNs: day(597) }, null, null],
     ['never goes back', { expiredNs: day(950), summariesExpiredNs: day(700) }, null, null],
@@ -65,12 +65,12 @@ describe('expiry', () => {
         maybe,
         days,
         days,
-        (nowNs, lastNs, firstNs, unsealedNs, expiredNs, summariesExpiredNs, keepDays, more) => {
-          const facts = { nowNs, lastNs, firstNs, unsealedNs, expiredNs, summariesExpiredNs };
+        (nowNs, lastNs, firstNs, unsummarisedNs, expiredNs, summariesExpiredNs, keepDays, more) => {
+          const facts = { nowNs, lastNs, firstNs, unsummarisedNs, expiredNs, summariesExpiredNs };
           const next = nextExpiry(facts, { keepDays, keepSummariesDays: keepDays + more });
           if (next.expiredNs !== null) {
             expect(next.expiredNs < lastNs && next.expiredNs < nowNs && next.expiredNs >= INT64_MIN).toBe(true);
-            expect(unsealedNs === null || next.expiredNs <= unsealedNs).toBe(true);
+            expect(unsummarisedNs === null || next.expiredNs <= unsummarisedNs).toBe(true);
             expect(expiredNs === null || next.expiredNs > expiredNs).toBe(true);
           }
           if (next.summariesExpiredNs !== null) {

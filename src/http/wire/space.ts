@@ -13,16 +13,17 @@ const DEFAULT_SHARDS = 50;
 const TIME_BYTES = 8;
 
 const state = z.enum(SHARD_STATES).meta({
-  description: `hot: is appended to; retired: waits to be sealed; sealed: compressed, never changed; replaced: its rows are in another one, and it is about
-to be removed; lost: its file is missing`,
+  description: `writing: is being made; live: its chunks are read; replaced: its rows are in another one, and it is about to be removed; lost: its file is
+missing; damaged: its file is shorter than it was`,
 });
 
 export const storageAnswer = z
   .object({
     series: uuid,
-    rows: z.int().meta({ description: 'In chunks: removed and expired ones among them, until compaction drops them' }),
+    rows: z.int().meta({ description: 'In chunks, fresh ones too: removed and expired ones among them, until compaction drops them' }),
     raw_bytes: z.int().meta({ description: 'Of these rows, with the times of an irregular series' }),
-    stored_bytes: z.int().meta({ description: 'Of the blocks in the files, with summaries' }),
+    stored_bytes: z.int().meta({ description: 'Of fresh chunks, and of the blocks in shards, with summaries' }),
+    fresh_bytes: z.int().meta({ description: 'Of fresh chunks: appended, and in no shard yet' }),
     ratio: z.number().nullable().meta({ description: 'raw_bytes / stored_bytes; null without samples' }),
     chunks: z.int(),
     shards: z.array(z.object({ id: uuid, state, bytes: z.int().meta({ description: 'Of this series in it' }) })),
@@ -32,12 +33,13 @@ export const storageAnswer = z
 export function toStorageAnswer({ series, storage }: SeriesSpace): z.input<typeof storageAnswer> {
   const irregular = series.sampling.kind === 'irregular';
   const rowBytes = series.channels.length * DTYPES[series.dtype].bytes + (irregular ? TIME_BYTES : 0);
-  const { rows, chunks, storedBytes, shards } = storage;
+  const { rows, chunks, storedBytes, freshBytes, shards } = storage;
   return {
     series: series.id,
     rows,
     raw_bytes: rows * rowBytes,
     stored_bytes: storedBytes,
+    fresh_bytes: freshBytes,
     ratio: storedBytes === 0 ? null : (rows * rowBytes) / storedBytes,
     chunks,
     shards: shards.map((shard) => ({ ...shard })),
@@ -80,6 +82,6 @@ export function toShardAnswer(shard: ShardSpace): z.input<typeof shardAnswer> {
     stored_bytes: shard.storedBytes,
     live_bytes: shard.liveBytes,
     series: shard.series,
-    created_at: shard.createdAt.toISOString(),
+    created_at: shard.madeAt.toISOString(),
   };
 }
