@@ -6,6 +6,7 @@ import type { PlannedChunk } from '../core/read-plan.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import type { Database } from './database.ts';
+import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
 
@@ -36,7 +37,8 @@ export type ChunkSelection =
   /** Regular series: rows follow from the segments, so chunks are found by row in the same statement. */
   | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint };
 
-type ChunkArray = [
+export type ChunkArray = [
+  key: string,
   shardId: string,
   path: string,
   firstRow: number,
@@ -56,13 +58,17 @@ type ChunkArray = [
   timesCrc: number | null,
 ];
 
-interface SnapshotRow extends SeriesRow {
+interface SnapshotRow extends SeriesRow, HeldRow {
   readonly expired_ns: bigint | null;
   readonly segments: [number, string, number][];
   readonly chunks: ChunkArray[];
   readonly holes: [number, number][] | null;
   readonly erasures: [number, string, string, number][] | null;
 }
+
+/** As {@link ChunkArray}, of a row `c` of `located_chunks`. */
+export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
+  c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
 
 /** Parameters $3 and $4 are the range. */
 const CHOSEN: Record<ChunkSelection['by'], string> = {
@@ -83,23 +89,21 @@ const CHOSEN: Record<ChunkSelection['by'], string> = {
 const TEXTS = Object.fromEntries(
   (['rows', 'time'] as const).map((by) => [
     by,
-    `select ${SERIES_COLUMNS_TEXT}, s.expired_ns,
+    `select ${SERIES_COLUMNS_TEXT}, h.expired_ns, ${HELD_COLUMNS},
         coalesce((
           select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
           from segments where series_id = s.id), '[]') as segments,
         coalesce((
-          select json_agg(json_build_array(h.id, h.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text,
-            c.sorted, c.codec, c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc)
-            order by c.first_row)
-          from chunks c join shards h on h.id = c.shard_id
-          where c.series_id = s.id and ${CHOSEN[by]}), '[]') as chunks,
-        case when s.edits > 0 then (
+          select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
+          from located_chunks c where c.series_id = s.id and c.values is null and ${CHOSEN[by]}), '[]') as chunks,
+        case when h.edits > 0 then (
           select json_agg(json_build_array(from_row, to_row) order by from_row)
           from holes where series_id = s.id) end as holes,
-        case when s.edits > 0 then (
+        case when h.edits > 0 then (
           select json_agg(json_build_array(generation, start_ns::text, end_ns::text, before_row) order by generation)
           from erasures where series_id = s.id) end as erasures
-      from series s join projects p on p.id = s.project_id
+      from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
+      ${heldChunks(CHOSEN[by])}
       where s.deleted_at is null and `,
   ]),
 ) as Record<ChunkSelection['by'], string>;
@@ -133,19 +137,26 @@ export async function readSampleSnapshot(
   return {
     series: toSeries(row),
     segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
-    chunks: row.chunks.map(toLocation),
+    chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
     holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
     erasures,
     expiredNs: row.expired_ns,
   };
 }
 
-function toLocation([shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): ChunkLocation {
+function inOrder(chunks: ChunkLocation[]): ChunkLocation[] {
+  return chunks.sort((a, b) => a.firstRow - b.firstRow);
+}
+
+/** Of a chunk whose bytes lie in a file. */
+export function toLocation([key, shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): ChunkLocation {
   const [firstNs, lastNs, sorted, codec, valuesOffset, valuesLength, valuesCrc, ...times] = rest;
   const [timesCodec, timesOffset, timesLength, timesCrc] = times;
   return {
+    key,
     shardId,
     path,
+    held: null,
     firstRow,
     rows,
     generation,

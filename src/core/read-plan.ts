@@ -8,8 +8,13 @@ import type { Layer, Slice } from './visible-rows.ts';
 
 /** A chunk as a plan needs it. */
 export interface PlannedChunk extends Layer {
+  /** Never given again: `c…` of a chunk in a shard, `f…` of a fresh one. */
+  readonly key: string;
+  /** Or that of the spool file; empty where the bytes are held. */
   readonly shardId: string;
-  readonly path: string;
+  /** The file that has the bytes, relative to the data root; null: they are held. */
+  readonly path: string | null;
+  readonly held: HeldBytes | null;
   /** Rows of the block before the first of the chunk. */
   readonly skip: number;
   readonly codec: string;
@@ -20,7 +25,13 @@ export interface PlannedChunk extends Layer {
   readonly timesCrc: number | null;
 }
 
-/** Bytes of one shard. */
+/** Bytes that came with the plan, checked. Spans count from their beginning. */
+export interface HeldBytes {
+  readonly values: Uint8Array;
+  readonly times: Uint8Array | null;
+}
+
+/** Bytes of one file. */
 export interface Span {
   readonly offset: number;
   readonly length: number;
@@ -52,7 +63,8 @@ export interface Unpacking {
 /** One positional read of values (and one of times): adjacent blocks of a shard with rows that follow each other, joined; or one compressed block. */
 export interface Piece {
   readonly shardId: string;
-  readonly path: string;
+  readonly path: string | null;
+  readonly held: HeldBytes | null;
   readonly values: Span;
   readonly times: Span | null;
   readonly blocks: readonly Block[];
@@ -136,14 +148,14 @@ function part(
 ): { read: Span; crc: number | null; unpack: Unpacking | null } {
   const wanted = { offset: (chunk.skip + from - chunk.firstRow) * rowBytes, length: (to - from) * rowBytes };
   if (codec !== 'none') return { read: stored, crc, unpack: { codec, wanted } };
-  const isWhole = to - from === chunk.rows;
+  const isWhole = to - from === chunk.rows && !chunk.held;
   const read = { offset: stored.offset + wanted.offset, length: wanted.length };
   return { read, crc: isWhole ? crc : null, unpack: null };
 }
 
 function add(pieces: Piece[], chunk: PlannedChunk, block: Block): void {
   const last = pieces.at(-1);
-  if (last && last.path === chunk.path && follows(last.blocks.at(-1)!, block) && joins(last, block)) {
+  if (last && chunk.path !== null && last.path === chunk.path && follows(last.blocks.at(-1)!, block) && joins(last, block)) {
     pieces[pieces.length - 1] = {
       ...last,
       values: join(last.values, block.values),
@@ -154,6 +166,7 @@ function add(pieces: Piece[], chunk: PlannedChunk, block: Block): void {
     pieces.push({
       shardId: chunk.shardId,
       path: chunk.path,
+      held: chunk.held,
       values: block.values,
       times: block.times,
       blocks: [block],

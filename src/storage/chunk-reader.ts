@@ -42,6 +42,7 @@ export async function* readPieces(
     return file;
   };
   const read = async (piece: Piece): Promise<PieceBytes> => {
+    if (piece.path === null) return { piece, ...heldBytes(piece) };
     const { handle } = await borrow(piece.path);
     const [{ unpackValues, unpackTimes }] = piece.blocks;
     const [values, times] = await Promise.all([
@@ -59,7 +60,7 @@ export async function* readPieces(
   let next = 0;
   try {
     // All at the beginning: whoever reads slowly must find the last shard, too, though it was replaced and removed meanwhile.
-    await Promise.all([...new Set(pieces.map((piece) => piece.path))].slice(0, MOST_OPEN).map(borrow));
+    await Promise.all([...new Set(pieces.flatMap(({ path }) => path ?? []))].slice(0, MOST_OPEN).map(borrow));
     for (const piece of pieces) {
       const isPacked = piece.blocks[0].unpackValues !== null || piece.blocks[0].unpackTimes !== null;
       while (next < pieces.length && ahead.length <= (isPacked ? AHEAD_COMPRESSED : AHEAD)) {
@@ -69,7 +70,7 @@ export async function* readPieces(
       }
       const bytes = await ahead.shift()!;
       yield bytes;
-      if (lend && !isPacked) memory.giveBack(bytes.values); // whoever leaves instead may not be done with it
+      if (lend && !isPacked && piece.path !== null) memory.giveBack(bytes.values); // whoever leaves instead may not be done with it
     }
   } finally {
     await Promise.allSettled(ahead);
@@ -78,6 +79,12 @@ export async function* readPieces(
 }
 
 const EMPTY = Buffer.alloc(0);
+
+function heldBytes({ held, values, times }: Piece): Omit<PieceBytes, 'piece'> {
+  const part = (bytes: Uint8Array, { offset, length }: Span): Buffer =>
+    Buffer.from(bytes.buffer, bytes.byteOffset + offset, length);
+  return { values: part(held!.values, values), times: times && part(held!.times!, times) };
+}
 
 /**
  * New memory costs a page fault every 4 KiB, which takes longer than to fill it from the page cache; and what is left behind is found by the
