@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { forgetSpools, registerSpools } from '../catalog/spool-store.ts';
-import { invalidField, VarveError } from '../core/errors.ts';
+import { invalidField } from '../core/errors.ts';
 import type { AppendKey, TimeRule } from '../core/place-append.ts';
 import type { Series } from '../core/series.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';

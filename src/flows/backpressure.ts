@@ -1,6 +1,6 @@
 /** Backpressure: refuses appends while too much waits to be drained, too many are being received, or the disk is nearly full. */
 import type { Database } from '../catalog/database.ts';
-import { countPending } from '../catalog/write-store.ts';
+import { countFresh } from '../catalog/fresh-store.ts';
 import { VarveError } from '../core/errors.ts';
 import { freeBytes } from '../storage/disk-space.ts';
 import type { DataRoot } from '../storage/data-root.ts';
@@ -172,14 +172,14 @@ export class Backpressure {
     const { maxPendingWrites, minFreeBytes } = this.#limits;
     const before = { bytes: this.#stagedBytes, writes: this.#stagedWrites };
     const [pending, free] = await Promise.all([
-      countPending(this.#db, maxPendingWrites),
+      countFresh(this.#db, maxPendingWrites),
       minFreeBytes > 0 ? freeBytes(this.#root) : 0,
     ]);
     this.#stagedBytes -= before.bytes;
     this.#stagedWrites -= before.writes;
     this.#numbers = {
       pendingBytes: pending.bytes,
-      pendingWrites: pending.writes,
+      pendingWrites: pending.chunks,
       freeBytes: free,
       atMs: performance.now(),
     };

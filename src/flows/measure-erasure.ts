@@ -1,7 +1,8 @@
 /** What an erasure takes away from an irregular series, and where the times of what is left begin and end. Reads times, no values. */
-import { readErasureView, type ErasureView, type LocatedChunk } from '../catalog/edit-store.ts';
+import { readErasureView, type ErasureView, type ErasureChunk } from '../catalog/edit-store.ts';
 import type { Database } from '../catalog/database.ts';
 import { erasuresOf } from '../core/erasure.ts';
+import type { MeasuredRange } from '../core/plan-edit.ts';
 import type { Series } from '../core/series.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { groupByTime } from '../core/time-order.ts';
@@ -15,14 +16,6 @@ export interface MeasureDeps {
   readonly codec: Pick<CodecPool, 'run'>;
 }
 
-export interface Measured {
-  /** Rows that a reader saw in the range. */
-  readonly removed: number;
-  /** Smallest and largest time of the rows that a reader sees outside of it; null if there are none. */
-  readonly firstNs: bigint | null;
-  readonly lastNs: bigint | null;
-}
-
 /**
  * @param startNs the range is `[startNs, endNs)`
  * @throws corrupt if a shard does not hold what the catalog says
@@ -32,10 +25,10 @@ export async function measureErasure(
   series: Pick<Series, 'id' | 'duplicates'>,
   startNs: bigint,
   endNs: bigint,
-): Promise<Measured> {
+): Promise<MeasuredRange> {
   const { duplicates } = series;
   const view = await readErasureView(deps.db, series.id, startNs, endNs);
-  const times = (chunks: readonly LocatedChunk[], from: bigint, to: bigint): Promise<BigInt64Array> =>
+  const times = (chunks: readonly ErasureChunk[], from: bigint, to: bigint): Promise<BigInt64Array> =>
     seenTimes(deps, { chunks, duplicates, erasures: view.erasures, startNs: from, endNs: to });
   let removed = 0;
   const touched = view.chunks.filter((chunk) => chunk.firstNs! < endNs && chunk.lastNs! >= startNs);
@@ -46,13 +39,16 @@ export async function measureErasure(
   }
   const inRange = (ns: bigint | null): boolean => ns !== null && ns >= startNs && ns < endNs;
   return {
+    rows: view.rows,
+    edits: view.edits,
+    expiredNs: view.expiredNs,
     removed,
     firstNs: inRange(view.firstNs) ? await firstFrom(view, endNs, times) : view.firstNs,
     lastNs: inRange(view.lastNs) ? await lastBefore(view, startNs, times) : view.lastNs,
   };
 }
 
-type ReadTimes = (chunks: readonly LocatedChunk[], from: bigint, to: bigint) => Promise<BigInt64Array>;
+type ReadTimes = (chunks: readonly ErasureChunk[], from: bigint, to: bigint) => Promise<BigInt64Array>;
 
 /** Chunk by chunk: whether a time is there does not depend on duplicates of it elsewhere. */
 async function firstFrom(view: ErasureView, fromNs: bigint, times: ReadTimes): Promise<bigint | null> {
@@ -80,6 +76,6 @@ async function lastBefore(view: ErasureView, beforeNs: bigint, times: ReadTimes)
 }
 
 /** Nothing was taken out of it so far. */
-function isSound({ erasures }: ErasureView, chunk: LocatedChunk): boolean {
+function isSound({ erasures }: ErasureView, chunk: ErasureChunk): boolean {
   return erasuresOf(chunk, erasures).length === 0;
 }

@@ -218,23 +218,19 @@ export interface AppendRequest {
   /** Length of the body as it is sent, where the request says it. */
   readonly declaredBytes: number | null;
   readonly idempotencyKey: string | null;
-  /** How long to wait for the append to become visible; 0 answers as soon as it is durable. */
-  readonly waitMs: number;
-  /** The client has gone: stop waiting, stage nothing that is not complete. */
-  readonly signal: AbortSignal;
+  /** Who asks. */
+  readonly tokenId: string;
 }
 
-export type AppendOutcome =
-  | {
-      readonly level: 'visible';
-      readonly write: string;
-      readonly rows: number;
-      readonly firstRow: number;
-      readonly lastRow: number;
-      readonly commit: bigint;
-      readonly replayed: boolean;
-    }
-  | { readonly level: 'durable'; readonly write: string; readonly rows: number; readonly replayed: boolean };
+/** Durable and readable. */
+export interface AppendOutcome {
+  readonly write: string;
+  readonly rows: number;
+  /** Null: rows of an irregular series are numbered in order of time. */
+  readonly firstRow: number | null;
+  readonly commit: bigint;
+  readonly replayed: boolean;
+}
 
 /** `[startNs, endNs)`; null: open. */
 export interface EditRange {
@@ -246,18 +242,15 @@ export interface EditRange {
 export interface ReplaceRequest extends AppendRequest, EditRange {}
 
 export interface RemoveRequest
-  extends Pick<AppendRequest, 'series' | 'idempotencyKey' | 'waitMs' | 'signal'>, EditRange {}
+  extends Pick<AppendRequest, 'series' | 'idempotencyKey' | 'tokenId'>, EditRange {}
 
-export type RemoveOutcome =
-  | {
-      readonly level: 'visible';
-      readonly write: string;
-      /** Rows that are there no more. */
-      readonly removed: number;
-      readonly commit: bigint;
-      readonly replayed: boolean;
-    }
-  | { readonly level: 'durable'; readonly write: string; readonly replayed: boolean };
+export interface RemoveOutcome {
+  readonly write: string;
+  /** Rows that are there no more. */
+  readonly removed: number;
+  readonly commit: bigint;
+  readonly replayed: boolean;
+}
 
 export type SampleSelection =
   /** Half-open; undefined ends are open. */

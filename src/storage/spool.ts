@@ -3,6 +3,7 @@
  * never used again; its row in the catalog is committed before the file is made.
  */
 import { open, unlink, type FileHandle } from 'node:fs/promises';
+import { VarveError } from '../core/errors.ts';
 import type { DataRoot } from './data-root.ts';
 
 /** Bytes are gathered to this size before they are written. */
@@ -99,5 +100,21 @@ export async function writeSpool(root: DataRoot, id: string, pieces: readonly Ui
   } catch (error) {
     await file.discard();
     throw error;
+  }
+}
+
+/** @throws corrupt `shard-short` if the file ends before */
+export async function readSpooled(root: DataRoot, id: string, offset: number, length: number): Promise<Buffer> {
+  const handle = await open(root.spooled(id), 'r');
+  try {
+    const bytes = Buffer.allocUnsafe(length);
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
+      if (bytesRead === 0) throw new VarveError('corrupt', `the spool file ${id} is short`, { slug: 'shard-short' });
+      done += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await handle.close();
   }
 }

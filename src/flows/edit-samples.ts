@@ -1,0 +1,240 @@
+/** Replaces or removes a range of samples: at once, durable and readable by one commit. */
+import { createHash } from 'node:crypto';
+import { CompiledQuery } from 'kysely';
+import {
+  keepSpools,
+  knownAppends,
+  lockHead,
+  prepareCommit,
+  type CommitToMake,
+  type FreshToInsert,
+  type Session,
+} from '../catalog/append-commit.ts';
+import type { DatabaseTransaction } from '../catalog/database.ts';
+import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf } from '../catalog/edit-store.ts';
+import { viewAs } from '../core/dtype.ts';
+import { invalidField, notFound, unprocessableField, VarveError } from '../core/errors.ts';
+import { fieldOfKey } from '../core/idempotency.ts';
+import {
+  appendKeyOf,
+  refuseSealed,
+  type AppendKey,
+  type AppendPart,
+  type Head,
+  type SampleChange,
+} from '../core/place-append.ts';
+import { planIrregularEdit, planRegularEdit, type MeasuredRange, type TimeRange } from '../core/plan-edit.ts';
+import type { Series } from '../core/series.ts';
+import { formatTime, INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { readSpooled } from '../storage/spool.ts';
+import { withBody, writeId, type AppendDeps } from './append-samples.ts';
+import { measureErasure, type MeasureDeps } from './measure-erasure.ts';
+import type { ReceivedPayload } from './receive-payload.ts';
+import type { AppendOutcome, EditRange, RemoveOutcome, RemoveRequest, ReplaceRequest } from './service.ts';
+
+export type EditDeps = AppendDeps & MeasureDeps;
+
+/** An irregular series that changes in the range each time it is measured is given up after this many tries. */
+const MOST_MEASURES = 5;
+const RETRY_AFTER_S = 1;
+
+/**
+ * Puts the rows of the body in the place of those in a range: in a regular series the same number of them, in an irregular one any.
+ * @throws what is wrong with the body, or is refused, with nothing stored: as {@link planRegularEdit}; unprocessable naming `times[i]` for a time outside
+ *   of the range; unavailable `series-busy`
+ */
+export async function replaceSamples(deps: EditDeps, request: ReplaceRequest): Promise<AppendOutcome> {
+  const range = bounds(request);
+  return withBody(deps, request, async (received) => {
+    await checkTimes(deps, received, range);
+    const key = keyOf(request.idempotencyKey, 'replace', range, received.contentHash);
+    const { commit, ordinal, rows, firstRow, replayed } = await edit(deps, { ...request, range, key, received });
+    return { write: writeId(commit, ordinal), rows, firstRow, commit, replayed };
+  });
+}
+
+/**
+ * Takes away the rows of a range. Those that are left keep their numbers and times.
+ * @throws as {@link replaceSamples}
+ */
+export async function removeSamples(deps: EditDeps, request: RemoveRequest): Promise<RemoveOutcome> {
+  const range = bounds(request);
+  const upload = await deps.backpressure.admit(0);
+  upload.end();
+  const key = keyOf(request.idempotencyKey, 'remove', range, null);
+  const { commit, ordinal, rows, replayed } = await edit(deps, { ...request, range, key, received: null });
+  return { write: writeId(commit, ordinal), removed: rows, commit, replayed };
+}
+
+interface Edit {
+  readonly series: Series;
+  readonly tokenId: string | null;
+  readonly range: TimeRange;
+  readonly key: AppendKey | null;
+  /** Null: nothing comes in the place of the range. */
+  readonly received: ReceivedPayload | null;
+}
+
+interface Edited {
+  readonly commit: bigint;
+  readonly ordinal: number;
+  /** That came, or that were removed. */
+  readonly rows: number;
+  readonly firstRow: number | null;
+  readonly replayed: boolean;
+}
+
+async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
+  const { series, range } = asked;
+  const isRegular = series.sampling.kind === 'regular';
+  for (let tries = 0; tries < MOST_MEASURES; tries++) {
+    // Times are read before the head is locked: a busy series is not held up.
+    const measured = isRegular ? null : await measureErasure(deps, series, range.startNs, range.endNs);
+    const edited = await deps.db.transaction().execute((trx) => editWithin(sessionOf(trx), asked, measured));
+    if (edited) return edited;
+  }
+  const message = 'the range changes faster than it can be looked at';
+  throw new VarveError('unavailable', message, { slug: 'series-busy', retryAfterS: RETRY_AFTER_S });
+}
+
+/** @returns null if what was measured is true no more; nothing is changed then */
+async function editWithin(session: Session, asked: Edit, measured: MeasuredRange | null): Promise<Edited | null> {
+  const { series, key, received } = asked;
+  const head = await lockHead(session, series.id);
+  if (!head) throw notFound('series', series.id);
+  const earlier = key && (await earlierEdit(session, series.id, key));
+  if (earlier) return earlier;
+  refuseSealed(head);
+  const spools = new Set(received?.parts.flatMap(({ place }) => (place.kind === 'spool' ? [place.spoolId] : [])));
+  const kept = spools.size > 0 ? await keepSpools(session, [...spools]) : spools;
+  if (kept.size < spools.size) {
+    throw new VarveError('unavailable', 'the samples took so long to come that they were swept', { slug: 'payload-removed' });
+  }
+  const change = measured
+    ? await changeIrregular(session, head, asked, measured)
+    : await changeRegular(session, head, asked);
+  if (!change) return null;
+  const { commit } = await prepareCommit(session, change);
+  const [{ rows, firstRow }] = change.changes;
+  return { commit, ordinal: 0, rows, firstRow: received && series.sampling.kind === 'irregular' ? null : firstRow, replayed: false };
+}
+
+async function changeRegular(session: Session, head: Head, { series, range, received, ...by }: Edit): Promise<CommitToMake> {
+  const { sampling, id } = series;
+  if (sampling.kind !== 'regular') throw new Error('the series is not regular');
+  const known = { rate: sampling.rate, segments: await segmentsOf(session, id), holes: await holesOf(session, id) };
+  const plan = planRegularEdit(head, known, range, received);
+  await changeHoles(session, id, plan);
+  const { from, to } = plan.rows;
+  return {
+    heads: [plan.head],
+    closed: [],
+    fresh: received ? freshOf(head, received.parts, from, plan.head.edits) : [],
+    changes: [changeOf(head, by, received ? { kind: 'replace', firstRow: from, rows: to - from } : { kind: 'remove', firstRow: from, rows: plan.removed })],
+  };
+}
+
+async function changeIrregular(
+  session: Session,
+  head: Head,
+  { series, range, received, ...by }: Edit,
+  measured: MeasuredRange,
+): Promise<CommitToMake | null> {
+  const later = head.rows > measured.rows ? await chunksSince(session, series.id, measured.rows) : [];
+  const plan = planIrregularEdit(head, measured, later, range, received);
+  if (!plan) return null;
+  await addErasure(session, series.id, plan.erasure);
+  return {
+    heads: [plan.head],
+    closed: [],
+    fresh: received ? freshOf(head, received.parts, head.rows, 0) : [],
+    changes: [
+      changeOf(head, by, received ? { kind: 'replace', firstRow: null, rows: received.rows } : { kind: 'remove', firstRow: null, rows: plan.removed }),
+    ],
+  };
+}
+
+function changeOf(
+  { seriesId, projectId }: Head,
+  { tokenId, key }: Pick<Edit, 'tokenId' | 'key'>,
+  what: Pick<SampleChange, 'kind' | 'firstRow' | 'rows'>,
+): SampleChange {
+  return { seriesId, projectId, tokenId, key, ...what };
+}
+
+function freshOf(head: Head, parts: readonly AppendPart[], firstRow: number, generation: number): FreshToInsert[] {
+  let row = firstRow;
+  return parts.map((part) => {
+    const { place, rows } = part;
+    const at = row;
+    row += rows;
+    return {
+      ...part,
+      head,
+      firstRow: at,
+      generation,
+      inline: place.kind === 'memory' ? place : null,
+      spool: place.kind === 'spool' ? { ...place, id: place.spoolId } : null,
+    };
+  });
+}
+
+/** @throws unprocessable `key-reused` */
+async function earlierEdit(session: Session, seriesId: string, { key, hash }: AppendKey): Promise<Edited | null> {
+  const earlier = (await knownAppends(session, [{ seriesId, key }])).get(appendKeyOf(seriesId, key));
+  if (!earlier) return null;
+  if (Buffer.compare(earlier.hash, hash) !== 0) {
+    throw unprocessableField(fieldOfKey(key), 'was used for a write with other content', 'key-reused');
+  }
+  const { commit, ordinal, rows, firstRow } = earlier;
+  return { commit: commit!, ordinal, rows, firstRow, replayed: true };
+}
+
+function sessionOf(trx: DatabaseTransaction): Session {
+  return {
+    query: async <R>(text: string, values: readonly unknown[] = []) => ({
+      rows: (await trx.executeQuery<R>(CompiledQuery.raw(text, [...values]))).rows,
+    }),
+  };
+}
+
+/** @throws invalid-input naming `end` */
+function bounds({ startNs, endNs }: EditRange): TimeRange {
+  const range = { startNs: startNs ?? INT64_MIN, endNs: endNs ?? INT64_MAX };
+  if (range.startNs >= range.endNs) throw invalidField('end', 'must be after start');
+  return range;
+}
+
+/** What was asked, so that a key that comes back with something else is found out: an append of the same rows is something else, too. */
+function keyOf(
+  key: string | null,
+  what: 'replace' | 'remove',
+  { startNs, endNs }: TimeRange,
+  body: Uint8Array | null,
+): AppendKey | null {
+  if (key === null) return null;
+  const hash = createHash('sha256').update(`${what}|${startNs}|${endNs}|`);
+  return { key, hash: hash.update(body ?? '').digest() };
+}
+
+/** Irregular series: the body's times lie in the range. @throws unprocessable `outside-range` naming the first that does not */
+async function checkTimes(
+  { root }: Pick<EditDeps, 'root'>,
+  { firstNs, lastNs, parts }: ReceivedPayload,
+  { startNs, endNs }: TimeRange,
+): Promise<void> {
+  if (firstNs === null || lastNs === null || (firstNs >= startNs && lastNs < endNs)) return;
+  // Few bodies come here; the search ends with the first time that is wrong.
+  let row = 0;
+  for (const { place, rows, ...span } of parts) {
+    if (span.firstNs! < startNs || span.lastNs! >= endNs) {
+      const bytes = place.kind === 'memory' ? place.times! : await readSpooled(root, place.spoolId, place.timesOffset!, rows * 8);
+      const times = viewAs('int64', bytes) as BigInt64Array;
+      const at = times.findIndex((ns) => ns < startNs || ns >= endNs);
+      const message = `${formatTime(times[at])} is outside of the range that is replaced`;
+      throw unprocessableField(`times[${row + at}]`, message, 'outside-range');
+    }
+    row += rows;
+  }
+}
+
