@@ -291,11 +291,11 @@ function advancedRegular(
   if (place.startNs + nsOfRow(rate, rows) > INT64_MAX) {
     throw unprocessableField('start', 'the rows would end after the year 2262, past int64 nanoseconds');
   }
-  const lastNs = place.startNs + nsOfRow(rate, rows - 1);
-  refuseExpired(head.expiredNs, lastNs, 'start');
   const segment = place.continues
     ? { ...newest!, rows: newest!.rows + rows }
     : { firstRow: head.rows, startNs: place.startNs, rows };
+  const lastNs = segment.startNs + nsOfRow(rate, segment.rows - 1);
+  refuseExpired(head.expiredNs, lastNs, 'start');
   return {
     // Not the segment's own start: its rows may have been removed, all of them.
     after: { ...head, rows: head.rows + rows, firstNs: head.firstNs ?? place.startNs, lastNs, segment },

@@ -1,5 +1,6 @@
 /** A series as an array in memory: what appends, replacements and removals must come to, and nothing of how they are stored. */
 import { nsOfRow, type Rate } from '../../src/core/rate.ts';
+import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
 import type { DuplicateRule } from '../../src/core/series.ts';
 
 export interface ModelRow {
@@ -83,8 +84,6 @@ export class RegularModel {
 export class IrregularModel {
   readonly #rule: DuplicateRule;
   #rows: (ModelRow & { readonly isThere: boolean })[] = [];
-  /** Where the times of a series with rule `error` end, as far as it promises. */
-  #endNs: bigint | null = null;
   removed = 0;
 
   constructor(rule: DuplicateRule) {
@@ -96,7 +95,11 @@ export class IrregularModel {
   }
 
   append(times: readonly bigint[], values: readonly number[]): Expected {
-    if (this.#rule === 'error' && this.#endNs !== null && times[0] <= this.#endNs) {
+    const newest = this.#rows.reduce<bigint | null>(
+      (last, { isThere, ns }) => (isThere && (last === null || ns > last) ? ns : last),
+      null,
+    );
+    if (this.#rule === 'error' && newest !== null && times[0] <= newest) {
       return { refused: 'time-not-increasing' };
     }
     this.#add(times, values);
@@ -112,7 +115,6 @@ export class IrregularModel {
   remove(startNs: bigint, endNs: bigint): Expected {
     const removed = this.byTime(startNs, endNs).length;
     this.#rows = this.#rows.map((row) => (row.ns >= startNs && row.ns < endNs ? { ...row, isThere: false } : row));
-    if (this.#endNs !== null && this.#endNs >= startNs && this.#endNs < endNs) this.#endNs = startNs - 1n;
     this.removed += removed;
     return { removed };
   }
@@ -123,14 +125,14 @@ export class IrregularModel {
     return this.#rule === 'keep' ? inOrder : inOrder.filter(({ ns }, i) => inOrder[i + 1]?.ns !== ns);
   }
 
+  /** Counted in order of time. */
   byRows(from: number, to: number): ModelRow[] {
-    return this.#rows.filter(({ isThere, row }) => isThere && row >= from && row < to);
+    return this.byTime(INT64_MIN, INT64_MAX).slice(from, to);
   }
 
   #add(times: readonly bigint[], values: readonly number[]): void {
     for (const [i, ns] of times.entries()) {
       this.#rows.push({ row: this.#rows.length, ns, value: values[i], isThere: true });
-      if (this.#endNs === null || ns > this.#endNs) this.#endNs = ns;
     }
   }
 }

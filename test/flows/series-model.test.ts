@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
 import { getSeries } from '../../src/catalog/series-store.ts';
-import { getWrites } from '../../src/catalog/write-store.ts';
 import { bytesOf } from '../../src/core/dtype.ts';
 import { isVarveError } from '../../src/core/errors.ts';
 import { nsOfRow, parseRate } from '../../src/core/rate.ts';
@@ -12,6 +11,7 @@ import { importedSpec } from '../../src/formats/imported-series.ts';
 import { packRecords } from '../../src/formats/packed-records.ts';
 import { IrregularModel, RegularModel, type Expected, type ModelRow } from './model-series.ts';
 import { Store } from './store.ts';
+import type { AppendOutcome, RemoveOutcome } from '../../src/flows/service.ts';
 
 /** Wide rows, so that a few of them fill a chunk: 16 rows are one. */
 const CHANNELS = 128;
@@ -41,24 +41,12 @@ type Step =
 
 /** What happens to a store by itself: nobody may see it. */
 const UPKEEP = {
-  drain: () => store.drain(),
-  retire: async () => {
-    await store.drain();
-    await store.retireAll();
-  },
-  /** Shards that take no more appends. */
-  seal: async (seriesId) => {
-    await store.drain();
-    await store.seal(seriesId, false);
-  },
-  /** All of them, into one. */
+  flush: () => store.flush(),
   compact: async (seriesId) => {
-    await store.drain();
-    await store.seal(seriesId, true);
+    await store.flush();
+    await store.compact(seriesId);
   },
 } satisfies Record<string, (seriesId: string) => Promise<void>>;
-/** They number the rows of irregular series anew. */
-const RENUMBERING: readonly (keyof typeof UPKEEP)[] = ['seal', 'compact'];
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -78,50 +66,40 @@ const steps = fc.array(step, { minLength: 1, maxLength: 16 });
 interface Pair {
   readonly series: Series;
   readonly model: RegularModel | IrregularModel;
-  /** @returns the write, and what the model makes of it */
-  apply(step: Extract<Step, { at: number }>): Promise<{ write: Promise<string>; expected: Expected } | null>;
+  /** @returns what is answered, and what the model makes of it */
+  apply(step: Extract<Step, { at: number }>): { answer: Promise<AppendOutcome | RemoveOutcome>; expected: Expected } | null;
 }
 
-/** Applies the steps to both, and compares all that can be read, at the end and after every step that makes something visible. */
+/** Applies the steps to both, and compares all that can be read after every step. */
 async function run(pair: Pair, all: readonly Step[]): Promise<void> {
-  const removals = new Map<string, number | null>();
-  let isRenumbered = false;
-  for (const each of [...all, { do: 'drain' as const }]) {
+  for (const each of all) {
     if ('at' in each) {
-      const applied = await pair.apply(each);
+      const applied = pair.apply(each);
       if (!applied) continue;
       const { expected } = applied;
-      const outcome = await applied.write.catch((error: unknown) => {
+      const outcome = await applied.answer.catch((error: unknown) => {
         if (!isVarveError(error)) throw error;
         return { refused: error.slug };
       });
       if ('refused' in expected) expect(outcome).toEqual(expected);
-      else if (typeof outcome === 'string') removals.set(outcome, expected.removed);
-      else expect(outcome).toEqual('not refused');
-    } else {
-      await UPKEEP[each.do](pair.series.id);
-      isRenumbered ||= pair.series.sampling.kind === 'irregular' && RENUMBERING.includes(each.do);
-      const writes = await getWrites(store.db, [...removals.keys()]);
-      for (const { id, state, removed } of writes) expect([state, removed]).toEqual(['applied', removals.get(id)]);
-      removals.clear();
-      await compare(pair, isRenumbered);
-    }
+      else expect(outcome).toMatchObject(expected.removed === null ? { replayed: false } : { removed: expected.removed });
+    } else await UPKEEP[each.do](pair.series.id);
+    await compare(pair);
   }
   expect((await store.verify({ series: pair.series.id })).findings).toEqual([]);
 }
 
-async function compare({ series, model }: Pair, isRenumbered: boolean): Promise<void> {
+async function compare({ series, model }: Pair): Promise<void> {
   const all = model.byTime(INT64_MIN, INT64_MAX);
   const now = await getSeries(store.db, { id: series.id });
   expect([now.rows, now.removed]).toEqual([model.rows, model.removed]);
   expect([now.firstNs, now.lastNs]).toEqual([all.at(0)?.ns ?? null, all.at(-1)?.ns ?? null]);
   await expectRows(series, { by: 'time' }, all);
-  if (!isRenumbered) await expectRows(series, { by: 'rows' }, model.byRows(0, Infinity));
+  await expectRows(series, { by: 'rows' }, model.byRows(0, Infinity));
   const [third, middle] = [Math.floor(all.length / 3), Math.floor((all.length * 2) / 3)];
   if (third < middle) {
     const [startNs, endNs] = [all[third].ns, all[middle].ns];
     await expectRows(series, { by: 'time', startNs, endNs }, model.byTime(startNs, endNs));
-    if (isRenumbered) return;
     const [from, to] = [Math.floor(model.rows / 3), Math.floor((model.rows * 2) / 3)];
     await expectRows(series, { by: 'rows', from, to }, model.byRows(from, to));
   }
@@ -175,13 +153,13 @@ async function regularPair(): Promise<Pair> {
   return {
     series,
     model,
-    async apply({ do: what, at, length, jitter }) {
+    apply({ do: what, at, length, jitter }) {
       if (what === 'append') {
         const values = fresh(length + 1);
         const startNs = jitter > 0 ? model.endNs + nsOfRow(RATE, 5 * jitter) : null;
-        const write = store.stage(series, { values: valuesOf(values), times: null }, startNs);
+        const answer = store.append(series, { values: valuesOf(values), times: null }, startNs);
         model.append(values, startNs);
-        return { write, expected: { removed: null } };
+        return { answer, expected: { removed: null } };
       }
       const from = Math.floor(at * (model.rows + 1));
       const range = {
@@ -190,12 +168,12 @@ async function regularPair(): Promise<Pair> {
       };
       if (range.startNs >= range.endNs) return null;
       if (what === 'remove') {
-        return { write: store.stageEdit(series, range, null), expected: model.remove(range.startNs, range.endNs) };
+        return { answer: store.remove(series, range), expected: model.remove(range.startNs, range.endNs) };
       }
       // One in some brings a wrong number of rows.
       const values = fresh(Math.max(1, model.countIn(range.startNs, range.endNs) + (jitter === 2 ? 1 : 0)));
-      const write = store.stageEdit(series, range, { values: valuesOf(values), times: null });
-      return { write, expected: model.replace(range.startNs, range.endNs, values) };
+      const answer = store.replace(series, range, { values: valuesOf(values), times: null });
+      return { answer, expected: model.replace(range.startNs, range.endNs, values) };
     },
   };
 }
@@ -216,21 +194,21 @@ async function irregularPair(rule: DuplicateRule): Promise<Pair> {
   return {
     series,
     model,
-    async apply({ do: what, at, length, jitter }) {
+    apply({ do: what, at, length, jitter }) {
       const from = Math.floor(at * TIMES);
       const to = from + length;
       const range = { startNs: BigInt(from), endNs: BigInt(to) };
       if (what !== 'append' && from >= to) return null;
       if (what === 'remove') {
-        return { write: store.stageEdit(series, range, null), expected: model.remove(range.startNs, range.endNs) };
+        return { answer: store.remove(series, range), expected: model.remove(range.startNs, range.endNs) };
       }
       const times = timesIn(from, Math.max(from + 1, to), 1 + Math.floor(length / 2), jitter + 2);
       const values = fresh(times.length);
       const batch = { values: valuesOf(values), times: BigInt64Array.from(times) };
       return what === 'append'
-        ? { write: store.stage(series, batch), expected: model.append(times, values) }
+        ? { answer: store.append(series, batch), expected: model.append(times, values) }
         : {
-            write: store.stageEdit(series, range, batch),
+            answer: store.replace(series, range, batch),
             expected: model.replace(range.startNs, range.endNs, times, values),
           };
     },

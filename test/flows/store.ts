@@ -1,4 +1,4 @@
-/** A catalog and a data folder of a test's own, filled the way the service fills them: stage, drain. */
+/** A catalog and a data folder of a test's own, filled the way the service fills them: append, flush, compact. */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,44 +6,46 @@ import { join } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
 import { createProject, listProjects } from '../../src/catalog/access-store.ts';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
-import { claimLease, releaseLease, retireHotShard } from '../../src/catalog/lane-store.ts';
+import { openCommitSession } from '../../src/catalog/commit-session.ts';
+import { registerSpools } from '../../src/catalog/spool-store.ts';
 import { createSeries, getSeries } from '../../src/catalog/series-store.ts';
-import { stageEdit } from '../../src/catalog/edit-store.ts';
-import { stageWrite, type StagedPayload } from '../../src/catalog/write-store.ts';
 import type { Batch } from '../../src/core/batch.ts';
 import { bytesOf } from '../../src/core/dtype.ts';
 import type { RecordedSeries } from '../../src/core/recording.ts';
-import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import type { NewSeries, Series } from '../../src/core/series.ts';
-import { drainLane } from '../../src/flows/drain-lane.ts';
 import { readSamples } from '../../src/flows/read-samples.ts';
-import { receivePayload } from '../../src/flows/receive-payload.ts';
-import { sealLane, type SealReport } from '../../src/flows/seal-lane.ts';
-import type { SampleSelection } from '../../src/flows/service.ts';
+import { appendSamples } from '../../src/flows/append-samples.ts';
+import { Backpressure } from '../../src/flows/backpressure.ts';
+import { Committer } from '../../src/flows/committer.ts';
+import { removeSamples, replaceSamples, type EditDeps } from '../../src/flows/edit-samples.ts';
+import type { AppendOutcome, AppendRequest, RemoveOutcome, SampleSelection } from '../../src/flows/service.ts';
 import { verify, type VerifyReport, type VerifyScope } from '../../src/flows/verify.ts';
 import { packRecords } from '../../src/formats/packed-records.ts';
 import { openRecording } from '../../src/main/open-recording.ts';
 import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { DataRoot } from '../../src/storage/data-root.ts';
 import { Hdf5Reader } from '../../src/storage/hdf5-reader.ts';
-import { thisProcess } from '../../src/storage/process-identity.ts';
+import { writeSpool } from '../../src/storage/spool.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
-import { ShardWriter } from '../../src/storage/shard-writer.ts';
 import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { sharedDataPath } from '../support/shared-data.ts';
 
-const log = { warn: () => {}, info: () => {}, error: () => {}, debug: () => {} };
 const CONNECTIONS = 4;
 const CHUNK_COLUMNS = 'rows, counts, mins, maxs, sums, last_ns, sorted, values_crc, times_offset';
 
 type Rows = Pick<Batch, 'values' | 'times'>;
 
+interface Range {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+}
+
 export class Store {
   readonly root: DataRoot;
-  readonly writer = new ShardWriter(1);
   readonly hdf5 = new Hdf5Reader();
-  readonly holder = thisProcess();
   readonly codec = new CodecPool(new URL('../../src/flows/codec-thread.js', import.meta.url), 1);
+  committer!: Committer;
+  backpressure!: Backpressure;
   #database: TestDatabase;
   #open: { readonly db: Database; close(): Promise<void> };
 
@@ -51,6 +53,20 @@ export class Store {
     this.root = root;
     this.#database = database;
     this.#open = openDatabase(database.url, { poolSize: CONNECTIONS, onError: () => {} });
+    this.#start();
+  }
+
+  #start(): void {
+    this.committer = new Committer({
+      connect: () => openCommitSession(this.#database.url),
+      spool: async (pieces) => {
+        const id = uuidv7();
+        await registerSpools(this.db, [id]);
+        return { id, offsets: await writeSpool(this.root, id, pieces) };
+      },
+    });
+    const limits = { maxPendingBytes: Infinity, maxPendingWrites: 1_000_000, minFreeBytes: 0 };
+    this.backpressure = new Backpressure(this.db, this.root, limits);
   }
 
   static async open(): Promise<Store> {
@@ -68,7 +84,7 @@ export class Store {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.writer.close(), this.hdf5.close(), this.codec.close()]);
+    await Promise.all([this.committer.close(), this.hdf5.close(), this.codec.close()]);
     await this.#open.close();
     await this.#database.drop();
     rmSync(this.root.root, { recursive: true });
@@ -76,10 +92,12 @@ export class Store {
 
   /** Loses Postgres: an empty database takes its place. */
   async loseCatalog(): Promise<void> {
+    await this.committer.close();
     await this.#open.close();
     await this.#database.drop();
     this.#database = await testDatabase();
     this.#open = openDatabase(this.#database.url, { poolSize: CONNECTIONS, onError: () => {} });
+    this.#start();
   }
 
   async create(spec: Omit<NewSeries, 'project'>, project = 'default'): Promise<Series> {
@@ -88,100 +106,37 @@ export class Store {
     return createSeries(this.db, uuidv7(), uuidv7(), { ...spec, project });
   }
 
-  /** Acknowledges an append; it stays pending until the next {@link drain}. */
-  async stage(series: Series, batch: Rows, startNs: bigint | null = null): Promise<string> {
-    const id = uuidv7();
-    const payload = await this.#receive(id, series, batch);
-    await stageWrite(this.db, { id, seriesId: series.id, payload, startNs, idempotency: null });
-    return id;
+  /** @returns what is answered. @param startNs of a regular series; null: it goes on */
+  append(series: Series, batch: Rows, startNs: bigint | null = null): Promise<AppendOutcome> {
+    return appendSamples(this.#writing(), { ...this.#body(series, batch), startNs });
   }
 
-  /** Acknowledges an edit. @param batch what comes in the place of the range; null: nothing */
-  async stageEdit(series: Series, range: { startNs: bigint; endNs: bigint }, batch: Rows | null): Promise<string> {
-    const id = uuidv7();
-    const payload = batch && (await this.#receive(id, series, batch));
-    await stageEdit(this.db, {
-      id,
-      seriesId: series.id,
-      ...range,
-      payload,
-      statedStartNs: null,
-      idempotency: null,
-    });
-    return id;
+  replace(series: Series, range: Range, batch: Rows): Promise<AppendOutcome> {
+    return replaceSamples(this.#writing(), { ...this.#body(series, batch), ...range });
   }
 
-  async #receive(writeId: string, series: Series, batch: Rows): Promise<StagedPayload> {
+  remove(series: Series, range: Range): Promise<RemoveOutcome> {
+    return removeSamples(this.#writing(), { series, idempotencyKey: null, tokenId: series.id, ...range });
+  }
+
+  #writing(): EditDeps {
+    const { db, root, codec, committer, backpressure } = this;
+    return { db, root, codec, committer, backpressure };
+  }
+
+  #body(series: Series, batch: Rows): AppendRequest {
     const bytes = batch.times ? packRecords(batch.times, batch.values) : bytesOf(batch.values);
-    const { payload } = await receivePayload(
-      {
-        dataRoot: this.root.root,
-        writeId,
-        format: 'octet',
-        shape: {
-          dtype: series.dtype,
-          channelLabels: series.channels.map(({ label }) => label),
-          kind: series.sampling.kind,
-        },
-        duplicates: series.duplicates,
-        hash: false,
-      },
-      (async function* body() {
+    return {
+      series,
+      format: 'octet',
+      body: (async function* body() {
         yield bytes;
       })(),
-    );
-    return payload;
-  }
-
-  async drain(writer: ShardWriter = this.writer): Promise<void> {
-    for (const { id } of await this.db.selectFrom('lanes').select('id').execute()) {
-      for (let more = true; more;) {
-        const result = await drainLane(
-          { db: this.db, root: this.root, codec: this.codec, holder: this.holder, writer, log },
-          id,
-        );
-        more = result.kind === 'drained' && result.more;
-      }
-    }
-  }
-
-  /** Shard after shard: whatever is appended next goes to new files. */
-  async retireAll(): Promise<void> {
-    for (const { id } of await this.db.selectFrom('lanes').select('id').execute()) {
-      const lease = await claimLease(this.db, id, this.holder);
-      await retireHotShard(this.db, lease!, null);
-      await releaseLease(this.db, lease!, false);
-    }
-  }
-
-  /** Seals the lane of a series. @param all whatever its age and size */
-  async seal(seriesId: string, all: boolean): Promise<SealReport[]> {
-    const { lane_id: laneId } = await this.db
-      .selectFrom('series')
-      .select('lane_id')
-      .where('id', '=', seriesId)
-      .executeTakeFirstOrThrow();
-    const deps = { db: this.db, root: this.root, holder: this.holder, limits: DEFAULT_SEAL_LIMITS, log };
-    return (await sealLane(deps, laneId, { all })) ?? [];
-  }
-
-  /** A commit that reaches the shards and is not published: the worker is overtaken at the last moment. */
-  async drainUnpublished(): Promise<void> {
-    const { db } = this;
-    const overtaken = {
-      commit: async (request: Parameters<ShardWriter['commit']>[0]) => {
-        const result = await this.writer.commit(request);
-        await db
-          .updateTable('lanes')
-          .set(({ eb }) => ({ lease_token: eb('lease_token', '+', 1n), lease_holder: null }))
-          .where('id', '=', request.laneId)
-          .execute();
-        return result;
-      },
+      startNs: null,
+      declaredBytes: bytes.length,
+      idempotencyKey: null,
+      tokenId: series.id,
     };
-    await this.drain(overtaken as ShardWriter).catch((error: { slug?: string }) => {
-      if (error.slug !== 'lease-lost') throw error;
-    });
   }
 
   /** A recording spread over several shards: each third of its batches is in files of its own. */
@@ -194,9 +149,8 @@ export class Store {
         let n = 0;
         for await (const batch of recorded.batches()) {
           for (const part of thirds(batch, series.channels.length)) {
-            await this.stage(series, part);
-            await this.drain();
-            if (n++ % 2 === 1) await this.retireAll();
+            await this.append(series, part);
+            if (n++ % 2 === 1) await this.flush();
           }
         }
       }
@@ -205,6 +159,12 @@ export class Store {
       await close();
     }
   }
+
+  /** Moves all that is fresh into shards. */
+  async flush(): Promise<void> {}
+
+  /** All shards of the lane of a series into one. */
+  async compact(_seriesId: string): Promise<void> {}
 
   async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(
@@ -242,7 +202,7 @@ export class Store {
 
   /** Runs with one row of the catalog changed, and puts it back. @param change an SQL assignment */
   async withRow(
-    table: 'chunks' | 'segments' | 'series',
+    table: 'chunks' | 'closed_segments' | 'heads',
     key: Readonly<Record<string, string>>,
     change: string,
     work: () => Promise<void>,
@@ -255,7 +215,7 @@ export class Store {
     try {
       await work();
     } finally {
-      const columns = { chunks: CHUNK_COLUMNS, segments: 'rows, start_ns', series: 'rows' }[table];
+      const columns = { chunks: CHUNK_COLUMNS, closed_segments: 'rows, start_ns', heads: 'rows' }[table];
       const from = columns.split(', ').map((column) => `${column} = before.${column}`);
       const match = Object.keys(key).map((column) => `${table}.${column} = before.${column}`);
       await execute(
