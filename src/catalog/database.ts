@@ -12,11 +12,11 @@ const INT8 = 20;
 const INT8_ARRAY = 1016;
 type TypeParser = (text: string) => unknown;
 const builtInParser = pg.types.getTypeParser as (oid: number, format?: string) => TypeParser;
-const parseInt8Array = builtInParser(INT8_ARRAY) as (text: string) => string[];
+const parseInt8Array = builtInParser(INT8_ARRAY) as (text: string) => (string | null)[];
 
 function getTypeParser(oid: number, format?: string): TypeParser {
   if (oid === INT8) return BigInt;
-  if (oid === INT8_ARRAY) return (text) => parseInt8Array(text).map(BigInt);
+  if (oid === INT8_ARRAY) return (text) => parseInt8Array(text).map((each) => (each === null ? null : BigInt(each)));
   return builtInParser(oid, format);
 }
 

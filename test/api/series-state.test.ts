@@ -147,7 +147,7 @@ describe('sealing', () => {
     const id = await create({ name });
     await api.append(id, { values: [1] });
     const feed = (): Promise<unknown[]> =>
-      query(`select kind from changes where series_id = '${id}' order by "commit", ordinal`);
+      query(`select unnest(kinds) as kind from commits where '${id}' = any(series) order by "commit"`);
     expect(await feed()).toEqual([{ kind: 'create' }, { kind: 'append' }]);
     const sealed = expecting(200, await api.send('POST', `/v1/series/by-name/${name}/seal`)).json<StateJson>();
     expect(sealed).toMatchObject({ id, state: 'sealed', version: 3 });
@@ -167,7 +167,7 @@ describe('sealing', () => {
       { field: 'state', old: 'sealed', new: 'open' },
       { field: 'content_hash', old: sealed.content_hash, new: null },
     ]);
-    const kinds = ['create', 'append', 'update', 'update', 'update', 'append', 'update', 'update'];
+    const kinds = ['create', 'append', 'seal', 'update', 'unseal', 'append', 'seal', 'update'];
     expect(await feed()).toEqual(kinds.map((kind) => ({ kind })));
   });
 

@@ -63,26 +63,39 @@ async function make(name: string, tags: Tags, more: Partial<NewSeries> = {}): Pr
   return (await createSeries(open.db, uuidv7(), uuidv7(), input, unitsOf(tags))).id;
 }
 
-/** As if rows had been published. */
+/** As if rows had been appended. */
 async function store(id: string, segments: readonly { startNs: bigint; rows: number }[]): Promise<void> {
   let firstRow = 0;
-  for (const { startNs, rows } of segments) {
-    await open.db
-      .insertInto('segments')
-      .values({ series_id: id, first_row: firstRow, start_ns: startNs, rows })
-      .execute();
+  for (const [at, { startNs, rows }] of segments.entries()) {
+    if (at < segments.length - 1) {
+      await open.db
+        .insertInto('closed_segments')
+        .values({ series_id: id, first_row: firstRow, start_ns: startNs, rows })
+        .execute();
+    }
     firstRow += rows;
   }
   const last = segments[segments.length - 1];
   await open.db
-    .updateTable('series')
+    .updateTable('heads')
     .set({
       rows: BigInt(firstRow),
       first_ns: segments[0].startNs,
       last_ns: last.startNs + BigInt(last.rows - 1) * 100_000_000n,
+      segment_row: firstRow - last.rows,
+      segment_ns: last.startNs,
+      segment_rows: last.rows,
     })
-    .where('id', '=', id)
+    .where('series_id', '=', id)
     .execute();
+}
+
+/** Of series that a statement has made. */
+async function addHeads(): Promise<void> {
+  await sql`
+    insert into heads (series_id, lane_id, project_id)
+    select s.id, (select id from lanes limit 1), s.project_id from series s
+    where not exists (select from heads h where h.series_id = s.id)`.execute(open.db);
 }
 
 const S = 1_000_000_000n;
@@ -181,7 +194,8 @@ describe('every operator', () => {
       { startNs: 0n, rows: 11 },
       { startNs: 100n * S, rows: 11 },
     ]);
-    await open.db.updateTable('series').set({ sealed_at: new Date() }).where('name', '=', 'op/d').execute();
+    const d = await open.db.selectFrom('series').select('id').where('name', '=', 'op/d').executeTakeFirstOrThrow();
+    await open.db.updateTable('heads').set({ sealed_at: new Date() }).where('series_id', '=', d.id).execute();
     const b = (await open.db.selectFrom('series').select('id').where('name', '=', 'op/b').executeTakeFirstOrThrow()).id;
     await store(b, [{ startNs: 50n * S, rows: 1 }]);
     await open.db
@@ -197,7 +211,7 @@ describe('every operator', () => {
       return (await pages(request(where), null)).length === 1;
     };
     // Rows 3 to 5 of the first run, which has one every 0.1 s, and the second run but for its last row.
-    await open.db.updateTable('series').set({ edits: 1 }).where('id', '=', id).execute();
+    await open.db.updateTable('heads').set({ edits: 1 }).where('series_id', '=', id).execute();
     const holes = [
       { series_id: id, from_row: 3n, to_row: 6n },
       { series_id: id, from_row: 11n, to_row: 21n },
@@ -212,7 +226,7 @@ describe('every operator', () => {
       expect(await found('100000000000', '101000000001')).toBe(true);
     } finally {
       await open.db.deleteFrom('holes').where('series_id', '=', id).execute();
-      await open.db.updateTable('series').set({ edits: 0 }).where('id', '=', id).execute();
+      await open.db.updateTable('heads').set({ edits: 0 }).where('series_id', '=', id).execute();
     }
   });
 
@@ -760,14 +774,13 @@ describe('among many series, half of which say nothing of it', () => {
       { provenance: { subject: 'lead-2', derived_from: [{ series: ANCESTOR }] } },
     );
     await sql`
-      insert into series (id, project_id, lane_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, provenance)
-      select ('0191' || lpad(to_hex(i), 8, '0') || '7000' || '8000' || lpad('', 12, '0'))::uuid, ${LAB}::uuid, s.lane_id,
+      insert into series (id, project_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, provenance)
+      select ('0191' || lpad(to_hex(i), 8, '0') || '7000' || '8000' || lpad('', 12, '0'))::uuid, ${LAB}::uuid,
         'plain/' || i, 'irregular', 'int16', s.channels, 1, 'utc', 'last', 'gzip',
         case when i % 2 = 0 then jsonb_build_object('subject', 's' || i, 'derived_from', jsonb_build_array(gen_random_uuid())) else '{}' end
-      from (select lane_id, channels from series where name = 'lead/first') s, generate_series(1, 20000) i`.execute(
-      open.db,
-    );
-    await sql`analyze series, series_tags`.execute(open.db);
+      from series s, generate_series(1, 20000) i where s.name = 'lead/first'`.execute(open.db);
+    await addHeads();
+    await sql`analyze series, series_tags, heads`.execute(open.db);
   });
 
   test.each<[string, string, unknown, string[]]>([
@@ -799,6 +812,66 @@ describe('among many series, half of which say nothing of it', () => {
     expect((await pages(asked, [LAB])).filter((name) => name.startsWith('lead/'))).toEqual(expected);
   });
 
+  describe('and have samples', () => {
+    const YEAR_NS = 31_536_000n * S;
+
+    beforeAll(async () => {
+      // One after the other, each for ten seconds, but for the first one, which is a hundred years later than the others.
+      await sql`
+        update heads h set rows = 2, first_ns = i.n * 1e10, last_ns = i.n * 1e10 + 9e9
+        from (select s.id, row_number() over (order by s.id) as n from series s where s.name like 'plain/%') i
+        where h.series_id = i.id`.execute(open.db);
+      const { id } = await open.db
+        .selectFrom('series')
+        .select('id')
+        .where('name', '=', 'lead/first')
+        .executeTakeFirstOrThrow();
+      await open.db
+        .updateTable('heads')
+        .set({ rows: 2n, first_ns: 100n * YEAR_NS, last_ns: 100n * YEAR_NS + 1n, sealed_at: new Date() })
+        .where('series_id', '=', id)
+        .execute();
+      await sql`update series set kind = 'irregular' where id = ${id}`.execute(open.db);
+      await sql`analyze heads`.execute(open.db);
+    });
+
+    test.each<[string, unknown]>([
+      ['overlaps', { overlaps: [String(99n * YEAR_NS), String(101n * YEAR_NS)] }],
+      ['active_since', { active_since: String(99n * YEAR_NS) }],
+    ])('the index of times leads to %s', async (_, where) => {
+      const asked = request(where, { limit: 10 });
+      const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null)));
+      expect(plan.join('\n')).toContain('heads_extent');
+      expect(await pages(asked, [LAB])).toEqual(['lead/first']);
+    });
+
+    test('heads are looked up for the page alone where nothing is asked of them', async () => {
+      for (const sort of ['', '-created_at', 'tag.lead'].map((key) => parseSort(key === '' ? [] : [key], String))) {
+        const asked = request({ field: 'dtype', eq: 'int16' }, { limit: 10, sort });
+        const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null)));
+        const ofHeads = plan.filter((line) => line.includes('heads'));
+        expect(ofHeads).toEqual([expect.stringMatching(/Index Scan on heads_pkey \(1 rows/)]);
+        expect(plan.findIndex((line) => line.includes('heads'))).toBeGreaterThan(
+          plan.findIndex((line) => line.includes('Limit')),
+        );
+      }
+    });
+
+    test('pages in the order of what heads say hold every series once', async () => {
+      for (const key of ['last_time', '-first_time', 'rows', 'state']) {
+        const asked = request(
+          { field: 'name', regex: '^(plain/1[0-9]{2}|lead/.*)$' },
+          { limit: 17, sort: parseSort([key], String) },
+        );
+        const found = await pages(asked, [LAB]);
+        expect(found).toHaveLength(102);
+        expect(new Set(found).size).toBe(102);
+      }
+      const newest = request({ field: 'name', prefix: 'lead/' }, { sort: parseSort(['-last_time'], String) });
+      expect(await pages(newest, [LAB])).toEqual(['lead/first', 'lead/second']);
+    });
+  });
+
   test('none leads to what else provenance says', () => {
     expect(searchHints(request({ field: 'operator', eq: 'jd' })).join()).toContain('No condition leads');
   });
@@ -817,14 +890,13 @@ describe('facets of more than are counted', () => {
   test('are reckoned from series of all ages', async () => {
     await make('aged/first', { era: 'first' });
     await sql`
-      insert into series (id, project_id, lane_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, tags)
-      select ('0190' || lpad(to_hex(i), 8, '0') || '7000' || '8000' || lpad('', 12, '0'))::uuid, ${LAB}::uuid, s.lane_id,
+      insert into series (id, project_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, tags)
+      select ('0190' || lpad(to_hex(i), 8, '0') || '7000' || '8000' || lpad('', 12, '0'))::uuid, ${LAB}::uuid,
         'aged/' || i, 'irregular', 'int16', s.channels, 1, 'utc', 'last', 'gzip',
         jsonb_build_object('aged', true, 'era', case when i <= 8000 then 'early' else 'late' end)
-      from (select lane_id, channels from series where name = 'aged/first') s, generate_series(1, 16000) i`.execute(
-      open.db,
-    );
-    await sql`analyze series, series_tags`.execute(open.db);
+      from series s, generate_series(1, 16000) i where s.name = 'aged/first'`.execute(open.db);
+    await addHeads();
+    await sql`analyze series, series_tags, heads`.execute(open.db);
     const asked = request({ tag: 'aged', eq: true }, { facets: parseFacets(['era', 'aged'], String) });
     const { era, aged } = await inSearchSnapshot(open.searches, (trx) => countFacets(trx, asked, null));
     expect(new Set(era.map(({ value }) => value))).toEqual(new Set(['early', 'late']));

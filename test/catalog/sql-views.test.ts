@@ -21,9 +21,8 @@ beforeAll(async () => {
     [GONE, 'now()'],
   ]) {
     await client.query(
-      `insert into series (id, project_id, lane_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, tags,
-         first_ns, last_ns, deleted_at)
-       values ($1::text::uuid, '${PROJECT}', '${PROJECT}', $1::text, 'irregular', 'int16', '[]', 1, 'utc', 'last', 'gzip', $2, 1500, 1500000000, ${deleted})`,
+      `insert into series (id, project_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec, tags, deleted_at)
+       values ($1::text::uuid, '${PROJECT}', $1::text, 'irregular', 'int16', '[]', 1, 'utc', 'last', 'gzip', $2, ${deleted})`,
       [
         id,
         {
@@ -33,6 +32,16 @@ beforeAll(async () => {
           list: ['a', 2],
         },
       ],
+    );
+    await client.query(
+      `insert into heads (series_id, lane_id, project_id, rows, first_ns, last_ns, deleted_at)
+       values ($1, '${PROJECT}', '${PROJECT}', 2, 1500, 1500000000, ${deleted})`,
+      [id],
+    );
+    await client.query(
+      `insert into fresh (lane_id, series_id, first_row, rows, first_ns, last_ns, sorted, values_crc, times_crc, bytes, values, times)
+       values ('${PROJECT}', $1, 0, 2, 1500, 1500000000, true, 0, 0, 20, '\\x00000000', '\\x00000000000000000000000000000000')`,
+      [id],
     );
   }
 });
@@ -77,8 +86,21 @@ test('no view shows subjects', async () => {
   expect((await client.query('select * from subjects')).rows).toEqual([]);
 });
 
-test('varve_chunks is there', async () => {
-  expect((await client.query('select series, shard, counts from varve_chunks')).rows).toEqual([]);
+test('varve_chunks shows a chunk from its append on, and where it lies once it is in a shard', async () => {
+  const shown = async (): Promise<unknown[]> =>
+    (await client.query('select series, shard, shard_state, rows, values_length, codec, counts from varve_chunks'))
+      .rows;
+  const chunk = { series: KEPT, rows: '2', values_length: '4', codec: 'none' };
+  expect(await shown()).toEqual([{ ...chunk, shard: null, shard_state: 'fresh', counts: null }]);
+  await client.query(
+    `insert into shards (id, lane_id, state, level, path, "commit") values ('${KEPT}', '${PROJECT}', 'live', 0, 'a.h5', 1)`,
+  );
+  await client.query(
+    `insert into chunks (series_id, first_row, rows, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc, counts, mins, maxs, sums)
+     values ('${KEPT}', 0, 2, '${KEPT}', 0, true, 0, 4, 'none', 0, '{2}', '{0}', '{0}', '{0}')`,
+  );
+  await client.query(`delete from fresh where series_id = '${KEPT}'`);
+  expect(await shown()).toEqual([{ ...chunk, shard: 'a.h5', shard_state: 'live', counts: ['2'] }]);
 });
 
 test('varve_channels has a row a channel, with the calibration that holds', async () => {

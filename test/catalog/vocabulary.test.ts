@@ -90,7 +90,7 @@ describe('series that do not fit a vocabulary', () => {
           const unfit = await unfitSeries(open.db, PROJECT, wanted, readUnit);
           expect(unfit).toEqual({ series: refused.length, sample: refused.map(({ id }) => id).sort() });
         } finally {
-          await open.db.deleteFrom('changes').execute();
+          await open.db.deleteFrom('heads').execute();
           await open.db.deleteFrom('series').execute();
         }
       }),

@@ -13,7 +13,6 @@ import type { DuplicateRule, Sampling, Series } from '../../src/core/series.ts';
 import { hashContent } from '../../src/flows/hash-content.ts';
 import { stateService } from '../../src/flows/series-state.ts';
 import type { Principal, StateService } from '../../src/flows/service.ts';
-import { WriteWatch } from '../../src/flows/watch-writes.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
 import { unpackRecords } from '../../src/formats/packed-records.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
@@ -33,17 +32,14 @@ function sha256(bytes: Uint8Array): string {
 
 describeWithPostgres('a sealed series', () => {
   let store: Store;
-  let watch: WriteWatch;
   let state: StateService;
 
   beforeAll(async () => {
     store = await Store.open();
-    watch = new WriteWatch(store.db, store.databaseUrl, () => {});
-    state = stateService({ db: store.db, root: store.root, codec: store.codec, watch });
+    state = stateService({ db: store.db, root: store.root, codec: store.codec });
   });
 
   afterAll(async () => {
-    await watch?.close();
     await store?.close();
   });
 
@@ -272,9 +268,9 @@ describeWithPostgres('a sealed series', () => {
             yield part;
             if (pages++ < changes) {
               await store.db
-                .updateTable('series')
+                .updateTable('heads')
                 .set(({ eb }) => ({ commit: eb('commit', '+', 1n) }))
-                .where('id', '=', series.id)
+                .where('series_id', '=', series.id)
                 .execute();
             }
           }
@@ -322,9 +318,9 @@ describeWithPostgres('a sealed series', () => {
         // As if samples had expired since.
         const move = (by: bigint) =>
           store.db
-            .updateTable('series')
+            .updateTable('heads')
             .set(({ eb }) => ({ commit: eb('commit', '+', by) }))
-            .where('id', '=', series.id)
+            .where('series_id', '=', series.id)
             .execute();
         await move(1n);
         expect((await store.verify({ series: series.id })).findings).toEqual([]);
