@@ -43,6 +43,7 @@ const STATEMENTS = [
      "commit" bigint not null default 0,         -- newest change of its samples
      edits integer not null default 0,           -- the number of the newest edit
      removed bigint not null default 0,          -- rows that were removed and have not been replaced since
+     masked_commit bigint not null default 0,    -- newest change of rows that were there before: an edit, an expiry
      expired_ns bigint,                          -- raw samples before it have expired …
      summaries_expired_ns bigint, --             -- … and summaries before this
      sealed_at timestamptz,                      -- the series takes no more samples
@@ -58,6 +59,12 @@ const STATEMENTS = [
   `create trigger heads_extend before insert or update of first_ns, last_ns on heads for each row
      when (new.last_ns is not null and (new.extent is null or not new.extent @> int8range(new.first_ns, new.last_ns, '[]')))
      execute function varve_extend()`,
+
+  `create function varve_mask() returns trigger language plpgsql as $$ begin new.masked_commit := new."commit"; return new; end $$`,
+  `create trigger heads_mask before update of edits, expired_ns, summaries_expired_ns on heads for each row
+     when (new.edits <> old.edits or new.expired_ns is distinct from old.expired_ns
+       or new.summaries_expired_ns is distinct from old.summaries_expired_ns)
+     execute function varve_mask()`,
 
   // ── time of regular series ─────────────────────────────────────────────────────────────────────────────────────
   `create table closed_segments (
@@ -79,7 +86,9 @@ const STATEMENTS = [
      level smallint not null,                    -- 0: made by a flush; 1: by compaction
      path text not null unique,                  -- relative to the data root
      "commit" bigint not null,                   -- it tells what was so as of this commit
+     first_commit bigint not null,               -- that of the oldest flush whose rows it has: shards of a lane in order
      bytes bigint not null default 0,
+     data_bytes bigint not null default 0,       -- of its chunks alone
      made_at timestamptz not null default now(),
      replaced_at timestamptz)`,
   `create index shards_lane on shards (lane_id, state)`,
@@ -131,7 +140,8 @@ const STATEMENTS = [
      id uuid primary key,
      bytes bigint not null default 0,
      state text not null check (state in ('receiving', 'kept', 'lost')), -- the row comes before the file, and goes before it
-     made_at timestamptz not null default now())`,
+     made_at timestamptz not null default now(),
+     freed_at timestamptz)                       -- since when no fresh chunk lies in it`,
   `create index spool_files_age on spool_files (state, made_at)`,
   `create table fresh (
      id bigint generated always as identity primary key, -- never given again
@@ -158,7 +168,7 @@ const STATEMENTS = [
   `alter table fresh alter column values set storage external`, // samples barely compress; do not try
   `alter table fresh alter column times set storage external`,
   `create index fresh_series on fresh (series_id, first_row)`,
-  `create index fresh_lane on fresh (lane_id, series_id) include (bytes, at)`,
+  `create index fresh_lane on fresh (lane_id, series_id) include (bytes, at, damaged_at)`,
   `create index fresh_spool on fresh (spool_id) where spool_id is not null`,
 
   // Every chunk, wherever its bytes lie: what readers and rewritings plan by. Values of a row of `fresh` come with it.

@@ -1,10 +1,78 @@
-/** Fresh chunks: how many wait to be flushed. */
+/** Fresh chunks: how many wait to be flushed, and where. */
 import { sql } from 'kysely';
+import type { LaneBacklog } from '../core/flush-plan.ts';
 import type { Database } from './database.ts';
 
 /** What is fresh, as one pass over the index says. @param most chunks to count; beyond, it counts no further */
 export async function countFresh(db: Database, most: number): Promise<{ chunks: number; bytes: number }> {
   const { rows } = await sql<{ chunks: bigint; bytes: bigint }>`
-    select count(*) as chunks, coalesce(sum(bytes), 0)::bigint as bytes from (select bytes from fresh limit ${most}) as counted`.execute(db);
+    select count(*) as chunks, coalesce(sum(bytes), 0)::bigint as bytes from (select bytes from fresh limit ${most}) as counted`.execute(
+    db,
+  );
   return { chunks: Number(rows[0].chunks), bytes: Number(rows[0].bytes) };
+}
+
+/** Of each lane with something to be flushed or told: one pass over the index of fresh chunks. @param laneId only this one */
+export async function laneBacklogs(db: Database, laneId: string | null = null): Promise<LaneBacklog[]> {
+  const only = laneId === null ? sql`true` : sql`lane_id = ${laneId}`;
+  const { rows } = await sql<{
+    lane_id: string;
+    bytes: number;
+    chunks: number;
+    series: number;
+    most_bytes: number;
+    most_chunks: number;
+    age_ms: number | null;
+    untold_ms: number | null;
+  }>`
+    with each as (
+      select lane_id, series_id, count(*) as chunks, sum(bytes) as bytes, min(at) as at
+      from fresh where damaged_at is null and ${only} group by lane_id, series_id),
+    lane as (
+      select lane_id, sum(bytes) as bytes, sum(chunks) as chunks, count(*) as series, max(bytes) as most_bytes,
+        max(chunks) as most_chunks, min(at) as at from each group by lane_id),
+    untold as (
+      select h.lane_id, min(coalesce(k.at, now())) as at
+      from heads h join lanes l on l.id = h.lane_id left join commits k on k."commit" = h.masked_commit
+      where h.masked_commit > l.flushed_commit and h.purged_at is null and ${laneId === null ? sql`true` : sql`h.lane_id = ${laneId}`}
+      group by h.lane_id)
+    select lane_id, coalesce(f.bytes, 0)::float8 as bytes, coalesce(f.chunks, 0)::float8 as chunks, coalesce(f.series, 0)::float8 as series,
+      coalesce(f.most_bytes, 0)::float8 as most_bytes, coalesce(f.most_chunks, 0)::float8 as most_chunks,
+      (extract(epoch from now() - f.at) * 1000)::float8 as age_ms, (extract(epoch from now() - u.at) * 1000)::float8 as untold_ms
+    from lane f full join untold u using (lane_id) order by lane_id`.execute(db);
+  return rows.map((row) => ({
+    laneId: row.lane_id,
+    bytes: row.bytes,
+    chunks: row.chunks,
+    series: row.series,
+    mostBytes: row.most_bytes,
+    mostChunks: row.most_chunks,
+    ageMs: row.age_ms,
+    untoldMs: row.untold_ms,
+  }));
+}
+
+/** They cannot be read: flushes leave them out from now on. Readers of their rows are told so as they were. */
+export async function markDamaged(db: Database, ids: readonly number[]): Promise<void> {
+  await sql`update fresh set damaged_at = now() where id = any(${[...ids]}::bigint[]) and damaged_at is null`.execute(db);
+}
+
+/** Of the advisory lock that lets one process vacuum at a time. */
+const VACUUM_LOCK = 0x76_61_63;
+
+/**
+ * Gives the room of flushed chunks to those that come: where all of them come and go within a minute, autovacuum comes too late. The table is not cut,
+ * which would need a lock that readers and appends wait for. @returns false if another process is at it
+ */
+export async function vacuumFresh(db: Database): Promise<boolean> {
+  return db.connection().execute(async (connection) => {
+    const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_lock(${VACUUM_LOCK}) as mine`.execute(connection);
+    if (!rows[0].mine) return false;
+    try {
+      await sql`vacuum (truncate off) fresh`.execute(connection);
+      return true;
+    } finally {
+      await sql`select pg_advisory_unlock(${VACUUM_LOCK})`.execute(connection);
+    }
+  });
 }

@@ -9,7 +9,6 @@ import type { Segment } from '../core/segment.ts';
 import type { ShardState } from '../core/shard-state.ts';
 import { toChunk } from './chunk-row.ts';
 import type { Database } from './database.ts';
-import type { Lease } from './lane-store.ts';
 import type { SeriesTable } from './tables.ts';
 
 export interface ShardRecord {
@@ -80,10 +79,7 @@ export async function findSeries(db: Database, idOrName: string): Promise<string
   return rows.map((row) => row.id);
 }
 
-/** In a hot or retired shard, chunks of a replacement lie in datasets of its own (see shard-edits); a sealed one has taken them in. */
-const notBeside = sql<boolean>`(c.generation = 0 or exists (select from shards h where h.id = c.shard_id and h.parents <> '{}'))`;
-
-/** Series that have rows in a shard, but for those that replacements have put beside. */
+/** Series that have rows in a shard. */
 export async function shardSeries(
   db: Database,
   shardId: string,
@@ -96,7 +92,6 @@ export async function shardSeries(
     .select(({ fn }) => fn.max(sql<bigint>`c.dataset_row + c.rows`).as('dataset_rows'))
     .select(({ fn }) => fn.min(sql<bigint>`c.first_row - c.dataset_row`).as('first_row'))
     .where('c.shard_id', '=', shardId)
-    .where(notBeside)
     .groupBy('s.id')
     .orderBy('s.id');
   if (only) query = query.where('s.id', '=', uuids(only));
@@ -121,7 +116,7 @@ export function toShardSeries(row: ShardSeriesRow): ShardSeries {
   };
 }
 
-/** The chunks of one series in one shard, but for those of replacements, in order of rows, a page at a time. */
+/** The chunks of one series in one shard, in order of rows, a page at a time. */
 export async function* shardChunks(db: Database, shardId: string, seriesId: string): AsyncGenerator<Chunk[]> {
   for (let after = -1; ;) {
     const rows = await db
@@ -130,8 +125,7 @@ export async function* shardChunks(db: Database, shardId: string, seriesId: stri
       .where('c.shard_id', '=', shardId)
       .where('c.series_id', '=', seriesId)
       .where('c.first_row', '>', BigInt(after))
-      .where(notBeside)
-      .orderBy('first_row')
+        .orderBy('first_row')
       .limit(PAGE_CHUNKS)
       .execute();
     if (rows.length > 0) yield rows.map(toChunk);

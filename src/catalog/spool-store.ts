@@ -12,3 +12,17 @@ export async function forgetSpools(db: Database, ids: readonly string[]): Promis
     delete from spool_files where id = any(${[...ids]}::uuid[]) and state = 'receiving' returning id`.execute(db);
   return rows.map(({ id }) => id);
 }
+
+/** Marks files in which no fresh chunk lies any more: readers that have just asked may still open them. */
+export async function freeSpools(db: Database): Promise<void> {
+  await sql`
+    update spool_files s set freed_at = now()
+    where state = 'kept' and freed_at is null and not exists (select from fresh f where f.spool_id = s.id)`.execute(db);
+}
+
+/** Forgets files that were freed so long ago that nobody opens them any more. @returns those that are to be removed */
+export async function forgetFreed(db: Database, graceMs: number): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    delete from spool_files where freed_at < now() - make_interval(secs => ${graceMs / 1000}) returning id`.execute(db);
+  return rows.map(({ id }) => id);
+}

@@ -91,6 +91,7 @@ export interface HeadsTable {
   commit: Generated<bigint>;
   edits: Generated<number>;
   removed: Generated<bigint>;
+  masked_commit: Generated<bigint>;
   expired_ns: NullableInt8;
   summaries_expired_ns: NullableInt8;
   sealed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
@@ -182,7 +183,9 @@ export interface ShardsTable {
   level: number;
   path: string;
   commit: Int8;
+  first_commit: Int8;
   bytes: Int8;
+  data_bytes: Generated<bigint>;
   made_at: Generated<Date>;
   replaced_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
@@ -218,6 +221,7 @@ export interface SpoolFilesTable {
   bytes: Int8;
   state: 'receiving' | 'kept' | 'lost';
   made_at: Generated<Date>;
+  freed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 
 /** A chunk whose bytes still lie where the append put them: in the row, or in a spool file. */

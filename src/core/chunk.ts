@@ -23,7 +23,7 @@ export interface Chunk {
   readonly rows: number;
   /** First row of the HDF5 dataset in this chunk. */
   readonly datasetRow: number;
-  /** Rows of the block that come before the first of this chunk: only in sealed shards, where one block may hold several chunks. */
+  /** Rows of the block that come before the first of this chunk: one block may hold several chunks. */
   readonly skip: number;
   /** The newest edit of the series that this chunk has taken in. Of two chunks with the same row the higher generation is true. */
   readonly generation: number;
@@ -43,22 +43,22 @@ export interface Chunk {
   readonly stats: ChunkStats;
 }
 
-/** Smallest and largest HDF5 chunk of a hot shard, in bytes of values. */
-export const MIN_HOT_CHUNK_BYTES = 16 * 1024;
-export const MAX_HOT_CHUNK_BYTES = 1024 * 1024;
-/** A hot chunk should hold about this many seconds of a regular series. */
-const HOT_CHUNK_SECONDS = 10;
+/** Raw bytes of a block of up to {@link NARROW_CHANNELS}, at most: what inflates in half a millisecond … */
+const NARROW_BLOCK_BYTES = 256 * 1024;
+const NARROW_CHANNELS = 16;
+/** … and of a wider one, at least: its rows come fast, and each block is a row of the catalog. */
+const WIDE_BLOCK_BYTES = 1024 * 1024;
 
 /**
- * Rows of a hot chunk: a power of two, so that what a series sends at once, or in ten seconds, fits one chunk, inside the limits.
- * Small for a slow sensor (a growing tail chunk is rewritten by every commit), large for a recording (one row in the catalog a chunk).
- * @param rowBytes bytes of one row of values
- * @param firstBatchRows rows that are about to be appended
+ * The most rows of a block in a shard: a power of two, of 128 to 256 KiB, or 1 to 2 MiB of wide series.
+ * @param rowBytes of the widest dataset that is cut alike
  */
-export function hotChunkRows(rowBytes: number, firstBatchRows: number, rateHz: number | null): number {
-  const wanted = Math.max(firstBatchRows, (rateHz ?? 0) * HOT_CHUNK_SECONDS);
-  const most = Math.max(1, Math.floor(MAX_HOT_CHUNK_BYTES / rowBytes));
-  const least = Math.max(1, Math.floor(MIN_HOT_CHUNK_BYTES / rowBytes));
-  const rows = 2 ** Math.ceil(Math.log2(Math.max(1, Math.min(Math.max(wanted, least), most))));
-  return rows > most ? rows / 2 : rows;
+export function mostBlockRows(rowBytes: number, channels: number): number {
+  if (channels > NARROW_CHANNELS) return 2 ** Math.ceil(Math.log2(Math.max(1, WIDE_BLOCK_BYTES / rowBytes)));
+  return 2 ** Math.floor(Math.log2(Math.max(1, NARROW_BLOCK_BYTES / rowBytes)));
+}
+
+/** Rows of a block: as {@link mostBlockRows}, and no more than `rows` need. */
+export function blockRows(rowBytes: number, channels: number, rows: number): number {
+  return Math.min(mostBlockRows(rowBytes, channels), 2 ** Math.ceil(Math.log2(Math.max(1, rows))));
 }

@@ -14,8 +14,6 @@ import {
   type ShardSeries,
 } from '../catalog/shard-store.ts';
 import { shardSummaries } from '../catalog/summary-row.ts';
-import { editChunks, shardEdits, type ShardEdit } from '../catalog/shard-edits.ts';
-import { spooledWrites } from '../catalog/spooled-writes.ts';
 import { segmentOverlaps, tilingBreaks } from '../catalog/tiling.ts';
 import { hashedSeries } from '../catalog/series-state.ts';
 import type { Chunk } from '../core/chunk.ts';
@@ -26,14 +24,12 @@ import type { Segment } from '../core/segment.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import { contentDifferences, contentOf } from '../storage/chunk-content.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
-import { listShardFiles, listSpoolFiles, parseSpoolName, readSpooled, type DataFile } from '../storage/data-files.ts';
+import { listShardFiles, type DataFile } from '../storage/data-files.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
-import { journalPath } from '../storage/journal.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
 import { readStoredPart, type StoredPart } from '../storage/stored-chunk.ts';
 import { readSummaries } from '../storage/summary-reader.ts';
-import { editGroup } from '../storage/shard-commit.ts';
 import { nowhere, type ChunkPlace } from '../storage/chunk-place.ts';
 import type { ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
 import { finding, formatAge, type Finding, type Place } from './finding.ts';
@@ -64,9 +60,6 @@ export interface VerifyReport {
   readonly notes: readonly Finding[];
 }
 
-/** A shard that is appended to can be seen between two states of its index for the milliseconds in which a commit is applied. */
-const HOT_ATTEMPTS = 3;
-const HOT_PAUSE_MS = 100;
 const NS_BYTES = DTYPES.int64.bytes;
 
 /**
@@ -95,7 +88,6 @@ export async function verify(
   }
   if (isAll) {
     noteFiles(tally, files, shards);
-    await verifySpool(deps, tally);
   }
   onProgress(shards.length, shards.length);
   const { chunks, bytes, findings, notes } = tally;
@@ -126,10 +118,9 @@ async function verifyShard(
 ): Promise<void> {
   const place = { shard: shard.id, path: shard.path };
   const allSeries = await shardSeries(deps.db, shard.id, only);
-  const edits = await shardEdits(deps.db, shard.id, only);
   const file = await ShardBytes.open(deps.root, shard.path);
   if (!file) {
-    const held = new Set([...allSeries, ...edits].map(({ id }) => id)).size;
+    const held = allSeries.length;
     if (held === 0) return tally.noted('shard-missing', 'the file is missing; it held no rows', place);
     return tally.found('shard-missing', `the file with rows of ${held} series is missing`, place);
   }
@@ -138,16 +129,11 @@ async function verifyShard(
       tally.found('shard-short', `the file has ${file.length} bytes, ${shard.bytes} were committed`, place);
     }
     let survey: ShardSurvey | null = null;
-    const problem = await patiently(shard, () =>
-      deps.hdf5.survey(deps.root.resolve(shard.path)).then(
-        (found) => {
-          survey = found;
-          return null;
-        },
-        (error: Error) => error.message,
-      ),
-    );
-    if (problem !== null) tally.found('hdf5-unreadable', `HDF5 cannot open it: ${problem}`, place);
+    try {
+      survey = await deps.hdf5.survey(deps.root.resolve(shard.path));
+    } catch (error) {
+      tally.found('hdf5-unreadable', `HDF5 cannot open it: ${(error as Error).message}`, place);
+    }
     for (const series of allSeries) {
       const surveyed = survey && (await verifyExtent(deps, tally, shard, series, survey));
       const chunks = shardChunks(deps.db, shard.id, series.id);
@@ -155,26 +141,10 @@ async function verifyShard(
     }
     for (const block of await shardSummaries(deps.db, shard.id, only))
       await verifySummary(deps.root, tally, shard, block);
-    for (const edit of edits) {
-      const isFound = survey !== null && isReplacement(tally, shard, edit, survey);
-      const chunks = editChunks(deps.db, shard.id, edit);
-      const group = isFound ? editGroup(edit.id, edit.generation) : null;
-      await verifyChunks(deps, tally, shard, edit, file, chunks, group);
-    }
   } finally {
     await file.close();
   }
   return undefined;
-}
-
-/** Looks for what is wrong; at a hot shard more than once before it is believed. */
-async function patiently<T>(shard: ShardRecord, look: () => Promise<T | null>): Promise<T | null> {
-  let wrong = await look();
-  for (let attempt = 1; wrong !== null && shard.state === 'hot' && attempt < HOT_ATTEMPTS; attempt++) {
-    await new Promise((resolve) => setTimeout(resolve, HOT_PAUSE_MS));
-    wrong = await look();
-  }
-  return wrong;
 }
 
 /** What HDF5 says of a series against the catalog. @returns null if its chunks need not be looked for */
@@ -197,46 +167,38 @@ async function verifyExtent(
     tally.found('hdf5-type', `rows of HDF5 are ${has}, of the catalog ${wanted}`, place);
     return null;
   }
-  if (surveyed.firstRow !== series.firstRow) {
-    tally.found('hdf5-first-row', `begins at row ${surveyed.firstRow}, in the catalog at ${series.firstRow}`, place);
+  if (surveyed.record.firstRow !== series.firstRow) {
+    tally.found('hdf5-first-row', `begins at row ${surveyed.record.firstRow}, in the catalog at ${series.firstRow}`, place);
   }
   for (const [name, rows] of [
     ['values', surveyed.rows],
     ['time', series.rate ? null : (surveyed.timeRows ?? 0)],
   ] as const) {
     if (rows === null || rows === series.datasetRows) continue;
-    if (rows < series.datasetRows) {
-      tally.found('dataset-short', `${name} has ${rows} rows, ${series.datasetRows} are committed`, place);
-    } else {
-      const more = rows - series.datasetRows;
-      tally.noted(
-        'rows-unpublished',
-        `${name} has ${more} rows more than are committed; the next append cuts them`,
-        place,
-      );
-    }
+    tally.found('dataset-rows', `${name} has ${rows} rows, the catalog ${series.datasetRows}`, place);
   }
   if (series.rate) verifySegmentStarts(tally, series, surveyed, await segmentsOf(deps.db, series.id), place);
   return surveyed;
 }
 
-/** The times that HDF5 has for rows of a regular series: where the shard begins, and wherever a segment does. */
+/** The times that HDF5 has for rows of a regular series: where a claim begins, and wherever a segment does. */
 function verifySegmentStarts(
   tally: Tally,
   series: ShardSeries,
-  surveyed: SurveyedSeries,
+  { record }: SurveyedSeries,
   segments: readonly Segment[],
   place: Place,
 ): void {
-  const end = series.firstRow + series.datasetRows;
-  const stored = new Map(surveyed.segments.filter(({ row }) => row < end).map(({ row, startNs }) => [row, startNs]));
+  const stored = new Map(record.segments.map(({ row, startNs }) => [row, startNs]));
   const expected = new Map(
-    segments
-      .filter(({ firstRow, rows }) => firstRow < end && firstRow + rows > series.firstRow)
-      .map(({ firstRow, startNs }) => {
-        const row = Math.max(firstRow, series.firstRow);
-        return [row, startNs + nsOfRow(series.rate!, row - firstRow)];
-      }),
+    record.claims.flatMap(({ from, to }) =>
+      segments
+        .filter(({ firstRow, rows }) => firstRow < to && firstRow + rows > from)
+        .map(({ firstRow, startNs }) => {
+          const row = Math.max(firstRow, from);
+          return [row, startNs + nsOfRow(series.rate!, row - firstRow)];
+        }),
+    ),
   );
   const wrong = [...new Set([...stored.keys(), ...expected.keys()])].find(
     (row) => stored.get(row) !== expected.get(row),
@@ -246,18 +208,6 @@ function verifySegmentStarts(
     ns === undefined ? 'no entry' : `${ns} ns`,
   );
   tally.found('segments-differ', `HDF5 has ${has} for the row, the catalog ${wanted}`, { ...place, row: wrong });
-}
-
-/** Whether HDF5 has the rows of a replacement as the catalog does. */
-function isReplacement(tally: Tally, shard: ShardRecord, edit: ShardEdit, survey: ShardSurvey): boolean {
-  const place = { shard: shard.id, path: shard.path, series: edit.id, row: edit.firstRow };
-  const { edits } = survey.series.find(({ seriesId }) => seriesId === edit.id) ?? { edits: [] };
-  const found = edits.find(({ generation }) => generation === edit.generation);
-  if (found?.kind === 'replace' && found.firstRow === edit.firstRow && found.rows === edit.datasetRows) return true;
-  const has = found?.kind === 'replace' ? `${found.rows} rows from row ${found.firstRow} on` : 'no such rows';
-  const wanted = `${edit.datasetRows} from row ${edit.firstRow} on`;
-  tally.found('hdf5-edit', `of edit ${edit.generation} HDF5 has ${has}, the catalog ${wanted}`, place);
-  return false;
 }
 
 /** @param group where HDF5 has the chunks; null: they need not be looked for */
@@ -348,15 +298,12 @@ async function verifyIndex(
   const place = { shard: shard.id, path: shard.path, series: chunks[0].seriesId };
   const path = deps.root.resolve(shard.path);
   const rows = chunks.map(({ datasetRow, skip }) => datasetRow - skip);
-  const wrong = await patiently(shard, async () => {
-    const places = await deps.hdf5
-      .findChunks(path, group, rows)
-      .catch(({ message }: Error) => rows.map(() => nowhere(message)));
-    const at = chunks.findIndex((chunk, i) => placeProblem(chunk, places[i]) !== null);
-    return at < 0 ? null : { row: chunks[at].firstRow, message: placeProblem(chunks[at], places[at])! };
-  });
-  if (wrong) tally.found('hdf5-index', wrong.message, { ...place, row: wrong.row });
-  return wrong === null;
+  const places = await deps.hdf5
+    .findChunks(path, group, rows)
+    .catch(({ message }: Error) => rows.map(() => nowhere(message)));
+  const at = chunks.findIndex((chunk, i) => placeProblem(chunk, places[i]) !== null);
+  if (at >= 0) tally.found('hdf5-index', placeProblem(chunks[at], places[at])!, { ...place, row: chunks[at].firstRow });
+  return at < 0;
 }
 
 function placeProblem({ values, times }: Chunk, place: ChunkPlace): string | null {
@@ -404,45 +351,8 @@ async function verifyContent(deps: VerifyDeps, tally: Tally, only: readonly stri
 
 function noteFiles(tally: Tally, files: readonly DataFile[], shards: readonly ShardRecord[]): void {
   const byPath = new Map(shards.map((shard) => [shard.path, shard.id]));
-  const byJournal = new Map(shards.map((shard) => [journalPath(shard.path), shard.id]));
   for (const { path, bytes, ageMs } of files) {
     if (byPath.has(path)) continue;
-    const shard = byJournal.get(path) ?? null;
-    const last = `last written ${formatAge(ageMs)} ago`;
-    if (shard) tally.noted('journal', `a commit was interrupted, or is under way: ${last}`, { shard, path });
-    else tally.noted('orphan-file', `no row names this file of ${bytes} bytes, ${last}`, { path });
-  }
-}
-
-/** Payloads that were acknowledged and are in no shard yet: the spool has the only copy of them. */
-async function verifySpool({ db, root }: VerifyDeps, tally: Tally): Promise<void> {
-  const files = await listSpoolFiles(root);
-  const writes = await spooledWrites(db);
-  const known = new Set(writes.map(({ id }) => id));
-  for (const { path, bytes, ageMs } of files) {
-    const write = parseSpoolName(path);
-    if (write !== null && known.has(write)) continue;
-    tally.noted('orphan-spool', `no write needs this file of ${bytes} bytes, last written ${formatAge(ageMs)} ago`, {
-      path,
-    });
-  }
-  for (const write of writes) {
-    const problems: [string, string, string][] = [];
-    for (const [part, bytes, crc] of [
-      ['values', write.valueBytes, write.valuesCrc],
-      ['times', write.timeBytes, write.timesCrc],
-    ] as const) {
-      if (bytes === null) continue;
-      const found = await readSpooled(root, write.id, part);
-      const path = `spool/${write.id}.${part}`;
-      const what = `${part} of the ${write.state} write ${write.id}`;
-      if (!found) problems.push(['spool-missing', `the ${what} are missing`, path]);
-      else if (found.bytes !== bytes || found.crc !== crc) {
-        problems.push(['spool-corrupt', `the ${what} do not match their checksum`, path]);
-      }
-    }
-    // A write that was applied in the meantime has taken its payload along.
-    if (problems.length === 0 || (await spooledWrites(db, [write.id])).length === 0) continue;
-    for (const [kind, message, path] of problems) tally.found(kind, message, { path, series: write.seriesId });
+    tally.noted('orphan-file', `no row names this file of ${bytes} bytes, last written ${formatAge(ageMs)} ago`, { path });
   }
 }

@@ -1,8 +1,6 @@
 /** The files below the data root as whoever looks after them sees them: each of them, whatever its name. */
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
-import { crc32 } from 'node:zlib';
 import type { DataRoot } from './data-root.ts';
 
 export interface DataFile {
@@ -49,25 +47,6 @@ async function filesBelow(root: DataRoot, folder: string): Promise<DataFile[]> {
     files.push({ path: relative(root.root, path), bytes: found.size, ageMs: Math.max(0, Date.now() - found.mtimeMs) });
   }
   return files;
-}
-
-/** Bytes and CRC-32 of a spooled payload; null if it is not there. */
-export async function readSpooled(
-  root: DataRoot,
-  writeId: string,
-  part: 'values' | 'times',
-): Promise<{ bytes: number; crc: number } | null> {
-  let bytes = 0;
-  let crc = 0;
-  try {
-    for await (const piece of createReadStream(root.spooled(writeId, part)) as AsyncIterable<Buffer>) {
-      bytes += piece.length;
-      crc = crc32(piece, crc);
-    }
-  } catch (error) {
-    return ifMissing(null)(error as NodeJS.ErrnoException);
-  }
-  return { bytes, crc };
 }
 
 /** Moves a payload out of the reach of whoever tidies up the spool, durably. @returns where it is now */

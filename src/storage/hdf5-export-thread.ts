@@ -1,7 +1,7 @@
 /** The thread that writes one HDF5 file, and ends. */
 import { parentPort, workerData } from 'node:worker_threads';
 import h5wasm, { type Dataset, type Group } from 'h5wasm/node';
-import { hotChunkRows } from '../core/chunk.ts';
+import { blockRows } from '../core/chunk.ts';
 import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
 import type { Hdf5ExportJob, Hdf5Layout } from './hdf5-export.ts';
 import { outcome } from './outcome.ts';
@@ -69,7 +69,7 @@ function keepFailures(fs: FileSystem): void {
 /** Writes chunk by chunk, whatever the size of the blocks, so that the same rows always make the same file. */
 async function writeRows(group: Group, layout: Hdf5Layout, blocks: AsyncGenerator<Uint8Array>): Promise<void> {
   const { dtype, channels, rows } = layout;
-  const chunkRows = hotChunkRows(channels * DTYPES[dtype].bytes + TIME_BYTES, Math.max(1, rows), null);
+  const chunkRows = blockRows(channels * DTYPES[dtype].bytes + TIME_BYTES, channels, rows);
   const values = new ChunkedColumn(group, 'values', dtype, [channels], rows, chunkRows);
   const times = new ChunkedColumn(group, 'time', 'int64', [], rows, chunkRows);
   while (times.taken < rows) {

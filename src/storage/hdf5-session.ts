@@ -1,10 +1,10 @@
 /**
- * HDF5 inside one thread: opens a shard so that every byte the library reads or writes goes through a {@link ShardTransaction}.
+ * HDF5 inside one thread: makes a file so that every byte the library reads or writes goes through a {@link NewFile}.
  * h5wasm is synchronous and has one global state, so this is used in worker threads only, one file at a time.
  */
 import h5wasm, { type File as Hdf5File } from 'h5wasm/node';
 import { findPlugins, type PluginHost } from './hdf5-plugins.ts';
-import type { ShardTransaction } from './shard-transaction.ts';
+import type { NewFile } from './new-file.ts';
 
 export type { Hdf5File };
 
@@ -39,7 +39,7 @@ export interface OpenHdf5 {
    * @throws whatever `work` or the file system threw; the session must not be used again then
    */
   run<T>(work: () => T): T;
-  /** Closes the file; HDF5 has then flushed everything into the transaction. */
+  /** Closes the file; HDF5 has then written everything. */
   close(): void;
 }
 
@@ -49,7 +49,7 @@ const EIO = 29;
 const LIBVER = { libver: ['v108', 'v108'] } as const;
 
 export class Hdf5Session {
-  #transaction: ShardTransaction | null = null;
+  #target: NewFile | null = null;
   #observer: WriteObserver | null = null;
   #failure: unknown = null;
   #pluginsFound = false;
@@ -67,29 +67,14 @@ export class Hdf5Session {
     return session;
   }
 
-  /**
-   * Opens the transaction's file, lends it to `work`, and closes it so that HDF5 has flushed everything into the transaction.
-   * @throws whatever `work` or the file system threw; the session must not be used again then
-   */
-  use<T>(
-    transaction: ShardTransaction,
-    isNew: boolean,
-    work: (file: Hdf5File, observe: (o: WriteObserver | null) => void) => T,
-  ): T {
-    const open = this.open(transaction, isNew);
-    const result = open.run(() => work(open.file, open.observe));
-    open.close();
-    return result;
-  }
-
-  /** As {@link use}, for work that goes on over more than one call. Until it is closed nothing else may be opened. */
-  open(transaction: ShardTransaction, isNew: boolean): OpenHdf5 {
-    if (this.#transaction) throw new Error(`${this.#transaction.path} is still open`);
-    this.#transaction = transaction;
+  /** Begins a file of HDF5. Until it is closed nothing else may be opened. */
+  open(target: NewFile): OpenHdf5 {
+    if (this.#target) throw new Error(`${this.#target.path} is still open`);
+    this.#target = target;
     this.#failure = null;
     const leave = (): void => {
       this.#observer = null;
-      this.#transaction = null;
+      this.#target = null;
     };
     const run = <T>(work: () => T): T => {
       try {
@@ -102,7 +87,7 @@ export class Hdf5Session {
         throw cause;
       }
     };
-    const file = run(() => new h5wasm.File(transaction.path, isNew ? 'w' : 'a', { libver: [...LIBVER.libver] }));
+    const file = run(() => new h5wasm.File(target.path, 'w', { libver: [...LIBVER.libver] }));
     return {
       file,
       observe: (observer) => (this.#observer = observer),
@@ -124,8 +109,8 @@ export class Hdf5Session {
 
   #hook(fs: FileSystem): void {
     const { read, write, ftruncate } = fs;
-    const ours = (stream: Stream | null): ShardTransaction | null =>
-      this.#transaction && stream?.path === this.#transaction.path ? this.#transaction : null;
+    const ours = (stream: Stream | null): NewFile | null =>
+      this.#target && stream?.path === this.#target.path ? this.#target : null;
     const guarded = <T>(action: () => T): T => {
       try {
         return action();
@@ -135,26 +120,26 @@ export class Hdf5Session {
       }
     };
     fs.read = (stream, buffer, offset, length, position) => {
-      const transaction = ours(stream);
-      if (!transaction || position === undefined) return read(stream, buffer, offset, length, position);
+      const target = ours(stream);
+      if (!target || position === undefined) return read(stream, buffer, offset, length, position);
       return guarded(() =>
-        transaction.read(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position),
+        target.read(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position),
       );
     };
     fs.write = (stream, buffer, offset, length, position, canOwn) => {
-      const transaction = ours(stream);
-      if (!transaction || position === undefined) return write(stream, buffer, offset, length, position, canOwn);
+      const target = ours(stream);
+      if (!target || position === undefined) return write(stream, buffer, offset, length, position, canOwn);
       return guarded(() => {
         const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length);
-        transaction.write(bytes, position);
+        target.write(bytes, position);
         this.#observer?.(position, bytes);
         return length;
       });
     };
     fs.ftruncate = (fd, length) => {
-      const transaction = ours(fs.getStream(fd));
-      if (!transaction) return ftruncate(fd, length);
-      return guarded(() => transaction.setLength(length));
+      const target = ours(fs.getStream(fd));
+      if (!target) return ftruncate(fd, length);
+      return guarded(() => target.setLength(length));
     };
   }
 }

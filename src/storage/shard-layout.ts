@@ -1,12 +1,13 @@
-/** What is where in a shard, hot or sealed: attributes and datasets as FORMAT.md draws them. */
+/** What is where in a shard: attributes and datasets as FORMAT.md draws them. */
 import type { Group } from 'h5wasm/node';
-import { DTYPES, type Dtype } from '../core/dtype.ts';
+import { bytesOf, DTYPES, type Dtype, type SampleArray } from '../core/dtype.ts';
 import type { RowShape } from '../core/missing-value.ts';
+import { recordText, type SeriesRecord } from '../core/series-record.ts';
 import type { Hdf5File } from './hdf5-session.ts';
-import type { SeriesDescription } from './shard-commit.ts';
 
-export const FORMAT_VERSION = 1;
-export const SEGMENT_CHUNK_ROWS = 64;
+export const FORMAT_VERSION = 2;
+/** The attribute of a series' group that has its record. */
+export const RECORD = 'varve';
 
 /** h5wasm's names are Python struct codes. */
 export const HDF5_DTYPE: Record<Dtype, string> = {
@@ -28,12 +29,41 @@ export interface Hdf5Filter {
   readonly options: readonly number[];
 }
 
+/** A shard that is to be made. */
+export interface NewShard {
+  readonly shardId: string;
+  readonly laneId: string;
+  /** Relative to the data root. */
+  readonly path: string;
+  /** It tells what was so as of this commit. */
+  readonly commit: bigint;
+  /** 0: made by a flush; 1: by compaction. */
+  readonly level: 0 | 1;
+}
+
 /** Root attributes of a new shard, and the group that its series go into. */
-export function describeShard(file: Hdf5File, shardId: string, laneId: string): Group {
+export function describeShard(file: Hdf5File, { shardId, laneId, commit, level }: NewShard): Group {
   file.create_attribute('varve_format', Int32Array.of(FORMAT_VERSION), [], '<i');
   file.create_attribute('shard', shardId);
   file.create_attribute('lane', laneId);
+  file.create_attribute('commit', BigInt64Array.of(commit), [], '<q');
+  file.create_attribute('level', Int32Array.of(level), [], '<i');
   return file.create_group('series');
+}
+
+/** What a program needs of a series. */
+export function writeRecord(group: Group, record: SeriesRecord): void {
+  group.create_attribute(RECORD, recordText(record));
+}
+
+/** What a person wants to see of it at once, without reading JSON. */
+export function describeSeries(group: Group, { description: d }: SeriesRecord): void {
+  group.create_attribute('name', d.name);
+  group.create_attribute('unit', d.unit ?? '');
+  group.create_attribute('scale', Float64Array.of(d.scale), [], '<d');
+  group.create_attribute('offset', Float64Array.of(d.offset), [], '<d');
+  if (d.rate !== null) group.create_attribute('rate', d.rate);
+  group.create_attribute('channels', d.channels.map(({ label }) => label));
 }
 
 /**
@@ -59,29 +89,17 @@ export function createDataset(
   });
 }
 
-/** Attributes of a series' group. @param firstRow row of the series that row 0 of its datasets is */
-export function describeSeries(group: Group, d: SeriesDescription, irregular: boolean, firstRow: number): void {
-  group.create_attribute('first_row', BigInt64Array.of(BigInt(firstRow)), [], '<q');
-  for (const [name, value] of [
-    ['name', d.name],
-    ['project', d.project],
-    ['unit', d.unit ?? ''],
-    ['kind', irregular ? 'irregular' : 'regular'],
-    ['time_reference', d.timeReference],
-    ['duplicates', d.duplicates],
-    ['codec', d.codec],
-    ['channels', d.channels],
-    ['tags', d.tags],
-  ] as const) {
-    group.create_attribute(name, value);
-  }
-  group.create_attribute('scale', Float64Array.of(d.scale), [], '<d');
-  group.create_attribute('offset', Float64Array.of(d.offset), [], '<d');
-  if (d.resolution !== null) group.create_attribute('resolution', Float64Array.of(d.resolution), [], '<d');
-  describeMissing(group, d);
-  if (d.continuity !== null) group.create_attribute('continuity', d.continuity);
-  if (d.timeZone !== null) group.create_attribute('time_zone', d.timeZone);
-  if (d.rate !== null) group.create_attribute('rate', d.rate);
+/** A dataset that is one run of bytes, with its rows. @returns those bytes */
+export function createContiguous(
+  group: Group,
+  name: string,
+  dtype: Dtype,
+  rowShape: number[],
+  rows: SampleArray,
+): Uint8Array {
+  const shape = [rows.length / rowShape.reduce((a, b) => a * b, 1), ...rowShape];
+  group.create_dataset({ name, data: rows, dtype: HDF5_DTYPE[dtype], shape });
+  return bytesOf(rows);
 }
 
 /** The attribute `missing_value`, of the dtype; none where there is no such value. */

@@ -1,101 +1,81 @@
-/** Commits to shards, off the main thread: HDF5 is synchronous, so it lives in worker threads. */
-import { Worker } from 'node:worker_threads';
-import { fromErrorRecord } from '../core/errors.ts';
-import type { CommitRequest, CommitResult } from './shard-commit.ts';
-import type { WriterReply } from './writer-thread.ts';
-
-interface Task {
-  readonly request: CommitRequest;
-  resolve(result: CommitResult): void;
-  reject(error: unknown): void;
-}
-
 /**
- * A thread's garbage is memory blocks, which are swept with the young heap: a large one is filled with few objects and many megabytes behind them.
+ * Writes a shard: an HDF5 file that is made once and then never changes. Series go in whole, one after the other; of one no more than a block and a batch of
+ * summary cells are in memory. For a worker thread.
  */
-const YOUNG_HEAP = { maxYoungGenerationSizeMb: 4 };
+import type { Group } from 'h5wasm/node';
+import type { DataRoot } from './data-root.ts';
+import { systemDisk, type Disk } from './disk.ts';
+import type { Hdf5Session, OpenHdf5 } from './hdf5-session.ts';
+import { NewFile } from './new-file.ts';
+import { beginSeries, type SeriesToWrite, type SeriesWriter } from './series-writer.ts';
+import { describeShard, type NewShard } from './shard-layout.ts';
 
 export class ShardWriter {
-  readonly #idle: WriterThread[];
-  readonly #waiting: Task[] = [];
-  readonly #all: Set<WriterThread>;
-  #closed = false;
+  readonly #session: Hdf5Session;
+  readonly #file: NewFile;
+  readonly #hdf5: OpenHdf5;
+  readonly #series: Group;
+  #isSeriesOpen = false;
+  /** HDF5 is not called again: the file is closed, or after an error its state is not to be trusted. */
+  #isLeft = false;
 
-  /** @param threads commits that may run side by side, each with its own HDF5 library */
-  constructor(threads: number) {
-    this.#idle = Array.from({ length: threads }, () => new WriterThread());
-    this.#all = new Set(this.#idle);
-  }
-
-  /**
-   * Appends to one shard, atomically and durably. The caller holds the lease of its lane.
-   * @throws what the file system or HDF5 said; nothing is committed then
-   */
-  commit(request: CommitRequest): Promise<CommitResult> {
-    if (this.#closed) return Promise.reject(new Error('the shard writer is closed'));
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ request, resolve, reject });
-      this.#next();
-    });
-  }
-
-  /** Ends the threads; a running commit is cut off, which its journal makes harmless, and those that wait are refused. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    for (const task of this.#waiting.splice(0)) task.reject(new Error('the shard writer is closed'));
-    await Promise.all([...this.#all].map((thread) => thread.end()));
-  }
-
-  #next(): void {
-    const thread = this.#waiting.length > 0 ? this.#idle.pop() : undefined;
-    if (!thread) return;
-    const task = this.#waiting.shift()!;
-    thread
-      .run(task.request)
-      .then(task.resolve, task.reject)
-      .finally(() => {
-        this.#idle.push(thread);
-        this.#next();
-      });
-  }
-}
-
-/** One worker thread, started when first needed and replaced after any error: HDF5's state is not to be trusted then. */
-class WriterThread {
-  #worker: Worker | null = null;
-  #onReply: (reply: WriterReply) => void = () => {};
-  #onEnd: (error: unknown) => void = () => {};
-
-  #start(): Worker {
-    const worker = new Worker(new URL('./writer-thread.js', import.meta.url), { resourceLimits: YOUNG_HEAP });
-    worker.on('message', (reply: WriterReply) => this.#onReply(reply));
-    worker.on('error', (error) => this.#onEnd(error));
-    worker.on('exit', (code) => {
-      if (this.#worker === worker) this.#worker = null;
-      this.#onEnd(new Error(`the writer thread ended with ${code}`));
-    });
-    return worker;
-  }
-
-  async run(request: CommitRequest): Promise<CommitResult> {
-    const worker = (this.#worker ??= this.#start());
+  /** Begins the file. */
+  constructor(session: Hdf5Session, root: DataRoot, shard: NewShard, disk: Disk = systemDisk) {
+    this.#session = session;
+    this.#file = new NewFile(root.resolve(shard.path), disk);
     try {
-      const reply = await new Promise<WriterReply>((resolve, reject) => {
-        this.#onReply = resolve;
-        this.#onEnd = reject;
-        worker.postMessage(request);
-      });
-      if (!reply.ok) throw fromErrorRecord(reply.error);
-      return reply.result;
+      this.#hdf5 = session.open(this.#file);
+      this.#series = this.#hdf5.run(() => describeShard(this.#hdf5.file, shard));
     } catch (error) {
-      await this.end();
+      this.#file.abort();
       throw error;
     }
   }
 
-  async end(): Promise<void> {
-    const worker = this.#worker;
-    this.#worker = null;
-    await worker?.terminate();
+  /**
+   * One series at a time: the one before must be finished.
+   * @throws here and in what it returns: whatever the file system or HDF5 says; then only {@link abort} is left, and the session must not be used again
+   */
+  begin(series: SeriesToWrite): SeriesWriter {
+    if (this.#isSeriesOpen) throw new Error('the series before is not finished');
+    if (series.codec === 'bitshuffle-lz4') this.#session.findPlugins();
+    const writer = this.#guard(() => beginSeries(this.#hdf5, this.#series, series));
+    this.#isSeriesOpen = true;
+    return {
+      append: (row, values, times) => this.#guard(() => writer.append(row, values, times)),
+      keepCells: (factor, cells) => writer.keepCells(factor, cells),
+      finish: () => {
+        const written = this.#guard(() => writer.finish());
+        this.#isSeriesOpen = false;
+        return written;
+      },
+    };
+  }
+
+  /** Makes the file, durably, under its own name. @returns its length in bytes */
+  finish(): number {
+    if (this.#isSeriesOpen) throw new Error('a series is not finished');
+    this.#guard(() => this.#hdf5.close());
+    this.#isLeft = true;
+    return this.#file.finish();
+  }
+
+  /** Gives up: the file is gone. */
+  abort(): void {
+    try {
+      if (!this.#isLeft) this.#hdf5.close();
+    } finally {
+      this.#isLeft = true;
+      this.#file.abort();
+    }
+  }
+
+  #guard<T>(work: () => T): T {
+    try {
+      return this.#hdf5.run(work);
+    } catch (error) {
+      this.#isLeft = true;
+      throw error;
+    }
   }
 }

@@ -4,7 +4,6 @@ import { basename, dirname } from 'node:path';
 import type { StoredFile } from '../core/reconcile.ts';
 import { listShardFiles, listSpoolFiles } from './data-files.ts';
 import type { DataRoot } from './data-root.ts';
-import { journalPath } from './journal.ts';
 
 const PAYLOAD = /^spool\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:values|times)$/;
 /** The folder is the end of the id: {@link shardPath}. */
@@ -52,15 +51,13 @@ export async function removeStale(root: DataRoot, { path, ageMs }: StoredFile): 
   return true;
 }
 
-/** Moves a shard, and its journal, out of the way of everything but a person; its age counts anew. @returns where it is now */
+/** Moves a shard out of the way of everything but a person; its age counts anew. @returns where it is now */
 export async function setShardAside(root: DataRoot, path: string): Promise<string> {
   await mkdir(root.resolve(ASIDE), { recursive: true });
   const now = new Date();
-  for (const from of [journalPath(path), path]) {
-    const to = root.resolve(`${ASIDE}/${basename(from)}`);
-    const isMoved = await unlessMissing(rename(root.resolve(from), to).then(() => true));
-    if (isMoved) await utimes(to, now, now);
-  }
+  const to = root.resolve(`${ASIDE}/${basename(path)}`);
+  const isMoved = await unlessMissing(rename(root.resolve(path), to).then(() => true));
+  if (isMoved) await utimes(to, now, now);
   return `${ASIDE}/${basename(path)}`;
 }
 

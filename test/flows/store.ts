@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
 import { createProject, listProjects } from '../../src/catalog/access-store.ts';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
+import { laneBacklogs } from '../../src/catalog/fresh-store.ts';
 import { openCommitSession } from '../../src/catalog/commit-session.ts';
 import { registerSpools } from '../../src/catalog/spool-store.ts';
 import { createSeries, getSeries } from '../../src/catalog/series-store.ts';
@@ -16,6 +17,9 @@ import type { NewSeries, Series } from '../../src/core/series.ts';
 import { readSamples } from '../../src/flows/read-samples.ts';
 import { appendSamples } from '../../src/flows/append-samples.ts';
 import { Backpressure } from '../../src/flows/backpressure.ts';
+import { compactLane } from '../../src/flows/compact-lane.ts';
+import { flushLane } from '../../src/flows/flush-lane.ts';
+import type { RewriteDeps } from '../../src/flows/rewrite-shards.ts';
 import { Committer } from '../../src/flows/committer.ts';
 import { removeSamples, replaceSamples, type EditDeps } from '../../src/flows/edit-samples.ts';
 import type { AppendOutcome, AppendRequest, RemoveOutcome, SampleSelection } from '../../src/flows/service.ts';
@@ -160,11 +164,29 @@ export class Store {
     }
   }
 
-  /** Moves all that is fresh into shards. */
-  async flush(): Promise<void> {}
+  get rewriting(): RewriteDeps {
+    return { db: this.db, root: this.root, log: { info: () => {}, warn: () => {} } };
+  }
+
+  async laneOf(seriesId: string): Promise<string> {
+    const row = await this.db.selectFrom('heads').select('lane_id').where('series_id', '=', seriesId).executeTakeFirstOrThrow();
+    return row.lane_id;
+  }
+
+  /** Moves all that is fresh into shards, and tells all edits. */
+  async flush(): Promise<void> {
+    for (const { laneId } of await laneBacklogs(this.db)) {
+      for (let more = true; more;) {
+        const outcome = await flushLane(this.rewriting, laneId, { asked: true });
+        more = outcome.kind === 'flushed' && outcome.more;
+      }
+    }
+  }
 
   /** All shards of the lane of a series into one. */
-  async compact(_seriesId: string): Promise<void> {}
+  async compact(seriesId: string): Promise<void> {
+    await compactLane(this.rewriting, await this.laneOf(seriesId), { all: true, asked: true });
+  }
 
   async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(

@@ -1,477 +1,496 @@
-import { afterAll, describe, expect, test } from '@jest/globals';
-import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
-import fc from 'fast-check';
-import { DTYPE_NAMES } from '../../src/core/dtype.ts';
-import { journalPath } from '../../src/storage/journal.ts';
-import type { CommitPart, CommitRequest } from '../../src/storage/shard-commit.ts';
-import { ShardWriter } from '../../src/storage/shard-writer.ts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { emptyStats, extendStats } from '../../src/core/chunk-stats.ts';
+import { CODECS, type Codec } from '../../src/core/codec.ts';
+import { bytesOf, DTYPES, isBigDtype, viewAs, type Dtype } from '../../src/core/dtype.ts';
+import { eachCell, SummaryBuilder, type SummaryCell, type SummaryShape } from '../../src/core/summary.ts';
+import { decodeSummary, type SummaryBlock } from '../../src/core/summary-block.ts';
+import { decodeBlock } from '../../src/storage/block-codec.ts';
+import { systemDisk } from '../../src/storage/disk.ts';
+import { Hdf5Session } from '../../src/storage/hdf5-session.ts';
+import type { SealedChunk, SealedSeries } from '../../src/storage/sealed-series.ts';
+import { SealedWriter, type SealedShard } from '../../src/storage/sealed-writer.ts';
 import { describePython } from '../support/python.ts';
-import { withFileSizeLimit } from './file-size-limit.ts';
 import { dumpBytes, dumpHeader } from './h5dump.ts';
-import { expectAsPublished } from './h5py-dump.ts';
-import { ModelSeries, ModelShard, temporaryRoot, type PartShape, type SeriesShape } from './model-shard.ts';
-import { describeProgram } from './program.ts';
+import { temporaryRoot } from './model-shard.ts';
+import { hastyDisk, PowerCutDisk } from './power-cut-disk.ts';
 
+/** Rows to seal, from `row` of the series on. */
+interface Piece {
+  readonly row: number;
+  readonly values: Uint8Array;
+  readonly times: BigInt64Array | null;
+}
+
+interface Case {
+  readonly series: SealedSeries;
+  readonly pieces: readonly Piece[];
+}
+
+let session: Hdf5Session;
 const root = temporaryRoot();
-const writer = new ShardWriter(2);
-
-afterAll(async () => {
-  await writer.close();
-  root.remove();
+beforeAll(async () => {
+  session = await Hdf5Session.start();
 });
+afterAll(() => root.remove());
 
-async function commit(shard: ModelShard, ...appends: [ModelSeries, PartShape[]][]): Promise<void> {
-  const { request, publish } = shard.plan(appends);
-  publish(await writer.commit(request));
+function newShard(): SealedShard {
+  const shardId = randomUUID();
+  return { shardId, laneId: 'lane-1', path: `shards/${shardId.slice(-2)}/${shardId}-3.h5`, parents: ['p-1', 'p-2'] };
 }
 
-function shardOf(...shapes: SeriesShape[]): ModelShard {
-  return new ModelShard(
-    root,
-    shapes.map((shape) => new ModelSeries(shape)),
-  );
-}
-
-/** What is made once, by the first test that needs it. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => (made ??= make());
-}
-
-/** All ten types, alone and of three channels, regular and irregular, in five commits with growing tail chunks. */
-const everyType = once(async () => {
-  const shard = shardOf(
-    ...DTYPE_NAMES.flatMap((dtype) =>
-      [1, 3].flatMap((channels) => [false, true].map((irregular) => ({ dtype, channels, irregular }))),
-    ),
-  );
-  const chunkfuls = (series: ModelSeries, chunks: number): number => Math.ceil((16_384 / series.rowBytes) * chunks);
-  const rounds: ((series: ModelSeries) => PartShape[])[] = [
-    () => [{ rows: 100, seed: 1 }],
-    (series) => [
-      { rows: 1, seed: 2 },
-      { rows: 50, seed: 3, gapNs: 5_000_000_000n },
-      { rows: chunkfuls(series, 0.3), seed: 4, spooled: true },
-    ],
-    (series) => [{ rows: chunkfuls(series, 2.5), seed: 5, gapNs: 1n }],
-    () => [{ rows: 7, seed: 0 }],
-    () => [{ rows: 1, seed: 6 }],
-  ];
-  for (const round of rounds) {
-    await commit(shard, ...shard.series.map((series): [ModelSeries, PartShape[]] => [series, round(series)]));
-    shard.expectReadableByOffset();
-  }
-  return shard;
-});
-
-/** Random appends to several series of one shard; now and then a commit that the catalog never publishes. */
-const randomShards = once(async () => {
-  const seriesShape = fc.record({
-    dtype: fc.constantFrom(...DTYPE_NAMES),
-    channels: fc.constantFrom(1, 1, 2, 3, 70),
-    irregular: fc.boolean(),
-    rowsElsewhere: fc.constantFrom(0, 0, 12_345),
+/** Rows of noise in runs; of an irregular series without gaps, its times with duplicates now and then. */
+function makeCase(
+  dtype: Dtype,
+  codec: Codec,
+  irregular: boolean,
+  channels: number,
+  runs: readonly (readonly [number, number])[],
+): Case {
+  const rowBytes = DTYPES[dtype].bytes * channels;
+  const missingValue = isBigDtype(dtype) ? 7n : 7;
+  const firstRow = runs[0][0] - (irregular ? 0 : 10);
+  let state = 12345;
+  const pieces = runs.map(([from, to]) => {
+    const values = new Uint8Array((to - from) * rowBytes);
+    for (let i = 0; i < values.length; i++) {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      // Bytes of noise in the lower half of each value; of floats the exponent stays small, some values are NaN.
+      values[i] = i % DTYPES[dtype].bytes < Math.ceil(DTYPES[dtype].bytes / 2) ? state >>> 24 : 0;
+    }
+    const typed = viewAs(dtype, values);
+    for (let i = 0; i < typed.length; i += 50) typed[i] = missingValue;
+    if (dtype === 'float64') typed[0] = NaN;
+    const times = irregular
+      ? BigInt64Array.from(
+          { length: to - from },
+          (_, i) => 1_777_593_600_000_000_000n + BigInt(from + i - (i % 100 === 7 ? 1 : 0)),
+        )
+      : null;
+    return { row: from, values, times };
   });
-  const part = fc.record({
-    kib: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 40 })),
-    more: fc.integer({ min: 1, max: 9 }),
-    seed: fc.nat(1000),
-    gapNs: fc.constantFrom(0n, 0n, 60_000_000_000n),
-    spooled: fc.boolean(),
-  });
-  const append = fc.tuple(fc.nat(3), fc.array(part, { minLength: 1, maxLength: 3 }));
-  const round = fc.record({ appends: fc.array(append, { minLength: 1, maxLength: 4 }), lost: fc.boolean() });
-  const shards: ModelShard[] = [];
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(seriesShape, { minLength: 1, maxLength: 4 }),
-      fc.array(round, { minLength: 1, maxLength: 6 }),
-      async (shapes, rounds) => {
-        const shard = shardOf(...shapes);
-        /** Series with rows in the file that were not published: what a drain does next is to write them anew. */
-        const dirty = new Set<ModelSeries>();
-        for (const { appends, lost } of rounds) {
-          const bySeries = new Map(
-            appends.map(([index, parts]) => {
-              const series = shard.series[index % shard.series.length];
-              const rowsIn = (kib: number): number => Math.floor((kib * 1024) / series.rowBytes);
-              return [series, parts.map(({ kib, more, ...rest }) => ({ rows: rowsIn(kib) + more, ...rest }))];
-            }),
-          );
-          const { request, publish } = shard.plan([...bySeries]);
-          const result = await writer.commit(request);
-          const forget = lost && shard.published; // a shard that the catalog does not know is never opened again
-          if (!forget) publish(result);
-          for (const series of bySeries.keys()) {
-            if (forget) dirty.add(series);
-            else dirty.delete(series);
-          }
-          shard.expectReadableByOffset();
-        }
-        const again = [...dirty].map((series): [ModelSeries, PartShape[]] => [series, [{ rows: 3, seed: 99 }]]);
-        if (again.length > 0) await commit(shard, ...again);
-        shard.expectReadableByOffset();
-        shards.push(shard);
+  return {
+    series: {
+      seriesId: randomUUID(),
+      dtype,
+      channels,
+      irregular,
+      codec,
+      firstRow,
+      extent: runs.at(-1)![1] - firstRow,
+      description: {
+        dtype,
+        name: 'a/b',
+        project: 'default',
+        unit: null,
+        scale: 0.5,
+        offset: 0,
+        rate: irregular ? null : '360/1',
+        timeReference: 'utc',
+        duplicates: 'keep',
+        codec,
+        continuity: null,
+        resolution: null,
+        missingValue,
+        timeZone: null,
+        channels: '[]',
+        tags: '{"a":1}',
       },
-    ),
-    { numRuns: 30 },
-  );
-  return shards;
-});
+      segmentStarts: irregular ? [] : [{ row: firstRow, startNs: 7n }],
+      masks: { generation: 0, removed: 0, expiredRow: 0, holes: [], erasures: [] },
+    },
+    pieces,
+  };
+}
 
-/** A shard on a disk that was full for a while, in the midst of a commit of new chunks and a new series. */
-const struckShard = once(async () => {
-  const shape: SeriesShape = { dtype: 'uint8', channels: 1, irregular: false };
-  const shard = shardOf(shape, shape);
-  const [early, late] = shard.series;
-  await commit(shard, [early, [{ rows: 50_000, seed: 1 }]]);
-  const before = hashOf(shard.path);
-  const { request } = shard.plan([
-    [late, [{ rows: 20_000, seed: 2 }]],
-    [early, [{ rows: 3_000_000, seed: 3 }]],
-  ]);
-  await withFileSizeLimit(1024 * 1024, async () => {
-    await expect(writer.commit(request)).rejects.toMatchObject({ code: 'EFBIG' });
-    expect(hashOf(shard.path)).toBe(before);
-    await commit(shard, [early, [{ rows: 70, seed: 4 }]]);
+const RUNS = [
+  [1000, 3000],
+  [3000, 70_001],
+  [70_500, 70_501],
+  [70_502, 90_000],
+  [400_000, 400_001], // whole blocks are left out before it
+] as const;
+const WHOLE = [[50, 150_000]] as const;
+
+function casesOf(codec: Codec): Case[] {
+  return [
+    makeCase('float64', codec, false, 1, RUNS),
+    makeCase('int16', codec, false, 3, RUNS),
+    makeCase('uint8', codec, true, 1, WHOLE),
+    makeCase('int64', codec, true, 2, [[0, 20_000]]),
+    makeCase('float32', codec, true, 1, [[0, 3]]),
+    makeCase('uint64', codec, false, 1, [[20, 21]]),
+  ];
+}
+
+interface Sealed {
+  readonly path: string;
+  readonly bytes: number;
+  readonly results: { chunks: SealedChunk[]; summaries: SummaryBlock[] }[];
+}
+
+function seal(cases: readonly Case[], shard = newShard(), disk = systemDisk): Sealed {
+  const writer = SealedWriter.create(session, root, shard, disk);
+  const results = cases.map(({ series, pieces }) => {
+    const sealing = writer.begin(series);
+    for (const { row, values, times } of pieces) sealing.append(row, values, times);
+    return sealing.finish();
   });
-  await commit(shard, [early, [{ rows: 1_500_000, seed: 5 }]], [late, [{ rows: 20_000, seed: 2 }]]);
-  shard.expectReadableByOffset();
-  return shard;
-});
+  return { path: root.resolve(shard.path), bytes: writer.finish(), results };
+}
 
-test('after every commit each published row is read by its chunk: all types, channels and kinds', async () => {
-  await everyType();
-});
-
-test('after every commit each published row is read by its chunk: whatever is appended and lost', async () => {
-  expect(await randomShards()).toHaveLength(30);
-});
-
-test.each<[string, SeriesShape, number]>([
-  ['rows of 20 KB, so that a chunk is one row and one time', { dtype: 'int64', channels: 2500, irregular: true }, 7],
-  ['rows wider than the largest chunk', { dtype: 'float64', channels: 131_100, irregular: true }, 1],
-  ['a chunk of exactly the largest size', { dtype: 'int16', channels: 512, irregular: false }, 1024],
-  ['many chunks of the largest size', { dtype: 'uint8', channels: 1, irregular: false }, 1_500_000],
-])('every chunk is found: %s', async (_, shape, rows) => {
-  const shard = shardOf(shape);
-  for (const seed of [1, 2]) {
-    await commit(shard, [shard.series[0], [{ rows, seed }]]);
-    shard.expectReadableByOffset();
+/** The rows from `firstRow` on, zeros where some are left out. */
+function wholeDataset({ series, pieces }: Case): { values: Buffer; times: Buffer } {
+  const rowBytes = DTYPES[series.dtype].bytes * series.channels;
+  const values = Buffer.alloc(series.extent * rowBytes);
+  const times = Buffer.alloc(series.extent * 8);
+  for (const piece of pieces) {
+    values.set(piece.values, (piece.row - series.firstRow) * rowBytes);
+    if (piece.times) times.set(bytesOf(piece.times), (piece.row - series.firstRow) * 8);
   }
-});
+  return { values, times };
+}
 
-describePython('h5py', ['h5py', 'numpy'], (run) => {
-  test('reads every type value for value, and finds each chunk where the catalog was told', async () => {
-    expectAsPublished(run, [await everyType()]);
-  });
+/** Rows that are there, joined where they touch. */
+function runsOf({ series, pieces }: Case): [number, number][] {
+  const runs: [number, number][] = [];
+  for (const { row, values } of pieces) {
+    const to = row + values.length / DTYPES[series.dtype].bytes / series.channels;
+    if (runs.at(-1)?.[1] === row) runs.at(-1)![1] = to;
+    else runs.push([row, to]);
+  }
+  return runs;
+}
 
-  test('reads the same after random appends, of which some were lost', async () => {
-    expectAsPublished(run, await randomShards());
-  });
-
-  test('reads a commit that ran again with other rows as if the first had never been', async () => {
-    const shard = shardOf(
-      { dtype: 'int16', channels: 2, irregular: false },
-      { dtype: 'float32', channels: 1, irregular: true },
-      { dtype: 'int8', channels: 1, irregular: false },
+async function expectChunksReadable(file: Buffer, model: Case, chunks: readonly SealedChunk[]): Promise<void> {
+  const { dtype, channels, irregular, codec, firstRow } = model.series;
+  const rowBytes = DTYPES[dtype].bytes * channels;
+  const whole = wholeDataset(model);
+  const covered: [number, number][] = [];
+  for (const chunk of chunks) {
+    expect(chunk).toMatchObject({ datasetRow: chunk.firstRow - firstRow, codec, timesCodec: irregular ? codec : null });
+    const rowsOf = async (place: { offset: number; length: number }, width: number, crc: number): Promise<Buffer> => {
+      const stored = file.subarray(place.offset, place.offset + place.length);
+      const decoded = await decodeBlock(codec, stored);
+      const rows = Buffer.from(decoded).subarray(chunk.skip * width, (chunk.skip + chunk.rows) * width);
+      expect(crc).toBe(crc32(codec === 'none' ? rows : stored));
+      return rows;
+    };
+    const values = await rowsOf(chunk.values, rowBytes, chunk.valuesCrc);
+    const [from, to] = [chunk.datasetRow, chunk.datasetRow + chunk.rows];
+    expect(values.equals(whole.values.subarray(from * rowBytes, to * rowBytes))).toBe(true);
+    expect(JSON.stringify(chunk.stats)).toBe(
+      JSON.stringify(extendStats(emptyStats(channels), shapeOf(model.series), viewAs(dtype, values))),
     );
-    const [regular, irregular, late] = shard.series;
-    const both = (parts: PartShape[]): [ModelSeries, PartShape[]][] => [
-      [regular, parts],
-      [irregular, parts],
-    ];
-    await commit(shard, ...both([{ rows: 1000, seed: 1 }]));
-    const lost: PartShape[] = [
-      { rows: 500, seed: 2 },
-      { rows: 60_000, seed: 3, gapNs: 7_000_000_000n },
-    ];
-    await writer.commit(shard.plan([...both(lost), [late, lost]]).request);
-    shard.expectReadableByOffset();
-    await commit(shard, ...both([{ rows: 10, seed: 4 }]), [late, [{ rows: 5, seed: 5 }]]);
-    shard.expectReadableByOffset();
-    expectAsPublished(run, [shard]);
-  });
-
-  test('reads descriptions longer than 64 KiB', async () => {
-    const shard = shardOf({ dtype: 'int16', channels: 1, irregular: false });
-    const { request, publish } = shard.plan([[shard.series[0], [{ rows: 10, seed: 1 }]]]);
-    const channels = JSON.stringify([{ label: 'c0', info: { note: 'ß'.repeat(100_000) } }]);
-    const [append] = request.appends;
-    const description = { ...append.description, channels };
-    publish(await writer.commit({ ...request, appends: [{ ...append, description }] }));
-    shard.expectReadableByOffset();
-    const script = `
-import sys, h5py
-with h5py.File(sys.stdin.read(), 'r') as file:
-    sys.stdout.buffer.write(file['series/${append.seriesId}'].attrs['channels'].encode())`;
-    expect(run(script, shard.path).toString()).toBe(channels);
-  });
-});
-
-describeProgram('h5dump', 'h5dump', () => {
-  test('reads every type value for value', async () => {
-    const shard = await everyType();
-    const header = dumpHeader(shard.path);
-    const scratch = join(root.root, 'h5dump.bin');
-    for (const series of shard.series) {
-      expect(header).toContain(`GROUP "${series.id}"`);
-      if (series.shape.channels > 1) continue;
-      const bytes = dumpBytes(shard.path, `/series/${series.id}/values`, scratch);
-      expect(bytes.equals(series.state.values)).toBe(true);
+    if (irregular) {
+      const times = await rowsOf(chunk.times!, 8, chunk.timesCrc!);
+      expect(times.equals(whole.times.subarray(from * 8, to * 8))).toBe(true);
+      const column = viewAs('int64', times) as BigInt64Array;
+      expect([chunk.firstNs, chunk.lastNs]).toEqual([column.toSorted()[0], column.toSorted().at(-1)]);
+      expect(chunk.sorted).toBe(column.every((time, i) => i === 0 || time > column[i - 1]));
+    } else {
+      expect(chunk).toMatchObject({ times: null, timesCrc: null, firstNs: null, lastNs: null, sorted: true });
     }
-  });
-
-  test('reads what random appends left', async () => {
-    for (const shard of (await randomShards()).slice(0, 10)) dumpHeader(shard.path);
-  });
-});
-
-describe('a payload that cannot be stored is named, and nothing is changed', () => {
-  type Spoil = (part: CommitPart) => CommitPart;
-  const cutFile = (part: CommitPart, name: 'values' | 'times'): CommitPart => {
-    truncateSync(root.spooled(part.writeId, name), 8);
-    return part;
-  };
-  const removeFile = (part: CommitPart, name: 'values' | 'times'): CommitPart => {
-    rmSync(root.spooled(part.writeId, name));
-    return part;
-  };
-  const flipByte = (part: CommitPart): CommitPart => {
-    const path = root.spooled(part.writeId, 'values');
-    const bytes = readFileSync(path);
-    bytes[bytes.length - 1] ^= 1;
-    writeFileSync(path, bytes);
-    return part;
-  };
-  const CASES: [string, boolean, Spoil, string][] = [
-    ['wrong checksum of values', false, (part) => ({ ...part, valuesCrc: part.valuesCrc ^ 1 }), 'checksum'],
-    ['wrong checksum of times', false, (part) => ({ ...part, timesCrc: part.timesCrc! ^ 1 }), 'checksum'],
-    ['too few bytes of values', false, (part) => ({ ...part, values: part.values!.subarray(1) }), 'bytes'],
-    ['too few times', false, (part) => ({ ...part, times: part.times!.subarray(8) }), 'bytes'],
-    ['more bytes than rows', false, (part) => ({ ...part, rows: part.rows - 1 }), 'bytes'],
-    ['a spooled file that is missing', true, (part) => removeFile(part, 'values'), 'missing'],
-    ['spooled times that are missing', true, (part) => removeFile(part, 'times'), 'missing'],
-    ['a spooled file cut short', true, (part) => cutFile(part, 'values'), 'bytes'],
-    ['spooled times cut short', true, (part) => cutFile(part, 'times'), 'bytes'],
-    ['a flipped bit in the spool', true, flipByte, 'checksum'],
-  ];
-
-  /** Spoils the last payload of the second series, so that much has been written when it is found. */
-  function spoiled(shard: ModelShard, spooled: boolean, spoil: Spoil): { request: CommitRequest; writeId: string } {
-    const parts: PartShape[] = [
-      { rows: 20_000, seed: 2, spooled },
-      { rows: 300, seed: 3, spooled },
-    ];
-    const { request } = shard.plan(shard.series.map((series) => [series, parts]));
-    const [first, second] = request.appends;
-    const bad = spoil(second.parts[1]);
-    return {
-      request: { ...request, appends: [first, { ...second, parts: [second.parts[0], bad] }] },
-      writeId: bad.writeId,
-    };
+    if (covered.at(-1)?.[1] === chunk.firstRow) covered.at(-1)![1] = chunk.firstRow + chunk.rows;
+    else covered.push([chunk.firstRow, chunk.firstRow + chunk.rows]);
   }
+  expect(covered).toEqual(runsOf(model));
+}
 
-  const SHAPES: SeriesShape[] = [
-    { dtype: 'int16', channels: 2, irregular: false },
-    { dtype: 'float64', channels: 1, irregular: true },
-  ];
+function shapeOf({ dtype, channels, irregular, description }: SealedSeries): SummaryShape {
+  return { dtype, channels, irregular, missingValue: description.missingValue };
+}
 
-  test.each(CASES)('%s', async (_, spooled, spoil, reason) => {
-    const shard = shardOf(...SHAPES);
-    for (const series of shard.series) await commit(shard, [series, [{ rows: 1000, seed: 1 }]]);
-    const before = hashOf(shard.path);
-    const { request, writeId } = spoiled(shard, spooled, spoil);
-    expect(await writer.commit(request)).toEqual({
-      kind: 'bad-payloads',
-      writes: [{ id: writeId, reason: expect.stringContaining(reason) }],
-    });
-    expect(hashOf(shard.path)).toBe(before);
-    expect(existsSync(journalPath(shard.path))).toBe(false);
+interface Cell {
+  readonly factor: number;
+  readonly cell: SummaryCell;
+}
 
-    await commit(shard, ...shard.series.map((series): [ModelSeries, PartShape[]] => [series, [{ rows: 9, seed: 4 }]]));
-    shard.expectReadableByOffset();
-  });
-
-  test('a new shard leaves no file', async () => {
-    const shard = shardOf(...SHAPES);
-    const { request } = spoiled(shard, false, (part) => ({ ...part, valuesCrc: 0 }));
-    expect(await writer.commit(request)).toMatchObject({ kind: 'bad-payloads' });
-    expect(filesOf(shard)).toEqual([]);
-    await commit(shard, [shard.series[0], [{ rows: 9, seed: 4 }]]);
-    shard.expectReadableByOffset();
-  });
-});
-
-describe('a fault rejects the commit, and the writer works again afterwards', () => {
-  const one: SeriesShape = { dtype: 'int32', channels: 1, irregular: false };
-  const worksAgain = async (): Promise<void> => {
-    const shard = shardOf(one);
-    await commit(shard, [shard.series[0], [{ rows: 10, seed: 1 }]]);
-    shard.expectReadableByOffset();
-  };
-
-  test('a folder that is a file', async () => {
-    writeFileSync(join(root.root, 'shards', 'not-a-folder'), '');
-    const shard = shardOf(one);
-    const { request } = shard.plan([[shard.series[0], [{ rows: 10, seed: 1 }]]]);
-    await expect(writer.commit({ ...request, path: 'shards/not-a-folder/x.h5' })).rejects.toMatchObject({
-      code: expect.stringMatching(/^(ENOTDIR|EEXIST)$/),
-    });
-    await worksAgain();
-  });
-
-  test('a shard that is gone', async () => {
-    const shard = shardOf(one);
-    await commit(shard, [shard.series[0], [{ rows: 10, seed: 1 }]]);
-    const { request } = shard.plan([[shard.series[0], [{ rows: 10, seed: 2 }]]]);
-    rmSync(shard.path);
-    await expect(writer.commit(request)).rejects.toMatchObject({ code: 'ENOENT' });
-    expect(filesOf(shard)).toEqual([]);
-    await worksAgain();
-  });
-
-  test('a new shard whose name is taken: the file is not touched', async () => {
-    const shard = shardOf(one);
-    await commit(shard, [shard.series[0], [{ rows: 10, seed: 1 }]]);
-    const before = hashOf(shard.path);
-    const { request } = shard.plan([[shard.series[0], [{ rows: 10, seed: 2 }]]]);
-    await expect(writer.commit({ ...request, isNew: true })).rejects.toMatchObject({ code: 'EEXIST' });
-    expect(hashOf(shard.path)).toBe(before);
-    await worksAgain();
-  });
-
-  test('a file that is no HDF5', async () => {
-    const shard = shardOf(one);
-    await commit(shard, [shard.series[0], [{ rows: 10, seed: 1 }]]);
-    const { request } = shard.plan([[shard.series[0], [{ rows: 10, seed: 2 }]]]);
-    writeFileSync(shard.path, 'this is no HDF5 file, however long one reads it'.repeat(100));
-    const before = hashOf(shard.path);
-    await expect(writer.commit(request)).rejects.toThrow();
-    expect(hashOf(shard.path)).toBe(before);
-    await worksAgain();
-  });
-
-  test('a tail chunk that is not where the catalog says', async () => {
-    const shard = shardOf(one);
-    const [series] = shard.series;
-    await commit(shard, [series, [{ rows: 10, seed: 1 }]]);
-    const before = hashOf(shard.path);
-    const { request } = shard.plan([[series, [{ rows: 10, seed: 2 }]]]);
-    const tail = { ...series.tail!, values: { ...series.tail!.values, offset: 4 } };
-    await expect(writer.commit({ ...request, appends: [{ ...request.appends[0], tail }] })).rejects.toThrow(
-      'expected 4',
+/** As texts, which are compared in a moment. */
+function texts(cells: readonly Cell[]): string[] {
+  return cells
+    .toSorted((a, b) => a.factor - b.factor || a.cell.index - b.cell.index)
+    .map(({ factor, cell: { index, counts, mins, maxs, means, firstNs, lastNs } }) =>
+      [factor, index, counts, mins, maxs, means, firstNs, lastNs].join(' '),
     );
-    expect(hashOf(shard.path)).toBe(before);
-    await commit(shard, [series, [{ rows: 10, seed: 3 }]]);
-    shard.expectReadableByOffset();
-  });
+}
 
-  test('a path out of the data root', async () => {
-    const shard = shardOf(one);
-    const { request } = shard.plan([[shard.series[0], [{ rows: 10, seed: 1 }]]]);
-    const path = `../${randomUUID()}.h5`;
-    await expect(writer.commit({ ...request, path })).rejects.toThrow('leaves the data root');
-    expect(existsSync(join(root.root, path))).toBe(false);
-    await worksAgain();
-  });
-});
+/** What the pure builder makes of the same rows, in another rhythm. */
+function cellsOf({ series, pieces }: Case): Cell[] {
+  const cells: Cell[] = [];
+  const builder = new SummaryBuilder(
+    shapeOf(series),
+    () => 7,
+    (factor, columns) => {
+      for (const cell of eachCell(structuredClone(columns))) cells.push({ factor, cell });
+    },
+  );
+  for (const { row, values, times } of pieces) builder.append(row, viewAs(series.dtype, values), times);
+  builder.finish();
+  return cells;
+}
 
-describeProgram('prlimit', 'a full disk', () => {
-  test('in the midst of a commit rejects it and leaves the previous one; once there is room, writing goes on', async () => {
-    await struckShard();
-  });
-
-  describePython('and h5py', ['h5py', 'numpy'], (run) => {
-    test('reads what was written before and after', async () => {
-      expectAsPublished(run, [await struckShard()]);
-    });
-  });
-
-  test('leaves nothing of a new shard', async () => {
-    const shard = shardOf({ dtype: 'uint8', channels: 1, irregular: false });
-    const { request } = shard.plan([[shard.series[0], [{ rows: 3_000_000, seed: 2 }]]]);
-    await withFileSizeLimit(1024 * 1024, async () => {
-      await expect(writer.commit(request)).rejects.toMatchObject({ code: 'EFBIG' });
-    });
-    expect(filesOf(shard)).toEqual([]);
-  });
-});
-
-describe('threads', () => {
-  const one: SeriesShape = { dtype: 'int32', channels: 1, irregular: false };
-
-  /** The threads that are given work from now on. */
-  function watchThreads(): { threads: Set<Worker>; done(): void } {
-    const threads = new Set<Worker>();
-    const { postMessage } = Worker.prototype;
-    Worker.prototype.postMessage = function (this: Worker, ...message) {
-      threads.add(this);
-      postMessage.apply(this, message);
-    };
-    return { threads, done: () => (Worker.prototype.postMessage = postMessage) };
+async function readCells(file: Buffer, blocks: readonly SummaryBlock[]): Promise<Cell[]> {
+  const cells: Cell[] = [];
+  for (const block of blocks) {
+    const decoded = new Map<SummaryBlock['parts'][number]['name'], Uint8Array>();
+    for (const { name, offset, length, codec, crc } of block.parts) {
+      const stored = file.subarray(offset, offset + length);
+      expect(crc32(stored)).toBe(crc);
+      decoded.set(name, await decodeBlock(codec, stored));
+    }
+    const found = [...eachCell(decodeSummary(block, decoded))];
+    expect(found).toHaveLength(block.cells);
+    expect(block).toMatchObject({ firstCell: found[0].index, lastCell: found.at(-1)!.index });
+    if (block.firstNs === null) {
+      expect(block).toMatchObject({
+        firstRow: block.firstCell * block.factor,
+        lastRow: (block.lastCell + 1) * block.factor - 1,
+      });
+    } else {
+      expect(block).toMatchObject({ firstNs: found[0].firstNs, lastNs: found.at(-1)!.lastNs, firstRow: null });
+    }
+    for (const cell of found) cells.push({ factor: block.factor, cell });
   }
+  return cells;
+}
 
-  test.each(['idle', 'at work'])('one that dies while it is %s is replaced', async (when) => {
-    const own = new ShardWriter(1);
-    const { threads, done } = watchThreads();
-    try {
-      const shard = shardOf(one);
-      const { request, publish } = shard.plan([[shard.series[0], [{ rows: 10, seed: 1 }]]]);
-      publish(await own.commit(request));
-      const [thread] = threads;
-      const next = shard.plan([[shard.series[0], [{ rows: 200_000, seed: 2 }]]]);
-      if (when === 'idle') await thread.terminate();
-      else {
-        const cut = own.commit(next.request);
-        await thread.terminate();
-        await expect(cut).rejects.toThrow('the writer thread ended');
+/** A level of fewer than 64 cells is not stored. */
+function storedCells(model: Case): ReturnType<typeof cellsOf> {
+  return cellsOf(model).filter(({ factor }) => model.series.extent / factor >= 64);
+}
+
+describe('a sealed shard', () => {
+  for (const codec of CODECS) {
+    test(`of ${codec} has every row and every summary where it says`, async () => {
+      const cases = casesOf(codec);
+      const { path, bytes, results } = seal(cases);
+      const file = readFileSync(path);
+      expect(file.length).toBe(bytes);
+      expect(existsSync(`${path}.tmp`)).toBe(false);
+      for (const [i, model] of cases.entries()) {
+        await expectChunksReadable(file, model, results[i].chunks);
+        expect(texts(await readCells(file, results[i].summaries))).toEqual(texts(storedCells(model)));
       }
-      next.publish(await own.commit(next.request));
-      shard.expectReadableByOffset();
-      expect(threads.size).toBe(2);
-    } finally {
-      done();
-      await own.close();
+      expect(results[0].chunks.length).toBe(4);
+    });
+
+    test(`of ${codec} holds noise that cannot be made smaller, and many small batches as one`, async () => {
+      const values = new Uint8Array(2 ** 20 * 1.5);
+      for (let i = 0, state = 1; i < values.length; i++) {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+        values[i] = state >>> 24;
+      }
+      const model = makeCase('uint16', codec, false, 1, [[0, 1]]);
+      const series = { ...model.series, firstRow: 0, extent: values.length / 2 };
+      const pieces = Array.from({ length: 96 }, (_, i) => ({
+        row: i * 8192,
+        values: values.subarray(i * 16_384, (i + 1) * 16_384),
+        times: null,
+      }));
+      const { path, results } = seal([{ series, pieces }]);
+      expect(results[0].chunks.map(({ rows }) => rows)).toEqual([524_288, 262_144]);
+      await expectChunksReadable(readFileSync(path), { series, pieces }, results[0].chunks);
+    });
+  }
+
+  test('has blocks of one row where a row is larger than a block should be', async () => {
+    const model = makeCase('float64', 'gzip', false, 140_000, [[20, 22]]);
+    const { path, results } = seal([model]);
+    expect(results[0].chunks.map(({ rows }) => rows)).toEqual([1, 1]);
+    await expectChunksReadable(readFileSync(path), model, results[0].chunks);
+    expect(results[0].summaries).toEqual([]); // two rows are read as quickly
+  });
+
+  test('has the cells that were kept before those of its rows', async () => {
+    const model = makeCase('int16', 'gzip', true, 1, [[0, 100]]);
+    const kept: SummaryCell = {
+      index: 5,
+      counts: Uint32Array.of(9),
+      mins: Int16Array.of(-4),
+      maxs: Int16Array.of(4),
+      means: Float32Array.of(1.5),
+      firstNs: 1n,
+      lastNs: 2n,
+    };
+    const writer = SealedWriter.create(session, root, newShard());
+    const sealing = writer.begin(model.series);
+    sealing.keepCells(64, [kept, kept]);
+    sealing.append(0, model.pieces[0].values, model.pieces[0].times);
+    const { summaries } = sealing.finish();
+    writer.abort();
+    expect(summaries.find(({ factor }) => factor === 64)).toMatchObject({
+      cells: 4,
+      firstCell: 0,
+      lastCell: 3,
+      firstNs: 1n,
+    });
+  });
+
+  test('that is given up leaves nothing, and the session goes on', () => {
+    const shard = newShard();
+    const writer = SealedWriter.create(session, root, shard);
+    const model = makeCase('int16', 'gzip', false, 1, WHOLE);
+    writer.begin(model.series).append(50, model.pieces[0].values, null);
+    expect(() => writer.finish()).toThrow('not finished');
+    expect(() => writer.begin(model.series)).toThrow('not finished');
+    writer.abort();
+    expect(readdirSync(dirname(root.resolve(shard.path)))).toEqual([]);
+    expect(seal([model], shard).results[0].chunks).toHaveLength(1);
+  });
+
+  test('that lacks nothing but its name is a .tmp, which abort removes and the next attempt replaces', () => {
+    const shard = newShard();
+    const folder = dirname(root.resolve(shard.path));
+    const noRename = {
+      ...hastyDisk,
+      rename() {
+        throw new Error('no');
+      },
+    };
+    const model = makeCase('int16', 'gzip', false, 1, WHOLE);
+    expect(() => seal([model], shard, noRename)).toThrow('no');
+    expect(readdirSync(folder)).toEqual([`${shard.shardId}-3.h5.tmp`]);
+    seal([model], shard);
+    expect(readdirSync(folder)).toEqual([`${shard.shardId}-3.h5`]);
+    const again = newShard();
+    const writer = SealedWriter.create(session, root, again, noRename);
+    expect(() => writer.finish()).toThrow('no');
+    writer.abort();
+    expect(existsSync(`${root.resolve(again.path)}.tmp`)).toBe(false);
+  });
+
+  test('is there whole or not at all, whenever the power goes', () => {
+    const disk = new PowerCutDisk([]);
+    const { path } = seal([makeCase('int16', 'gzip', false, 1, WHOLE)], newShard(), disk);
+    const whole = readFileSync(path);
+    const left = join(root.root, 'after-power-cut');
+    const name = path.slice(dirname(path).length + 1);
+    const seen = new Set<boolean>();
+    for (let instant = 0; instant < disk.instants; instant++) {
+      for (const fate of ['whole', 'torn', 'lost'] as const) {
+        disk.cutAt(instant, left, () => fate);
+        const there = existsSync(join(left, name));
+        if (there) expect(readFileSync(join(left, name)).equals(whole)).toBe(true);
+        seen.add(there);
+      }
     }
+    disk.cutAt(disk.instants - 1, left, () => 'lost');
+    expect(readdirSync(left)).toEqual([name]);
+    expect(seen).toEqual(new Set([false, true]));
   });
 
-  test('commits to several shards run side by side, those beyond the threads wait their turn', async () => {
-    const own = new ShardWriter(2);
-    const shards = Array.from({ length: 6 }, () => shardOf(one));
-    await Promise.all(
-      shards.map(async (shard) => {
-        const { request, publish } = shard.plan([[shard.series[0], [{ rows: 100, seed: 1 }]]]);
-        publish(await own.commit(request));
-        shard.expectReadableByOffset();
-      }),
+  // Last, each with a session of its own: after an error it is not to be used again.
+  test.each([
+    ['rows that come before others', 10, 2, 'out of order'],
+    ['rows beyond the extent', 149_999, 4, 'out of order or beyond'],
+    ['half a row', 149_999, 1, 'are not rows of the series'],
+  ])('refuses %s', async (_, row, length, reason) => {
+    const model = makeCase('int16', 'gzip', false, 1, WHOLE);
+    const writer = SealedWriter.create(await Hdf5Session.start(), root, newShard());
+    const sealing = writer.begin(model.series);
+    sealing.append(60, new Uint8Array(20), null);
+    expect(() => sealing.append(row, new Uint8Array(length), null)).toThrow(reason);
+    writer.abort();
+    expect(readdirSync(root.shardFolder, { recursive: true }).filter((name) => String(name).endsWith('.tmp'))).toEqual(
+      [],
     );
-    await own.close();
-  });
-
-  test('when the writer is closed, commits that wait are refused and never done', async () => {
-    const own = new ShardWriter(1);
-    const shards = Array.from({ length: 3 }, () => shardOf(one));
-    const commits = shards.map((shard) => own.commit(shard.plan([[shard.series[0], [{ rows: 10, seed: 1 }]]]).request));
-    const outcomes = Promise.allSettled(commits);
-    await own.close();
-    expect((await outcomes).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
-    expect(shards.slice(1).flatMap(filesOf)).toEqual([]);
-    await expect(commits[1]).rejects.toThrow('closed');
-    await expect(own.commit(shards[1].plan([]).request)).rejects.toThrow('closed');
   });
 });
 
-function hashOf(path: string): string {
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
+const SCRIPT = `
+import sys, json, base64, h5py
+def attributes(item):
+    return {name: value if isinstance(value, str) else value.item() for name, value in item.attrs.items()}
+def dataset(item):
+    info = [item.id.get_chunk_info(i) for i in range(item.id.get_num_chunks())]
+    assert all(block.filter_mask == 0 for block in info)
+    return {'dtype': item.dtype.str, 'shape': item.shape, 'compression': item.compression, 'chunks': item.chunks,
+            'bytes': base64.b64encode(item[...].tobytes()).decode(),
+            'blocks': [[block.byte_offset, block.size] for block in info]}
+with h5py.File(json.load(sys.stdin), 'r') as file:
+    found = {}
+    def visit(name, item):
+        found[name] = dataset(item) if isinstance(item, h5py.Dataset) else attributes(item)
+    file.visititems(visit)
+    json.dump({'root': attributes(file), 'items': found}, sys.stdout)`;
+
+interface Dumped {
+  readonly dtype: string;
+  readonly shape: number[];
+  readonly compression: string | null;
+  readonly bytes: string;
+  readonly blocks: [number, number][];
 }
 
-/** Names of the shard's own files. */
-function filesOf(shard: ModelShard): string[] {
-  return readdirSync(join(root.root, 'shards'), { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.includes(shard.id),
-  );
-}
+describePython('h5py', ['h5py'], (run) => {
+  test.each(['gzip', 'none'] as const)('reads the same from a sealed shard of %s', (codec) => {
+    const cases = casesOf(codec);
+    const { path, results } = seal(cases);
+    const { root: attributes, items } = JSON.parse(run(SCRIPT, JSON.stringify(path)).toString()) as {
+      root: Record<string, unknown>;
+      items: Record<string, Dumped & Record<string, unknown>>;
+    };
+    expect(attributes).toMatchObject({
+      varve_format: 1,
+      lane: 'lane-1',
+      state: 'sealed',
+      parents: '["p-1","p-2"]',
+    });
+    for (const [i, model] of cases.entries()) {
+      const { seriesId, dtype, channels, irregular, firstRow, extent } = model.series;
+      const item = (name: string): Dumped => items[`series/${seriesId}/${name}`];
+      const bytes = (name: string): Buffer => Buffer.from(item(name).bytes, 'base64');
+      const whole = wholeDataset(model);
+      expect(items[`series/${seriesId}`]).toMatchObject({
+        name: 'a/b',
+        first_row: firstRow,
+        kind: irregular ? 'irregular' : 'regular',
+        scale: 0.5,
+        codec,
+        tags: '{"a":1}',
+      });
+      expect(item('values')).toMatchObject({
+        dtype: DTYPES[dtype].npy,
+        shape: [extent, channels],
+        compression: codec === 'gzip' ? 'gzip' : null,
+      });
+      expect(bytes('values').equals(whole.values)).toBe(true);
+      const blocks = new Set(results[i].chunks.map(({ values }) => `${values.offset}+${values.length}`));
+      expect(new Set(item('values').blocks.map((place) => place.join('+')))).toEqual(blocks);
+      if (irregular) {
+        expect(item('time')).toMatchObject({ dtype: '<i8', shape: [extent] });
+        expect(bytes('time').equals(whole.times)).toBe(true);
+      } else {
+        expect(bytes('segments').equals(bytesOf(BigInt64Array.of(BigInt(firstRow), 7n)))).toBe(true);
+        const runs = BigInt64Array.from(runsOf(model).flatMap((run) => run.map(BigInt)));
+        expect(bytes('runs').equals(bytesOf(runs))).toBe(true);
+      }
+      expect(`series/${seriesId}/runs` in items).toBe(!irregular);
+      const finest = storedCells(model).filter(({ factor }) => factor === 64);
+      expect(`series/${seriesId}/summary/64/max` in items).toBe(finest.length > 0);
+      if (finest.length === 0) continue;
+      expect(item('summary/64/max')).toMatchObject({ dtype: DTYPES[dtype].npy, shape: [finest.length, channels] });
+      const counts = viewAs('uint32', bytes('summary/64/count'));
+      expect(counts.join(' ')).toEqual(finest.map(({ cell }) => cell.counts.join(' ')).join(' '));
+      expect(item('summary/64/mean').dtype).toBe(dtype === 'float64' || dtype.endsWith('64') ? '<f8' : '<f4');
+      expect(item(irregular ? 'summary/64/time' : 'summary/64/cell').dtype).toBe('<i8');
+    }
+  });
+});
+
+describe('h5dump', () => {
+  test.each(['gzip', 'none'] as const)('reads the same from a sealed shard of %s', (codec) => {
+    const cases = casesOf(codec).slice(0, 3);
+    const { path } = seal(cases);
+    expect(statSync(path).size).toBeGreaterThan(0);
+    expect(dumpHeader(path)).toContain('"sealed"');
+    for (const model of cases) {
+      const values = dumpBytes(path, `/series/${model.series.seriesId}/values`, join(root.root, 'dump'));
+      expect(values.equals(wholeDataset(model).values)).toBe(true);
+    }
+  });
+});

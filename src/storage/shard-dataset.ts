@@ -1,4 +1,4 @@
-/** One dataset of a sealed shard, written block by block, each written once. Learns from HDF5's own writes where a block lies, and proves it. */
+/** One chunked dataset of a shard, written block by block, each written once. Learns from HDF5's own writes where a block lies, and proves it. */
 import { crc32 } from 'node:zlib';
 import type { Dataset, Group } from 'h5wasm/node';
 import type { ByteRange } from '../core/chunk.ts';
@@ -8,24 +8,12 @@ import { decodeBlockNow, FILTERS } from './block-codec.ts';
 import type { OpenHdf5 } from './hdf5-session.ts';
 import { createDataset } from './shard-layout.ts';
 
-/** Raw bytes of a block, at most, unless a single row has more. */
-const BLOCK_BYTES = 1024 * 1024;
-
 export interface StoredBlock extends ByteRange {
   /** CRC-32 of the stored bytes. */
   readonly crc: number;
 }
 
-/**
- * Rows of a block: a power of two that fits 1 MiB, and no more than `rows` need.
- * @param rowBytes of the widest dataset that is cut alike
- */
-export function blockRows(rowBytes: number, rows: number): number {
-  const most = 2 ** Math.floor(Math.log2(Math.max(1, BLOCK_BYTES / rowBytes)));
-  return Math.min(most, 2 ** Math.ceil(Math.log2(Math.max(1, rows))));
-}
-
-export class SealedDataset {
+export class ShardDataset {
   readonly #hdf5: OpenHdf5;
   readonly #dataset: Dataset;
   readonly #dtype: Dtype;

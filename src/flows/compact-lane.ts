@@ -1,0 +1,110 @@
+/** Compaction: some shards of a lane become one, sorted, compressed, with summaries, without what was removed. */
+import { lanesWithShards, overlappingShards, type LaneShard } from '../catalog/compaction-store.ts';
+import type { Database } from '../catalog/database.ts';
+import { readInOneInstant, type RewriteReader } from '../catalog/rewrite-reader.ts';
+import { isUnderWay } from '../catalog/swap-shard.ts';
+import { planCompactions, type CompactableShard, type CompactionStep } from '../core/compaction-plan.ts';
+import { flushLane, type FlushOptions } from './flush-lane.ts';
+import { measureDead } from './measure-dead.ts';
+import { planSeries, type SeriesTask } from './plan-rewrite.ts';
+import { rewriteShards, type RewriteDeps, type RewritePlan, type RewriteReport } from './rewrite-shards.ts';
+
+export interface CompactionReport extends RewriteReport {
+  readonly step: CompactionStep;
+}
+
+/** What there is to do, of all lanes or one. @param all whatever the sizes and ages */
+export async function planCompaction(
+  db: Database,
+  laneId: string | null = null,
+  all = false,
+): Promise<CompactionStep[]> {
+  const steps: CompactionStep[] = [];
+  for (const [id, shards] of await lanesWithShards(db, laneId)) {
+    steps.push(...planCompactions(id, await judge(db, id, shards), all));
+  }
+  return steps;
+}
+
+/** Adds what takes a look at chunks: of what was masked since, and of times between times. */
+async function judge(db: Database, laneId: string, shards: readonly LaneShard[]): Promise<CompactableShard[]> {
+  const { shares } = await measureDead(db, laneId);
+  const overlaps = shards.length > 1 ? await overlappingShards(db, shards.map(({ id }) => id)) : null;
+  return shards.map((shard) => ({
+    ...shard,
+    deadBytes: shard.dataBytes * (shares.get(shard.id) ?? 0),
+    overlap: overlaps?.get(shard.id) ?? null,
+  }));
+}
+
+/**
+ * Compacts what is due in a lane.
+ * @returns what was done; null if somebody else is at it
+ * @throws what kept a step from being made; nothing has changed for readers then
+ */
+export async function compactLane(
+  deps: RewriteDeps,
+  laneId: string,
+  options: FlushOptions & { readonly all?: boolean } = {},
+): Promise<CompactionReport[] | null> {
+  if (!options.asked && (await isUnderWay(deps.db, laneId, 1))) return null;
+  const reports: CompactionReport[] = [];
+  for (const step of await planCompaction(deps.db, laneId, options.all)) {
+    options.signal?.throwIfAborted();
+    const report = await compact(deps, step, options);
+    if (report) reports.push({ ...report, step });
+  }
+  return reports;
+}
+
+/** Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at. */
+export async function rewriteShard(deps: RewriteDeps, laneId: string, shardId: string): Promise<RewriteReport | null> {
+  const shards = (await lanesWithShards(deps.db, laneId)).get(laneId) ?? [];
+  const shard = shards.find(({ id }) => id === shardId);
+  if (!shard) throw new Error(`shard ${shardId} is not live, or tells of edits that no flush has told yet`);
+  return compact(deps, { laneId, reason: 'asked', shards: [{ ...shard, deadBytes: 0, overlap: null }] }, {});
+}
+
+async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOptions): Promise<RewriteReport | null> {
+  let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
+  // What a compaction takes in must have been told by a flush: else a catalog that is made anew from shards would miss rows without knowing why.
+  if (plan.isHeldUp) {
+    await flushLane(deps, step.laneId, { signal: options.signal });
+    plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
+  }
+  if (plan.chunkIds.length === 0 && plan.series.length === 0) return null;
+  const report = await rewriteShards(deps, plan, options);
+  if ('damaged' in report) throw new Error(`shards of lane ${step.laneId} cannot be read`);
+  return report;
+}
+
+/** `isHeldUp`: series are left out, for they have edits that no flush has told. */
+async function planStep(reader: RewriteReader, { laneId, shards }: CompactionStep): Promise<RewritePlan & { isHeldUp: boolean }> {
+  const { flushed } = await reader.commits(laneId);
+  const parents = shards.map(({ id }) => id);
+  const found = await reader.inShards(parents);
+  const untold = new Set(await reader.maskedSince(laneId, flushed));
+  const inputs = found.series.filter(({ seriesId }) => !untold.has(seriesId));
+  const isInput = new Set(found.series.map(({ seriesId }) => seriesId));
+  // Those with masks, too, though they have no rows here: where the masks were told may be one of the parents.
+  const masked = (await reader.maskedSince(laneId, 0n)).filter((id) => !untold.has(id) && !isInput.has(id));
+  const tasks: SeriesTask[] = [];
+  const looked = [...inputs, ...masked.map((seriesId) => ({ seriesId, range: { from: 0, to: 0 } }))];
+  for await (const known of reader.series(looked, { kind: 'shards', ids: new Set(parents) })) {
+    const task = planSeries(known, 1);
+    if (task) tasks.push(task);
+  }
+  return {
+    laneId,
+    level: 1,
+    commit: flushed,
+    series: inputs.map(({ seriesId }) => seriesId),
+    tasks,
+    freshIds: [],
+    chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!),
+    parents,
+    bytesBefore: shards.reduce((sum, { bytes }) => sum + bytes, 0),
+    tellsAll: false,
+    isHeldUp: inputs.length < found.series.length,
+  };
+}

@@ -1,0 +1,219 @@
+/** What a rewriting reads, series by series, and as what it writes it. Pure. */
+import type { RewriteChunk, RewriteSeries } from '../catalog/rewrite-reader.ts';
+import { blockRows } from '../core/chunk.ts';
+import { DTYPES } from '../core/dtype.ts';
+import { isWhollyErased, type Erasure } from '../core/erasure.ts';
+import { nsOfRow } from '../core/rate.ts';
+import { planRead, type HeldBytes, type Piece, type Span } from '../core/read-plan.ts';
+import { clipRows, uniteRows, withoutRows } from '../core/row-ranges.ts';
+import type { RowRange } from '../core/segment.ts';
+import { descriptionOf, type SegmentStart } from '../core/series-record.ts';
+import type { DuplicateRule } from '../core/series.ts';
+import { visibleSlices, type Slice } from '../core/visible-rows.ts';
+import type { SeriesToWrite } from '../storage/series-writer.ts';
+import type { NewShard } from '../storage/shard-layout.ts';
+import type { StoredSummary } from '../storage/summary-reader.ts';
+import type { SortableChunk } from './sort-run.ts';
+
+export interface RewriteTask {
+  readonly dataRoot: string;
+  readonly shard: NewShard;
+  readonly series: readonly SeriesTask[];
+}
+
+export interface SeriesTask {
+  readonly write: SeriesToWrite;
+  /** Regular: the pieces that read the rows, in order. */
+  readonly pieces: readonly Piece[];
+  /** Irregular: chunks whose rows are put in order of time, and where their numbers begin. */
+  readonly runs: ReadonlyArray<{ readonly firstRow: number; readonly chunks: readonly SortableChunk[] }>;
+  readonly duplicates: DuplicateRule;
+  readonly erasures: readonly Erasure[];
+  /** Cells that stand for rows that have expired. */
+  readonly kept: {
+    readonly blocks: readonly StoredSummary[];
+    /** Regular: rows before have expired. */
+    readonly beforeRow: number;
+    /** Irregular: times before have expired. */
+    readonly beforeNs: bigint | null;
+    /** Cells that end before have expired themselves. */
+    readonly summariesBeforeNs: bigint | null;
+    readonly summariesBeforeRow: number;
+  };
+  /** What goes in and has a checksum of its own. */
+  readonly inputs: readonly RewriteInput[];
+}
+
+/** Bytes that are to match their checksums: of a chunk, or of the runs that one was joined of. */
+export interface RewriteInput {
+  readonly path: string | null;
+  readonly held: HeldBytes | null;
+  readonly values: Span;
+  readonly times: Span | null;
+  readonly runs: ReadonlyArray<{
+    readonly key: string;
+    readonly rows: number;
+    readonly valuesLength: number;
+    readonly valuesCrc: number;
+    readonly timesCrc: number | null;
+  }>;
+  /** It is not read as a whole, which would compare its checksums: they must be compared before. */
+  readonly isChecked: boolean;
+}
+
+/** Raw bytes of a series in a flush, up to which its datasets are contiguous. */
+export const CONTIGUOUS_BYTES = 64 * 1024;
+
+/** @returns null if nothing is to be said of the series any more */
+export function planSeries(known: RewriteSeries, level: NewShard['level']): SeriesTask | null {
+  if (known.purged) return null;
+  const { series, chunks, holes, erasures, reach } = known;
+  const irregular = series.sampling.kind === 'irregular';
+  const channels = series.channels.length;
+  const rowBytes = channels * DTYPES[series.dtype].bytes;
+  const slices = visibleSlices(chunks);
+  const planned = slices.filter(({ chunk }) => chunk.isPlanned);
+  const claims = claimsOf(chunks, slices, reach);
+  const runs = irregular ? runsOf(known, rowBytes) : [];
+  const ranges = irregular ? [] : withoutRows(planned.map(rangeOf), holes);
+  const first = (irregular ? runs[0]?.firstRow : ranges[0]?.from) ?? 0;
+  const end = (irregular ? endOf(runs) : ranges.at(-1)?.to) ?? first;
+  const rowsOfBlock = blockRows(Math.max(rowBytes, irregular ? DTYPES.int64.bytes : 0), channels, end - first);
+  // In all compacted shards the blocks of a regular series lie in one grid.
+  const firstRow = level === 1 && !irregular ? Math.floor(first / rowsOfBlock) * rowsOfBlock : first;
+  const extent = end - firstRow;
+  const isSmall = level === 0 && extent * rowBytes <= CONTIGUOUS_BYTES;
+  // What has expired is gone from the rows; up to where, is said beside.
+  const lasting = erasures.filter(({ generation }) => Number.isFinite(generation));
+  return {
+    write: {
+      seriesId: series.id,
+      dtype: series.dtype,
+      channels,
+      irregular,
+      codec: series.codec,
+      extent,
+      layout: isSmall ? { kind: 'contiguous' } : { kind: 'chunked', blockRows: rowsOfBlock },
+      compacted: level === 1,
+      record: {
+        firstRow,
+        claims,
+        generation: known.edits,
+        rows: series.rows,
+        removed: series.removed,
+        expiredNs: known.expiredNs,
+        summariesExpiredNs: known.summariesExpiredNs,
+        expiredRow: known.expiredRow,
+        holes: withoutRows(holes, [{ from: 0, to: known.expiredRow }]),
+        erasures: lasting,
+        segments: claims.flatMap((claim) => segmentStarts(known, claim)),
+        sealedAt: series.sealedAt,
+        contentHash: series.contentHash,
+        deletedAt: known.deletedAt,
+        description: descriptionOf(series),
+      },
+    },
+    pieces: planRead(ranges, slices, rowBytes),
+    runs,
+    duplicates: series.duplicates,
+    erasures,
+    kept: {
+      blocks: level === 0 || known.expiredNs === null ? [] : known.summaries,
+      beforeRow: known.expiredRow,
+      beforeNs: known.expiredNs,
+      summariesBeforeNs: known.summariesExpiredNs,
+      summariesBeforeRow: known.summariesExpiredRow,
+    },
+    inputs: inputsOf(chunks, slices, irregular ? null : ranges, rowBytes),
+  };
+}
+
+/**
+ * The numbers of rows that the new shard tells the truth about: those of its inputs, and those between them that no chunk has any more; none that are read
+ * from elsewhere.
+ */
+export function claimsOf(
+  chunks: readonly RewriteChunk[],
+  slices: ReadonlyArray<Slice<RewriteChunk>>,
+  reach: RowRange,
+): RowRange[] {
+  const elsewhere = slices.filter(({ chunk }) => !chunk.isPlanned).map(rangeOf);
+  const planned = uniteRows(chunks.filter(({ isPlanned }) => isPlanned).map(rowsOf), []);
+  return withoutRows([reach], uniteRows(elsewhere, [])).filter((range) => clipRows(planned, range).length > 0);
+}
+
+function rangeOf({ from, to }: Slice): RowRange {
+  return { from, to };
+}
+
+function rowsOf({ firstRow, rows }: RewriteChunk): RowRange {
+  return { from: firstRow, to: firstRow + rows };
+}
+
+/** Chunks with no row of another between them: sorting beyond would change which of two rows of one time came last. */
+function runsOf(
+  { chunks, erasures }: RewriteSeries,
+  rowBytes: number,
+): Array<{ firstRow: number; chunks: SortableChunk[] }> {
+  const runs: Array<{ firstRow: number; chunks: SortableChunk[] }> = [];
+  let isOpen = false;
+  for (const chunk of chunks) {
+    if (!chunk.isPlanned) {
+      isOpen = false;
+      continue;
+    }
+    if (isWhollyErased(chunk, erasures)) continue;
+    if (!isOpen) runs.push({ firstRow: chunk.firstRow, chunks: [] });
+    isOpen = true;
+    const { firstRow, rows, generation, firstNs, lastNs, sorted } = chunk;
+    const pieces = planRead([rowsOf(chunk)], visibleSlices([chunk]), rowBytes);
+    runs.at(-1)!.chunks.push({ firstRow, rows, generation, firstNs, lastNs, sorted, pieces });
+  }
+  return runs;
+}
+
+function endOf(runs: ReadonlyArray<{ readonly chunks: readonly SortableChunk[] }>): number | undefined {
+  const last = runs.at(-1)?.chunks.at(-1);
+  return last && last.firstRow + last.rows;
+}
+
+/** Where the rows of a claim begin, and begin anew after gaps. */
+function segmentStarts({ series, segments }: RewriteSeries, claim: RowRange): SegmentStart[] {
+  const { sampling } = series;
+  if (sampling.kind === 'irregular') return [];
+  return segments
+    .filter(({ firstRow, rows }) => firstRow < claim.to && firstRow + rows > claim.from)
+    .map(({ firstRow, startNs }) => {
+      const row = Math.max(firstRow, claim.from);
+      return { row, startNs: startNs + nsOfRow(sampling.rate, row - firstRow) };
+    });
+}
+
+/** @param ranges rows that are read; null: of every chunk that is read all are */
+function inputsOf(
+  chunks: readonly RewriteChunk[],
+  slices: ReadonlyArray<Slice<RewriteChunk>>,
+  ranges: readonly RowRange[] | null,
+  rowBytes: number,
+): RewriteInput[] {
+  const seen = new Map<RewriteChunk, RowRange[]>();
+  for (const slice of slices) seen.set(slice.chunk, [...(seen.get(slice.chunk) ?? []), rangeOf(slice)]);
+  return chunks.flatMap((chunk): RewriteInput[] => {
+    const { key, path, held, values, times, rows, skip, valuesCrc, timesCrc } = chunk;
+    if (!chunk.isPlanned || chunk.codec !== 'none') return []; // compressed blocks are compared whenever they are read
+    if (held) return [{ path, held, values, times, runs: chunk.runs, isChecked: true }];
+    const read = ranges && (seen.get(chunk) ?? []).flatMap((range) => clipRows(ranges, range));
+    const isPart = read !== null && read.length > 0 && (read.length > 1 || read[0].to - read[0].from < rows);
+    const own = ({ offset }: Span, bytes: number): Span => ({ offset: offset + skip * bytes, length: rows * bytes });
+    return [
+      {
+        path,
+        held,
+        values: own(values, rowBytes),
+        times: times && own(times, DTYPES.int64.bytes),
+        runs: [{ key, rows, valuesLength: rows * rowBytes, valuesCrc, timesCrc }],
+        isChecked: isPart,
+      },
+    ];
+  });
+}
