@@ -72,7 +72,9 @@ export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows,
 
 /** Parameters $3 and $4 are the range. */
 const CHOSEN: Record<ChunkSelection['by'], string> = {
-  rows: 'c.first_row < $4::bigint and c.first_row + c.rows > $3::bigint',
+  // Rows of an irregular series are counted in order of time, so all chunks are wanted, if any.
+  rows: `case when s.kind = 'irregular' then $3::bigint < $4::bigint
+      else c.first_row < $4::bigint and c.first_row + c.rows > $3::bigint end`,
   // Of a regular series, generously: the row that a float64 rate says, and one more either way.
   time: `case when s.kind = 'irregular'
       then c.first_ns < $4::bigint and c.last_ns >= $3::bigint

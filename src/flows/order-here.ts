@@ -44,11 +44,13 @@ export async function seenTimes(
       0,
     ),
     rowBytes: 0,
-    order: { by: 'time', duplicates },
+    duplicates,
     erasures,
     startNs,
     endNs,
+    skip: 0,
     most: Infinity,
+    isByRank: false,
   });
   return times;
 }

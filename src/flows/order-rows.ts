@@ -13,14 +13,17 @@ export interface OrderTask {
   /** All rows of some chunks, in the order they came. */
   readonly pieces: readonly Piece[];
   readonly rowBytes: number;
-  /** `time`: by the series' rule for duplicates. `arrival`: as they are. */
-  readonly order: { readonly by: 'time'; readonly duplicates: DuplicateRule } | { readonly by: 'arrival' };
+  /** The series' rule. */
+  readonly duplicates: DuplicateRule;
   /** What was taken out and may still be in the chunks. */
   readonly erasures: readonly Erasure[];
   readonly startNs: bigint;
   readonly endNs: bigint;
-  /** At most this many rows. */
+  /** At most this many rows, after the first ones. A row that is skipped may share its time with one that is not. */
+  readonly skip: number;
   readonly most: number;
+  /** Rows are counted: the rest is asked for by rank, not by time. */
+  readonly isByRank: boolean;
 }
 
 export interface OrderedRows {
@@ -28,22 +31,22 @@ export interface OrderedRows {
   readonly values: Uint8Array;
   /** Row of the series that each was read from. */
   readonly rows: Float64Array;
-  /** By time: where the rest begins if there were more than `most`. */
+  /** Where the rest begins if there were more than `most`. */
   readonly restNs: bigint | null;
 }
 
 /**
- * The rows whose times lie in `[startNs, endNs)`, in order of time, or of arrival. In order of time, rows of one time are not parted:
- * none come, but a rest, if more than `most` share the first one.
+ * The rows whose times lie in `[startNs, endNs)`, in order of time. Unless they are counted, rows of one time are not parted: none come, but a rest, if more
+ * than `most` share the first one.
  */
 export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
   const { times, values, rows } = await readRows(task.dataRoot, task.pieces, 'both', task.erasures);
-  const order = wantedRows(task, times, rows);
+  const order = wantedRows(task, times, rows).subarray(task.skip);
   let count = Math.min(order.length, task.most);
   let restNs: bigint | null = null;
-  if (count < order.length && task.order.by === 'time') {
+  if (count < order.length) {
     // The rest is asked for by time, so rows of one time stay together.
-    while (count > 0 && times[order[count - 1]] === times[order[count]]) count--;
+    while (!task.isByRank && count > 0 && times[order[count - 1]] === times[order[count]]) count--;
     restNs = times[order[count]];
   }
   const kept = order.subarray(0, count);
@@ -60,11 +63,10 @@ export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
 }
 
 /** Positions in the order to answer. Rows that were taken out (their number is NaN) are left out before duplicates are looked for. */
-function wantedRows({ order, startNs, endNs }: OrderTask, times: BigInt64Array, rows: Float64Array): Uint32Array {
+function wantedRows({ duplicates, startNs, endNs }: OrderTask, times: BigInt64Array, rows: Float64Array): Uint32Array {
   const isWanted = (i: number): boolean => !Number.isNaN(rows[i]) && times[i] >= startNs && times[i] < endNs;
   const wanted = Uint32Array.from(times, (_, i) => i).filter(isWanted);
-  if (order.by === 'arrival') return wanted;
-  return orderRows(times, wanted, order.duplicates);
+  return orderRows(times, wanted, duplicates);
 }
 
 /** Rows as they lie in pieces, one after the other. */

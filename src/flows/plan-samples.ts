@@ -1,7 +1,7 @@
 /** Which rows answer a read, and where they lie. Looks into times where it must; reads no values but those that have to be put in order. */
 import type { ChunkLocation, ChunkSelection, SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { DTYPES } from '../core/dtype.ts';
-import { erasuresOf, type Erasure } from '../core/erasure.ts';
+import { erasuresOf } from '../core/erasure.ts';
 import { VarveError, invalidField } from '../core/errors.ts';
 import type { Rate } from '../core/rate.ts';
 import { planRead, type Piece } from '../core/read-plan.ts';
@@ -13,7 +13,7 @@ import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { orderHere } from './order-here.ts';
+import { orderHere, seenTimes } from './order-here.ts';
 import { readRows } from './order-rows.ts';
 import type { Section } from './print-samples.ts';
 import type { SampleSelection } from './service.ts';
@@ -25,6 +25,8 @@ export interface PlanDeps {
 
 /** Rows out of order in time are put in order in memory; sealing does it for good. */
 export const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
+
+const TIME_BYTES = 8;
 
 type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
 
@@ -46,7 +48,7 @@ export async function planSamples(
   if (sampling.kind === 'regular') return planRegular(snapshot, sampling.rate, selection, most);
   return selection.by === 'time'
     ? planByTime(deps, snapshot, selection, most)
-    : planByArrival(deps, snapshot, selection, most);
+    : planByRank(deps, snapshot, selection, most);
 }
 
 /** Regular series: rows in their order, which is that of time. */
@@ -91,90 +93,98 @@ function firstRows(
   return { ranges: taken, rows, restFrom: null };
 }
 
-/** Irregular series by rows: as they came, or as sealing has numbered them. */
-async function planByArrival(
+/** Irregular series by rows: counted in order of time. */
+async function planByRank(
   deps: PlanDeps,
-  { series, chunks, erasures }: SampleSnapshot,
+  snapshot: SampleSnapshot,
   selection: Extract<SampleSelection, { by: 'rows' }>,
   most: number,
 ): Promise<ReadPlan> {
-  const range = slice(selection.from, selection.to, series.rows);
+  const counting = new Counting(deps, snapshot);
+  const isFromEnd = (selection.from ?? 0) < 0 || (selection.to ?? 0) < 0;
+  const known = isFromEnd ? await counting.all() : Number.MAX_SAFE_INTEGER;
+  const { from, to } = slice(selection.from, selection.to, known);
   const sections: Section[] = [];
-  let rows = 0;
-  let firstRow: number | null = null;
-  let restFrom: number | null = null;
-  for (const chunk of chunks) {
-    // Numbers between chunks are vacant: sealing dropped rows that were superseded or taken out.
-    const [wanted] = clipRows([rowsOf(chunk)], range);
-    if (!wanted) continue;
-    if (rows >= most) {
-      restFrom = wanted.from;
-      break;
+  let skip = from;
+  let left = Math.min(most, to - from);
+  let isMore = false;
+  for (const group of groupByTime(snapshot.chunks)) {
+    if (left === 0) {
+      // All that was asked for, or a page of it: then one row more is worth a link.
+      isMore = to - from > most && (await counting.of(group)) > 0;
+      if (isMore || to - from <= most) break;
+      continue;
     }
-    const concerning = erasuresOf(chunk, erasures);
-    const part =
-      concerning.length === 0
-        ? storedRows(series, chunk, { from: wanted.from, to: Math.min(wanted.to, wanted.from + most - rows) })
-        : await heldRows(deps, series, chunk, wanted, concerning, most - rows);
-    if (part.rows > 0) {
-      sections.push(part.section);
-      rows += part.rows;
-      firstRow ??= part.firstRow;
+    if (skip > 0) {
+      const count = await counting.of(group);
+      if (skip >= count) {
+        skip -= count;
+        continue;
+      }
     }
-    if (part.nextRow < wanted.to) {
-      restFrom = part.nextRow;
+    const part = await partOf(deps, snapshot, group, { ...bounds({ by: 'time' }), skip, most: left, isByRank: true });
+    skip = 0;
+    if (part.rows > 0) sections.push(part.section);
+    left -= part.rows;
+    if (part.restNs !== null) {
+      isMore = true;
       break;
     }
   }
+  const rows = Math.min(most, to - from) - left;
+  const next = from + rows;
   return {
     sections: joinStored(sections),
     rows,
-    firstRow: firstRow ?? range.from,
-    rest: restFrom === null ? null : { by: 'rows', from: restFrom, to: range.to },
+    firstRow: from,
+    rest: isMore && next < to ? { by: 'rows', from: next, to } : null,
   };
 }
 
-interface ArrivalPart {
-  readonly section: Section;
-  readonly rows: number;
-  readonly firstRow: number;
-  /** Where the rest begins. */
-  readonly nextRow: number;
-}
+/** Times that are read to count rows: more are refused. */
+const MAX_COUNTED_BYTES = MAX_ORDERED_BYTES;
 
-function storedRows(series: Series, chunk: ChunkLocation, range: RowRange): ArrivalPart {
-  const pieces = planSeries(series, [range], visibleSlices([chunk]));
-  const rows = range.to - range.from;
-  return { section: { kind: 'stored', pieces }, rows, firstRow: range.from, nextRow: range.to };
-}
+/** How many rows of groups a reader sees. Looks into times only where chunks do not tell. */
+class Counting {
+  readonly #deps: PlanDeps;
+  readonly #snapshot: SampleSnapshot;
+  readonly #known = new Map<number, number>();
+  #bytes = 0;
 
-async function heldRows(
-  deps: PlanDeps,
-  series: Series,
-  chunk: ChunkLocation,
-  range: RowRange,
-  erasures: readonly Erasure[],
-  most: number,
-): Promise<ArrivalPart> {
-  const { times, values, rows } = await orderHere(deps.codec, {
-    dataRoot: deps.root.root,
-    pieces: planSeries(series, [range], visibleSlices([chunk])),
-    rowBytes: rowBytesOf(series),
-    order: { by: 'arrival' },
-    erasures,
-    ...bounds({ by: 'time' }),
-    most,
-  });
-  const firstRow = rows[0] ?? range.from;
-  const nextRow = times.length === most ? rows[most - 1] + 1 : range.to;
-  const lastRow = rows.at(-1) ?? firstRow;
-  return { section: { kind: 'held', firstRow, lastRow, times, values }, rows: times.length, firstRow, nextRow };
+  constructor(deps: PlanDeps, snapshot: SampleSnapshot) {
+    this.#deps = deps;
+    this.#snapshot = snapshot;
+  }
+
+  async all(): Promise<number> {
+    let sum = 0;
+    for (const group of groupByTime(this.#snapshot.chunks)) sum += await this.of(group);
+    return sum;
+  }
+
+  /** @throws limit-exceeded `order-too-costly` */
+  async of({ ordered, chunks }: TimeGroup<ChunkLocation>): Promise<number> {
+    const { series, erasures } = this.#snapshot;
+    const [first] = chunks;
+    if (ordered && erasuresOf(first, erasures).length === 0) return first.rows;
+    const known = this.#known.get(first.firstRow);
+    if (known !== undefined) return known;
+    this.#bytes += chunks.reduce((sum, { rows }) => sum + rows * TIME_BYTES, 0);
+    if (this.#bytes > MAX_COUNTED_BYTES) {
+      const message = 'too many rows are out of order in time to count them; ask by time';
+      throw new VarveError('limit-exceeded', message, { slug: 'order-too-costly' });
+    }
+    const { startNs, endNs } = bounds({ by: 'time' });
+    const times = await seenTimes(this.#deps, { chunks, duplicates: series.duplicates, erasures, startNs, endNs });
+    this.#known.set(first.firstRow, times.length);
+    return times.length;
+  }
 }
 
 /** Irregular series by time: rows in order of time, whatever the order they came in. */
 async function planByTime(
   deps: PlanDeps,
-  { series, chunks, erasures }: SampleSnapshot,
+  snapshot: SampleSnapshot,
   selection: TimeSelection,
   most: number,
 ): Promise<ReadPlan> {
@@ -183,14 +193,12 @@ async function planByTime(
   let rows = 0;
   let firstRow: number | null = null;
   let rest: SampleSelection | null = null;
-  for (const group of groupByTime(chunks)) {
+  for (const group of groupByTime(snapshot.chunks)) {
     if (rows >= most) {
       rest = { by: 'time', startNs: most64(earliest(group), startNs), endNs: selection.endNs };
       break;
     }
-    const part = group.ordered
-      ? await orderedPart(deps, series, group.chunks[0], erasures, startNs, endNs, most - rows)
-      : await disorderedPart(deps, series, group, erasures, startNs, endNs, most - rows);
+    const part = await partOf(deps, snapshot, group, { startNs, endNs, skip: 0, most: most - rows, isByRank: false });
     if (part.rows > 0) {
       sections.push(part.section);
       rows += part.rows;
@@ -207,6 +215,16 @@ async function planByTime(
   return { sections: joinStored(sections), rows, firstRow: firstRow ?? 0, rest };
 }
 
+/** Rows of a group that are wanted: of those with times in `[startNs, endNs)`, at most so many after the first ones. */
+interface Wanted {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+  readonly skip: number;
+  readonly most: number;
+  /** Rows are counted: those of one time may be parted. */
+  readonly isByRank: boolean;
+}
+
 interface Part {
   readonly section: Section;
   readonly rows: number;
@@ -215,21 +233,29 @@ interface Part {
   readonly restNs: bigint | null;
 }
 
+function partOf(
+  deps: PlanDeps,
+  snapshot: SampleSnapshot,
+  group: TimeGroup<ChunkLocation>,
+  wanted: Wanted,
+): Promise<Part> {
+  return group.ordered
+    ? orderedPart(deps, snapshot, group.chunks[0], wanted)
+    : disorderedPart(deps, snapshot, group, wanted);
+}
+
 /** Of a chunk whose times increase: what is wanted, and what was taken out, are ranges of its rows. */
 async function orderedPart(
   deps: PlanDeps,
-  series: Series,
+  { series, erasures }: SampleSnapshot,
   chunk: ChunkLocation,
-  erasures: readonly Erasure[],
-  startNs: bigint,
-  endNs: bigint,
-  most: number,
+  { startNs, endNs, skip, most }: Wanted,
 ): Promise<Part> {
   const concerning = erasuresOf(chunk, erasures);
   const slices = visibleSlices([chunk]);
   let ranges = [rowsOf(chunk)];
   let restNs: bigint | null = null;
-  if (concerning.length > 0 || chunk.firstNs! < startNs || chunk.lastNs! >= endNs || chunk.rows > most) {
+  if (concerning.length > 0 || chunk.firstNs! < startNs || chunk.lastNs! >= endNs || chunk.rows > most || skip > 0) {
     const { times } = await readRows(deps.root.root, planSeries(series, ranges, slices), 'times');
     const between = (from: bigint, to: bigint): RowRange => ({
       from: chunk.firstRow + lowerBound(times, from),
@@ -239,10 +265,8 @@ async function orderedPart(
       const { from, to } = between(erasure.startNs, erasure.endNs);
       return { from, to: Math.min(to, erasure.beforeRow) };
     });
-    const wanted = firstRows(
-      withoutRows(clipRows([between(startNs, endNs)], rowsOf(chunk)), uniteRows(gone, [])),
-      most,
-    );
+    const seen = withoutRows(clipRows([between(startNs, endNs)], rowsOf(chunk)), uniteRows(gone, []));
+    const wanted = firstRows(withoutFirst(seen, skip), most);
     ({ ranges } = wanted);
     restNs = wanted.restFrom === null ? null : times[wanted.restFrom - chunk.firstRow];
   }
@@ -254,14 +278,18 @@ async function orderedPart(
   };
 }
 
+/** Ranges without their first rows. */
+function withoutFirst(ranges: readonly RowRange[], skip: number): RowRange[] {
+  const { rows, restFrom } = firstRows(ranges, skip);
+  if (rows < skip || restFrom === null) return skip === 0 ? [...ranges] : [];
+  return clipRows(ranges, { from: restFrom, to: Number.MAX_SAFE_INTEGER });
+}
+
 async function disorderedPart(
   deps: PlanDeps,
-  series: Series,
+  { series, erasures }: SampleSnapshot,
   group: TimeGroup<ChunkLocation>,
-  erasures: readonly Erasure[],
-  startNs: bigint,
-  endNs: bigint,
-  most: number,
+  { startNs, endNs, skip, most, isByRank }: Wanted,
 ): Promise<Part> {
   const rowBytes = rowBytesOf(series);
   const stored = group.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
@@ -281,11 +309,13 @@ async function disorderedPart(
     dataRoot: deps.root.root,
     pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
     rowBytes,
-    order: { by: 'time', duplicates: series.duplicates },
+    duplicates: series.duplicates,
     erasures,
     startNs,
     endNs,
+    skip,
     most,
+    isByRank,
   });
   const firstRow = group.chunks[0].firstRow;
   const lastRow = numbers.at(-1) ?? firstRow;

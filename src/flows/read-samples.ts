@@ -149,6 +149,8 @@ export async function readSnapshot(
   if ((from ?? 0) < 0 || (to ?? 0) < 0) {
     // A slice that counts from the end must know the end first.
     const { series } = await read({ by: 'rows', from: 0, to: 0 });
+    // Of an irregular one only its chunks tell.
+    if (series.sampling.kind === 'irregular') return { snapshot: await read(chunksOf({ by: 'rows' })), selection };
     ({ from, to } = slice(from, to, series.rows));
   }
   const counted: SampleSelection = { by: 'rows', from, to };
