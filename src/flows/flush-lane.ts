@@ -1,8 +1,9 @@
 /** Flushing: the fresh chunks of a lane become a shard. What edits and expiry have changed is told by it, too. */
-import { markDamaged } from '../catalog/fresh-store.ts';
+import type { Database } from '../catalog/database.ts';
+import { laneBacklogs, markDamaged } from '../catalog/fresh-store.ts';
 import { readInOneInstant, type RewriteReader } from '../catalog/rewrite-reader.ts';
 import { isUnderWay } from '../catalog/swap-shard.ts';
-import { MOST_FLUSH_BYTES } from '../core/flush-plan.ts';
+import { flushReason, MOST_FLUSH_BYTES, type FlushLimits } from '../core/flush-plan.ts';
 import { planSeries, type SeriesTask } from './plan-rewrite.ts';
 import {
   rewriteShards,
@@ -26,6 +27,12 @@ export interface FlushOptions extends RewriteOptions {
 
 /** Chunks that cannot be read are found together; what comes after so many attempts is no accident. */
 const ATTEMPTS = 4;
+
+/** Lanes that are to be flushed now. */
+export async function dueLanes(db: Database, limits: FlushLimits): Promise<string[]> {
+  const lanes = await laneBacklogs(db);
+  return lanes.filter((lane) => flushReason(lane, limits) !== null).map(({ laneId }) => laneId);
+}
 
 /** @throws what kept it from being made; nothing has changed for readers then */
 export async function flushLane(deps: RewriteDeps, laneId: string, options: FlushOptions = {}): Promise<FlushOutcome> {

@@ -1,19 +1,19 @@
-/** The bells of the lanes: ask that a lane be drained, or its shards sealed. Whoever stages a write rings; a worker answers. */
+/** The bells of the lanes: ask that a lane be flushed, or its shards compacted. A timer rings for what is due; a worker answers. */
 import type { JobsOptions } from 'bullmq';
 import type { Logger } from 'pino';
 import { VarveError } from '../core/errors.ts';
 import type { JobQueue, QueueBackend } from './queue-backend.ts';
 import { withinLimit } from './time-limit.ts';
 
-/** Each has a queue, and workers, of its own: sealing takes minutes, and must not stand in the way of a drain. */
-export type LaneWork = 'drain' | 'seal';
+/** Each has a queue, and workers, of its own: compaction takes minutes, and must not stand in the way of a flush. */
+export type LaneWork = 'flush' | 'compact';
 
 /** What a job carries: which lane, never a sample. */
 export interface LaneJob {
   readonly laneId: string;
 }
 
-/** How long an append may be held up by a queue that does not answer. */
+/** How long a caller may be held up by a queue that does not answer. */
 const RING_LIMIT_MS = 2_000;
 /** Rings that the server has not answered yet, also those their caller no longer waits for. More are refused at once. */
 const UNANSWERED_RINGS_MAX = 1_000;
@@ -21,9 +21,8 @@ const CLOSE_LIMIT_MS = 2_000;
 const DEPTH_LIMIT_MS = 2_000;
 
 const JOB_OPTIONS: JobsOptions = {
-  // 0.25, 0.5, 1, 2 s: rides out a short failure. After the last one the reconciler rings again.
-  attempts: 5,
-  backoff: { type: 'exponential', delay: 250 },
+  // What fails is rung for again. No job is delayed: it would wait by the clock of the queue's machine, which may be set back.
+  attempts: 1,
   removeOnComplete: true,
   removeOnFail: { count: 1_000, age: 7 * 24 * 3600 },
 };
@@ -48,15 +47,14 @@ export class LaneQueue {
     this.#log = log;
   }
 
-  /** Asks that the lane be worked on. Always resolves, within {@link RING_LIMIT_MS}: a lost ring is no error of the write. */
+  /** Asks that the lane be worked on. Always resolves, within {@link RING_LIMIT_MS}: a lost ring is no error of the caller. */
   ring(laneId: string): Promise<void> {
     return this.#try(laneId, () => this.#add(laneId));
   }
 
   /**
-   * Rings for a lane that has pending writes and no live lease. A job that still counts as active on such a lane has lost
-   * its process (or is about to claim, then the lease makes the double harmless): the ring does not wait for
-   * it, as it would until the stalled job is noticed after half a minute or more.
+   * Rings for a lane that has been due for long. A job that still counts as active on it may have lost its process: the ring
+   * does not wait for it. Where the process is alive after all, its work is done twice, and the second one changes nothing.
    */
   ringAgain(laneId: string): Promise<void> {
     return this.#try(laneId, async () => {

@@ -1,8 +1,7 @@
-/** The worker that answers rings: drains, or seals, one lane per job, several lanes side by side. */
-import { DelayedError, type Job } from 'bullmq';
+/** The worker that answers rings: flushes, or compacts, one lane per job, several lanes side by side. */
+import type { Job } from 'bullmq';
 import type { Logger } from 'pino';
 import { LaneQueue, type LaneJob, type LaneWork } from './lane-queue.ts';
-import type { DrainResult } from '../flows/drain-lane.ts';
 import type { QueueBackend } from './queue-backend.ts';
 import { withinLimit } from './time-limit.ts';
 
@@ -11,16 +10,19 @@ interface LaneWorkerOptions {
   /** Lanes worked on at the same time by this process. */
   readonly concurrency: number;
   /**
-   * Does one batch of a lane's work. What it throws is retried with growing pauses. The signal says that the process wants
+   * Does one batch of a lane's work. What it throws ends the job: the next ring tries again. The signal says that the process wants
    * to end: stop at the next safe place.
    */
-  readonly run: (laneId: string, signal: AbortSignal) => Promise<DrainResult>;
+  readonly run: LaneRun;
   readonly log: Logger;
 }
 
+/** `more`: there is more to do for the lane at once. */
+export type LaneRun = (laneId: string, signal: AbortSignal) => Promise<{ readonly more: boolean }>;
+
 export interface LaneWorker {
   /**
-   * Takes no more jobs, waits for the running drains up to the limit, then aborts their signal. Never hangs, also
+   * Takes no more jobs, waits for the running jobs up to the limit, then aborts their signal. Never hangs, also
    * without a server.
    */
   close(limitMs: number): Promise<void>;
@@ -28,7 +30,7 @@ export interface LaneWorker {
 
 /** Rounds after which a lane that has still more goes to the back of the queue, so that one busy lane starves no other. */
 const ROUNDS_PER_JOB = 20;
-/** How long an aborted drain may take to notice. */
+/** How long an aborted job may take to notice. */
 const ABORT_GRACE_MS = 2_000;
 /** How long the queue's server may take to hear that the worker leaves. */
 const LEAVE_LIMIT_MS = 2_000;
@@ -36,10 +38,10 @@ const LEAVE_LIMIT_MS = 2_000;
 /** Starts to take jobs at once. */
 export function startLaneWorker(backend: QueueBackend, { work, concurrency, run, log }: LaneWorkerOptions): LaneWorker {
   const stop = new AbortController();
-  const running = new Set<Promise<DrainResult>>();
+  const running = new Set<Promise<{ readonly more: boolean }>>();
   let closing = false;
 
-  async function runOnce(laneId: string): Promise<DrainResult> {
+  async function runOnce(laneId: string): Promise<{ readonly more: boolean }> {
     const round = run(laneId, stop.signal);
     running.add(round);
     try {
@@ -49,16 +51,11 @@ export function startLaneWorker(backend: QueueBackend, { work, concurrency, run,
     }
   }
 
-  async function processJob(job: Job<LaneJob, void>, token?: string): Promise<void> {
+  async function processJob(job: Job<LaneJob, void>): Promise<void> {
     const { laneId } = job.data;
     for (let round = 0; round < ROUNDS_PER_JOB && !closing; round++) {
-      const result = await runOnce(laneId);
-      if (result.kind === 'busy') {
-        // Put aside, which costs the job none of its attempts.
-        await job.moveToDelayed(Date.now() + result.retryInMs, token);
-        throw new DelayedError();
-      }
-      if (result.kind === 'nothing' || !result.more) return;
+      const { more } = await runOnce(laneId);
+      if (!more) return;
     }
     // The ring comes while this job is active, so it becomes a job of its own at the end of the queue.
     await queue.ring(laneId);
@@ -68,7 +65,7 @@ export function startLaneWorker(backend: QueueBackend, { work, concurrency, run,
   const worker = backend.worker<LaneJob>(work, processJob, concurrency);
   worker.on('failed', (job, error) => {
     const { laneId } = job?.data ?? {};
-    log.error({ laneId, attempt: job?.attemptsMade, err: error }, `a ${work} failed`);
+    log.error({ laneId, err: error }, `a ${work} failed`);
   });
 
   async function close(limitMs: number): Promise<void> {

@@ -1,33 +1,34 @@
-/** A seal as a job: what cannot be sealed now is left to the next round, and one that fails is not tried again at once. */
+/** Work on lanes that goes wrong is not tried again at once: what fails may have read a gigabyte before it did. */
 import type { Logger } from 'pino';
-import type { DrainResult } from '../flows/drain-lane.ts';
+import type { LaneRun } from './lane-worker.ts';
 
-/** A lane whose sealing failed is left alone this long, twice as long after each further failure … */
-const FIRST_REST_MS = 60_000;
-/** … up to this. What fails may have read a gigabyte before it did. */
-const LONGEST_REST_MS = 6 * 3600_000;
+export interface RestOptions {
+  /** A lane is left alone so long after a failure, twice as long after each further one … */
+  readonly firstMs: number;
+  /** … up to this. */
+  readonly longestMs: number;
+  readonly log: Pick<Logger, 'error'>;
+  /** What is said of a failure. */
+  readonly message: string;
+}
 
-type Seal = (laneId: string, signal: AbortSignal) => Promise<readonly unknown[] | null>;
-
-/** @param seal null: somebody else is at it */
-export function sealJob(
-  seal: Seal,
-  log: Pick<Logger, 'error'>,
-): (laneId: string, signal: AbortSignal) => Promise<DrainResult> {
-  const resting = new Map<string, { failures: number; until: number }>();
+/** Pauses by a clock that nobody sets. */
+export function resting(run: LaneRun, { firstMs, longestMs, log, message }: RestOptions): LaneRun {
+  const rests = new Map<string, { failures: number; until: number }>();
   return async (laneId, signal) => {
-    const rest = resting.get(laneId);
-    if (rest && Date.now() < rest.until) return { kind: 'nothing' };
+    const rest = rests.get(laneId);
+    if (rest && performance.now() < rest.until) return { more: false };
     try {
-      await seal(laneId, signal);
-      resting.delete(laneId);
+      const result = await run(laneId, signal);
+      rests.delete(laneId);
+      return result;
     } catch (error) {
-      if (signal.aborted) return { kind: 'nothing' };
+      if (signal.aborted) return { more: false };
       const failures = (rest?.failures ?? 0) + 1;
-      const restMs = Math.min(LONGEST_REST_MS, FIRST_REST_MS * 2 ** (failures - 1));
-      resting.set(laneId, { failures, until: Date.now() + restMs });
-      log.error({ lane: laneId, err: error, restMs }, 'shards could not be sealed: readers go on with the old ones');
+      const restMs = Math.min(longestMs, firstMs * 2 ** (failures - 1));
+      rests.set(laneId, { failures, until: performance.now() + restMs });
+      log.error({ lane: laneId, err: error, restMs }, message);
+      return { more: false };
     }
-    return { kind: 'nothing' };
   };
 }

@@ -5,6 +5,7 @@ import { isVarveError } from '../core/errors.ts';
 import type { CatCommand } from './cat-command.ts';
 import type { CompactCommand } from './compact-command.ts';
 import { readConfig } from './config.ts';
+import type { FlushCommand } from './flush-command.ts';
 import type { ImportCommand } from './import-command.ts';
 import type { ListCommand } from './list-command.ts';
 import type { RebuildShardCommand } from './rebuild-command.ts';
@@ -21,7 +22,7 @@ const program = new Command('varve')
 program
   .command('serve')
   .description('run the service')
-  .option('--no-worker', 'answer requests only; another process drains')
+  .option('--no-worker', 'answer requests only; another process flushes and compacts')
   .action(async ({ worker }: { worker: boolean }) => {
     keepYoungHeapSmall();
     const { serve } = await import('./serve.ts');
@@ -35,7 +36,7 @@ program
 
 program
   .command('worker')
-  .description('drain acknowledged writes into shards, and nothing else')
+  .description('flush and compact, and nothing else')
   .action(async () => {
     keepYoungHeapSmall();
     const { work } = await import('./serve.ts');
@@ -181,10 +182,19 @@ program
   });
 
 program
+  .command('flush')
+  .description('move samples that were appended into HDF5 shards, now; without an option, where that is due')
+  .option('--all', 'whatever their size and age')
+  .option('--lane <id>', 'only those of this lane')
+  .option('--json', 'print a report for programs')
+  .action(async (command: FlushCommand) => {
+    const { flushData } = await import('./flush-command.ts');
+    await flushData(readConfig(), command);
+  });
+
+program
   .command('compact')
-  .description(
-    'seal and compact shards, now: compress what takes no more appends, drop what was removed, merge small ones',
-  )
+  .description('compact shards, now: merge small ones, sort and compress, add summaries, drop what was removed')
   .option('--plan', 'only say what would be done')
   .option('--all', 'whatever its age and size')
   .option('--lane <id>', 'only the shards of this lane')

@@ -1,11 +1,10 @@
-/** `varve compact`: seals and compacts shards, now; or says what it would do. */
+/** `varve compact`: compacts shards, now; or says what it would do. */
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase } from '../catalog/database.ts';
-import type { SealReason, SealStep } from '../core/seal-plan.ts';
-import { planSealing, sealLane, type SealReport } from '../flows/seal-lane.ts';
+import type { CompactionReason, CompactionStep } from '../core/compaction-plan.ts';
+import { compactLane, planCompaction, type CompactionReport } from '../flows/compact-lane.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
-import { thisProcess } from '../storage/process-identity.ts';
 import type { Config } from './config.ts';
 import { openPostgres } from './postgres-in-use.ts';
 import { print } from './standard-output.ts';
@@ -20,13 +19,12 @@ export interface CompactCommand {
 const CONNECTIONS = 2;
 const SILENT = { info: () => {}, warn: () => {} };
 
-const WHY: Readonly<Record<SealReason, string>> = {
-  retired: 'takes no more appends',
-  old: 'has been appended to long enough',
+const WHY: Readonly<Record<CompactionReason, string>> = {
   asked: 'asked for',
   'dead-rows': 'much of it is no data any more',
-  overlap: 'times lie between those of another',
-  small: 'many small ones',
+  overlap: 'times lie between those of others',
+  size: 'many of one size',
+  summaries: 'has no summaries yet',
 };
 
 /** May run beside the service. */
@@ -36,17 +34,16 @@ export async function compactData(config: Config, command: CompactCommand): Prom
   try {
     const root = new DataRoot(config.dataRoot);
     await claimFolder(root, await readCatalogIdentity(db));
-    const deps = { db, root, holder: thisProcess(), limits: config.sealing, log: SILENT };
-    const steps = await planSealing(deps, command.lane ?? null, command.all);
+    const deps = { db, root, log: SILENT };
+    const steps = await planCompaction(db, command.lane ?? null, command.all);
     if (command.plan) {
       if (command.json) return await print(`${JSON.stringify(steps, null, 2)}\n`);
       for (const step of steps) await print(`${describe(step)}\n`);
       return await print(steps.length === 0 ? 'nothing to do\n' : `${steps.length} to be done; nothing was done\n`);
     }
-    const reports: SealReport[] = [];
+    const reports: CompactionReport[] = [];
     for (const laneId of new Set(steps.map((step) => step.laneId))) {
-      const done = await sealLane(deps, laneId, { all: command.all });
-      if (!done && !command.json) await print(`lane ${laneId}: somebody else is at it\n`);
+      const done = await compactLane(deps, laneId, { all: command.all, asked: true });
       for (const report of done ?? []) {
         reports.push(report);
         if (!command.json) {
@@ -63,7 +60,7 @@ export async function compactData(config: Config, command: CompactCommand): Prom
   }
 }
 
-function describe({ laneId, reason, shards }: SealStep): string {
+function describe({ laneId, reason, shards }: CompactionStep): string {
   const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
   const count = shards.length === 1 ? '1 shard' : `${shards.length} shards`;
   return `lane ${laneId}: ${count}, ${mebibytes(bytes)} (${WHY[reason]})`;

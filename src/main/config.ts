@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { VarveError } from '../core/errors.ts';
-import { DEFAULT_SEAL_LIMITS, type SealLimits } from '../core/seal-plan.ts';
+import { DEFAULT_FLUSH_LIMITS, type FlushLimits } from '../core/flush-plan.ts';
 import type { BackpressureLimits } from '../flows/backpressure.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
@@ -19,11 +19,11 @@ const Environment = z.object({
   VARVE_LOG: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
   VARVE_WRITERS: z.coerce.number().int().min(1).max(64).default(2),
   VARVE_CODECS: z.coerce.number().int().min(1).max(64).default(2),
-  VARVE_SEAL_AFTER_S: z.coerce
+  VARVE_FLUSH_AGE_S: z.coerce
     .number()
     .min(1)
-    .default(DEFAULT_SEAL_LIMITS.hotMs / 1000),
-  VARVE_SEAL_EVERY_S: z.coerce.number().min(1).default(60),
+    .default(DEFAULT_FLUSH_LIMITS.ageMs / 1000),
+  VARVE_COMPACT_EVERY_S: z.coerce.number().min(1).default(60),
   VARVE_MAX_PENDING_BYTES: Count.min(1).default(8 * 1024 ** 3),
   VARVE_MAX_PENDING_WRITES: Count.min(1).default(100_000),
   VARVE_MIN_FREE_BYTES: Count.default(256 * 1024 ** 2),
@@ -40,11 +40,13 @@ export interface Config {
   /** Null: one is made at the first start and kept in the data folder. */
   readonly firstToken: string | null;
   readonly logLevel: string;
-  /** Threads that commit to shards. */
+  /** Lanes that are flushed side by side, each by a thread. */
   readonly writerThreads: number;
   /** Threads that parse and print large bodies. */
   readonly codecThreads: number;
-  readonly sealing: SealLimits & { /** Pause between two looks for shards to rewrite. */ readonly everyMs: number };
+  readonly flushing: FlushLimits;
+  /** Pause between two looks for shards to compact. */
+  readonly compactEveryMs: number;
   readonly backpressure: BackpressureLimits;
   readonly database:
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string };
@@ -76,7 +78,8 @@ export function readConfig(
     logLevel: env.VARVE_LOG,
     writerThreads: env.VARVE_WRITERS,
     codecThreads: env.VARVE_CODECS,
-    sealing: { hotMs: env.VARVE_SEAL_AFTER_S * 1000, everyMs: env.VARVE_SEAL_EVERY_S * 1000 },
+    flushing: { ageMs: env.VARVE_FLUSH_AGE_S * 1000 },
+    compactEveryMs: env.VARVE_COMPACT_EVERY_S * 1000,
     backpressure: {
       maxPendingBytes: env.VARVE_MAX_PENDING_BYTES,
       maxPendingWrites: env.VARVE_MAX_PENDING_WRITES,

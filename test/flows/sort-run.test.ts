@@ -9,7 +9,7 @@ import { planRead, type PlannedChunk } from '../../src/core/read-plan.ts';
 import type { DuplicateRule } from '../../src/core/series.ts';
 import { visibleSlices } from '../../src/core/visible-rows.ts';
 import { sortRun, type SortableChunk } from '../../src/flows/sort-run.ts';
-import { temporaryRoot } from '../storage/model-shard.ts';
+import { temporaryRoot } from '../storage/temporary-root.ts';
 
 const root = temporaryRoot();
 const PATH = 'shards/00/rows.h5';

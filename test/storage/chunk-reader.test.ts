@@ -6,7 +6,7 @@ import type { RowRange } from '../../src/core/segment.ts';
 import { visibleSlices } from '../../src/core/visible-rows.ts';
 import { readPieces, type PieceBytes } from '../../src/storage/chunk-reader.ts';
 import { eachOpened, KeptShardFiles } from '../../src/storage/shard-files.ts';
-import { temporaryRoot } from './model-shard.ts';
+import { temporaryRoot } from './temporary-root.ts';
 import { openFilesBelow } from './open-files.ts';
 
 const root = temporaryRoot();
@@ -38,6 +38,8 @@ beforeEach(() => {
       values.copy(file, valuesOffset);
       times.copy(file, timesOffset);
       chunks.push({
+        key: `c${chunks.length}`,
+        held: null,
         shardId: `id-of-${path}`,
         path,
         firstRow,
@@ -269,7 +271,7 @@ describe('files are closed', () => {
     for await (const { piece } of pieces) {
       const open = openFilesBelow(root.root);
       expect(open).toHaveLength(new Set(open).size);
-      expect(open).toContain(root.resolve(piece.path));
+      expect(open).toContain(root.resolve(piece.path!));
     }
   });
 });

@@ -1,0 +1,62 @@
+/** `varve flush`: moves what is fresh into shards, now. */
+import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
+import { openDatabase } from '../catalog/database.ts';
+import { laneBacklogs } from '../catalog/fresh-store.ts';
+import { dueLanes, flushLane } from '../flows/flush-lane.ts';
+import type { RewriteReport } from '../flows/rewrite-shards.ts';
+import { FreshSweep } from '../flows/sweep-fresh.ts';
+import { DataRoot } from '../storage/data-root.ts';
+import { claimFolder } from '../storage/folder-owner.ts';
+import type { Config } from './config.ts';
+import { openPostgres } from './postgres-in-use.ts';
+import { print } from './standard-output.ts';
+
+export interface FlushCommand {
+  readonly all?: boolean;
+  readonly lane?: string;
+  readonly json?: boolean;
+}
+
+const CONNECTIONS = 2;
+
+/** May run beside the service. */
+export async function flushData(config: Config, command: FlushCommand): Promise<void> {
+  const postgres = await openPostgres(config);
+  const { db, close } = openDatabase(postgres.url, { poolSize: CONNECTIONS, onError: () => {} });
+  try {
+    const root = new DataRoot(config.dataRoot);
+    await claimFolder(root, await readCatalogIdentity(db));
+    const warn = (fields: object, message: string): void => void process.stderr.write(`${message}: ${JSON.stringify(fields)}\n`);
+    const deps = { db, root, log: { info: () => {}, warn } };
+    const reports: RewriteReport[] = [];
+    for (const laneId of await lanesToFlush()) {
+      for (let more = true; more;) {
+        const outcome = await flushLane(deps, laneId, { asked: true });
+        more = outcome.kind === 'flushed' && outcome.more;
+        if (outcome.kind !== 'flushed') continue;
+        reports.push(outcome.report);
+        if (!command.json) await print(`${describe(outcome.report)}\n`);
+      }
+    }
+    await new FreshSweep(deps).run();
+    if (command.json) await print(`${JSON.stringify(reports, null, 2)}\n`);
+    else if (reports.length === 0) await print('nothing to do\n');
+
+    async function lanesToFlush(): Promise<string[]> {
+      if (command.lane !== undefined) return [command.lane];
+      if (!command.all) return dueLanes(db, config.flushing);
+      return (await laneBacklogs(db)).map(({ laneId }) => laneId);
+    }
+  } finally {
+    await close();
+    await postgres.stop();
+  }
+}
+
+function describe({ laneId, series, bytesBefore, bytesAfter }: RewriteReport): string {
+  return `lane ${laneId}: ${series} series, ${mebibytes(bytesBefore)} -> ${mebibytes(bytesAfter)}`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+}
