@@ -23,6 +23,8 @@ export type FlushOutcome =
 export interface FlushOptions extends RewriteOptions {
   /** Also if somebody else is at it. */
   readonly asked?: boolean;
+  /** Bytes that are taken at once, but at least one chunk. */
+  readonly most?: number;
 }
 
 /** Chunks that cannot be read are found together; what comes after so many attempts is no accident. */
@@ -38,7 +40,7 @@ export async function dueLanes(db: Database, limits: FlushLimits): Promise<strin
 export async function flushLane(deps: RewriteDeps, laneId: string, options: FlushOptions = {}): Promise<FlushOutcome> {
   if (!options.asked && (await isUnderWay(deps.db, laneId, 0))) return { kind: 'busy' };
   for (let attempt = 1; ; attempt++) {
-    const plan = await readInOneInstant(deps.db, (reader) => planFlush(reader, laneId));
+    const plan = await readInOneInstant(deps.db, (reader) => planFlush(reader, laneId, options.most ?? MOST_FLUSH_BYTES));
     if (!plan) return { kind: 'nothing' };
     const result = await rewriteShards(deps, plan, options);
     if (!('damaged' in result)) return { kind: 'flushed', report: result, more: !plan.tellsAll };
@@ -49,9 +51,9 @@ export async function flushLane(deps: RewriteDeps, laneId: string, options: Flus
 }
 
 /** @returns null if there is nothing to be flushed or told */
-async function planFlush(reader: RewriteReader, laneId: string): Promise<RewritePlan | null> {
+async function planFlush(reader: RewriteReader, laneId: string, most: number): Promise<RewritePlan | null> {
   const { newest, flushed } = await reader.commits(laneId);
-  const fresh = await reader.fresh(laneId, MOST_FLUSH_BYTES);
+  const fresh = await reader.fresh(laneId, most);
   const isFresh = new Set(fresh.series.map(({ seriesId }) => seriesId));
   const masked = (await reader.maskedSince(laneId, flushed)).filter((seriesId) => !isFresh.has(seriesId));
   const inputs = [...fresh.series, ...masked.map((seriesId) => ({ seriesId, range: { from: 0, to: 0 } }))];

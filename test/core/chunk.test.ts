@@ -1,37 +1,33 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { hotChunkRows, MAX_HOT_CHUNK_BYTES, MIN_HOT_CHUNK_BYTES } from '../../src/core/chunk.ts';
+import { blockRows, mostBlockRows } from '../../src/core/chunk.ts';
 import { emptyStats, extendStats } from '../../src/core/chunk-stats.ts';
 import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
 import type { RowShape } from '../../src/core/missing-value.ts';
 
-describe('a hot chunk holds what a series sends at once, or in ten seconds', () => {
-  test.each<[string, number, number, number | null, number]>([
-    ['a slow sensor: the least', 8, 1, 0.1, 2048],
-    ['irregular readings, one at a time: the least', 8, 1, null, 2048],
-    ['an ECG of two int16 channels', 4, 1, 360, 4096],
-    ['the same, a minute at once', 4, 21_600, 360, 32_768],
-    ['384 int16 channels at 30 kHz: the most', 768, 30_000, 30_000, 1024],
-    ['rows of odd length stay below the most', 3, 10_000_000, null, 262_144],
-    ['a row of 16 KiB', 16_384, 1, null, 1],
-    ['a row above the most', 2_000_000, 50, 1000, 1],
-  ])('%s', (_, rowBytes, firstBatchRows, rateHz, rows) => {
-    expect(hotChunkRows(rowBytes, firstBatchRows, rateHz)).toBe(rows);
+describe('a block has as many rows as are inflated quickly, or as a wide series brings fast', () => {
+  test.each<[string, number, number, number, number]>([
+    ['one channel of float64', 8, 1, 1e9, 32_768],
+    ['rows of odd length', 3, 3, 1e9, 65_536],
+    ['16 channels of int32', 64, 16, 1e9, 4_096],
+    ['384 channels of int16: at least 1 MiB', 768, 384, 1e9, 2_048],
+    ['no more than there are', 8, 1, 1_000, 1_024],
+    ['one row', 8, 1, 1, 1],
+    ['none', 8, 1, 0, 1],
+    ['a row above the most', 2_000_000, 4, 50, 1],
+  ])('%s', (_, rowBytes, channels, rows, expected) => {
+    expect(blockRows(rowBytes, channels, rows)).toBe(expected);
   });
 
   test('it is a power of two within its limits', () => {
     const rowBytes = fc.oneof(fc.integer({ min: 1, max: 4096 }), fc.integer({ min: 1, max: 4_000_000 }));
-    const rate = fc.option(
-      fc.oneof(fc.double({ min: 3e-10, max: 100, noNaN: true }), fc.integer({ min: 1, max: 1e9 })),
-    );
     fc.assert(
-      fc.property(rowBytes, fc.integer({ min: 1, max: 2 ** 31 }), rate, (bytes, batch, hz) => {
-        const rows = hotChunkRows(bytes, batch, hz);
+      fc.property(rowBytes, fc.integer({ min: 1, max: 1024 }), (bytes, channels) => {
+        const rows = mostBlockRows(bytes, channels);
         expect(Number.isInteger(Math.log2(rows))).toBe(true);
-        if (rows > 1) expect(rows * bytes).toBeLessThanOrEqual(MAX_HOT_CHUNK_BYTES);
-        expect((rows + 1) * bytes).toBeGreaterThan(MIN_HOT_CHUNK_BYTES);
-        const wanted = Math.max(batch, (hz ?? 0) * 10);
-        expect(rows >= wanted || rows * 2 * bytes > MAX_HOT_CHUNK_BYTES).toBe(true);
+        if (channels > 16) expect(rows * bytes).toBeGreaterThanOrEqual(1024 ** 2);
+        else if (rows > 1) expect(rows * bytes).toBeLessThanOrEqual(256 * 1024);
+        if (channels <= 16) expect(rows * bytes).toBeGreaterThan(Math.min(bytes, 128 * 1024) - 1);
       }),
       { numRuns: 1000 },
     );

@@ -1,20 +1,22 @@
-/** What sealing and compaction promise to readers, whoever stops them wherever. */
+/** What flushes and compaction promise to readers, whoever stops them wherever, and in whatever order they come to their ends. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { closeSync, existsSync, openSync, readdirSync, readSync, utimesSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { forgetShard } from '../../src/catalog/swap-shard.ts';
+import { laneBacklogs, vacuumFresh } from '../../src/catalog/fresh-store.ts';
 import { parseRate } from '../../src/core/rate.ts';
-import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
-import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
-import { rebuildShard } from '../../src/flows/rebuild-shard.ts';
-import { recover } from '../../src/flows/recover.ts';
-import { planSealing, sealLane, type SealReport, type SealStage } from '../../src/flows/seal-lane.ts';
+import { compactLane, planCompaction } from '../../src/flows/compact-lane.ts';
+import { flushLane, type FlushOptions, type FlushOutcome } from '../../src/flows/flush-lane.ts';
+import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
+import { sweepSpools } from '../../src/flows/sweep-fresh.ts';
+import type { SurveyedSeries } from '../../src/storage/shard-survey.ts';
 import { execute } from '../support/postgres.ts';
+import { describePython } from '../support/python.ts';
 import { Hdf5Judge } from '../torture/hdf5-judge.ts';
 import { Store } from './store.ts';
 
-const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 const SPEC: Omit<NewSeries, 'project'> = {
   name: 'regular',
   description: null,
@@ -40,49 +42,32 @@ const IRREGULAR: Omit<NewSeries, 'project'> = {
 };
 
 let store: Store;
+let lane: string;
+let regular: Series;
+let irregular: Series;
+
 beforeEach(async () => {
   store = await Store.open();
+  regular = await store.create(SPEC);
+  irregular = await store.create(IRREGULAR);
+  lane = await store.laneOf(regular.id);
+  await execute(store.databaseUrl, `update heads set lane_id = '${lane}'`);
 });
 afterEach(async () => {
   await store.close();
 });
 
-const deps = () => ({ db: store.db, root: store.root, holder: store.holder, limits: DEFAULT_SEAL_LIMITS, log: SILENT });
-
-async function sealAll(onStage?: (stage: SealStage) => void): Promise<SealReport[]> {
-  const reports: SealReport[] = [];
-  for (const { id } of await store.db.selectFrom('lanes').select('id').execute()) {
-    reports.push(...((await sealLane(deps(), id, { all: true, onStage })) ?? []));
-  }
-  return reports;
-}
-
-const shards = () => store.db.selectFrom('shards').selectAll().orderBy('id').execute();
-const states = async (): Promise<string[]> => (await shards()).map(({ state }) => state);
-const filesOnDisk = (): string[] =>
-  readdirSync(join(store.root.root, 'shards'), { recursive: true })
-    .map(String)
-    .filter((name) => name.endsWith('.h5'));
-
 const values = (rows: number, seed: number): Float64Array =>
   Float64Array.from({ length: rows * 2 }, (_, i) => Math.round(Math.sin(i / 50 + seed) * 2048) / 4);
 
-/** Rows over three shards, with a gap, and some that came late. */
-async function fill(): Promise<{ regular: Series; irregular: Series }> {
-  const regular = await store.create(SPEC);
-  const irregular = await store.create(IRREGULAR);
-  await execute(store.databaseUrl, 'update series set lane_id = (select min(id::text)::uuid from lanes)');
-  for (let part = 0; part < 3; part++) {
-    await store.stage(regular, { values: values(3000, part), times: null }, part === 2 ? 60_000_000_000n : null);
-    const times = BigInt64Array.from({ length: 400 }, (_, i) => BigInt(part * 300 + (i % 7 === 0 ? -i : i)) * 1000n);
-    await store.stage(irregular, { values: Int32Array.from(times, (_, i) => part * 1000 + i), times });
-    await store.drain();
-    if (part < 2) await store.retireAll();
-  }
-  return { regular, irregular };
+/** Rows of both series, some of which came late. */
+async function append(part: number, rows = 3000): Promise<void> {
+  await store.append(regular, { values: values(rows, part), times: null }, part === 2 ? 60_000_000_000n : null);
+  const times = BigInt64Array.from({ length: 400 }, (_, i) => BigInt(part * 300 + (i % 7 === 0 ? -i : i)) * 1000n);
+  await store.append(irregular, { values: Int32Array.from(times, (_, i) => part * 1000 + i), times });
 }
 
-async function contents({ regular, irregular }: { regular: Series; irregular: Series }): Promise<string[]> {
+async function contents(): Promise<string[]> {
   return [
     await store.read(regular, { by: 'rows' }),
     await store.read(regular, { by: 'time', startNs: 1_234_000_000n, endNs: 61_000_000_000n }),
@@ -91,236 +76,471 @@ async function contents({ regular, irregular }: { regular: Series; irregular: Se
   ].map((bytes) => bytes.toString('base64'));
 }
 
-describe('sealing', () => {
-  test('changes no sample, and leaves one compressed shard that HDF5 and verify find in order', async () => {
-    const filled = await fill();
-    const before = await contents(filled);
-    const [report] = await sealAll();
-    expect(await contents(filled)).toEqual(before);
-    expect(await states()).toEqual(['replaced', 'replaced', 'replaced', 'sealed']);
-    expect(report.bytesAfter).toBeLessThan(report.bytesBefore / 2);
-    const sealed = (await shards()).at(-1)!;
-    expect(sealed.parents).toHaveLength(3);
-    expect((await store.verify()).findings).toEqual([]);
+const flush = (options: FlushOptions = {}): Promise<FlushOutcome> =>
+  flushLane(store.rewriting, lane, { asked: true, ...options });
+const compact = (options: FlushOptions = {}) =>
+  compactLane(store.rewriting, lane, { all: true, asked: true, ...options });
+
+const shards = () => store.db.selectFrom('shards').selectAll().orderBy('id').execute();
+const states = async (): Promise<string[]> => (await shards()).map(({ state }) => state);
+const filesOnDisk = (): string[] =>
+  readdirSync(store.root.shardFolder, { recursive: true })
+    .map(String)
+    .filter((name) => /\.h5(\.tmp)?$/.test(name))
+    .sort();
+const freshRows = () => store.db.selectFrom('fresh').selectAll().orderBy('id').execute();
+
+/** What each live shard says of a series, the oldest first. */
+async function told(series: Series): Promise<SurveyedSeries[]> {
+  const live = (await shards()).filter(({ state }) => state === 'live');
+  const surveys = await Promise.all(live.map(({ path }) => store.hdf5.survey(store.root.resolve(path))));
+  return surveys.flatMap(({ series: all }) => all.filter(({ seriesId }) => seriesId === series.id));
+}
+
+/** Rows and files say the same: nothing is left over, nothing is missing. */
+async function expectTidy(): Promise<void> {
+  const rows = await shards();
+  expect(rows.some(({ state }) => state === 'writing')).toBe(false);
+  expect(filesOnDisk()).toEqual(rows.map(({ path }) => path.slice('shards/'.length)).sort());
+  expect((await store.verify()).findings).toEqual([]);
+}
+
+/** A rewriting that waits at a stage until it is let go. */
+function paused(start: (options: FlushOptions) => Promise<unknown>, at: RewriteStage) {
+  let reach!: () => void;
+  let letGo!: () => void;
+  const reached = new Promise<void>((resolve) => (reach = resolve));
+  const gate = new Promise<void>((resolve) => (letGo = resolve));
+  const end = start({
+    onStage: async (stage) => {
+      if (stage !== at) return;
+      reach();
+      await gate;
+    },
+  }).then(
+    () => null,
+    (error: { slug?: string }) => error.slug ?? error,
+  );
+  return {
+    reached,
+    /** @returns the slug of what it threw; null: nothing */
+    resume: () => {
+      letGo();
+      return end;
+    },
+  };
+}
+
+describe('a flush', () => {
+  test('changes no sample, and leaves a shard that HDF5 and verify find in order', async () => {
+    await append(0);
+    await append(1);
+    const before = await contents();
+    expect(await flush()).toMatchObject({ kind: 'flushed', more: false });
+    expect(await contents()).toEqual(before);
+    expect(await freshRows()).toEqual([]);
+    await expectTidy();
     const judge = new Hdf5Judge();
-    const { regular, irregular } = filled;
-    const found = await judge.look(store.root.resolve(sealed.path), { [regular.id]: 9000, [irregular.id]: 2000 });
+    const [{ path }] = await shards();
+    const found = await judge.look(store.root.resolve(path), { [regular.id]: 6000, [irregular.id]: 700 });
     judge.close();
     expect(found[regular.id].values_crc).toBe(crc32(await store.read(regular, { by: 'rows' })));
-    const byTime = await store.read(irregular, { by: 'time' });
-    expect(found[irregular.id].extent).toBe(byTime.length / 12);
+    expect(await flush()).toEqual({ kind: 'nothing' });
   });
 
-  test('puts rows that came late in order of time, and drops those that others supersede', async () => {
-    const { irregular } = await fill();
+  test('of thousands of tiny appends is one chunk a series', async () => {
+    await Promise.all(
+      Array.from({ length: 500 }, (_, i) =>
+        store.append(irregular, { values: Int32Array.of(i), times: BigInt64Array.of(BigInt(i)) }),
+      ),
+    );
+    const before = await contents();
+    await flush();
+    expect(await contents()).toEqual(before);
+    const chunks = await store.db.selectFrom('chunks').selectAll().execute();
+    expect(chunks.map(({ rows, codec }) => [Number(rows), codec])).toEqual([[500, 'none']]);
+  });
+
+  test('takes no more at once than it may, and goes on where it ended', async () => {
+    for (const part of [0, 1, 2]) await append(part, 20);
+    const before = await contents();
+    let flushes = 0;
+    for (let more = true; more; flushes++) {
+      const outcome = await flush({ most: 4_000 });
+      more = outcome.kind === 'flushed' && outcome.more;
+      expect(await contents()).toEqual(before);
+    }
+    expect(flushes).toBeGreaterThan(2);
+    await expectTidy();
+  });
+
+  test('tells edits of series that have nothing fresh, and says as of when shards tell all', async () => {
+    await append(0);
+    await flush();
+    await store.remove(regular, { startNs: 500_000_000n, endNs: 700_000_000n });
+    await store.remove(irregular, { startNs: 50_000n, endNs: 90_000n });
+    expect(await laneBacklogs(store.db)).toMatchObject([{ laneId: lane, chunks: 0, ageMs: null }]);
+    expect((await laneBacklogs(store.db))[0].untoldMs).not.toBeNull();
+    const before = await contents();
+    await flush();
+    expect(await laneBacklogs(store.db)).toEqual([]);
+    expect(await contents()).toEqual(before);
+    const [, ofRegular] = await told(regular);
+    expect(ofRegular).toMatchObject({ rows: 0, record: { claims: [], holes: [{ from: 500, to: 700 }], removed: 200 } });
+    const [, ofIrregular] = await told(irregular);
+    expect(ofIrregular.record.erasures).toMatchObject([{ generation: 1, startNs: 50_000n, endNs: 90_000n }]);
+    const { flushed_commit: flushed } = await store.db.selectFrom('lanes').selectAll().where('id', '=', lane).executeTakeFirstOrThrow();
+    const { commit } = await store.db.selectFrom('heads').selectAll().where('series_id', '=', irregular.id).executeTakeFirstOrThrow();
+    expect(flushed).toBeGreaterThanOrEqual(commit);
+    await expectTidy();
+  });
+
+  test('claims the rows that it has and none that another chunk covers', async () => {
+    await append(0);
+    await flush();
+    const range = { startNs: 100_000_000n, endNs: 200_000_000n };
+    await store.replace(regular, range, { values: values(100, 7), times: null });
+    await append(1);
+    const before = await contents();
+    await flush();
+    expect(await contents()).toEqual(before);
+    const [first, second] = await told(regular);
+    expect(first.record.claims).toEqual([{ from: 0, to: 3000 }]);
+    expect(second.record.claims).toEqual([
+      { from: 100, to: 200 },
+      { from: 3000, to: 6000 },
+    ]);
+    await compact();
+    expect((await told(regular))[0].record.claims).toEqual([{ from: 0, to: 6000 }]);
+    expect((await told(irregular))[0].record.claims).toEqual([{ from: 0, to: 800 }]);
+    expect(await contents()).toEqual(before);
+    await expectTidy();
+  });
+
+  test.each<RewriteStage>(['planned', 'registered', 'written', 'swapped'])(
+    'that ends when it is %s loses nothing, and is made up for',
+    async (at) => {
+      await append(0);
+      const before = await contents();
+      const onStage = (stage: RewriteStage): void => {
+        if (stage === at) throw new Error('ended here');
+      };
+      await expect(flush({ onStage })).rejects.toThrow('ended here');
+      expect(await contents()).toEqual(before);
+      await flush();
+      expect(await contents()).toEqual(before);
+      expect((await store.verify()).findings).toEqual([]);
+      expect(await freshRows()).toEqual([]);
+    },
+  );
+
+  test('leaves a lane to one that is at it already, unless it is asked for', async () => {
+    await append(0);
+    const first = paused(flush, 'registered');
+    await first.reached;
+    expect(await flushLane(store.rewriting, lane)).toEqual({ kind: 'busy' });
+    expect(await first.resume()).toBeNull();
+    await expectTidy();
+  });
+
+  test('gives spool files back when readers have let go of them, and room to Postgres', async () => {
+    await append(0, 80_000);
+    const spooled = [...new Set((await freshRows()).flatMap(({ spool_id: id }) => id ?? []))];
+    expect(spooled.length).toBeGreaterThan(0);
+    await flush();
+    expect(await sweepSpools(store.rewriting)).toBe(0);
+    expect(readdirSync(store.root.spoolFolder)).toHaveLength(spooled.length);
+    expect(await sweepSpools(store.rewriting, 0)).toBe(spooled.length);
+    expect(readdirSync(store.root.spoolFolder)).toEqual([]);
+    expect(await store.db.selectFrom('spool_files').selectAll().execute()).toEqual([]);
+    expect(await vacuumFresh(store.db)).toBe(true);
+    await expectTidy();
+  });
+});
+
+describe('a swap takes away exactly what was planned, or nothing', () => {
+  test.each<RewriteStage>(['planned', 'registered', 'written'])(
+    'a flusher that was paused when it had %s, and comes back after flush, append, flush and compaction, changes nothing',
+    async (at) => {
+      await append(0);
+      const late = paused(flush, at);
+      await late.reached;
+      await flush();
+      await append(1);
+      await flush();
+      await compact();
+      await append(2);
+      const before = await contents();
+      expect(await late.resume()).toBe('chunks-changed');
+      expect(await contents()).toEqual(before);
+      await expectTidy();
+      await flush();
+      expect(await contents()).toEqual(before);
+    },
+  );
+
+  test('a compaction that was paused, and comes back after another, changes nothing', async () => {
+    for (const part of [0, 1]) {
+      await append(part);
+      await flush();
+    }
+    const late = paused(compact, 'written');
+    await late.reached;
+    await append(2);
+    await flush();
+    await compact();
+    const before = await contents();
+    expect(await late.resume()).toBe('chunks-changed');
+    expect(await contents()).toEqual(before);
+    await expectTidy();
+  });
+
+  test('two flushers of one lane: one wins, and nothing is doubled', async () => {
+    await append(0);
+    const before = await contents();
+    const both = [paused(flush, 'written'), paused(flush, 'written')];
+    await Promise.all(both.map(({ reached }) => reached));
+    const ends = await Promise.all(both.map(({ resume }) => resume()));
+    expect(ends.toSorted()).toEqual(['chunks-changed', null]);
+    expect(await contents()).toEqual(before);
+    expect(await states()).toEqual(['live']);
+    await expectTidy();
+  });
+
+  test('a sweep that removes the row before the swap makes the swap lose', async () => {
+    await append(0);
+    const before = await contents();
+    const late = paused(flush, 'written');
+    await late.reached;
+    const [{ id, path }] = await shards();
+    expect(await forgetShard(store.db, id)).toBe(true);
+    rmSync(store.root.resolve(path));
+    expect(await late.resume()).toBe('shard-swept');
+    expect(await contents()).toEqual(before);
+    await expectTidy();
+    await flush();
+    expect(await contents()).toEqual(before);
+  });
+
+  test('a sweep that comes after the swap removes nothing', async () => {
+    await append(0);
+    await flush();
+    expect(await forgetShard(store.db, (await shards())[0].id)).toBe(false);
+    await expectTidy();
+  });
+
+  test('edits and appends between plan and swap are seen afterwards', async () => {
+    await append(0);
+    const late = paused(flush, 'written');
+    await late.reached;
+    await store.remove(regular, { startNs: 500_000_000n, endNs: 700_000_000n });
+    await store.replace(regular, { startNs: 0n, endNs: 10_000_000n }, { values: values(10, 3), times: null });
+    await store.remove(irregular, { startNs: 50_000n, endNs: 90_000n });
+    await append(1);
+    const before = await contents();
+    expect(await late.resume()).toBeNull();
+    expect(await contents()).toEqual(before);
+    await flush();
+    await compact();
+    expect(await contents()).toEqual(before);
+    await expectTidy();
+  });
+});
+
+describe('fresh chunks that cannot be read', () => {
+  test('are left out and told, and keep no others from being flushed', async () => {
+    await append(0, 300);
+    await append(1, 300);
+    await store.append(regular, { values: values(100, 5), times: null });
+    const [, second] = (await freshRows()).filter(({ series_id: id }) => id === regular.id);
+    await execute(store.databaseUrl, `update fresh set values = overlay(values placing '\\x7f' from 9 for 1) where id = ${second.id}`);
     const before = await store.read(irregular, { by: 'time' });
-    await sealAll();
-    const chunks = await store.db.selectFrom('chunks').selectAll().where('series_id', '=', irregular.id).execute();
+    expect(await flush()).toMatchObject({ kind: 'flushed', more: false });
+    const left = await freshRows();
+    expect(left.map(({ id }) => id)).toEqual([second.id]);
+    expect(left[0].damaged_at).not.toBeNull();
+    expect(await store.read(irregular, { by: 'time' })).toEqual(before);
+    expect((await store.read(regular, { by: 'rows', from: 0, to: 300 })).length).toBe(300 * 16);
+    expect((await store.read(regular, { by: 'rows', from: 600, to: 700 })).length).toBe(100 * 16);
+    await expect(store.read(regular, { by: 'rows' })).rejects.toMatchObject({ code: 'corrupt' });
+    expect((await told(regular))[0].record.claims).toEqual([
+      { from: 0, to: 300 },
+      { from: 600, to: 700 },
+    ]);
+    expect(await laneBacklogs(store.db)).toEqual([]);
+    // And what comes later is flushed and compacted as ever.
+    await append(2, 300);
+    await flush();
+    await compact();
+    expect((await freshRows()).map(({ id }) => id)).toEqual([second.id]);
+    await expectTidy();
+  });
+
+  test('are all those of a spool file that is missing, of irregular series, too', async () => {
+    await append(0, 300);
+    const times = BigInt64Array.from({ length: 200_000 }, (_, i) => BigInt(i) + 1_000_000n);
+    await store.append(irregular, { values: Int32Array.from(times, Number), times });
+    await append(1, 300);
+    const spooled = (await freshRows()).filter(({ spool_id: id }) => id !== null);
+    expect(spooled.length).toBeGreaterThan(0);
+    for (const { spool_id: id } of spooled) rmSync(store.root.spooled(id!), { force: true });
+    expect(await flush()).toMatchObject({ kind: 'flushed', more: false });
+    expect((await freshRows()).map(({ id }) => id)).toEqual(spooled.map(({ id }) => id));
+    expect((await told(irregular))[0].record.claims).toEqual([
+      { from: 0, to: 400 },
+      { from: 200_400, to: 200_800 },
+    ]);
+    expect((await store.read(irregular, { by: 'time', startNs: 0n, endNs: 1_000_000n })).length).toBeGreaterThan(0);
+    await expectTidy();
+  });
+});
+
+describe('compaction', () => {
+  test('sorts, drops what was removed and superseded, and adds summaries; no sample changes', async () => {
+    for (const part of [0, 1, 2]) {
+      await append(part, 5000);
+      await flush();
+    }
+    await store.remove(regular, { startNs: 500_000_000n, endNs: 3_000_000_000n });
+    await store.remove(irregular, { startNs: 50_000n, endNs: 90_000n });
+    await store.replace(regular, { startNs: 0n, endNs: 10_000_000n }, { values: values(10, 3), times: null });
+    const before = await contents();
+    await flush();
+    const [report] = (await compact())!;
+    expect(report.bytesAfter).toBeLessThan(report.bytesBefore);
+    expect(await contents()).toEqual(before);
+    expect(await states()).toEqual(['replaced', 'replaced', 'replaced', 'replaced', 'live']);
+    const chunks = await store.db.selectFrom('chunks').selectAll().execute();
     expect(chunks.every(({ sorted }) => sorted)).toBe(true);
-    expect(await store.read(irregular, { by: 'rows' })).toEqual(before);
+    expect(chunks.reduce((sum, { rows }) => sum + Number(rows), 0)).toBeLessThan(15_000 - 2_500 + 1_200);
+    expect(await store.db.selectFrom('summaries').selectAll().execute()).not.toEqual([]);
+    expect(await store.db.selectFrom('erasures').selectAll().execute()).toEqual([]);
+    expect(await planCompaction(store.db)).toEqual([]);
+    expect(await compact()).toEqual([]);
+    // What was removed is told again: the shards that said so are gone.
+    expect((await told(regular))[0].record).toMatchObject({ holes: [{ from: 500, to: 3000 }], removed: 2500 });
+    await expectTidy();
+  });
+
+  test('takes in no edit that no flush has told: a flush goes first', async () => {
+    await append(0);
+    await flush();
+    await store.remove(regular, { startNs: 500_000_000n, endNs: 700_000_000n });
+    const before = await contents();
+    await compact();
+    expect(await contents()).toEqual(before);
+    const [flushed, compacted] = (await shards()).filter(({ state }) => state === 'live');
+    expect([flushed.level, compacted.level].toSorted()).toEqual([0, 1]);
+    const head = await store.db.selectFrom('heads').selectAll().where('series_id', '=', regular.id).executeTakeFirstOrThrow();
+    for (const shard of [flushed, compacted]) expect(shard.commit).toBeGreaterThanOrEqual(head.masked_commit);
+    await expectTidy();
   });
 
   test('goes on beside appends and reads: no read sees anything but all that is visible', async () => {
-    const { regular } = await fill();
+    for (const part of [0, 1]) {
+      await append(part);
+      await flush();
+    }
     const known = await store.read(regular, { by: 'rows' });
+    let isAtWork = true;
     let reads = 0;
-    let sealing = true;
     const reading = (async () => {
-      for (; sealing; reads++) {
+      for (; isAtWork; reads++) {
         const now = await store.read(regular, { by: 'rows' });
         expect(now.subarray(0, known.length).equals(known)).toBe(true);
       }
     })();
-    const work = sealAll();
-    await store.stage(regular, { values: values(500, 9), times: null });
-    await store.drain();
+    const work = compact();
+    await store.append(regular, { values: values(500, 9), times: null });
+    await flush();
     await work;
-    await store.drain(); // if the lane was being relieved of its hot shard at that moment
-    sealing = false;
+    isAtWork = false;
     await reading;
     expect(reads).toBeGreaterThan(2);
     expect((await store.read(regular, { by: 'rows' })).length).toBe(known.length + 500 * 16);
   });
 
-  test('of what was sealed before becomes compaction: small shards become one', async () => {
-    const filled = await fill();
-    await sealAll();
-    await store.stage(filled.regular, { values: values(500, 9), times: null });
-    await store.drain();
-    await sealAll();
-    const before = await contents(filled);
-    expect((await planSealing(deps(), null, true)).map(({ reason }) => reason)).toEqual(['small']);
-    await sealAll();
-    expect(await contents(filled)).toEqual(before);
-    expect((await states()).filter((state) => state === 'sealed')).toHaveLength(1);
-  });
-
-  test('leaves the old files for a grace time, and then nothing of them', async () => {
-    const filled = await fill();
-    const before = await contents(filled);
-    await sealAll();
-    const deps = { db: store.db, root: store.root, holder: store.holder, log: SILENT };
-    await recover(deps);
-    expect(filesOnDisk()).toHaveLength(4);
-    await execute(store.databaseUrl, `update shards set replaced_at = replaced_at - interval '2 minutes'`);
-    await recover(deps);
-    expect(filesOnDisk()).toHaveLength(1);
-    expect(await states()).toEqual(['sealed']);
-    expect(await contents(filled)).toEqual(before);
-  });
-
-  test('finds nothing to do where all is sealed', async () => {
-    await fill();
-    await sealAll();
-    expect(await planSealing(deps(), null, true)).toEqual([]);
-  });
-
-  test('leaves a hot shard alone until it is old', async () => {
-    await fill();
-    expect((await planSealing(deps())).flatMap(({ shards, retire }) => [shards.length, retire])).toEqual([2, null]);
-    await execute(store.databaseUrl, `update shards set created_at = now() - interval '2 days'`);
-    expect((await planSealing(deps())).map(({ shards }) => shards.length)).toEqual([3]);
-  });
-});
-
-describe('a sealing that ends', () => {
-  test.each<SealStage>(['planned', 'written', 'swapped'])(
-    'when it has %s loses nothing, and is made up for',
-    async (at) => {
-      const filled = await fill();
-      const before = await contents(filled);
-      const ended = sealAll((stage) => {
-        if (stage === at) throw new Error('ended here');
-      });
-      await expect(ended).rejects.toThrow('ended here');
-      expect(await contents(filled)).toEqual(before);
-      await sealAll();
-      expect(await contents(filled)).toEqual(before);
-      expect((await store.verify()).findings).toEqual([]);
-      // What was written and never published is swept when it is old.
-      for (const name of filesOnDisk()) {
-        const path = join(store.root.root, 'shards', name);
-        const isKnown = (await shards()).some((shard) => path.endsWith(shard.path));
-        if (!isKnown) utimesSync(path, 0, 0);
-      }
-      await recover({ db: store.db, root: store.root, holder: store.holder, log: SILENT });
-      const known = (await shards()).map(({ path }) => path);
-      expect(filesOnDisk().filter((name) => !name.startsWith('orphans') && !known.includes(`shards/${name}`))).toEqual(
-        [],
-      );
-    },
-  );
-
-  test('without its lease swaps nothing', async () => {
-    const filled = await fill();
-    const before = await contents(filled);
-    const overtaken = sealAll((stage) => {
-      if (stage === 'written') void execute(store.databaseUrl, 'update lanes set seal_token = seal_token + 1');
-    });
-    await overtaken.catch((error: { slug?: string }) => expect(error.slug).toBe('lease-lost'));
-    await execute(store.databaseUrl, 'update lanes set seal_holder = null');
-    expect(await contents(filled)).toEqual(before);
-  });
-});
-
-describe('sealing is bounded in memory', () => {
-  test('rows of one series that came in any order are sorted in windows of time', async () => {
-    const irregular = await store.create(IRREGULAR);
+  test('sorts rows that came in any order in windows of time, in bounded memory', async () => {
     const rows = 200_000;
-    const at = (i: number): bigint => BigInt((i * 7919) % rows) * 1000n;
-    const times = BigInt64Array.from({ length: rows }, (_, i) => at(i));
-    await store.stage(irregular, { values: Int32Array.from({ length: rows }, (_, i) => i), times });
-    await store.drain();
+    const times = BigInt64Array.from({ length: rows }, (_, i) => BigInt((i * 7919) % rows) * 1000n);
+    await store.append(irregular, { values: Int32Array.from({ length: rows }, (_, i) => i), times });
     const before = await store.read(irregular, { by: 'time' });
-    await sealAll();
+    await flush();
+    await compact();
     expect((await store.read(irregular, { by: 'time' })).equals(before)).toBe(true);
-    expect(existsSync(store.root.resolve((await shards()).at(-1)!.path))).toBe(true);
+  });
+
+  test('leaves out series of which all is dead, and replaces shards that had nothing else by none', async () => {
+    await append(0);
+    await flush();
+    await execute(store.databaseUrl, 'update series set deleted_at = now()');
+    await execute(store.databaseUrl, 'update heads set deleted_at = now(), purged_at = now()');
+    await compact();
+    expect(await states()).toEqual(['replaced']);
+    expect(await store.db.selectFrom('chunks').selectAll().execute()).toEqual([]);
+    expect(filesOnDisk()).toHaveLength(1);
   });
 });
 
-describe('sealed shards alone', () => {
-  test('are enough to make the catalog again, with what was removed and replaced', async () => {
-    const filled = await fill();
-    const { regular, irregular } = filled;
-    const edit = (series: Series, from: bigint, to: bigint): Promise<string> =>
-      store.stageEdit(series, { startNs: from, endNs: to }, null);
-    await edit(regular, 500_000_000n, 700_000_000n);
-    await edit(irregular, 50_000n, 90_000n);
-    await store.drain();
-    await sealAll();
-    // On top of what is sealed: rows that are removed, and replaced, in a hot shard, and some that are sealed a second time.
-    await store.stageEdit(
-      regular,
-      { startNs: 1_000_000_000n, endNs: 1_200_000_000n },
-      { values: values(200, 7), times: null },
-    );
-    await store.drain();
-    await store.retireAll();
-    await store.seal(regular.id, false);
-    await edit(irregular, 200_000n, 210_000n);
-    await edit(regular, 60_000_000_000n, 60_100_000_000n);
-    await store.stage(regular, { values: values(100, 5), times: null });
-    await store.drain();
-    await execute(store.databaseUrl, `update shards set replaced_at = replaced_at - interval '2 minutes'`);
-    await recover({ db: store.db, root: store.root, holder: store.holder, log: SILENT });
-    const before = await contents(filled);
-
-    await store.loseCatalog();
-    const { findings } = await rebuildCatalog({ db: store.db, root: store.root, hdf5: store.hdf5 });
-    expect(findings).toEqual([]);
-    expect(await contents(filled)).toEqual(before);
-    expect((await store.verify()).findings).toEqual([]);
-    // And it goes on from there.
-    await sealAll();
-    expect(await contents(filled)).toEqual(before);
-  });
-
-  test('that were written and never published do no harm', async () => {
-    const filled = await fill();
-    const before = await contents(filled);
-    await sealAll((stage) => {
-      if (stage === 'written') throw new Error('ended here');
-    }).catch(() => {});
-    await store.loseCatalog();
-    const { findings } = await rebuildCatalog({ db: store.db, root: store.root, hdf5: store.hdf5 });
-    expect(findings).toEqual([]);
-    expect(await contents(filled)).toEqual(before);
+describePython('h5py', ['h5py', 'numpy'], (run) => {
+  test('finds the chunks of compacted regular series in one grid, and what people ask first in attributes', async () => {
+    await append(0, 50);
+    await flush();
+    await append(1, 70_000);
+    await store.remove(regular, { startNs: 0n, endNs: 33_000_000_000n });
+    await flush();
+    await compact();
+    const live = (await shards()).find(({ state }) => state === 'live')!;
+    const script = `
+import sys, json, h5py
+path, series = json.load(sys.stdin)
+with h5py.File(path) as f:
+    g = f['series'][series]
+    record = json.loads(g.attrs['varve'])
+    json.dump({'first_row': record['first_row'], 'chunk': g['values'].chunks[0], 'rows': g['values'].shape[0],
+      'runs': record['runs'], 'name': g.attrs['name'], 'unit': g.attrs['unit'], 'rate': g.attrs['rate'],
+      'channels': list(g.attrs['channels']), 'scale': float(g.attrs['scale'])}, sys.stdout)`;
+    const found = JSON.parse(run(script, JSON.stringify([store.root.resolve(live.path), regular.id])).toString()) as {
+      first_row: number;
+      chunk: number;
+      rows: number;
+    };
+    expect(found).toMatchObject({ name: 'regular', unit: 'mV', rate: '1000/1', channels: ['a', 'b'], scale: 1, runs: [[33_000, 70_050]] });
+    expect(found.first_row % found.chunk).toBe(0);
+    expect(found.first_row).toBeGreaterThan(0);
+    expect(found.first_row + found.rows).toBe(70_050);
+    expect(Number.isInteger(Math.log2(found.chunk))).toBe(true);
   });
 });
 
-test('a bit that flips in a sealed shard costs its own chunk, is named, and the other series are served', async () => {
-  const { regular, irregular } = await fill();
+test('a shard never changes once it has its name', async () => {
+  await append(0);
+  await flush();
+  const [{ path }] = await shards();
+  const sum = crc32(readFileSync(store.root.resolve(path)));
+  await store.remove(regular, { startNs: 500_000_000n, endNs: 700_000_000n });
+  await append(1);
+  await flush();
+  await compact();
+  expect(crc32(readFileSync(store.root.resolve(path)))).toBe(sum);
+});
+
+test('a bit that flips in a shard costs its own chunk, is named, keeps it from being compacted, and the other series are served', async () => {
+  await append(0);
   const before = await store.read(irregular, { by: 'time' });
-  await sealAll();
-  const [{ values_offset: offset }] = await store.db
-    .selectFrom('chunks')
-    .select('values_offset')
-    .where('series_id', '=', regular.id)
-    .execute();
-  const path = store.root.resolve((await shards()).at(-1)!.path);
+  await flush();
+  const [chunk] = await store.db.selectFrom('chunks').selectAll().where('series_id', '=', regular.id).execute();
+  const path = store.root.resolve((await shards())[0].path);
   const file = openSync(path, 'r+');
   const byte = Buffer.alloc(1);
-  readSync(file, byte, 0, 1, Number(offset) + 20);
+  readSync(file, byte, 0, 1, Number(chunk.values_offset) + 20);
   byte[0] ^= 4;
-  writeSync(file, byte, 0, 1, Number(offset) + 20);
+  writeSync(file, byte, 0, 1, Number(chunk.values_offset) + 20);
   closeSync(file);
   await expect(store.read(regular, { by: 'rows' })).rejects.toMatchObject({ slug: 'chunk-corrupt' });
+  await expect(compact()).rejects.toMatchObject({ code: 'corrupt' });
   expect((await store.read(irregular, { by: 'time' })).equals(before)).toBe(true);
   expect((await store.verify()).findings.map(({ kind }) => kind)).toContain('values-corrupt');
-});
-
-test('a sealed shard whose HDF5 structure is damaged is written anew from its chunks', async () => {
-  const filled = await fill();
-  await sealAll();
-  const before = await contents(filled);
-  const damaged = (await shards()).at(-1)!;
-  const file = openSync(store.root.resolve(damaged.path), 'r+');
-  writeSync(file, Buffer.alloc(96), 0, 96, 0);
-  closeSync(file);
-  expect((await store.verify()).findings.map(({ kind }) => kind)).toContain('hdf5-unreadable');
-  const { db, root, writer, holder } = store;
-  const report = await rebuildShard({ db, root, writer, holder }, damaged.id, { skipCorrupt: false, remove: false });
-  expect(report).toMatchObject({ oldShard: damaged.id, series: 2 });
-  expect((await store.verify()).findings).toEqual([]);
-  expect(await contents(filled)).toEqual(before);
+  expect(existsSync(join(store.root.root, 'shards'))).toBe(true);
+  expect(await states()).toEqual(['live']);
 });

@@ -42,6 +42,8 @@ type Step =
 /** What happens to a store by itself: nobody may see it. */
 const UPKEEP = {
   flush: () => store.flush(),
+  flushOne: (seriesId) => store.flushOne(seriesId),
+  compactAlone: (seriesId) => store.compact(seriesId),
   compact: async (seriesId) => {
     await store.flush();
     await store.compact(seriesId);

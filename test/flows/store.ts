@@ -183,6 +183,11 @@ export class Store {
     }
   }
 
+  /** Moves the oldest fresh chunk of a lane into a shard, if there is one. */
+  async flushOne(seriesId: string): Promise<void> {
+    await flushLane(this.rewriting, await this.laneOf(seriesId), { asked: true, most: 1 });
+  }
+
   /** All shards of the lane of a series into one. */
   async compact(seriesId: string): Promise<void> {
     await compactLane(this.rewriting, await this.laneOf(seriesId), { all: true, asked: true });

@@ -1,10 +1,9 @@
-/** What the drain queue promises, on both servers it may live on. */
+/** What the queues of lanes promise, on both servers it may live on. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { LaneQueue, type LaneJob } from '../../src/jobs/lane-queue.ts';
-import type { DrainResult } from '../../src/flows/drain-lane.ts';
-import { startLaneWorker, type LaneWorker } from '../../src/jobs/lane-worker.ts';
+import { startLaneWorker, type LaneRun, type LaneWorker } from '../../src/jobs/lane-worker.ts';
 import { openQueueBackend, type QueueBackend, type QueueBackendConfig } from '../../src/jobs/queue-backend.ts';
 import { startReconciler } from '../../src/jobs/reconciler.ts';
 import { execute, hasTestPostgres, testDatabase } from '../support/postgres.ts';
@@ -58,8 +57,7 @@ const servers: { kind: string; available: boolean; start: () => Promise<TestServ
 ];
 
 const log = pino({ level: process.env.VARVE_TEST_LOG ?? 'silent' });
-type Drain = (laneId: string, signal: AbortSignal) => Promise<DrainResult>;
-const NOTHING: DrainResult = { kind: 'nothing' };
+const DONE = { more: false };
 
 /** Resolves once the condition holds; fails after a while. */
 async function until(condition: () => boolean | Promise<boolean>, limitMs = 10_000): Promise<void> {
@@ -70,7 +68,7 @@ async function until(condition: () => boolean | Promise<boolean>, limitMs = 10_0
   }
 }
 
-/** A drain that waits where a test wants it to. */
+/** A flush that waits where a test wants it to. */
 function gate(): { passed: Promise<void>; open: () => void } {
   let open!: () => void;
   const passed = new Promise<void>((resolve) => (open = resolve));
@@ -88,7 +86,7 @@ for (const { kind, available } of servers) {
 }
 
 describe.each(servers.filter(({ available }) => available || process.env.VARVE_TEST_NO_SKIP === '1'))(
-  'the drain queue on $kind',
+  'the queue of lanes on $kind',
   ({ start }) => {
     let server: TestServer;
     let backend: QueueBackend;
@@ -102,7 +100,7 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
 
     beforeEach(async () => {
       backend = await openQueueBackend(server.config, log);
-      queue = new LaneQueue(backend, 'drain', log);
+      queue = new LaneQueue(backend, 'flush', log);
       workers = [];
     });
     afterEach(async () => {
@@ -112,95 +110,78 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       await server.forget();
     });
 
-    function work(drain: Drain, concurrency = 4): LaneWorker {
-      const worker = startLaneWorker(backend, { work: 'drain', concurrency, run: drain, log });
+    function work(run: LaneRun, concurrency = 4): LaneWorker {
+      const worker = startLaneWorker(backend, { work: 'flush', concurrency, run, log });
       workers.push(worker);
       return worker;
     }
 
-    test('many rings of an idle lane at once lead to a few drains, one of them after the last ring', async () => {
-      let lastDrain = 0;
-      let drains = 0;
+    test('many rings of an idle lane at once lead to a few flushes, one of them after the last ring', async () => {
+      let lastFlush = 0;
+      let flushes = 0;
       work(async () => {
-        lastDrain = performance.now();
-        drains++;
+        lastFlush = performance.now();
+        flushes++;
         await sleep(100);
-        return NOTHING;
+        return DONE;
       });
       await Promise.all(Array.from({ length: 49 }, () => queue.ring('many')));
       const lastRing = performance.now();
       await queue.ring('many');
       await until(async () => (await queue.depth()) === 0);
-      expect(drains).toBeLessThanOrEqual(3);
-      expect(lastDrain).toBeGreaterThan(lastRing);
+      expect(flushes).toBeLessThanOrEqual(3);
+      expect(lastFlush).toBeGreaterThan(lastRing);
       expect(queue).toMatchObject({ rings: 50, failedRings: 0 });
     });
 
-    test('rings while nobody works are one drain', async () => {
-      let drains = 0;
+    test('rings while nobody works are one flush', async () => {
+      let flushes = 0;
       for (let i = 0; i < 10; i++) await queue.ring('waiting');
       expect(await queue.depth()).toBe(1);
       work(async () => {
-        drains++;
-        return NOTHING;
+        flushes++;
+        return DONE;
       });
       await until(async () => (await queue.depth()) === 0);
-      expect(drains).toBe(1);
+      expect(flushes).toBe(1);
     });
 
-    test('rings during a drain lead to exactly one more drain after it', async () => {
+    test('rings during a flush lead to exactly one more flush after it', async () => {
       const first = gate();
-      let drains = 0;
+      let flushes = 0;
       let running = 0;
       let mostAtOnce = 0;
       work(async () => {
         mostAtOnce = Math.max(mostAtOnce, ++running);
-        if (++drains === 1) await first.passed;
+        if (++flushes === 1) await first.passed;
         running--;
-        return NOTHING;
+        return DONE;
       });
       await queue.ring('active');
-      await until(() => drains === 1);
+      await until(() => flushes === 1);
       for (let i = 0; i < 5; i++) await queue.ring('active');
       first.open();
-      await until(async () => drains === 2 && (await queue.depth()) === 0);
+      await until(async () => flushes === 2 && (await queue.depth()) === 0);
       await sleep(200);
-      expect(drains).toBe(2);
+      expect(flushes).toBe(2);
       expect(mostAtOnce).toBe(1);
     });
 
-    test('two lanes drain side by side', async () => {
+    test('two lanes flush side by side', async () => {
       const both = gate();
       const seen = new Set<string>();
       work(async (laneId) => {
         seen.add(laneId);
         if (seen.size === 2) both.open();
         await both.passed;
-        return NOTHING;
+        return DONE;
       });
       await Promise.all([queue.ring('left'), queue.ring('right')]);
       await until(async () => (await queue.depth()) === 0);
       expect([...seen].sort()).toEqual(['left', 'right']);
     });
 
-    test('a busy lane is tried again later, however often, and costs no attempt', async () => {
-      let drains = 0;
-      work(async () => (++drains <= 8 ? { kind: 'busy', retryInMs: 20 } : NOTHING));
-      await queue.ring('busy');
-      await until(async () => drains === 9 && (await queue.depth()) === 0);
-    });
-
-    test('a drain that throws is tried again', async () => {
-      let drains = 0;
-      work(async () => {
-        if (++drains <= 2) throw new Error('the disk hiccups');
-        return NOTHING;
-      });
-      await queue.ring('throwing');
-      await until(async () => drains === 3 && (await queue.depth()) === 0);
-    });
-
-    test('a lane that always throws blocks no other lane, and can be rung again once its attempts are used up', async () => {
+    test('work that throws blocks no other lane, is not tried again by itself, and can be rung for again', async () => {
       let poisoned = 0;
       const healthy = new Set<string>();
       work(async (laneId) => {
@@ -209,26 +190,25 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
           throw new Error('unreadable');
         }
         healthy.add(laneId);
-        return NOTHING;
+        return DONE;
       }, 1);
       await queue.ring('poison');
       await until(() => poisoned >= 1);
       for (let i = 0; i < 5; i++) await queue.ring(`healthy-${i}`);
-      await until(() => healthy.size === 5, 1_000);
+      await until(() => healthy.size === 5);
       await until(async () => (await queue.depth()) === 0);
-      const attempts = poisoned;
-      expect(attempts).toBe(5);
+      expect(poisoned).toBe(1);
       await queue.ring('poison');
-      await until(() => poisoned > attempts);
+      await until(() => poisoned === 2);
     }, 15_000);
 
-    test('a lane with more to drain goes on by itself and lets others in between', async () => {
+    test('a lane with more to flush goes on by itself and lets others in between', async () => {
       const order: string[] = [];
       work(async (laneId) => {
         order.push(laneId);
-        if (laneId === 'short') return { kind: 'drained', more: false };
+        if (laneId === 'short') return DONE;
         if (order.length === 1) await queue.ring('short');
-        return { kind: 'drained', more: order.length < 50 };
+        return { more: order.length < 50 };
       }, 1);
       await queue.ring('long');
       await until(async () => order.length >= 50 && (await queue.depth()) === 0);
@@ -236,14 +216,14 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       expect(order.indexOf('short')).toBeLessThan(40);
     });
 
-    test('close waits for the running drain and starts no other', async () => {
+    test('close waits for the running flush and starts no other', async () => {
       const hold = gate();
       const events: string[] = [];
       const worker = work(async (laneId) => {
         events.push(`${laneId} starts`);
         await hold.passed;
         events.push(`${laneId} ends`);
-        return { kind: 'drained', more: true };
+        return { more: true };
       }, 1);
       await queue.ring('closing');
       await until(() => events.length === 1);
@@ -258,32 +238,32 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       const left: string[] = [];
       work(async (laneId) => {
         left.push(laneId);
-        return NOTHING;
+        return DONE;
       });
       await until(async () => (await queue.depth()) === 0);
       expect(left.sort()).toEqual(['closing', 'never']);
     });
 
-    test('close aborts a drain that outlives the limit', async () => {
+    test('close aborts a flush that outlives the limit', async () => {
       let aborted = false;
-      let drains = 0;
+      let flushes = 0;
       const worker = work(async (_laneId, signal) => {
-        drains++;
+        flushes++;
         await new Promise((resolve) => signal.addEventListener('abort', resolve));
         aborted = true;
         throw new Error('stopped in the middle');
       });
       await queue.ring('endless');
-      await until(() => drains === 1);
+      await until(() => flushes === 1);
       expect(await elapsedMs(worker.close(100))).toBeLessThan(1_500);
       expect(aborted).toBe(true);
     });
 
-    test('a lane whose worker died in mid-drain is drained as soon as the reconciler rings', async () => {
+    test('a lane whose worker died in mid-flush is flushed as soon as the reconciler rings', async () => {
       // What a killed process leaves behind: a job that counts as active and that nobody works on.
       let started = false;
       const killed = backend.worker<LaneJob>(
-        'drain',
+        'flush',
         () => {
           started = true;
           return new Promise(() => {});
@@ -293,16 +273,16 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       await queue.ring('orphaned');
       await until(() => started);
       await killed.close(true);
-      let drains = 0;
+      let flushes = 0;
       work(async () => {
-        drains++;
-        return NOTHING;
+        flushes++;
+        return DONE;
       });
       await queue.ring('orphaned');
       await sleep(200);
-      expect(drains).toBe(0);
+      expect(flushes).toBe(0);
       await queue.ringAgain('orphaned');
-      await until(() => drains >= 1, 2_000);
+      await until(() => flushes >= 1, 2_000);
     });
 
     test('a ring to a server that is away returns in time, does not throw and is counted', async () => {
@@ -319,13 +299,13 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
     }, 15_000);
 
     test('after the server was away, workers and rings go on without a restart', async () => {
-      const drained = new Set<string>();
+      const flushed = new Set<string>();
       work(async (laneId) => {
-        drained.add(laneId);
-        return NOTHING;
+        flushed.add(laneId);
+        return DONE;
       });
       await queue.ring('before');
-      await until(() => drained.has('before'));
+      await until(() => flushed.has('before'));
       await server.goAway();
       await sleep(300);
       await server.comeBack();
@@ -336,11 +316,11 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
         ),
       );
       await queue.ring('after');
-      await until(() => drained.has('after'));
+      await until(() => flushed.has('after'));
     }, 20_000);
 
     test('closing worker, queue and backend does not hang while the server is away', async () => {
-      const worker = work(async () => NOTHING);
+      const worker = work(async () => DONE);
       await queue.ring('closed');
       await until(async () => (await queue.depth()) === 0);
       await server.goAway();
@@ -361,7 +341,7 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       const pending = new Set(['forgotten']);
       work(async (laneId) => {
         pending.delete(laneId);
-        return NOTHING;
+        return DONE;
       });
       const reconciler = startReconciler({
         everyMs: 50,

@@ -18,14 +18,15 @@ for line in sys.stdin:
         with h5py.File(task["path"], "r") as f:
             for series, ranges in task["ranges"].items():
                 g = f["series"][series]
-                known = {"first_row": int(g.attrs["first_row"]), "extent": int(g["values"].shape[0])}
+                record = json.loads(g.attrs["varve"])
+                known = {"first_row": record["first_row"], "extent": int(g["values"].shape[0])}
                 if "time" in g: known["extent"] = min(known["extent"], int(g["time"].shape[0]))
                 for name in ["values", "time"]:
                     if name not in g: continue
                     crc = 0
                     for a, b in ranges: crc = zlib.crc32(g[name][a:b].tobytes(), crc)
                     known["values_crc" if name == "values" else "times_crc"] = crc
-                if "segments" in g: known["segments"] = [[int(a), str(int(b))] for a, b in g["segments"][...]]
+                if "segments" in record: known["segments"] = record["segments"]
                 found[series] = known
         print(json.dumps({"found": found}), flush=True)
     except Exception as error:
