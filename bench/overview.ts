@@ -23,7 +23,7 @@ const SETTLE_POLL_MS = 100;
 /** Starts a service of its own. int16 at 30 kHz, one channel; sealed. */
 export async function measureOverviews({ shortRows, longRows, reads }: OverviewSize): Promise<Measurement[]> {
   // Nothing is sealed but when the bench says so: else it goes on beside the measurement.
-  const service = await startService({ env: { VARVE_SEAL_EVERY_S: '86400' } });
+  const service = await startService({ env: { VARVE_COMPACT_EVERY_S: '86400' } });
   try {
     const values = noise(Math.min(BATCH_ROWS, longRows));
     const series: { rows: number; id: string }[] = [];

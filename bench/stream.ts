@@ -10,7 +10,7 @@ const SERIES = 8;
 const PIECE_BYTES = 1024 * 1024;
 const SEED = 23;
 /** Not while it streams: sealing has its own peak, which adds some 100 MB. */
-const SEAL_EVERY_S = 86_400;
+const COMPACT_EVERY_S = 86_400;
 /** Until what one request has brought is readable. */
 const SETTLE_LIMIT_MS = 600_000;
 const MB = 1e6;
@@ -18,7 +18,7 @@ const GB = 1e9;
 
 /** Starts a service of its own; needs three times the space of what it streams. @param gigabytes in, and the same out */
 export async function measureStreaming(gigabytes: number, log: (line: string) => void): Promise<Measurement[]> {
-  const varve = await Varve.start({ VARVE_SEAL_EVERY_S: String(SEAL_EVERY_S) });
+  const varve = await Varve.start({ VARVE_COMPACT_EVERY_S: String(COMPACT_EVERY_S) });
   try {
     const pieces = Math.max(1, Math.round((gigabytes * GB) / SERIES / PIECE_BYTES));
     const megabytes = (SERIES * pieces * PIECE_BYTES) / MB;

@@ -84,6 +84,11 @@ export async function maskedInShards(db: Database, laneId: string): Promise<{ se
         select from summaries y join shards h on h.id = y.shard_id
         where y.series_id = d.series_id and h.state = 'live' and (h."commit" < d.masked_commit or d.purged_at is not null))
     order by d.series_id`.execute(db);
-  const shards = await db.selectFrom('shards').select('id').where('lane_id', '=', laneId).where('state', '=', 'live').execute();
+  const shards = await db
+    .selectFrom('shards')
+    .select('id')
+    .where('lane_id', '=', laneId)
+    .where('state', '=', 'live')
+    .execute();
   return { series: rows.map((row) => row.series_id), shards: shards.map(({ id }) => id) };
 }

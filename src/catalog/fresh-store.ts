@@ -54,7 +54,18 @@ export async function laneBacklogs(db: Database, laneId: string | null = null): 
 
 /** They cannot be read: flushes leave them out from now on. Readers of their rows are told so as they were. */
 export async function markDamaged(db: Database, ids: readonly number[]): Promise<void> {
-  await sql`update fresh set damaged_at = now() where id = any(${[...ids]}::bigint[]) and damaged_at is null`.execute(db);
+  await sql`update fresh set damaged_at = now() where id = any(${[...ids]}::bigint[]) and damaged_at is null`.execute(
+    db,
+  );
+}
+
+/** For those who watch: a lane whose flushes fail. @param restMs null: it is well again */
+export async function tellRest(db: Database, laneId: string, restMs: number | null): Promise<void> {
+  await (
+    restMs === null
+      ? sql`update lanes set failures = 0, resting_until = null where id = ${laneId}`
+      : sql`update lanes set failures = failures + 1, resting_until = now() + make_interval(secs => ${restMs / 1000}) where id = ${laneId}`
+  ).execute(db);
 }
 
 /** Of the advisory lock that lets one process vacuum at a time. */
@@ -66,7 +77,9 @@ const VACUUM_LOCK = 0x76_61_63;
  */
 export async function vacuumFresh(db: Database): Promise<boolean> {
   return db.connection().execute(async (connection) => {
-    const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_lock(${VACUUM_LOCK}) as mine`.execute(connection);
+    const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_lock(${VACUUM_LOCK}) as mine`.execute(
+      connection,
+    );
     if (!rows[0].mine) return false;
     try {
       await sql`vacuum (truncate off) fresh`.execute(connection);

@@ -82,8 +82,7 @@ export interface CompactionInput {
 
 /** Which chunks a rewriting takes away. */
 export type Planned =
-  | { readonly kind: 'fresh'; readonly lastId: number }
-  | { readonly kind: 'shards'; readonly ids: ReadonlySet<string> };
+  { readonly kind: 'fresh'; readonly lastId: number } | { readonly kind: 'shards'; readonly ids: ReadonlySet<string> };
 
 /** Runs `work` over one instant of the catalog. */
 export function readInOneInstant<T>(db: Database, work: (reader: RewriteReader) => Promise<T>): Promise<T> {
@@ -117,7 +116,9 @@ export class RewriteReader {
   async fresh(laneId: string, most: number): Promise<FlushInput> {
     const sound = sql`lane_id = ${laneId} and damaged_at is null`;
     const { rows: totals } = await sql<{ bytes: number; last_id: number | null }>`
-      select coalesce(sum(bytes), 0)::float8 as bytes, max(id)::float8 as last_id from fresh where ${sound}`.execute(this.#trx);
+      select coalesce(sum(bytes), 0)::float8 as bytes, max(id)::float8 as last_id from fresh where ${sound}`.execute(
+      this.#trx,
+    );
     const [{ bytes, last_id: newest }] = totals;
     if (newest === null) return { series: [], lastId: 0, isAll: true };
     const lastId = bytes <= most ? newest : await this.#lastWithin(laneId, most);
@@ -179,7 +180,14 @@ export class RewriteReader {
       .selectFrom('series as s')
       .innerJoin('heads as h', 'h.series_id', 's.id')
       .innerJoin('projects as p', 'p.id', 's.project_id')
-      .select([...SERIES_COLUMNS, 'h.edits', 'h.expired_ns', 'h.summaries_expired_ns', 's.deleted_at', isPurgeable('h').as('purged')])
+      .select([
+        ...SERIES_COLUMNS,
+        'h.edits',
+        'h.expired_ns',
+        'h.summaries_expired_ns',
+        's.deleted_at',
+        isPurgeable('h').as('purged'),
+      ])
       .where('s.id', '=', chosen)
       .execute();
     const known = new Map(rows.map((row) => [row.id, { row, series: toSeries(row) }]));
@@ -191,17 +199,29 @@ export class RewriteReader {
     const chunks = await this.#chunks(looks, planned);
     const segments = await this.#segments(looks);
     const holes = grouped(
-      await this.#trx.selectFrom('holes').selectAll().where('series_id', '=', sql<string>`any(${edited}::uuid[])`).orderBy('from_row').execute(),
+      await this.#trx
+        .selectFrom('holes')
+        .selectAll()
+        .where('series_id', '=', sql<string>`any(${edited}::uuid[])`)
+        .orderBy('from_row')
+        .execute(),
     );
     const erasures = grouped(
-      await this.#trx.selectFrom('erasures').selectAll().where('series_id', '=', sql<string>`any(${edited}::uuid[])`).orderBy('generation').execute(),
+      await this.#trx
+        .selectFrom('erasures')
+        .selectAll()
+        .where('series_id', '=', sql<string>`any(${edited}::uuid[])`)
+        .orderBy('generation')
+        .execute(),
     );
     const summaries = planned.kind === 'shards' ? await this.#summaries(ids, planned.ids) : new Map<string, never[]>();
     return looks.map(({ seriesId, row, series }) => {
       const own = segments.get(seriesId) ?? [];
       const { sampling } = series;
       const rowAt = (ns: bigint | null): number =>
-        ns === null || sampling.kind === 'irregular' ? 0 : (selectRows(own, sampling.rate, INT64_MIN, ns).at(-1)?.to ?? 0);
+        ns === null || sampling.kind === 'irregular'
+          ? 0
+          : (selectRows(own, sampling.rate, INT64_MIN, ns).at(-1)?.to ?? 0);
       const { purged, expired_ns: expired } = row;
       const expiredRow = purged ? series.rows : rowAt(expired);
       const located = chunks.get(seriesId)!;
@@ -290,7 +310,9 @@ export class RewriteReader {
           all.push({ ...chunk, runs: [], isPlanned: isPlanned(chunk), storedBytes: shares.of(chunk) });
         }
         const reach =
-          series.sampling.kind === 'irregular' ? { from: before ?? 0, to: after ?? Math.max(series.rows, range.to) } : range;
+          series.sampling.kind === 'irregular'
+            ? { from: before ?? 0, to: after ?? Math.max(series.rows, range.to) }
+            : range;
         return [id, { chunks: all.sort((a, b) => a.firstRow - b.firstRow), reach }];
       }),
     );
@@ -313,7 +335,9 @@ export class RewriteReader {
 
   async #damaged(ids: readonly string[]): Promise<Set<string>> {
     const { rows } = await sql<{ key: string }>`
-      select 'f' || id as key from fresh where series_id = any(${[...ids]}::uuid[]) and damaged_at is not null`.execute(this.#trx);
+      select 'f' || id as key from fresh where series_id = any(${[...ids]}::uuid[]) and damaged_at is not null`.execute(
+      this.#trx,
+    );
     return new Set(rows.map(({ key }) => key));
   }
 

@@ -125,7 +125,7 @@ export async function* shardChunks(db: Database, shardId: string, seriesId: stri
       .where('c.shard_id', '=', shardId)
       .where('c.series_id', '=', seriesId)
       .where('c.first_row', '>', BigInt(after))
-        .orderBy('first_row')
+      .orderBy('first_row')
       .limit(PAGE_CHUNKS)
       .execute();
     if (rows.length > 0) yield rows.map(toChunk);

@@ -3,7 +3,9 @@ import { sql } from 'kysely';
 import type { Database } from './database.ts';
 
 export async function registerSpools(db: Database, ids: readonly string[]): Promise<void> {
-  await sql`insert into spool_files (id, state) select id, 'receiving' from unnest(${[...ids]}::uuid[]) as id`.execute(db);
+  await sql`insert into spool_files (id, state) select id, 'receiving' from unnest(${[...ids]}::uuid[]) as id`.execute(
+    db,
+  );
 }
 
 /** Takes back rows of files that no commit names. @returns those whose files may be removed */

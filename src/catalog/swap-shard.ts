@@ -32,7 +32,9 @@ export async function registerShard(db: Database, shard: WritingShard, parents: 
   await sql`
     insert into shards (id, lane_id, state, level, path, "commit", first_commit)
     values (${shard.id}, ${shard.laneId}, 'writing', ${shard.level}, ${shard.path}, ${shard.commit},
-      coalesce((select min(first_commit) from shards where id = any(${[...parents]}::uuid[])), ${shard.commit}))`.execute(db);
+      coalesce((select min(first_commit) from shards where id = any(${[...parents]}::uuid[])), ${shard.commit}))`.execute(
+    db,
+  );
 }
 
 /** Nothing came of it. @returns whether its file may be removed: false if it was swapped in after all */
@@ -75,13 +77,16 @@ export async function swapShard(db: Database, swap: Swap): Promise<void> {
     const { rows } =
       bytes === null
         ? await sql`delete from shards ${mine}`.execute(trx)
-        : await sql`update shards set state = 'live', bytes = ${bytes}, data_bytes = ${dataBytes(swap.chunks)} ${mine}`.execute(trx);
+        : await sql`update shards set state = 'live', bytes = ${bytes}, data_bytes = ${dataBytes(swap.chunks)} ${mine}`.execute(
+            trx,
+          );
     if (rows.length === 0) throw conflict('shard-swept', `the shard ${shard.id} is not being written any more`);
     if (parents.length > 0) await sql`select from shards where id = ${old} order by id for no key update`.execute(trx);
     await takeAway(trx, sql`fresh`, swap.freshIds);
     await takeAway(trx, sql`chunks`, swap.chunkIds);
     const chosen = sql`any(${[...swap.series]}::uuid[])`;
-    if (parents.length > 0) await sql`delete from summaries where shard_id = ${old} and series_id = ${chosen}`.execute(trx);
+    if (parents.length > 0)
+      await sql`delete from summaries where shard_id = ${old} and series_id = ${chosen}`.execute(trx);
     await insertAll(trx, sql`chunks`, CHUNK_COLUMNS, CHUNK_RECORD, swap.chunks.map(chunkRecord));
     const ordinals = new Map<string, number>();
     const summaries = swap.summaries.map((block) => {
@@ -95,13 +100,17 @@ export async function swapShard(db: Database, swap: Swap): Promise<void> {
     const concerned = sql`c.series_id = e.series_id and c.generation < e.generation and c.first_row < e.before_row`;
     await sql`
       delete from erasures e where e.series_id = ${chosen}
-        and not exists (select from chunks c where ${concerned}) and not exists (select from fresh c where ${concerned})`.execute(trx);
+        and not exists (select from chunks c where ${concerned}) and not exists (select from fresh c where ${concerned})`.execute(
+      trx,
+    );
     await sql`
       update shards h set state = 'replaced', replaced_at = now()
       where h.id = ${old} and h.state = 'live' and not exists (select from chunks c where c.shard_id = h.id)
         and not exists (select from summaries y where y.shard_id = h.id)`.execute(trx);
     if (swap.tellsAll) {
-      await sql`update lanes set flushed_commit = greatest(flushed_commit, ${shard.commit}) where id = ${shard.laneId}`.execute(trx);
+      await sql`update lanes set flushed_commit = greatest(flushed_commit, ${shard.commit}) where id = ${shard.laneId}`.execute(
+        trx,
+      );
     }
     const column = sql.ref(shard.level === 0 ? 'flushed' : 'compacted');
     await sql`update written_bytes set ${column} = ${column} + ${bytes ?? 0}`.execute(trx);
@@ -123,7 +132,8 @@ async function takeAway(trx: DatabaseTransaction, table: RawBuilder<unknown>, id
   const planned = sql`id = any(${[...ids]}::bigint[])`;
   const { rows } = await sql<{ n: number }>`
     select count(*)::int as n from (select id from ${table} where ${planned} order by id for update) f`.execute(trx);
-  if (rows[0].n !== ids.length) throw conflict('chunks-changed', `${rows[0].n} of ${ids.length} chunks are still there`);
+  if (rows[0].n !== ids.length)
+    throw conflict('chunks-changed', `${rows[0].n} of ${ids.length} chunks are still there`);
   await sql`delete from ${table} where ${planned}`.execute(trx);
 }
 

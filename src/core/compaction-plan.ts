@@ -79,7 +79,8 @@ export function planCompactions(laneId: string, shards: readonly CompactableShar
     if (!isDone) take('asked', shards);
     return steps;
   }
-  for (const shard of shards) if (shard.deadBytes >= shard.dataBytes * DEAD_SHARE && shard.deadBytes > 0) take('dead-rows', [shard]);
+  for (const shard of shards)
+    if (shard.deadBytes >= shard.dataBytes * DEAD_SHARE && shard.deadBytes > 0) take('dead-rows', [shard]);
   for (const group of disordered(shards)) take('overlap', group, 2);
   for (const run of tiers(shards, taken)) take('size', run, TIER_SHARDS);
   const isDue = ({ level, ageMs, isWanted }: CompactableShard): boolean =>
@@ -125,7 +126,8 @@ function disordered(shards: readonly CompactableShard[]): CompactableShard[][] {
   const deep = connected(shards, () => true).filter((group) => group.some(isDeep));
   const isTaken = new Set(deep.flat().map(({ id }) => id));
   const rest = shards.filter(({ id }) => !isTaken.has(id));
-  const alike = (a: CompactableShard, b: CompactableShard): boolean => sizeClass(a.dataBytes) === sizeClass(b.dataBytes);
+  const alike = (a: CompactableShard, b: CompactableShard): boolean =>
+    sizeClass(a.dataBytes) === sizeClass(b.dataBytes);
   return [...deep, ...connected(rest, alike).filter((group) => group.some(isWide))];
 }
 
@@ -141,7 +143,8 @@ function connected(
     if (seen.has(first)) continue;
     const group = new Set([first]);
     for (const shard of group) {
-      for (const other of shards) if (!group.has(other) && touches(shard, other) && mayJoin(shard, other)) group.add(other);
+      for (const other of shards)
+        if (!group.has(other) && touches(shard, other) && mayJoin(shard, other)) group.add(other);
     }
     for (const shard of group) seen.add(shard);
     if (group.size > 1) groups.push(shards.filter((shard) => group.has(shard)));

@@ -199,9 +199,7 @@ export function parseRecord(text: string): SeriesRecord {
     })),
     segments: (stored.segments ?? []).map(([row, startNs]) => ({ row, startNs: BigInt(startNs) })),
     sealedAt: date(stored.sealed_at),
-    contentHash: stored.content_hash
-      ? { ...stored.content_hash, commit: BigInt(stored.content_hash.commit) }
-      : null,
+    contentHash: stored.content_hash ? { ...stored.content_hash, commit: BigInt(stored.content_hash.commit) } : null,
     deletedAt: date(stored.deleted_at),
     description: {
       name: series.name,

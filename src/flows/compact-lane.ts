@@ -29,7 +29,13 @@ export async function planCompaction(
 /** Adds what takes a look at chunks: of what was masked since, and of times between times. */
 async function judge(db: Database, laneId: string, shards: readonly LaneShard[]): Promise<CompactableShard[]> {
   const { shares } = await measureDead(db, laneId);
-  const overlaps = shards.length > 1 ? await overlappingShards(db, shards.map(({ id }) => id)) : null;
+  const overlaps =
+    shards.length > 1
+      ? await overlappingShards(
+          db,
+          shards.map(({ id }) => id),
+        )
+      : null;
   return shards.map((shard) => ({
     ...shard,
     deadBytes: shard.dataBytes * (shares.get(shard.id) ?? 0),
@@ -79,7 +85,10 @@ async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOp
 }
 
 /** `isHeldUp`: series are left out, for they have edits that no flush has told. */
-async function planStep(reader: RewriteReader, { laneId, shards }: CompactionStep): Promise<RewritePlan & { isHeldUp: boolean }> {
+async function planStep(
+  reader: RewriteReader,
+  { laneId, shards }: CompactionStep,
+): Promise<RewritePlan & { isHeldUp: boolean }> {
   const { flushed } = await reader.commits(laneId);
   const parents = shards.map(({ id }) => id);
   const found = await reader.inShards(parents);

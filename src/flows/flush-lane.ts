@@ -40,7 +40,9 @@ export async function dueLanes(db: Database, limits: FlushLimits): Promise<strin
 export async function flushLane(deps: RewriteDeps, laneId: string, options: FlushOptions = {}): Promise<FlushOutcome> {
   if (!options.asked && (await isUnderWay(deps.db, laneId, 0))) return { kind: 'busy' };
   for (let attempt = 1; ; attempt++) {
-    const plan = await readInOneInstant(deps.db, (reader) => planFlush(reader, laneId, options.most ?? MOST_FLUSH_BYTES));
+    const plan = await readInOneInstant(deps.db, (reader) =>
+      planFlush(reader, laneId, options.most ?? MOST_FLUSH_BYTES),
+    );
     if (!plan) return { kind: 'nothing' };
     const result = await rewriteShards(deps, plan, options);
     if (!('damaged' in result)) return { kind: 'flushed', report: result, more: !plan.tellsAll };

@@ -168,7 +168,11 @@ async function verifyExtent(
     return null;
   }
   if (surveyed.record.firstRow !== series.firstRow) {
-    tally.found('hdf5-first-row', `begins at row ${surveyed.record.firstRow}, in the catalog at ${series.firstRow}`, place);
+    tally.found(
+      'hdf5-first-row',
+      `begins at row ${surveyed.record.firstRow}, in the catalog at ${series.firstRow}`,
+      place,
+    );
   }
   for (const [name, rows] of [
     ['values', surveyed.rows],
@@ -353,6 +357,8 @@ function noteFiles(tally: Tally, files: readonly DataFile[], shards: readonly Sh
   const byPath = new Map(shards.map((shard) => [shard.path, shard.id]));
   for (const { path, bytes, ageMs } of files) {
     if (byPath.has(path)) continue;
-    tally.noted('orphan-file', `no row names this file of ${bytes} bytes, last written ${formatAge(ageMs)} ago`, { path });
+    tally.noted('orphan-file', `no row names this file of ${bytes} bytes, last written ${formatAge(ageMs)} ago`, {
+      path,
+    });
   }
 }

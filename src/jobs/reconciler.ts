@@ -1,10 +1,10 @@
-/** The timer that makes lost rings harmless: looks for lanes with pending writes that nobody drains and rings for them. */
+/** The timer that makes lost rings harmless: looks for lanes that are due and rings for them. */
 import type { Logger } from 'pino';
 
 interface ReconcilerOptions {
   /** Pause between the end of one round and the start of the next. */
   readonly everyMs: number;
-  /** Ids of lanes with pending writes and no live lease. */
+  /** Ids of lanes that are due. */
   readonly reconcile: () => Promise<readonly string[]>;
   /** Must not throw. */
   readonly ring: (laneId: string) => Promise<void>;

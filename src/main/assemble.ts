@@ -6,6 +6,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openCommitSession } from '../catalog/commit-session.ts';
 import { openDatabase, type Database } from '../catalog/database.ts';
+import { tellRest } from '../catalog/fresh-store.ts';
 import { migrate } from '../catalog/migrate.ts';
 import { registerSpools } from '../catalog/spool-store.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
@@ -134,7 +135,12 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
         if (outcome.kind === 'flushed') await sweep.run();
         return { more: outcome.kind === 'flushed' && outcome.more };
       },
-      { ...FLUSH_REST_MS, log, message: 'a lane could not be flushed: what is fresh stays where it is' },
+      {
+        ...FLUSH_REST_MS,
+        log,
+        message: 'a lane could not be flushed: what is fresh stays where it is',
+        onRest: (laneId, restMs) => tellRest(db, laneId, restMs),
+      },
     ),
     log,
   });

@@ -26,7 +26,8 @@ export async function flushData(config: Config, command: FlushCommand): Promise<
   try {
     const root = new DataRoot(config.dataRoot);
     await claimFolder(root, await readCatalogIdentity(db));
-    const warn = (fields: object, message: string): void => void process.stderr.write(`${message}: ${JSON.stringify(fields)}\n`);
+    const warn = (fields: object, message: string): void =>
+      void process.stderr.write(`${message}: ${JSON.stringify(fields)}\n`);
     const deps = { db, root, log: { info: () => {}, warn } };
     const reports: RewriteReport[] = [];
     for (const laneId of await lanesToFlush()) {

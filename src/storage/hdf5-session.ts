@@ -122,9 +122,7 @@ export class Hdf5Session {
     fs.read = (stream, buffer, offset, length, position) => {
       const target = ours(stream);
       if (!target || position === undefined) return read(stream, buffer, offset, length, position);
-      return guarded(() =>
-        target.read(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position),
-      );
+      return guarded(() => target.read(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length), position));
     };
     fs.write = (stream, buffer, offset, length, position, canOwn) => {
       const target = ours(stream);

@@ -178,7 +178,17 @@ class ContiguousSeries implements SeriesWriter {
           values: this.#values.subarray(from * rowBytes, to * rowBytes),
           times: this.#times && this.#times.subarray(from * TIME_BYTES, to * TIME_BYTES),
         };
-        chunks.push(chunkOf(this.#series, from, from, content, 'none', { ...values, crc: null }, times && { ...times, crc: null }));
+        chunks.push(
+          chunkOf(
+            this.#series,
+            from,
+            from,
+            content,
+            'none',
+            { ...values, crc: null },
+            times && { ...times, crc: null },
+          ),
+        );
       }
     }
     this.#runs.describe(this.#group);
@@ -230,7 +240,9 @@ class ChunkedSeries implements SeriesWriter {
     const isThere = series.extent > 0;
     this.#valueBytes = new Uint8Array(isThere ? rowsOfBlock * this.#runs.rowBytes : 0);
     this.#timeBytes = irregular && isThere ? new Uint8Array(rowsOfBlock * TIME_BYTES) : null;
-    this.#values = isThere ? new ShardDataset(hdf5, group, { name: 'values', dtype, width: channels }, rowsOfBlock, codec) : null;
+    this.#values = isThere
+      ? new ShardDataset(hdf5, group, { name: 'values', dtype, width: channels }, rowsOfBlock, codec)
+      : null;
     this.#times = this.#timeBytes
       ? new ShardDataset(hdf5, group, { name: 'time', dtype: 'int64', width: null }, rowsOfBlock, codec)
       : null;
@@ -328,7 +340,9 @@ interface Content {
   readonly times: Uint8Array | null;
 }
 
-type Stored = ByteRange & { /** Of the stored bytes; null: they are the rows themselves. */ readonly crc: number | null };
+type Stored = ByteRange & {
+  /** Of the stored bytes; null: they are the rows themselves. */ readonly crc: number | null;
+};
 
 /** What the catalog is to know of a run of rows. @param from of the dataset. @param skip rows of its block before */
 function chunkOf(

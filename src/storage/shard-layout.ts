@@ -63,7 +63,10 @@ export function describeSeries(group: Group, { description: d }: SeriesRecord): 
   group.create_attribute('scale', Float64Array.of(d.scale), [], '<d');
   group.create_attribute('offset', Float64Array.of(d.offset), [], '<d');
   if (d.rate !== null) group.create_attribute('rate', d.rate);
-  group.create_attribute('channels', d.channels.map(({ label }) => label));
+  group.create_attribute(
+    'channels',
+    d.channels.map(({ label }) => label),
+  );
 }
 
 /**

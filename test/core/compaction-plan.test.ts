@@ -11,9 +11,14 @@ function shard(id: string, mib: number, more: Partial<CompactableShard> = {}): C
 }
 
 const plan = (shards: readonly CompactableShard[], all = false): [string, string][] =>
-  planCompactions('lane', shards, all).map(({ reason, shards: chosen }) => [reason, chosen.map(({ id }) => id).join('')]);
+  planCompactions('lane', shards, all).map(({ reason, shards: chosen }) => [
+    reason,
+    chosen.map(({ id }) => id).join(''),
+  ]);
 
-const among = (others: string, share: number): Partial<CompactableShard> => ({ overlap: { others: [...others], share } });
+const among = (others: string, share: number): Partial<CompactableShard> => ({
+  overlap: { others: [...others], share },
+});
 
 describe('shards are compacted when', () => {
   test.each<[string, CompactableShard[], [string, string][]]>([
@@ -24,15 +29,27 @@ describe('shards are compacted when', () => {
       [shard('a', 2), shard('b', 2), shard('x', 20), shard('c', 2), shard('d', 2)],
       [],
     ],
-    ['small ones come to a large one: only the small ones are', [shard('x', 60), ...[...'abcd'].map((id) => shard(id, 1))], [['size', 'abcd']]],
+    [
+      'small ones come to a large one: only the small ones are',
+      [shard('x', 60), ...[...'abcd'].map((id) => shard(id, 1))],
+      [['size', 'abcd']],
+    ],
     ['they are large: they are not', [...'abcd'].map((id) => shard(id, 64)), []],
     ['they are tiny', [...'abcd'].map((id) => shard(id, 0.01)), [['size', 'abcd']]],
     ['much of one is dead', [shard('a', 100, { deadBytes: 30 * MIB })], [['dead-rows', 'a']]],
     ['little of one is dead: it is not', [shard('a', 100, { deadBytes: 29 * MIB })], []],
-    ['a tenth of the rows lies among those of another of its size', [shard('a', 80, among('b', 0.1)), shard('b', 90)], [['overlap', 'ab']]],
+    [
+      'a tenth of the rows lies among those of another of its size',
+      [shard('a', 80, among('b', 0.1)), shard('b', 90)],
+      [['overlap', 'ab']],
+    ],
     ['less does: they are not', [shard('a', 80, among('b', 0.09)), shard('b', 90)], []],
     ['the other one is much larger: they are not', [shard('a', 1, among('b', 1)), shard('b', 90)], []],
-    ['disorder is deep, whatever the sizes', [shard('x', 90, among('abcdefghijklmnopq', 0.01)), shard('a', 1)], [['overlap', 'xa']]],
+    [
+      'disorder is deep, whatever the sizes',
+      [shard('x', 90, among('abcdefghijklmnopq', 0.01)), shard('a', 1)],
+      [['overlap', 'xa']],
+    ],
     ['one has had no summaries for a day', [shard('a', 80, { ageMs: DAY_MS }), shard('b', 80)], [['summaries', 'a']]],
     ['one has summaries: it is not', [shard('a', 80, { ageMs: DAY_MS, level: 1 })], []],
     ['rows are to expire', [shard('a', 80, { isWanted: true })], [['summaries', 'a']]],
@@ -44,12 +61,20 @@ describe('shards are compacted when', () => {
     expect(plan([shard('a', 1), shard('b', 90)], true)).toEqual([['asked', 'ab']]);
     expect(plan([shard('a', 1)], true)).toEqual([['asked', 'a']]);
     expect(plan([shard('a', 1, { level: 1 })], true)).toEqual([]);
-    expect(plan([shard('a', 1_500), shard('b', 1_500)], true)).toEqual([['asked', 'a'], ['asked', 'b']]);
+    expect(plan([shard('a', 1_500), shard('b', 1_500)], true)).toEqual([
+      ['asked', 'a'],
+      ['asked', 'b'],
+    ]);
   });
 
   test('each has one place in the steps', () => {
     const shards = fc.array(
-      fc.record({ mib: fc.integer({ min: 1, max: 200 }), dead: fc.boolean(), old: fc.boolean(), level: fc.constantFrom(0, 1) }),
+      fc.record({
+        mib: fc.integer({ min: 1, max: 200 }),
+        dead: fc.boolean(),
+        old: fc.boolean(),
+        level: fc.constantFrom(0, 1),
+      }),
       { maxLength: 30 },
     );
     fc.assert(

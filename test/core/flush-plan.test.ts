@@ -23,7 +23,11 @@ describe('a lane is flushed when', () => {
     ['after a minute its series outweigh what HDF5 takes', { ageMs: 60_000, bytes: 40_960 }, 'worthwhile'],
     ['after a minute they do not: it is not', { ageMs: 60_000, bytes: 40_959 }, null],
     ['it has waited for long, with however little', { ageMs: 900_000, bytes: 8 }, 'age'],
-    ['an edit has waited for long, though nothing is fresh', { series: 0, bytes: 0, ageMs: null, untoldMs: 900_000 }, 'untold'],
+    [
+      'an edit has waited for long, though nothing is fresh',
+      { series: 0, bytes: 0, ageMs: null, untoldMs: 900_000 },
+      'untold',
+    ],
     ['an edit is new: it is not', { series: 0, bytes: 0, ageMs: null, untoldMs: 1_000 }, null],
   ])('%s', (_, backlog, reason) => {
     expect(flushReason({ ...IDLE, ...backlog })).toBe(reason);

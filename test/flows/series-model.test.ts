@@ -69,7 +69,9 @@ interface Pair {
   readonly series: Series;
   readonly model: RegularModel | IrregularModel;
   /** @returns what is answered, and what the model makes of it */
-  apply(step: Extract<Step, { at: number }>): { answer: Promise<AppendOutcome | RemoveOutcome>; expected: Expected } | null;
+  apply(
+    step: Extract<Step, { at: number }>,
+  ): { answer: Promise<AppendOutcome | RemoveOutcome>; expected: Expected } | null;
 }
 
 /** Applies the steps to both, and compares all that can be read after every step. */
@@ -84,7 +86,8 @@ async function run(pair: Pair, all: readonly Step[]): Promise<void> {
         return { refused: error.slug };
       });
       if ('refused' in expected) expect(outcome).toEqual(expected);
-      else expect(outcome).toMatchObject(expected.removed === null ? { replayed: false } : { removed: expected.removed });
+      else
+        expect(outcome).toMatchObject(expected.removed === null ? { replayed: false } : { removed: expected.removed });
     } else await UPKEEP[each.do](pair.series.id);
     await compare(pair);
   }

@@ -169,7 +169,11 @@ export class Store {
   }
 
   async laneOf(seriesId: string): Promise<string> {
-    const row = await this.db.selectFrom('heads').select('lane_id').where('series_id', '=', seriesId).executeTakeFirstOrThrow();
+    const row = await this.db
+      .selectFrom('heads')
+      .select('lane_id')
+      .where('series_id', '=', seriesId)
+      .executeTakeFirstOrThrow();
     return row.lane_id;
   }
 

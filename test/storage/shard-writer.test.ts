@@ -198,7 +198,11 @@ async function expectChunksReadable(file: Buffer, model: Case, chunks: readonly 
   const whole = wholeDataset(model);
   const covered: [number, number][] = [];
   for (const chunk of chunks) {
-    expect(chunk).toMatchObject({ datasetRow: chunk.firstRow - firstRow, codec: stored, timesCodec: irregular ? stored : null });
+    expect(chunk).toMatchObject({
+      datasetRow: chunk.firstRow - firstRow,
+      codec: stored,
+      timesCodec: irregular ? stored : null,
+    });
     const rowsOf = async (place: { offset: number; length: number }, width: number, crc: number): Promise<Buffer> => {
       const block = file.subarray(place.offset, place.offset + place.length);
       const decoded = await decodeBlock(stored, block);

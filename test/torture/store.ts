@@ -38,8 +38,8 @@ export class Store {
       VARVE_PORT: '0',
       VARVE_TOKEN: TOKEN,
       VARVE_LOG: 'warn',
-      VARVE_SEAL_AFTER_S: '4',
-      VARVE_SEAL_EVERY_S: '2',
+      VARVE_FLUSH_AGE_S: '4',
+      VARVE_COMPACT_EVERY_S: '2',
       DATABASE_URL: postgres.url,
       ...(redis && { REDIS_URL: redis.url }),
     };
