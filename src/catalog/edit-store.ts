@@ -53,13 +53,13 @@ export async function addErasure(
   );
 }
 
-/** Chunks of an irregular series with rows from `row` on. */
+/** Fresh chunks of an irregular series with rows from `row` on: a flush may have taken some, and given their rows other numbers. */
 export async function chunksSince(session: Session, seriesId: string, row: number): Promise<LaterChunk[]> {
-  const { rows } = await session.query<{ first_ns: bigint; last_ns: bigint }>(
-    'select first_ns, last_ns from located_chunks where series_id = $1 and first_row + rows > $2::bigint',
+  const { rows } = await session.query<{ first_ns: bigint; last_ns: bigint; rows: bigint }>(
+    'select first_ns, last_ns, rows from fresh where series_id = $1 and first_row >= $2::bigint',
     [seriesId, row],
   );
-  return rows.map((row) => ({ firstNs: row.first_ns, lastNs: row.last_ns }));
+  return rows.map((chunk) => ({ firstNs: chunk.first_ns, lastNs: chunk.last_ns, rows: Number(chunk.rows) }));
 }
 
 /** A chunk of an irregular series whose times can be read; values that are held do not come along. */
@@ -119,7 +119,12 @@ export async function readErasureView(
 }
 
 function withTimes(chunk: ChunkLocation, times: Buffer): ChunkLocation {
-  return { ...chunk, path: null, held: { values: new Uint8Array(), times }, times: { offset: 0, length: times.length } };
+  return {
+    ...chunk,
+    path: null,
+    held: { values: new Uint8Array(), times },
+    times: { offset: 0, length: times.length },
+  };
 }
 
 async function erasuresOf(trx: DatabaseTransaction, seriesId: string): Promise<Erasure[]> {

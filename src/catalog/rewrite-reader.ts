@@ -33,7 +33,7 @@ export interface RewriteSeries {
   readonly segments: readonly Segment[];
   /** All with rows between the first and the last planned one, in order of rows. */
   readonly chunks: readonly RewriteChunk[];
-  /** Rows that may be claimed: irregular, up to the chunks before and after those; regular, from the first to the last. */
+  /** Rows that may be claimed: from the first to the last planned one; of irregular series in shards up to the chunk after, and from 0 if none is before. */
   readonly reach: RowRange;
   /** Regular: rows that are not there, removed or expired. */
   readonly holes: readonly RowRange[];
@@ -309,10 +309,11 @@ export class RewriteReader {
           if (isPlanned(chunk) && chunk.path === null) continue; // among those that are held
           all.push({ ...chunk, runs: [], isPlanned: isPlanned(chunk), storedBytes: shares.of(chunk) });
         }
-        const reach =
-          series.sampling.kind === 'irregular'
-            ? { from: before ?? 0, to: after ?? Math.max(series.rows, range.to) }
-            : range;
+        // Numbers that no chunk has any more are told by the shard that has those before them.
+        const isWhole = planned.kind === 'shards' && series.sampling.kind === 'irregular';
+        const reach = isWhole
+          ? { from: before === null ? 0 : range.from, to: after ?? Math.max(series.rows, range.to) }
+          : range;
         return [id, { chunks: all.sort((a, b) => a.firstRow - b.firstRow), reach }];
       }),
     );

@@ -44,7 +44,11 @@ export interface RegularEdit {
  */
 export function planRegularEdit(
   head: Head,
-  { rate, segments, holes }: { readonly rate: Rate; readonly segments: readonly Segment[]; readonly holes: readonly RowRange[] },
+  {
+    rate,
+    segments,
+    holes,
+  }: { readonly rate: Rate; readonly segments: readonly Segment[]; readonly holes: readonly RowRange[] },
   { startNs, endNs }: TimeRange,
   replacement: Replacement | null,
 ): RegularEdit {
@@ -108,6 +112,7 @@ export interface MeasuredRange {
 
 /** A chunk that came after the range was measured. */
 export interface LaterChunk {
+  readonly rows: number;
   readonly firstNs: bigint;
   readonly lastNs: bigint;
 }
@@ -119,7 +124,7 @@ export interface IrregularEdit {
 }
 
 /**
- * @param later all chunks with rows that came since the range was measured
+ * @param later the fresh chunks that came since the range was measured: if they are not all that came, it is to be measured again
  * @returns null if what was measured is true no more
  * @throws unprocessable `expired`
  */
@@ -131,7 +136,8 @@ export function planIrregularEdit(
   replacement: Replacement | null,
 ): IrregularEdit | null {
   const isTouched = later.some(({ firstNs, lastNs }) => firstNs < endNs && lastNs >= startNs);
-  if (head.edits !== measured.edits || head.expiredNs !== measured.expiredNs || isTouched) return null;
+  const isAll = later.reduce((sum, { rows }) => sum + rows, 0) === head.rows - measured.rows;
+  if (head.edits !== measured.edits || head.expiredNs !== measured.expiredNs || isTouched || !isAll) return null;
   if (replacement) refuseExpired(head.expiredNs, replacement.lastNs!, 'times');
   const times = [measured, ...later, ...(replacement ? [replacement] : [])];
   const firsts = times.flatMap(({ firstNs }) => firstNs ?? []);

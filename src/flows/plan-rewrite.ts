@@ -67,13 +67,13 @@ export const CONTIGUOUS_BYTES = 64 * 1024;
 /** @returns null if nothing is to be said of the series any more */
 export function planSeries(known: RewriteSeries, level: NewShard['level']): SeriesTask | null {
   if (known.purged) return null;
-  const { series, chunks, holes, erasures, reach } = known;
+  const { series, chunks, holes, erasures } = known;
   const irregular = series.sampling.kind === 'irregular';
   const channels = series.channels.length;
   const rowBytes = channels * DTYPES[series.dtype].bytes;
   const slices = visibleSlices(chunks);
   const planned = slices.filter(({ chunk }) => chunk.isPlanned);
-  const claims = claimsOf(chunks, slices, reach);
+  const claims = claimsOf(known, slices);
   const runs = irregular ? runsOf(known, rowBytes) : [];
   const ranges = irregular ? [] : withoutRows(planned.map(rangeOf), holes);
   const first = (irregular ? runs[0]?.firstRow : ranges[0]?.from) ?? 0;
@@ -128,18 +128,22 @@ export function planSeries(known: RewriteSeries, level: NewShard['level']): Seri
   };
 }
 
-/**
- * The numbers of rows that the new shard tells the truth about: those of its inputs, and those between them that no chunk has any more; none that are read
- * from elsewhere.
- */
-export function claimsOf(
-  chunks: readonly RewriteChunk[],
-  slices: ReadonlyArray<Slice<RewriteChunk>>,
-  reach: RowRange,
-): RowRange[] {
-  const elsewhere = slices.filter(({ chunk }) => !chunk.isPlanned).map(rangeOf);
+/** The numbers of rows that the new shard tells the truth about: none that are read from elsewhere. */
+function claimsOf({ series, chunks, reach }: RewriteSeries, slices: ReadonlyArray<Slice<RewriteChunk>>): RowRange[] {
   const planned = uniteRows(chunks.filter(({ isPlanned }) => isPlanned).map(rowsOf), []);
-  return withoutRows([reach], uniteRows(elsewhere, [])).filter((range) => clipRows(planned, range).length > 0);
+  if (series.sampling.kind === 'regular') {
+    const elsewhere = slices.filter(({ chunk }) => !chunk.isPlanned).map(rangeOf);
+    return withoutRows([reach], uniteRows(elsewhere, [])).filter((range) => clipRows(planned, range).length > 0);
+  }
+  // Rows in order of time are numbered anew from the first one on: what follows the last of them is theirs, too, up to the next chunk.
+  const claims: { from: number; to: number }[] = [];
+  let isOpen = false;
+  for (const [i, chunk] of chunks.entries()) {
+    if (chunk.isPlanned && !isOpen) claims.push({ from: i === 0 ? reach.from : chunk.firstRow, to: reach.to });
+    else if (!chunk.isPlanned && isOpen) claims[claims.length - 1].to = chunk.firstRow;
+    isOpen = chunk.isPlanned;
+  }
+  return claims;
 }
 
 function rangeOf({ from, to }: Slice): RowRange {
@@ -158,18 +162,17 @@ function runsOf(
   const runs: Array<{ firstRow: number; chunks: SortableChunk[] }> = [];
   let isOpen = false;
   for (const chunk of chunks) {
-    if (!chunk.isPlanned) {
-      isOpen = false;
-      continue;
+    if (chunk.isPlanned) {
+      if (!isOpen) runs.push({ firstRow: chunk.firstRow, chunks: [] });
+      if (!isWhollyErased(chunk, erasures)) {
+        const { firstRow, rows, generation, firstNs, lastNs, sorted } = chunk;
+        const pieces = planRead([rowsOf(chunk)], visibleSlices([chunk]), rowBytes);
+        runs.at(-1)!.chunks.push({ firstRow, rows, generation, firstNs, lastNs, sorted, pieces });
+      }
     }
-    if (isWhollyErased(chunk, erasures)) continue;
-    if (!isOpen) runs.push({ firstRow: chunk.firstRow, chunks: [] });
-    isOpen = true;
-    const { firstRow, rows, generation, firstNs, lastNs, sorted } = chunk;
-    const pieces = planRead([rowsOf(chunk)], visibleSlices([chunk]), rowBytes);
-    runs.at(-1)!.chunks.push({ firstRow, rows, generation, firstNs, lastNs, sorted, pieces });
+    isOpen = chunk.isPlanned;
   }
-  return runs;
+  return runs.filter((run) => run.chunks.length > 0);
 }
 
 function endOf(runs: ReadonlyArray<{ readonly chunks: readonly SortableChunk[] }>): number | undefined {

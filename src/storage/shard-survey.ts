@@ -58,7 +58,7 @@ export function surveyShard(file: File): ShardSurvey {
   return {
     shardId: String(shard),
     laneId: String(lane),
-    commit: BigInt(commit as bigint),
+    commit: commit as bigint,
     level: Number(level),
     series,
     damaged,

@@ -1,29 +1,36 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { parseRate } from '../../src/core/rate.ts';
+import { importedSpec } from '../../src/formats/imported-series.ts';
 import { Backpressure, type BackpressureLimits } from '../../src/flows/backpressure.ts';
 import { freeBytes } from '../../src/storage/disk-space.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
-import { openLab, type Lab } from './lab.ts';
+import { Store } from './store.ts';
 
 const MB = 1024 * 1024;
 /** As long as numbers count as fresh. */
 const FRESH_MS = 1_000;
 
-let lab: Lab;
-
-beforeAll(async () => {
-  if (hasTestPostgres()) lab = await openLab();
-});
+let store: Store;
 
 beforeEach(async () => {
-  await lab?.db.deleteFrom('writes').execute();
+  if (hasTestPostgres()) store = await Store.open();
 });
 
-afterAll(() => lab?.close());
+afterEach(() => store?.close());
+
+/** @param values appended one row each; a row has 4 bytes */
+async function appended(values: readonly number[]): Promise<void> {
+  const sampling = { kind: 'regular' as const, rate: parseRate(100)!, startNs: 0n };
+  const channels = [{ label: '0' }];
+  const spec = importedSpec({ name: 'r', dtype: 'int32', channels, sampling, duplicates: 'last', provenance: {} });
+  const series = await store.create(spec);
+  for (const value of values) await store.append(series, { values: Int32Array.of(value), times: null });
+}
 
 const suite = hasTestPostgres() ? describe : describe.skip;
 
 function open(limits: Partial<BackpressureLimits>): Backpressure {
-  return new Backpressure(lab.db, lab.root, {
+  return new Backpressure(store.db, store.root, {
     maxPendingBytes: 1000 * MB,
     maxPendingWrites: 1000,
     minFreeBytes: 0,
@@ -49,19 +56,18 @@ suite('the backlog', () => {
     ['writes', { maxPendingWrites: 3 }],
     ['bytes', { maxPendingBytes: 3 * 4 }],
   ])(
-    'is bounded in %s: an append is refused before its body, and let in again once a drain has made room',
+    'is bounded in %s: an append is refused before its body, and let in again once a flush has made room',
     async (_, limits) => {
       const backpressure = open(limits);
-      const { id, laneId } = await lab.newSeries();
       for (let write = 0; write < 3; write++) {
         (await backpressure.admit(4)).end();
         await backpressure.confirm(4);
-        await lab.stage(id, [write]);
       }
+      await appended([0, 1, 2]);
       await expect(backpressure.admit(4)).rejects.toMatchObject(backlogFull);
       await pause(FRESH_MS);
       await expect(backpressure.admit(4)).rejects.toMatchObject(backlogFull);
-      await lab.drainAll(laneId);
+      await store.flush();
       await pause(FRESH_MS);
       (await backpressure.admit(4)).end();
       expect(backpressure.refused.get('backlog-full')).toBe(2);
@@ -69,8 +75,7 @@ suite('the backlog', () => {
   );
 
   test('of another process counts', async () => {
-    const { id } = await lab.newSeries();
-    await lab.stage(id, [1, 2, 3]);
+    await appended([1, 2, 3]);
     await expect(open({ maxPendingBytes: 12 }).admit(4)).rejects.toMatchObject(backlogFull);
     (await open({ maxPendingBytes: 13 }).admit(4)).end();
   });
@@ -124,7 +129,7 @@ suite('the disk', () => {
   const nearlyFull = { code: 'storage-full', slug: 'disk-nearly-full' };
 
   test('keeps a reserve: appends are refused when less would be left', async () => {
-    const free = await freeBytes(lab.root);
+    const free = await freeBytes(store.root);
     await expect(open({ minFreeBytes: 2 * free }).admit(10)).rejects.toMatchObject(nearlyFull);
     (await open({ minFreeBytes: 1 }).admit(10)).end();
     (await open({ minFreeBytes: 0 }).admit(10 * free)).end();
@@ -132,7 +137,7 @@ suite('the disk', () => {
 
   test('must hold what is announced twice, in the spool and in a shard', async () => {
     const backpressure = open({ minFreeBytes: 1, maxPendingBytes: Number.MAX_SAFE_INTEGER });
-    const free = await freeBytes(lab.root);
+    const free = await freeBytes(store.root);
     await expect(backpressure.admit(0.6 * free)).rejects.toMatchObject(nearlyFull);
     const first = await backpressure.admit(0.4 * free);
     await expect(backpressure.admit(0.4 * free)).rejects.toMatchObject(nearlyFull);
@@ -141,7 +146,7 @@ suite('the disk', () => {
   });
 
   test('is looked at again while a body comes that did not announce itself', async () => {
-    const free = await freeBytes(lab.root);
+    const free = await freeBytes(store.root);
     const backpressure = open({ minFreeBytes: Math.max(1, free - 64 * MB) });
     const upload = await backpressure.admit(null);
     await expect(drained(upload.count(pieces(100, MB)))).rejects.toMatchObject(nearlyFull);

@@ -309,7 +309,7 @@ describe('a swap takes away exactly what was planned, or nothing', () => {
     const both = [paused(flush, 'written'), paused(flush, 'written')];
     await Promise.all(both.map(({ reached }) => reached));
     const ends = await Promise.all(both.map(({ resume }) => resume()));
-    expect(ends.toSorted()).toEqual(['chunks-changed', null]);
+    expect(new Set(ends)).toEqual(new Set(['chunks-changed', null]));
     expect(await contents()).toEqual(before);
     expect(await states()).toEqual(['live']);
     await expectTidy();
@@ -440,7 +440,7 @@ describe('compaction', () => {
     await compact();
     expect(await contents()).toEqual(before);
     const [flushed, compacted] = (await shards()).filter(({ state }) => state === 'live');
-    expect([flushed.level, compacted.level].toSorted()).toEqual([0, 1]);
+    expect(new Set([flushed.level, compacted.level])).toEqual(new Set([0, 1]));
     const head = await store.db
       .selectFrom('heads')
       .selectAll()

@@ -418,6 +418,24 @@ describe('a shard', () => {
     expect(existsSync(`${root.resolve(again.path)}.tmp`)).toBe(false);
   });
 
+  test('that finds no room leaves nothing', async () => {
+    const shard = newShard();
+    let left = 100_000;
+    const full: typeof systemDisk = {
+      ...hastyDisk,
+      write(fd, bytes, position) {
+        if ((left -= bytes.length) < 0) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+        hastyDisk.write(fd, bytes, position);
+      },
+    };
+    const writer = new ShardWriter(await Hdf5Session.start(), root, shard, full);
+    const model = makeCase('int16', 'none', false, 1, WHOLE);
+    const target = writer.begin(model.series);
+    expect(() => target.append(50, model.pieces[0].values, null)).toThrow('no space left');
+    writer.abort();
+    expect(readdirSync(dirname(root.resolve(shard.path)))).toEqual([]);
+  });
+
   test('is there whole or not at all, whenever the power goes', () => {
     const disk = new PowerCutDisk([]);
     const { path } = write([makeCase('int16', 'gzip', false, 1, WHOLE)], newShard(), disk);
