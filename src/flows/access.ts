@@ -10,7 +10,7 @@ import {
   storeToken,
   type TokenRecord,
 } from '../catalog/access-store.ts';
-import type { Database } from '../catalog/database.ts';
+import type { Database, ReadsAndWrites } from '../catalog/database.ts';
 import { VarveError, notFound } from '../core/errors.ts';
 import type { AccessService, Principal } from './service.ts';
 
@@ -18,7 +18,7 @@ import type { AccessService, Principal } from './service.ts';
 const TRUST_MS = 5_000;
 const DEFAULT_PROJECT = 'default';
 
-export function accessService(db: Database): AccessService {
+export function accessService({ reads, writes: db }: ReadsAndWrites): AccessService {
   const trusted = new Map<string, { principal: Principal; until: number }>();
   return {
     async authenticate(token) {
@@ -27,28 +27,28 @@ export function accessService(db: Database): AccessService {
       const known = trusted.get(key);
       if (known && known.until > Date.now()) return known.principal;
       trusted.delete(key);
-      const record = await findToken(db, hash);
+      const record = await findToken(reads, hash);
       if (!record) {
         throw new VarveError('unauthorized', 'the token is unknown or has been revoked', { slug: 'invalid-token' });
       }
-      const principal = await principalOf(db, record);
+      const principal = await principalOf(reads, record);
       trusted.set(key, { principal, until: Date.now() + TRUST_MS });
       return principal;
     },
     async createToken(input) {
-      const projectIds = input.projects && (await idsOfProjects(db, input.projects));
+      const projectIds = input.projects && (await idsOfProjects(reads, input.projects));
       const token = newToken();
       const record = { id: uuidv7(), name: input.name, hash: hashOf(token), scopes: input.scopes, projectIds };
       await storeToken(db, record);
       return { token, record: (await findToken(db, record.hash))! };
     },
-    listTokens: () => listTokens(db),
+    listTokens: () => listTokens(reads),
     async revokeToken(id) {
       await revokeToken(db, id);
       trusted.clear();
     },
     createProject: (name) => createProject(db, uuidv7(), name),
-    listProjects: (principal) => listProjects(db, principal.projects?.ids ?? null),
+    listProjects: (principal) => listProjects(reads, principal.projects?.ids ?? null),
   };
 }
 

@@ -19,7 +19,7 @@ export interface ChosenSeries {
 
 /**
  * In the order given, or that of the search.
- * @param searches where searches run: see OpenDatabase
+ * @param searches where searches run: see DatabasePools
  * @throws not-found naming `series[i]`; limit-exceeded naming `where`; invalid-input naming `channels`; unprocessable where times mean different things
  */
 export async function chooseSeries(

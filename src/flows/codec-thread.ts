@@ -1,4 +1,7 @@
-/** What runs in a codec thread: parsing of large bodies, ordering, printing and hashing of large answers. */
+/**
+ * What runs in a codec thread: parsing of large bodies, ordering, printing and hashing of large answers. What has a port is a stream; the others are
+ * steps, which must not wait for anything but the disk: see CodecPool.
+ */
 import type { MessagePort } from 'node:worker_threads';
 import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
@@ -39,6 +42,9 @@ export async function table(task: WithPort<TableTask> & { readonly parts: Messag
 export async function hash(task: WithPort<{ readonly parts: MessagePort }>): Promise<void> {
   await sendStream(task.port, hashRows(receiveStream<RowsTask>(task.parts)));
 }
+
+/** Says that the thread turns to what it is given. */
+export function ping(): void {}
 
 export function calendar(task: CalendarTask): Promise<Outcome<BigInt64Array>> {
   return outcome(Promise.resolve().then(() => calendarBorders(task)));

@@ -1,7 +1,7 @@
 /** Creating series: whether one may be, and thousands in one transaction. */
 import { v7 as uuidv7 } from 'uuid';
 import { answerOnce, type Answered, type Once } from '../catalog/answer-once.ts';
-import type { Database, DatabaseTransaction } from '../catalog/database.ts';
+import type { Database, DatabaseTransaction, ReadsAndWrites } from '../catalog/database.ts';
 import { returnPlaces, takePlaces } from '../catalog/lane-places.ts';
 import { insertSeries, type SeriesToInsert } from '../catalog/series-insert.ts';
 import { nameTaken, projectIds } from '../catalog/series-store.ts';
@@ -42,13 +42,13 @@ type Checked = { readonly projectId: string; readonly input: NewSeries } | { rea
  * @param print makes the answer, as plain JSON
  */
 export async function createMany<A>(
-  db: Database,
+  { reads, writes: db }: ReadsAndWrites,
   principal: Principal,
   inputs: readonly NewSeries[],
   once: Once | null,
   print: (outcomes: readonly CreateOutcome[]) => A,
 ): Promise<Answered<A>> {
-  const { checked, units } = await checkAll(db, principal, inputs);
+  const { checked, units } = await checkAll(reads, principal, inputs);
   const wanted = checked.filter((each) => 'input' in each);
   // In a transaction of its own: lanes stay locked until it ends, and drains would wait for thousands of series.
   const places =

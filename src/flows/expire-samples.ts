@@ -1,7 +1,7 @@
 /** Retention: the rules, and their doing. What has expired is hidden at once; sealing drops it and keeps its summaries. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { v7 as uuidv7 } from 'uuid';
-import type { Database } from '../catalog/database.ts';
+import type { Database, ReadsAndWrites } from '../catalog/database.ts';
 import { claimLease, releaseLease, renewLease, LEASE_SECONDS, type Lease } from '../catalog/lane-store.ts';
 import {
   createRetentionRule,
@@ -20,11 +20,11 @@ import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
 import { measureErasure, type MeasureDeps } from './measure-erasure.ts';
 import type { RetentionService } from './service.ts';
 
-export function retentionService(db: Database): RetentionService {
+export function retentionService({ reads, writes }: ReadsAndWrites): RetentionService {
   return {
-    create: (rule) => createRetentionRule(db, uuidv7(), rule),
-    list: () => listRetentionRules(db),
-    delete: (id) => deleteRetentionRule(db, id),
+    create: (rule) => createRetentionRule(writes, uuidv7(), rule),
+    list: () => listRetentionRules(reads),
+    delete: (id) => deleteRetentionRule(writes, id),
   };
 }
 

@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { deleteAnnotation, insertAnnotations, listAnnotations } from '../catalog/annotation-store.ts';
 import { answerOnce } from '../catalog/answer-once.ts';
-import type { Database } from '../catalog/database.ts';
+import type { DatabasePools } from '../catalog/database.ts';
 import {
   createSeries,
   createSeriesWithin,
@@ -24,16 +24,19 @@ import type { SeriesService } from './service.ts';
 import { mayUse, visibleSeries } from './series-reach.ts';
 import { readUnit, unitsNamingTags as unitsOf } from './tag-units.ts';
 
-/** @param searches where searches run: see OpenDatabase */
-export function seriesService(db: Database, searches: Database): SeriesService {
-  const visible = visibleSeries(db);
+export function seriesService({
+  reads,
+  writes: db,
+  searches,
+}: Pick<DatabasePools, 'reads' | 'writes' | 'searches'>): SeriesService {
+  const visible = visibleSeries(reads);
   return {
     async create(principal, input) {
-      const units = await checkNew(db, principal, input);
+      const units = await checkNew(reads, principal, input);
       return createSeries(db, uuidv7(), uuidv7(), input, units, principal.tokenId);
     },
     async createOnce(principal, input, once, print) {
-      const units = await checkNew(db, principal, input);
+      const units = await checkNew(reads, principal, input);
       const { tokenId } = principal;
       return db.transaction().execute((trx) =>
         answerOnce(trx, tokenId, once, async () => {
@@ -43,7 +46,7 @@ export function seriesService(db: Database, searches: Database): SeriesService {
         }),
       );
     },
-    createMany: (principal, inputs, once, print) => createMany(db, principal, inputs, once, print),
+    createMany: (principal, inputs, once, print) => createMany({ reads, writes: db }, principal, inputs, once, print),
     get: visible,
     async update(principal, id, patch, ifVersion) {
       const { project, tags } = await visible(principal, { id });
@@ -51,7 +54,7 @@ export function seriesService(db: Database, searches: Database): SeriesService {
       if (patch.tags) {
         const touched = new Set(Object.keys(patch.tags));
         const wanted = editTags(tags, splitPatch(patch.tags));
-        assertInVocabulary(await readVocabulary(db, project), wanted, touched, readUnit);
+        assertInVocabulary(await readVocabulary(reads, project), wanted, touched, readUnit);
       }
       return updateSeries(db, id, patch, { units, ifVersion, tokenId: principal.tokenId });
     },
@@ -60,11 +63,11 @@ export function seriesService(db: Database, searches: Database): SeriesService {
       await deleteSeries(db, id, principal.tokenId);
     },
     async restore(principal, id) {
-      const project = await seriesProject(db, id);
+      const project = await seriesProject(reads, id);
       if (project === null || !mayUse(principal, project)) throw notFound('series', id);
       return restoreSeries(db, id, principal.tokenId);
     },
-    ...searchService(db, searches),
+    ...searchService(reads, searches),
     async annotate(principal, seriesId, annotations) {
       const { channels } = await visible(principal, { id: seriesId });
       refuseUnknownChannels(annotations, channels);
@@ -74,7 +77,7 @@ export function seriesService(db: Database, searches: Database): SeriesService {
     },
     async annotations(principal, seriesId, filter, page) {
       await visible(principal, { id: seriesId });
-      return listAnnotations(db, seriesId, filter, page);
+      return listAnnotations(reads, seriesId, filter, page);
     },
     async deleteAnnotation(principal, seriesId, id) {
       await visible(principal, { id: seriesId });

@@ -11,6 +11,7 @@ import { isFile, mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import type { ShardFiles } from '../storage/shard-files.ts';
+import { jsonBytes, STREAM_BYTES, type AnswerRoom } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
 import { mayUse } from './series-reach.ts';
 import { chunksOf, planSamples, slice, type ReadPlan } from './plan-samples.ts';
@@ -21,6 +22,7 @@ export interface ReadDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly codec: CodecPool;
+  readonly room: AnswerRoom;
   /** Kept open between reads. */
   readonly files: ShardFiles;
 }
@@ -119,8 +121,16 @@ async function bodyOf(deps: ReadDeps, { format, spelling, signal }: ReadRequest,
   const { totalRows, channelLabels } = task.shape;
   const isSmall = totalRows * channelLabels.length <= PRINT_HERE_VALUES;
   const here = canCopy(task) || (isSmall && !WIRE_FORMATS[format].inThread);
-  const body = await started(here ? printSamples(task, deps.files, true) : deps.codec.stream('print', task));
+  const bytes = here ? printSamples(task, deps.files, true) : deps.codec.stream('print', task, signal);
+  const body = await started(deps.room.hold(heldBytes(task), bytes));
   return { contentLength: printedBytes(task), body, slice: null };
+}
+
+/** What the answer holds while its client reads. */
+function heldBytes(task: PrintTask): number {
+  const { totalRows, channelLabels } = task.shape;
+  const values = totalRows * channelLabels.length;
+  return Math.min(STREAM_BYTES, jsonBytes(values)) + (task.format === 'json' ? jsonBytes(values) : 0);
 }
 
 function describeRows(series: Series, channels: readonly Channel[], physical: boolean): OutDescription {

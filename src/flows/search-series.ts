@@ -10,7 +10,7 @@ import type { SearchRequest } from '../core/series-search.ts';
 import { searchHints } from '../core/series-search-hints.ts';
 import type { Principal, SearchResult, SearchService, TagPage, TagRequest } from './service.ts';
 
-/** @param searches where they run, but for those that need no plan of their own: see OpenDatabase */
+/** @param searches where they run, but for those that need no plan of their own: see DatabasePools */
 export function searchService(db: Database, searches: Database): SearchService {
   return {
     search: (principal, request) => {

@@ -1,5 +1,5 @@
 /** Sealing of series, from the request to the hash of their content, and opening them again. */
-import type { Database } from '../catalog/database.ts';
+import type { Database, ReadsAndWrites } from '../catalog/database.ts';
 import { newestPending, sealSeries, storeContentHash, unsealSeries } from '../catalog/series-state.ts';
 import { VarveError } from '../core/errors.ts';
 import { hashContent, type HashDeps } from './hash-content.ts';
@@ -7,7 +7,7 @@ import { visibleSeries } from './series-reach.ts';
 import type { StateService } from './service.ts';
 import type { WriteWatch } from './watch-writes.ts';
 
-export interface SealDeps extends HashDeps {
+export interface SealDeps extends ReadsAndWrites, Omit<HashDeps, 'db'> {
   readonly watch: Pick<WriteWatch, 'settled'>;
 }
 
@@ -16,16 +16,16 @@ const APPLY_LIMIT_MS = 60_000;
 const RETRY_AFTER_S = 10;
 
 export function stateService(deps: SealDeps): StateService {
-  const { db } = deps;
-  const visible = visibleSeries(db);
+  const { reads, writes: db } = deps;
+  const visible = visibleSeries(reads);
   return {
     async seal(principal, id, { ifVersion, signal }) {
       await visible(principal, { id });
       const { tokenId } = principal;
       const sealed = await sealSeries(db, id, { ifVersion, tokenId });
       if (sealed.contentHash) return sealed;
-      await appliedWrites(deps, id, signal);
-      return storeContentHash(db, id, sealed.sealedAt!, await hashContent(deps, id, { signal }));
+      await appliedWrites({ ...deps, db: reads }, id, signal);
+      return storeContentHash(db, id, sealed.sealedAt!, await hashContent({ ...deps, db: reads }, id, { signal }));
     },
     async unseal(principal, id, { ifVersion }) {
       await visible(principal, { id });

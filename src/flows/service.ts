@@ -352,7 +352,10 @@ export type WantedTable =
       readonly direction: AsOfDirection;
     };
 
-export interface TableRequest extends Pick<BucketRequest, 'principal' | 'startNs' | 'endNs' | 'channels' | 'physical'> {
+export interface TableRequest extends Pick<
+  BucketRequest,
+  'principal' | 'startNs' | 'endNs' | 'channels' | 'physical' | 'signal'
+> {
   readonly series: WantedSeries;
   readonly wanted: WantedTable;
   readonly format: TableFormatName;

@@ -11,12 +11,16 @@ import { removeSpooled } from '../storage/spool.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { Backpressure } from './backpressure.ts';
 import { INLINE_BYTES, receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
+import type { SeriesTurns } from './series-turns.ts';
 import type { AppendOutcome, AppendRequest } from './service.ts';
 import type { WriteWatch } from './watch-writes.ts';
 import { awaitWrite } from './write-status.ts';
 
 export interface StageDeps {
-  readonly db: Database;
+  /** For what is written, and for what is asked. */
+  readonly writes: Database;
+  readonly reads: Database;
+  readonly turns: SeriesTurns;
   readonly root: DataRoot;
   readonly codec: CodecPool;
   readonly watch: WriteWatch;
@@ -39,13 +43,14 @@ export async function stageAppend(deps: StageDeps, request: AppendRequest): Prom
   try {
     const startNs = agreedStart(series, request.startNs, received.startNs);
     await deps.backpressure.confirm(received.payload.bytes);
-    staged = await stageWrite(deps.db, {
+    const write = {
       id,
       seriesId: series.id,
       payload: received.payload,
       startNs,
       idempotency: key === null ? null : { key, contentHash: withStart(received.contentHash!, startNs) },
-    });
+    };
+    staged = await deps.turns.take(series.id, () => stageWrite(deps.writes, write));
   } catch (error) {
     // Refused for certain: the payload can go. Otherwise the row may have been committed while the answer was lost; the sweep decides later.
     if (isVarveError(error) || isRefusedByPostgres(error)) await removeSpooled(deps.root, id);
@@ -62,7 +67,7 @@ export type BodyRequest = Pick<AppendRequest, 'series' | 'format' | 'body' | 'de
 
 /** The body, checked and kept under the write's id. @throws what is wrong with it, or what {@link Backpressure} refuses */
 export async function receiveBody(deps: StageDeps, writeId: string, request: BodyRequest): Promise<ReceivedPayload> {
-  const upload = await deps.backpressure.admit(request.declaredBytes);
+  const upload = await deps.backpressure.admit(request.declaredBytes, WIRE_FORMATS[request.format].heldBytes);
   try {
     return await receive(deps, writeId, { ...request, body: upload.count(request.body) });
   } finally {
@@ -138,7 +143,7 @@ export async function outcome(
   request: Pick<AppendRequest, 'waitMs' | 'signal'>,
   replayed: boolean,
 ): Promise<AppendOutcome> {
-  const { status, applied } = await awaitWrite(deps, id, request);
+  const { status, applied } = await awaitWrite({ db: deps.reads, watch: deps.watch }, id, request);
   if (!applied) return { level: 'durable', write: id, rows: status.rows, replayed };
   const firstRow = applied.firstRow!;
   const { rows, commit } = applied;

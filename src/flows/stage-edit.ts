@@ -48,7 +48,7 @@ export async function removeSamples(deps: StageDeps, request: RemoveRequest): Pr
     contentHash: null,
     check: () => Promise.resolve(),
   });
-  const { applied } = await awaitWrite(deps, staged.id, request);
+  const { applied } = await awaitWrite({ db: deps.reads, watch: deps.watch }, staged.id, request);
   const { id: write, replayed } = staged;
   if (!applied) return { level: 'durable', write, replayed };
   return { level: 'visible', write, removed: applied.removed ?? 0, commit: applied.commit, replayed };
@@ -73,7 +73,7 @@ async function stage(
     await check();
     await deps.backpressure.confirm(payload?.bytes ?? 0);
     const idempotency = key === null ? null : { key, contentHash: hashOfEdit(edit, contentHash) };
-    staged = await stageEdit(deps.db, { ...edit, idempotency });
+    staged = await deps.turns.take(edit.seriesId, () => stageEdit(deps.writes, { ...edit, idempotency }));
   } catch (error) {
     // Refused for certain: the payload can go. Otherwise the row may have been committed while the answer was lost; the sweep decides later.
     if (payload && (isVarveError(error) || isRefusedByPostgres(error))) await removeSpooled(deps.root, id);

@@ -9,7 +9,7 @@ import { inPieces, jsonListText, TEXT_PIECE_CHARS } from './text-rows.ts';
 import { wholeBody } from './whole-body.ts';
 
 /** A JSON body is parsed whole, so it is small; larger ones have formats that stream. */
-const MAX_JSON_BODY_BYTES = 32 * 1024 * 1024;
+export const MAX_JSON_BODY_BYTES = 32 * 1024 * 1024;
 
 /**
  * `{"values": [1, 2]}` for one channel or `{"values": [[1, 2], [3, 4]]}` as rows × channels; regular series may add `start`,

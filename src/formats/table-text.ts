@@ -8,7 +8,7 @@ import { csvValueWriter, jsonValueWriter } from './number-text.ts';
 import { encodeTextRows, inPieces, jsonListText } from './text-rows.ts';
 
 /** JSON has one column after the other, so an answer is held as text until its last row has come. */
-const MAX_JSON_CELLS = 2 * 1024 * 1024;
+export const MAX_JSON_CELLS = 2 * 1024 * 1024;
 
 /** How a format spells what cells are made of. */
 interface Spelling {

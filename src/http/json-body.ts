@@ -2,6 +2,7 @@
 import express, { type Request, type RequestHandler } from 'express';
 import type { z } from 'zod';
 import { invalidField, VarveError } from '../core/errors.ts';
+import { STALLED } from './stalled.ts';
 import { fieldName, parseWith } from './field-errors.ts';
 
 /** Metadata of a series of some thousand channels fit. */
@@ -25,7 +26,16 @@ export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
         errors: [{ field: 'Content-Type', message }],
       });
     }
-    parse(req, res, next);
+    // The parser would wait for the end of what it gives up.
+    let isOver = false;
+    const over = (error?: unknown): void => {
+      if (isOver) return;
+      isOver = true;
+      req.off(STALLED, over);
+      next(error);
+    };
+    req.once(STALLED, over);
+    parse(req, res, over);
   };
 }
 

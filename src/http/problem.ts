@@ -12,12 +12,14 @@ const ANSWERS: Readonly<Record<ErrorCode, { readonly status: number; readonly ti
   forbidden: { status: 403, title: 'The token does not allow this' },
   'not-found': { status: 404, title: 'There is no such thing' },
   'not-acceptable': { status: 406, title: 'None of the accepted formats is offered' },
+  'request-timeout': { status: 408, title: 'The body did not come' },
   conflict: { status: 409, title: 'The request clashes with what is stored' },
   gone: { status: 410, title: 'It is gone for good' },
   'precondition-failed': { status: 412, title: 'The precondition does not hold' },
   'limit-exceeded': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'The format of the body is not read here' },
   unprocessable: { status: 422, title: 'The request does not fit this series' },
+  'too-many-requests': { status: 429, title: 'Too many requests of this token are under way' },
   corrupt: { status: 500, title: 'Stored bytes are damaged or missing' },
   unavailable: { status: 503, title: 'The service cannot take the request now' },
   'storage-full': { status: 507, title: 'The data disk is full' },
@@ -62,6 +64,9 @@ function headersOf(error: VarveError): Record<string, string> {
       };
     case 'forbidden':
       return { 'WWW-Authenticate': 'Bearer realm="varve", error="insufficient_scope"' };
+    case 'request-timeout':
+      return { Connection: 'close' };
+    case 'too-many-requests':
     case 'unavailable':
       return { 'Retry-After': String(error.retryAfterS ?? DEFAULT_RETRY_AFTER_S) };
     default:

@@ -3,9 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
-import { openDatabase, type Database } from '../catalog/database.ts';
+import { openDatabasePools, type DatabasePools } from '../catalog/database.ts';
 import { migrate } from '../catalog/migrate.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
+import { AnswerRoom } from '../flows/answer-room.ts';
 import { Backpressure } from '../flows/backpressure.ts';
 import { drainLane } from '../flows/drain-lane.ts';
 import { expireSamples, retentionService } from '../flows/expire-samples.ts';
@@ -19,6 +20,7 @@ import { querySeries } from '../flows/query-series.ts';
 import { readSamples } from '../flows/read-samples.ts';
 import { recover, recoverLanes } from '../flows/recover.ts';
 import { planSealing, sealLane } from '../flows/seal-lane.ts';
+import { SeriesTurns } from '../flows/series-turns.ts';
 import type { Service } from '../flows/service.ts';
 import { stateService } from '../flows/series-state.ts';
 import { spaceService } from '../flows/tell-space.ts';
@@ -52,12 +54,12 @@ const RECOVER_ALL_MS = 60_000;
 const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
 const SEALS_AT_ONCE = 1;
-const DATABASE_CONNECTIONS = 16;
+/** Connections for jobs: one a drain, and for sealing, expiry and each look for what was lost. */
+const JOB_CONNECTIONS = 6;
 
 /** What every role stands on. */
 export interface Ground {
-  readonly db: Database;
-  readonly searches: Database;
+  readonly pools: DatabasePools;
   readonly databaseUrl: string;
   readonly root: DataRoot;
   readonly backend: QueueBackend;
@@ -91,15 +93,15 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
     }
     await migrate(url, (reason) => log.warn({ reason }, 'waiting for Postgres'));
     const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
-    const { db, searches, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
-    later('database', 5_000, close);
-    await claimFolder(root, await readCatalogIdentity(db));
+    const pools = openDatabasePools(url, { jobs: config.writerThreads + JOB_CONNECTIONS, onError });
+    later('database', 5_000, () => pools.close());
+    await claimFolder(root, await readCatalogIdentity(pools.reads));
     const backend = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },
       log,
     );
     later('queue', 3_000, () => backend.close());
-    return { db, searches, databaseUrl: url, root, backend, log, closing };
+    return { pools, databaseUrl: url, root, backend, log, closing };
   } catch (error) {
     for (const phase of closing) await phase.close();
     throw error;
@@ -113,7 +115,8 @@ function codecPool(config: Config): CodecPool {
 
 /** The worker's part: drains lanes and looks for lost rings. */
 export function openWorker(config: Config, ground: Ground): { closing: Phase[] } {
-  const { db, root, backend, log } = ground;
+  const { root, backend, log } = ground;
+  const db = ground.pools.jobs;
   const writer = new ShardWriter(config.writerThreads);
   const codec = codecPool(config);
   const holder = thisProcess();
@@ -185,23 +188,25 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
 
 /** The API's part: everything behind the routes. */
 export async function openService(config: Config, ground: Ground): Promise<{ service: Service; closing: Phase[] }> {
-  const { db, searches, root, backend, log, databaseUrl } = ground;
-  await ensureAccess(db, firstToken(config));
+  const { pools, root, backend, log, databaseUrl } = ground;
+  const { reads, writes, searches } = pools;
+  await ensureAccess(writes, firstToken(config));
   const codec = codecPool(config);
-  const watch = new WriteWatch(db, databaseUrl, (error) =>
+  const watch = new WriteWatch(reads, databaseUrl, (error) =>
     log.warn({ reason: error.message }, 'listening for commits failed'),
   );
   const queue = new LaneQueue(backend, 'drain', log);
-  const backpressure = new Backpressure(db, root, config.backpressure);
-  const stageDeps = { db, root, codec, watch, backpressure, ring: (laneId: string) => void queue.ring(laneId) };
+  const backpressure = new Backpressure(reads, root, config.backpressure);
+  const ring = (laneId: string): void => void queue.ring(laneId);
+  const stageDeps = { reads, writes, root, codec, watch, backpressure, turns: new SeriesTurns(), ring };
   const files = new KeptShardFiles(root);
-  const readDeps = { db, root, codec, files };
+  const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
   const service: Service = {
-    access: accessService(db),
-    series: seriesService(db, searches),
-    metadata: metadataService(db, searches),
-    subjects: subjectService(db),
-    state: stateService({ db, root, codec, watch }),
+    access: accessService(pools),
+    series: seriesService(pools),
+    metadata: metadataService(pools),
+    subjects: subjectService(pools),
+    state: stateService({ reads, writes, root, codec, watch }),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
       replace: (request) => replaceSamples(stageDeps, request),
@@ -211,11 +216,11 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       latest: (request) => readLatest(readDeps, request),
       lastValues: (principal, series) => lastValues(readDeps, principal, series),
       table: (request) => querySeries({ ...readDeps, searches }, request),
-      write: (principal, id) => writeStatus(db, principal, id),
+      write: (principal, id) => writeStatus(reads, principal, id),
     },
-    retention: retentionService(db),
-    space: spaceService(db),
-    health: healthService({ db, root, backend, queue, backpressure }),
+    retention: retentionService(pools),
+    space: spaceService(reads),
+    health: healthService({ pools, root, codec, backend, queue, backpressure }),
   };
   return {
     service,

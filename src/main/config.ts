@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { VarveError } from '../core/errors.ts';
 import { DEFAULT_SEAL_LIMITS, type SealLimits } from '../core/seal-plan.ts';
 import type { BackpressureLimits } from '../flows/backpressure.ts';
+import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../http/limits.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
 const RedisUrl = z.url({ protocol: /^rediss?$/, error: 'must be a redis:// URL' });
@@ -27,6 +28,13 @@ const Environment = z.object({
   VARVE_MAX_PENDING_BYTES: Count.min(1).default(8 * 1024 ** 3),
   VARVE_MAX_PENDING_WRITES: Count.min(1).default(100_000),
   VARVE_MIN_FREE_BYTES: Count.default(256 * 1024 ** 2),
+  VARVE_STALL_S: z.coerce
+    .number()
+    .min(1)
+    .max(3600)
+    .default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
+  VARVE_MAX_CONNECTIONS: Count.min(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
+  VARVE_MAX_REQUESTS_PER_TOKEN: Count.min(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
   VARVE_POSTGRES_PORT: Port.default(0),
   VARVE_URL: z.url().optional(),
   DATABASE_URL: PostgresUrl.optional(),
@@ -46,6 +54,7 @@ export interface Config {
   readonly codecThreads: number;
   readonly sealing: SealLimits & { /** Pause between two looks for shards to rewrite. */ readonly everyMs: number };
   readonly backpressure: BackpressureLimits;
+  readonly http: HttpLimits;
   readonly database:
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string };
   readonly queue: { readonly kind: 'postgres' } | { readonly kind: 'redis'; readonly url: string };
@@ -81,6 +90,11 @@ export function readConfig(
       maxPendingBytes: env.VARVE_MAX_PENDING_BYTES,
       maxPendingWrites: env.VARVE_MAX_PENDING_WRITES,
       minFreeBytes: env.VARVE_MIN_FREE_BYTES,
+    },
+    http: {
+      stallMs: env.VARVE_STALL_S * 1000,
+      maxConnections: env.VARVE_MAX_CONNECTIONS,
+      maxRequestsPerToken: env.VARVE_MAX_REQUESTS_PER_TOKEN,
     },
     database: env.DATABASE_URL
       ? { kind: 'server', url: env.DATABASE_URL }

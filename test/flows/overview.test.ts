@@ -10,6 +10,7 @@ import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
 import { readBuckets } from '../../src/flows/overview-read.ts';
+import { AnswerRoom } from '../../src/flows/answer-room.ts';
 import { readLatest } from '../../src/flows/latest-read.ts';
 import { sealLane } from '../../src/flows/seal-lane.ts';
 import type { BucketRequest, WantedBuckets } from '../../src/flows/service.ts';
@@ -229,7 +230,7 @@ async function checkAll(series: Series, seed: number): Promise<void> {
 
 async function latest(series: Series, rows: number): Promise<Buffer> {
   const { body } = await readLatest(
-    { db: store.db, root: store.root, files: eachOpened(store.root), codec: store.codec },
+    { db: store.db, root: store.root, files: eachOpened(store.root), codec: store.codec, room: new AnswerRoom() },
     {
       principal: { tokenId: series.id, scopes: ['read'], projects: null },
       ref: { id: series.id },

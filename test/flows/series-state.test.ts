@@ -39,7 +39,7 @@ describeWithPostgres('a sealed series', () => {
   beforeAll(async () => {
     store = await Store.open();
     watch = new WriteWatch(store.db, store.databaseUrl, () => {});
-    state = stateService({ db: store.db, root: store.root, codec: store.codec, watch });
+    state = stateService({ reads: store.db, writes: store.db, root: store.root, codec: store.codec, watch });
   });
 
   afterAll(async () => {

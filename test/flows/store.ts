@@ -16,6 +16,7 @@ import type { RecordedSeries } from '../../src/core/recording.ts';
 import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import type { NewSeries, Series } from '../../src/core/series.ts';
 import { drainLane } from '../../src/flows/drain-lane.ts';
+import { AnswerRoom } from '../../src/flows/answer-room.ts';
 import { readSamples } from '../../src/flows/read-samples.ts';
 import { receivePayload } from '../../src/flows/receive-payload.ts';
 import { sealLane, type SealReport } from '../../src/flows/seal-lane.ts';
@@ -208,7 +209,7 @@ export class Store {
 
   async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(
-      { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root) },
+      { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root), room: new AnswerRoom() },
       {
         principal: { tokenId: series.id, scopes: ['read'], projects: null },
         ref: { id: series.id },

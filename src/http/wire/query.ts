@@ -175,7 +175,7 @@ export const queryBody = z
 type QueryBody = z.output<typeof queryBody>;
 
 /** @throws invalid-input and unprocessable naming the field */
-export function toTableRequest(body: QueryBody, format: TableFormatName): Omit<TableRequest, 'principal'> {
+export function toTableRequest(body: QueryBody, format: TableFormatName): Omit<TableRequest, 'principal' | 'signal'> {
   const { start, end, channels, physical, epoch } = body;
   if (epoch !== undefined && format !== 'csv') throw invalidField('epoch', `is for csv; the answer would be ${format}`);
   return {
