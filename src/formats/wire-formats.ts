@@ -4,7 +4,7 @@ import { encodeArrowFile, encodeArrowStream } from './arrow.ts';
 import { decodeArrow } from './arrow-decode.ts';
 import { decodeCsv, encodeCsv } from './csv.ts';
 import type { EpochUnit } from './epoch-text.ts';
-import { decodeJson, encodeJson } from './json.ts';
+import { decodeJson, encodeJson, type Orient } from './json.ts';
 import { decodeNdjson, encodeNdjson } from './ndjson.ts';
 import { decodeNpy, encodeNpy } from './npy.ts';
 import { decodeOctets, encodeOctets } from './octets.ts';
@@ -15,8 +15,8 @@ export type WireFormatName = 'json' | 'ndjson' | 'csv' | 'npy' | 'octet' | 'arro
 export interface Spelling {
   /** CSV: times as numbers of this unit; by default RFC 3339. */
   readonly epoch?: EpochUnit;
-  /** JSON: `values` as one list a channel (the default), or one a row. */
-  readonly orient?: 'columns' | 'rows';
+  /** JSON: `values` as one list a row (the default), or one a channel. */
+  readonly orient?: Orient;
 }
 
 export interface WireFormat {

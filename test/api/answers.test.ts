@@ -143,21 +143,47 @@ describe('spellings', () => {
     expect(lines.slice(1, 5)).toEqual(['-1,1', '-0.5,2', '0,3', '0.5,4']);
   });
 
-  test('JSON with orient=rows has a list a row, and keeps long integers and the order of times', async () => {
-    const rows = (await read(ecg, 'orient=rows&rows=1:4')).json();
-    expect(rows).toMatchObject({ series: ecg, first_row: 1, next: null });
-    expect((rows as { values: unknown }).values).toEqual([
-      [12, -12],
-      [14, -14],
-      [1, 2],
-    ]);
-    expect((await read(events, 'orient=rows')).json<{ values: unknown }>().values).toEqual([
-      [1],
-      ['-9223372036854775808'],
-      ['9223372036854775807'],
-    ]);
-    expect((await read(ecg, 'orient=rows&rows=0:0')).json<{ values: unknown }>().values).toEqual([]);
-    expect((await read(ecg, 'orient=columns&rows=:1')).json<{ values: unknown }>().values).toEqual([[10], [-10]]);
+  interface Oriented {
+    readonly orient: string;
+    readonly values: readonly unknown[];
+    readonly next: string | null;
+  }
+
+  test('JSON comes by rows, as it goes in, says so, and comes by channels for who asks', async () => {
+    const times = [250_000_000n, 500_000_000n, 60_000_000_000n].map((ns) => String(T0 + ns));
+    const rows = [[12, -12], [14, -14], [1, 2]]; // prettier-ignore
+    const columns = [[12, 14, 1], [-12, -14, 2]]; // prettier-ignore
+    for (const [query, orient, values] of [
+      ['', 'rows', rows],
+      ['&orient=rows', 'rows', rows],
+      ['&orient=channels', 'channels', columns],
+      ['&channels=V5', 'rows', columns[1]],
+      ['&channels=V5&orient=channels', 'channels', [columns[1]]],
+      ['&channels=V5,MLII', 'rows', rows.map(([a, b]) => [b, a])],
+      ['&physical=true&channels=V5', 'rows', columns[1].map((value) => value * 0.5 - 1)],
+    ] as const) {
+      const answer = (await read(ecg, `rows=1:4${query}`)).json();
+      expect([query, answer]).toEqual([query, { series: ecg, first_row: 1, times, orient, values, next: null }]);
+    }
+    // The exact text, as a reader of streams sees it.
+    expect((await read(ecg, 'rows=0:1')).body.toString()).toBe(
+      `{"series":"${ecg}","first_row":0,"times":["${T0}"],"orient":"rows","values":[[10,-10]],"next":null}`,
+    );
+    const latest = (await read(ecg, 'latest=2')).json<Oriented>();
+    expect([latest.orient, latest.values]).toEqual(['rows', [[1, 2], [3, 4]]]); // prettier-ignore
+    const turned = (await read(ecg, 'latest=2&orient=channels')).json<Oriented>();
+    expect([turned.orient, turned.values]).toEqual(['channels', [[1, 3], [2, 4]]]); // prettier-ignore
+    expect((await read(events, '')).json<Oriented>().values).toEqual([1, String(-(2n ** 63n)), String(2n ** 63n - 1n)]);
+    for (const [query, values] of [
+      ['rows=0:0', []],
+      ['rows=0:0&orient=channels', [[], []]],
+    ] as const) {
+      expect((await read(ecg, query)).json<Oriented>().values).toEqual(values);
+    }
+    const { next } = (await read(ecg, 'orient=channels&limit=2')).json<Oriented>();
+    expect(expecting(200, await api.get(next!)).json<Oriented>()).toMatchObject({ orient: 'channels' });
+    const line = (await read(ecg, 'points=5&method=lttb&channels=V5')).json<Oriented>();
+    expect(line).toMatchObject({ orient: 'channels', values: [expect.any(Array)] });
   });
 
   test.each([
@@ -165,6 +191,7 @@ describe('spellings', () => {
     ['format=csv&epoch=', 'epoch'],
     ['format=json&epoch=ns', 'epoch'],
     ['orient=sideways', 'orient'],
+    ['orient=columns', 'orient'],
     ['format=npy&orient=rows', 'orient'],
     ['format=parquet', 'format'],
   ])('%s is refused and named', async (query, field) => {
