@@ -340,7 +340,7 @@ describePython('HDF5 for h5py', ['h5py', 'numpy', 'pandas'], (python) => {
         `
 import io, sys, json, h5py, numpy as np, pandas as pd
 with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
-    (series, group), = file['series'].items()
+    group = file[file.attrs['group']]
     print(json.dumps(${expression}))`,
         body,
       ).toString(),
@@ -351,13 +351,14 @@ with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
     expect(
       look(
         body,
-        `[series, {name: value if isinstance(value, str) else float(value) for name, value in group.attrs.items()},
+        `[group.name[1:] == group.attrs['name'], {name: value if isinstance(value, str) else float(value) for name, value in group.attrs.items()},
           group['values'].dtype.str, group['values'][()].tolist(), group['time'].dtype.str, group['time'][()].tolist(),
           group['segments'][()].tolist()]`,
       ),
     ).toEqual([
-      ecg,
+      true,
       {
+        series: ecg,
         name: expect.any(String),
         project: 'default',
         unit: 'mV',
@@ -396,7 +397,7 @@ with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
     ).toEqual([
       [-1, 20, 30],
       ['1', String(-(2n ** 63n)), String(2n ** 63n - 1n)],
-      ['time', 'values'],
+      ['channel', 'time', 'values'],
     ]);
     for (const [id, columns] of [
       [ecg, 2],
@@ -447,4 +448,130 @@ with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
       ),
     ).toEqual([0, 0, [2_999_990, 4]]);
   });
+});
+
+describePython('HDF5 for xarray', ['h5py', 'xarray', 'h5netcdf', 'netCDF4'], (python) => {
+  const look = (body: Buffer, code: string): unknown =>
+    JSON.parse(
+      python(
+        `
+import json, os, sys, tempfile, warnings, h5py, numpy as np, xarray as xr
+warnings.simplefilter('ignore')
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, 'selection.h5')
+    with open(path, 'wb') as file: file.write(sys.stdin.buffer.read())
+    def each(look, group, **options):
+        answers = []
+        for engine in ('h5netcdf', 'netcdf4'):
+            with xr.open_dataset(path, group=group, engine=engine, **options) as found: answers.append(look(found))
+        assert repr(answers[0]) == repr(answers[1]), answers
+        return answers[0]
+    print(json.dumps(${code}))`,
+        body,
+      ).toString(),
+    );
+  const START = { start: '2026-05-01T09:00:00.123456789Z' };
+  const LOOK = `lambda d: [d['values'].dims, d['values'].values.tolist(), str(d['values'].dtype), d['values'].attrs.get('units'),
+    str(d['time'].dtype), d['time'].values.astype('int64').astype(str).tolist(), d['channel'].values.tolist()]`;
+
+  test('values have the coordinates time and channel, for h5py and xarray, regular or not', async () => {
+    const channels = [
+      { label: 'MLII', unit: 'mV' },
+      { label: 'Ⅴ5', unit: 'mV' },
+    ];
+    for (const sampling of [{ kind: 'regular', rate_hz: 2, ...START }, { kind: 'irregular' }]) {
+      const name = `mouse-12/${sampling.kind}`;
+      const id = await create({ name, dtype: 'int64', channels, sampling });
+      const times = [T0, T0 + 500_000_000n, T0 + 1_000_000_000n].map(String);
+      const values = [['9007199254740993', 2], [3, 4], [5, 6]]; // prettier-ignore
+      await api.append(id, sampling.kind === 'regular' ? { values } : { times, values });
+      const { body } = await read(id, 'format=hdf5');
+      expect(
+        look(
+          body,
+          `each(lambda d: [d['values'].values.astype(str).tolist(), *(${LOOK})(d)[2:]], ${JSON.stringify(name)})`,
+        ),
+      ).toEqual([values.map((row) => row.map(String)), 'int64', 'mV', 'datetime64[ns]', times, ['MLII', 'Ⅴ5']]);
+      const scales = `[[dict(v.attrs).get(a) for a in ('CLASS', 'NAME')] for v in (file[g]['time'], file[g]['channel'])]`;
+      expect(
+        look(
+          body,
+          `(lambda file, g: [[d[0].name for d in file[g]['values'].dims], str(${scales}), file[g]['time'].attrs['units'],
+            len(file[g]['time'].attrs['REFERENCE_LIST']), len(file[g]['values'].attrs['DIMENSION_LIST'])])(h5py.File(path), ${JSON.stringify(name)})`,
+        ),
+      ).toEqual([
+        [`/${name}/time`, `/${name}/channel`],
+        "[[b'DIMENSION_SCALE', b'time'], [b'DIMENSION_SCALE', b'channel']]",
+        'nanoseconds since 1970-01-01',
+        1,
+        2,
+      ]);
+      const empty = (await read(id, 'format=hdf5&rows=0:0')).body;
+      expect(look(empty, `each(lambda d: [d['values'].shape, str(d['time'].dtype)], ${JSON.stringify(name)})`)).toEqual(
+        [[0, 2], 'datetime64[ns]'],
+      );
+    }
+    const relative = (await read(events, 'format=hdf5')).body;
+    const name = (await api.series(events)).name;
+    expect(look(relative, `each(lambda d: str(d['time'].dtype), ${JSON.stringify(name)})`)).toBe('timedelta64[ns]');
+  });
+
+  test('factor and offset are said where one of each serves all channels exactly, and values are raw', async () => {
+    const two = (a: object, b: object) => ({
+      channels: [
+        { label: 'a', ...a },
+        { label: 'b', ...b },
+      ],
+    });
+    const linear = { factor: 0.1, add: -5.12 };
+    const none = { factor: null, add: null };
+    const cases: [string, object, string, { factor: number | null; add: number | null }, string | null][] = [
+      ['one for the series', { scale: 0.1, offset: -5.12, ...two({}, {}) }, '', linear, 'V'],
+      ['physical already', { scale: 0.1, offset: -5.12, ...two({}, {}) }, '&physical=true', none, 'V'],
+      ['none', two({}, {}), '', none, 'V'],
+      ['equal ones of channels', { scale: 0.05, ...two({ scale: 2, offset: 3 }, { scale: 2, offset: 3 }) }, '', { factor: 0.1, add: 3 }, 'V'], // prettier-ignore
+      ['different ones', { scale: 0.1, ...two({}, { scale: 2 }) }, '', none, null],
+      ['different ones, of which one is read', { scale: 0.1, ...two({}, { scale: 2 }) }, '&channels=b', { factor: 0.2, add: 0 }, 'V'], // prettier-ignore
+      ['a gain, which divides', two({ gain: 200 }, { gain: 200 }), '', none, null],
+      ['different units', two({ unit: 'mV' }, {}), '', none, null],
+      ['a missing value', { missing_value: -1, ...two({}, {}) }, '', none, 'V'],
+    ];
+    for (const [what, fields, query, { factor, add }, unit] of cases) {
+      const name = randomUUID();
+      const id = await create({
+        name,
+        dtype: 'int16',
+        unit: 'V',
+        sampling: { kind: 'regular', rate_hz: 1 },
+        ...fields,
+      });
+      await api.append(id, { values: [[1, -2], [30000, -1], [7, 8]] }); // prettier-ignore
+      const { body } = await read(id, `format=hdf5${query}`);
+      const found = `(lambda d: [d['values'].attrs.get(a) for a in ('scale_factor', 'add_offset', 'units')])`;
+      const raw = look(body, `each(${found}, ${JSON.stringify(name)}, mask_and_scale=False)`);
+      expect([what, raw]).toEqual([what, [factor, add, unit]]);
+      // What xarray makes of it is what the service does.
+      if (factor === null && what !== 'a missing value') continue;
+      const npy = (await read(id, `format=npy&physical=true${query}`)).body;
+      const physical = `np.load(__import__('io').BytesIO(bytes.fromhex('${npy.toString('hex')}')))`;
+      const same = `each(lambda d: bool(np.array_equal(d['values'].values, ${physical}, equal_nan=True)), ${JSON.stringify(name)})`;
+      expect([what, look(body, same)]).toEqual([what, true]);
+    }
+  });
+
+  test.each(['.', '..', '../../x', 'a//b', '/a/', 'a/./b', 'series', 'values/time', 'Küche/µV 50% "x"', '/'])(
+    'h5py finds the series %s by its name',
+    async (name) => {
+      const id = await create({ name, dtype: 'int8', sampling: { kind: 'regular', rate_hz: 1 } });
+      await api.append(id, { values: [1, 2] });
+      const { body } = await read(id, 'format=hdf5');
+      const found = `(lambda file, name: [file[name]['values'][:, 0].tolist(), file[name].attrs['name'], file[name].name == file.attrs['group']])`;
+      expect(look(body, `${found}(h5py.File(path), ${JSON.stringify(name)})`)).toEqual([[1, 2], name, true]);
+      // xarray takes the group as the file says it.
+      expect(look(body, `each(lambda d: d['values'].values.tolist(), h5py.File(path).attrs['group'])`)).toEqual([
+        [1],
+        [2],
+      ]);
+    },
+  );
 });
