@@ -227,7 +227,7 @@ async function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Pr
   const about = `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)}}`;
   const list = jsonList(values, type);
   return Buffer.from(
-    `{"series":"${answer.seriesId}","channels":[${about}],"times":${jsonTimes(times)},"values":[${list}]}`,
+    `{"series":"${answer.seriesId}","channels":[${about}],"times":${jsonTimes(times)},"orient":"channels","values":[${list}]}`,
   );
 }
 

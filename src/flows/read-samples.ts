@@ -29,7 +29,7 @@ export interface ReadDeps {
 
 /** Values printed on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
 const PRINT_HERE_VALUES = 8_192;
-/** JSON lists one column after another, so an answer is held as text: larger ones are cut here and go on behind `next`. */
+/** JSON has values after all times, so an answer is held in memory: larger ones are cut here and go on behind `next`. */
 const MAX_JSON_VALUES = 4 * 1024 * 1024;
 
 /**

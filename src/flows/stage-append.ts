@@ -86,6 +86,7 @@ async function receive(deps: StageDeps, writeId: string, request: BodyRequest): 
       dtype: series.dtype,
       channelLabels: series.channels.map((channel) => channel.label),
       kind: series.sampling.kind,
+      ...(series.sampling.kind === 'regular' && { rate: series.sampling.rate }),
     },
     duplicates: series.duplicates,
     hash: request.idempotencyKey !== null,

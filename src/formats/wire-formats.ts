@@ -5,7 +5,7 @@ import { decodeArrow } from './arrow-decode.ts';
 import { MAX_BODY_BYTES } from './arrow-messages.ts';
 import { decodeCsv, encodeCsv } from './csv.ts';
 import type { EpochUnit } from './epoch-text.ts';
-import { decodeJson, encodeJson, MAX_JSON_BODY_BYTES } from './json.ts';
+import { decodeJson, encodeJson, MAX_JSON_BODY_BYTES, type Orient } from './json.ts';
 import { decodeNdjson, encodeNdjson } from './ndjson.ts';
 import { decodeNpy, encodeNpy } from './npy.ts';
 import { decodeOctets, encodeOctets } from './octets.ts';
@@ -16,8 +16,8 @@ export type WireFormatName = 'json' | 'ndjson' | 'csv' | 'npy' | 'octet' | 'arro
 export interface Spelling {
   /** CSV: times as numbers of this unit; by default RFC 3339. */
   readonly epoch?: EpochUnit;
-  /** JSON: `values` as one list a channel (the default), or one a row. */
-  readonly orient?: 'columns' | 'rows';
+  /** JSON: `values` as one list a row (the default), or one a channel. */
+  readonly orient?: Orient;
 }
 
 export interface WireFormat {

@@ -1,5 +1,5 @@
 /** What is where in a shard, hot or sealed: attributes and datasets as FORMAT.md draws them. */
-import type { Group } from 'h5wasm/node';
+import type { Dataset, Group } from 'h5wasm/node';
 import { DTYPES, type Dtype } from '../core/dtype.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import type { Hdf5File } from './hdf5-session.ts';
@@ -84,10 +84,14 @@ export function describeSeries(group: Group, d: SeriesDescription, irregular: bo
   if (d.rate !== null) group.create_attribute('rate', d.rate);
 }
 
-/** The attribute `missing_value`, of the dtype; none where there is no such value. */
-export function describeMissing(group: Group, { dtype, missingValue }: Omit<RowShape, 'channels'>): void {
+/** The attribute `missing_value`, of the dtype; none where there is no such value. @param name another one for it */
+export function describeMissing(
+  object: Group | Dataset,
+  { dtype, missingValue }: Omit<RowShape, 'channels'>,
+  name = 'missing_value',
+): void {
   if (missingValue === null) return;
   const one = new DTYPES[dtype].array(1);
   one[0] = missingValue;
-  group.create_attribute('missing_value', one, [], HDF5_DTYPE[dtype]);
+  object.create_attribute(name, one, [], HDF5_DTYPE[dtype]);
 }

@@ -207,6 +207,7 @@ export class Store {
     }
   }
 
+  /** JSON has one list a channel. */
   async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(
       { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root), room: new AnswerRoom() },
@@ -215,6 +216,7 @@ export class Store {
         ref: { id: series.id },
         selection,
         format,
+        spelling: { orient: 'channels' },
         channels: null,
         physical: false,
         limit: null,

@@ -228,6 +228,17 @@ describeRecordings('real recordings, through the command line and back over HTTP
     expect(stdout.split('\n').map((line) => line.split(',')[1])).toEqual(['V5', '-0.335', '0', undefined]);
   });
 
+  test('cat prints JSON by rows', async () => {
+    const { stdout } = await varve('cat', '100', '--rows', ':2', '--format', 'json');
+    expect(JSON.parse(stdout)).toMatchObject({
+      orient: 'rows',
+      values: [
+        [995, 1011],
+        [995, 1011],
+      ],
+    });
+  });
+
   test('cat writes a whole file, in the format its name says', async () => {
     const path = join(folder, 'lead.npy');
     const { code } = await varve('cat', '100', '--channels', 'MLII', '--out', path);

@@ -141,7 +141,8 @@ export const lineAnswer = z
     series: uuid,
     channels: z.array(z.object({ label: z.string(), unit: z.string().nullable() })),
     times,
-    values: z.array(z.array(number)),
+    orient: z.literal('channels'),
+    values: z.array(z.array(number)).meta({ description: 'One list a channel' }),
   })
   .meta({ id: 'Line' });
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { invalidField } from '../../core/errors.ts';
 import type { AppendOutcome, RemoveOutcome, SampleSelection } from '../../flows/service.ts';
 import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
+import { ORIENTS } from '../../formats/json.ts';
 import type { AnswerFormatName, Spelling } from '../../formats/wire-formats.ts';
 import { ANSWER_FORMATS } from '../negotiate.ts';
 import { bodyTime, queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
@@ -127,8 +128,8 @@ const readParameters = z.strictObject({
     description:
       'CSV: times as numbers of this unit since 1970-01-01T00:00:00Z, with decimals where they are no whole ones, instead of RFC 3339',
   }),
-  orient: z.enum(['columns', 'rows']).optional().meta({
-    description: 'JSON: values as one list a channel (the default), or one a row',
+  orient: z.enum(ORIENTS).optional().meta({
+    description: 'JSON: values as one list a row (the default), as a body has them, or one a channel',
   }),
   limit: queryInteger(
     1,
@@ -223,21 +224,47 @@ const value = z.union([z.number(), z.string()]).nullable().meta({
     'A number; integers past ±(2^53 − 1) as strings of their digits; null for NaN; "Infinity" and "-Infinity" as strings',
 });
 
+const orient = z.enum(ORIENTS);
+const values = z.union([z.array(value), z.array(z.array(value))]);
+
 /** For the document only: bodies of samples are read as a stream by the formats. */
 export const samplesBody = z
   .object({
-    values: z.union([z.array(value), z.array(z.array(value))]).meta({ description: 'Rows, or rows × channels' }),
+    values: values.meta({
+      description: 'Rows × channels, of one channel a plain list. With `"orient": "channels"`, one list a channel',
+    }),
+    orient: orient.default('rows').meta({ description: 'How values lie' }),
     start: bodyTime.optional().meta({ description: 'Regular series: time of the first row' }),
     times: z.array(bodyTime).optional().meta({ description: 'Irregular series: one a row' }),
   })
-  .meta({ id: 'NewSamples', example: { values: [1, 2, 3] } });
+  .meta({
+    id: 'NewSamples',
+    description: 'An answer in JSON is one, too: it may be sent as it came',
+    example: { values: [1, 2, 3] },
+  });
 
 export const samplesAnswer = z
   .object({
     series: uuid,
     first_row: z.int(),
     times: z.array(z.string()).meta({ description: 'Integer nanoseconds UTC, one a row' }),
-    values: z.array(z.array(value)).meta({ description: 'One list a channel; with orient=rows one a row' }),
+    orient: orient.meta({ description: 'How values lie' }),
+    values: values.meta({
+      description: 'Rows × channels, of one channel a plain list. With `orient=channels`, one list a channel',
+    }),
     next: z.string().nullable().meta({ description: 'Link to the rest, where the answer was cut at the limit' }),
   })
-  .meta({ id: 'Samples' });
+  .meta({
+    id: 'Samples',
+    example: {
+      series: '0198c5e0-7c3a-7b61-9d0e-1f5a2b3c4d5e',
+      first_row: 0,
+      times: ['1777626000000000000', '1777626000002777777'],
+      orient: 'rows',
+      values: [
+        [12, 14],
+        [13, 15],
+      ],
+      next: null,
+    },
+  });
