@@ -12,7 +12,7 @@ import {
   type Expression,
 } from './tag-expression.ts';
 import type { ReadUnit } from './tag-value.ts';
-import { parseTime } from './time.ts';
+import { parseBound } from './time.ts';
 
 const OPERATORS: readonly string[] = ['eq', 'ne', 'in', 'exists', ...TEXT_OPERATORS, ...BOUNDS];
 const TAG_PARAMETER = /^tag\.([^[\]]{1,200})(?:\[(\w+)\])?$/;
@@ -56,7 +56,7 @@ export function parseTagParameter(parameter: string, text: string, readUnit: Rea
 
 /** `start,end`. @throws invalid-input naming the parameter */
 export function parseOverlaps(parameter: string, text: string): Expression {
-  const [startNs, endNs, more] = text.split(',').map((part) => parseTime(part));
+  const [startNs, endNs, more] = text.split(',').map((part) => parseBound(part));
   if (startNs === undefined || endNs === undefined || more !== undefined || text.split(',').length !== 2) {
     throw invalidField(parameter, 'must be start,end: two RFC 3339 times or integer nanoseconds UTC');
   }
@@ -68,7 +68,7 @@ function readingsOf(text: string, readUnit: ReadUnit): Comparable[] {
   const readings: Comparable[] = [{ type: 'text', text }];
   const [, value, code] = QUANTITY.exec(text) ?? [];
   const unit = code === undefined ? undefined : readUnit(code);
-  const ns = text.includes('T') ? parseTime(text) : undefined;
+  const ns = text.includes('T') ? parseBound(text) : undefined;
   if (WHOLE_NUMBER.test(text) && Number.isFinite(Number(text))) readings.push({ type: 'number', number: Number(text) });
   if (unit) readings.push({ type: 'quantity', value: Number(value), unit });
   if (ns !== undefined) readings.push({ type: 'time', ns });

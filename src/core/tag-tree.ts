@@ -18,7 +18,7 @@ import {
   type Expression,
   type Test,
 } from './tag-expression.ts';
-import { parseTime } from './time.ts';
+import { parseBound } from './time.ts';
 import type { ReadUnit } from './tag-value.ts';
 
 const MAX_KEY_CHARS = 200;
@@ -208,8 +208,7 @@ function spanAt(value: unknown, path: string): [startNs: bigint, endNs: bigint] 
 }
 
 function timeAt(value: unknown, path: string): bigint {
-  const safe = typeof value === 'string' || Number.isSafeInteger(value);
-  const ns = safe ? parseTime(String(value)) : undefined;
+  const ns = typeof value === 'string' || typeof value === 'number' ? parseBound(value) : undefined;
   if (ns === undefined) throw invalidField(path, 'must be an RFC 3339 time, or integer nanoseconds UTC');
   return ns;
 }

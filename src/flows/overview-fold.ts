@@ -122,7 +122,7 @@ async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<v
       for (let row = from; row < to;) {
         while (borders[bucket + 1] <= row) bucket++;
         const stop = Math.min(to, borders[bucket + 1]);
-        fold.addRows(bucket, typed, row - firstRow, stop - firstRow, placeOf);
+        fold.addBucketRows(bucket, typed, row - firstRow, stop - firstRow, placeOf);
         row = stop;
       }
     }
@@ -276,7 +276,7 @@ async function* foldOrdered(
     const end = borders[bucket + 1] < wanted[at].to ? borders[bucket + 1] : wanted[at].to;
     const first = row;
     while (row < times.length && times[row] < end) row++;
-    fold.addRows(bucket, typed, first, row, (i) => times[i]);
+    fold.addBucketRows(bucket, typed, first, row, (i) => times[i]);
   }
   yield;
 }

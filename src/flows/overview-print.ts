@@ -9,12 +9,12 @@ import { timeOfRow } from '../core/overview-plan.ts';
 import type { Rate } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
 import type { TimeReference } from '../core/series.ts';
-import { columnOf, type Table, type TableBatch, type TableColumn } from '../core/table.ts';
+import { columnOf, type NumberType, type Table, type TableBatch, type TableColumn } from '../core/table.ts';
 import { npyTable, type NpyField } from '../formats/npy-table.ts';
 import { jsonValueWriter } from '../formats/number-text.ts';
 import { encodeTable } from '../formats/table-formats.ts';
 import { foldBuckets, type Folded, type FoldTask } from './overview-fold.ts';
-import { aggregateDtype, aggregateValues, type Value } from './overview-values.ts';
+import { aggregateType, aggregateValues, type Value } from './overview-values.ts';
 
 export const BUCKET_FORMATS = ['json', 'csv', 'npy', 'arrow', 'arrow-stream'] as const;
 export type BucketFormat = (typeof BUCKET_FORMATS)[number];
@@ -67,7 +67,7 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
 
 interface Column {
   readonly name: Aggregate;
-  readonly dtype: Dtype;
+  readonly type: NumberType;
   /** By channel, then by bucket. */
   readonly values: readonly (readonly Value[])[];
 }
@@ -84,7 +84,7 @@ function tableOf(answer: BucketAnswer, dtype: Dtype, { fold, borders }: Folded):
       aggregateValues(fold, { name, channel: c, calibration, fill: answer.fill }, kept, start),
     );
     const isCalibrated = answer.channels.some(({ calibration }) => calibration !== null);
-    return { name, dtype: aggregateDtype(name, dtype, isCalibrated, answer.fill), values };
+    return { name, type: aggregateType(name, dtype, isCalibrated, answer.fill), values };
   });
   return { start, end, count: kept.map((i) => counts[i]), columns };
 }
@@ -104,20 +104,20 @@ function bucketCount({ counts, channels }: BucketFold, bucket: number): number {
 }
 
 /** For values of a dtype, or nulls; a value that was interpolated is a number whatever the dtype. */
-function jsonList(values: readonly Value[], dtype: Dtype): string {
-  const write = jsonValueWriter(dtype);
-  return `[${values.map((value) => (value === null ? 'null' : write(asStored(value, dtype)))).join(',')}]`;
+function jsonList(values: readonly Value[], type: NumberType): string {
+  const write = jsonValueWriter(type);
+  return `[${values.map((value) => (value === null ? 'null' : write(asStored(value, type)))).join(',')}]`;
 }
 
-function asStored(value: number | bigint, dtype: Dtype): number | bigint {
-  return isBigDtype(dtype) ? BigInt(value) : value;
+function asStored(value: number | bigint, type: NumberType): number | bigint {
+  return type !== 'number' && isBigDtype(type) ? BigInt(value) : value;
 }
 
 const jsonTimes = (times: BigInt64Array): string => `[${Array.from(times, (ns) => `"${ns}"`).join(',')}]`;
 
 function bucketsJson({ seriesId, channels }: BucketAnswer, { start, end, count, columns }: BucketTable): string {
   const each = channels.map(({ label, unit }, c) => {
-    const lists = columns.map(({ name, dtype, values }) => `"${name}":${jsonList(values[c], dtype)}`);
+    const lists = columns.map(({ name, type, values }) => `"${name}":${jsonList(values[c], type)}`);
     return `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)},${lists.join(',')}}`;
   });
   const buckets = `{"start":${jsonTimes(start)},"end":${jsonTimes(end)},"count":[${count.join(',')}]}`;
@@ -143,12 +143,12 @@ async function printBucketTable(
 function bucketsTable(answer: BucketAnswer, format: TableFormat, table: BucketTable): Promise<Uint8Array> {
   const { start, end, count } = table;
   const fields = answer.channels.flatMap((channel, c) =>
-    table.columns.map(({ name, dtype, values }): PrintedColumn => ({
+    table.columns.map(({ name, type, values }): PrintedColumn => ({
       name: `${channel.label}.${name}`,
-      type: dtype,
+      type,
       nullable: true,
       about: { ...aboutChannel(channel), aggregate: name },
-      ...columnOf(values[c], dtype),
+      ...columnOf(values[c], type),
     })),
   );
   return printColumns(answer, format, [
@@ -195,7 +195,9 @@ function bucketsNpy({ start, end, count, columns }: BucketTable, channels: numbe
       plain('start', Array.from(start)),
       plain('end', Array.from(end)),
       plain('count', count),
-      ...columns.map(({ name, dtype, values }): NpyField => ({ name, dtype, width: channels, values, none })),
+      ...columns.map(({ name, type, values }): NpyField => {
+        return { name, dtype: type === 'number' ? 'float64' : type, width: channels, values, none };
+      }),
     ],
     start.length,
   );

@@ -6,7 +6,7 @@
 import type { Batch, SampleShape } from '../core/batch.ts';
 import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField, type VarveError } from '../core/errors.ts';
-import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { isTime, TIME_FORMS } from '../core/time.ts';
 import { arrowMessages, damaged, orDamaged, type ArrowMessage } from './arrow-messages.ts';
 import { fullBatchRows, recordBytes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
@@ -28,7 +28,7 @@ const DURATION_UNIT_BY_DEFAULT = 1;
 /**
  * Values must be of the series' dtype; null is NaN, where the dtype has one. Irregular series need `time`: a timestamp or a duration
  * of any unit, or int64 ns; a timestamp without a zone is taken as UTC. Of a regular series only the first row's is used, as the
- * start (whether later ones are evenly spaced is not looked at). Batches must not be compressed.
+ * start (later ones must be times; whether they are evenly spaced is not looked at). Batches must not be compressed.
  * @throws `invalid-input` and `unprocessable` naming `body` or the column; `limit-exceeded` for a record batch over 256 MiB
  */
 export async function* decodeArrow(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
@@ -167,8 +167,18 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
     const { values, valid, unitNs } = time as NonNullable<typeof time>;
     if (!isValid(valid, row)) throw invalidField(`row ${row} column ${TIME}`, 'is null');
     const ns = (values as BigInt64Array)[row] * unitNs;
-    if (ns >= INT64_MIN && ns <= INT64_MAX) return ns;
-    throw invalidField(`row ${row} column ${TIME}`, 'is outside the years 1677 to 2262');
+    if (isTime(ns)) return ns;
+    throw invalidField(`row ${row} column ${TIME}`, `is not ${TIME_FORMS}`);
+  };
+  /** Of a regular series: the first row's time. The others are only checked. */
+  const startOf = (from: number, count: number): bigint | null => {
+    let startNs: bigint | null = null;
+    for (let row = from; row < from + count; row++) {
+      if (!isValid(time!.valid, row)) continue;
+      const ns = timeOf(row);
+      if (row === 0) startNs = ns;
+    }
+    return startNs;
   };
   const most = fullBatchRows(recordBytes(shape));
   for (let from = 0; from < rows; from += most) {
@@ -186,8 +196,8 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
       }
     });
     const times = kind === 'irregular' ? BigInt64Array.from({ length: count }, (_, i) => timeOf(from + i)) : null;
-    const hasStart = kind === 'regular' && from === 0 && time && isValid(time.valid, 0);
-    yield { rows: count, values, times, ...(hasStart && { startNs: timeOf(0) }) };
+    const started = kind === 'regular' && time ? startOf(from, count) : null;
+    yield { rows: count, values, times, ...(started !== null && { startNs: started }) };
   }
 }
 

@@ -1,7 +1,7 @@
 /** `text/csv`: a header line of `time` and the channels' labels, then a line a row. */
 import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
 import { invalidField } from '../core/errors.ts';
-import { parseTime } from '../core/time.ts';
+import { parseTime, TIME_FORMS } from '../core/time.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import { csvField, csvTimeWriter } from './csv-fields.ts';
 import { csvRows } from './csv-rows.ts';
@@ -13,7 +13,7 @@ const TIME = 'time';
 
 /**
  * Columns are found by the header's names, in any order. Irregular series need `time`; of a regular series only the first row's
- * is used, as the start (whether later ones are evenly spaced is not looked at). An empty field is NaN.
+ * is used, as the start (later ones must be times; whether they are evenly spaced is not looked at). An empty field is NaN.
  * @throws `invalid-input` and `unprocessable` naming the place, such as `line 9 column V5`
  */
 export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
@@ -38,11 +38,10 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
       }
       const { time, channels } = columns;
       const timeText = time < 0 ? '' : fields[time];
-      let timeNs = 0n;
-      if (shape.kind === 'irregular') timeNs = timeOf(timeText, line);
-      else if (isFirst && timeText !== '') startNs = timeOf(timeText, line);
+      const timeNs = shape.kind === 'regular' && timeText === '' ? null : timeOf(timeText, line);
+      if (isFirst && shape.kind === 'regular') startNs = timeNs ?? undefined;
       isFirst = false;
-      batch.push((c) => read(fields[channels[c]], line, c), timeNs);
+      batch.push((c) => read(fields[channels[c]], line, c), timeNs ?? 0n);
       if (batch.full) {
         yield batch.take(startNs);
         startNs = undefined;
@@ -91,7 +90,7 @@ function missingColumn(name: string): Error {
 function timeOf(text: string, line: number): bigint {
   const ns = parseTime(text);
   if (ns === undefined) {
-    throw invalidField(`line ${line} column ${TIME}`, 'is not a time: RFC 3339 or integer nanoseconds are read');
+    throw invalidField(`line ${line} column ${TIME}`, `is not ${TIME_FORMS}`);
   }
   return ns;
 }

@@ -2,7 +2,7 @@
  * JSON whose long integers survive. JSON.parse rounds integers beyond 2^53, and every present-day time in nanoseconds is one:
  * Python's json.dumps writes them bare.
  */
-import { parseTime } from '../core/time.ts';
+import { parseTime, TIME_FORMS } from '../core/time.ts';
 import { invalidField } from '../core/errors.ts';
 
 /** Begins the string that stands for a bare integer of 16 digits or more. No text of a client needs to begin so. */
@@ -36,7 +36,7 @@ export function longInteger(value: unknown): string | undefined {
 export function jsonTime(value: unknown, field: string): bigint {
   const text = longInteger(value) ?? (Number.isSafeInteger(value) ? String(value) : value);
   const ns = typeof text === 'string' ? parseTime(text) : undefined;
-  if (ns === undefined) throw invalidField(field, 'is not a time: RFC 3339 or integer nanoseconds are read');
+  if (ns === undefined) throw invalidField(field, `is not ${TIME_FORMS}`);
   return ns;
 }
 

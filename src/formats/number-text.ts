@@ -6,6 +6,7 @@
  * CSV: integers are plain digits, NaN is empty, infinities are inf and -inf, as pandas reads them.
  */
 import { DTYPES, isBigDtype, type Dtype } from '../core/dtype.ts';
+import type { NumberType } from '../core/table.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
 import { longInteger } from './exact-json.ts';
 
@@ -129,22 +130,26 @@ function special(dtype: Dtype, value: number, place: Place): number {
 }
 
 /** The JSON text of a value of the dtype. */
-export function jsonValueWriter(dtype: Dtype): (value: number | bigint) => string {
+export function jsonValueWriter(dtype: NumberType): (value: number | bigint) => string {
   return textWriter(dtype, { nan: 'null', inf: '"Infinity"', minusInf: '"-Infinity"' }, (value) =>
     value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER ? `"${value}"` : String(value),
   );
 }
 
 /** The CSV field of a value of the dtype. */
-export function csvValueWriter(dtype: Dtype): (value: number | bigint) => string {
+export function csvValueWriter(dtype: NumberType): (value: number | bigint) => string {
   return textWriter(dtype, { nan: '', inf: 'inf', minusInf: '-inf' }, String);
 }
 
 function textWriter(
-  dtype: Dtype,
+  dtype: NumberType,
   words: { nan: string; inf: string; minusInf: string },
   bigText: (value: bigint) => string,
 ): (value: number | bigint) => string {
+  if (dtype === 'number') {
+    const float = textWriter('float64', words, bigText);
+    return (value) => (typeof value === 'bigint' ? bigText(value) : float(value));
+  }
   if (isBigDtype(dtype)) return (value) => bigText(value as bigint);
   if (DTYPES[dtype].kind === 'int') return String;
   const finite = dtype === 'float32' ? shortestFloat32 : String;

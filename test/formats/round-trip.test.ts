@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { bytesOf, DTYPE_NAMES, DTYPES, type Dtype } from '../../src/core/dtype.ts';
-import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
+import { TIME_MAX, TIME_MIN } from '../../src/core/time.ts';
 import { encodeCsv } from '../../src/formats/csv.ts';
 import { WIRE_FORMATS, type WireFormatName } from '../../src/formats/wire-formats.ts';
 import { allOf, arrayOf, bytesFrom, outBatches, outShapeOf, rowsOf, shapeOf, streamOf } from './streams.ts';
@@ -29,7 +29,7 @@ describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode }) =
             channels: fc.constant(channels),
             rows: fc.array(
               fc.tuple(
-                fc.bigInt({ min: INT64_MIN, max: INT64_MAX }),
+                fc.bigInt({ min: TIME_MIN, max: TIME_MAX }),
                 fc.array(valueOf(dtype), { minLength: channels, maxLength: channels }),
               ),
               { maxLength: 40 },
@@ -84,7 +84,7 @@ describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode }) =
 
 test('CSV times in nanoseconds come back exactly', async () => {
   const shape = shapeOf('float64', 1, 'irregular');
-  const times = BigInt64Array.from([INT64_MIN, -1n, 0n, 1_737_561_410_081_164_001n, INT64_MAX]);
+  const times = BigInt64Array.from([TIME_MIN, -1n, 0n, 1_737_561_410_081_164_001n, TIME_MAX]);
   const values = new Float64Array(5);
   const sent = await bytesFrom(encodeCsv(outBatches(values, times, 2), outShapeOf(shape, 5), { epoch: 'ns' }));
   expect(sent.toString().split('\n')[4]).toBe('1737561410081164001,0');

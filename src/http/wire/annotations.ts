@@ -1,8 +1,8 @@
 /** Annotations on the wire. */
 import { z } from 'zod';
-import { formatTime, parseTime } from '../../core/time.ts';
+import { formatTime } from '../../core/time.ts';
 import type { Annotation, NewAnnotation } from '../../core/series.ts';
-import { bodyTime, freeObject, instant, queryInteger, queryTime, uuid } from './scalars.ts';
+import { bodyTime, freeObject, instant, queryBound, queryInteger, uuid } from './scalars.ts';
 
 /** Annotations of one request: the beats of a few hours of ECG. */
 const MAX_ANNOTATIONS = 10_000;
@@ -62,8 +62,8 @@ export function toNewAnnotations(body: z.output<typeof annotationBody>): NewAnno
 export const annotationIds = z.object({ ids: z.array(uuid) }).meta({ id: 'AnnotationIds' });
 
 const annotationParameters = z.strictObject({
-  start: queryTime.optional().meta({ description: 'Those that touch the time from here …' }),
-  end: queryTime.optional().meta({ description: '… to here, exclusive' }),
+  start: queryBound.optional().meta({ description: 'Those that touch the time from here …' }),
+  end: queryBound.optional().meta({ description: '… to here, exclusive' }),
   label: z.string().optional(),
   limit: queryInteger(1, MAX_ANNOTATIONS, `Annotations of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
   cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
@@ -77,10 +77,10 @@ export const annotationQuery = annotationParameters.superRefine(({ start, end },
 
 /** Where a page of annotations ended, inside a cursor. */
 export const annotationPosition = z
-  .strictObject({ start: z.string().regex(/^-?\d+$/), id: uuid })
+  .strictObject({ start: z.string().regex(/^-?\d{1,19}$/), id: uuid })
   .transform(({ start, id }, context) => {
-    const startNs = parseTime(start);
-    if (startNs !== undefined) return { startNs, id };
+    const startNs = BigInt(start);
+    if (BigInt.asIntN(64, startNs) === startNs) return { startNs, id };
     context.addIssue({ code: 'custom', message: 'is outside int64' });
     return z.NEVER;
   });

@@ -157,7 +157,8 @@ range there. The cost follows N, not the rows.
 **points=N&method=lttb**: a line of at most N points. They are chosen from minimum and maximum of 2 N buckets; where summaries answer, a point's time is that of
 the cell it is from.
 
-**every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). What has expired is told by summaries, whose cells count in the bucket in
+**every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). Sums of integers have every digit, as text past 2^53; Arrow and npy have them as
+float64. The mean lies within minimum and maximum. What has expired is told by summaries, whose cells count in the bucket in
 which they begin; \`first\`, \`last\` and \`std\` are not known there.
 
 **latest=N**: the newest N rows, in order of time.`;

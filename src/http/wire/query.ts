@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { AGGREGATES, FILLS, parseEvery } from '../../core/aggregate-span.ts';
 import { invalidField } from '../../core/errors.ts';
 import { parseSort } from '../../core/series-search.ts';
+import { openRange } from '../../core/time.ts';
 import { readExpression } from '../../core/tag-tree.ts';
 import { MAX_TABLE_SERIES } from '../../flows/choose-series.ts';
 import { MAX_LATEST_ROWS } from '../../flows/latest-read.ts';
@@ -11,7 +12,7 @@ import { readUnit } from '../../flows/tag-units.ts';
 import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
 import { TABLE_FORMATS, type TableFormatName } from '../../formats/table-formats.ts';
 import { every, refineRange } from './overview.ts';
-import { bodyTime, timeZone, uuid } from './scalars.ts';
+import { bodyBound, timeZone, uuid } from './scalars.ts';
 
 const LENGTH_FORMS = 'must be a whole number and a unit: ns, us, ms, s, m or h, such as 10ms';
 
@@ -109,8 +110,8 @@ export const queryBody = z
         description: `An expression as in \`POST /v1/series/search\`, that finds at most ${MAX_TABLE_SERIES} series. Excludes series`,
       }),
     sort: z.array(z.string()).default([]).meta({ description: 'With where: the order of the series' }),
-    start: bodyTime.optional(),
-    end: bodyTime.optional(),
+    start: bodyBound.optional(),
+    end: bodyBound.optional(),
     channels: z
       .array(z.string().min(1))
       .min(1)
@@ -180,8 +181,7 @@ export function toTableRequest(body: QueryBody, format: TableFormatName): Omit<T
   if (epoch !== undefined && format !== 'csv') throw invalidField('epoch', `is for csv; the answer would be ${format}`);
   return {
     series: wantedSeries(body),
-    ...(start !== undefined && { startNs: start }),
-    ...(end !== undefined && { endNs: end }),
+    ...openRange({ start, end }),
     channels: channels ?? null,
     physical,
     wanted: wantedTable(body),

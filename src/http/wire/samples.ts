@@ -1,12 +1,13 @@
 /** Samples on the wire: the parameters of appends, edits and reads, and what they answer. */
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.ts';
+import { openRange } from '../../core/time.ts';
 import type { AppendOutcome, RemoveOutcome, SampleSelection } from '../../flows/service.ts';
 import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
 import { ORIENTS } from '../../formats/json.ts';
 import type { AnswerFormatName, Spelling } from '../../formats/wire-formats.ts';
 import { ANSWER_FORMATS } from '../negotiate.ts';
-import { bodyTime, queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
+import { bodyTime, queryBoolean, queryBound, queryInteger, queryTime, uuid } from './scalars.ts';
 
 const MAX_SOURCE_CHARS = 255;
 
@@ -67,8 +68,8 @@ export const appendQuery = appendParameters.superRefine(refineKey);
 
 export const replaceQuery = z
   .strictObject({
-    start: queryTime.meta({ description: 'First time of the range, inclusive' }),
-    end: queryTime.optional().meta({ description: 'Last time, exclusive; without it the range ends with the data' }),
+    start: queryBound.meta({ description: 'First time of the range, inclusive' }),
+    end: queryBound.optional().meta({ description: 'Last time, exclusive; without it the range ends with the data' }),
     ...keyParameters,
   })
   .superRefine(refineKey)
@@ -77,10 +78,10 @@ export const replaceQuery = z
 /** Checks besides that one end at least is given: nobody should remove everything by accident. */
 export const removeQuery = z
   .strictObject({
-    start: queryTime
+    start: queryBound
       .optional()
       .meta({ description: 'First time of the range, inclusive. One of start and end is needed' }),
-    end: queryTime.optional().meta({ description: 'Last time, exclusive' }),
+    end: queryBound.optional().meta({ description: 'Last time, exclusive' }),
     ...keyParameters,
   })
   .superRefine(refineKey)
@@ -113,8 +114,8 @@ const rowSlice = z
   });
 
 const readParameters = z.strictObject({
-  start: queryTime.optional().meta({ description: 'First time, inclusive' }),
-  end: queryTime.optional().meta({ description: 'Last time, exclusive' }),
+  start: queryBound.optional().meta({ description: 'First time, inclusive' }),
+  end: queryBound.optional().meta({ description: 'Last time, exclusive' }),
   rows: rowSlice.optional(),
   channels: z
     .string()
@@ -151,7 +152,7 @@ export const readQuery = readParameters.superRefine(({ start, end, rows }, conte
 
 export function toSelection({ start, end, rows }: z.output<typeof readQuery>): SampleSelection {
   if (rows) return { by: 'rows', ...rows };
-  return { by: 'time', ...(start !== undefined && { startNs: start }), ...(end !== undefined && { endNs: end }) };
+  return { by: 'time', ...openRange({ start, end }) };
 }
 
 /** @throws invalid-input for a parameter that is not for this format */

@@ -8,7 +8,7 @@ import type { LastValue } from '../../core/series.ts';
 import { allOf, wordsOf, type Expression } from '../../core/tag-expression.ts';
 import { parseOverlaps } from '../../core/tag-parameters.ts';
 import { readExpression } from '../../core/tag-tree.ts';
-import { queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
+import { queryBoolean, queryInteger, queryBound, uuid } from './scalars.ts';
 import { inclusion, seriesAnswer, toSeriesAnswer } from './series.ts';
 import { tagScalarAnswer } from './tag-values.ts';
 
@@ -39,7 +39,7 @@ export const seriesQuery = z
       description: 'start,end: series that have samples in this time',
       example: '2026-05-01T00:00:00Z,2026-06-01T00:00:00Z',
     }),
-    active_since: queryTime.optional().meta({ description: 'Series whose last sample is not before this time' }),
+    active_since: queryBound.optional().meta({ description: 'Series whose last sample is not before this time' }),
     sort: z.string().optional().meta({
       description:
         'Fields or tag.<key>, separated by commas; a minus puts the largest first. Default: oldest series first',
