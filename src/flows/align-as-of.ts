@@ -81,7 +81,9 @@ async function match(
   const present = new Uint8Array(times.length);
   for (let i = 0; i < times.length; i++) {
     const ns = times[i];
-    while (!cursor.seek(ns)) await cursor.pull();
+    // Of rows of one time the last is next from behind, and the first from ahead: what comes after the nanosecond before.
+    const passedNs = direction === 'forward' ? ns - 1n : ns;
+    while (!cursor.seek(passedNs)) await cursor.pull();
     const place = chooseSide(cursor.before, cursor.after, ns, direction);
     if (!place || distance(place.ns, ns) > toleranceNs) continue;
     present[i] = 1;
@@ -100,16 +102,16 @@ interface RowPlace {
 
 /**
  * @param before the last row at or before the time
- * @param after the first row past it
+ * @param after the first row past it; forward: at or past it
  * @returns of two that are equally near, the one before
  */
-export function chooseSide<P extends { readonly ns: bigint }>(
+function chooseSide<P extends { readonly ns: bigint }>(
   before: P | null,
   after: P | null,
   ns: bigint,
   direction: AsOfDirection,
 ): P | null {
-  if (direction === 'backward' || before?.ns === ns) return before;
+  if (direction === 'backward') return before;
   if (direction === 'forward' || !before) return after;
   return after && distance(after.ns, ns) < distance(before.ns, ns) ? after : before;
 }
