@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase, type Database } from '../catalog/database.ts';
 import { migrate } from '../catalog/migrate.ts';
+import { listenForTokens } from '../catalog/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
 import { Backpressure } from '../flows/backpressure.ts';
 import { drainLane } from '../flows/drain-lane.ts';
@@ -22,6 +23,7 @@ import { planSealing, sealLane } from '../flows/seal-lane.ts';
 import type { Service } from '../flows/service.ts';
 import { stateService } from '../flows/series-state.ts';
 import { spaceService } from '../flows/tell-space.ts';
+import { TokenMemory } from '../flows/token-memory.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
 import { WriteWatch } from '../flows/watch-writes.ts';
@@ -191,13 +193,19 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const watch = new WriteWatch(db, databaseUrl, (error) =>
     log.warn({ reason: error.message }, 'listening for commits failed'),
   );
+  const tokens = new TokenMemory(db, () => tokenNews.isListening);
+  const tokenNews = listenForTokens(
+    databaseUrl,
+    () => tokens.forget(),
+    (error) => log.warn({ reason: error.message }, 'listening for changes of tokens failed'),
+  );
   const queue = new LaneQueue(backend, 'drain', log);
   const backpressure = new Backpressure(db, root, config.backpressure);
   const stageDeps = { db, root, codec, watch, backpressure, ring: (laneId: string) => void queue.ring(laneId) };
   const files = new KeptShardFiles(root);
   const readDeps = { db, root, codec, files };
   const service: Service = {
-    access: accessService(db),
+    access: accessService(db, tokens),
     series: seriesService(db, searches),
     metadata: metadataService(db, searches),
     subjects: subjectService(db),
@@ -221,6 +229,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     service,
     closing: [
       { name: 'write watch', limitMs: 2_000, close: () => watch.close() },
+      { name: 'token news', limitMs: 2_000, close: () => tokenNews.close() },
       { name: 'shard files', limitMs: 1_000, close: () => files.close() },
       { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
       { name: 'ring queue', limitMs: 3_000, close: () => queue.close() },
