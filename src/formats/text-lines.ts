@@ -1,4 +1,5 @@
 /** Lines of a UTF-8 text that arrives in pieces of any size. */
+import { isUtf8 } from 'node:buffer';
 import { invalidField, VarveError } from '../core/errors.ts';
 
 /** Longest line read. */
@@ -7,7 +8,7 @@ export const MAX_LINE_CHARS = 1024 * 1024;
 /**
  * The lines without their ends (LF or CRLF), those of each piece together; a byte order mark at the start is dropped.
  * What follows the last line end is a line too, unless it is empty.
- * @throws `limit-exceeded` naming the line that is longer than {@link MAX_LINE_CHARS}; `invalid-input` on `body` if it is not UTF-8
+ * @throws `limit-exceeded` naming the line that is longer than {@link MAX_LINE_CHARS}; `invalid-input` on `body`, saying the line, if it is not UTF-8
  */
 export async function* textLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -41,16 +42,32 @@ export async function* textLines(source: AsyncIterable<Uint8Array>): AsyncGenera
     }
   }
 
-  for await (const piece of source) yield [...take(decoded(decoder, piece))];
-  const last = [...take(decoded(decoder, undefined))];
+  function decoded(piece: Uint8Array | undefined): string {
+    try {
+      return piece ? decoder.decode(piece, { stream: true }) : decoder.decode();
+    } catch {
+      throw invalidField('body', `is not UTF-8 text: see line ${finished + 1 + linesBefore(piece)}`);
+    }
+  }
+
+  for await (const piece of source) yield [...take(decoded(piece))];
+  const last = [...take(decoded(undefined))];
   if (parts.length > 0) last.push(parts.join(''));
   yield last;
 }
 
-function decoded(decoder: InstanceType<typeof TextDecoder>, piece: Uint8Array | undefined): string {
-  try {
-    return piece ? decoder.decode(piece, { stream: true }) : decoder.decode();
-  } catch {
-    throw invalidField('body', 'is not UTF-8 text');
+const LINE_END = 0x0a;
+
+/** How many lines of a piece end before the one that is no text. A line end is never a part of another character. */
+function linesBefore(piece: Uint8Array = new Uint8Array(0)): number {
+  let from = 0;
+  // The first character may have begun in the piece before.
+  while (from < 3 && (piece[from] & 0xc0) === 0x80) from++;
+  let lines = 0;
+  for (let end = piece.indexOf(LINE_END, from); end >= 0; end = piece.indexOf(LINE_END, from)) {
+    if (!isUtf8(piece.subarray(from, end))) return lines;
+    lines++;
+    from = end + 1;
   }
+  return lines;
 }
