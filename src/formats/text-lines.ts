@@ -16,6 +16,8 @@ export async function* textLines(source: AsyncIterable<Uint8Array>): AsyncGenera
   let parts: string[] = [];
   let partsChars = 0;
   let finished = 0;
+  /** A character that goes on in the next piece, as far as it has come. */
+  let open: Uint8Array = new Uint8Array(0);
 
   function* take(text: string): Generator<string> {
     let from = 0;
@@ -46,7 +48,10 @@ export async function* textLines(source: AsyncIterable<Uint8Array>): AsyncGenera
     try {
       return piece ? decoder.decode(piece, { stream: true }) : decoder.decode();
     } catch {
-      throw invalidField('body', `is not UTF-8 text: see line ${finished + 1 + linesBefore(piece)}`);
+      const wrong = Buffer.concat([open, piece ?? new Uint8Array(0)]);
+      throw invalidField('body', `is not UTF-8 text: see line ${finished + 1 + linesBefore(wrong)}`);
+    } finally {
+      if (piece) open = openCharacter(Buffer.concat([open, piece.subarray(-MAX_OPEN_BYTES)]));
     }
   }
 
@@ -57,15 +62,22 @@ export async function* textLines(source: AsyncIterable<Uint8Array>): AsyncGenera
 }
 
 const LINE_END = 0x0a;
+/** Of a character that may still be one: it has four bytes at most. */
+const MAX_OPEN_BYTES = 3;
 
-/** How many lines of a piece end before the one that is no text. A line end is never a part of another character. */
-function linesBefore(piece: Uint8Array = new Uint8Array(0)): number {
+/** The last bytes of a text, from where a character of several bytes begins; none if none does. */
+function openCharacter(bytes: Uint8Array): Uint8Array {
+  const last = bytes.subarray(-MAX_OPEN_BYTES);
+  const begin = last.findLastIndex((byte) => byte >= 0xc0);
+  return begin < 0 ? new Uint8Array(0) : Uint8Array.from(last.subarray(begin));
+}
+
+/** How many lines end before the one that is no text. A line end is never a part of another character. */
+function linesBefore(bytes: Uint8Array): number {
   let from = 0;
-  // The first character may have begun in the piece before.
-  while (from < 3 && (piece[from] & 0xc0) === 0x80) from++;
   let lines = 0;
-  for (let end = piece.indexOf(LINE_END, from); end >= 0; end = piece.indexOf(LINE_END, from)) {
-    if (!isUtf8(piece.subarray(from, end))) return lines;
+  for (let end = bytes.indexOf(LINE_END, from); end >= 0; end = bytes.indexOf(LINE_END, from)) {
+    if (!isUtf8(bytes.subarray(from, end))) return lines;
     lines++;
     from = end + 1;
   }
