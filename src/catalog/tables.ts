@@ -30,6 +30,8 @@ export interface TokensTable {
   project_ids: string[] | null;
   created_at: Generated<Date>;
   revoked_at: Date | null;
+  is_first: Generated<boolean>;
+  replaced_at: Date | null;
 }
 
 export interface LanesTable {

@@ -20,7 +20,7 @@ export function searchService(db: Database, searches: Database): SearchService {
       return inSearchSnapshot(searches, async (trx) => {
         const page = await searchSeries(trx, request, scope);
         const facets = request.facets.length === 0 ? null : await countFacets(trx, request, scope);
-        const plan = request.explain ? await describePlan(trx, pageStatement(request, scope)) : null;
+        const plan = request.explain ? await describePlan(trx, pageStatement(request, scope), scope === null) : null;
         return { ...page, facets, explain: plan && { plan, hints: searchHints(request) } };
       });
     },

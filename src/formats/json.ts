@@ -7,6 +7,7 @@ import { BatchBuilder } from './batch-builder.ts';
 import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
 import { jsonValueReader, jsonValueWriter, type PlaceOf } from './number-text.ts';
 import { inPieces, TEXT_PIECE_CHARS } from './text-rows.ts';
+import { utf8Text } from './utf8.ts';
 import { wholeBody } from './whole-body.ts';
 
 /** A JSON body is parsed whole, so it is small; larger ones have formats that stream. */
@@ -33,8 +34,7 @@ const ROUNDING_NS = 1n;
  */
 export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   const bytes = await wholeBody(source, MAX_JSON_BODY_BYTES, tooLarge);
-  const text = new TextDecoder().decode(bytes);
-  const body = jsonObject(parseExactJson(text, 'body'), BODY_KEYS, 'body');
+  const body = jsonObject(parseExactJson(utf8Text(bytes, 'body'), 'body'), BODY_KEYS, 'body');
   const { rows, cell, placeOf } = cellsOf(body, shape);
   const times = timesOf(body, shape, rows);
   let startNs = startOf(body, shape, rows);

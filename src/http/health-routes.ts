@@ -3,7 +3,7 @@ import express, { type RequestHandler, type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import type { HealthService } from '../flows/service.ts';
-import { needs } from './authenticate.ts';
+import { needsForAll } from './authenticate.ts';
 import { json, problems, problemsOnly } from './operation.ts';
 import { queryOf } from './query.ts';
 import type { Log } from './request-log.ts';
@@ -33,7 +33,7 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
       .json({ status: ok ? 'ready' : 'not ready', checks: Object.fromEntries(answers) });
   });
 
-  router.get('/metrics', authenticated, needs('read'), async (req, res) => {
+  router.get('/metrics', authenticated, needsForAll('read'), async (req, res) => {
     queryOf(req, noQuery);
     const { contentType, body } = await health.metrics();
     res.set('Content-Type', contentType).end(body);
@@ -83,6 +83,7 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       operationId: 'getMetrics',
       tags: ['health'],
       summary: 'Measurements in the Prometheus text format',
+      description: 'They are of the whole service: a token that is limited to projects is refused.',
       responses: {
         200: { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
         ...problems(),

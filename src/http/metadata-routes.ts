@@ -29,6 +29,9 @@ import {
   undoAnswer,
 } from './wire/tag-edits.ts';
 
+/** Which series an edit finds tells what is stored of them, so who edits must also be allowed to read. */
+const EDITS = [needs('read'), needs('write')];
+
 export function metadataRoutes(metadata: MetadataService): Router {
   const router = seriesRouter();
 
@@ -40,7 +43,7 @@ export function metadataRoutes(metadata: MetadataService): Router {
     res.json({ items: page.items.map(toHistoryItem), next });
   });
 
-  router.post('/v1/series/tags', needs('write'), jsonBody(), async (req, res) => {
+  router.post('/v1/series/tags', ...EDITS, jsonBody(), async (req, res) => {
     queryOf(req, noQuery);
     const { where, set, remove, dry_run: isDryRun } = bodyOf(req, tagEditBody);
     const expression = readExpression(where, 'where', readUnit);
@@ -53,7 +56,7 @@ export function metadataRoutes(metadata: MetadataService): Router {
     res.json({ edit: id, series });
   });
 
-  router.post('/v1/tags/:key/rename', needs('write'), jsonBody(), async (req, res) => {
+  router.post('/v1/tags/:key/rename', ...EDITS, jsonBody(), async (req, res) => {
     queryOf(req, noQuery);
     const from = String(req.params.key);
     refuseNul('key', from);
@@ -71,7 +74,7 @@ export function metadataRoutes(metadata: MetadataService): Router {
     res.json({ items: page.items.map(toEditItem), next });
   });
 
-  router.post('/v1/metadata-edits/:id/undo', needs('write'), async (req, res) => {
+  router.post('/v1/metadata-edits/:id/undo', ...EDITS, async (req, res) => {
     queryOf(req, noQuery);
     res.json(toUndoAnswer(await metadata.undoEdit(principalOf(res), pathId(req, 'edit'))));
   });
@@ -86,7 +89,7 @@ export const metadataDescriptions: ZodOpenApiPathsObject = {
       tags: ['metadata'],
       summary: 'Set and remove tags of all series that an expression finds',
       description: `In one transaction: all or none. At most 1,000,000 series; beyond that 413 (\`too-many-series\`). With \`dry_run\` it only says
-how many there are. The answer's \`edit\` can be undone.`,
+how many there are. The answer's \`edit\` can be undone. Needs the scopes read and write, for what is found tells of what is stored.`,
       requestBody: { required: true, content: json(tagEditBody) },
       responses: {
         200: { description: 'What was changed, or would be', content: json(z.union([editAnswer, editPreview])) },
@@ -100,7 +103,7 @@ how many there are. The answer's \`edit\` can be undone.`,
       tags: ['metadata'],
       summary: 'Rename a tag in all series of a project',
       description: `A new name that the project has already is a 409 (\`key-in-use\`), unless they are to be merged: series that have both get a list of the
-values of both, equal ones once. At most 1,000,000 series, in one transaction.`,
+values of both, equal ones once. At most 1,000,000 series, in one transaction. Needs the scopes read and write.`,
       requestParams: { path: z.object({ key: z.string() }) },
       requestBody: { required: true, content: json(tagRenameBody) },
       responses: {
@@ -125,7 +128,7 @@ values of both, equal ones once. At most 1,000,000 series, in one transaction.`,
       tags: ['metadata'],
       summary: 'Put back what an edit or a renaming has changed',
       description: `Tags that have changed since stay as they are, and are named in the answer; of a renaming a series is put back whole or not at all. Vocabularies
-are not asked.`,
+are not asked. Needs the scopes read and write.`,
       requestParams: { path: z.object({ id: uuid }) },
       responses: { 200: { description: 'What was put back', content: json(undoAnswer) }, ...problems(404, 409) },
     },

@@ -9,7 +9,7 @@ import type { Expression } from '../core/tag-expression.ts';
 import { parseTagParameter } from '../core/tag-parameters.ts';
 import type { SampleService, SeriesService } from '../flows/service.ts';
 import { readUnit } from '../flows/tag-units.ts';
-import { needs, principalOf } from './authenticate.ts';
+import { mayRead, needs, principalOf } from './authenticate.ts';
 import { makeCursor, nextLink, openCursor, openCursorOf } from './cursor.ts';
 import { entityTag, insistsOnVersion, isKnownTo } from './entity-tag.ts';
 import { KEY_HEADER, onceOf } from './idempotency-key.ts';
@@ -37,8 +37,10 @@ import {
   seriesAnswer,
   seriesCreate,
   seriesPatch,
+  seriesReceipt,
   toSeriesAnswer,
   toSeriesPatch,
+  toSeriesReceipt,
 } from './wire/series.ts';
 
 const TAG_PREFIX = 'tag.';
@@ -126,8 +128,9 @@ function contentHash(req: Request): Buffer {
     .digest();
 }
 
+/** What a series is now; to who may not read, only that it was changed. */
 export function sendSeries(res: Response, series: Series, last?: LastValue | null): void {
-  res.set('ETag', entityTag(series)).json(toSeriesAnswer(series, last));
+  res.set('ETag', entityTag(series)).json(mayRead(res) ? toSeriesAnswer(series, last) : toSeriesReceipt(series));
 }
 
 function tagConditions(req: Request): Expression[] {
@@ -144,6 +147,13 @@ export const ETAG = {
 export const ifMatch = z.object({
   'If-Match': z.string().optional().meta({ description: 'Refuse unless the metadata still have this entity tag' }),
 });
+
+/** The answer of {@link sendSeries} to a change. */
+export const CHANGED_SERIES = {
+  description: 'The series; to a token without the scope read, only its id and version',
+  headers: ETAG,
+  content: json(z.union([seriesAnswer, seriesReceipt])),
+};
 
 export const seriesDescriptions: ZodOpenApiPathsObject = {
   '/v1/series': {
@@ -248,7 +258,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       description: `Possible for ${RESTORE_DAYS} days. After this deadline the answer is 410 (\`deadline-passed\`); once its samples are gone from the disk, 404.`,
       requestParams: { path: z.object({ id: uuid }) },
       responses: {
-        200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
+        200: CHANGED_SERIES,
         ...problems(404, 409, 410),
       },
     },
@@ -272,7 +282,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       requestParams: { path, query: query(noQuery), header: ifMatch },
       requestBody: { required: true, content: json(seriesPatch) },
       responses: {
-        200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
+        200: CHANGED_SERIES,
         ...problems(404, 409, 412, 413, 415, 422),
       },
     },

@@ -8,14 +8,16 @@ import type { Service } from '../flows/service.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { accessRoutes } from './access-routes.ts';
 import { annotationRoutes } from './annotation-routes.ts';
+import { allowedMethods } from './allowed-methods.ts';
 import { authenticate } from './authenticate.ts';
 import { bulkRoutes } from './bulk-routes.ts';
 import { cutStalled } from './stalled.ts';
-import { docsRoutes } from './docs-routes.ts';
+import { DOCS_FILES, docsRoutes } from './docs-routes.ts';
 import { healthRoutes } from './health-routes.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { metadataRoutes } from './metadata-routes.ts';
-import { openApiDocument } from './openapi.ts';
+import { answerNodeRefusals, MAX_HEADER_BYTES } from './node-refusals.ts';
+import { openApiDocument, PATHS } from './openapi.ts';
 import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
 import { queryRoutes } from './query-routes.ts';
@@ -28,6 +30,7 @@ import { stateRoutes } from './state-routes.ts';
 import { tagRoutes } from './tag-routes.ts';
 import { limitPerToken } from './requests-under-way.ts';
 import { vocabularyRoutes } from './vocabulary-routes.ts';
+import { wellFormed } from './well-formed.ts';
 import { writeRoutes } from './write-routes.ts';
 
 /** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
@@ -65,6 +68,8 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
       strictTransportSecurity: false,
     }),
   );
+  app.use(wellFormed);
+  app.use(allowedMethods(PATHS, DOCS_FILES));
   app.use(compressTexts());
   const authenticated = authenticate(service.access);
   app.use(docsRoutes(() => openApiDocument(version)));
@@ -131,11 +136,15 @@ export async function listen(
       connectionsCheckingInterval: TIMEOUTS_EVERY_MS,
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Ours to say: Node's answer is no problem document.
+      requireHostHeader: false,
     },
     app,
   );
   server.maxConnections = maxConnections;
   cutStalled(server, stallMs);
+  answerNodeRefusals(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
     server.listen(port, host, resolve);

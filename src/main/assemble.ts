@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabasePools, type DatabasePools } from '../catalog/database.ts';
 import { migrate } from '../catalog/migrate.ts';
+import { listenForTokens } from '../catalog/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
 import { AnswerRoom } from '../flows/answer-room.ts';
 import { Backpressure } from '../flows/backpressure.ts';
@@ -24,6 +25,7 @@ import { SeriesTurns } from '../flows/series-turns.ts';
 import type { Service } from '../flows/service.ts';
 import { stateService } from '../flows/series-state.ts';
 import { spaceService } from '../flows/tell-space.ts';
+import { TokenMemory } from '../flows/token-memory.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
 import { WriteWatch } from '../flows/watch-writes.ts';
@@ -195,6 +197,12 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const watch = new WriteWatch(reads, databaseUrl, (error) =>
     log.warn({ reason: error.message }, 'listening for commits failed'),
   );
+  const tokens = new TokenMemory(reads, () => tokenNews.isListening);
+  const tokenNews = listenForTokens(
+    databaseUrl,
+    () => tokens.forget(),
+    (error) => log.warn({ reason: error.message }, 'listening for changes of tokens failed'),
+  );
   const queue = new LaneQueue(backend, 'drain', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);
   const ring = (laneId: string): void => void queue.ring(laneId);
@@ -202,7 +210,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const files = new KeptShardFiles(root);
   const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
   const service: Service = {
-    access: accessService(pools),
+    access: accessService(pools, tokens),
     series: seriesService(pools),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
@@ -226,6 +234,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     service,
     closing: [
       { name: 'write watch', limitMs: 2_000, close: () => watch.close() },
+      { name: 'token news', limitMs: 2_000, close: () => tokenNews.close() },
       { name: 'shard files', limitMs: 1_000, close: () => files.close() },
       { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
       { name: 'ring queue', limitMs: 3_000, close: () => queue.close() },

@@ -40,7 +40,7 @@ export async function demo(config: Config, { exit = false }: { exit?: boolean })
   const guide: Guide = {
     narrator,
     client: new VarveClient(running.url, firstToken(config)),
-    curl: (path, ...options) => narrator.say(`$ ${curlLine(running.url, tokenPath(config.dataRoot), path, options)}`),
+    curl: (path, ...options) => narrator.say(`$ ${curlLine(running.url, tokenText(config), path, options)}`),
   };
   try {
     await record(guide);
@@ -95,9 +95,14 @@ function storyLog(narrator: Narrator): { log: Logger; begin(): void } {
   return { log, begin: () => (starting = false) };
 }
 
+/** The token as a shell finds it. */
+function tokenText({ firstToken: given, dataRoot }: Config): string {
+  return given === null ? `$(cat ${quoted(tokenPath(dataRoot))})` : '$VARVE_TOKEN';
+}
+
 /** A line for a shell, ready to be pasted. */
 function curlLine(url: string, token: string, path: string, options: readonly string[]): string {
-  const parts = [`-H "Authorization: Bearer $(cat ${quoted(token)})"`, ...options, quoted(`${url}${path}`)];
+  const parts = [`-H "Authorization: Bearer ${token}"`, ...options, quoted(`${url}${path}`)];
   return `curl -sS ${parts.join(' ')}`;
 }
 

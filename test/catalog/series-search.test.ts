@@ -798,7 +798,7 @@ describe('among many series, half of which say nothing of it', () => {
     ],
   ])('an index leads to %s', async (_, index, where, expected) => {
     const asked = request(where, { limit: 10 });
-    const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null)));
+    const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null), true));
     expect(plan.join('\n')).toContain(index);
     expect(searchHints(asked)).toEqual([]);
     expect((await pages(asked, [LAB])).filter((name) => name.startsWith('lead/'))).toEqual(expected);

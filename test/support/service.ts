@@ -140,7 +140,7 @@ export async function startService({
       return url;
     },
     get token() {
-      return readFileSync(join(dataRoot, 'token'), 'utf8').trim();
+      return env.VARVE_TOKEN ?? readFileSync(join(dataRoot, 'token'), 'utf8').trim();
     },
     dataRoot,
     get pid() {

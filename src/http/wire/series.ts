@@ -288,6 +288,15 @@ export const seriesAnswer = z
   .meta({ id: 'Series' });
 
 /** @param last undefined: was not asked for */
+/** What is told of a change to who may not read. */
+export const seriesReceipt = z
+  .object({ id: uuid, version: z.int().meta({ description: 'Of the metadata' }) })
+  .meta({ id: 'SeriesReceipt' });
+
+export function toSeriesReceipt({ id, version }: Series): z.input<typeof seriesReceipt> {
+  return { id, version };
+}
+
 export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input<typeof seriesAnswer> {
   const { sampling: axis } = series;
   return {
