@@ -2,7 +2,7 @@
 import { fixedBorders, mostBuckets, type Every } from '../core/aggregate-span.ts';
 import { invalidField } from '../core/errors.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
-import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
+import { zonedBorders, type ZonedBorderTask } from './aggregate-calendar.ts';
 
 /** `[startNs, endNs)` */
 export interface TimeSpan {
@@ -13,7 +13,7 @@ export interface TimeSpan {
 /** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
 const MAX_FIXED_BUCKETS = 100_000;
 const MAX_CALENDAR_BUCKETS = 20_000;
-/** Calendar borders found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
+/** Borders by a clock found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
 const CALENDAR_HERE = 50;
 
 /** Borders of the buckets that cover a range. @throws invalid-input naming `every` where they would be too many */
@@ -31,9 +31,10 @@ export async function everyBorders(
       `makes ${most - 2n} buckets of the range; at most ${limit} are answered. Ask for longer ones, or a shorter range`,
     );
   }
-  if (every.kind === 'fixed') return fixedBorders(every.ns, startNs, endNs);
-  const task: CalendarTask = { every, zone, startNs, endNs };
-  return most <= CALENDAR_HERE ? calendarBorders(task) : codec.run<BigInt64Array>('calendar', task);
+  // Where every day has 24 hours, what divides a day is counted from 1970 as well as from each midnight.
+  if (every.kind === 'fixed' && zone === 'UTC') return fixedBorders(every.ns, startNs, endNs);
+  const task: ZonedBorderTask = { every, zone, startNs, endNs };
+  return most <= CALENDAR_HERE ? zonedBorders(task) : codec.run<BigInt64Array>('calendar', task);
 }
 
 /** The rows that count: of the first and the last bucket only those of the range. */
