@@ -2,7 +2,7 @@
 import { fixedBorders, mostBuckets, type Every } from '../core/aggregate-span.ts';
 import { invalidField } from '../core/errors.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
-import { calendarBorders } from './aggregate-calendar.ts';
+import { zonedBorders } from './aggregate-calendar.ts';
 
 /** `[startNs, endNs)` */
 export interface TimeSpan {
@@ -13,7 +13,7 @@ export interface TimeSpan {
 /** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
 const MAX_FIXED_BUCKETS = 100_000;
 const MAX_CALENDAR_BUCKETS = 20_000;
-/** Calendar borders found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
+/** Borders by a clock found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
 const CALENDAR_HERE = 50;
 
 export interface WantedBorders {
@@ -44,8 +44,9 @@ export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: 
       `makes ${most - 2n} buckets of the range; at most ${limit} are answered. Ask for longer ones, or a shorter range`,
     );
   }
-  if (every.kind === 'fixed') return fixedBorders(every.ns, startNs, endNs);
-  return most <= CALENDAR_HERE ? calendarBorders({ every, zone, startNs, endNs }) : null;
+  // Where every day has 24 hours, what divides a day is counted from 1970 as well as from each midnight.
+  if (every.kind === 'fixed' && zone === 'UTC') return fixedBorders(every.ns, startNs, endNs);
+  return most <= CALENDAR_HERE ? zonedBorders({ every, zone, startNs, endNs }) : null;
 }
 
 /** Of borders those of the buckets that cover a range; null where they do not. */

@@ -5,7 +5,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
-import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
+import { zonedBorders, type ZonedBorderTask } from './aggregate-calendar.ts';
 import { hashRows } from './hash-rows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 import { printBuckets, type BucketPrintTask } from './overview-print.ts';
@@ -46,6 +46,6 @@ export async function hash(task: WithPort<{ readonly parts: MessagePort }>): Pro
 /** Says that the thread turns to what it is given. */
 export function ping(): void {}
 
-export function calendar(task: CalendarTask): Promise<Outcome<BigInt64Array>> {
-  return outcome(Promise.resolve().then(() => calendarBorders(task)));
+export function calendar(task: ZonedBorderTask): Promise<Outcome<BigInt64Array>> {
+  return outcome(Promise.resolve().then(() => zonedBorders(task)));
 }

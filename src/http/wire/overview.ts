@@ -37,8 +37,10 @@ export const every = z
     return span;
   })
   .meta({
-    description: `Answer aggregates of buckets of this span: a whole number and ns, us, ms, s, m or h, counted from 1970-01-01T00:00:00Z, or d, w (from Monday), mo or y
-of the calendar of tz. The first and the last bucket have only rows of the range`,
+    description: `Answer aggregates of buckets of this span: a whole number and ns, us, ms, s, m, h, or d, w (from Monday), mo or y of the calendar of tz.
+A day begins at the first instant at which the clock of tz shows its midnight or anything later, so every row is in one day. ns to h are elapsed time: what divides
+24 h begins anew at each local midnight, so the last bucket of a day may be shorter; other lengths are counted from local midnight of 1970-01-01.
+The first and the last bucket have only rows of the range`,
     example: '1m',
   });
 const agg = z
@@ -63,7 +65,7 @@ const fill = z.enum(FILLS).default('none').meta({
 });
 const tz = timeZone
   .default('UTC')
-  .meta({ description: 'With every: whose days, weeks, months and years count', example: 'Europe/Berlin' });
+  .meta({ description: 'With every: whose midnights, weeks, months and years count', example: 'Europe/Berlin' });
 const latest = queryInteger(
   1,
   MAX_LATEST_ROWS,

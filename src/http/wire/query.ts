@@ -132,7 +132,9 @@ export const queryBody = z
       .optional()
       .meta({ description: 'With every', example: ['mean'] }),
     fill: z.enum(FILLS).optional().meta({ description: 'With every: what becomes of empty buckets. Default: none' }),
-    tz: timeZone.optional().meta({ description: 'With every: whose days, weeks, months and years count' }),
+    tz: timeZone
+      .optional()
+      .meta({ description: 'With every: whose midnights, weeks, months and years count. Default: UTC' }),
     as_of: asOf.optional(),
     latest: z
       .int()
