@@ -52,7 +52,7 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
   );
   app.use(compressTexts());
   const authenticated = authenticate(service.access);
-  app.use(docsRoutes(() => openApiDocument(version)));
+  app.use(docsRoutes(() => openApiDocument(version), version));
   app.use(healthRoutes(service.health, authenticated, log));
   app.use('/v1', authenticated);
   // Resources of a series come first: a by-name path would take them for the end of a name.

@@ -20,7 +20,7 @@ export async function serve(config: Config, log: Logger, options: { worker: bool
     const { service, closing: servicePhases } = await openService(config, ground);
     closing.unshift(...servicePhases);
     if (options.worker) closing.unshift(...openWorker(config, ground).closing);
-    const http = await listen(createApp(service, { log, version: VERSION }), config.host, config.port);
+    const http = await listen(createApp(service, { log: ground.log, version: VERSION }), config.host, config.port);
     closing.unshift({ name: 'http', limitMs: HTTP_CLOSE_MS + 1_000, close: () => http.close(HTTP_CLOSE_MS) });
     return { url: http.url, close: () => closeInPhases(closing, log) };
   } catch (error) {
