@@ -121,6 +121,7 @@ and the new id, or the problem that the line has. Of two lines with one name the
 ${MAX_BULK_LINES} series and ${MAX_BULK_BYTES / 1024 / 1024} MiB in one request; beyond that nothing is stored (413).`,
       requestParams: { header: KEY_HEADER },
       requestBody: {
+        description: 'A series a line, as JSON',
         required: true,
         content: { [MEDIA_TYPE]: { schema: { type: 'string' }, example: BULK_EXAMPLE } },
       },

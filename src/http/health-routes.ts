@@ -24,7 +24,7 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
     queryOf(req, noQuery);
     const { ok, checks } = await health.ready();
     if (!ok) {
-      log.warn({ checks, requestId: res.locals.requestId }, 'not ready');
+      log.warn({ checks, requestId: res.locals.requestId, fault: 'away' }, 'not ready');
       res.status(503).set('Retry-After', String(RETRY_AFTER_S));
     }
     const answers = Object.entries(checks).map(([part, { ok, degraded }]) => [part, { ok, degraded }]);
@@ -44,16 +44,18 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
 
 const readiness = z
   .object({
-    status: z.enum(['ready', 'not ready']),
-    checks: z.record(
-      z.string(),
-      z.object({
-        ok: z.boolean(),
-        degraded: z.literal(true).optional().meta({ description: 'It serves, but not everything: see the log' }),
-      }),
-    ),
+    status: z.enum(['ready', 'not ready']).meta({ description: 'Whether it can serve' }),
+    checks: z
+      .record(
+        z.string(),
+        z.object({
+          ok: z.boolean().meta({ description: 'Whether this part answers' }),
+          degraded: z.literal(true).optional().meta({ description: 'It serves, but not everything: see the log' }),
+        }),
+      )
+      .meta({ description: 'By part: postgres, queue, storage and shards' }),
   })
-  .meta({ id: 'Readiness' });
+  .meta({ id: 'Readiness', description: 'Whether the service can serve, part by part' });
 
 export const healthDescriptions: ZodOpenApiPathsObject = {
   '/healthz': {
@@ -61,8 +63,14 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       operationId: 'isAlive',
       tags: ['health'],
       summary: 'Is the process alive',
+      description: 'For whoever restarts a process that hangs. It asks nothing of Postgres, queue or disk.',
       security: [],
-      responses: { 200: { description: 'It is', content: json(z.object({ status: z.literal('ok') })) } },
+      responses: {
+        200: {
+          description: 'It is',
+          content: json(z.object({ status: z.literal('ok').meta({ description: 'The process answers' }) })),
+        },
+      },
     },
   },
   '/readyz': {
@@ -70,6 +78,7 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       operationId: 'isReady',
       tags: ['health'],
       summary: 'Can it serve: Postgres, queue and storage are tried',
+      description: 'For whoever sends requests here or elsewhere.',
       security: [],
       responses: {
         200: { description: 'It can', content: json(readiness) },
@@ -83,7 +92,7 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       operationId: 'getMetrics',
       tags: ['health'],
       summary: 'Measurements in the Prometheus text format',
-      description: 'They are of the whole service: a token that is limited to projects is refused.',
+      description: 'They are of the whole service: needs the scope read, and a token that is limited to projects is refused.',
       responses: {
         200: { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
         ...problems(),

@@ -13,7 +13,7 @@ import { json, problems } from './operation.ts';
 import { pathId } from './path-id.ts';
 import { queryOf, refuseNul } from './query.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
-import { noQuery, uuid } from './wire/scalars.ts';
+import { idOf, noQuery } from './wire/scalars.ts';
 import {
   editAnswer,
   editPage,
@@ -90,7 +90,11 @@ export const metadataDescriptions: ZodOpenApiPathsObject = {
       summary: 'Set and remove tags of all series that an expression finds',
       description: `In one transaction: all or none. At most 1,000,000 series; beyond that 413 (\`too-many-series\`). With \`dry_run\` it only says
 how many there are. The answer's \`edit\` can be undone. Needs the scopes read and write, for what is found tells of what is stored.`,
-      requestBody: { required: true, content: json(tagEditBody) },
+      requestBody: {
+        description: 'Which series, and what becomes of their tags',
+        required: true,
+        content: json(tagEditBody),
+      },
       responses: {
         200: { description: 'What was changed, or would be', content: json(z.union([editAnswer, editPreview])) },
         ...problems(413, 415, 422),
@@ -104,8 +108,8 @@ how many there are. The answer's \`edit\` can be undone. Needs the scopes read a
       summary: 'Rename a tag in all series of a project',
       description: `A new name that the project has already is a 409 (\`key-in-use\`), unless they are to be merged: series that have both get a list of the
 values of both, equal ones once. At most 1,000,000 series, in one transaction. Needs the scopes read and write.`,
-      requestParams: { path: z.object({ key: z.string() }) },
-      requestBody: { required: true, content: json(tagRenameBody) },
+      requestParams: { path: z.object({ key: z.string().meta({ description: 'Of the tag, percent-encoded' }) }) },
+      requestBody: { description: 'The new key', required: true, content: json(tagRenameBody) },
       responses: {
         200: { description: 'What was changed', content: json(editAnswer) },
         ...problems(404, 409, 413, 415, 422),
@@ -129,7 +133,7 @@ values of both, equal ones once. At most 1,000,000 series, in one transaction. N
       summary: 'Put back what an edit or a renaming has changed',
       description: `Tags that have changed since stay as they are, and are named in the answer; of a renaming a series is put back whole or not at all. Vocabularies
 are not asked. Needs the scopes read and write.`,
-      requestParams: { path: z.object({ id: uuid }) },
+      requestParams: { path: z.object({ id: idOf('edit') }) },
       responses: { 200: { description: 'What was put back', content: json(undoAnswer) }, ...problems(404, 409) },
     },
   },
@@ -138,6 +142,7 @@ are not asked. Needs the scopes read and write.`,
       operationId: `getSeriesHistory${by}`,
       tags: ['metadata'],
       summary: 'Who has changed what of the metadata of a series',
+      description: 'Written in the transaction of each change. It goes when a deleted series is purged.',
       requestParams: { path, query: query(historyQuery) },
       responses: { 200: { description: 'One page, newest first', content: json(historyPage) }, ...problems(404) },
     },

@@ -158,7 +158,7 @@ export function answerProblems(log: Log): ErrorRequestHandler {
     const { requestId } = res.locals;
     const isBroken = res.closed || res.destroyed;
     if (isBroken && isDisconnection(error)) {
-      log.info({ err: error, requestId }, 'a client went away');
+      log.debug({ err: error, requestId }, 'a client went away');
       return;
     }
     const problem = toProblem(error, { path: req.path, id: requestId });

@@ -62,6 +62,7 @@ it is no farther than \`tolerance\`: what \`merge_asof\` of pandas does, for any
 NDJSON has an object a row. Arrow has texts as dictionaries, units and the like in the metadata of the fields, and tags of the series in those of the schema.
 npy, for the wide form, has records of \`time\` and \`values\`, as float64.`,
       requestBody: {
+        description: 'Which series, which rows of them, and how to put them together',
         required: true,
         content: { 'application/json': { schema: queryBody, examples: QUERY_EXAMPLES } },
       },

@@ -277,7 +277,7 @@ const writeHeaders = {
   }),
 };
 const bodyHeaders = z.object({
-  'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional(),
+  'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional().meta({ description: 'How the body is compressed' }),
   ...writeHeaders,
 });
 
@@ -298,6 +298,8 @@ function writeResponses(
 }
 
 const sampleBody = {
+  description:
+    'Rows, in the format that Content-Type names; octets and .npy have the dtype of the series. Irregular series have a time in each row',
   required: true,
   content: {
     ...Object.fromEntries(BODY_MEDIA_TYPES.map((mediaType) => [mediaType, binary(mediaType)])),

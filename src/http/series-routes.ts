@@ -18,7 +18,7 @@ import { json, problems } from './operation.ts';
 import { pathId } from './path-id.ts';
 import { queryOf, refuseNul, searchParamsOf } from './query.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
-import { noQuery, uuid } from './wire/scalars.ts';
+import { idOf, noQuery } from './wire/scalars.ts';
 import {
   fromSearchBody,
   questionOf,
@@ -161,12 +161,13 @@ export const seriesDescriptions: ZodOpenApiPathsObject = {
       operationId: 'createSeries',
       tags: ['series'],
       summary: 'Create a series',
+      description: 'Only `name`, `dtype` and `sampling` are needed. A name that the project has already is a 409.',
       requestParams: { header: KEY_HEADER },
-      requestBody: { required: true, content: json(seriesCreate) },
+      requestBody: { description: 'What it is', required: true, content: json(seriesCreate) },
       responses: {
         201: {
           description: 'The series',
-          headers: { ...ETAG, Location: { schema: { type: 'string' } } },
+          headers: { ...ETAG, Location: { description: 'Path of the series', schema: { type: 'string' } } },
           content: json(seriesAnswer),
         },
         ...problems(404, 409, 413, 415, 422, 507),
@@ -198,6 +199,7 @@ or field, as in pandas. Only values of one type are compared: a number is not a 
 Bounds in one condition (\`{"tag": "age_days", "gte": 60, "lt": 90}\`, or as \`"range"\`) must hold for one and the same value. \`overlaps\` looks into
 the gaps of regular series. An error names its place, such as \`where.and[1].range.gte\`.`,
       requestBody: {
+        description: 'The expression, and how to answer',
         required: true,
         content: {
           'application/json': {
@@ -256,7 +258,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       tags: ['series'],
       summary: 'Undo the deletion of a series',
       description: `Possible for ${RESTORE_DAYS} days. After this deadline the answer is 410 (\`deadline-passed\`); once its samples are gone from the disk, 404.`,
-      requestParams: { path: z.object({ id: uuid }) },
+      requestParams: { path: z.object({ id: idOf('series') }) },
       responses: {
         200: CHANGED_SERIES,
         ...problems(404, 409, 410),
@@ -268,6 +270,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       operationId: `getSeries${by}`,
       tags: ['series'],
       summary: 'Show a series',
+      description: 'What it is, how many rows it has and from when to when.',
       requestParams: { path, query: query(includeQuery) },
       responses: {
         200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
@@ -279,8 +282,14 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       operationId: `updateSeries${by}`,
       tags: ['series'],
       summary: 'Change the metadata of a series',
+      description:
+        'A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance or a text; what is not named stays. Every change is in the history.',
       requestParams: { path, query: query(noQuery), header: ifMatch },
-      requestBody: { required: true, content: json(seriesPatch) },
+      requestBody: {
+        description: 'A JSON merge patch (RFC 7396): what is to change',
+        required: true,
+        content: json(seriesPatch),
+      },
       responses: {
         200: CHANGED_SERIES,
         ...problems(404, 409, 412, 413, 415, 422),
@@ -290,6 +299,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       operationId: `deleteSeries${by}`,
       tags: ['series'],
       summary: `Delete a series; can be undone for ${RESTORE_DAYS} days`,
+      description: 'It is found no more, and neither are its samples. Its name is free again.',
       requestParams: { path, query: query(noQuery), header: ifMatch },
       responses: { 204: { description: 'Deleted' }, ...problems(404, 412) },
     },

@@ -72,7 +72,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(allowedMethods(PATHS, DOCS_FILES));
   app.use(compressTexts());
   const authenticated = authenticate(service.access);
-  app.use(docsRoutes(() => openApiDocument(version)));
+  app.use(docsRoutes(() => openApiDocument(version), version));
   app.use(healthRoutes(service.health, authenticated, log));
   app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
   // Resources of a series come first: a by-name path would take them for the end of a name.

@@ -187,7 +187,7 @@ function pauseAfterRefusal(backend: IQueueBackend): IQueueBackend {
   return backend;
 }
 
-/** Logs message and code alone: the error of a refused login carries the password. */
+/** Logs message and code alone: the error of a refused login carries the password. Whatever it is, the server may be away. */
 function errorLogger(log: Logger): (error: unknown) => void {
   let silentUntil = 0;
   let suppressed = 0;
@@ -196,7 +196,7 @@ function errorLogger(log: Logger): (error: unknown) => void {
       suppressed++;
       return;
     }
-    log.warn({ reason: messageOf(error), suppressed }, 'the queue reports an error');
+    log.warn({ reason: messageOf(error), suppressed, fault: 'away' }, 'the queue reports an error');
     silentUntil = Date.now() + ERROR_LOG_EVERY_MS;
     suppressed = 0;
   };

@@ -3,7 +3,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
-import { openDatabasePools, type DatabasePools } from '../catalog/database.ts';
+import { pingCatalog } from '../catalog/catalog-health.ts';
+import { openDatabase, openDatabasePools, type DatabasePools } from '../catalog/database.ts';
 import { migrate } from '../catalog/migrate.ts';
 import { listenForTokens } from '../catalog/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
@@ -46,6 +47,7 @@ import type { Config } from './config.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { firstToken } from './first-token.ts';
 import { healthService } from './health.ts';
+import { foldOutages } from './outages.ts';
 import type { Phase } from './phases.ts';
 
 /** Pause between two looks for lanes whose ring was lost. */
@@ -65,6 +67,7 @@ export interface Ground {
   readonly databaseUrl: string;
   readonly root: DataRoot;
   readonly backend: QueueBackend;
+  /** In which an outage is one line. */
   readonly log: Logger;
   /** In the order in which they are to be closed. */
   readonly closing: readonly Phase[];
@@ -94,16 +97,28 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
       url = config.database.url;
     }
     await migrate(url, (reason) => log.warn({ reason }, 'waiting for Postgres'));
-    const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
+    let backend: QueueBackend | null = null;
+    const probe = openDatabase(url, { poolSize: 1, onError: () => {} });
+    const outages = foldOutages(log, [
+      { name: 'Postgres', reach: () => pingCatalog(probe.db) },
+      ...(config.queue.kind === 'redis' ? [{ name: 'Redis', reach: async () => backend?.ping() }] : []),
+    ]);
+    later('outages', 3_000, () => {
+      outages.close();
+      return probe.close();
+    });
+    const onError = (error: Error): void =>
+      outages.log.warn({ reason: error.message, fault: 'away' }, 'a connection to Postgres was lost');
     const pools = openDatabasePools(url, { jobs: config.writerThreads + JOB_CONNECTIONS, onError });
     later('database', 5_000, () => pools.close());
     await claimFolder(root, await readCatalogIdentity(pools.reads));
-    const backend = await openQueueBackend(
+    const queue = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },
-      log,
+      outages.log,
     );
-    later('queue', 3_000, () => backend.close());
-    return { pools, databaseUrl: url, root, backend, log, closing };
+    backend = queue;
+    later('queue', 3_000, () => queue.close());
+    return { pools, databaseUrl: url, root, backend: queue, log: outages.log, closing };
   } catch (error) {
     for (const phase of closing) await phase.close();
     throw error;
@@ -195,13 +210,13 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   await ensureAccess(writes, firstToken(config));
   const codec = codecPool(config);
   const watch = new WriteWatch(reads, databaseUrl, (error) =>
-    log.warn({ reason: error.message }, 'listening for commits failed'),
+    log.warn({ reason: error.message, fault: 'away' }, 'listening for commits failed'),
   );
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
   const tokenNews = listenForTokens(
     databaseUrl,
     () => tokens.forget(),
-    (error) => log.warn({ reason: error.message }, 'listening for changes of tokens failed'),
+    (error) => log.warn({ reason: error.message, fault: 'away' }, 'listening for changes of tokens failed'),
   );
   const queue = new LaneQueue(backend, 'drain', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);

@@ -21,7 +21,7 @@ export async function serve(config: Config, log: Logger, options: { worker: bool
     closing.unshift(...servicePhases);
     if (options.worker) closing.unshift(...openWorker(config, ground).closing);
     const http = await listen(
-      createApp(service, { log, version: VERSION, limits: config.http }),
+      createApp(service, { log: ground.log, version: VERSION, limits: config.http }),
       config.host,
       config.port,
       config.http,

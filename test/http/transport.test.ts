@@ -100,6 +100,7 @@ describe('who may ask', () => {
     ['/healthz', null, 200],
     ['/readyz', null, 200],
     ['/openapi.json', null, 200],
+    ['/', null, 200],
     ['/docs', null, 200],
     ['/docs/swagger-ui-bundle.js', null, 200],
     ['/docs/index.html', null, 404],
@@ -121,6 +122,23 @@ describe('who may ask', () => {
     await call(`${SAMPLES}?start=s3cret`, { token: 'admin,s3cret' });
     expect(log.lines.length).toBeGreaterThan(0);
     expect(log.lines.join('\n')).not.toContain('s3cret');
+  });
+});
+
+describe('the root', () => {
+  test('says what this is and where it is described: a page for browsers, JSON for everybody else, without a token', async () => {
+    const { call } = await start();
+    const browser = { Accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' };
+    const page = await call('/', { token: null, headers: browser });
+    expect([page.status, page.headers.get('Content-Type')]).toEqual([200, 'text/html; charset=utf-8']);
+    const html = await page.text();
+    expect(html).toContain('<a href="/docs">');
+    expect(html).toContain('time-series service');
+    for (const accept of [undefined, '*/*', 'application/json']) {
+      const answer = await call('/', { token: null, headers: accept === undefined ? {} : { Accept: accept } });
+      expect(answer.headers.get('Content-Type')).toContain('application/json');
+      expect(await answer.json()).toMatchObject({ name: 'varve', docs: '/docs', openapi: '/openapi.json' });
+    }
   });
 });
 

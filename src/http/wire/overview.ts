@@ -111,26 +111,35 @@ export function toWantedEvery(query: z.output<typeof everyQuery>): WantedBuckets
 
 const number = z.union([z.number(), z.string()]).nullable();
 const times = z.array(z.string()).meta({ description: 'Integer nanoseconds UTC' });
+const aboutChannel = {
+  label: z.string().meta({ description: 'Of the channel' }),
+  unit: z.string().nullable().meta({ description: 'Of the values; null: nobody has said one' }),
+};
+
+const ofSeries = uuid.meta({ description: 'Id of the series' });
 
 export const bucketsAnswer = z
   .object({
-    series: uuid,
-    buckets: z.object({
-      start: times,
-      end: times,
-      count: z
-        .array(z.int())
-        .meta({ description: 'Values that are neither NaN nor missing, of the channel that has most' }),
-    }),
-    channels: z.array(
-      z.looseObject({
-        label: z.string(),
-        unit: z.string().nullable(),
-        min: z.array(number).optional(),
-        max: z.array(number).optional(),
-        mean: z.array(number).optional(),
-      }),
-    ),
+    series: ofSeries,
+    buckets: z
+      .object({
+        start: times.meta({ description: 'When each begins: integer nanoseconds UTC' }),
+        end: times.meta({ description: 'When each ends, exclusive' }),
+        count: z
+          .array(z.int())
+          .meta({ description: 'Values that are neither NaN nor missing, of the channel that has most' }),
+      })
+      .meta({ description: 'Where the buckets lie in time, and what is in them' }),
+    channels: z
+      .array(
+        z.looseObject({
+          ...aboutChannel,
+          min: z.array(number).optional().meta({ description: 'Smallest value of each bucket' }),
+          max: z.array(number).optional().meta({ description: 'Largest value of each bucket' }),
+          mean: z.array(number).optional().meta({ description: 'Arithmetic mean of each bucket' }),
+        }),
+      )
+      .meta({ description: 'With each aggregate that was asked for by its name' }),
   })
   .meta({
     id: 'Buckets',
@@ -140,13 +149,13 @@ export const bucketsAnswer = z
 
 export const lineAnswer = z
   .object({
-    series: uuid,
-    channels: z.array(z.object({ label: z.string(), unit: z.string().nullable() })),
+    series: ofSeries,
+    channels: z.array(z.object(aboutChannel)).meta({ description: 'The one that was chosen' }),
     times,
-    orient: z.literal('channels'),
-    values: z.array(z.array(number)).meta({ description: 'One list a channel' }),
+    orient: z.literal('channels').meta({ description: 'How values lie' }),
+    values: z.array(z.array(number)).meta({ description: 'One list a channel, one value a time' }),
   })
-  .meta({ id: 'Line' });
+  .meta({ id: 'Line', description: 'A line of fewer points that looks like all of them' });
 
 export const BUCKETS_DESCRIPTION = `With \`points\`, \`every\` or \`latest\`, less than all rows is answered.
 

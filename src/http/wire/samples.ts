@@ -175,20 +175,25 @@ export function toChannels(text: string | undefined): string[] | null {
   return text === undefined ? null : text.split(',').map((each) => each.trim());
 }
 
+const write = uuid.meta({ description: 'Of the write: GET /v1/writes/{id} tells its state' });
+const visible = z.literal('visible').meta({ description: 'Readers see it' });
+const durable = z.literal('durable').meta({ description: 'It is stored, and readers will see it' });
+const commit = z.int().meta({ description: 'The change of the samples that made it visible' });
+
 export const visibleAnswer = z
   .object({
-    write: uuid,
-    rows: z.int(),
-    first_row: z.int(),
-    last_row: z.int().meta({ description: 'Inclusive' }),
-    level: z.literal('visible'),
-    commit: z.int(),
+    write,
+    rows: z.int().meta({ description: 'Rows that were stored' }),
+    first_row: z.int().meta({ description: 'Number of the first of them in the series' }),
+    last_row: z.int().meta({ description: 'Number of the last of them, inclusive' }),
+    level: visible,
+    commit,
   })
-  .meta({ id: 'VisibleWrite' });
+  .meta({ id: 'VisibleWrite', description: 'A write that readers see' });
 
 export const durableAnswer = z
-  .object({ write: uuid, level: z.literal('durable'), rows: z.int() })
-  .meta({ id: 'DurableWrite' });
+  .object({ write, level: durable, rows: z.int().meta({ description: 'Rows that were stored' }) })
+  .meta({ id: 'DurableWrite', description: 'A write that is stored and not visible yet' });
 
 export function toAppendAnswer(outcome: AppendOutcome): z.input<typeof visibleAnswer> | z.input<typeof durableAnswer> {
   const { write, rows } = outcome;
@@ -205,14 +210,16 @@ export function toAppendAnswer(outcome: AppendOutcome): z.input<typeof visibleAn
 
 export const removedAnswer = z
   .object({
-    write: uuid,
+    write,
     removed: z.int().meta({ description: 'Rows that were there and are no more' }),
-    level: z.literal('visible'),
-    commit: z.int(),
+    level: visible,
+    commit,
   })
-  .meta({ id: 'VisibleRemoval' });
+  .meta({ id: 'VisibleRemoval', description: 'A removal that readers see' });
 
-export const durableRemoval = z.object({ write: uuid, level: z.literal('durable') }).meta({ id: 'DurableRemoval' });
+export const durableRemoval = z
+  .object({ write, level: durable })
+  .meta({ id: 'DurableRemoval', description: 'A removal that is stored and not visible yet' });
 
 export function toRemoveAnswer(outcome: RemoveOutcome): z.input<typeof removedAnswer> | z.input<typeof durableRemoval> {
   const { write } = outcome;
@@ -235,19 +242,21 @@ export const samplesBody = z
       description: 'Rows × channels, of one channel a plain list. With `"orient": "channels"`, one list a channel',
     }),
     orient: orient.default('rows').meta({ description: 'How values lie' }),
-    start: bodyTime.optional().meta({ description: 'Regular series: time of the first row' }),
+    start: bodyTime
+      .optional()
+      .meta({ description: 'Regular series: time of the first row. Default: right after the newest' }),
     times: z.array(bodyTime).optional().meta({ description: 'Irregular series: one a row' }),
   })
   .meta({
     id: 'NewSamples',
-    description: 'An answer in JSON is one, too: it may be sent as it came',
+    description: 'Rows to be stored. An answer in JSON is such a body, too: it may be sent as it came',
     example: { values: [1, 2, 3] },
   });
 
 export const samplesAnswer = z
   .object({
-    series: uuid,
-    first_row: z.int(),
+    series: uuid.meta({ description: 'Id of the series' }),
+    first_row: z.int().meta({ description: 'Number of the first of these rows in the series' }),
     times: z.array(z.string()).meta({ description: 'Integer nanoseconds UTC, one a row' }),
     orient: orient.meta({ description: 'How values lie' }),
     values: values.meta({
@@ -257,6 +266,7 @@ export const samplesAnswer = z
   })
   .meta({
     id: 'Samples',
+    description: 'Rows of a series',
     example: {
       series: '0198c5e0-7c3a-7b61-9d0e-1f5a2b3c4d5e',
       first_row: 0,

@@ -93,6 +93,11 @@ export function isUuid(text: string): boolean {
 
 export const uuid = z.string().regex(UUID).meta({ format: 'uuid' });
 
+/** In a path. */
+export function idOf(what: string): z.ZodString {
+  return uuid.meta({ description: `Id of the ${what}` });
+}
+
 /** Largest free-form JSON object: payload of an annotation, description of a channel, what is known of a subject. */
 export const MAX_OBJECT_BYTES = 64 * 1024;
 

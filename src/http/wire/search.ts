@@ -30,10 +30,13 @@ const refineInclude = (
 /** Parameters of a search but its tags, which are named `tag.<key>` or `tag.<key>[op]`. */
 export const seriesQuery = z
   .strictObject({
-    project: z.string().optional(),
-    name: z.string().optional(),
-    unit: z.string().optional(),
-    kind: z.enum(['regular', 'irregular']).optional(),
+    project: z.string().optional().meta({ description: 'Only series of this project' }),
+    name: z.string().optional().meta({ description: 'Only series of exactly this name' }),
+    unit: z.string().optional().meta({ description: 'Only series whose unit is written so' }),
+    kind: z
+      .enum(['regular', 'irregular'])
+      .optional()
+      .meta({ description: 'Only series with a rate, or with a time on every row' }),
     q: z.string().optional().meta({ description: 'Words that name or description must have, all of them' }),
     overlaps: z.string().optional().meta({
       description: 'start,end: series that have samples in this time',
@@ -113,15 +116,24 @@ export const searchBody = z
 \`{"field": name, operator: value}\`, \`{"text": words}\`, \`{"overlaps": [start, end]}\`, \`{"active_since": time}\`,
 \`{"has_annotation": {"label": …, "overlaps": …}}\`, \`{"has_channel": {"label" | "unit" | "location" | "group" | "filtering" | "reference": text, "bad": boolean}}\`. Operators: eq, ne, in, exists, prefix, contains, regex, gt, gte, lt, lte, range.`,
       }),
-    facets: z.array(z.string()).default([]),
-    sort: z.array(z.string()).default([]),
-    limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+    facets: z
+      .array(z.string())
+      .default([])
+      .meta({ description: 'Tags, or field.<name>, whose values are counted among all series that are found' }),
+    sort: z
+      .array(z.string())
+      .default([])
+      .meta({ description: 'Fields or tag.<key>; a minus puts the largest first. Default: oldest series first' }),
+    limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE).meta({ description: 'Series of a page' }),
     cursor: z.string().optional().meta({ description: 'Of the page before, with the same where and sort' }),
-    explain: z.boolean().default(false),
+    explain: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Tell how the search is run, and what would make it faster' }),
     include: z.array(inclusion).default([]).meta({ description: includeDescription }),
   })
   .superRefine(refineInclude)
-  .meta({ id: 'Search', example: SEARCH_EXAMPLE });
+  .meta({ id: 'Search', description: 'Which series to find, and in which order', example: SEARCH_EXAMPLE });
 
 /** What the pages of a search have in common. */
 export function questionOf({ where, sort }: z.output<typeof searchBody>): string {
@@ -143,14 +155,14 @@ export function fromSearchBody(body: z.output<typeof searchBody>, after: SearchR
 export const searchPosition = z.strictObject({ values: z.array(z.string().nullable()), id: uuid });
 
 const answerParts = {
-  items: z.array(seriesAnswer),
+  items: z.array(seriesAnswer).meta({ description: 'The series of this page' }),
   facets: z
     .record(
       z.string(),
       z.array(
         z.object({
-          value: tagScalarAnswer.nullable(),
-          count: z.int(),
+          value: tagScalarAnswer.nullable().meta({ description: 'The value; null: that a field has none' }),
+          count: z.int().meta({ description: 'Series that have it' }),
           estimated: z
             .literal(true)
             .optional()
@@ -161,7 +173,10 @@ const answerParts = {
     .optional()
     .meta({ description: 'If asked for: by name, the most frequent value first' }),
   explain: z
-    .object({ plan: z.array(z.string()), hints: z.array(z.string()) })
+    .object({
+      plan: z.array(z.string()).meta({ description: 'What Postgres does, in short' }),
+      hints: z.array(z.string()).meta({ description: 'What would make it faster' }),
+    })
     .optional()
     .meta({ description: 'If asked for: the plan of Postgres in short, and what would make the search faster' }),
 };
@@ -171,11 +186,11 @@ export const seriesPage = z
     ...answerParts,
     next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
   })
-  .meta({ id: 'SeriesPage' });
+  .meta({ id: 'SeriesPage', description: 'A part of the series that a search finds' });
 
 export const searchPage = z
   .object({ ...answerParts, cursor: z.string().nullable().meta({ description: 'Of the next page; null on the last' }) })
-  .meta({ id: 'SearchPage' });
+  .meta({ id: 'SearchPage', description: 'A part of the series that a search finds' });
 
 type AnswerParts = Pick<z.input<typeof searchPage>, 'items' | 'facets' | 'explain'>;
 

@@ -17,9 +17,13 @@ const timeTag = z.strictObject({
   time: z
     .string()
     .max(MAX_TIME_CHARS)
-    .refine((text) => parseTime(text) !== undefined && !/^[+-]?\d+$/.test(text.trim()), 'must be an RFC 3339 time'),
+    .refine((text) => parseTime(text) !== undefined && !/^[+-]?\d+$/.test(text.trim()), 'must be an RFC 3339 time')
+    .meta({ description: 'An instant, as RFC 3339' }),
 });
-const quantityTag = z.strictObject({ value: z.number(), unit });
+const quantityTag = z.strictObject({
+  value: z.number().meta({ description: 'How much, in the unit' }),
+  unit: unit.meta({ description: 'A UCUM code' }),
+});
 export const tagScalar = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean(), timeTag, quantityTag], {
   error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339} or {"value": number, "unit": UCUM}`,
 });
@@ -34,9 +38,14 @@ export const tagScalarAnswer = z.union([
   z.string(),
   z.number(),
   z.boolean(),
-  z.object({ time: z.string() }),
-  z.object({ value: z.number(), unit: z.string() }),
+  z.object({ time: z.string().meta({ description: 'An instant, as it was given' }) }),
+  z.object({
+    value: z.number().meta({ description: 'How much, in the unit' }),
+    unit: z.string().meta({ description: 'A UCUM code, as it was given' }),
+  }),
 ]);
-const tagValueAnswer = z.union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()]).meta({ id: 'TagValue' });
+const tagValueAnswer = z
+  .union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()])
+  .meta({ id: 'TagValue', description: 'Text, number, boolean, time or quantity, or a list of these' });
 
 export const tagsAnswer = z.record(z.string(), tagValueAnswer);
