@@ -1,5 +1,4 @@
 /** Puts the parts together: what every role needs first, then what each role adds. Whoever opens also closes, in reverse. */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
@@ -32,13 +31,13 @@ import { openQueueBackend, type QueueBackend } from '../jobs/queue-backend.ts';
 import { startReconciler } from '../jobs/reconciler.ts';
 import { sealJob } from '../jobs/seal-job.ts';
 import { CodecPool } from '../storage/codec-pool.ts';
-import { DataRoot } from '../storage/data-root.ts';
-import { lockFolder } from '../storage/folder-lock.ts';
+import type { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
 import { thisProcess } from '../storage/process-identity.ts';
 import { KeptShardFiles } from '../storage/shard-files.ts';
 import { ShardWriter } from '../storage/shard-writer.ts';
 import type { Config } from './config.ts';
+import { openDataFolder, takeDataFolder } from './data-folder.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { firstToken } from './first-token.ts';
 import { healthService } from './health.ts';
@@ -66,19 +65,27 @@ export interface Ground {
   readonly closing: readonly Phase[];
 }
 
-/** Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails. */
-export async function openGround(config: Config, log: Logger): Promise<Ground> {
+/**
+ * Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails.
+ * @param beforeDatabase what else can refuse the start, and is better known before a cluster is made
+ */
+export async function openGround(
+  config: Config,
+  log: Logger,
+  beforeDatabase: () => Promise<void> = async () => {},
+): Promise<Ground> {
   const closing: Phase[] = [];
   const later = (name: string, limitMs: number, close: Phase['close']): void =>
     void closing.unshift({ name, limitMs, close });
   try {
-    mkdirSync(config.dataRoot, { recursive: true });
-    const root = new DataRoot(config.dataRoot);
-    root.prepare();
+    const root = openDataFolder(config.dataRoot);
+    if (config.database.kind === 'embedded') {
+      const lock = takeDataFolder(config.dataRoot);
+      later('folder', 1_000, () => lock.release());
+    }
+    await beforeDatabase();
     let url: string;
     if (config.database.kind === 'embedded') {
-      const lock = lockFolder(config.dataRoot);
-      later('folder', 1_000, () => lock.release());
       const postgres = await startEmbeddedPostgres({
         dataDir: join(config.dataRoot, 'postgres'),
         port: config.database.port,

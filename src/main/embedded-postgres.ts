@@ -93,6 +93,8 @@ export async function startEmbeddedPostgres({
   const paths = clusterPaths(dataDir);
   await makeDataDir(paths);
   const user = await chooseServerUser(paths.folder);
+  // Before a cluster is made; one that serves us already is looked at below.
+  if ((await readPostmasterPid(paths.folder)) === null) await refuseTakenPort(port);
   const clusterName = await clusterNameFor(user, paths);
   const binaries = await findPostgresBinaries(user, paths.dataDir, log);
   await ensureCluster(paths, clusterName, user, binaries, { fsync, log });
@@ -198,11 +200,7 @@ async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<str
   const deadlineMs = performance.now() + LAUNCH_LIMIT_MS;
   for (;;) {
     const port = options.port === 0 ? await choosePort(site.paths) : options.port;
-    if (options.port !== 0 && !(await isFreePort(port))) {
-      throw new VarveError('conflict', `port ${port} for the embedded Postgres is taken by another program`, {
-        slug: 'embedded-postgres-port',
-      });
-    }
+    await refuseTakenPort(options.port);
     const launched = await launch(site, port, options);
     if ('url' in launched) {
       await writeFile(site.paths.portFile, String(port));
@@ -278,6 +276,16 @@ async function choosePort(paths: ClusterPaths): Promise<number> {
   const last = Number(await readFile(paths.portFile, 'utf8').catch(() => ''));
   if (Number.isInteger(last) && last > 0 && last < 65_536 && (await isFreePort(last))) return last;
   return listenOnce(0);
+}
+
+/** @param port 0 stands for any that is free */
+async function refuseTakenPort(port: number): Promise<void> {
+  if (port === 0 || (await isFreePort(port))) return;
+  throw new VarveError(
+    'conflict',
+    `port ${port} for the embedded Postgres is taken by another program: stop it, or choose another with VARVE_POSTGRES_PORT`,
+    { slug: 'embedded-postgres-port' },
+  );
 }
 
 async function isFreePort(port: number): Promise<boolean> {
