@@ -2,7 +2,7 @@
 import express, { type RequestHandler, type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { HealthService } from '../flows/service.ts';
+import type { HealthService, Liveness } from '../flows/service.ts';
 import { needs } from './authenticate.ts';
 import { json, problems, problemsOnly } from './operation.ts';
 import { queryOf } from './query.ts';
@@ -17,7 +17,10 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
 
   router.get('/healthz', (req, res) => {
     queryOf(req, noQuery);
-    res.set('Cache-Control', 'no-store').json({ status: 'ok' });
+    const status = health.alive();
+    // An attempt under way is not to be disturbed; one that has failed may need somebody.
+    if (status === 'failing') res.status(503).set('Retry-After', String(RETRY_AFTER_S));
+    res.set('Cache-Control', 'no-store').json({ status });
   });
 
   router.get('/readyz', async (req, res) => {
@@ -42,6 +45,10 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
   return router;
 }
 
+function liveness(statuses: readonly Liveness[]) {
+  return z.object({ status: z.enum(statuses) });
+}
+
 const readiness = z
   .object({
     status: z.enum(['ready', 'not ready']),
@@ -62,7 +69,15 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       tags: ['health'],
       summary: 'Is the process alive',
       security: [],
-      responses: { 200: { description: 'It is', content: json(z.object({ status: z.literal('ok') })) } },
+      description:
+        'An embedded Postgres belongs to the process: one that has ended is started again, and until then the status is `restarting`.',
+      responses: {
+        200: { description: 'It is', content: json(liveness(['ok', 'restarting'])) },
+        503: {
+          description: 'Its Postgres has ended and does not start: see the log',
+          content: json(liveness(['failing'])),
+        },
+      },
     },
   },
   '/readyz': {

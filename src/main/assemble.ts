@@ -38,10 +38,10 @@ import { KeptShardFiles } from '../storage/shard-files.ts';
 import { ShardWriter } from '../storage/shard-writer.ts';
 import type { Config } from './config.ts';
 import { openDataFolder, takeDataFolder } from './data-folder.ts';
-import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import { firstToken } from './first-token.ts';
 import { healthService } from './health.ts';
 import type { Phase } from './phases.ts';
+import { superviseEmbeddedPostgres, type Outage } from './supervise-postgres.ts';
 
 /** Pause between two looks for lanes whose ring was lost. */
 const RECOVER_LANES_MS = 2_000;
@@ -58,6 +58,8 @@ export interface Ground {
   readonly db: Database;
   readonly searches: Database;
   readonly databaseUrl: string;
+  /** Of an embedded Postgres that has ended by itself; null while it runs. */
+  readonly outage: () => Outage | null;
   readonly root: DataRoot;
   readonly backend: QueueBackend;
   readonly log: Logger;
@@ -85,14 +87,12 @@ export async function openGround(
     }
     await beforeDatabase();
     let url: string;
+    let outage: Ground['outage'] = () => null;
     if (config.database.kind === 'embedded') {
-      const postgres = await startEmbeddedPostgres({
-        dataDir: join(config.dataRoot, 'postgres'),
-        port: config.database.port,
-        log: (message) => log.info(message),
-      });
+      const { port } = config.database;
+      const postgres = await superviseEmbeddedPostgres({ dataDir: join(config.dataRoot, 'postgres'), port }, log);
       later('postgres', 120_000, () => postgres.stop());
-      url = postgres.url;
+      ({ url, outage } = postgres);
     } else {
       url = config.database.url;
     }
@@ -106,7 +106,7 @@ export async function openGround(
       log,
     );
     later('queue', 3_000, () => backend.close());
-    return { db, searches, databaseUrl: url, root, backend, log, closing };
+    return { db, searches, databaseUrl: url, outage, root, backend, log, closing };
   } catch (error) {
     for (const phase of closing) await phase.close();
     throw error;
@@ -222,7 +222,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     },
     retention: retentionService(db),
     space: spaceService(db),
-    health: healthService({ db, root, backend, queue, backpressure }),
+    health: healthService({ db, root, backend, queue, backpressure, outage: ground.outage }),
   };
   return {
     service,

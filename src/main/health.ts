@@ -11,6 +11,7 @@ import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { freeBytes } from '../storage/disk-space.ts';
+import type { Outage } from './supervise-postgres.ts';
 
 const CHECK_LIMIT_MS = 2_000;
 
@@ -20,9 +21,11 @@ export interface HealthDeps {
   readonly backend: QueueBackend;
   readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
+  /** Of the embedded Postgres; a server elsewhere is not ours to watch. */
+  readonly outage: () => Outage | null;
 }
 
-export function healthService({ db, root, backend, queue, backpressure }: HealthDeps): HealthService {
+export function healthService({ db, root, backend, queue, backpressure, outage }: HealthDeps): HealthService {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
@@ -49,6 +52,11 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
   const written = counter('varve_written_bytes_total', 'Bytes written to shards and journals for them', ['by']);
 
   return {
+    alive() {
+      const found = outage();
+      if (found === null) return 'ok';
+      return found.failure === null ? 'restarting' : 'failing';
+    },
     async ready() {
       const checks = {
         postgres: await check(() => pingCatalog(db)),
