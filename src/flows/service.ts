@@ -417,7 +417,11 @@ export interface SpaceService {
   shards(page: { limit: number; after: string | null }): Promise<{ items: ShardSpace[]; after: string | null }>;
 }
 
+/** `restarting`: a part that belongs to this process has ended and is being started again. `failing`: that did not succeed yet. */
+export type Liveness = 'ok' | 'restarting' | 'failing';
+
 export interface HealthService {
+  alive(): Liveness;
   /** Tries Postgres, queue and storage, each under a time limit. A part that is degraded serves, but not everything. */
   ready(): Promise<{ ok: boolean; checks: Record<string, { ok: boolean; degraded?: true; detail?: string }> }>;
   /** Prometheus text. */

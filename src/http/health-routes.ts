@@ -2,7 +2,7 @@
 import express, { type RequestHandler, type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { HealthService } from '../flows/service.ts';
+import type { HealthService, Liveness } from '../flows/service.ts';
 import { needsForAll } from './authenticate.ts';
 import { json, problems, problemsOnly } from './operation.ts';
 import { queryOf } from './query.ts';
@@ -17,7 +17,10 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
 
   router.get('/healthz', (req, res) => {
     queryOf(req, noQuery);
-    res.set('Cache-Control', 'no-store').json({ status: 'ok' });
+    const status = health.alive();
+    // An attempt under way is not to be disturbed; one that has failed may need somebody.
+    if (status === 'failing') res.status(503).set('Retry-After', String(RETRY_AFTER_S));
+    res.set('Cache-Control', 'no-store').json({ status });
   });
 
   router.get('/readyz', async (req, res) => {
@@ -42,6 +45,10 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
   return router;
 }
 
+function liveness(statuses: readonly Liveness[]) {
+  return z.object({ status: z.enum(statuses).meta({ description: 'How the process and its own Postgres are' }) });
+}
+
 const readiness = z
   .object({
     status: z.enum(['ready', 'not ready']).meta({ description: 'Whether it can serve' }),
@@ -63,12 +70,12 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       operationId: 'isAlive',
       tags: ['health'],
       summary: 'Is the process alive',
-      description: 'For whoever restarts a process that hangs. It asks nothing of Postgres, queue or disk.',
       security: [],
       responses: {
-        200: {
-          description: 'It is',
-          content: json(z.object({ status: z.literal('ok').meta({ description: 'The process answers' }) })),
+        200: { description: 'It is', content: json(liveness(['ok', 'restarting'])) },
+        503: {
+          description: 'Its Postgres has ended and does not start: see the log',
+          content: json(liveness(['failing'])),
         },
       },
     },
@@ -92,7 +99,8 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       operationId: 'getMetrics',
       tags: ['health'],
       summary: 'Measurements in the Prometheus text format',
-      description: 'They are of the whole service: needs the scope read, and a token that is limited to projects is refused.',
+      description:
+        'They are of the whole service: needs the scope read, and a token that is limited to projects is refused.',
       responses: {
         200: { description: 'The metrics', content: { 'text/plain': { schema: z.string() } } },
         ...problems(),

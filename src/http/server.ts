@@ -1,6 +1,6 @@
 /** The HTTP door: the app with everything mounted, and the socket it listens on. */
 import { createServer } from 'node:http';
-import { isIPv6, type AddressInfo } from 'node:net';
+import { createServer as createTcpServer, isIPv6, type AddressInfo } from 'node:net';
 import compression from 'compression';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
@@ -163,11 +163,20 @@ export async function listen(
   return { url: `http://${isIPv6(host) ? `[${host}]` : host}:${address.port}`, close };
 }
 
+/** Tries host and port, and leaves them free: what is wrong with them is told before anything is made. @throws as {@link listen} */
+export async function tryAddress(host: string, port: number): Promise<void> {
+  const server = createTcpServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve()));
+  });
+}
+
 const LISTEN_FAILURES: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the address is already in use',
-  EACCES: 'permission denied',
-  EADDRNOTAVAIL: 'this machine has no such address',
-  ENOTFOUND: 'no such host',
+  EADDRINUSE: 'the address is already in use, perhaps by another Varve; stop it, or set VARVE_PORT to a free port',
+  EACCES: 'this user may not listen there; set VARVE_PORT to a port above 1023',
+  EADDRNOTAVAIL: 'this machine has no such address; set VARVE_HOST to one it has',
+  ENOTFOUND: 'there is no such host; set VARVE_HOST to an address of this machine',
 };
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): Error {

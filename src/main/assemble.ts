@@ -1,5 +1,4 @@
 /** Puts the parts together: what every role needs first, then what each role adds. Whoever opens also closes, in reverse. */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
@@ -37,18 +36,18 @@ import { openQueueBackend, type QueueBackend } from '../jobs/queue-backend.ts';
 import { startReconciler } from '../jobs/reconciler.ts';
 import { sealJob } from '../jobs/seal-job.ts';
 import { CodecPool } from '../storage/codec-pool.ts';
-import { DataRoot } from '../storage/data-root.ts';
-import { lockFolder } from '../storage/folder-lock.ts';
+import type { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
 import { thisProcess } from '../storage/process-identity.ts';
 import { KeptShardFiles } from '../storage/shard-files.ts';
 import { ShardWriter } from '../storage/shard-writer.ts';
 import type { Config } from './config.ts';
-import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { openDataFolder, takeDataFolder } from './data-folder.ts';
 import { firstToken } from './first-token.ts';
 import { healthService } from './health.ts';
 import { foldOutages } from './outages.ts';
 import type { Phase } from './phases.ts';
+import { superviseEmbeddedPostgres, type Outage } from './supervise-postgres.ts';
 
 /** Pause between two looks for lanes whose ring was lost. */
 const RECOVER_LANES_MS = 2_000;
@@ -65,6 +64,8 @@ const JOB_CONNECTIONS = 6;
 export interface Ground {
   readonly pools: DatabasePools;
   readonly databaseUrl: string;
+  /** Of an embedded Postgres that has ended by itself; null while it runs. */
+  readonly outage: () => Outage | null;
   readonly root: DataRoot;
   readonly backend: QueueBackend;
   /** In which an outage is one line. */
@@ -73,26 +74,32 @@ export interface Ground {
   readonly closing: readonly Phase[];
 }
 
-/** Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails. */
-export async function openGround(config: Config, log: Logger): Promise<Ground> {
+/**
+ * Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails.
+ * @param beforeDatabase what else can refuse the start, and is better known before a cluster is made
+ */
+export async function openGround(
+  config: Config,
+  log: Logger,
+  beforeDatabase: () => Promise<void> = async () => {},
+): Promise<Ground> {
   const closing: Phase[] = [];
   const later = (name: string, limitMs: number, close: Phase['close']): void =>
     void closing.unshift({ name, limitMs, close });
   try {
-    mkdirSync(config.dataRoot, { recursive: true });
-    const root = new DataRoot(config.dataRoot);
-    root.prepare();
-    let url: string;
+    const root = openDataFolder(config.dataRoot);
     if (config.database.kind === 'embedded') {
-      const lock = lockFolder(config.dataRoot);
+      const lock = takeDataFolder(config.dataRoot);
       later('folder', 1_000, () => lock.release());
-      const postgres = await startEmbeddedPostgres({
-        dataDir: join(config.dataRoot, 'postgres'),
-        port: config.database.port,
-        log: (message) => log.info(message),
-      });
+    }
+    await beforeDatabase();
+    let url: string;
+    let outage: Ground['outage'] = () => null;
+    if (config.database.kind === 'embedded') {
+      const { port } = config.database;
+      const postgres = await superviseEmbeddedPostgres({ dataDir: join(config.dataRoot, 'postgres'), port }, log);
       later('postgres', 120_000, () => postgres.stop());
-      url = postgres.url;
+      ({ url, outage } = postgres);
     } else {
       url = config.database.url;
     }
@@ -118,7 +125,7 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
     );
     backend = queue;
     later('queue', 3_000, () => queue.close());
-    return { pools, databaseUrl: url, root, backend: queue, log: outages.log, closing };
+    return { pools, databaseUrl: url, outage, root, backend: queue, log: outages.log, closing };
   } catch (error) {
     for (const phase of closing) await phase.close();
     throw error;
@@ -243,7 +250,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     },
     retention: retentionService(pools),
     space: spaceService(reads),
-    health: healthService({ pools, root, codec, backend, queue, backpressure }),
+    health: healthService({ pools, root, codec, backend, queue, backpressure, outage: ground.outage }),
   };
   return {
     service,

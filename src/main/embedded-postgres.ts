@@ -6,6 +6,7 @@
  * calls {@link EmbeddedPostgres.stop}; and a kill of this process loses nothing, the next start finds the server.
  */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -17,7 +18,7 @@ import { findPostgresBinaries } from './postgres-binaries.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
 import { clusterNameFor, clusterPaths, clusterUrl, ensureCluster, giveTo, makeDataDir } from './postgres-cluster.ts';
 import type { ClusterPaths } from './postgres-cluster.ts';
-import { isServerOf, POSTMASTER_PID, readPostmasterPid } from './postmaster-pid.ts';
+import { hasEnded, isServerOf, POSTMASTER_PID, readPostmasterPid } from './postmaster-pid.ts';
 import { chooseServerUser, runAs, SERVER_ENVIRONMENT } from './server-user.ts';
 import type { ServerUser } from './server-user.ts';
 
@@ -28,6 +29,8 @@ const SLOW_MS = 2_000;
 /** Launches that fail for a passing reason (below) are repeated for this long. */
 const LAUNCH_LIMIT_MS = 10_000;
 const POLL_MS = 50;
+/** Pause between two looks at an adopted server. */
+const WATCH_MS = 500;
 /** Seconds that a stop may take: it writes a checkpoint. */
 const STOP_LIMIT_S = 120;
 /** How long the process may outlive its mark. */
@@ -53,7 +56,11 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number;
   /** Default true. False trades crash safety for speed; for tests. */
   readonly fsync?: boolean;
-  /** Told before each step that may take longer than a second, and when the server ends by itself. */
+  /** Default `create`. `refuse` where there must be one: an empty one in its place would hide that data are lost. */
+  readonly ifMissing?: 'create' | 'refuse';
+  /** No server is launched once it is aborted. One that is on its way up goes on: end it as any other. */
+  readonly signal?: AbortSignal;
+  /** Told before each step that may take longer than a second. */
   readonly log: (message: string) => void;
 }
 
@@ -64,7 +71,9 @@ export interface EmbeddedPostgres {
   readonly adopted: boolean;
   /** True if the mark of a dead server had to be removed. */
   readonly recoveredStalePid: boolean;
-  /** Ends the server, also an adopted one; close the connection pools first. Can be called again. */
+  /** Resolves with how its process has ended, once it has, or when the signal is aborted. */
+  untilEnded(signal: AbortSignal): Promise<string>;
+  /** Ends the server of this folder, also an adopted one; close the connection pools first. Can be called again. */
   stop(): Promise<void>;
 }
 
@@ -82,17 +91,25 @@ interface Site {
  * is created at the first start. One process at a time should own a data folder; this function does not see to that.
  *
  * @throws VarveError `unavailable` if there is no Postgres for this platform or it does not start, `conflict` if the
- *   given port is taken or the cluster has another major version, `forbidden` if the data belong to another user
+ *   given port is taken or the cluster has another major version, `forbidden` if the data belong to another user,
+ *   `not-found` if there is no cluster and none is to be made
  */
 export async function startEmbeddedPostgres({
   dataDir,
   port = 0,
   fsync = true,
+  ifMissing = 'create',
+  signal,
   log,
 }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const paths = clusterPaths(dataDir);
+  if (ifMissing === 'refuse' && !existsSync(paths.folder)) {
+    throw new VarveError('not-found', `the data of Postgres are gone: there is no ${paths.folder}`);
+  }
   await makeDataDir(paths);
   const user = await chooseServerUser(paths.folder);
+  // Before a cluster is made; one that serves us already is looked at below.
+  if ((await readPostmasterPid(paths.folder)) === null) await refuseTakenPort(port);
   const clusterName = await clusterNameFor(user, paths);
   const binaries = await findPostgresBinaries(user, paths.dataDir, log);
   await ensureCluster(paths, clusterName, user, binaries, { fsync, log });
@@ -101,17 +118,19 @@ export async function startEmbeddedPostgres({
   const left = await readPostmasterPid(paths.folder);
   if (left !== null) {
     const url = await waitForServer(site, left.pid, log);
-    if (url !== null) return { url, adopted: true, recoveredStalePid: false, stop: stopOnce(site) };
+    if (url !== null) {
+      const untilEnded = (signal: AbortSignal): Promise<string> => watchUntilGone(left.pid, signal);
+      return { url, adopted: true, recoveredStalePid: false, untilEnded, stop: stopOneAtATime(site) };
+    }
   }
   // Still there: its server is gone without a farewell. Postgres itself would take any program with that number for the
   // server. Should we be wrong, it also looks for processes that share the old server's memory, and refuses.
   const stale = (await readPostmasterPid(paths.folder)) !== null;
   if (stale) await rm(join(paths.folder, POSTMASTER_PID), { force: true });
 
-  const ending = { expected: false };
-  const url = await launchRepeatedly(site, { port, fsync, log, ending });
-  const stop = stopOnce(site, () => (ending.expected = true));
-  return { url, adopted: false, recoveredStalePid: stale, stop };
+  const { url, exited } = await launchRepeatedly(site, { port, fsync, signal, log });
+  const untilEnded = (signal: AbortSignal): Promise<string> => Promise.race([exited, aborted(signal)]);
+  return { url, adopted: false, recoveredStalePid: stale, untilEnded, stop: stopOneAtATime(site) };
 }
 
 /**
@@ -188,26 +207,27 @@ async function tryLogin(url: string): Promise<'accepted' | 'refused' | 'not yet'
 interface LaunchOptions {
   readonly port: number;
   readonly fsync: boolean;
-  /** Set before the server is asked to end, so that its end is no news. */
-  readonly ending: { expected: boolean };
+  readonly signal: AbortSignal | undefined;
   readonly log: (message: string) => void;
 }
 
-/** @returns the URL of the launched server */
-async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<string> {
+interface Launched {
+  readonly url: string;
+  /** Resolves with its signal or exit code. */
+  readonly exited: Promise<string>;
+}
+
+async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<Launched> {
   const deadlineMs = performance.now() + LAUNCH_LIMIT_MS;
   for (;;) {
+    options.signal?.throwIfAborted();
     const port = options.port === 0 ? await choosePort(site.paths) : options.port;
-    if (options.port !== 0 && !(await isFreePort(port))) {
-      throw new VarveError('conflict', `port ${port} for the embedded Postgres is taken by another program`, {
-        slug: 'embedded-postgres-port',
-      });
-    }
+    await refuseTakenPort(options.port);
     const launched = await launch(site, port, options);
     if ('url' in launched) {
       await writeFile(site.paths.portFile, String(port));
       await giveTo(site.user, site.paths.portFile);
-      return launched.url;
+      return launched;
     }
     if (performance.now() > deadlineMs || !PASSING_FAILURE.test(launched.failure)) {
       throw new VarveError('unavailable', `Postgres did not start: ${launched.failure}`, {
@@ -221,8 +241,8 @@ async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<str
 async function launch(
   site: Site,
   port: number,
-  { fsync, log, ending }: LaunchOptions,
-): Promise<{ url: string } | { failure: string }> {
+  { fsync, log }: LaunchOptions,
+): Promise<Launched | { failure: string }> {
   const { paths, user, binaries, clusterName } = site;
   const settings: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
@@ -254,16 +274,12 @@ async function launch(
     );
     child.unref();
     let spawnError: Error | null = null;
-    let ready = false;
     child.once('error', (error) => (spawnError = error));
-    child.once('exit', (status, signal) => {
-      if (ready && !ending.expected) log(`Postgres ended by itself (${signal ?? status}); see ${paths.logFile}`);
+    const exited = new Promise<string>((resolve) => {
+      child.once('exit', (status, signal) => resolve(signal ?? `exit code ${status}`));
     });
     const url = child.pid === undefined ? null : await waitForServer(site, child.pid, log);
-    if (url !== null) {
-      ready = true;
-      return { url };
-    }
+    if (url !== null) return { url, exited };
     // The exit and the error are told on a later turn of the loop.
     await sleep(0);
     const said = (await readFile(paths.logFile)).subarray(logStart).toString().trim();
@@ -278,6 +294,16 @@ async function choosePort(paths: ClusterPaths): Promise<number> {
   const last = Number(await readFile(paths.portFile, 'utf8').catch(() => ''));
   if (Number.isInteger(last) && last > 0 && last < 65_536 && (await isFreePort(last))) return last;
   return listenOnce(0);
+}
+
+/** @param port 0 stands for any that is free */
+async function refuseTakenPort(port: number): Promise<void> {
+  if (port === 0 || (await isFreePort(port))) return;
+  throw new VarveError(
+    'conflict',
+    `port ${port} for the embedded Postgres is taken by another program: stop it, or choose another with VARVE_POSTGRES_PORT`,
+    { slug: 'embedded-postgres-port' },
+  );
 }
 
 async function isFreePort(port: number): Promise<boolean> {
@@ -300,12 +326,22 @@ function listenOnce(port: number): Promise<number> {
   });
 }
 
-function stopOnce(site: Site, before: () => void = () => {}): () => Promise<void> {
+/** An adopted server is no child of ours: nobody tells us of its end. */
+async function watchUntilGone(pid: number, signal: AbortSignal): Promise<string> {
+  while (!signal.aborted && !(await hasEnded(pid))) await sleep(WATCH_MS, null, { signal }).catch(() => {});
+  return 'ended';
+}
+
+function aborted(signal: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve('aborted');
+    signal.addEventListener('abort', () => resolve('aborted'), { once: true });
+  });
+}
+
+function stopOneAtATime(site: Site): () => Promise<void> {
   let stopping: Promise<void> | null = null;
-  return () => {
-    before();
-    return (stopping ??= stopServer(site));
-  };
+  return () => (stopping ??= stopServer(site).finally(() => (stopping = null)));
 }
 
 async function stopServer({ paths, user, binaries, clusterName }: Site): Promise<void> {

@@ -12,6 +12,7 @@ import type { QueueBackend } from '../jobs/queue-backend.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { freeBytes } from '../storage/disk-space.ts';
+import type { Outage } from './supervise-postgres.ts';
 
 const CHECK_LIMIT_MS = 2_000;
 /** Nothing that a thread is given in one step takes nearly as long. */
@@ -24,9 +25,12 @@ export interface HealthDeps {
   readonly backend: QueueBackend;
   readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
+  /** Of the embedded Postgres; a server elsewhere is not ours to watch. */
+  readonly outage: () => Outage | null;
 }
 
-export function healthService({ pools, root, codec, backend, queue, backpressure }: HealthDeps): HealthService {
+export function healthService(deps: HealthDeps): HealthService {
+  const { pools, root, codec, backend, queue, backpressure, outage } = deps;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
@@ -53,6 +57,11 @@ export function healthService({ pools, root, codec, backend, queue, backpressure
   const written = counter('varve_written_bytes_total', 'Bytes written to shards and journals for them', ['by']);
 
   return {
+    alive() {
+      const found = outage();
+      if (found === null) return 'ok';
+      return found.failure === null ? 'restarting' : 'failing';
+    },
     async ready() {
       // A pool that is stuck answers nothing, though Postgres does.
       const [reads, writes, threads, queued, storage] = await Promise.all([

@@ -7,9 +7,10 @@
  *     <dataDir>/server.log
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, lchown, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, chown, lchown, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { VarveError } from '../core/errors.ts';
+import { makeFolder } from '../storage/make-folder.ts';
 import { canReach, runAs } from './server-user.ts';
 import type { FinishedProgram, ServerUser } from './server-user.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
@@ -48,7 +49,7 @@ export function clusterPaths(dataDir: string): ClusterPaths {
 
 /** Creates the folder around the cluster. If root does, others may walk through: the server's account has to. */
 export async function makeDataDir({ dataDir }: ClusterPaths): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   if (process.getuid?.() === 0) await chmod(dataDir, (await stat(dataDir)).mode | 0o011);
 }
 

@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { VarveError } from '../core/errors.ts';
-import { lockFolder } from '../storage/folder-lock.ts';
 import type { Config } from './config.ts';
+import { takeDataFolder } from './data-folder.ts';
 import { findRunningPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
 
 export interface PostgresInUse {
@@ -28,7 +28,7 @@ export async function openPostgres(
   }
   const running = existsSync(dataDir) ? await findRunningPostgres(dataDir) : null;
   if (running !== null) return { url: running, stop: async () => {} };
-  const lock = lockFolder(dataRoot);
+  const lock = takeDataFolder(dataRoot);
   try {
     const log = (message: string): unknown => process.stderr.write(`${message}\n`);
     const { url, stop } = await startEmbeddedPostgres({ dataDir, port: database.port, log });

@@ -1,6 +1,6 @@
 /** The service: the API, and unless told otherwise a worker in the same process. */
 import type { Logger } from 'pino';
-import { createApp, listen } from '../http/server.ts';
+import { createApp, listen, tryAddress } from '../http/server.ts';
 import { openGround, openService, openWorker } from './assemble.ts';
 import type { Config } from './config.ts';
 import { closeInPhases, type Phase } from './phases.ts';
@@ -14,7 +14,7 @@ export interface Running {
 }
 
 export async function serve(config: Config, log: Logger, options: { worker: boolean }): Promise<Running> {
-  const ground = await openGround(config, log);
+  const ground = await openGround(config, log, () => tryAddress(config.host, config.port));
   const closing: Phase[] = [...ground.closing];
   try {
     const { service, closing: servicePhases } = await openService(config, ground);
