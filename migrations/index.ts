@@ -9,6 +9,7 @@ import { channelsView } from './0006_channels_view.ts';
 import { fullMetadata } from './0007_full_metadata.ts';
 import { sealedSeries } from './0008_sealed_series.ts';
 import { subjects } from './0009_subjects.ts';
+import { exactUnits } from './0010_exact_units.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -20,4 +21,5 @@ export const migrations: Record<string, Migration> = {
   '0007_full_metadata': fullMetadata,
   '0008_sealed_series': sealedSeries,
   '0009_subjects': subjects,
+  '0010_exact_units': exactUnits,
 };

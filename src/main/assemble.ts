@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase, type Database } from '../catalog/database.ts';
 import { migrate } from '../catalog/migrate.ts';
+import { refreshUnits } from '../catalog/tag-unit-store.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
 import { Backpressure } from '../flows/backpressure.ts';
 import { drainLane } from '../flows/drain-lane.ts';
@@ -24,6 +25,7 @@ import { stateService } from '../flows/series-state.ts';
 import { spaceService } from '../flows/tell-space.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
+import { readUnit } from '../flows/tag-units.ts';
 import { WriteWatch } from '../flows/watch-writes.ts';
 import { writeStatus } from '../flows/write-status.ts';
 import { LaneQueue } from '../jobs/lane-queue.ts';
@@ -93,6 +95,7 @@ export async function openGround(config: Config, log: Logger): Promise<Ground> {
     const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
     const { db, searches, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
     later('database', 5_000, close);
+    await refreshUnits(db, readUnit);
     await claimFolder(root, await readCatalogIdentity(db));
     const backend = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },

@@ -1,21 +1,23 @@
 /** The small values bodies and queries are made of. */
 import { z } from 'zod';
+import { isLongInteger } from '../../core/long-integer.ts';
 import { formatTime, parseTime } from '../../core/time.ts';
 import { isTimeZone } from '../../flows/aggregate-calendar.ts';
 
 const TIME_FORMS =
   'must be an RFC 3339 time or integer nanoseconds since 1970-01-01T00:00:00Z, in the years 1677 to 2262';
-const UNSAFE_INTEGER = 'is an integer past 2^53, which loses digits in JSON: send it as a string';
+const LONG_FLOAT = 'is a float past 2^53, which has lost digits: send it as a string, or as an integer';
 const TIME_META = { description: 'RFC 3339, or integer nanoseconds UTC', example: '2026-05-01T09:00:00Z' };
 
 /** A time in a JSON body, as int64 ns UTC. */
 export const bodyTime = z
   .union([z.string(), z.number()], { error: TIME_FORMS })
   .transform((value, context) => {
-    const unsafe = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
-    const ns = unsafe ? undefined : parseTime(String(value));
+    // Integers past 2^53 come as their digits; a number as large was written as a float, such as 1.7e18.
+    const isFloat = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+    const ns = isFloat ? undefined : parseTime(String(value));
     if (ns === undefined) {
-      context.addIssue({ code: 'custom', message: unsafe ? UNSAFE_INTEGER : TIME_FORMS });
+      context.addIssue({ code: 'custom', message: isFloat ? LONG_FLOAT : TIME_FORMS });
       return z.NEVER;
     }
     return ns;
@@ -99,6 +101,19 @@ export const timeZone = z
   .string()
   .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
   .meta({ example: 'Europe/Berlin' });
+
+/** The digits of an integer past ±2^53, which is how such a one is read. */
+export const longInteger = z.string().refine(isLongInteger, 'must be a number, or the digits of an integer past 2^53');
+
+/** A float64. An integer past ±2^53 must be one exactly. */
+export function float<S extends z.ZodType<number>>(schema: S): z.ZodType<number, z.input<S>> {
+  const read = (value: unknown): unknown => {
+    if (typeof value !== 'string' || !isLongInteger(value)) return value;
+    const number = Number(value);
+    return Number.isFinite(number) && BigInt(number) === BigInt(value) ? number : value;
+  };
+  return z.preprocess(read, schema) as unknown as z.ZodType<number, z.input<S>>;
+}
 
 /** JSON numbers end at 2^53: integers past it are digits, as those of samples are. */
 export function numberOrDigits(value: number | bigint | null): number | string | null {

@@ -18,7 +18,7 @@ import { formatTime } from '../../core/time.ts';
 import { readUnit } from '../../flows/tag-units.ts';
 import { channelAnswer, channelList, channels, labelled, scale } from './channels.ts';
 import { provenance, provenancePatch } from './provenance.ts';
-import { bodyTime, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
+import { bodyTime, float, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
 import { tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
 
 const MAX_DESCRIPTION_CHARS = 65_536;
@@ -28,7 +28,7 @@ export const DEFAULT_PROJECT = 'default';
 
 const description = z.string().max(MAX_DESCRIPTION_CHARS);
 const continuity = z.enum(CONTINUITIES).meta({ description: 'What the signal does between two rows, as in NWB' });
-const resolution = z.number().positive().meta({
+const resolution = float(z.number().positive()).meta({
   description: 'Smallest difference between two physical values that means anything',
 });
 const zoneLabel = timeZone.meta({
@@ -70,7 +70,7 @@ export const seriesCreate = z
     channels: channels.default(1),
     unit: unit.nullable().default(null),
     scale: scale.default(1),
-    offset: z.number().default(0),
+    offset: float(z.number()).default(0),
     sampling,
     time_reference: z
       .enum(['utc', 'relative'])
@@ -180,7 +180,7 @@ export const seriesPatch = z
     description: description.nullable().optional(),
     unit: unit.nullable().optional(),
     scale: scale.optional(),
-    offset: z.number().optional(),
+    offset: float(z.number()).optional(),
     channels: channelList.optional().meta({ description: 'All of them, in order; their number does not change' }),
     tags: z
       .record(tagKey, tagValue.nullable())

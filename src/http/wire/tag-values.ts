@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
 import { parseTime } from '../../core/time.ts';
-import { unit } from './scalars.ts';
+import { longInteger, unit } from './scalars.ts';
 
 const MAX_TAG_KEY_CHARS = 200;
 const MAX_TAG_TEXT_CHARS = 4096;
@@ -19,7 +19,12 @@ const timeTag = z.strictObject({
     .max(MAX_TIME_CHARS)
     .refine((text) => parseTime(text) !== undefined && !/^[+-]?\d+$/.test(text.trim()), 'must be an RFC 3339 time'),
 });
-const quantityTag = z.strictObject({ value: z.number(), unit });
+const quantityTag = z.strictObject({
+  value: z.union([z.number(), longInteger], {
+    error: 'must be a finite number, or the digits of an integer past 2^53',
+  }),
+  unit,
+});
 export const tagScalar = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean(), timeTag, quantityTag], {
   error: `must be a string of at most ${MAX_TAG_TEXT_CHARS} characters, a finite number, true, false, {"time": RFC 3339} or {"value": number, "unit": UCUM}`,
 });
@@ -35,8 +40,11 @@ export const tagScalarAnswer = z.union([
   z.number(),
   z.boolean(),
   z.object({ time: z.string() }),
-  z.object({ value: z.number(), unit: z.string() }),
+  z.object({ value: z.union([z.number(), z.string()]), unit: z.string() }),
 ]);
-const tagValueAnswer = z.union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()]).meta({ id: 'TagValue' });
+const tagValueAnswer = z.union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()]).meta({
+  id: 'TagValue',
+  description: 'A bare integer past ±2^53 is kept as text, its digits',
+});
 
 export const tagsAnswer = z.record(z.string(), tagValueAnswer);
