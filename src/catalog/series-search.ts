@@ -79,7 +79,9 @@ export function pageStatement({ where, sort, limit, after }: Question, scope: Pr
  * has them in order. To make it again each time takes three times as long as to run it.
  */
 export function hasOnePlan({ where, sort }: Pick<Question, 'where' | 'sort'>): boolean {
-  return where?.kind === 'tag' && where.test.op === 'any' && where.test.values.length === 1 && sort.length === 0;
+  if (where?.kind !== 'tag' || where.test.op !== 'any' || sort.length > 0) return false;
+  // What is equal to a quantity is a range.
+  return where.test.values.length === 1 && where.test.values[0].type !== 'quantity';
 }
 
 /** Branches of one `or` become searches of their own up to here. */

@@ -107,8 +107,8 @@ export interface SeriesTable {
 /** What the units of quantities in tags mean. Derived from `series.tags` is `series_tags`, which only searches read. */
 export interface UnitsTable {
   code: string;
-  factor: number;
-  shift: number;
+  factor: string;
+  shift: string;
   dimension: string;
 }
 

@@ -6,6 +6,7 @@
  * unless every branch names its series itself: then they are united.
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
+import { baseOf, equalRange } from '../core/quantity.ts';
 import { SEARCH_FIELDS, type SearchField } from '../core/series-search-field.ts';
 import {
   namesItsSeries,
@@ -15,9 +16,13 @@ import {
   type Expression,
   type Test,
 } from '../core/tag-expression.ts';
+import type { TagUnit } from '../core/tag-value.ts';
 
 type Condition = RawBuilder<SqlBool>;
 type Leaf<K extends Expression['kind']> = Extract<Expression, { kind: K }>;
+
+/** Compared as it is; a quantity is with all that is equal to it. */
+type Term = Exclude<Comparable, { type: 'quantity' }>;
 
 const BOUND_OPERATORS: Readonly<Record<Bound, RawBuilder<unknown>>> = {
   gt: sql`>`,
@@ -125,11 +130,8 @@ export function tagTest(key: string, test: Test): Condition {
   switch (test.op) {
     case 'exists':
       return sql`t.entry ^@ ${entry(key, '')}::text`;
-    case 'any': {
-      const entries = test.values.map((value) => entryOf(key, value));
-      if (entries.length === 1) return sql`t.entry = ${entries[0]}`;
-      return sql`t.entry = any(array[${sql.join(entries)}])`;
-    }
+    case 'any':
+      return anyOf(key, test.values);
     case 'range':
       return tagRange(key, test);
     case 'prefix': {
@@ -142,6 +144,20 @@ export function tagTest(key: string, test: Test): Condition {
     case 'regex':
       return sql`(t.entry ^@ ${entry(key, `s${test.prefix}`)}::text and ${unforeseen(sql`${tagText(key)} ~ ${test.pattern}::text`)})`;
   }
+}
+
+function anyOf(key: string, values: readonly Comparable[]): Condition {
+  const quantities = values.filter((value) => value.type === 'quantity');
+  const entries = values.filter((value) => value.type !== 'quantity').map((value) => entryOf(key, value));
+  const conditions = quantities.map(({ unit, ...quantity }) => {
+    const { low, high } = equalRange({ unit, ...quantity });
+    const at = (base: number): RawBuilder<unknown> => quantityEntry(key, unit, base);
+    return sql<SqlBool>`t.entry between ${at(low)} and ${at(high)}`;
+  });
+  if (entries.length === 1) conditions.push(sql`t.entry = ${entries[0]}`);
+  else if (entries.length > 1) conditions.push(sql`t.entry = any(array[${sql.join(entries)}])`);
+  if (conditions.length === 0) return sql`false`;
+  return conditions.length === 1 ? conditions[0] : joined(conditions, sql` or `, (each) => each);
 }
 
 /** The planner takes a pattern for rare, and would collect all that match; of a case it expects half, and walks the page. */
@@ -166,11 +182,22 @@ function tagRange(key: string, { bounds }: Extract<Test, { op: 'range' }>): Cond
       ? [`${type}${bounds[0].value.unit.dimension}:`, `${type}${bounds[0].value.unit.dimension};`]
       : [type, String.fromCharCode(type.charCodeAt(0) + 1)];
   const tests = bounds.map(
-    ({ bound, value }): Condition => sql`t.entry ${BOUND_OPERATORS[bound]} ${entryOf(key, value)}`,
+    ({ bound, value }): Condition => sql`t.entry ${BOUND_OPERATORS[bound]} ${boundEntry(key, bound, value)}`,
   );
   if (!bounds.some(({ bound }) => bound.startsWith('g'))) tests.push(sql`t.entry >= ${entry(key, begin)}::text`);
   if (!bounds.some(({ bound }) => bound.startsWith('l'))) tests.push(sql`t.entry < ${entry(key, end)}::text`);
   return joined(tests, sql` and `, (each) => each);
+}
+
+/** What is equal to a quantity is not above it, and not below it. */
+function boundEntry(key: string, bound: Bound, value: Comparable): RawBuilder<unknown> {
+  if (value.type !== 'quantity') return entryOf(key, value);
+  const { low, high } = equalRange(value);
+  return quantityEntry(key, value.unit, bound === 'gt' || bound === 'lte' ? high : low);
+}
+
+function quantityEntry(key: string, { dimension }: TagUnit, base: number): RawBuilder<unknown> {
+  return sql`(${entry(key, '')}::text || varve_quantity_term(${dimension}::text, ${base}::double precision))`;
 }
 
 function limitOf(value: Comparable): RawBuilder<unknown> {
@@ -178,7 +205,7 @@ function limitOf(value: Comparable): RawBuilder<unknown> {
     case 'number':
       return sql`${value.number}::double precision`;
     case 'quantity':
-      return baseOf(value);
+      return sql`${baseOf(value)}::double precision`;
     case 'time':
       return sql`${value.ns}::bigint`;
     case 'text':
@@ -188,25 +215,21 @@ function limitOf(value: Comparable): RawBuilder<unknown> {
   }
 }
 
-function baseOf({ value, unit }: Extract<Comparable, { type: 'quantity' }>): RawBuilder<unknown> {
-  return sql`varve_base(${value}::double precision, ${unit.factor}::double precision, ${unit.shift}::double precision)`;
-}
-
 export const TERM_TYPES = { text: 's', number: 'n', boolean: 'b', time: 't', quantity: 'q' } as const;
 
-export function entryOf(key: string, value: Comparable): RawBuilder<unknown> {
+function entryOf(key: string, value: Term): RawBuilder<unknown> {
   const known = knownTerm(value);
   return known === null ? sql`(${entry(key, '')}::text || ${termOf(value)})` : sql`${entry(key, known)}::text`;
 }
 
 /** A term that needs no computing, which a plan would have to do; null: let Postgres make it. */
-function knownTerm(value: Comparable): string | null {
+function knownTerm(value: Term): string | null {
   if (value.type === 'boolean') return `b${value.boolean}`;
   return value.type === 'text' && value.text.length <= TERM_CHARS ? `s${value.text}` : null;
 }
 
 /** As the migration's functions make them. */
-function termOf(value: Comparable): RawBuilder<unknown> {
+function termOf(value: Term): RawBuilder<unknown> {
   switch (value.type) {
     case 'text':
       return sql`varve_text_term(${value.text}::text)`;
@@ -216,8 +239,6 @@ function termOf(value: Comparable): RawBuilder<unknown> {
       return sql`${`b${value.boolean}`}::text`;
     case 'time':
       return sql`varve_time_term(${value.ns}::bigint)`;
-    case 'quantity':
-      return sql`varve_quantity_term(${value.unit.dimension}::text, ${baseOf(value)})`;
   }
 }
 

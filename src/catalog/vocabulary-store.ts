@@ -4,7 +4,7 @@ import { notFound } from '../core/errors.ts';
 import { comparableOf, type KeyRule, type Vocabulary } from '../core/vocabulary.ts';
 import type { ReadUnit } from '../core/tag-value.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import { entry, entryOf, TERM_TYPES } from './tag-condition.ts';
+import { entry, tagTest, TERM_TYPES } from './tag-condition.ts';
 
 export interface StoredVocabulary extends Vocabulary {
   readonly updatedAt: Date;
@@ -92,11 +92,8 @@ function wrongValues(key: string, rule: KeyRule, readUnit: ReadUnit): RawBuilder
     wrong.push(sql`${ofKey} and not t.entry ^@ ${entry(key, term)}::text`);
   }
   if (rule.values) {
-    const allowed = rule.values.flatMap((value) => {
-      const comparable = comparableOf(value, readUnit);
-      return comparable ? [entryOf(key, comparable)] : [];
-    });
-    wrong.push(sql`${ofKey} and t.entry <> all(array[${sql.join(allowed)}]::text[])`);
+    const allowed = rule.values.flatMap((value) => comparableOf(value, readUnit) ?? []);
+    wrong.push(sql`${ofKey} and not ${tagTest(key, { op: 'any', values: allowed })}`);
   }
   return wrong;
 }

@@ -24,7 +24,7 @@ export type Comparable =
   | { readonly type: 'number'; readonly number: number }
   | { readonly type: 'boolean'; readonly boolean: boolean }
   | { readonly type: 'time'; readonly ns: bigint }
-  | { readonly type: 'quantity'; readonly value: number; readonly unit: TagUnit };
+  | { readonly type: 'quantity'; readonly value: number | string; readonly unit: TagUnit };
 
 export type Bound = 'gt' | 'gte' | 'lt' | 'lte';
 

@@ -1,5 +1,6 @@
 /** Conditions from query parameters, where everything is text: `tag.species=mouse`, `tag.depth[gte]=300 um`. */
 import { invalidField } from './errors.ts';
+import { isLongInteger } from './long-integer.ts';
 import {
   BOUNDS,
   MAX_IN_VALUES,
@@ -71,8 +72,12 @@ function readingsOf(text: string, readUnit: ReadUnit): Comparable[] {
   const [, value, code] = QUANTITY.exec(text) ?? [];
   const unit = code === undefined ? undefined : readUnit(code);
   const ns = text.includes('T') ? parseBound(text) : undefined;
-  if (WHOLE_NUMBER.test(text) && Number.isFinite(Number(text))) readings.push({ type: 'number', number: Number(text) });
-  if (unit) readings.push({ type: 'quantity', value: Number(value), unit });
+  // An integer past 2^53 is kept as a text: the number next to it is another one.
+  const isNumber = WHOLE_NUMBER.test(text) && Number.isFinite(Number(text)) && !isLongInteger(text);
+  if (isNumber) readings.push({ type: 'number', number: Number(text) });
+  if (unit && Number.isFinite(Number(value))) {
+    readings.push({ type: 'quantity', value: isLongInteger(value) ? value : Number(value), unit });
+  }
   if (ns !== undefined) readings.push({ type: 'time', ns });
   if (text === 'true' || text === 'false') readings.push({ type: 'boolean', boolean: text === 'true' });
   return readings;

@@ -1,5 +1,6 @@
 /** A tree of conditions from JSON. Errors name the place: `where.and[1].range.gte`. */
 import { invalidField, unprocessableField } from './errors.ts';
+import { isLongInteger } from './long-integer.ts';
 import { isSearchField, SEARCH_FIELDS, type FieldType } from './series-search-field.ts';
 import {
   BOUNDS,
@@ -184,7 +185,8 @@ function tagValueReader(readUnit: ReadUnit): ReadValue {
     const keys = isObject(value) ? Object.keys(value).sort().join() : '';
     if (isObject(value) && keys === 'time') return { type: 'time', ns: timeAt(value.time, `${path}.time`) };
     if (isObject(value) && keys === 'unit,value') {
-      const number = numberAt(value.value, `${path}.value`);
+      const isDigits = typeof value.value === 'string' && isLongInteger(value.value);
+      const number = isDigits ? (value.value as string) : numberAt(value.value, `${path}.value`);
       const code = textAt(value.unit, `${path}.unit`);
       const unit = readUnit(code);
       if (!unit) throw unprocessableField(`${path}.unit`, `${JSON.stringify(code)} is no UCUM unit`, 'unknown-unit');

@@ -2,6 +2,7 @@
 import type { FieldError } from './errors.ts';
 import { VarveError } from './errors.ts';
 import type { Comparable } from './tag-expression.ts';
+import { sameQuantity } from './quantity.ts';
 import { listOf, sameTag, tagField } from './tag-edit.ts';
 import type { ReadUnit, TagScalar, Tags } from './tag-value.ts';
 import { parseTime } from './time.ts';
@@ -85,19 +86,15 @@ function hasType({ type, unit }: KeyRule, value: TagScalar, readUnit: ReadUnit):
 }
 
 function isAmong({ values }: KeyRule, value: TagScalar, readUnit: ReadUnit): boolean {
-  if (values === null) return true;
-  const wanted = canonical(value, readUnit);
-  return values.some((each) => sameTag(canonical(each, readUnit), wanted));
+  return values === null || values.some((each) => isEqual(each, value, readUnit));
 }
 
-/** Equal where a search finds the values equal. */
-function canonical(value: TagScalar, readUnit: ReadUnit): unknown {
-  const comparable = comparableOf(value, readUnit);
-  if (comparable?.type === 'quantity') {
-    const { factor, shift, dimension } = comparable.unit;
-    return { dimension, base: Number((comparable.value * factor + shift).toPrecision(15)) };
-  }
-  return comparable?.type === 'time' ? { time: String(comparable.ns) } : value;
+/** Where a search finds the values equal. */
+function isEqual(a: TagScalar, b: TagScalar, readUnit: ReadUnit): boolean {
+  const [one, other] = [comparableOf(a, readUnit), comparableOf(b, readUnit)];
+  if (one?.type === 'quantity' && other?.type === 'quantity') return sameQuantity(one, other);
+  if (one?.type === 'time' && other?.type === 'time') return one.ns === other.ns;
+  return sameTag(a, b);
 }
 
 /** A value of a tag as searches compare it; undefined for a unit or a time that is none. */

@@ -2,6 +2,7 @@
  * JSON whose long integers survive. JSON.parse rounds integers beyond 2^53, and every present-day time in nanoseconds is one:
  * Python's json.dumps writes them bare.
  */
+import { isLongInteger } from '../core/long-integer.ts';
 import { parseTime, TIME_FORMS } from '../core/time.ts';
 import { invalidField } from '../core/errors.ts';
 import { repeatedKey } from './json-keys.ts';
@@ -9,7 +10,7 @@ import { repeatedKey } from './json-keys.ts';
 /** Begins the string that stands for a bare integer of 16 digits or more. No text of a client needs to begin so. */
 const MARK = '\u0000';
 /** A cheap sign that a long bare integer may be there: digits after a bracket, colon, comma or space, not after a quote. */
-const MAYBE_LONG = /[[:,\s]-?\d{16}/;
+const MAYBE_LONG = /(?:^|[[:,\s])-?\d{16}/;
 const STRING_OR_LONG = /"(?:[^"\\]|\\.)*"|(?<![\d.eE+-])-?[1-9]\d{15,}(?![\d.eE])/g;
 
 /**
@@ -43,6 +44,15 @@ function refuseRepeatedKeys(text: string, value: unknown, field: string): void {
 }
 
 const COLON_BEHIND_QUOTE = /"\s*:/g;
+
+/**
+ * JSON.parse, except that a bare integer past ±2^53 becomes a text, its digits: two serial numbers stay two. Other numbers are float64, as JSON says.
+ * @throws SyntaxError
+ */
+export function parseJsonWithDigits(text: string): unknown {
+  if (!MAYBE_LONG.test(text)) return JSON.parse(text);
+  return JSON.parse(text.replace(STRING_OR_LONG, (token) => (isLongInteger(token) ? `"${token}"` : token)));
+}
 
 /** The digits of a long bare integer, or undefined for any other value. */
 export function longInteger(value: unknown): string | undefined {

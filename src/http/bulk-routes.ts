@@ -5,6 +5,7 @@ import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { invalidField, isVarveError, VarveError } from '../core/errors.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { CreateOutcome, SeriesService } from '../flows/service.ts';
+import { parseJsonWithDigits } from '../formats/exact-json.ts';
 import { textLines } from '../formats/text-lines.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { parseWith } from './field-errors.ts';
@@ -90,7 +91,7 @@ function readLine(text: string): { input: NewSeries } | { error: unknown } {
 
 function parseLine(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJsonWithDigits(text);
   } catch (error) {
     throw invalidField('line', `is not valid JSON: ${(error as Error).message}`);
   }

@@ -5,6 +5,7 @@ import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { pingCatalog } from '../catalog/catalog-health.ts';
 import { openDatabase, openDatabasePools, type DatabasePools } from '../catalog/database.ts';
 import { migrate } from '../catalog/migrate.ts';
+import { refreshUnits } from '../catalog/tag-unit-store.ts';
 import { listenForTokens } from '../catalog/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
 import { AnswerRoom } from '../flows/answer-room.ts';
@@ -28,6 +29,7 @@ import { spaceService } from '../flows/tell-space.ts';
 import { TokenMemory } from '../flows/token-memory.ts';
 import { stageAppend } from '../flows/stage-append.ts';
 import { removeSamples, replaceSamples } from '../flows/stage-edit.ts';
+import { readUnit } from '../flows/tag-units.ts';
 import { WriteWatch } from '../flows/watch-writes.ts';
 import { writeStatus } from '../flows/write-status.ts';
 import { LaneQueue } from '../jobs/lane-queue.ts';
@@ -118,6 +120,7 @@ export async function openGround(
       outages.log.warn({ reason: error.message, fault: 'away' }, 'a connection to Postgres was lost');
     const pools = openDatabasePools(url, { jobs: config.writerThreads + JOB_CONNECTIONS, onError });
     later('database', 5_000, () => pools.close());
+    await refreshUnits(pools.writes, readUnit);
     await claimFolder(root, await readCatalogIdentity(pools.reads));
     const queue = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },

@@ -1,5 +1,6 @@
 /** `varve ls` and `varve search`: series and where their data begin and end. */
 import { invalidField } from '../core/errors.ts';
+import { parseJsonWithDigits } from '../formats/exact-json.ts';
 import { tagText } from '../core/tag-value.ts';
 import type { Facets, SeriesAnswer, SeriesQuestion } from './client.ts';
 import type { Config } from './config.ts';
@@ -68,7 +69,7 @@ function questionOf(conditions: readonly string[], command: ListCommand): Series
 
 function parseWhere(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJsonWithDigits(text);
   } catch (error) {
     throw invalidField('--where', `is not valid JSON: ${(error as Error).message}`);
   }

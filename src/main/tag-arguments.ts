@@ -1,5 +1,6 @@
 /** Tags as people type them: `key=value` to set one, `key>=value` to search by one. */
 import { invalidField } from '../core/errors.ts';
+import { isLongInteger } from '../core/long-integer.ts';
 import type { TagValue } from '../core/series.ts';
 
 const OPERATORS = { '=': '', '!=': '[ne]', '>': '[gt]', '>=': '[gte]', '<': '[lt]', '<=': '[lte]' } as const;
@@ -8,7 +9,8 @@ const CONDITION = /^([^<>=!]+)(>=|<=|!=|=|>|<)(.*)$/s;
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
 /**
- * `species=mouse`, `age_days=61` (a number), `anaesthetised=false` (a boolean), `cage="61"` (a string all the same).
+ * `species=mouse`, `age_days=61` (a number), `anaesthetised=false` (a boolean), `cage="61"` (a string all the same),
+ * `serial=12345678901234567891` (past 2^53: a string, as the service has it).
  * @throws invalid-input
  */
 export function parseTag(text: string): [key: string, value: TagValue] {
@@ -16,7 +18,7 @@ export function parseTag(text: string): [key: string, value: TagValue] {
   if (operator !== '=') throw invalidField('--tag', `${text} is not key=value`);
   if (/^".*"$/s.test(value)) return [key, value.slice(1, -1)];
   if (value === 'true' || value === 'false') return [key, value === 'true'];
-  return [key, NUMBER.test(value) && Number.isFinite(Number(value)) ? Number(value) : value];
+  return [key, NUMBER.test(value) && Number.isFinite(Number(value)) && !isLongInteger(value) ? Number(value) : value];
 }
 
 /**

@@ -671,7 +671,7 @@ describe('against a plain filter', () => {
     if (typeof value === 'number') return ['number', value];
     if (typeof value === 'boolean') return ['boolean', String(value)];
     if ('time' in value) return ['time', parseTime(value.time)!];
-    return ['quantity', Number((value.value * UNITS[value.unit]).toPrecision(12))];
+    return ['quantity', Number((Number(value.value) * UNITS[value.unit]).toPrecision(12))];
   }
 
   function compare(a: TagScalar, b: TagScalar): number | undefined {

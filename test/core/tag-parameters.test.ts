@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Comparable, Expression } from '../../src/core/tag-expression.ts';
 import { parseOverlaps, parseTagParameter } from '../../src/core/tag-parameters.ts';
+import { decimalRatio, ZERO } from '../../src/core/ratio.ts';
 import type { TagUnit } from '../../src/core/tag-value.ts';
 
-const MV: TagUnit = { code: 'mV', factor: 1e-3, shift: 0, dimension: 'V' };
+const MV: TagUnit = { code: 'mV', factor: decimalRatio('0.001'), shift: ZERO, dimension: 'V' };
 const readUnit = (code: string): TagUnit | undefined => (code === 'mV' ? MV : undefined);
 const parse = (parameter: string, text: string): Expression => parseTagParameter(parameter, text, readUnit);
 
@@ -108,4 +109,11 @@ test('overlaps has two times, the first before the second', () => {
   for (const wrong of ['', '1', '1,2,3', '2,1', '1,1', 'a,b', '1,']) {
     expect(() => parseOverlaps('overlaps', wrong)).toThrow(expect.objectContaining({ code: 'invalid-input' }));
   }
+});
+
+test('an integer past 2^53 is a text, and its neighbour another', () => {
+  expect(parse('tag.serial', '12345678901234567891')).toEqual(any('serial', text('12345678901234567891')));
+  expect(parse('tag.serial', '9007199254740992')).toEqual(
+    any('serial', text('9007199254740992'), number(9007199254740992)),
+  );
 });

@@ -1,12 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import { patternFault, patternPrefix } from '../../src/core/tag-pattern.ts';
 import { readExpression } from '../../src/core/tag-tree.ts';
+import { decimalRatio, ONE, ZERO } from '../../src/core/ratio.ts';
 import type { TagUnit } from '../../src/core/tag-value.ts';
 
 const UNITS: Record<string, TagUnit> = {
-  mV: { code: 'mV', factor: 1e-3, shift: 0, dimension: 'V' },
-  V: { code: 'V', factor: 1, shift: 0, dimension: 'V' },
-  s: { code: 's', factor: 1, shift: 0, dimension: 'T' },
+  mV: { code: 'mV', factor: decimalRatio('0.001'), shift: ZERO, dimension: 'V' },
+  V: { code: 'V', factor: ONE, shift: ZERO, dimension: 'V' },
+  s: { code: 's', factor: ONE, shift: ZERO, dimension: 'T' },
 };
 const read = (tree: unknown): unknown => readExpression(tree, 'where', (code) => UNITS[code]);
 

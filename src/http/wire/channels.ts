@@ -1,7 +1,7 @@
 /** Channels on the wire. */
 import { z } from 'zod';
 import type { Channel } from '../../core/series.ts';
-import { freeObject, unit } from './scalars.ts';
+import { float, freeObject, unit } from './scalars.ts';
 
 const MAX_CHANNELS = 65_536;
 const MAX_LABEL_CHARS = 200;
@@ -14,28 +14,29 @@ const label = z
   .max(MAX_LABEL_CHARS)
   .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
   .refine((text) => text.trim() === text, 'must not start or end with a space');
-export const scale = z.number().refine((value) => value !== 0, 'must not be 0');
+export const scale = float(z.number().refine((value) => value !== 0, 'must not be 0'));
 const channelText = z.string().min(1).max(MAX_CHANNEL_TEXT);
 
 const aboutChannel = {
-  digital_min: z.number().optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
-  digital_max: z
-    .number()
+  digital_min: float(z.number()).optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
+  digital_max: float(z.number())
     .optional()
     .meta({ description: 'The other end of the range of the converter', example: 2047 }),
-  physical_min: z.number().optional().meta({
+  physical_min: float(z.number()).optional().meta({
     description:
       'What digital_min and digital_max stand for, as EDF says it: a calibration of its own, in place of scale, offset and gain',
     example: -192,
   }),
-  physical_max: z.number().optional().meta({ description: 'What digital_max stands for, in the unit', example: 192 }),
+  physical_max: float(z.number())
+    .optional()
+    .meta({ description: 'What digital_max stands for, in the unit', example: 192 }),
   location: channelText.optional().meta({ description: 'Where it was taken', example: 'V1, layer 4' }),
   group: channelText.optional().meta({ description: 'What it belongs to', example: 'shank 2' }),
   filtering: channelText
     .optional()
     .meta({ description: 'As the amplifier applied it', example: 'HP:0.1Hz LP:75Hz N:50Hz' }),
   reference: channelText.optional().meta({ description: 'What it was taken against', example: 'A1' }),
-  impedance_ohm: z.number().min(0).optional().meta({ description: 'Of the electrode, in ohms' }),
+  impedance_ohm: float(z.number().min(0)).optional().meta({ description: 'Of the electrode, in ohms' }),
   bad: z.boolean().optional().meta({ description: 'true: not to be used' }),
 };
 
@@ -44,13 +45,11 @@ const channel = z
     label: label.optional().meta({ description: 'Default: ch0, ch1, …; of a single channel: value' }),
     unit: unit.optional().meta({ description: 'UCUM code, or any text; default: that of the series' }),
     scale: scale.optional().meta({ description: 'physical = raw × scale + offset; default: that of the series' }),
-    offset: z.number().optional().meta({ description: 'See scale' }),
-    gain: z
-      .number()
-      .refine((value) => value !== 0, 'must not be 0')
+    offset: float(z.number()).optional().meta({ description: 'See scale' }),
+    gain: scale
       .optional()
       .meta({ description: 'Stored steps per physical unit, as WFDB says it: physical = (raw − baseline) / gain' }),
-    baseline: z.number().optional().meta({ description: 'The stored value that stands for 0; needs gain' }),
+    baseline: float(z.number()).optional().meta({ description: 'The stored value that stands for 0; needs gain' }),
     ...aboutChannel,
     info: freeObject.optional().meta({ description: 'Anything else' }),
   })

@@ -1,10 +1,11 @@
 /** The small values bodies and queries are made of. */
 import { z } from 'zod';
+import { isLongInteger } from '../../core/long-integer.ts';
 import { formatTime, parseBound, parseTime, TIME_FORMS } from '../../core/time.ts';
 import { isTimeZone } from '../../flows/aggregate-calendar.ts';
 
 const NOT_A_TIME = `must be ${TIME_FORMS}`;
-const UNSAFE_INTEGER = 'is an integer past 2^53, which loses digits in JSON: send it as a string';
+const LONG_FLOAT = 'is a float past 2^53, which has lost digits: send it as a string, or as an integer';
 const TIME_META = {
   description: 'RFC 3339, or integer nanoseconds UTC; the years 1678 to 2261',
   example: '2026-05-01T09:00:00Z',
@@ -16,7 +17,7 @@ const BOUND_META = {
 
 /** A time in a JSON body, as int64 ns UTC. */
 export const bodyTime = timeOf(z.union([z.string(), z.number()], { error: NOT_A_TIME }), (value) =>
-  isUnsafe(value) ? undefined : parseTime(String(value)),
+  isLongFloat(value) ? undefined : parseTime(String(value)),
 );
 
 /** A bound of a question in a JSON body, as int64 ns UTC: 9999-12-31 leaves a side open. */
@@ -37,13 +38,14 @@ function timeOf<T extends string | number>(
     .transform((value, context) => {
       const ns = parse(value);
       if (ns !== undefined) return ns;
-      context.addIssue({ code: 'custom', message: isUnsafe(value) ? UNSAFE_INTEGER : NOT_A_TIME });
+      context.addIssue({ code: 'custom', message: isLongFloat(value) ? LONG_FLOAT : NOT_A_TIME });
       return z.NEVER;
     })
     .meta(meta);
 }
 
-function isUnsafe(value: string | number): boolean {
+/** Integers past 2^53 come as their digits; a number as large was written as a float, such as 1.7e18. */
+function isLongFloat(value: string | number): boolean {
   return typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
 }
 
@@ -121,6 +123,19 @@ export const timeZone = z
   .string()
   .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
   .meta({ example: 'Europe/Berlin' });
+
+/** The digits of an integer past ±2^53, which is how such a one is read. */
+export const longInteger = z.string().refine(isLongInteger, 'must be a number, or the digits of an integer past 2^53');
+
+/** A float64. An integer past ±2^53 must be one exactly. */
+export function float<S extends z.ZodType<number>>(schema: S): z.ZodType<number, z.input<S>> {
+  const read = (value: unknown): unknown => {
+    if (typeof value !== 'string' || !isLongInteger(value)) return value;
+    const number = Number(value);
+    return Number.isFinite(number) && BigInt(number) === BigInt(value) ? number : value;
+  };
+  return z.preprocess(read, schema) as unknown as z.ZodType<number, z.input<S>>;
+}
 
 /** JSON numbers end at 2^53: integers past it are digits, as those of samples are. */
 export function numberOrDigits(value: number | bigint | null): number | string | null {

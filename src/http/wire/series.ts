@@ -18,7 +18,7 @@ import { formatTime } from '../../core/time.ts';
 import { readUnit } from '../../flows/tag-units.ts';
 import { channelAnswer, channelList, channels, labelled, scale } from './channels.ts';
 import { provenance, provenancePatch } from './provenance.ts';
-import { bodyTime, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
+import { bodyTime, float, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
 import { tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
 
 const MAX_DESCRIPTION_CHARS = 65_536;
@@ -44,7 +44,7 @@ const ABOUT = {
 
 const description = z.string().max(MAX_DESCRIPTION_CHARS);
 const continuity = z.enum(CONTINUITIES);
-const resolution = z.number().positive();
+const resolution = float(z.number().positive());
 const zoneLabel = timeZone.meta({ example: 'Europe/Berlin' });
 const externalId = z.string().min(1).max(MAX_EXTERNAL_ID_CHARS);
 
@@ -85,7 +85,7 @@ export const seriesCreate = z
       .meta({ description: 'The columns of the values: a count, or a list that describes each' }),
     unit: unit.nullable().default(null).meta({ description: ABOUT.unit }),
     scale: scale.default(1).meta({ description: ABOUT.scale }),
-    offset: z.number().default(0).meta({ description: ABOUT.offset }),
+    offset: float(z.number()).default(0).meta({ description: ABOUT.offset }),
     sampling: sampling.meta({ description: ABOUT.sampling }),
     time_reference: z
       .enum(['utc', 'relative'])
@@ -196,7 +196,7 @@ export const seriesPatch = z
     description: description.nullable().optional().meta({ description: ABOUT.description }),
     unit: unit.nullable().optional().meta({ description: ABOUT.unit }),
     scale: scale.optional().meta({ description: ABOUT.scale }),
-    offset: z.number().optional().meta({ description: ABOUT.offset }),
+    offset: float(z.number()).optional().meta({ description: ABOUT.offset }),
     channels: channelList.optional().meta({ description: 'All of them, in order; their number does not change' }),
     tags: z
       .record(tagKey, tagValue.nullable())

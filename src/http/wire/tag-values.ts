@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
 import { parseTime } from '../../core/time.ts';
-import { unit } from './scalars.ts';
+import { longInteger, unit } from './scalars.ts';
 
 const MAX_TAG_KEY_CHARS = 200;
 const MAX_TAG_TEXT_CHARS = 4096;
@@ -21,7 +21,9 @@ const timeTag = z.strictObject({
     .meta({ description: 'An instant, as RFC 3339' }),
 });
 const quantityTag = z.strictObject({
-  value: z.number().meta({ description: 'How much, in the unit' }),
+  value: z
+    .union([z.number(), longInteger], { error: 'must be a finite number, or the digits of an integer past 2^53' })
+    .meta({ description: 'How much, in the unit' }),
   unit: unit.meta({ description: 'A UCUM code' }),
 });
 export const tagScalar = z.union([z.string().max(MAX_TAG_TEXT_CHARS), z.number(), z.boolean(), timeTag, quantityTag], {
@@ -40,12 +42,14 @@ export const tagScalarAnswer = z.union([
   z.boolean(),
   z.object({ time: z.string().meta({ description: 'An instant, as it was given' }) }),
   z.object({
-    value: z.number().meta({ description: 'How much, in the unit' }),
+    value: z.union([z.number(), z.string()]).meta({ description: 'How much, in the unit' }),
     unit: z.string().meta({ description: 'A UCUM code, as it was given' }),
   }),
 ]);
-const tagValueAnswer = z
-  .union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()])
-  .meta({ id: 'TagValue', description: 'Text, number, boolean, time or quantity, or a list of these' });
+const tagValueAnswer = z.union([tagScalarAnswer, z.array(tagScalarAnswer).readonly()]).meta({
+  id: 'TagValue',
+  description:
+    'Text, number, boolean, time or quantity, or a list of these. A bare integer past ±2^53 is kept as text, its digits',
+});
 
 export const tagsAnswer = z.record(z.string(), tagValueAnswer);
