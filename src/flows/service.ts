@@ -278,12 +278,27 @@ export interface ReadRequest {
   readonly limit: number | null;
   /** Makes the link to the rest. */
   readonly linkTo: (rest: SampleSelection) => string;
+  /** Says which part of an answer to make, if it can be made in part; null: all of it. */
+  readonly choosePart?: (answer: DivisibleAnswer) => ChosenPart;
   readonly signal: AbortSignal;
 }
 
+/** Bytes `[from, to)` of an answer. */
+export interface BytePart {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a part is chosen from: the length of the whole, and the state that it is of. */
+export interface DivisibleAnswer extends Pick<Series, 'version' | 'commit'> {
+  readonly bytes: number;
+}
+
+export type ChosenPart = BytePart | 'unsatisfiable' | null;
+
 export interface SampleStream {
   readonly mediaType: string;
-  /** Known for files and packed formats. */
+  /** Of the whole; known for files and packed formats, which can be had in part. */
   readonly contentLength: number | null;
   readonly rows: number;
   readonly firstRow: number;
@@ -295,8 +310,8 @@ export interface SampleStream {
   readonly next: string | null;
   /** A piece is valid until the next is asked for: its memory is used again. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** Bytes `[from, to)` of the body, instead of it; null where it cannot be had in part. */
-  readonly slice: ((from: number, to: number) => AsyncIterable<Uint8Array>) | null;
+  /** What `body` is of the whole, as it was chosen; null: all. If that cannot be, it is empty. */
+  readonly part: ChosenPart;
 }
 
 /** What is answered instead of every row: buckets, each of which stands for the rows in a span of time. */

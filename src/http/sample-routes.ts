@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { ZodOpenApiPathsObject, ZodOpenApiResponsesObject } from 'zod-openapi';
 import type {
   AppendOutcome,
+  DivisibleAnswer,
   RemoveOutcome,
   SampleSelection,
   SampleService,
@@ -135,6 +136,9 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
       spelling,
       channels: toChannels(query.channels),
       physical: query.physical ?? false,
+      ...(req.method === 'GET' && {
+        choosePart: (answer: DivisibleAnswer) => partToSend(req, answer.bytes, tagOf(answer)),
+      }),
       signal,
     };
     const stream =
@@ -186,21 +190,19 @@ function linkTo(url: string, selection: SampleSelection): string {
 }
 
 async function sendSamples(req: Request, res: Response, stream: SampleStream, tag: string): Promise<void> {
-  const whole = stream.body[Symbol.asyncIterator]();
+  const { part, contentLength } = stream;
+  const iterator = stream.body[Symbol.asyncIterator]();
   if (req.method === 'HEAD') {
     setSampleHeaders(res, stream, tag);
     res.end();
-    await whole.return?.();
+    await iterator.return?.();
     return;
   }
-  const { slice, contentLength } = stream;
-  const part = slice && contentLength !== null ? partToSend(req, contentLength, tag) : null;
   if (part === 'unsatisfiable') {
-    await whole.return?.();
+    await iterator.return?.();
     refuseRange(req, res, contentLength ?? 0);
     return;
   }
-  const iterator = slice && part ? slice(part.from, part.to)[Symbol.asyncIterator]() : whole;
   // What fails before the first byte can still be told as a problem.
   const first = await iterator.next();
   setSampleHeaders(res, stream, tag);
@@ -236,9 +238,11 @@ function setCacheHeaders(res: Response, tag: string): void {
 function setSampleHeaders(res: Response, stream: SampleStream, tag: string): void {
   const labels = stream.channelLabels.map(encodeURIComponent).join(',');
   setCacheHeaders(res, tag);
-  if (stream.slice) res.set('Accept-Ranges', 'bytes');
   res.set('Content-Type', stream.mediaType);
-  if (stream.contentLength !== null) res.set('Content-Length', String(stream.contentLength));
+  if (stream.contentLength !== null) {
+    res.set('Accept-Ranges', 'bytes');
+    res.set('Content-Length', String(stream.contentLength));
+  }
   res.set('X-Varve-Rows', String(stream.rows));
   res.set('X-Varve-First-Row', String(stream.firstRow));
   res.set('X-Varve-Dtype', stream.dtype);
@@ -257,13 +261,17 @@ const CACHED = {
   'Cache-Control': header('private, no-cache: ask again, with If-None-Match'),
 };
 
+/** Media types of answers whose length is known beforehand. */
+const DIVISIBLE = [WIRE_FORMATS.npy, WIRE_FORMATS.octet, HDF5_FILE].map(({ mediaType }) => mediaType);
+
 const readHeaders = z.object({
   'If-None-Match': z.string().optional().meta({ description: 'An ETag: answers 304 if it still holds' }),
   Range: z.string().optional().meta({
-    description: 'HDF5 alone: a part of the file; the file is made anew for each',
+    description:
+      'npy, octet and HDF5: a part of the answer. Of npy and octet only the rows that it lies in are read; an HDF5 file is made anew for each',
     example: 'bytes=0-1048575',
   }),
-  'If-Range': z.string().optional().meta({ description: 'An ETag: if it no longer holds, the whole file is sent' }),
+  'If-Range': z.string().optional().meta({ description: 'An ETag: if it no longer holds, the whole is sent' }),
 });
 
 const writeHeaders = {
@@ -375,13 +383,13 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
         },
       },
       206: {
-        description: 'The part of an HDF5 file that Range names',
+        description: 'The part of the answer that Range names',
         headers: { ...CACHED, 'Content-Range': header('Which bytes, and of how many') },
-        content: { [HDF5_FILE.mediaType]: binary(HDF5_FILE.mediaType) },
+        content: Object.fromEntries(DIVISIBLE.map((mediaType) => [mediaType, binary(mediaType)])),
       },
       304: { description: 'If-None-Match names the present state: nothing has changed', headers: CACHED },
       416: {
-        description: 'Range lies outside the file',
+        description: 'Range lies outside the answer',
         headers: { 'Content-Range': header('How many bytes there are') },
         content: { [PROBLEM_MEDIA_TYPE]: { schema: problemDocument } },
       },

@@ -80,7 +80,7 @@ function streamOf(body: AsyncIterable<Uint8Array>, more: Partial<SampleStream> =
     version: 2,
     next: null,
     body,
-    slice: null,
+    part: null,
     ...more,
   };
 }
