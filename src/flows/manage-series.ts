@@ -6,6 +6,7 @@ import type { Database } from '../catalog/database.ts';
 import {
   createSeries,
   createSeriesWithin,
+  deletedSeriesId,
   deleteSeries,
   getSeries,
   restoreSeries,
@@ -59,9 +60,12 @@ export function seriesService(db: Database, searches: Database): SeriesService {
       await visible(principal, { id });
       await deleteSeries(db, id, principal.tokenId);
     },
-    async restore(principal, id) {
-      const project = await seriesProject(db, id);
-      if (project === null || !mayUse(principal, project)) throw notFound('series', id);
+    async restore(principal, ref) {
+      const id = 'id' in ref ? ref.id : await deletedSeriesId(db, ref.project, ref.name);
+      const project = id === null ? null : await seriesProject(db, id);
+      if (id === null || project === null || !mayUse(principal, project)) {
+        throw notFound('series', 'id' in ref ? ref.id : ref.name);
+      }
       return restoreSeries(db, id, principal.tokenId);
     },
     ...searchService(db, searches),

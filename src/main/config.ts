@@ -55,13 +55,16 @@ export interface Config {
 
 /**
  * @param defaults of a command, for variables that are not set
+ * @param options of a command, by the variables in whose place they stand; an empty one counts as not set
  * @throws invalid-input naming each variable that is wrong (never its value: it may hold a secret)
  */
 export function readConfig(
   defaults: Readonly<Record<string, string>> = {},
   environment: NodeJS.ProcessEnv = process.env,
+  options: Readonly<Record<string, string>> = {},
 ): Config {
-  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const given = Object.entries({ ...environment, ...options });
+  const set = Object.fromEntries(given.filter(([, value]) => value !== ''));
   const parsed = Environment.safeParse({ ...defaults, ...set });
   if (!parsed.success) {
     const errors = parsed.error.issues.map((issue) => ({ field: String(issue.path[0]), message: issue.message }));

@@ -15,7 +15,7 @@ function tokenInFolder(dataRoot: string): string {
   if (existsSync(path)) return readFileSync(path, 'utf8').trim();
   throw new VarveError(
     'unauthorized',
-    `there is no token in ${path}: set VARVE_DATA to the service's folder, or VARVE_TOKEN, or start a service with \`varve serve\``,
+    `there is no token in ${path}: name the service's folder with --data, or a token with --token or VARVE_TOKEN; \`varve token recover\` makes a new one`,
     { slug: 'token-missing' },
   );
 }

@@ -8,7 +8,8 @@ const CONDITION = /^([^<>=!]+)(>=|<=|!=|=|>|<)(.*)$/s;
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
 /**
- * `species=mouse`, `age_days=61` (a number), `anaesthetised=false` (a boolean), `cage="61"` (a string all the same).
+ * `species=mouse`, `age_days=61` (a number), `anaesthetised=false` (a boolean), `cage="61"` (a string all the same); lists, times and
+ * quantities as JSON: `depth={"value":300,"unit":"um"}`. An integer that a number cannot hold stays a text of its digits.
  * @throws invalid-input
  */
 export function parseTag(text: string): [key: string, value: TagValue] {
@@ -16,7 +17,22 @@ export function parseTag(text: string): [key: string, value: TagValue] {
   if (operator !== '=') throw invalidField('--tag', `${text} is not key=value`);
   if (/^".*"$/s.test(value)) return [key, value.slice(1, -1)];
   if (value === 'true' || value === 'false') return [key, value === 'true'];
-  return [key, NUMBER.test(value) && Number.isFinite(Number(value)) ? Number(value) : value];
+  if (/^[[{].*[\]}]$/s.test(value)) return [key, jsonOf(value)];
+  return [key, isExactNumber(value) ? Number(value) : value];
+}
+
+function isExactNumber(text: string): boolean {
+  if (!NUMBER.test(text) || !Number.isFinite(Number(text))) return false;
+  return /[.eE]/.test(text) || Number.isSafeInteger(Number(text));
+}
+
+/** A text may well begin with a bracket: what is no JSON is one. */
+function jsonOf(text: string): TagValue {
+  try {
+    return JSON.parse(text) as TagValue;
+  } catch {
+    return text;
+  }
 }
 
 /**
