@@ -187,11 +187,12 @@ export async function deleteSeries(db: Database, id: string, tokenId: string | n
 
 /** Undoes a delete. @throws not-found; gone `deadline-passed`; conflict `name-taken` */
 export async function restoreSeries(db: Database, id: string, tokenId: string | null = null): Promise<Series> {
+  let name = id;
   try {
     await db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('series')
-        .select('project_id')
+        .select(['project_id', 'name'])
         .select(sql<Date | null>`deleted_at + make_interval(days => ${RESTORE_DAYS})`.as('deadline'))
         .select(
           sql<boolean>`coalesce(deleted_at <= now() - make_interval(days => ${RESTORE_DAYS}), false)`.as('is_late'),
@@ -200,6 +201,7 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
         .forNoKeyUpdate()
         .executeTakeFirst();
       if (!row) throw notFound('series', id);
+      name = row.name;
       if (row.is_late) {
         const message = `the deletion of series ${id} could be undone until ${row.deadline!.toISOString()}`;
         throw new VarveError('gone', message, { slug: 'deadline-passed' });
@@ -213,9 +215,23 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
       await recordChanges(trx, 'restore', [{ seriesId: id, projectId: row.project_id }]);
     });
   } catch (error) {
-    throw asNameTaken(error, id);
+    throw asNameTaken(error, name);
   }
   return getSeries(db, { id });
+}
+
+/** The series that had this name when it was deleted, the one deleted last; else the one that has it now; null if there is neither. */
+export async function deletedSeriesId(db: Database, project: string, name: string): Promise<string | null> {
+  const named = db
+    .selectFrom('series as s')
+    .innerJoin('projects as p', 'p.id', 's.project_id')
+    .select('s.id')
+    .where('p.name', '=', project)
+    .where('s.name', '=', name);
+  // Two statements, each with an index to lead it.
+  const deleted = named.where('s.deleted_at', 'is not', null).orderBy('s.deleted_at', 'desc').limit(1);
+  const row = (await deleted.executeTakeFirst()) ?? (await named.where('s.deleted_at', 'is', null).executeTakeFirst());
+  return row?.id ?? null;
 }
 
 /** The project of a series, deleted or not; null if there is no such series. */

@@ -6,6 +6,7 @@ import type { DatabasePools } from '../catalog/database.ts';
 import {
   createSeries,
   createSeriesWithin,
+  deletedSeriesId,
   deleteSeries,
   getSeries,
   restoreSeries,
@@ -62,9 +63,12 @@ export function seriesService({
       await visible(principal, { id });
       await deleteSeries(db, id, principal.tokenId);
     },
-    async restore(principal, id) {
-      const project = await seriesProject(reads, id);
-      if (project === null || !mayUse(principal, project)) throw notFound('series', id);
+    async restore(principal, ref) {
+      const id = 'id' in ref ? ref.id : await deletedSeriesId(reads, ref.project, ref.name);
+      const project = id === null ? null : await seriesProject(reads, id);
+      if (id === null || project === null || !mayUse(principal, project)) {
+        throw notFound('series', 'id' in ref ? ref.id : ref.name);
+      }
       return restoreSeries(db, id, principal.tokenId);
     },
     ...searchService(reads, searches),

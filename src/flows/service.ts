@@ -103,7 +103,8 @@ export interface SeriesService extends SearchService {
   get(principal: Principal, ref: SeriesRef): Promise<Series>;
   update(principal: Principal, id: string, patch: SeriesPatch, ifVersion?: number): Promise<Series>;
   delete(principal: Principal, id: string): Promise<void>;
-  restore(principal: Principal, id: string): Promise<Series>;
+  /** By name: the one that was deleted last under it. */
+  restore(principal: Principal, ref: SeriesRef): Promise<Series>;
   annotate(principal: Principal, seriesId: string, annotations: readonly NewAnnotation[]): Promise<string[]>;
   annotations(
     principal: Principal,

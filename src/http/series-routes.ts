@@ -15,10 +15,9 @@ import { entityTag, insistsOnVersion, isKnownTo } from './entity-tag.ts';
 import { KEY_HEADER, onceOf } from './idempotency-key.ts';
 import { bodyOf, jsonBody } from './json-body.ts';
 import { json, problems } from './operation.ts';
-import { pathId } from './path-id.ts';
 import { queryOf, refuseNul, searchParamsOf } from './query.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
-import { idOf, noQuery } from './wire/scalars.ts';
+import { noQuery } from './wire/scalars.ts';
 import {
   fromSearchBody,
   questionOf,
@@ -114,9 +113,9 @@ export function seriesRoutes(series: SeriesService, samples: Pick<SampleService,
     res.status(204).end();
   });
 
-  router.post('/v1/series/:id/restore', needs('write'), async (req, res) => {
-    queryOf(req, noQuery);
-    sendSeries(res, await series.restore(principalOf(res), pathId(req, 'series')));
+  router.post(seriesPaths('/restore'), needs('write'), async (req, res) => {
+    const { ref } = addressOf(req, noQuery);
+    sendSeries(res, await series.restore(principalOf(res), ref));
   });
 
   return router;
@@ -252,19 +251,20 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       responses: { 200: { description: 'One page', content: json(searchPage) }, ...problems(413, 415, 422) },
     },
   },
-  '/v1/series/{id}/restore': {
+  ...describeBoth('/restore', ({ path, by, query }) => ({
     post: {
-      operationId: 'restoreSeries',
+      operationId: `restoreSeries${by}`,
       tags: ['series'],
       summary: 'Undo the deletion of a series',
-      description: `Possible for ${RESTORE_DAYS} days. After this deadline the answer is 410 (\`deadline-passed\`); once its samples are gone from the disk, 404.`,
-      requestParams: { path: z.object({ id: idOf('series') }) },
+      description: `Possible for ${RESTORE_DAYS} days. After this deadline the answer is 410 (\`deadline-passed\`); once its samples are gone from the disk, 404. By name it is
+the series that was deleted last under this name. A name that was given away since is a 409.`,
+      requestParams: { path, query: query(noQuery) },
       responses: {
         200: CHANGED_SERIES,
         ...problems(404, 409, 410),
       },
     },
-  },
+  })),
   ...describeBoth('', ({ path, by, query }) => ({
     get: {
       operationId: `getSeries${by}`,

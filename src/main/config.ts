@@ -82,15 +82,17 @@ export interface Config {
 
 /**
  * @param defaults of a command, for variables that are not set
+ * @param options of a command, by the variables in whose place they stand; an empty one counts as not set
  * @throws invalid-input naming each variable that is wrong (a value only where it cannot be a secret: of numbers and choices)
  */
 export function readConfig(
   defaults: Readonly<Record<string, string>> = {},
   environment: NodeJS.ProcessEnv = readEnvironment(),
+  options: Readonly<Record<string, string>> = {},
 ): Config {
   // Windows' `set X=1 && varve` leaves a space behind the value.
-  const trimmed = Object.entries(environment).map(([name, value]) => [name, value?.trim()]);
-  const set = Object.fromEntries(trimmed.filter(([, value]) => value !== ''));
+  const given = Object.entries({ ...environment, ...options }).map(([name, value]) => [name, value?.trim()]);
+  const set = Object.fromEntries(given.filter(([, value]) => value !== ''));
   const parsed = Environment.safeParse({ ...defaults, ...set });
   if (!parsed.success) {
     const errors = parsed.error.issues.map((issue) => ({ field: String(issue.path[0]), message: issue.message }));

@@ -12,7 +12,7 @@ export function connect(config: Config): VarveClient {
 function missing({ dataRoot }: Config): never {
   throw new VarveError(
     'unauthorized',
-    `there is no token in ${tokenPath(dataRoot)}: set VARVE_DATA to the service's folder, or VARVE_TOKEN, or start a service with \`varve serve\``,
+    `there is no token in ${tokenPath(dataRoot)}: name the service's folder with --data, or a token with --token or VARVE_TOKEN; \`varve token recover\` makes a new one`,
     { slug: 'token-missing' },
   );
 }

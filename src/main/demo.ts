@@ -13,6 +13,7 @@ import { firstToken, tokenPath } from './first-token.ts';
 import { importRecording } from './import-recording.ts';
 import { openLog } from './log.ts';
 import { Progress } from './progress.ts';
+import { readyText } from './ready-text.ts';
 import { serve, type Running } from './serve.ts';
 import { untilStopped } from './until-stopped.ts';
 import { tagText } from '../core/tag-value.ts';
@@ -53,9 +54,7 @@ export async function demo(config: Config, { exit = false }: { exit?: boolean })
     if (!stopping) throw error;
   }
   if (exit) return running.close();
-  process.stdout.write(
-    `\nvarve is ready at ${running.url}\nThe API is described at ${running.url}/docs; Ctrl-C ends the service, its data stay.\n`,
-  );
+  process.stdout.write(`\n${readyText(running.url, config)}Ctrl-C ends the service, its data stay.\n`);
   return stopped;
 }
 

@@ -59,7 +59,7 @@ runpy.run_path(${JSON.stringify(join(projectRoot(), 'docs/examples/read_samples.
       expect.stringMatching(/^MLII +624\.75$/),
       expect.stringMatching(/^V5 +-1249\.50$/),
       'pages: 3 equal to the array: True',
-      "table: (10, 2) ['ecg:MLII', 'ecg:V5']",
+      "table: (101, 2) ['ecg:MLII', 'ecg:V5']",
     ]);
   });
 

@@ -365,7 +365,7 @@ describe('what goes wrong is said in one line', () => {
     const { code, stderr } = await runVarve(['ls'], { VARVE_URL: url, VARVE_TOKEN: service.token });
     expect([code, stderr]).toEqual([
       1,
-      `varve: no Varve answers at ${url} (ECONNREFUSED): start one with \`varve serve\`, or name another with VARVE_URL\n`,
+      `varve: no Varve answers at ${url} (ECONNREFUSED): start one with \`varve serve\`, or name another with --port or --url\n`,
     ]);
   });
 

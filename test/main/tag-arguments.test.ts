@@ -12,6 +12,10 @@ describe('tags on the command line', () => {
     ['note=a>=b=c', 'note', 'a>=b=c'],
     ['empty=', 'empty', ''],
     ['huge=1e999', 'huge', '1e999'],
+    ['serial=9007199254740993', 'serial', '9007199254740993'],
+    ['depth={"value":300,"unit":"um"}', 'depth', { value: 300, unit: 'um' }],
+    ['region=["V1","V2"]', 'region', ['V1', 'V2']],
+    ['note=[sic]', 'note', '[sic]'],
   ])('%s sets %s to %p', (text, key, value) => {
     expect(parseTag(text)).toEqual([key, value]);
   });
