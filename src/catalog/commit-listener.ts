@@ -3,6 +3,8 @@ import pg from 'pg';
 import { COMMIT_CHANNEL } from './publish.ts';
 
 const RECONNECT_MS = 1_000;
+const CONNECT_LIMIT_MS = 5_000;
+const STATEMENT_LIMIT_MS = 10_000;
 
 export interface CommitListener {
   close(): Promise<void>;
@@ -15,7 +17,13 @@ export function listenForCommits(url: string, onCommit: () => void, onError: (er
   let retry: NodeJS.Timeout | undefined;
 
   const connect = async (): Promise<void> => {
-    const next = new pg.Client({ connectionString: url, application_name: 'varve listener', keepAlive: true });
+    const next = new pg.Client({
+      connectionString: url,
+      application_name: 'varve listener',
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_LIMIT_MS,
+      statement_timeout: STATEMENT_LIMIT_MS,
+    });
     client = next;
     const reconnect = (error?: Error): void => {
       if (client !== next) return;
