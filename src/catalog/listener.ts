@@ -2,6 +2,8 @@
 import pg from 'pg';
 
 const RECONNECT_MS = 1_000;
+const CONNECT_LIMIT_MS = 5_000;
+const STATEMENT_LIMIT_MS = 10_000;
 
 export interface Listener {
   /** False while something may be said that is not heard. */
@@ -17,7 +19,13 @@ export function listenTo(url: string, channel: string, onNews: () => void, onErr
   let retry: NodeJS.Timeout | undefined;
 
   const connect = async (): Promise<void> => {
-    const next = new pg.Client({ connectionString: url, application_name: 'varve listener', keepAlive: true });
+    const next = new pg.Client({
+      connectionString: url,
+      application_name: 'varve listener',
+      keepAlive: true,
+      connectionTimeoutMillis: CONNECT_LIMIT_MS,
+      statement_timeout: STATEMENT_LIMIT_MS,
+    });
     client = next;
     const reconnect = (error?: Error): void => {
       if (client !== next) return;

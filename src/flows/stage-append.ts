@@ -59,7 +59,8 @@ export async function stageAppend(deps: StageDeps, request: AppendRequest): Prom
   const replayed = staged.kind === 'replay';
   if (staged.kind === 'staged') deps.ring(staged.laneId);
   else await removeSpooled(deps.root, id);
-  return outcome(deps, staged.kind === 'replay' ? staged.id : id, request, replayed);
+  const { rows } = received.payload;
+  return outcome(deps, { id: staged.kind === 'replay' ? staged.id : id, rows, replayed }, request);
 }
 
 /** What a request brings. */
@@ -140,13 +141,12 @@ function withStart(hash: Uint8Array, startNs: bigint | null): Uint8Array {
 /** What is answered to a write that brings rows. */
 export async function outcome(
   deps: StageDeps,
-  id: string,
+  { id, rows, replayed }: { readonly id: string; readonly rows: number; readonly replayed: boolean },
   request: Pick<AppendRequest, 'waitMs' | 'signal'>,
-  replayed: boolean,
 ): Promise<AppendOutcome> {
-  const { status, applied } = await awaitWrite({ db: deps.reads, watch: deps.watch }, id, request);
-  if (!applied) return { level: 'durable', write: id, rows: status.rows, replayed };
+  const applied = await awaitWrite({ db: deps.reads, watch: deps.watch }, id, request);
+  if (!applied) return { level: 'durable', write: id, rows, replayed };
   const firstRow = applied.firstRow!;
-  const { rows, commit } = applied;
-  return { level: 'visible', write: id, rows, firstRow, lastRow: firstRow + rows - 1, commit, replayed };
+  const lastRow = firstRow + applied.rows - 1;
+  return { level: 'visible', write: id, rows: applied.rows, firstRow, lastRow, commit: applied.commit, replayed };
 }

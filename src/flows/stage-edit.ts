@@ -31,7 +31,7 @@ export async function replaceSamples(deps: StageDeps, request: ReplaceRequest): 
     contentHash,
     check: () => checkTimes(deps, id, payload, range),
   });
-  return outcome(deps, staged.id, request, staged.replayed);
+  return outcome(deps, { ...staged, rows: payload.rows }, request);
 }
 
 /**
@@ -48,7 +48,7 @@ export async function removeSamples(deps: StageDeps, request: RemoveRequest): Pr
     contentHash: null,
     check: () => Promise.resolve(),
   });
-  const { applied } = await awaitWrite({ db: deps.reads, watch: deps.watch }, staged.id, request);
+  const applied = await awaitWrite({ db: deps.reads, watch: deps.watch }, staged.id, request);
   const { id: write, replayed } = staged;
   if (!applied) return { level: 'durable', write, replayed };
   return { level: 'visible', write, removed: applied.removed ?? 0, commit: applied.commit, replayed };

@@ -330,7 +330,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     requestBody: sampleBody,
     responses: {
       ...writeResponses(201, 'The rows are visible', visibleAnswer, durableAnswer),
-      ...problems(404, 409, 413, 415, 422, 507),
+      ...problems(404, 408, 409, 413, 415, 422, 507),
     },
   },
   put: {
@@ -343,7 +343,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     requestBody: sampleBody,
     responses: {
       ...writeResponses(200, 'The rows are replaced', visibleAnswer, durableAnswer),
-      ...problems(404, 409, 413, 415, 422, 507),
+      ...problems(404, 408, 409, 413, 415, 422, 507),
     },
   },
   delete: {

@@ -49,6 +49,7 @@ const PING_LIMIT_MS = 2_000;
 const CLOSE_LIMIT_MS = 2_000;
 /** A connection whose server fell silent is given up after this; no query of the queue takes nearly as long. */
 const QUERY_LIMIT_MS = 10_000;
+const LOCK_LIMIT_MS = 5_000;
 /** Longest pause between two attempts to reach a server again: short, because appends wait to become visible. */
 const RECONNECT_MAX_MS = 1_000;
 /** Pause of a worker after the server refused it a job. BullMQ's own is 15 s after a refused connection, none after other errors. */
@@ -115,6 +116,9 @@ async function openPostgres(url: string, log: Logger): Promise<QueueBackend> {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     query_timeout: QUERY_LIMIT_MS,
+    statement_timeout: QUERY_LIMIT_MS,
+    lock_timeout: LOCK_LIMIT_MS,
+    idle_in_transaction_session_timeout: QUERY_LIMIT_MS,
     connectionTimeoutMillis: CONNECT_LIMIT_MS,
     application_name: 'varve queue',
   });
