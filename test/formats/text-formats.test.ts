@@ -60,7 +60,7 @@ describe('JSON', () => {
     const values = new Float64Array([1, 0.1, NaN, Infinity, -0, 1e21]);
     const sent = await textFrom(encodeJson(outBatches(values, new BigInt64Array([1n, 2n, 3n]), 2), shape));
     expect(sent).toBe(
-      '{"series":"s-1","first_row":0,"times":["1","2","3"],"values":[[1,null,-0],[0.1,"Infinity",1e+21]],' +
+      '{"series":"s-1","first_row":0,"times":["1","2","3"],"values":[[1,null,-0.0],[0.1,"Infinity",1e+21]],' +
         '"next":"/v1/series/s-1/samples?rows=3:6"}',
     );
   });
