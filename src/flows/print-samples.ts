@@ -1,6 +1,7 @@
 /** From planned pieces to the bytes of an answer: read, select, convert, encode. Runs on either side of a thread. */
 import type { OutBatch, OutShape } from '../core/batch.ts';
 import { toPhysical, type Calibration } from '../core/calibration.ts';
+import { copyValues } from '../core/copy-values.ts';
 import { bytesOf, DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import type { Rate } from '../core/rate.ts';
@@ -207,7 +208,7 @@ function pick(values: SampleArray, channels: number, selected: readonly number[]
   const rows = values.length / channels;
   const out = new DTYPES[dtype].array(rows * selected.length);
   for (let s = 0; s < selected.length; s++) {
-    for (let row = 0; row < rows; row++) out[row * selected.length + s] = values[row * channels + selected[s]];
+    copyValues(out, { at: s, step: selected.length }, values, { at: selected[s], step: channels }, rows);
   }
   return out;
 }

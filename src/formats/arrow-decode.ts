@@ -4,6 +4,7 @@
  * @see https://github.com/apache/arrow/tree/main/format (Schema.fbs, Message.fbs)
  */
 import type { Batch, SampleShape } from '../core/batch.ts';
+import { copyValues } from '../core/copy-values.ts';
 import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField, type VarveError } from '../core/errors.ts';
 import { isTime, TIME_FORMS } from '../core/time.ts';
@@ -185,7 +186,7 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
     const count = Math.min(most, rows - from);
     const values = new DTYPES[dtype].array(count * channels.length);
     channels.forEach((cells, c) => {
-      for (let i = 0; i < count; i++) values[i * channels.length + c] = cells.values[from + i];
+      copyValues(values, { at: c, step: channels.length }, cells.values, { at: from, step: 1 }, count);
       if (!cells.valid) return;
       for (let i = 0; i < count; i++) {
         if (isValid(cells.valid, from + i)) continue;

@@ -4,6 +4,7 @@
  */
 import type * as Arrow from 'apache-arrow';
 import type { OutBatch, OutShape } from '../core/batch.ts';
+import { copyValues } from '../core/copy-values.ts';
 import type { DtypeInfo, SampleArray } from '../core/dtype.ts';
 import type { Channel } from '../core/series.ts';
 import {
@@ -117,6 +118,6 @@ function recordBatch(
 function columnOf(values: SampleArray, channels: number, channel: number, from: number, to: number): SampleArray {
   if (channels === 1) return values.subarray(from, to);
   const column = new (values.constructor as DtypeInfo['array'])(to - from);
-  for (let row = from; row < to; row++) column[row - from] = values[row * channels + channel];
+  copyValues(column, { at: 0, step: 1 }, values, { at: from * channels + channel, step: channels }, to - from);
   return column;
 }

@@ -2,6 +2,7 @@
  * Values as text: how JSON and CSV spell the numbers of each dtype. What goes out comes back bit-equal, and a text that the
  * dtype cannot hold exactly as it is meant is refused, never bent (float32 rounds: that is what the caller asked for).
  *
+ * Negative zero is -0.0, which readers that tell integers from floats take for a float.
  * JSON: 64-bit integers beyond ±(2^53 − 1) are decimal strings, NaN is null, infinities are "Infinity" and "-Infinity".
  * CSV: integers are plain digits, NaN is empty, infinities are inf and -inf, as pandas reads them.
  */
@@ -20,6 +21,7 @@ const JSON_SPECIALS: ReadonlyMap<string, number> = new Map([
   ['NaN', NaN],
   ['Infinity', Infinity],
   ['-Infinity', -Infinity],
+  ['-0.0', -0],
 ]);
 
 /**
@@ -155,7 +157,7 @@ function textWriter(
   const finite = dtype === 'float32' ? shortestFloat32 : String;
   return (number) => {
     const value = number as number;
-    if (Number.isFinite(value)) return Object.is(value, -0) ? '-0' : finite(value);
+    if (Number.isFinite(value)) return Object.is(value, -0) ? '-0.0' : finite(value);
     return Number.isNaN(value) ? words.nan : value > 0 ? words.inf : words.minusInf;
   };
 }

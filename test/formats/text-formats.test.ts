@@ -61,8 +61,8 @@ describe('JSON', () => {
     const head = '{"series":"s-1","first_row":0,"times":["1","2","3"],"orient":';
     const tail = ',"next":"/v1/series/s-1/samples?rows=3:6"}';
     for (const [orient, text] of [
-      ['rows', '"rows","values":[[1,0.1],[null,"Infinity"],[-0,1e+21]]'],
-      ['channels', '"channels","values":[[1,null,-0],[0.1,"Infinity",1e+21]]'],
+      ['rows', '"rows","values":[[1,0.1],[null,"Infinity"],[-0.0,1e+21]]'],
+      ['channels', '"channels","values":[[1,null,-0.0],[0.1,"Infinity",1e+21]]'],
     ] as const) {
       const batches = outBatches(values, new BigInt64Array([1n, 2n, 3n]), 2);
       expect(await textFrom(encodeJson(batches, shape, { orient }))).toBe(head + text + tail);

@@ -376,7 +376,10 @@ export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input
 
 function toLastValue(dtype: Dtype, { ns, row, values, physical }: LastValue): z.input<typeof lastValueAnswer> {
   const spelled = (type: Dtype, numbers: readonly (number | bigint)[]): z.input<typeof lastNumber>[] =>
-    numbers.map((value) => JSON.parse(jsonValueWriter(type)(value)) as z.input<typeof lastNumber>);
+    numbers.map((value) => {
+      // JSON.stringify, which writes the rest of the answer, makes 0 of negative zero: it is a text as infinity is one.
+      return Object.is(value, -0) ? '-0.0' : (JSON.parse(jsonValueWriter(type)(value)) as z.input<typeof lastNumber>);
+    });
   return { time: formatTime(ns), row, values: spelled(dtype, values), physical: spelled('float64', physical) };
 }
 
