@@ -70,6 +70,8 @@ export const healthDescriptions: ZodOpenApiPathsObject = {
       operationId: 'isAlive',
       tags: ['health'],
       summary: 'Is the process alive',
+      description:
+        'For whoever restarts a process that hangs: it asks nothing of queue or disk. An embedded Postgres belongs to the process: one that has ended is started again, and until then the status is `restarting`.',
       security: [],
       responses: {
         200: { description: 'It is', content: json(liveness(['ok', 'restarting'])) },

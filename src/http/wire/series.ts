@@ -322,16 +322,19 @@ export const seriesAnswer = z
   })
   .meta({ id: 'Series', description: 'One signal: what it is, and what there is of it' });
 
-/** @param last undefined: was not asked for */
 /** What is told of a change to who may not read. */
 export const seriesReceipt = z
-  .object({ id: uuid, version: z.int().meta({ description: 'Of the metadata' }) })
-  .meta({ id: 'SeriesReceipt' });
+  .object({
+    id: uuid.meta({ description: 'Of the series' }),
+    version: z.int().meta({ description: 'Of the metadata' }),
+  })
+  .meta({ id: 'SeriesReceipt', description: 'What a token that may not read is told of a change' });
 
 export function toSeriesReceipt({ id, version }: Series): z.input<typeof seriesReceipt> {
   return { id, version };
 }
 
+/** @param last undefined: was not asked for */
 export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input<typeof seriesAnswer> {
   const { sampling: axis } = series;
   return {
