@@ -15,24 +15,25 @@ import type { ReadUnit } from './tag-value.ts';
 import { parseTime } from './time.ts';
 
 const OPERATORS: readonly string[] = ['eq', 'ne', 'in', 'exists', ...TEXT_OPERATORS, ...BOUNDS];
-const TAG_PARAMETER = /^tag\.([^[\]]{1,200})(?:\[(\w+)\])?$/;
+const TAG_PARAMETER = /^tag\.(.{1,200}?)(?:\[([^[\]]*)\])?$/su;
 const NUMBER = String.raw`[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?`;
 const WHOLE_NUMBER = new RegExp(`^${NUMBER}$`);
 const QUANTITY = new RegExp(`^(${NUMBER}) (\\S+)$`);
 
 /**
- * One `tag.<key>[<op>]=<text>` parameter as a condition.
+ * One `tag.<key>[<op>]=<text>` parameter as a condition. A key that has brackets needs an operator behind it: `tag.a[b][eq]`.
  * Equality matches the text as a string and as whatever else it reads as: a number, a boolean, a time, a quantity (`5 mV`). Ranges compare
  * numbers or quantities if the text is one; else strings in code point order, and times if it reads as one.
  * @throws invalid-input naming the parameter
  */
 export function parseTagParameter(parameter: string, text: string, readUnit: ReadUnit): Expression {
-  const match = TAG_PARAMETER.exec(parameter);
-  const op = match?.[2] ?? 'eq';
-  if (!match || !OPERATORS.includes(op)) {
-    throw invalidField(parameter, `is not tag.<key> or tag.<key>[op] with one of ${OPERATORS.join(', ')}`);
+  const [, key, op = 'eq'] = TAG_PARAMETER.exec(parameter) ?? [];
+  // Without an operator nobody could tell a key with brackets from one with a misspelt operator.
+  const isPlain = key !== undefined && (!/[[\]]/.test(key) || parameter !== `tag.${key}`);
+  if (!isPlain || !OPERATORS.includes(op)) {
+    const forms = `is not tag.<key> or tag.<key>[op] with one of ${OPERATORS.join(', ')}`;
+    throw invalidField(parameter, `${forms}; a key with brackets needs an operator behind it, as in tag.a[b][eq]`);
   }
-  const key = match[1];
   if (TEXT_OPERATORS.has(op)) return { kind: 'tag', key, test: textTest(op, text, parameter) };
   if (BOUNDS.has(op)) {
     const readings = readingsOf(text, readUnit);
@@ -45,6 +46,7 @@ export function parseTagParameter(parameter: string, text: string, readUnit: Rea
   }
   if (op === 'exists') {
     const exists: Expression = { kind: 'tag', key, test: { op: 'exists' } };
+    if (text !== 'true' && text !== 'false') throw invalidField(parameter, 'must be true or false');
     return text === 'false' ? { kind: 'not', of: exists } : exists;
   }
   const texts = op === 'in' ? text.split(',') : [text];

@@ -4,6 +4,7 @@
  */
 import { parseTime } from '../core/time.ts';
 import { invalidField } from '../core/errors.ts';
+import { repeatedKey } from './json-keys.ts';
 
 /** Begins the string that stands for a bare integer of 16 digits or more. No text of a client needs to begin so. */
 const MARK = '\u0000';
@@ -13,9 +14,15 @@ const STRING_OR_LONG = /"(?:[^"\\]|\\.)*"|(?<![\d.eE+-])-?[1-9]\d{15,}(?![\d.eE]
 
 /**
  * JSON.parse, except that bare integers of 16 digits or more are kept as text: see {@link longInteger}.
- * @throws `invalid-input` on `field` if the text is no JSON
+ * @throws `invalid-input` on `field` if the text is no JSON, or an object has a key twice
  */
 export function parseExactJson(text: string, field: string): unknown {
+  const value = parse(text, field);
+  refuseRepeatedKeys(text, value, field);
+  return value;
+}
+
+function parse(text: string, field: string): unknown {
   try {
     if (!MAYBE_LONG.test(text)) return JSON.parse(text);
     return JSON.parse(text.replace(STRING_OR_LONG, (token) => (token.startsWith('"') ? token : `"\\u0000${token}"`)));
@@ -23,6 +30,19 @@ export function parseExactJson(text: string, field: string): unknown {
     throw invalidField(field, `is not valid JSON: ${(error as Error).message}`);
   }
 }
+
+/** A flat object has as many keys as its text has colons behind quotes; only where there are more is the text gone through. */
+function refuseRepeatedKeys(text: string, value: unknown, field: string): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
+  let colons = 0;
+  COLON_BEHIND_QUOTE.lastIndex = 0;
+  while (COLON_BEHIND_QUOTE.test(text)) colons++;
+  if (colons <= Object.keys(value).length) return;
+  const key = repeatedKey(text)?.map(String).join('.');
+  if (key !== undefined) throw invalidField(field === 'body' ? key : `${field} ${key}`, 'is given more than once');
+}
+
+const COLON_BEHIND_QUOTE = /"\s*:/g;
 
 /** The digits of a long bare integer, or undefined for any other value. */
 export function longInteger(value: unknown): string | undefined {

@@ -6,6 +6,7 @@ import { BatchBuilder } from './batch-builder.ts';
 import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
 import { jsonValueReader, jsonValueWriter } from './number-text.ts';
 import { inPieces, jsonListText, TEXT_PIECE_CHARS } from './text-rows.ts';
+import { utf8Text } from './utf8.ts';
 import { wholeBody } from './whole-body.ts';
 
 /** A JSON body is parsed whole, so it is small; larger ones have formats that stream. */
@@ -18,8 +19,7 @@ const MAX_JSON_BODY_BYTES = 32 * 1024 * 1024;
  */
 export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   const bytes = await wholeBody(source, MAX_JSON_BODY_BYTES, tooLarge);
-  const text = new TextDecoder().decode(bytes);
-  const body = jsonObject(parseExactJson(text, 'body'), ['values', 'start', 'times'], 'body');
+  const body = jsonObject(parseExactJson(utf8Text(bytes, 'body'), 'body'), ['values', 'start', 'times'], 'body');
   const { values } = body;
   if (!Array.isArray(values)) throw invalidField('values', 'is missing or no list');
   const times = timesOf(body, shape, values.length);

@@ -9,7 +9,7 @@ import { textLines } from '../formats/text-lines.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { parseWith } from './field-errors.ts';
 import { KEY_HEADER, onceOf } from './idempotency-key.ts';
-import { refuseUnstorable } from './json-body.ts';
+import { assertJsonText, refuseUnstorable } from './json-body.ts';
 import { json, problems } from './operation.ts';
 import { toProblem } from './problem.ts';
 import { queryOf } from './query.ts';
@@ -79,6 +79,7 @@ async function* hashed(
 function readLine(text: string): { input: NewSeries } | { error: unknown } {
   try {
     const value = parseLine(text);
+    assertJsonText(text, 'line');
     refuseUnstorable(value);
     return { input: newSeries(parseWith(seriesCreate, value, 'line')) };
   } catch (error) {

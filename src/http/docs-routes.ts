@@ -32,6 +32,9 @@ const START = `window.ui = SwaggerUIBundle({
 /** Of the package, what the page loads; nothing comes from another host. */
 const ASSETS = ['swagger-ui.css', 'swagger-ui-bundle.js'];
 
+/** Paths of what the page loads. */
+export const DOCS_FILES: readonly string[] = ['/docs/start.js', ...ASSETS.map((asset) => `/docs/${asset}`)];
+
 /** Swagger UI styles its elements inline and draws its icons from data URLs. */
 const contentSecurityPolicy = helmet.contentSecurityPolicy({
   useDefaults: false,

@@ -2,6 +2,8 @@
 import express, { type Request, type RequestHandler } from 'express';
 import type { z } from 'zod';
 import { invalidField, VarveError } from '../core/errors.ts';
+import { repeatedKey } from '../formats/json-keys.ts';
+import { utf8Text } from '../formats/utf8.ts';
 import { fieldName, parseWith } from './field-errors.ts';
 
 /** Metadata of a series of some thousand channels fit. */
@@ -16,7 +18,7 @@ const MEDIA_TYPES = ['application/json', 'application/*+json'];
  * Answers unsupported-media-type for another media type, limit-exceeded and invalid-input (field `body`).
  */
 export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
-  const parse = express.json({ type: MEDIA_TYPES, limit: maxBytes, strict: false });
+  const parse = express.json({ type: MEDIA_TYPES, limit: maxBytes, strict: false, verify });
   return (req, res, next) => {
     // `is` gives null for a request without a body: the schema will say what is missing.
     if (req.is(MEDIA_TYPES) === false) {
@@ -27,6 +29,23 @@ export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
     }
     parse(req, res, next);
   };
+}
+
+/** Of the parser: what it would lose in silence. */
+function verify(_req: unknown, _res: unknown, bytes: Buffer, charset: string): void {
+  if (charset !== 'utf-8') {
+    const message = 'must be UTF-8, which is the character set of JSON';
+    throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
+      errors: [{ field: 'Content-Type', message }],
+    });
+  }
+  assertJsonText(utf8Text(bytes, 'body'), 'body');
+}
+
+/** @throws invalid-input naming a key that an object has twice */
+export function assertJsonText(text: string, whole: string): void {
+  const path = repeatedKey(text);
+  if (path) throw invalidField(fieldName(path, whole), 'is given more than once');
 }
 
 /** The parsed body as the schema reads it. @throws invalid-input naming each field */

@@ -22,8 +22,21 @@ export const ANSWER_MEDIA_TYPES: readonly string[] = ANSWER_FORMATS.map(mediaTyp
 export function formatOfBody(contentType: string | undefined): WireFormatName {
   const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
   const format = BODY_FORMATS.find((name) => mediaTypeOf(name) === mediaType);
-  if (format) return format;
+  if (format) {
+    refuseCharset(contentType ?? '');
+    return format;
+  }
   const message = `${contentType === undefined ? 'is missing' : 'is not read here'}; read are ${BODY_MEDIA_TYPES.join(', ')}`;
+  throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
+    errors: [{ field: 'Content-Type', message }],
+  });
+}
+
+/** Texts are UTF-8, of which ASCII is a part. @throws unsupported-media-type */
+function refuseCharset(contentType: string): void {
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(contentType)?.[1];
+  if (charset === undefined || /^(utf-?8|(us-)?ascii)$/i.test(charset)) return;
+  const message = 'has a character set other than UTF-8';
   throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
     errors: [{ field: 'Content-Type', message }],
   });

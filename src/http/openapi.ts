@@ -1,5 +1,5 @@
 /** The OpenAPI 3.1 document, from the schemas the routes read and write with. */
-import { createDocument } from 'zod-openapi';
+import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { accessDescriptions } from './access-routes.ts';
 import { annotationDescriptions } from './annotation-routes.ts';
 import { bulkDescriptions } from './bulk-routes.ts';
@@ -16,6 +16,26 @@ import { stateDescriptions } from './state-routes.ts';
 import { tagDescriptions } from './tag-routes.ts';
 import { vocabularyDescriptions } from './vocabulary-routes.ts';
 import { writeDescriptions } from './write-routes.ts';
+
+/** Every path, with its operations by method. */
+export const PATHS: ZodOpenApiPathsObject = {
+  ...seriesDescriptions,
+  ...stateDescriptions,
+  ...bulkDescriptions,
+  ...metadataDescriptions,
+  ...vocabularyDescriptions,
+  ...subjectDescriptions,
+  ...tagDescriptions,
+  ...sampleDescriptions,
+  ...queryDescriptions,
+  ...annotationDescriptions,
+  ...writeDescriptions,
+  ...spaceDescriptions,
+  ...retentionDescriptions,
+  ...accessDescriptions,
+  ...healthDescriptions,
+  ...docsDescriptions,
+};
 
 export function openApiDocument(version: string): ReturnType<typeof createDocument> {
   return createDocument({
@@ -41,24 +61,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       { name: 'health', description: 'For whoever runs the service' },
       { name: 'docs', description: 'This document' },
     ],
-    paths: {
-      ...seriesDescriptions,
-      ...stateDescriptions,
-      ...bulkDescriptions,
-      ...metadataDescriptions,
-      ...vocabularyDescriptions,
-      ...subjectDescriptions,
-      ...tagDescriptions,
-      ...sampleDescriptions,
-      ...queryDescriptions,
-      ...annotationDescriptions,
-      ...writeDescriptions,
-      ...spaceDescriptions,
-      ...retentionDescriptions,
-      ...accessDescriptions,
-      ...healthDescriptions,
-      ...docsDescriptions,
-    },
+    paths: PATHS,
     components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
   });
 }

@@ -2,6 +2,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isVarveError, notFound, VarveError, type ErrorCode } from '../core/errors.ts';
 import { faultOf } from '../core/fault.ts';
+import { HttpRefusal } from './refusal.ts';
 import type { Log } from './request-log.ts';
 import { PROBLEM_MEDIA_TYPE, type ProblemDocument } from './wire/problem.ts';
 
@@ -40,8 +41,12 @@ export interface Problem {
  * @see https://www.rfc-editor.org/rfc/rfc9457
  */
 export function toProblem(error: unknown, request: { path: string; id: string }): Problem {
-  const known = toVarveError(error);
-  const { status, title } = known ? ANSWERS[known.code] : { status: 500, title: 'Something went wrong' };
+  const known = isRefusal(error) ? error : toVarveError(error);
+  const { status, title } = !known
+    ? { status: 500, title: 'Something went wrong' }
+    : isRefusal(known)
+      ? known
+      : ANSWERS[known.code];
   const document = {
     type: `urn:varve:problem:${known?.slug ?? 'internal'}`,
     title,
@@ -51,7 +56,11 @@ export function toProblem(error: unknown, request: { path: string; id: string })
     request_id: request.id,
     errors: [...(known?.errors ?? [])],
   };
-  return { status, headers: known ? headersOf(known) : {}, document, isFault: status === 500 };
+  return { status, headers: known && !isRefusal(known) ? headersOf(known) : {}, document, isFault: status === 500 };
+}
+
+function isRefusal(error: unknown): error is HttpRefusal {
+  return error instanceof HttpRefusal;
 }
 
 function headersOf(error: VarveError): Record<string, string> {

@@ -1,13 +1,31 @@
 /** Query parameters: every one known, none given twice unless it is a list. */
+import { isUtf8 } from 'node:buffer';
 import type { Request } from 'express';
 import type { z } from 'zod';
 import { invalidField } from '../core/errors.ts';
 import { parseWith } from './field-errors.ts';
 
-/** The parameters of a request in order. Express's own parser drops what comes after the thousandth. */
+/**
+ * The parameters of a request in order. Express's own parser drops what comes after the thousandth.
+ * @throws invalid-input naming the parameter whose percent-encoded bytes are not UTF-8
+ */
 export function searchParamsOf(url: string): URLSearchParams {
   const mark = url.indexOf('?');
-  return new URLSearchParams(mark === -1 ? '' : url.slice(mark + 1));
+  const text = mark === -1 ? '' : url.slice(mark + 1);
+  const params = new URLSearchParams(text);
+  // A replacement character is what is made of bytes that are no text, or was sent as such.
+  if (![...params].some((pair) => pair.join('').includes('\uFFFD'))) return params;
+  for (const part of text.split('&')) {
+    if (isUtf8(percentDecoded(part))) continue;
+    const [[name]] = [...new URLSearchParams(part)];
+    throw invalidField(name.replaceAll('\uFFFD', '?'), 'is not UTF-8 text, percent-encoded');
+  }
+  return params;
+}
+
+function percentDecoded(text: string): Buffer {
+  const bytes = text.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+  return Buffer.from(bytes, 'latin1');
 }
 
 /**

@@ -8,12 +8,14 @@ import type { Service } from '../flows/service.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { accessRoutes } from './access-routes.ts';
 import { annotationRoutes } from './annotation-routes.ts';
+import { allowedMethods } from './allowed-methods.ts';
 import { authenticate } from './authenticate.ts';
 import { bulkRoutes } from './bulk-routes.ts';
-import { docsRoutes } from './docs-routes.ts';
+import { DOCS_FILES, docsRoutes } from './docs-routes.ts';
 import { healthRoutes } from './health-routes.ts';
 import { metadataRoutes } from './metadata-routes.ts';
-import { openApiDocument } from './openapi.ts';
+import { answerNodeRefusals, MAX_HEADER_BYTES } from './node-refusals.ts';
+import { openApiDocument, PATHS } from './openapi.ts';
 import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
 import { queryRoutes } from './query-routes.ts';
@@ -25,6 +27,7 @@ import { subjectRoutes } from './subject-routes.ts';
 import { stateRoutes } from './state-routes.ts';
 import { tagRoutes } from './tag-routes.ts';
 import { vocabularyRoutes } from './vocabulary-routes.ts';
+import { wellFormed } from './well-formed.ts';
 import { writeRoutes } from './write-routes.ts';
 
 /** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
@@ -50,6 +53,8 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
       strictTransportSecurity: false,
     }),
   );
+  app.use(wellFormed);
+  app.use(allowedMethods(PATHS, DOCS_FILES));
   app.use(compressTexts());
   const authenticated = authenticate(service.access);
   app.use(docsRoutes(() => openApiDocument(version)));
@@ -104,9 +109,17 @@ export interface HttpServer {
 /** @throws with a message that names host and port if they cannot be listened on */
 export async function listen(app: Express, host: string, port: number): Promise<HttpServer> {
   const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: 0,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Ours to say: Node's answer is no problem document.
+      requireHostHeader: false,
+    },
     app,
   );
+  answerNodeRefusals(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
     server.listen(port, host, resolve);

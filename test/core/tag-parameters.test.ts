@@ -45,7 +45,7 @@ describe('a tag parameter is read as a condition', () => {
       },
     ],
     ['tag.day[lte]', '', bound('day', 'lte', text(''))],
-    ['tag.species[exists]', '', exists('species')],
+    ['tag.species[exists]', 'true', exists('species')],
     ['tag.species[exists]', 'false', not(exists('species'))],
     ['tag.name[prefix]', 'mo', { kind: 'tag', key: 'name', test: { op: 'prefix', text: 'mo' } }],
     ['tag.name[contains]', 'ous', { kind: 'tag', key: 'name', test: { op: 'contains', text: 'ous' } }],
@@ -55,6 +55,11 @@ describe('a tag parameter is read as a condition', () => {
       { kind: 'tag', key: 'name', test: { op: 'regex', pattern: '^m-[0-9]+$', prefix: 'm-' } },
     ],
     ['tag.a.b c', 'x', any('a.b c', text('x'))],
+    ['tag.a[b][eq]', 'x', any('a[b]', text('x'))],
+    ['tag.a[eq][eq]', 'x', any('a[eq]', text('x'))],
+    ['tag.[][ne]', 'x', not(any('[]', text('x')))],
+    ['tag.a[b[exists]', 'true', exists('a[b')],
+    ['tag.a]b[exists]', 'false', not(exists('a]b'))],
   ])('%s=%s', (parameter, given, expected) => {
     expect(parse(parameter, given)).toEqual(expected);
   });
@@ -82,6 +87,11 @@ test.each([
   ['tag.species[regex]', '('],
   ['tag.species[prefix]', ''],
   ['tag.species[in]', ','.repeat(500)],
+  ...['', 'False', 'True', 'FALSE', '0', '1', 'no', 'yes', ' true'].map((given) => ['tag.species[exists]', given]),
+  ['tag.a[b]', 'x'],
+  ['tag.a[b]c', 'x'],
+  ['tag.a]', 'x'],
+  ['tag.a[b][like]', 'x'],
   ['tag.species[gt]', 'x'.repeat(257)],
 ])('%s=%s is refused and named', (parameter, given) => {
   expect(() => parse(parameter, given)).toThrow(

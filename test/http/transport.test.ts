@@ -127,7 +127,7 @@ describe('who may ask', () => {
 describe('problems', () => {
   test.each<[string, string, RequestInit, number, string[]]>([
     ['an unknown route', '/nothing', {}, 404, []],
-    ['a method a route does not have', '/v1/series', { method: 'PUT' }, 404, []],
+    ['a method a route does not have', '/v1/series', { method: 'PUT' }, 405, []],
     ['an id that is none', '/v1/series/1', {}, 404, []],
     ['a path that is not UTF-8', '/v1/series/%ff', {}, 400, []],
     ['an unknown parameter', `/v1/series/${SERIES_ID}?a=1`, {}, 400, ['a']],
