@@ -10,6 +10,7 @@ import { fullMetadata } from './0007_full_metadata.ts';
 import { sealedSeries } from './0008_sealed_series.ts';
 import { subjects } from './0009_subjects.ts';
 import { tokens } from './0010_tokens.ts';
+import { names } from './0011_names.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -22,4 +23,5 @@ export const migrations: Record<string, Migration> = {
   '0008_sealed_series': sealedSeries,
   '0009_subjects': subjects,
   '0010_tokens': tokens,
+  '0011_names': names,
 };

@@ -2,6 +2,7 @@
 import type { FieldError } from './errors.ts';
 import { VarveError } from './errors.ts';
 import type { Comparable } from './tag-expression.ts';
+import { nameKey } from './same-name.ts';
 import { listOf, sameTag, tagField } from './tag-edit.ts';
 import type { ReadUnit, TagScalar, Tags } from './tag-value.ts';
 import { parseTime } from './time.ts';
@@ -38,11 +39,14 @@ export function vocabularyFaults(
   touched: ReadonlySet<string> | null,
   readUnit: ReadUnit,
 ): FieldError[] {
+  const rules = new Map(Object.entries(keys).map(([key, rule]) => [nameKey(key), rule]));
+  const present = new Set(Object.keys(tags).map(nameKey));
+  const changed = touched && new Set([...touched].map(nameKey));
   const faults: FieldError[] = [];
   const fault = (key: string, message: string): void => void faults.push({ field: tagField(key), message });
   for (const [key, value] of Object.entries(tags)) {
-    if (touched && !touched.has(key)) continue;
-    const rule = Object.hasOwn(keys, key) ? keys[key] : undefined;
+    if (changed && !changed.has(nameKey(key))) continue;
+    const rule = rules.get(nameKey(key));
     if (!rule) {
       if (closed) fault(key, `is not in the vocabulary; allowed are ${named(Object.keys(keys))}`);
       continue;
@@ -53,7 +57,7 @@ export function vocabularyFaults(
     }
   }
   for (const [key, rule] of Object.entries(keys)) {
-    if (!rule.required || Object.hasOwn(tags, key) || (touched && !touched.has(key))) continue;
+    if (!rule.required || present.has(nameKey(key)) || (changed && !changed.has(nameKey(key)))) continue;
     const allowed = rule.values ? `: one of ${named(rule.values.map((each) => JSON.stringify(each)))}` : '';
     fault(key, `is required by the vocabulary${allowed}`);
   }
@@ -97,6 +101,7 @@ function canonical(value: TagScalar, readUnit: ReadUnit): unknown {
     const { factor, shift, dimension } = comparable.unit;
     return { dimension, base: Number((comparable.value * factor + shift).toPrecision(15)) };
   }
+  if (comparable?.type === 'text') return nameKey(comparable.text);
   return comparable?.type === 'time' ? { time: String(comparable.ns) } : value;
 }
 

@@ -58,7 +58,7 @@ export function answerBuckets(samples: SampleService, series: Pick<SeriesService
       ref,
       wanted,
       format,
-      channels: toChannels(query.channels),
+      channels: toChannels(query),
       physical: query.physical ?? false,
       signal,
       ...(query.start !== undefined && { startNs: query.start }),

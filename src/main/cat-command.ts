@@ -18,6 +18,8 @@ export interface CatCommand {
   readonly end?: string;
   readonly rows?: string;
   readonly channels?: string;
+  /** Labels as they are. */
+  readonly channel?: readonly string[];
   readonly physical?: boolean;
   readonly format?: string;
   readonly out?: string;
@@ -35,6 +37,7 @@ export async function catSamples(config: Config, series: string, command: CatCom
     const value = command[name];
     if (value !== undefined) query.append(name, value);
   }
+  for (const label of command.channel ?? []) query.append('channels[]', label);
   if (command.physical) query.append('physical', 'true');
   const ref = isUuid(series) ? { id: series } : { project, name: series };
   const answer = await connect(config).readSamples(ref, query);

@@ -19,7 +19,7 @@ import { readUnit } from '../../flows/tag-units.ts';
 import { channelAnswer, channelList, channels, labelled, scale } from './channels.ts';
 import { provenance, provenancePatch } from './provenance.ts';
 import { bodyTime, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
-import { tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
+import { refineKeys, tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
 
 const MAX_DESCRIPTION_CHARS = 65_536;
 const MAX_EXTERNAL_ID_CHARS = 500;
@@ -97,6 +97,7 @@ export const seriesCreate = z
     external_ids: z
       .record(tagKey, externalId)
       .refine((value) => Object.keys(value).length <= MAX_EXTERNAL_IDS, `must be at most ${MAX_EXTERNAL_IDS}`)
+      .superRefine(refineKeys)
       .default({})
       .meta({ description: 'What others call it, by who they are', example: { dandi: '000123' } }),
     provenance: provenance.default({}),
@@ -185,11 +186,12 @@ export const seriesPatch = z
     tags: z
       .record(tagKey, tagValue.nullable())
       .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`)
+      .superRefine(refineKeys)
       .optional(),
     continuity: continuity.nullable().optional(),
     resolution: resolution.nullable().optional(),
     time_zone: zoneLabel.nullable().optional(),
-    external_ids: z.record(tagKey, externalId.nullable()).optional(),
+    external_ids: z.record(tagKey, externalId.nullable()).superRefine(refineKeys).optional(),
     provenance: provenancePatch.optional(),
   })
   .meta({ id: 'SeriesPatch', example: { tags: { species: 'mouse', anaesthetised: null } } });
