@@ -26,10 +26,7 @@ export function parseTag(text: string): [key: string, value: TagValue] {
  */
 export function parseTagCondition(text: string): [parameter: string, value: string] {
   const [, key, operator, value] = CONDITION.exec(text) ?? [];
-  if (operator !== undefined) {
-    const suffix = OPERATORS[operator as keyof typeof OPERATORS];
-    return [`tag.${key}${suffix === '' && /[[\]]/.test(key) ? '[eq]' : suffix}`, value];
-  }
+  if (operator !== undefined) return [`tag.${key}${OPERATORS[operator as keyof typeof OPERATORS]}`, value];
   const [, not, name] = /^(!?)([^<>=!]+)$/.exec(text) ?? [];
   if (name === undefined) throw invalidField('condition', `${text} is not key=value, key>=value or the like`);
   return [`tag.${name}[exists]`, String(not === '')];
