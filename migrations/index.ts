@@ -11,6 +11,7 @@ import { sealedSeries } from './0008_sealed_series.ts';
 import { subjects } from './0009_subjects.ts';
 import { tokens } from './0010_tokens.ts';
 import { exactUnits } from './0011_exact_units.ts';
+import { names } from './0012_names.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -24,4 +25,5 @@ export const migrations: Record<string, Migration> = {
   '0009_subjects': subjects,
   '0010_tokens': tokens,
   '0011_exact_units': exactUnits,
+  '0012_names': names,
 };

@@ -26,7 +26,7 @@ export async function createProject(db: Database, id: string, name: string): Pro
   const row = await db
     .insertInto('projects')
     .values({ id, name })
-    .onConflict((conflict) => conflict.column('name').doNothing())
+    .onConflict((conflict) => conflict.expression(sql`varve_nfc(name)`).doNothing())
     .returningAll()
     .executeTakeFirst();
   if (!row) {

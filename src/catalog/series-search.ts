@@ -1,6 +1,7 @@
 /** Pages of series: one condition, one order, one statement a page. */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS } from '../core/series-search-field.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Series } from '../core/series.ts';
 import { namesItsSeries, type Expression } from '../core/tag-expression.ts';
@@ -161,7 +162,7 @@ function tagJoin(key: Extract<SortKey, { by: 'tag' }>, at: number): RawBuilder<u
   return sql`left join lateral (
     select ${end}(t.number) as number, ${end}(t.time_ns) as time,
       ${end}(t.entry) filter (where t.number is null and t.time_ns is null) as text
-    from series_tags t where t.series_id = s.id and t.key = ${key.key}) ${sql.ref(`k${at}`)} on true`;
+    from series_tags t where t.series_id = s.id and t.key = ${nameKey(key.key)}) ${sql.ref(`k${at}`)} on true`;
 }
 
 function orderBy({ value, descending, mayBeNull }: SortExpression): RawBuilder<unknown> {

@@ -9,7 +9,8 @@ import {
   type SeriesPatch,
 } from '../core/series.ts';
 import { changesBetween, type Described } from '../core/series-history.ts';
-import { MAX_TAGS } from '../core/tag-edit.ts';
+import { nameKey } from '../core/same-name.ts';
+import { MAX_TAGS, withoutKeys } from '../core/tag-edit.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { RESTORE_DAYS } from '../core/retention.ts';
 import { recordChanges } from './change-feed.ts';
@@ -48,14 +49,14 @@ export async function createSeriesWithin(
   series: { id: string; input: NewSeries; units: readonly TagUnit[]; newLaneId: () => string; tokenId: string | null },
 ): Promise<void> {
   const { id, input } = series;
-  const projectId = (await projectIds(trx, [input.project])).get(input.project);
+  const projectId = (await projectIds(trx, [input.project])).get(nameKey(input.project));
   if (projectId === undefined) throw notFound('project', input.project);
   const [{ id: laneId }] = await takePlaces(trx, 1, series.newLaneId);
   const stored = await insertSeries(trx, [{ id, laneId, projectId, input }], series.units, series.tokenId);
   if (!stored.has(id)) throw nameTaken(input.name);
 }
 
-/** By name; unknown ones are left out. */
+/** By name as {@link nameKey} has it; unknown ones are left out. */
 export async function projectIds(
   db: Database | DatabaseTransaction,
   names: readonly string[],
@@ -63,9 +64,9 @@ export async function projectIds(
   const rows = await db
     .selectFrom('projects')
     .select(['id', 'name'])
-    .where('name', '=', sql<string>`any(${[...names]}::text[])`)
+    .where(sql`varve_nfc(name)`, '=', sql<string>`any(${names.map(nameKey)}::text[])`)
     .execute();
-  return new Map(rows.map(({ id, name }) => [name, id]));
+  return new Map(rows.map(({ id, name }) => [nameKey(name), id]));
 }
 
 /** @throws not-found for an unknown or deleted series */
@@ -78,7 +79,9 @@ export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesR
   query =
     'id' in ref
       ? query.where('s.id', '=', ref.id)
-      : query.where('p.name', '=', ref.project).where('s.name', '=', ref.name);
+      : query
+          .where(sql`varve_nfc(p.name)`, '=', nameKey(ref.project))
+          .where(sql`varve_nfc(s.name)`, '=', nameKey(ref.name));
   const row = await query.executeTakeFirst();
   if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
   return toSeries(row);
@@ -245,14 +248,13 @@ export async function seriesProject(db: Database, id: string): Promise<string | 
   return row?.name ?? null;
 }
 
-/** As RFC 7396 merges, one level deep: null takes out. */
+/** As RFC 7396 merges, one level deep: null takes out. A key that is set takes the place of the same one in another spelling. */
 function merged<T>(
   before: Readonly<Record<string, T>>,
   patch: Readonly<Record<string, T | null>>,
 ): Readonly<Record<string, T>> {
-  return Object.fromEntries(
-    Object.entries({ ...before, ...patch }).filter((entry): entry is [string, T] => patch[entry[0]] !== null),
-  );
+  const set = Object.entries(patch).filter((entry): entry is [string, T] => entry[1] !== null);
+  return { ...withoutKeys(before, Object.keys(patch)), ...Object.fromEntries(set) };
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

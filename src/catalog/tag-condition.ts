@@ -8,7 +8,9 @@
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { baseOf, equalRange } from '../core/quantity.ts';
 import { SEARCH_FIELDS, type SearchField } from '../core/series-search-field.ts';
+import { nameKey } from '../core/same-name.ts';
 import {
+  composed,
   namesItsSeries,
   type Bound,
   type ChannelLike,
@@ -53,7 +55,7 @@ export function isWithin(id: RawBuilder<unknown>, range: IdRange): Condition {
  * @param within only series of these ids are asked for: said of tags, too, for the planner does not see that what holds for one holds for the other
  */
 export function toCondition(where: Expression, within: IdRange | null = null): Condition {
-  return required(where, sql.ref('s'), within);
+  return required(composed(where), sql.ref('s'), within);
 }
 
 type Row = RawBuilder<unknown>;
@@ -167,7 +169,7 @@ function unforeseen(condition: RawBuilder<unknown>): Condition {
 
 /** As the migration makes entries. */
 export function entry(key: string, term: string): string {
-  return `${key}\u0001${term}`;
+  return nameKey(`${key}\u0001${term}`);
 }
 
 function tagText(key: string): RawBuilder<unknown> {
@@ -246,21 +248,21 @@ function termOf(value: Term): RawBuilder<unknown> {
 export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
   switch (field) {
     case 'project':
-      return sql`(select p.name collate "C" from projects p where p.id = ${s}.project_id)`;
+      return sql`(select varve_nfc(p.name) collate "C" from projects p where p.id = ${s}.project_id)`;
     case 'subject':
     case 'operator':
     case 'protocol':
     case 'sample':
-      return sql`(${s}.provenance ->> ${sql.lit(field)}) collate "C"`;
+      return sql`varve_nfc(${s}.provenance ->> ${sql.lit(field)}) collate "C"`;
     case 'instrument':
-      return sql`coalesce(${s}.provenance #>> '{instrument,model}',
-        case jsonb_typeof(${s}.provenance -> 'instrument') when 'string' then ${s}.provenance ->> 'instrument' end) collate "C"`;
+      return sql`varve_nfc(coalesce(${s}.provenance #>> '{instrument,model}',
+        case jsonb_typeof(${s}.provenance -> 'instrument') when 'string' then ${s}.provenance ->> 'instrument' end)) collate "C"`;
     case 'derived_from':
       return sql`(varve_derived_from(${s}.provenance))[1] collate "C"`;
     case 'channel':
-      return sql`(${s}.channels -> 0 ->> 'label') collate "C"`;
+      return sql`varve_nfc(${s}.channels -> 0 ->> 'label') collate "C"`;
     case 'external_id':
-      return sql`(select min(e.value collate "C") from jsonb_each_text(${s}.external_ids) e)`;
+      return sql`(select min(varve_nfc(e.value) collate "C") from jsonb_each_text(${s}.external_ids) e)`;
     case 'state':
       return sql`(case when ${s}.sealed_at is null then 'open' else 'sealed' end) collate "C"`;
     case 'first_time':
@@ -274,7 +276,7 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
     case 'rows':
       return sql`${s}.${sql.ref(field)}`;
     default:
-      return sql`${s}.${sql.ref(field)} collate "C"`;
+      return sql`varve_nfc(${s}.${sql.ref(field)}) collate "C"`;
   }
 }
 
@@ -282,11 +284,11 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
   if (field === 'channel') {
     if (test.op === 'any')
       return sql`(${joined(test.values, sql` or `, (value) => channelIs({ label: textOf(value) }, s))})`;
-    const label = sql`(c ->> 'label') collate "C"`;
+    const label = sql`varve_nfc(c ->> 'label') collate "C"`;
     return sql`exists (select 1 from jsonb_array_elements(${s}.channels) c where ${valueTest(label, test, 'text')})`;
   }
   if (field === 'external_id') {
-    const value = sql`e.value collate "C"`;
+    const value = sql`varve_nfc(e.value) collate "C"`;
     if (test.op !== 'any') {
       return sql`exists (select 1 from jsonb_each_text(${s}.external_ids) e where ${valueTest(value, test, 'text')})`;
     }
@@ -303,13 +305,13 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
   }
   if (field === 'subject' && test.op === 'any') {
     const indexed = test.values.map((each) => [...textOf(each)].slice(0, INDEXED_SUBJECT_CHARS).join(''));
-    const term = sql`left(${s}.provenance ->> 'subject', ${sql.lit(INDEXED_SUBJECT_CHARS)}) collate "C"`;
+    const term = sql`left(varve_nfc(${s}.provenance ->> 'subject'), ${sql.lit(INDEXED_SUBJECT_CHARS)}) collate "C"`;
     const leading = indexed.length === 1 ? sql`${term} = ${indexed[0]}::text` : sql`${term} = any(${indexed}::text[])`;
     return sql`(${s}.provenance ? 'subject' and ${leading} and ${valueTest(fieldValue(field, s), test, 'text')})`;
   }
   if (field === 'project' && test.op === 'any') {
     const names = test.values.map(limitOf);
-    return sql`${s}.project_id = any(array(select p.id from projects p where p.name = any(array[${sql.join(names)}])))`;
+    return sql`${s}.project_id = any(array(select p.id from projects p where varve_nfc(p.name) = any(array[${sql.join(names)}])))`;
   }
   return valueTest(fieldValue(field, s), test, SEARCH_FIELDS[field]);
 }
@@ -318,20 +320,22 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
 function hasChannel({ unit, bad, ...said }: ChannelLike, s: Row): Condition {
   const known = { ...said, ...(bad && { bad }) };
   if (unit === undefined && bad !== false) return channelIs(known, s);
-  const tests: Condition[] = [sql`c @> ${JSON.stringify(known)}::jsonb`];
-  if (unit !== undefined) tests.push(sql`coalesce(c ->> 'unit', ${s}.unit) = ${unit}::text`);
+  const tests: Condition[] = [sql`varve_nfc_json(c) @> ${JSON.stringify(known)}::jsonb`];
+  if (unit !== undefined) tests.push(sql`varve_nfc(coalesce(c ->> 'unit', ${s}.unit)) = ${unit}::text`);
   if (bad === false) tests.push(sql`not coalesce((c -> 'bad')::boolean, false)`);
   const one = sql<SqlBool>`exists (select 1 from jsonb_array_elements(${s}.channels) c where ${joined(tests, sql` and `, (each) => each)})`;
   // Channels are taken apart where they may be it.
   const some: Condition[] = Object.keys(known).length === 0 ? [] : [channelIs(known, s)];
   if (unit !== undefined)
-    some.push(sql`(${s}.unit = ${unit}::text or ${s}.channels @> ${JSON.stringify([{ unit }])}::jsonb)`);
+    some.push(
+      sql`(varve_nfc(${s}.unit) = ${unit}::text or varve_nfc_json(${s}.channels) @> ${JSON.stringify([{ unit }])}::jsonb)`,
+    );
   return joined([...some, one], sql` and `, (each) => each);
 }
 
 /** The index leaves out series whose only channel says no more than its label, which is that of all others that were not given one. */
 function channelIs(known: ChannelLike, s: Row): Condition {
-  const holds = sql<SqlBool>`${s}.channels @> ${JSON.stringify([known])}::jsonb`;
+  const holds = sql<SqlBool>`varve_nfc_json(${s}.channels) @> ${JSON.stringify([known])}::jsonb`;
   if (Object.keys(known).join() === 'label' && known.label === UNLABELLED) return holds;
   return sql`(${holds} and ${s}.channels <> '[{"label": "value"}]')`;
 }
@@ -388,7 +392,7 @@ function activeSince({ ns }: Leaf<'active_since'>, s: Row): Condition {
 
 function annotationTest({ label, startNs, endNs }: Leaf<'has_annotation'>): Condition {
   const tests: Condition[] = [];
-  if (label !== null) tests.push(sql`a.label = ${label}`);
+  if (label !== null) tests.push(sql`varve_nfc(a.label) = ${label}`);
   if (endNs !== null) tests.push(sql`a.start_ns < ${endNs}::bigint`);
   if (startNs !== null) tests.push(sql`(a.end_ns > ${startNs}::bigint or a.start_ns >= ${startNs}::bigint)`);
   return tests.length === 0 ? sql`true` : sql`${sql.join(tests, sql` and `)}`;

@@ -46,7 +46,7 @@ export async function refreshUnits(db: Database, readUnit: ReadUnit): Promise<nu
       select 1 from jsonb_path_query(s.tags, 'lax $.*[*].unit') u(code) where u.code #>> '{}' = any(${codes}::text[]))`;
     await sql`delete from series_tags t using series s where s.id = t.series_id and ${using}`.execute(trx);
     await sql`insert into series_tags select distinct on (r.entry, r.series_id) r.*
-      from series s, varve_tag_rows(s.id, s.project_id, s.tags) r where ${using}
+      from series s, varve_tag_rows(s.id, s.project_id, varve_nfc_json(s.tags)) r where ${using}
       order by r.entry, r.series_id`.execute(trx);
     return rows.length;
   });

@@ -3,6 +3,7 @@ import type { FieldError } from './errors.ts';
 import { VarveError } from './errors.ts';
 import type { Comparable } from './tag-expression.ts';
 import { sameQuantity } from './quantity.ts';
+import { nameKey } from './same-name.ts';
 import { listOf, sameTag, tagField } from './tag-edit.ts';
 import type { ReadUnit, TagScalar, Tags } from './tag-value.ts';
 import { parseTime } from './time.ts';
@@ -39,11 +40,14 @@ export function vocabularyFaults(
   touched: ReadonlySet<string> | null,
   readUnit: ReadUnit,
 ): FieldError[] {
+  const rules = new Map(Object.entries(keys).map(([key, rule]) => [nameKey(key), rule]));
+  const present = new Set(Object.keys(tags).map(nameKey));
+  const changed = touched && new Set([...touched].map(nameKey));
   const faults: FieldError[] = [];
   const fault = (key: string, message: string): void => void faults.push({ field: tagField(key), message });
   for (const [key, value] of Object.entries(tags)) {
-    if (touched && !touched.has(key)) continue;
-    const rule = Object.hasOwn(keys, key) ? keys[key] : undefined;
+    if (changed && !changed.has(nameKey(key))) continue;
+    const rule = rules.get(nameKey(key));
     if (!rule) {
       if (closed) fault(key, `is not in the vocabulary; allowed are ${named(Object.keys(keys))}`);
       continue;
@@ -54,7 +58,7 @@ export function vocabularyFaults(
     }
   }
   for (const [key, rule] of Object.entries(keys)) {
-    if (!rule.required || Object.hasOwn(tags, key) || (touched && !touched.has(key))) continue;
+    if (!rule.required || present.has(nameKey(key)) || (changed && !changed.has(nameKey(key)))) continue;
     const allowed = rule.values ? `: one of ${named(rule.values.map((each) => JSON.stringify(each)))}` : '';
     fault(key, `is required by the vocabulary${allowed}`);
   }
@@ -94,6 +98,7 @@ function isEqual(a: TagScalar, b: TagScalar, readUnit: ReadUnit): boolean {
   const [one, other] = [comparableOf(a, readUnit), comparableOf(b, readUnit)];
   if (one?.type === 'quantity' && other?.type === 'quantity') return sameQuantity(one, other);
   if (one?.type === 'time' && other?.type === 'time') return one.ns === other.ns;
+  if (one?.type === 'text' && other?.type === 'text') return nameKey(one.text) === nameKey(other.text);
   return sameTag(a, b);
 }
 

@@ -12,6 +12,7 @@ import {
 } from '../catalog/access-store.ts';
 import type { Database, ReadsAndWrites } from '../catalog/database.ts';
 import { VarveError, notFound } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { AccessService } from './service.ts';
 import type { TokenMemory } from './token-memory.ts';
 
@@ -70,9 +71,9 @@ function hashOf(token: string): Buffer {
 }
 
 async function idsOfProjects(db: Database, names: readonly string[]): Promise<string[]> {
-  const projects = new Map((await listProjects(db, null)).map((project) => [project.name, project.id]));
+  const projects = new Map((await listProjects(db, null)).map((project) => [nameKey(project.name), project.id]));
   return names.map((name) => {
-    const id = projects.get(name);
+    const id = projects.get(nameKey(name));
     if (id === undefined) throw notFound('project', name);
     return id;
   });

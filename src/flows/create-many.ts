@@ -8,6 +8,7 @@ import { nameTaken, projectIds } from '../catalog/series-store.ts';
 import { readVocabularies, readVocabulary, type StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import { notFound, VarveError } from '../core/errors.ts';
 import type { LanePlaces } from '../core/lane-places.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { assertInVocabulary } from '../core/vocabulary.ts';
@@ -88,7 +89,7 @@ async function checkAll(
   const checked = inputs.map((input): Checked => {
     try {
       assertInReach(principal, input);
-      const projectId = ids.get(input.project);
+      const projectId = ids.get(nameKey(input.project));
       if (projectId === undefined) throw notFound('project', input.project);
       const used = unitsNamingTags(input.tags);
       assertInVocabulary(vocabularyOf(vocabularies, input), input.tags, null, readUnit);
@@ -105,7 +106,7 @@ function vocabularyOf(
   vocabularies: ReadonlyMap<string, StoredVocabulary>,
   { project }: NewSeries,
 ): StoredVocabulary | null {
-  return vocabularies.get(project) ?? null;
+  return vocabularies.get(nameKey(project)) ?? null;
 }
 
 function outcomesOf(

@@ -20,6 +20,7 @@ import {
   unfitSeries,
 } from '../catalog/vocabulary-store.ts';
 import { notFound, unprocessableField, VarveError } from '../core/errors.ts';
+import { keyedAs, nameKey } from '../core/same-name.ts';
 import { editTags, MAX_TAG_LIST, MAX_TAGS, renameTag, tagField, type TagEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Tags } from '../core/tag-value.ts';
@@ -145,7 +146,7 @@ function apply(db: Database, principal: Principal, edit: Edit): Promise<AppliedE
           return found.map((each) => {
             const tags = edit.change(each.tags);
             assertStorable(each, tags, edit.touched);
-            assertInVocabulary(vocabularies.get(each.project) ?? null, tags, edit.touched, readUnit);
+            assertInVocabulary(vocabularies.get(nameKey(each.project)) ?? null, tags, edit.touched, readUnit);
             return tags;
           });
         },
@@ -161,7 +162,7 @@ function assertStorable({ id }: EditedSeries, tags: Tags, touched: ReadonlySet<s
     throw unprocessableField('set', `series ${id} would have more than ${MAX_TAGS} tags`, 'too-many-tags');
   }
   for (const key of touched) {
-    const value = Object.hasOwn(tags, key) ? tags[key] : null;
+    const value = tags[keyedAs(tags, key) ?? ''] ?? null;
     if (Array.isArray(value) && value.length > MAX_TAG_LIST) {
       throw unprocessableField(
         tagField(key),

@@ -15,6 +15,7 @@ import {
 } from '../catalog/series-store.ts';
 import { readVocabulary } from '../catalog/vocabulary-store.ts';
 import { notFound, unprocessableField } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Channel, NewAnnotation, SeriesPatch } from '../core/series.ts';
 import { editTags, type TagEdit } from '../core/tag-edit.ts';
 import type { TagValue } from '../core/tag-value.ts';
@@ -101,9 +102,9 @@ function splitPatch(tags: NonNullable<SeriesPatch['tags']>): TagEdit {
 
 /** @throws unprocessable naming the place */
 function refuseUnknownChannels(annotations: readonly NewAnnotation[], channels: readonly Channel[]): void {
-  const labels = new Set(channels.map(({ label }) => label));
+  const labels = new Set(channels.map(({ label }) => nameKey(label)));
   annotations.forEach(({ channels: meant = [] }, at) => {
-    const wrong = meant.findIndex((label) => !labels.has(label));
+    const wrong = meant.findIndex((label) => !labels.has(nameKey(label)));
     if (wrong === -1) return;
     const message = `the series has no channel ${JSON.stringify(meant[wrong])}`;
     throw unprocessableField(`items[${at}].channels[${wrong}]`, message, 'unknown-channel');

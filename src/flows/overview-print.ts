@@ -1,6 +1,7 @@
 /** From buckets to the bytes of an answer. Runs on either side of a thread. */
 import type { Aggregate, Fill } from '../core/aggregate-span.ts';
 import { toPhysicalValue, type Calibration } from '../core/calibration.ts';
+import { columnName, TIME_COLUMN } from '../core/column-names.ts';
 import { largestTriangles } from '../core/downsample.ts';
 import { isBigDtype, type Dtype } from '../core/dtype.ts';
 import type { RowShape } from '../core/missing-value.ts';
@@ -194,7 +195,8 @@ function bucketsNpy({ start, end, count, columns }: BucketTable, channels: numbe
     [
       plain('start', Array.from(start)),
       plain('end', Array.from(end)),
-      plain('count', count),
+      // Where the counts of the channels are asked for, they are what is called so.
+      ...(columns.some(({ name }) => name === 'count') ? [] : [plain('count', count)]),
       ...columns.map(({ name, type, values }): NpyField => {
         return { name, dtype: type === 'number' ? 'float64' : type, width: channels, values, none };
       }),
@@ -222,8 +224,8 @@ async function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Pr
   }
   if (answer.format !== 'json') {
     return printColumns(answer, answer.format, [
-      { name: 'time', type: 'time', data: times, present: null },
-      { name: label, type, about: aboutChannel(channel), ...columnOf(values, type) },
+      { name: TIME_COLUMN, type: 'time', data: times, present: null },
+      { name: columnName(label), type, about: aboutChannel(channel), ...columnOf(values, type) },
     ]);
   }
   const about = `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)}}`;

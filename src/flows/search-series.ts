@@ -6,6 +6,7 @@ import { hasOnePlan, pageStatement, searchSeries, type ProjectScope } from '../c
 import { countFacets } from '../catalog/tag-facets.ts';
 import { describePlan } from '../catalog/tag-plan.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../catalog/tag-values.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { SearchRequest } from '../core/series-search.ts';
 import { searchHints } from '../core/series-search-hints.ts';
 import type { Principal, SearchResult, SearchService, TagPage, TagRequest } from './service.ts';
@@ -66,5 +67,5 @@ async function inReach<T>(
 async function scopeOf(db: Database, principal: Principal, project: string | undefined): Promise<ProjectScope> {
   const ids = principal.projects?.ids ?? null;
   if (project === undefined) return ids;
-  return (await listProjects(db, ids)).filter(({ name }) => name === project).map(({ id }) => id);
+  return (await listProjects(db, ids)).filter(({ name }) => nameKey(name) === nameKey(project)).map(({ id }) => id);
 }

@@ -14,6 +14,7 @@ import type { TagKeyCount, TagValueCount } from '../catalog/tag-values.ts';
 import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import type { WriteStatus } from '../catalog/write-store.ts';
 import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
+import type { WantedChannel } from '../core/choose-channels.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
 import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
@@ -272,8 +273,8 @@ export interface ReadRequest {
   readonly selection: SampleSelection;
   readonly format: AnswerFormatName;
   readonly spelling?: Spelling;
-  /** Labels or 0-based numbers; null: all. @throws invalid-input naming `channels` */
-  readonly channels: readonly string[] | null;
+  /** Null: all. @throws invalid-input naming `channels` */
+  readonly channels: readonly WantedChannel[] | null;
   readonly physical: boolean;
   /** At most this many rows; the rest is behind `next`. */
   readonly limit: number | null;

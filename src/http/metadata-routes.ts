@@ -3,6 +3,7 @@ import type { Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { invalidField } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import { readExpression } from '../core/tag-tree.ts';
 import type { MetadataService } from '../flows/service.ts';
 import { readUnit } from '../flows/tag-units.ts';
@@ -61,7 +62,7 @@ export function metadataRoutes(metadata: MetadataService): Router {
     const from = String(req.params.key);
     refuseNul('key', from);
     const renaming = bodyOf(req, tagRenameBody);
-    if (renaming.to === from) throw invalidField('to', 'is the name that it has');
+    if (nameKey(renaming.to) === nameKey(from)) throw invalidField('to', 'is the name that it has');
     const { id, series } = await metadata.renameTag(principalOf(res), { from, ...renaming });
     res.json({ edit: id, series });
   });

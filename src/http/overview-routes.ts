@@ -59,7 +59,7 @@ export function answerBuckets(samples: SampleService, series: Pick<SeriesService
       ref,
       wanted,
       format,
-      channels: toChannels(query.channels),
+      channels: toChannels(query),
       physical: query.physical ?? false,
       signal,
       ...openRange(query),

@@ -30,7 +30,7 @@ function percentDecoded(text: string): Buffer {
 
 /**
  * The query as a strict schema reads it.
- * @param schema of an object whose input fields are strings
+ * @param schema of an object whose input fields are strings; of a list `name[]` a list of strings, each as it was given
  * @param options parameters that may be repeated (their values are joined by commas), and those to be read elsewhere
  * @throws invalid-input naming the parameter
  */
@@ -39,15 +39,19 @@ export function queryOf<S extends z.ZodType>(
   schema: S,
   { lists = [], skip = () => false }: { lists?: readonly string[]; skip?: (name: string) => boolean } = {},
 ): z.output<S> {
-  const given: Record<string, string> = {};
+  const given: Record<string, string | string[]> = {};
+  const define = (name: string, value: string | string[]): void =>
+    void Object.defineProperty(given, name, { value, enumerable: true, configurable: true });
   for (const [name, value] of searchParamsOf(req.originalUrl)) {
     if (skip(name)) continue;
     refuseNul(name, value);
-    if (Object.hasOwn(given, name)) {
+    if (name.endsWith('[]') && lists.includes(name.slice(0, -2))) {
+      define(name, [...(Object.hasOwn(given, name) ? given[name] : []), value]);
+    } else if (Object.hasOwn(given, name)) {
       if (!lists.includes(name)) throw invalidField(name, 'is given more than once');
-      given[name] += `,${value}`;
+      define(name, `${String(given[name])},${value}`);
     } else {
-      Object.defineProperty(given, name, { value, enumerable: true, writable: true });
+      define(name, value);
     }
   }
   return parseWith(schema, given, 'query');

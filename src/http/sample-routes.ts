@@ -134,7 +134,7 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
       ref,
       format,
       spelling,
-      channels: toChannels(query.channels),
+      channels: toChannels(query),
       physical: query.physical ?? false,
       ...(req.method === 'GET' && {
         choosePart: (answer: DivisibleAnswer) => partToSend(req, answer.bytes, tagOf(answer)),
@@ -325,7 +325,8 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     operationId: `appendSamples${by}`,
     tags: ['samples'],
     summary: 'Append rows',
-    description: 'A body that is cut off stores nothing.',
+    description:
+      'A body that is cut off stores nothing. Columns of CSV and Arrow are found by their labels, compared in NFC; a channel called `time` has the column `time_`, one called `time_` the column `time__`.',
     requestParams: { path, query: query(appendQuery), header: bodyHeaders },
     requestBody: sampleBody,
     responses: {

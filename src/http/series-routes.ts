@@ -178,7 +178,7 @@ export const seriesDescriptions: ZodOpenApiPathsObject = {
       summary: 'Find series by tags and other metadata',
       description: `Conditions on tags are parameters of their own, all of which must hold: \`tag.<key>=<value>\`, or with an
 operator \`tag.<key>[op]=<value>\` where op is eq, ne, in (values separated by commas), exists (true or false), prefix, contains, regex, gt, gte, lt
-or lte. A value matches in every type it can be read as: \`61\` the number and the text, \`5 mV\` the quantity, in whatever unit it was
+or lte. A key that has brackets needs an operator behind it: \`tag.a[b][eq]=x\`. Names, keys and texts are compared in NFC. A value matches in every type it can be read as: \`61\` the number and the text, \`5 mV\` the quantity, in whatever unit it was
 given. \`ne\` and \`exists=false\` hold for a series without the tag, too. Of a list, one value has to match. Examples:
 
 - \`/v1/series?tag.species=mouse&tag.age_days[gte]=60&sort=-last_time\`

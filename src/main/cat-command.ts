@@ -19,6 +19,8 @@ export interface CatCommand {
   readonly end?: string;
   readonly rows?: string;
   readonly channels?: string;
+  /** Labels as they are. */
+  readonly channel?: readonly string[];
   readonly physical?: boolean;
   readonly format?: string;
   readonly out?: string;
@@ -36,6 +38,7 @@ export async function catSamples(config: Config, series: string, command: CatCom
     const value = command[name];
     if (value !== undefined) query.append(name, value);
   }
+  for (const label of command.channel ?? []) query.append('channels[]', label);
   if (command.physical) query.append('physical', 'true');
   const answer = await connect(config).readSamples(seriesRef(series, project), query);
   if (out === undefined) for await (const piece of answer.body) await print(piece);

@@ -156,6 +156,7 @@ withService(program.command('cat'))
   .option('--end <time>', 'last time, exclusive')
   .option('--rows <a:b>', 'rows instead of times, as a Python slice')
   .option('--channels <labels>', 'labels or numbers, with commas')
+  .option('--channel <label>', 'a label as it is, commas and all; can be repeated', several, [])
   .option('--physical', 'scale and offset applied, as float64')
   .addOption(
     new Option('--format <format>', "default: what --out's extension says, else csv").choices([

@@ -1,4 +1,5 @@
 /** Tags as people type them: `key=value` to set one, `key>=value` to search by one. */
+import { parseJsonWithDigits } from '../formats/exact-json.ts';
 import { invalidField } from '../core/errors.ts';
 import { isLongInteger } from '../core/long-integer.ts';
 import type { TagValue } from '../core/series.ts';
@@ -26,7 +27,7 @@ export function parseTag(text: string): [key: string, value: TagValue] {
 /** A text may well begin with a bracket: what is no JSON is one. */
 function jsonOf(text: string): TagValue {
   try {
-    return JSON.parse(text) as TagValue;
+    return parseJsonWithDigits(text) as TagValue;
   } catch {
     return text;
   }
@@ -41,7 +42,9 @@ export function parseTagCondition(text: string): [parameter: string, value: stri
   const [, key, operator, value] = CONDITION.exec(text) ?? [];
   if (operator !== undefined) {
     const suffix = OPERATORS[operator as keyof typeof OPERATORS];
-    return [`tag.${key}${suffix === '' && /[[\]]/.test(key) ? '[eq]' : suffix}`, value];
+    // As in a query: behind a key with brackets stands an operator, written out or not.
+    const isBare = suffix === '' && /[[\]]/.test(key) && !key.endsWith('[eq]');
+    return [`tag.${key}${isBare ? '[eq]' : suffix}`, value];
   }
   const [, not, name] = /^(!?)([^<>=!]+)$/.exec(text) ?? [];
   if (name === undefined) throw invalidField('condition', `${text} is not key=value, key>=value or the like`);

@@ -557,7 +557,7 @@ with tempfile.TemporaryDirectory() as folder:
       const same = `each(lambda d: bool(np.array_equal(d['values'].values, ${physical}, equal_nan=True)), ${JSON.stringify(name)})`;
       expect([what, look(body, same)]).toEqual([what, true]);
     }
-  });
+  }, 300_000);
 
   test.each(['.', '..', '../../x', 'a//b', '/a/', 'a/./b', 'series', 'values/time', 'Küche/µV 50% "x"', '/'])(
     'h5py finds the series %s by its name',

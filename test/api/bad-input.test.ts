@@ -241,7 +241,7 @@ describe('creating a series', () => {
       415,
       'Content-Type',
     ],
-    ['Latin-1', { body: '{}', headers: { 'content-type': 'application/json; charset=latin1' } }, 415, 'body'],
+    ['Latin-1', { body: '{}', headers: { 'content-type': 'application/json; charset=latin1' } }, 415, 'Content-Type'],
     ['an unknown encoding', { body: '{}', headers: { 'content-encoding': 'zstd' } }, 415, 'body'],
     ['gzip that is none', { body: '{}', headers: { 'content-encoding': 'gzip' } }, 400, 'body'],
     ['a gzip bomb', { body: gzipSync(text(50_000_000)), headers: { 'content-encoding': 'gzip' } }, 413, 'body'],

@@ -35,7 +35,8 @@ describe('tags on the command line', () => {
     ['species', 'tag.species[exists]', 'true'],
     ['!species', 'tag.species[exists]', 'false'],
     ['a[b]=x', 'tag.a[b][eq]', 'x'],
-    ['age[gte]>=6', 'tag.age[gte][gte]', '6'],
+    ['a[b][eq]=x', 'tag.a[b][eq]', 'x'],
+    ['a[b]>=6', 'tag.a[b][gte]', '6'],
   ])('%s searches with %s=%s', (text, parameter, value) => {
     expect(parseTagCondition(text)).toEqual([parameter, value]);
   });

@@ -1,5 +1,6 @@
 /** Annotations on the wire. */
 import { z } from 'zod';
+import { repeatedName } from '../../core/same-name.ts';
 import { formatTime } from '../../core/time.ts';
 import type { Annotation, NewAnnotation } from '../../core/series.ts';
 import { bodyTime, freeObject, instant, queryBound, queryInteger, uuid } from './scalars.ts';
@@ -22,7 +23,7 @@ const annotation = z
       .array(z.string().min(1).max(MAX_CHANNEL_CHARS))
       .min(1)
       .max(MAX_ANNOTATION_CHANNELS)
-      .refine((labels) => new Set(labels).size === labels.length, 'must not repeat a channel')
+      .refine((labels) => repeatedName(labels) < 0, 'must not repeat a channel')
       .optional()
       .meta({ description: 'Labels of the channels that are meant; default: all' }),
     author: z

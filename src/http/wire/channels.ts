@@ -1,5 +1,6 @@
 /** Channels on the wire. */
 import { z } from 'zod';
+import { nameKey } from '../../core/same-name.ts';
 import type { Channel } from '../../core/series.ts';
 import { float, freeObject, unit } from './scalars.ts';
 
@@ -94,11 +95,12 @@ export const channelList = z
   .superRefine((list, context) => {
     const seen = new Map<string, number>();
     labelsOf(list).forEach((text, at) => {
-      if (seen.has(text)) {
-        const message = `is the label of channel ${seen.get(text)}, too`;
+      const before = seen.get(nameKey(text));
+      if (before !== undefined) {
+        const message = `is the label of channel ${before}, too`;
         context.addIssue({ code: 'custom', path: [at, 'label'], message });
       }
-      seen.set(text, at);
+      seen.set(nameKey(text), at);
     });
   });
 

@@ -9,10 +9,11 @@ import { readQuery } from './samples.ts';
 import { queryInteger, timeZone, uuid } from './scalars.ts';
 
 const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
+const chosen = { channels, 'channels[]': readQuery.shape['channels[]'] };
 const range = {
   start,
   end,
-  channels,
+  ...chosen,
   physical,
   format: z.enum(BUCKET_FORMATS).optional().meta({ description: 'Instead of the Accept header' }),
 };
@@ -83,7 +84,7 @@ export function refineRange(
 
 export const pointsQuery = z.strictObject({ ...range, points, method }).superRefine(refineRange);
 export const everyQuery = z.strictObject({ ...range, every, agg, fill, tz }).superRefine(refineRange);
-export const latestQuery = z.strictObject({ latest, channels, physical, format, epoch, orient });
+export const latestQuery = z.strictObject({ latest, ...chosen, physical, format, epoch, orient });
 
 /** Parameters that each choose another kind of answer, and those that none of these takes. */
 export const KINDS = ['points', 'every', 'latest'] as const;

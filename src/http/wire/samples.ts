@@ -1,5 +1,6 @@
 /** Samples on the wire: the parameters of appends, edits and reads, and what they answer. */
 import { z } from 'zod';
+import type { WantedChannel } from '../../core/choose-channels.ts';
 import { invalidField } from '../../core/errors.ts';
 import { openRange } from '../../core/time.ts';
 import type { AppendOutcome, RemoveOutcome, SampleSelection } from '../../flows/service.ts';
@@ -121,6 +122,13 @@ const readParameters = z.strictObject({
     .string()
     .optional()
     .meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
+  'channels[]': z
+    .array(z.string())
+    .optional()
+    .meta({
+      description: 'One label each, as it is, commas and all; after those of channels',
+      example: ['left, rear'],
+    }),
   physical: queryBoolean
     .optional()
     .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),
@@ -171,8 +179,13 @@ export function fromSelection(selection: SampleSelection): Record<string, string
 }
 
 /** Null: all. */
-export function toChannels(text: string | undefined): string[] | null {
-  return text === undefined ? null : text.split(',').map((each) => each.trim());
+export function toChannels({
+  channels: text,
+  'channels[]': labels,
+}: Pick<z.output<typeof readParameters>, 'channels' | 'channels[]'>): WantedChannel[] | null {
+  if (text === undefined && labels === undefined) return null;
+  const split = text === undefined ? [] : text.split(',').map((each) => each.trim());
+  return [...split, ...(labels ?? []).map((label) => ({ label }))];
 }
 
 const write = uuid.meta({ description: 'Of the write: GET /v1/writes/{id} tells its state' });

@@ -48,11 +48,13 @@ export const seriesQuery = z
         'Fields or tag.<key>, separated by commas; a minus puts the largest first. Default: oldest series first',
       example: '-last_time,tag.age_days',
     }),
+    'sort[]': z.array(z.string()).optional().meta({ description: 'One each, as it is: of keys that have commas' }),
     facets: z.string().optional().meta({
       description:
         'Tags, or field.<name>, separated by commas, whose values are counted among all series that are found',
       example: 'species,field.unit',
     }),
+    'facets[]': z.array(z.string()).optional().meta({ description: 'One each, as it is: of keys that have commas' }),
     explain: queryBoolean.optional().meta({ description: 'Tell how the search is run, and what would make it faster' }),
     limit: queryInteger(1, MAX_PAGE, `Series of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
     cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
@@ -79,16 +81,16 @@ export function toSearchRequest(
   if (query.active_since !== undefined) conditions.push({ kind: 'active_since', ns: query.active_since });
   return {
     where: allOf(conditions),
-    sort: parseSort(listed(query.sort), () => 'sort'),
-    facets: parseFacets(listed(query.facets), () => 'facets'),
+    sort: parseSort(listed(query.sort, query['sort[]']), () => 'sort'),
+    facets: parseFacets(listed(query.facets, query['facets[]']), () => 'facets'),
     limit: query.limit,
     after,
     explain: query.explain ?? false,
   };
 }
 
-function listed(text: string | undefined): string[] {
-  return text === undefined ? [] : text.split(',');
+function listed(text: string | undefined, whole: readonly string[] = []): string[] {
+  return [...(text === undefined ? [] : text.split(',')), ...whole];
 }
 
 export const SEARCH_EXAMPLE = {

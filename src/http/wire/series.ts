@@ -19,7 +19,7 @@ import { readUnit } from '../../flows/tag-units.ts';
 import { channelAnswer, channelList, channels, labelled, scale } from './channels.ts';
 import { provenance, provenancePatch } from './provenance.ts';
 import { bodyTime, float, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
-import { tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
+import { refineKeys, tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
 
 const MAX_DESCRIPTION_CHARS = 65_536;
 const MAX_EXTERNAL_ID_CHARS = 500;
@@ -112,6 +112,7 @@ export const seriesCreate = z
     external_ids: z
       .record(tagKey, externalId)
       .refine((value) => Object.keys(value).length <= MAX_EXTERNAL_IDS, `must be at most ${MAX_EXTERNAL_IDS}`)
+      .superRefine(refineKeys)
       .default({})
       .meta({ description: ABOUT.externalIds, example: { dandi: '000123' } }),
     provenance: provenance.default({}),
@@ -201,6 +202,7 @@ export const seriesPatch = z
     tags: z
       .record(tagKey, tagValue.nullable())
       .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`)
+      .superRefine(refineKeys)
       .optional()
       .meta({ description: 'Tags to set, by key; null removes one, the others stay' }),
     continuity: continuity.nullable().optional().meta({ description: ABOUT.continuity }),
@@ -208,6 +210,7 @@ export const seriesPatch = z
     time_zone: zoneLabel.nullable().optional().meta({ description: ABOUT.timeZone }),
     external_ids: z
       .record(tagKey, externalId.nullable())
+      .superRefine(refineKeys)
       .optional()
       .meta({ description: `${ABOUT.externalIds}; null removes one, the others stay` }),
     provenance: provenancePatch.optional(),

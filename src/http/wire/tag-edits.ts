@@ -1,5 +1,6 @@
 /** Changes of the tags of many series, and the history of one, on the wire. */
 import { z } from 'zod';
+import { keyedAs } from '../../core/same-name.ts';
 import { MAX_TAGS, type MetadataEdit } from '../../core/tag-edit.ts';
 import type { HistoryEntry } from '../../core/series-history.ts';
 import type { UndoneEdit } from '../../flows/service.ts';
@@ -35,7 +36,7 @@ export const tagEditBody = z
       context.addIssue({ code: 'custom', path: ['set'], message: 'or remove must name a tag' });
     }
     body.remove.forEach((key, at) => {
-      if (!Object.hasOwn(body.set, key)) return;
+      if (keyedAs(body.set, key) === undefined) return;
       context.addIssue({ code: 'custom', path: ['remove', at], message: 'is set, too' });
     });
   })

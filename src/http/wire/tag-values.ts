@@ -1,5 +1,6 @@
 /** Tags on the wire. */
 import { z } from 'zod';
+import { repeatedName } from '../../core/same-name.ts';
 import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tag-edit.ts';
 import { parseTime } from '../../core/time.ts';
 import { longInteger, unit } from './scalars.ts';
@@ -12,7 +13,18 @@ export const tagKey = z
   .string()
   .min(1)
   .max(MAX_TAG_KEY_CHARS)
-  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters');
+  .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
+  // No object of JavaScript can be trusted to have it.
+  .refine((text) => text !== '__proto__', 'is not possible');
+
+/** Checks that no key of an object is there in two spellings. */
+export const refineKeys = (value: object, context: Pick<z.RefinementCtx, 'addIssue'>): void => {
+  const keys = Object.keys(value);
+  const at = repeatedName(keys);
+  if (at < 0) return;
+  const message = 'is there twice: spellings that look alike are one name';
+  context.addIssue({ code: 'custom', path: [keys[at]], message });
+};
 const timeTag = z.strictObject({
   time: z
     .string()
@@ -34,7 +46,8 @@ export const tagValue = z.union([tagScalar, z.array(tagScalar).min(1).max(MAX_TA
 });
 export const tags = z
   .record(tagKey, tagValue)
-  .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`);
+  .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`)
+  .superRefine(refineKeys);
 
 export const tagScalarAnswer = z.union([
   z.string(),

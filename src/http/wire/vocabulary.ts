@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { TAG_TYPES } from '../../core/vocabulary.ts';
 import type { StoredVocabulary } from '../../flows/service.ts';
 import { instant, uuid } from './scalars.ts';
-import { tagKey, tagScalar, tagScalarAnswer } from './tag-values.ts';
+import { refineKeys, tagKey, tagScalar, tagScalarAnswer } from './tag-values.ts';
 
 const MAX_KEYS = 1000;
 const MAX_VALUES = 1000;
@@ -49,6 +49,7 @@ export const vocabularyBody = z
     keys: z
       .record(tagKey, keyRule)
       .refine((keys) => Object.keys(keys).length <= MAX_KEYS, `must be at most ${MAX_KEYS} keys`)
+      .superRefine(refineKeys)
       .meta({ description: 'Rules by the key of the tag' }),
   })
   .meta({
