@@ -33,7 +33,10 @@ afterEach(() => {
 
 async function eventually(what: () => Promise<boolean> | boolean, limitMs = 60_000): Promise<void> {
   for (const end = Date.now() + limitMs; !(await what()); await pause(50)) {
-    if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${what.toString()}\n${service.output()}`);
+    if (Date.now() > end)
+      throw new Error(
+        `not within ${limitMs} ms: ${what.toString()}\n${service.output().replaceAll(/^.*"msg":"(request|not ready)".*\n/gm, '')}`,
+      );
   }
 }
 
@@ -152,17 +155,21 @@ describe('an embedded Postgres that is killed', () => {
     expecting(200, await api.get('/v1/series'));
   });
 
-  test('after it was adopted from a service that was killed is started again, too', async () => {
-    const writer = await startWriter(new Set());
-    await eventually(() => writer.rows > 0);
-    await writer.stop();
-    const left = postgresPid(service.dataRoot);
-    await service.kill9();
-    await service.restart();
-    expect(await killPostgres()).toBe(left);
-    await eventually(async () => (await isReady()) && postgresPid(service.dataRoot) !== left);
-    await expectRamp(api, writer);
-  });
+  test(
+    'after it was adopted from a service that was killed is started again, too',
+    async () => {
+      const writer = await startWriter(new Set());
+      await eventually(() => writer.rows > 0);
+      await writer.stop();
+      const left = postgresPid(service.dataRoot);
+      await service.kill9();
+      await service.restart();
+      expect(await killPostgres()).toBe(left);
+      await eventually(async () => (await isReady()) && postgresPid(service.dataRoot) !== left);
+      await expectRamp(api, writer);
+    },
+    LOAD_LIMIT_MS,
+  );
 });
 
 describe('a service that is told to stop ends, and leaves no Postgres', () => {
