@@ -7,6 +7,7 @@ import {
   createPostgresBackend,
   createRedisBackend,
   PostgresConnection,
+  PostgresQueueBackend,
   Queue,
   Worker,
   type BackendFactory,
@@ -136,12 +137,23 @@ async function openPostgres(url: string, log: Logger): Promise<QueueBackend> {
   const { pool } = connection;
   return assemble('postgres', logError, {
     // Queues and workers share one pool; BullMQ leaves a pool it was given open.
-    factory: (name, options, roles) => createPostgresBackend(name, { ...options, connection: pool }, roles),
+    factory: (name, options, roles) =>
+      alreadyReady(createPostgresBackend(name, { ...options, connection: pool }, roles)),
     producer: {},
     consumer: () => ({ connection: {}, end: () => {} }),
     ping: () => pool.query('SELECT 1'),
     close: () => connection.close(),
   });
+}
+
+/**
+ * BullMQ looks at the schema once for each queue and worker, and remembers a look that failed: one that was opened just when Postgres went away would
+ * never work again. We have looked when the backend was opened.
+ */
+function alreadyReady(backend: IQueueBackend): IQueueBackend {
+  if (!(backend instanceof PostgresQueueBackend)) throw new TypeError('not a backend of BullMQ for Postgres');
+  backend.connection.waitUntilReady = async () => {};
+  return backend;
 }
 
 function assemble(

@@ -91,7 +91,7 @@ export async function openGround(
   try {
     const root = openDataFolder(config.dataRoot);
     if (config.database.kind === 'embedded') {
-      const lock = takeDataFolder(config.dataRoot);
+      const lock = await takeDataFolder(config.dataRoot);
       later('folder', 1_000, () => lock.release());
     }
     await beforeDatabase();

@@ -1,11 +1,12 @@
 /** Configuration: the environment, read once, checked, and turned into what the program can be told to do. */
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { VarveError } from '../core/errors.ts';
 import { DEFAULT_SEAL_LIMITS, type SealLimits } from '../core/seal-plan.ts';
 import type { BackpressureLimits } from '../flows/backpressure.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../http/limits.ts';
-import { readEnvironment } from './environment.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
 const RedisUrl = z.url({ protocol: /^rediss?$/, error: 'must be a redis:// URL' });
@@ -130,4 +131,25 @@ export function readConfig(
     queue: env.REDIS_URL ? { kind: 'redis', url: env.REDIS_URL } : { kind: 'postgres' },
     serviceUrl: env.VARVE_URL ?? `http://${env.VARVE_HOST}:${env.VARVE_PORT}`,
   };
+}
+
+/**
+ * The environment of the process, and below it the file `.env` of the folder it was started in. A variable that is set, even to nothing, hides the line of
+ * the file.
+ * @throws invalid-input if there is a file that cannot be read
+ */
+export function readEnvironment(file = '.env'): NodeJS.ProcessEnv {
+  return { ...parseEnv(textOf(file)), ...process.env };
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return '';
+    throw new VarveError('invalid-input', `the file ${file} of this folder cannot be read: ${message}`, {
+      cause: error,
+    });
+  }
 }

@@ -46,7 +46,7 @@ export async function openPostgres(
   }
   const running = existsSync(dataDir) ? await findRunningPostgres(dataDir) : null;
   if (running !== null) return { url: running, stop: async () => {} };
-  const lock = takeDataFolder(dataRoot);
+  const lock = await takeDataFolder(dataRoot);
   try {
     const log = (message: string): unknown => process.stderr.write(`${message}\n`);
     const { url, stop } = await startEmbeddedPostgres({ dataDir, port: database.port, log });

@@ -24,16 +24,19 @@ const HELD_CODES: ReadonlySet<string> = new Set(['EAGAIN', 'EBUSY', 'EWOULDBLOCK
  * Node has no flock(2), and Linux no flag for it. A lock of flock(2) belongs to the open file, not to the process that asked for it: these programs
  * lock the file we hand them, and end. They end with 1 and without a word if another has the lock.
  */
-const LOCKERS: readonly (readonly [program: string, ...args: string[]])[] = [
-  ['flock', '-n', '-x', '3'],
-  [
-    'perl',
-    '-MFcntl=:flock',
-    '-e',
-    'open(my $file, "+<&=", 3) or die; flock($file, LOCK_EX | LOCK_NB) or $!{EWOULDBLOCK} ? exit 1 : die "$!\n"',
-  ],
+const FLOCK = ['-n', '-x', '3'];
+const PERL = [
+  '-MFcntl=:flock',
+  '-e',
+  'open(my $file, "+<&=", 3) or die; flock($file, LOCK_EX | LOCK_NB) or $!{EWOULDBLOCK} ? exit 1 : die "$!\n"',
 ];
-const LOCKER_PATHS = '/usr/local/bin:/usr/bin:/bin';
+/** By name, and where they usually are: a service manager may have cut the PATH short. */
+const LOCKERS: readonly (readonly [program: string, args: readonly string[]])[] = [
+  ['flock', FLOCK],
+  ['/usr/bin/flock', FLOCK],
+  ['perl', PERL],
+  ['/usr/bin/perl', PERL],
+];
 
 /**
  * Opens the file, made if it is missing, and locks it. Closing it ends the lock. The file must not be deleted: the next one would lock another.
@@ -62,11 +65,10 @@ export function lockFile(path: string): number | null {
 
 /** @returns whether it is ours now */
 function lockOpenFile(file: number, path: string): boolean {
-  const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:${LOCKER_PATHS}` };
-  for (const [program, ...args] of LOCKERS) {
-    const { error, status, stderr } = spawnSync(program, args, { env, stdio: ['ignore', 'ignore', 'pipe', file] });
-    if (error !== undefined && 'code' in error && error.code === 'ENOENT') continue;
-    const said = error?.message ?? stderr.toString().trim();
+  for (const [program, args] of LOCKERS) {
+    const { error, status, stderr } = spawnSync(program, args, { stdio: ['ignore', 'ignore', 'pipe', file] });
+    if (error !== undefined) continue; // It is not there, or not for us.
+    const said = stderr.toString().trim();
     if (status === 0) return true;
     if (status === 1 && said === '') return false;
     throw new VarveError('unavailable', `${path} cannot be locked: ${said || `${program} ended with ${status}`}`, {
