@@ -33,10 +33,12 @@ export class BucketFold extends Moments {
   /** With `ends`: the first and the last value that counts, and where they are. */
   readonly firsts: Extremes | null;
   readonly lasts: Extremes | null;
-  readonly #firstAt: BigInt64Array | null;
-  readonly #lastAt: BigInt64Array | null;
+  readonly firstAt: BigInt64Array | null;
+  readonly lastAt: BigInt64Array | null;
   /** 1 where statistics took part: the deviation, `firsts` and `lasts` say nothing then. */
   readonly told: Uint8Array;
+  /** With `places`: 1 where there are rows, with values or without. */
+  readonly seen: Uint8Array;
   /** With `places`: row (regular) or time of the extremes; of a summary cell's, where the cell begins. */
   readonly minAt: BigInt64Array | null;
   readonly maxAt: BigInt64Array | null;
@@ -57,10 +59,11 @@ export class BucketFold extends Moments {
     const extremes = (): Extremes =>
       new (isBigDtype(dtype) ? DTYPES[dtype].array : Float64Array)(size) as unknown as Extremes;
     this.told = new Uint8Array(size);
+    this.seen = new Uint8Array(details.places ? size : 0);
     this.firsts = details.ends ? extremes() : null;
     this.lasts = details.ends ? extremes() : null;
-    this.#firstAt = details.ends ? new BigInt64Array(size) : null;
-    this.#lastAt = details.ends ? new BigInt64Array(size) : null;
+    this.firstAt = details.ends ? new BigInt64Array(size) : null;
+    this.lastAt = details.ends ? new BigInt64Array(size) : null;
     this.minAt = details.places ? new BigInt64Array(size) : null;
     this.maxAt = details.places ? new BigInt64Array(size) : null;
     this.#run = new Moments(series, channels, details.spread ?? false);
@@ -115,8 +118,9 @@ export class BucketFold extends Moments {
     run.clear();
     add();
     for (let c = 0; c < channels; c++) {
-      if (run.counts[c] === 0) continue;
       const at = bucket * channels + c;
+      if (this.minAt) this.seen[at] = 1;
+      if (run.counts[c] === 0) continue;
       if (this.minAt) {
         const had = this.counts[at] > 0;
         if (!had || run.mins[c] < this.mins[at])
@@ -139,12 +143,12 @@ export class BucketFold extends Moments {
     while (isMissing(high)) high -= channels;
     const [lowAt, highAt] = [low, high].map((i) => placeOf(first + (i - c) / channels));
     const isNew = this.counts[at] === 0;
-    if (isNew || lowAt < this.#firstAt![at]) {
-      this.#firstAt![at] = lowAt;
+    if (isNew || lowAt < this.firstAt![at]) {
+      this.firstAt![at] = lowAt;
       this.firsts![at] = values[low];
     }
-    if (isNew || highAt >= this.#lastAt![at]) {
-      this.#lastAt![at] = highAt;
+    if (isNew || highAt >= this.lastAt![at]) {
+      this.lastAt![at] = highAt;
       this.lasts![at] = values[high];
     }
   }
@@ -156,6 +160,7 @@ export class BucketFold extends Moments {
     for (let s = 0; s < channels; s++) {
       const from = i * stored + (selected ? selected[s] : s);
       const count = cells.counts[from];
+      if (this.minAt) this.seen[bucket * channels + s] = 1;
       if (count === 0) continue;
       this.#addWhole(
         bucket * channels + s,
@@ -179,6 +184,7 @@ export class BucketFold extends Moments {
     const big = isBigDtype(dtype);
     for (let s = 0; s < channels; s++) {
       const c = selected ? selected[s] : s;
+      if (this.minAt) this.seen[bucket * channels + s] = 1;
       if (stats.counts[c] === 0) continue;
       const [min, max] = [stats.mins[c], stats.maxs[c]].map((value) => (big ? BigInt(value) : value));
       this.#addWhole(bucket * channels + s, stats.counts[c], stats.sums[c], min, max, place);

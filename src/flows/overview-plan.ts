@@ -37,6 +37,8 @@ export interface PlanRequest {
   /** Of the buckets, in order; one more than buckets. */
   readonly borders: BigInt64Array;
   readonly rule: BorderRule;
+  /** Borders that stay where they are, whatever the rule. */
+  readonly fixed?: ReadonlySet<bigint>;
 }
 
 export interface FoldPlan {
@@ -67,7 +69,8 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
     const rowsRatherThanCells = Math.floor(ROWS_RATHER_THAN_CELLS_BYTES / rowBytes);
     return coverAll(shards, borders, { coarsest, rowsRatherThanCells, expiredRow });
   };
-  const rules = { segments, shards: known, factor, expiredRow };
+  const fixed = new Set(rows.filter((_, i) => request.fixed?.has(request.borders[i])));
+  const rules = { segments, shards: known, factor, expiredRow, fixed };
   const range = { from: Math.min(rows[0], floorTo(rows[0], FINEST)), to: rows[buckets] };
   const chunks =
     buckets === 0

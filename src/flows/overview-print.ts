@@ -2,13 +2,13 @@
 import type { Aggregate, Fill } from '../core/aggregate-span.ts';
 import { toPhysicalValue, type Calibration } from '../core/calibration.ts';
 import { columnName, TIME_COLUMN } from '../core/column-names.ts';
-import { largestTriangles } from '../core/downsample.ts';
-import { isBigDtype, type Dtype } from '../core/dtype.ts';
+import { DTYPES, isBigDtype, type Dtype } from '../core/dtype.ts';
+import { chooseLine, runAt, type LinePoint } from '../core/line.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
 import { timeOfRow } from '../core/overview-plan.ts';
 import type { Rate } from '../core/rate.ts';
-import type { Segment } from '../core/segment.ts';
+import type { RowRange, Segment } from '../core/segment.ts';
 import type { TimeReference } from '../core/series.ts';
 import { columnOf, type NumberType, type Table, type TableBatch, type TableColumn } from '../core/table.ts';
 import { npyTable, type NpyField } from '../formats/npy-table.ts';
@@ -49,7 +49,12 @@ export interface LineAnswer extends AnyAnswer {
   readonly kind: 'line';
   readonly points: number;
   /** Regular series. */
-  readonly clock: { readonly rate: Rate; readonly segments: readonly Segment[] } | null;
+  readonly clock: {
+    readonly rate: Rate;
+    readonly segments: readonly Segment[];
+    /** Rows of the range that follow each other without a gap. */
+    readonly runs: readonly RowRange[];
+  } | null;
 }
 
 export interface BucketPrintTask {
@@ -62,7 +67,7 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
   const folding = foldBuckets(task);
   let step = await folding.next();
   for (; !step.done; step = await folding.next()) yield new Uint8Array(0);
-  if (answer.kind === 'line') yield await printLine(answer, task.dtype, step.value);
+  if (answer.kind === 'line') yield await printLine(answer, task, step.value);
   else yield await printBucketTable(answer, task.missingValue, tableOf(answer, task.dtype, step.value));
 }
 
@@ -205,27 +210,29 @@ function bucketsNpy({ start, end, count, columns }: BucketTable, channels: numbe
   );
 }
 
-async function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Promise<Uint8Array> {
+async function printLine(answer: LineAnswer, task: FoldTask, folded: Folded): Promise<Uint8Array> {
   const [channel] = answer.channels;
   const { label, unit, calibration } = channel;
-  const points = extremes(fold, answer);
+  const points = pointsOf(folded, answer);
   const physical = (value: number | bigint): number =>
     calibration ? toPhysicalValue(calibration, value) : Number(value);
-  const base = points[0]?.ns ?? 0n;
-  const xs = Float64Array.from(points, ({ ns }) => Number(ns - base));
   const ys = Float64Array.from(points, ({ value }) => physical(value));
-  const kept = largestTriangles(xs, ys, answer.points);
-  const times = BigInt64Array.from(kept, (i) => points[i].ns);
-  const values = kept.map((i): Value => (calibration ? ys[i] : points[i].value));
-  const type = calibration ? 'float64' : dtype;
+  const type = calibration ? 'float64' : task.dtype;
+  const chosen = chooseLine(points, ys, answer.points);
+  // An integer of an .npy array cannot say that there is none, but by the missing value.
+  const saysNone = answer.format !== 'npy' || DTYPES[type].kind === 'float' || task.missingValue !== null;
+  const kept = saysNone ? chosen : chosen.filter(({ at }) => at !== null);
+  const times = BigInt64Array.from(kept, ({ ns }) => ns);
+  const values = kept.map(({ at }): Value => (at === null ? null : calibration ? ys[at] : points[at].value));
   if (answer.format === 'npy') {
     const time: NpyField = { name: 'time', dtype: 'int64', width: null, values: [Array.from(times)] };
-    return npyTable([time, { name: 'values', dtype: type, width: 1, values: [values] }], kept.length);
+    const none = task.missingValue ?? 0;
+    return npyTable([time, { name: 'values', dtype: type, width: 1, values: [values], none }], kept.length);
   }
   if (answer.format !== 'json') {
     return printColumns(answer, answer.format, [
       { name: TIME_COLUMN, type: 'time', data: times, present: null },
-      { name: columnName(label), type, about: aboutChannel(channel), ...columnOf(values, type) },
+      { name: columnName(label), type, nullable: true, about: aboutChannel(channel), ...columnOf(values, type) },
     ]);
   }
   const about = `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)}}`;
@@ -235,21 +242,33 @@ async function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Pr
   );
 }
 
-interface Point {
-  readonly ns: bigint;
-  readonly value: number | bigint;
-}
-
-/** The smallest and the largest value of each bucket, in order of time. */
-function extremes({ buckets, counts, mins, maxs, minAt, maxAt }: BucketFold, { clock }: LineAnswer): Point[] {
-  const timeOf = (place: bigint): bigint => (clock ? timeOfRow(clock.segments, clock.rate, Number(place)) : place);
-  const points: Point[] = [];
+/** The smallest and the largest value of each bucket, in order of time. Rows without a value between two buckets part the line, as a gap does. */
+function pointsOf({ fold, ends }: Folded, { clock }: LineAnswer): LinePoint[] {
+  const { buckets, counts, mins, maxs, seen } = fold;
+  const points: LinePoint[] = [];
+  let blanks = 0;
+  const add = (place: bigint, value: number | bigint): void => {
+    const ns = clock ? timeOfRow(clock.segments, clock.rate, Number(place)) : place;
+    points.push({ ns, value, piece: blanks + (clock ? runAt(clock.runs, Number(place)) : 0) });
+  };
   for (let i = 0; i < buckets; i++) {
-    if (counts[i] === 0) continue;
-    const low = { ns: timeOf(minAt![i]), value: mins[i] };
-    const high = { ns: timeOf(maxAt![i]), value: maxs[i] };
-    if (low.value === high.value) points.push(low);
-    else points.push(...(low.ns <= high.ns ? [low, high] : [high, low]));
+    if (counts[i] === 0) {
+      blanks += seen[i];
+      continue;
+    }
+    const [low, high] = [fold.minAt![i], fold.maxAt![i]];
+    if (mins[i] === maxs[i]) add(low, mins[i]);
+    else if (low <= high) {
+      add(low, mins[i]);
+      add(high, maxs[i]);
+    } else {
+      add(high, maxs[i]);
+      add(low, mins[i]);
+    }
   }
+  const [first, last] = ends ?? [];
+  if (first && (points.length === 0 || first.ns < points[0].ns))
+    points.unshift({ ...first, piece: points[0]?.piece ?? 0 });
+  if (last && last.ns > points.at(-1)!.ns) points.push({ ...last, piece: points.at(-1)!.piece });
   return points;
 }

@@ -11,6 +11,7 @@ import { calibrationOf } from '../core/calibration.ts';
 import { invalidField, isVarveError, notFound, VarveError } from '../core/errors.ts';
 import { chooseChannels } from '../core/choose-channels.ts';
 import type { RowDetails } from '../core/overview-fold.ts';
+import { lineEnds, runsOf, withBorders } from '../core/line.ts';
 import { equalBorders } from '../core/overview-plan.ts';
 import { nsOfRow, type Rate } from '../core/rate.ts';
 import { timesOfRows } from '../core/segment.ts';
@@ -138,14 +139,17 @@ async function planAnswer(
       `makes ${buckets} buckets of ${channels.length} channels; at most ${MAX_BUCKET_VALUES} values are answered`,
     );
   }
+  const { sampling } = series;
+  const line = wanted.by === 'line' && sampling.kind === 'regular' ? lineOf(snapshot, sampling.rate, range) : null;
+  const ends = line && wanted.by === 'line' ? lineEnds(line.runs, line.segments, line.rate, wanted.points / 2) : [];
   const plan: PlanRequest = {
     dataRoot: deps.root.root,
     selected,
     details: detailsOf(request),
-    borders: clampBorders(borders, range),
+    borders: withBorders(clampBorders(borders, range), ends),
     rule: wanted.by === 'every' ? 'fixed' : 'ends',
+    fixed: new Set(ends),
   };
-  const { sampling } = series;
   const { fold, begins } = await planFold(reader, plan);
   const common = {
     format: request.format,
@@ -153,14 +157,18 @@ async function planAnswer(
     timeReference: series.timeReference,
     channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
   };
-  const clock = sampling.kind === 'regular' ? { rate: sampling.rate, segments: snapshot.segments } : null;
   const printed: BucketAnswer | LineAnswer =
     wanted.by === 'line'
-      ? { ...common, kind: 'line', points: wanted.points, clock }
+      ? { ...common, kind: 'line', points: wanted.points, clock: line }
       : wanted.by === 'points'
         ? { ...common, kind: 'buckets', columns: ['min', 'max', 'mean'], fill: 'null', borders: begins }
         : { ...common, kind: 'buckets', columns: wanted.aggregates, fill: wanted.fill, borders };
   return { fold, answer: printed };
+}
+
+/** Where the rows of a regular series lie in time, and where they follow each other without a gap. */
+function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, endNs }: TimeSpan): LineAnswer['clock'] {
+  return { rate, segments, runs: runsOf(segments, holes, rate, startNs, endNs) };
 }
 
 export async function planFold(reader: OverviewReader, plan: PlanRequest): Promise<FoldPlan> {
