@@ -242,7 +242,7 @@ table = pd.read_csv(read["csv"], keep_default_na=False)
 rows = np.load(read["npy"])
 buckets = np.load(read["buckets"])
 hdf5 = h5py.File(read["hdf5"])
-group = next(iter(hdf5["series"].values()))
+group = hdf5[hdf5.attrs["group"]]
 print(json.dumps({
   "columns": list(table.columns),
   "csv": table.iloc[:, 1:].to_numpy().tolist(),
