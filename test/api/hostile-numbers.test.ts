@@ -132,7 +132,7 @@ describePython('Python', ['h5py', 'numpy', 'pandas'], (python) => {
     const script = `
 import sys, io, h5py
 f = h5py.File(io.BytesIO(sys.stdin.buffer.read()))
-print(list(f["series"].values())[0]["values"][()].tobytes().hex())`;
+print(f[f.attrs["group"]]["values"][()].tobytes().hex())`;
     for (const [query, wanted] of [
       ['', bytes],
       ['&channels=b', channelOf(bytes, size, 1)],
