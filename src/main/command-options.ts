@@ -58,7 +58,7 @@ function read(chosen: Readonly<Record<string, string>>, defaults: Readonly<Recor
     // Whoever has written --port is not told of a variable.
     const message = Object.entries(VARIABLES)
       .filter(([, variable]) => chosen[variable])
-      .reduce((text, [name, variable]) => text.replaceAll(`${variable}:`, `--${name}:`), error.message);
+      .reduce((text, [name, variable]) => text.replaceAll(`${variable} `, `--${name} `), error.message);
     throw new VarveError(error.code, message, error);
   }
 }

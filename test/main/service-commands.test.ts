@@ -52,7 +52,7 @@ describe('where the service is', () => {
       // An option goes before every variable.
       const elsewhere = {
         VARVE_URL: 'http://127.0.0.1:9',
-        VARVE_TOKEN: 'a token that nobody knows',
+        VARVE_TOKEN: 'a-token-that-nobody-knows',
         VARVE_DATA: '/nowhere',
       };
       expect(await runVarve(['ls', ...place], elsewhere)).toMatchObject({ code: 0, stderr: '' });
@@ -92,8 +92,9 @@ describe('where the service is', () => {
 
   test('serve takes --port and --data, and says where docs, token and data are', async () => {
     const data = join(folder, 'somewhere else');
+    const other = await testDatabase();
     const running = runCli(['serve', '--port', '0', '--data', data], {
-      DATABASE_URL: database.url,
+      DATABASE_URL: other.url,
       VARVE_PORT: new URL(service.url).port,
       VARVE_DATA: join(folder, 'not here'),
     });
@@ -111,11 +112,12 @@ describe('where the service is', () => {
       running.signal('SIGTERM');
     }
     expect(await running.exited).toBe(0);
+    await other.drop();
   });
 
   test.each([
-    ['a port that is none', ['ls', '--port', 'abc'], '--port: '],
-    ['a URL that is none', ['ls', '--url', 'here'], '--url: '],
+    ['a port that is none', ['ls', '--port', 'abc'], '--port must be a whole number'],
+    ['a URL that is none', ['ls', '--url', 'here'], '--url must be'],
     ['an empty folder', ['ls', '--data', ''], '--data: must not be empty'],
     ['a command that there is not', ['serach'], "unknown command 'serach'"],
     ['an option that there is not', ['ls', '--colour'], "unknown option '--colour'"],
@@ -123,7 +125,7 @@ describe('where the service is', () => {
     ['an argument that is missing', ['cat'], "missing required argument 'series'"],
     [
       'nobody at the port',
-      ['ls', '--port', '2', '--token', 'a token of somebody'],
+      ['ls', '--port', '2', '--token', 'a-token-of-somebody'],
       'no Varve answers at http://127.0.0.1:2',
     ],
     ['a folder without a token', ['ls', '--data', '/nowhere'], 'there is no token in /nowhere/token'],
