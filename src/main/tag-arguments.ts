@@ -40,12 +40,7 @@ function jsonOf(text: string): TagValue {
  */
 export function parseTagCondition(text: string): [parameter: string, value: string] {
   const [, key, operator, value] = CONDITION.exec(text) ?? [];
-  if (operator !== undefined) {
-    const suffix = OPERATORS[operator as keyof typeof OPERATORS];
-    // As in a query: behind a key with brackets stands an operator, written out or not.
-    const isBare = suffix === '' && /[[\]]/.test(key) && !key.endsWith('[eq]');
-    return [`tag.${key}${isBare ? '[eq]' : suffix}`, value];
-  }
+  if (operator !== undefined) return [`tag.${key}${OPERATORS[operator as keyof typeof OPERATORS]}`, value];
   const [, not, name] = /^(!?)([^<>=!]+)$/.exec(text) ?? [];
   if (name === undefined) throw invalidField('condition', `${text} is not key=value, key>=value or the like`);
   return [`tag.${name}[exists]`, String(not === '')];

@@ -34,7 +34,6 @@ describe('tags on the command line', () => {
     ['note=a>b', 'tag.note', 'a>b'],
     ['species', 'tag.species[exists]', 'true'],
     ['!species', 'tag.species[exists]', 'false'],
-    ['a[b]=x', 'tag.a[b][eq]', 'x'],
     ['a[b][eq]=x', 'tag.a[b][eq]', 'x'],
     ['a[b]>=6', 'tag.a[b][gte]', '6'],
   ])('%s searches with %s=%s', (text, parameter, value) => {
