@@ -24,13 +24,13 @@ import { checkNew, createMany } from './create-many.ts';
 import { searchService } from './search-series.ts';
 import type { SeriesService } from './service.ts';
 import { mayUse, visibleSeries } from './series-reach.ts';
+import type { SeriesTurns } from './series-turns.ts';
 import { readUnit, unitsNamingTags as unitsOf } from './tag-units.ts';
 
-export function seriesService({
-  reads,
-  writes: db,
-  searches,
-}: Pick<DatabasePools, 'reads' | 'writes' | 'searches'>): SeriesService {
+export function seriesService(
+  { reads, writes: db, searches }: Pick<DatabasePools, 'reads' | 'writes' | 'searches'>,
+  turns: SeriesTurns,
+): SeriesService {
   const visible = visibleSeries(reads);
   return {
     async create(principal, input) {
@@ -58,11 +58,12 @@ export function seriesService({
         const wanted = editTags(tags, splitPatch(patch.tags));
         assertInVocabulary(await readVocabulary(reads, project), wanted, touched, readUnit);
       }
-      return updateSeries(db, id, patch, { units, ifVersion, tokenId: principal.tokenId });
+      const { tokenId } = principal;
+      return turns.take(id, () => updateSeries(db, id, patch, { units, ifVersion, tokenId }));
     },
     async delete(principal, id) {
       await visible(principal, { id });
-      await deleteSeries(db, id, principal.tokenId);
+      await turns.take(id, () => deleteSeries(db, id, principal.tokenId));
     },
     async restore(principal, ref) {
       const id = 'id' in ref ? ref.id : await deletedSeriesId(reads, ref.project, ref.name);
@@ -70,7 +71,7 @@ export function seriesService({
       if (id === null || project === null || !mayUse(principal, project)) {
         throw notFound('series', 'id' in ref ? ref.id : ref.name);
       }
-      return restoreSeries(db, id, principal.tokenId);
+      return turns.take(id, () => restoreSeries(db, id, principal.tokenId));
     },
     ...searchService(reads, searches),
     async annotate(principal, seriesId, annotations) {

@@ -5,10 +5,12 @@ import { VarveError } from '../core/errors.ts';
 import { hashContent, type HashDeps } from './hash-content.ts';
 import { visibleSeries } from './series-reach.ts';
 import type { StateService } from './service.ts';
+import type { SeriesTurns } from './series-turns.ts';
 import type { WriteWatch } from './watch-writes.ts';
 
 export interface SealDeps extends ReadsAndWrites, Omit<HashDeps, 'db'> {
   readonly watch: Pick<WriteWatch, 'settled'>;
+  readonly turns: SeriesTurns;
 }
 
 /** How long acknowledged writes may take to be applied before whoever seals is told to ask again. */
@@ -22,14 +24,14 @@ export function stateService(deps: SealDeps): StateService {
     async seal(principal, id, { ifVersion, signal }) {
       await visible(principal, { id });
       const { tokenId } = principal;
-      const sealed = await sealSeries(db, id, { ifVersion, tokenId });
+      const sealed = await deps.turns.take(id, () => sealSeries(db, id, { ifVersion, tokenId }));
       if (sealed.contentHash) return sealed;
       await appliedWrites({ ...deps, db: reads }, id, signal);
       return storeContentHash(db, id, sealed.sealedAt!, await hashContent({ ...deps, db: reads }, id, { signal }));
     },
     async unseal(principal, id, { ifVersion }) {
       await visible(principal, { id });
-      return unsealSeries(db, id, { ifVersion, tokenId: principal.tokenId });
+      return deps.turns.take(id, () => unsealSeries(db, id, { ifVersion, tokenId: principal.tokenId }));
     },
   };
 }

@@ -231,15 +231,16 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const queue = new LaneQueue(backend, 'drain', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);
   const ring = (laneId: string): void => void queue.ring(laneId);
-  const stageDeps = { reads, writes, root, codec, watch, backpressure, turns: new SeriesTurns(), ring };
+  const turns = new SeriesTurns();
+  const stageDeps = { reads, writes, root, codec, watch, backpressure, turns, ring };
   const files = new KeptShardFiles(root);
   const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
   const service: Service = {
     access: accessService(pools, tokens),
-    series: seriesService(pools),
+    series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
-    state: stateService({ reads, writes, root, codec, watch }),
+    state: stateService({ reads, writes, root, codec, watch, turns }),
     samples: {
       append: (request) => stageAppend(stageDeps, request),
       replace: (request) => replaceSamples(stageDeps, request),

@@ -62,7 +62,7 @@ suite('a session that stops while it holds a series', () => {
     const append = ({ samples }: { samples: string }) => api.post(samples, { values: [1, 2] }, ASYNC);
     await holding([held.id], async () => {
       const waiting = Array.from({ length: 60 }, () => append(held));
-      waiting.push(api.patch(`/v1/series/${held.id}`, { unit: 'mV' }));
+      for (let i = 0; i < 30; i++) waiting.push(api.patch(`/v1/series/${held.id}`, { unit: 'mV' }));
       const others: Promise<Answer>[] = [];
       for (let i = 0; i < 20; i++) {
         others.push(append(free), api.get(free.samples), api.get(held.samples), api.get('/v1/series?unit=mV'));

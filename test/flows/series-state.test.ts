@@ -11,6 +11,7 @@ import { bytesOf, type Dtype } from '../../src/core/dtype.ts';
 import { isVarveError } from '../../src/core/errors.ts';
 import type { DuplicateRule, Sampling, Series } from '../../src/core/series.ts';
 import { hashContent } from '../../src/flows/hash-content.ts';
+import { SeriesTurns } from '../../src/flows/series-turns.ts';
 import { stateService } from '../../src/flows/series-state.ts';
 import type { Principal, StateService } from '../../src/flows/service.ts';
 import { WriteWatch } from '../../src/flows/watch-writes.ts';
@@ -39,7 +40,14 @@ describeWithPostgres('a sealed series', () => {
   beforeAll(async () => {
     store = await Store.open();
     watch = new WriteWatch(store.db, store.databaseUrl, () => {});
-    state = stateService({ reads: store.db, writes: store.db, root: store.root, codec: store.codec, watch });
+    state = stateService({
+      reads: store.db,
+      writes: store.db,
+      root: store.root,
+      codec: store.codec,
+      watch,
+      turns: new SeriesTurns(),
+    });
   });
 
   afterAll(async () => {
