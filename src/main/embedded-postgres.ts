@@ -6,7 +6,7 @@
  * calls {@link EmbeddedPostgres.stop}; and a kill of this process loses nothing, the next start finds the server.
  */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase } from '../catalog/database.ts';
 import { VarveError } from '../core/errors.ts';
+import { lockFile } from '../storage/file-lock.ts';
 import { findPostgresBinaries } from './postgres-binaries.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
 import { clusterNameFor, clusterPaths, clusterUrl, ensureCluster, giveTo, makeDataDir } from './postgres-cluster.ts';
@@ -117,20 +118,47 @@ export async function startEmbeddedPostgres({
 
   const left = await readPostmasterPid(paths.folder);
   if (left !== null) {
-    const url = await waitForServer(site, left.pid, log);
+    const url = await waitForServer(site, left.pid, () => isServerOf(left.pid, paths.folder, user), log);
     if (url !== null) {
       const untilEnded = (signal: AbortSignal): Promise<string> => watchUntilGone(left.pid, signal);
-      return { url, adopted: true, recoveredStalePid: false, untilEnded, stop: stopOneAtATime(site) };
+      return { url, adopted: true, recoveredStalePid: false, untilEnded, stop: stopOneAtATime(site, () => false) };
     }
   }
   // Still there: its server is gone without a farewell. Postgres itself would take any program with that number for the
   // server. Should we be wrong, it also looks for processes that share the old server's memory, and refuses.
+  const lock = await takeServerLock(site, signal);
   const stale = (await readPostmasterPid(paths.folder)) !== null;
   if (stale) await rm(join(paths.folder, POSTMASTER_PID), { force: true });
 
-  const { url, exited } = await launchRepeatedly(site, { port, fsync, signal, log });
+  const { url, exited, isRunning } = await launchRepeatedly(site, { port, fsync, signal, lock, log }).finally(() => {
+    if (lock !== null) closeSync(lock);
+  });
   const untilEnded = (signal: AbortSignal): Promise<string> => Promise.race([exited, aborted(signal)]);
-  return { url, adopted: false, recoveredStalePid: stale, untilEnded, stop: stopOneAtATime(site) };
+  return { url, adopted: false, recoveredStalePid: stale, untilEnded, stop: stopOneAtATime(site, isRunning) };
+}
+
+/**
+ * The server and its children inherit this open file, and with it a lock that the kernel keeps until the last of them has ended, whoever started them
+ * and in whichever container: their pids and their shared memory tell nothing to another.
+ *
+ * @returns null on Windows, where Postgres alone sees to it
+ */
+async function takeServerLock({ paths, user }: Site, signal: AbortSignal | undefined): Promise<number | null> {
+  if (process.platform === 'win32') return null;
+  for (const deadlineMs = performance.now() + LAUNCH_LIMIT_MS; ; await sleep(POLL_MS)) {
+    signal?.throwIfAborted();
+    const lock = lockFile(paths.lockFile);
+    if (lock !== null) {
+      await giveTo(user, paths.lockFile);
+      return lock;
+    }
+    if (performance.now() < deadlineMs) continue;
+    throw new VarveError(
+      'conflict',
+      `a Postgres that cannot be reached from here still runs in ${paths.folder}, perhaps in another container: stop it, or the container`,
+      { slug: 'embedded-postgres-elsewhere' },
+    );
+  }
 }
 
 /**
@@ -154,13 +182,14 @@ export async function findRunningPostgres(dataDir: string): Promise<string | nul
  * @returns its URL, or null once it has ended or if there never was such a server
  */
 async function waitForServer(
-  { paths, user }: Site,
+  { paths }: Site,
   pid: number,
+  isRunning: () => boolean | Promise<boolean>,
   log: (message: string) => void,
 ): Promise<string | null> {
   const startMs = performance.now();
   let told = false;
-  while (await isServerOf(pid, paths.folder, user)) {
+  while (await isRunning()) {
     const mark = await readPostmasterPid(paths.folder);
     if (mark?.pid === pid && mark.port !== null) {
       const url = await clusterUrl(paths, mark.port);
@@ -208,6 +237,8 @@ interface LaunchOptions {
   readonly port: number;
   readonly fsync: boolean;
   readonly signal: AbortSignal | undefined;
+  /** An open file for the server to inherit. */
+  readonly lock: number | null;
   readonly log: (message: string) => void;
 }
 
@@ -215,6 +246,8 @@ interface Launched {
   readonly url: string;
   /** Resolves with its signal or exit code. */
   readonly exited: Promise<string>;
+  /** As its parent knows it, for whom no `/proc` is needed. */
+  readonly isRunning: () => boolean;
 }
 
 async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<Launched> {
@@ -241,7 +274,7 @@ async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<Lau
 async function launch(
   site: Site,
   port: number,
-  { fsync, log }: LaunchOptions,
+  { fsync, lock, log }: LaunchOptions,
 ): Promise<Launched | { failure: string }> {
   const { paths, user, binaries, clusterName } = site;
   const settings: Record<string, string | number> = {
@@ -269,7 +302,7 @@ async function launch(
         env: SERVER_ENVIRONMENT,
         detached: true,
         windowsHide: true,
-        stdio: ['ignore', logFile.fd, logFile.fd],
+        stdio: ['ignore', logFile.fd, logFile.fd, ...(lock === null ? [] : [lock])],
       },
     );
     child.unref();
@@ -278,8 +311,9 @@ async function launch(
     const exited = new Promise<string>((resolve) => {
       child.once('exit', (status, signal) => resolve(signal ?? `exit code ${status}`));
     });
-    const url = child.pid === undefined ? null : await waitForServer(site, child.pid, log);
-    if (url !== null) return { url, exited };
+    const isRunning = (): boolean => child.exitCode === null && child.signalCode === null;
+    const url = child.pid === undefined ? null : await waitForServer(site, child.pid, isRunning, log);
+    if (url !== null) return { url, exited, isRunning };
     // The exit and the error are told on a later turn of the loop.
     await sleep(0);
     const said = (await readFile(paths.logFile)).subarray(logStart).toString().trim();
@@ -339,14 +373,16 @@ function aborted(signal: AbortSignal): Promise<string> {
   });
 }
 
-function stopOneAtATime(site: Site): () => Promise<void> {
+function stopOneAtATime(site: Site, isRunning: () => boolean): () => Promise<void> {
   let stopping: Promise<void> | null = null;
-  return () => (stopping ??= stopServer(site).finally(() => (stopping = null)));
+  return () => (stopping ??= stopServer(site, isRunning).finally(() => (stopping = null)));
 }
 
-async function stopServer({ paths, user, binaries, clusterName }: Site): Promise<void> {
+/** @param isOursRunning what its parent knows; of another server the system is asked */
+async function stopServer({ paths, user, binaries, clusterName }: Site, isOursRunning: () => boolean): Promise<void> {
   const mark = await readPostmasterPid(paths.folder);
-  if (mark === null || !(await isServerOf(mark.pid, paths.folder, user))) return;
+  const isRunning = async (pid: number): Promise<boolean> => isOursRunning() || isServerOf(pid, paths.folder, user);
+  if (mark === null || !(await isRunning(mark.pid))) return;
   const stopped = await runAs(
     user,
     binaries.pgCtl,
@@ -359,7 +395,7 @@ async function stopServer({ paths, user, binaries, clusterName }: Site): Promise
     });
   }
   // pg_ctl looks for the mark, which goes a moment before the process does.
-  for (let tries = 0; tries < GONE_TRIES && (await isServerOf(mark.pid, paths.folder, user)); tries++) {
+  for (let tries = 0; tries < GONE_TRIES && (await isRunning(mark.pid)); tries++) {
     await sleep(GONE_PAUSE_MS);
   }
 }

@@ -5,6 +5,7 @@
  *     <dataDir>/password   of the role `varve`, mode 0600
  *     <dataDir>/port       the port of the last start
  *     <dataDir>/server.log
+ *     <dataDir>/server.lock  locked for as long as a server, or a child of one, lives
  */
 import { randomBytes } from 'node:crypto';
 import { chmod, chown, lchown, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -33,6 +34,7 @@ export interface ClusterPaths {
   readonly passwordFile: string;
   readonly portFile: string;
   readonly logFile: string;
+  readonly lockFile: string;
 }
 
 /** @param dataDir relative to the working folder or absolute */
@@ -44,6 +46,7 @@ export function clusterPaths(dataDir: string): ClusterPaths {
     passwordFile: join(root, 'password'),
     portFile: join(root, 'port'),
     logFile: join(root, 'server.log'),
+    lockFile: join(root, 'server.lock'),
   };
 }
 

@@ -38,6 +38,7 @@ export async function superviseEmbeddedPostgres(
   const stopping = new AbortController();
   const { signal } = stopping;
   let outage: Outage | null = null;
+  let latest = first;
 
   async function startAgain(): ReturnType<typeof startEmbeddedPostgres> {
     const server = await startEmbeddedPostgres({ ...options, port, ifMissing: 'refuse', signal, log: tell });
@@ -63,6 +64,7 @@ export async function superviseEmbeddedPostgres(
       tries++;
       try {
         running = await startAgain();
+        latest = running;
         livesFromMs = performance.now();
         outage = null;
         log.warn({ adopted: running.adopted }, 'Postgres is back');
@@ -84,10 +86,10 @@ export async function superviseEmbeddedPostgres(
       stopping.abort();
       while (!settled) {
         // A server on its way up does not answer to every call: asked until the start has given up.
-        await first.stop().catch(() => {});
+        await latest.stop().catch(() => {});
         await Promise.race([watching, sleep(STOP_POLL_MS)]);
       }
-      await first.stop();
+      await latest.stop();
     },
   };
 }

@@ -1,5 +1,5 @@
 /** One Varve a data folder: a second embedded start in the same folder must be told, not do harm. */
-import { closeSync, ftruncateSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fchownSync, ftruncateSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { VarveError } from '../core/errors.ts';
@@ -27,6 +27,9 @@ export function lockFolder(folder: string): FolderLock {
       { slug: 'folder-in-use' },
     );
   }
+  // One start with sudo must not take the folder away from its user.
+  const { uid, gid } = statSync(folder);
+  if (process.getuid?.() === 0) fchownSync(file, uid, gid);
   ftruncateSync(file);
   writeSync(file, `process ${process.pid} on ${hostname()}\n`, 0);
   let isHeld = true;

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { spawn, spawnSync, type ChildProcessByStdio } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -148,6 +148,12 @@ describe('a process that lives keeps the folder', () => {
     expect(await start([...blind, ...scriptCommand(ask, folder)]).printed).toBe('folder-in-use');
     lock.release();
   });
+});
+
+(process.getuid?.() === 0 ? test : test.skip)('one start of root does not take the folder from its user', () => {
+  chownSync(folder, 65_534, 65_534);
+  lockFolder(folder).release();
+  expect(statSync(join(folder, 'varve.lock')).uid).toBe(65_534);
 });
 
 test.each(['', '{"host":"', 'process 1 on elsewhere\n'])(
