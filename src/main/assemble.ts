@@ -97,9 +97,16 @@ export async function openGround(
       url = config.database.url;
     }
     await migrate(url, (reason) => log.warn({ reason }, 'waiting for Postgres'));
-    const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
+    let isClosing = false;
+    const onError = (error: Error): void => {
+      // A pool is closed when it has said goodbye on every connection, which Postgres may hear only while it is stopped.
+      if (!isClosing) log.warn({ reason: error.message }, 'a connection to Postgres was lost');
+    };
     const { db, searches, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
-    later('database', 5_000, close);
+    later('database', 5_000, () => {
+      isClosing = true;
+      return close();
+    });
     await claimFolder(root, await readCatalogIdentity(db));
     const backend = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },
