@@ -116,10 +116,17 @@ export async function openGround(
       outages.close();
       return probe.close();
     });
-    const onError = (error: Error): void =>
+    let isClosing = false;
+    const onError = (error: Error): void => {
+      // A pool is closed when it has said goodbye on every connection, which Postgres may hear only while it is stopped.
+      if (isClosing) return;
       outages.log.warn({ reason: error.message, fault: 'away' }, 'a connection to Postgres was lost');
+    };
     const pools = openDatabasePools(url, { jobs: config.writerThreads + JOB_CONNECTIONS, onError });
-    later('database', 5_000, () => pools.close());
+    later('database', 5_000, () => {
+      isClosing = true;
+      return pools.close();
+    });
     await refreshUnits(pools.writes, readUnit);
     await claimFolder(root, await readCatalogIdentity(pools.reads));
     const queue = await openQueueBackend(
