@@ -9,6 +9,9 @@ import { channelsView } from './0006_channels_view.ts';
 import { fullMetadata } from './0007_full_metadata.ts';
 import { sealedSeries } from './0008_sealed_series.ts';
 import { subjects } from './0009_subjects.ts';
+import { tokens } from './0010_tokens.ts';
+import { exactUnits } from './0011_exact_units.ts';
+import { names } from './0012_names.ts';
 import { writtenOnce } from './0020_written_once.ts';
 
 export const migrations: Record<string, Migration> = {
@@ -21,5 +24,8 @@ export const migrations: Record<string, Migration> = {
   '0007_full_metadata': fullMetadata,
   '0008_sealed_series': sealedSeries,
   '0009_subjects': subjects,
+  '0010_tokens': tokens,
+  '0011_exact_units': exactUnits,
+  '0012_names': names,
   '0020_written_once': writtenOnce,
 };

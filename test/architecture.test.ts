@@ -101,3 +101,16 @@ describe('the house', () => {
     expect(readers).toEqual(['main/config.ts']);
   });
 });
+
+test('recordings are read only in suites that .ci/run finds, and that are skipped where there are none', () => {
+  const tests = [...sources(join(projectRoot(), 'test'))].map((path) => ({
+    file: relative(join(projectRoot(), 'test'), path),
+    text: readFileSync(path, 'utf8'),
+  }));
+  expect(tests.filter(({ text }) => /shared\/data/.test(text)).map(({ file }) => file)).toEqual([
+    join('support', 'shared-data.ts'),
+  ]);
+  const readers = tests.filter(({ file, text }) => file.endsWith('.test.ts') && /support\/shared-data\.ts'/.test(text));
+  expect(readers.length).toBeGreaterThan(0);
+  expect(readers.filter(({ text }) => !/\bdescribeRecordings\b/.test(text.replace(/^import.*$/gm, '')))).toEqual([]);
+});

@@ -26,7 +26,7 @@ export async function createProject(db: Database, id: string, name: string): Pro
   const row = await db
     .insertInto('projects')
     .values({ id, name })
-    .onConflict((conflict) => conflict.column('name').doNothing())
+    .onConflict((conflict) => conflict.expression(sql`varve_nfc(name)`).doNothing())
     .returningAll()
     .executeTakeFirst();
   if (!row) {
@@ -44,7 +44,7 @@ export async function listProjects(db: Database, ids: readonly string[] | null):
   return (await query.execute()).map((row) => ({ id: row.id, name: row.name, createdAt: row.created_at }));
 }
 
-/** @param hash SHA-256 of the token. An existing token of the same hash is left as it is. */
+/** @param token with the SHA-256 of its text, which is stored nowhere. An existing token of the same hash is left as it is. */
 export async function storeToken(
   db: Database,
   token: { id: string; name: string; hash: Buffer; scopes: readonly Scope[]; projectIds: readonly string[] | null },
@@ -62,12 +62,61 @@ export async function storeToken(
     .execute();
 }
 
+/**
+ * Makes this the first token and replaces any other: those are valid no more. One that was revoked stays so.
+ * @param token with the SHA-256 of its text
+ */
+export async function storeFirstToken(db: Database, token: { id: string; name: string; hash: Buffer }): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await trx
+      .updateTable('tokens')
+      .set({ replaced_at: sql<Date>`now()` })
+      .where('is_first', '=', true)
+      .where('hash', '!=', token.hash)
+      .where('replaced_at', 'is', null)
+      .execute();
+    await trx
+      .insertInto('tokens')
+      .values({ ...token, scopes: ['admin'], project_ids: null, is_first: true })
+      .onConflict((conflict) =>
+        conflict.column('hash').doUpdateSet({ replaced_at: null }).where('tokens.is_first', '=', true),
+      )
+      .execute();
+  });
+}
+
+/** What a valid token stands for. */
+export interface KnownToken {
+  /** SHA-256 of its text, in hexadecimal. */
+  readonly hash: string;
+  readonly id: string;
+  readonly scopes: Scope[];
+  /** By name; null: all. */
+  readonly projects: readonly { readonly id: string; readonly name: string }[] | null;
+}
+
+/** Valid tokens: those with these hashes, or the first of all. */
+export async function knownTokens(
+  db: Database,
+  which: { readonly hashes: readonly Buffer[] } | { readonly limit: number },
+): Promise<KnownToken[]> {
+  const { rows } = await sql<KnownToken>`
+    select encode(t.hash, 'hex') as hash, t.id, t.scopes, case when t.project_ids is not null then coalesce(
+      (select json_agg(json_build_object('id', p.id, 'name', p.name) order by p.name) from projects p
+        where p.id = any(t.project_ids)), '[]') end as projects
+    from tokens t where t.revoked_at is null and t.replaced_at is null
+      and ${'hashes' in which ? sql`t.hash = any(${[...which.hashes]}::bytea[])` : sql`true`}
+    ${'limit' in which ? sql`limit ${which.limit}` : sql``}`.execute(db);
+  return rows;
+}
+
 export async function findToken(db: Database, hash: Buffer): Promise<TokenRecord | null> {
   const row = await db
     .selectFrom('tokens')
     .selectAll()
     .where('hash', '=', hash)
     .where('revoked_at', 'is', null)
+    .where('replaced_at', 'is', null)
     .executeTakeFirst();
   return row ? toToken(row) : null;
 }
@@ -77,6 +126,7 @@ export async function listTokens(db: Database): Promise<TokenRecord[]> {
     .selectFrom('tokens')
     .selectAll()
     .where('revoked_at', 'is', null)
+    .where('replaced_at', 'is', null)
     .orderBy('created_at')
     .execute();
   return rows.map(toToken);
@@ -89,6 +139,7 @@ export async function revokeToken(db: Database, id: string): Promise<void> {
     .set({ revoked_at: sql<Date>`now()` })
     .where('id', '=', id)
     .where('revoked_at', 'is', null)
+    .where('replaced_at', 'is', null)
     .returning('id')
     .executeTakeFirst();
   if (!row) throw notFound('token', id);

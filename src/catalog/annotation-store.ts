@@ -1,6 +1,7 @@
 /** Annotations: marks on the time line of a series. */
 import { sql } from 'kysely';
 import { notFound } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Annotation, NewAnnotation } from '../core/series.ts';
 import type { Database } from './database.ts';
 
@@ -62,7 +63,7 @@ export async function listAnnotations(
     const start = filter.startNs;
     query = query.where((eb) => eb.or([eb('end_ns', '>', start), eb('start_ns', '>=', start)]));
   }
-  if (filter.label !== undefined) query = query.where('label', '=', filter.label);
+  if (filter.label !== undefined) query = query.where(sql`varve_nfc(label)`, '=', nameKey(filter.label));
   if (page.after) query = query.where(sql<boolean>`(start_ns, id) > (${page.after.startNs}, ${page.after.id}::uuid)`);
   const rows = await query.execute();
   const items = rows.slice(0, page.limit).map((row) => ({

@@ -1,50 +1,10 @@
-/** Hears of commits as they happen, over LISTEN. A wake-up, not a truth: a missed one is made up for by a poll. */
-import pg from 'pg';
+/** Hears of commits as they happen. A missed one is made up for by a poll. */
 import { COMMIT_CHANNEL } from './commit-feed.ts';
+import { listenTo, type Listener } from './listener.ts';
 
-const RECONNECT_MS = 1_000;
-
-export interface CommitListener {
-  close(): Promise<void>;
-}
+export type CommitListener = Pick<Listener, 'close'>;
 
 /** @param onCommit called after every commit of any process on the same database */
 export function listenForCommits(url: string, onCommit: () => void, onError: (error: Error) => void): CommitListener {
-  let closed = false;
-  let client: pg.Client | null = null;
-  let retry: NodeJS.Timeout | undefined;
-
-  const connect = async (): Promise<void> => {
-    const next = new pg.Client({ connectionString: url, application_name: 'varve listener', keepAlive: true });
-    client = next;
-    const reconnect = (error?: Error): void => {
-      if (client !== next) return;
-      client = null;
-      if (error) onError(error);
-      next.end().catch(() => {});
-      if (!closed) retry = setTimeout(() => void connect(), RECONNECT_MS);
-    };
-    next.on('error', reconnect);
-    next.on('end', () => reconnect());
-    next.on('notification', onCommit);
-    try {
-      await next.connect();
-      await next.query(`listen ${COMMIT_CHANNEL}`);
-      onCommit(); // whatever was announced while we were away
-    } catch (error) {
-      reconnect(error as Error);
-    }
-  };
-  const connecting = connect();
-
-  return {
-    async close() {
-      closed = true;
-      clearTimeout(retry);
-      await connecting;
-      const last = client;
-      client = null;
-      await last?.end().catch(() => {});
-    },
-  };
+  return listenTo(url, COMMIT_CHANNEL, onCommit, onError);
 }

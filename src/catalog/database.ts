@@ -1,5 +1,5 @@
-/** The connection to Postgres: one pool, typed by kysely. */
-import { Kysely, PostgresDialect, type Transaction } from 'kysely';
+/** The connections to Postgres: pools by what they are for, each with limits of time, typed by kysely. */
+import { CompiledQuery, Kysely, PostgresDialect, type DatabaseConnection, type Transaction } from 'kysely';
 import pg from 'pg';
 import { preparingClient } from './preparing-client.ts';
 import type { Tables } from './tables.ts';
@@ -23,57 +23,152 @@ function getTypeParser(oid: number, format?: string): TypeParser {
 /** 64-bit integers come back as bigint. */
 export const typeParsers = { getTypeParser: getTypeParser as typeof pg.types.getTypeParser };
 
+/**
+ * What a session may take, in milliseconds; 0: no limit. Postgres ends what takes longer, and the client gives up a server that does not even
+ * do that: a process of it that was stopped answers nothing.
+ */
+export interface SessionLimits {
+  readonly statementMs: number;
+  /** Waiting for a row or a table that another session holds. */
+  readonly lockMs: number;
+  /** Of a transaction that waits for us: a client that was stopped gives back what it holds. */
+  readonly idleMs: number;
+  /** From Postgres 17 on. */
+  readonly transactionMs: number;
+}
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+
+/** What answers a request: it is told soon that it cannot be served. */
+const READ_LIMITS = { statementMs: 30_000, lockMs: 5_000, idleMs: 30_000, transactionMs: MINUTE_MS };
+const WRITE_LIMITS = READ_LIMITS;
+/** Drains, sealing, recovery: they are few, nobody waits for one of them alone, and half of one done is work to do again. */
+const JOB_LIMITS = {
+  statementMs: 10 * MINUTE_MS,
+  lockMs: MINUTE_MS,
+  idleMs: MINUTE_MS,
+  transactionMs: 30 * MINUTE_MS,
+};
+/** What no index helps reads all series; longer than this a search does not. */
+export const MAX_SEARCH_MS = 10_000;
+const SEARCH_LIMITS = { ...READ_LIMITS, statementMs: MAX_SEARCH_MS };
+/** Edits of a million series take minutes, in statements that look for a thousand of them at a time. */
+const EDIT_LIMITS = { ...JOB_LIMITS, statementMs: MAX_SEARCH_MS };
+/** Migrations and what runs without a service: somebody sits before it. */
+const UNLIMITED = { statementMs: 0, lockMs: 0, idleMs: 0, transactionMs: 0 };
+
+/** Connections of each pool; whoever finds none free waits for CONNECTION_WAIT_MS. The docs add them up: see docs/limits.md. */
+export const READ_CONNECTIONS = 16;
+export const WRITE_CONNECTIONS = 12;
+const SEARCH_CONNECTIONS = 8;
+const EDIT_CONNECTIONS = 4;
+/** Then an answer says that the service is busy. */
+const CONNECTION_WAIT_MS = 5_000;
+/** A server that has not ended a statement so long after its limit is given up. */
+const SILENCE_MS = 5_000;
+/** A peer that vanished is noticed though nothing is sent. */
+const KEEP_ALIVE_MS = 10_000;
+
 export interface OpenDatabase {
   readonly db: Database;
-  /**
-   * For statements that are built to measure: planned each time for the values they are given (a plan for any value would not know a rare one
-   * from a frequent one), and limited in time. Its connections are its own: slow searches keep no writes waiting.
-   */
-  readonly searches: Database;
   close(): Promise<void>;
 }
 
-/**
- * @param url postgres://…; never logged
- * @param onError told about errors of idle connections (a restart of Postgres); without a listener they would end the process
- */
-export function openDatabase(url: string, options: { poolSize: number; onError(error: Error): void }): OpenDatabase {
-  const shared: pg.PoolConfig = {
-    connectionString: url,
-    connectionTimeoutMillis: 5_000,
-    application_name: 'varve',
-    types: typeParsers,
+/** Pools that keep each other waiting for nothing: a lock that stops all of one leaves the others free. */
+export interface DatabasePools {
+  readonly reads: Database;
+  readonly writes: Database;
+  /** Drains, sealing, recovery, expiry. */
+  readonly jobs: Database;
+  /**
+   * For statements that are built to measure: planned each time for the values they are given (a plan for any value would not know a rare one
+   * from a frequent one).
+   */
+  readonly searches: Database;
+  /** Edits of all that a search finds. */
+  readonly edits: Database;
+  close(): Promise<void>;
+}
+
+/** What most services are made of. */
+export type ReadsAndWrites = Pick<DatabasePools, 'reads' | 'writes'>;
+
+interface Told {
+  /** Told about errors of idle connections (a restart of Postgres); without a listener they would end the process. */
+  onError(error: Error): void;
+}
+
+/** One pool without limits of time. @param url postgres://…; never logged */
+export function openDatabase(url: string, { poolSize, onError }: Told & { poolSize: number }): OpenDatabase {
+  const db = open(url, { max: poolSize, limits: UNLIMITED, onError });
+  return { db, close: () => db.destroy() };
+}
+
+/** The pools of a service. @param url postgres://…; never logged. @param jobs connections for jobs */
+export function openDatabasePools(url: string, { jobs, onError }: Told & { jobs: number }): DatabasePools {
+  const custom = { options: CUSTOM_PLANS, onError };
+  const pools = {
+    reads: open(url, { max: READ_CONNECTIONS, limits: READ_LIMITS, onError }),
+    writes: open(url, { max: WRITE_CONNECTIONS, limits: WRITE_LIMITS, onError }),
+    jobs: open(url, { max: jobs, limits: JOB_LIMITS, onError }),
+    searches: open(url, { max: SEARCH_CONNECTIONS, limits: SEARCH_LIMITS, ...custom }),
+    edits: open(url, { max: EDIT_CONNECTIONS, limits: EDIT_LIMITS, silenceMs: 10 * MINUTE_MS, ...custom }),
   };
-  const db = open({ ...shared, Client: preparingClient(), max: options.poolSize }, options.onError);
-  const searches = open(
-    { ...shared, Client: preparingClient(), max: Math.min(options.poolSize, MOST_SEARCHES), ...SEARCH_SETTINGS },
-    options.onError,
-  );
   return {
-    db,
-    searches,
+    ...pools,
     close: async () => {
-      await Promise.all([db.destroy(), searches.destroy()]);
+      await Promise.all(Object.values(pools).map((pool) => pool.destroy()));
     },
   };
 }
 
+/** Compiling costs more than it saves. What is prepared is parsed once, which saves 0.1 ms, and still planned for each value. */
+const CUSTOM_PLANS = '-c jit=off -c plan_cache_mode=force_custom_plan';
+
+interface PoolOptions extends Told {
+  readonly max: number;
+  readonly limits: SessionLimits;
+  /** Longer where transactions raise the limit of a statement. */
+  readonly silenceMs?: number;
+  readonly options?: string;
+}
+
 /** Connections are made when they are needed. */
-function open(config: pg.PoolConfig, onError: (error: Error) => void): Database {
-  const pool = new pg.Pool(config);
+function open(url: string, { max, limits, silenceMs = SILENCE_MS, options, onError }: PoolOptions): Database {
+  const pool = new pg.Pool({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECTION_WAIT_MS,
+    application_name: 'varve',
+    types: typeParsers,
+    Client: preparingClient(),
+    max,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    ...sessionLimits(limits),
+    query_timeout: limits.statementMs === 0 ? undefined : limits.statementMs + silenceMs,
+    options,
+  });
   pool.on('error', onError);
   // A connection may break while it is lent out and between two statements. The next statement says so; without a listener
   // the event would end the process, for the pool listens to idle clients only.
   pool.on('connect', (client) => client.on('error', () => {}));
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const onCreateConnection = (connection: DatabaseConnection): Promise<void> => limitTransactions(connection, limits);
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool, onCreateConnection }) });
 }
 
-/** At a time; others wait for their turn. */
-const MOST_SEARCHES = 8;
-/** What no index helps reads all series; longer than this a search does not. */
-export const MAX_SEARCH_MS = 10_000;
-/** Compiling costs more than it saves. What is prepared is parsed once, which saves 0.1 ms, and still planned for each value. */
-const SEARCH_SETTINGS: pg.PoolConfig = {
-  statement_timeout: MAX_SEARCH_MS,
-  options: '-c jit=off -c plan_cache_mode=force_custom_plan',
-};
+/** The settings of a connection, as pg wants them. 0 is what Postgres has by itself. */
+function sessionLimits({ statementMs, lockMs, idleMs }: SessionLimits): pg.ClientConfig {
+  return { statement_timeout: statementMs, lock_timeout: lockMs, idle_in_transaction_session_timeout: idleMs };
+}
+
+/** A setting that an older server does not know would refuse the connection if it came with it. */
+async function limitTransactions(connection: DatabaseConnection, { transactionMs }: SessionLimits): Promise<void> {
+  if (transactionMs === 0) return;
+  await connection.executeQuery(
+    CompiledQuery.raw(
+      `select set_config('transaction_timeout', '${transactionMs}', false)
+       where current_setting('server_version_num')::int >= 170000`,
+    ),
+  );
+}

@@ -6,6 +6,7 @@ import { notFound } from '../core/errors.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import type { ChunkLocation } from './sample-snapshot.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
@@ -153,7 +154,7 @@ async function readKnown(trx: DatabaseTransaction, ref: SeriesRef): Promise<Over
   const [where, named] =
     'id' in ref
       ? ['s.id = $1 and $2::text is null', [ref.id, null]]
-      : ['p.name = $1 and s.name = $2', [ref.project, ref.name]];
+      : ['varve_nfc(p.name) = $1 and varve_nfc(s.name) = $2', [nameKey(ref.project), nameKey(ref.name)]];
   const { rows } = await trx.executeQuery<KnownRow>(CompiledQuery.raw(KNOWN + where, named));
   const row = rows[0];
   if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);

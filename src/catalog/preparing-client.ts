@@ -1,5 +1,6 @@
-/** A Postgres client that prepares what it is asked often. */
+/** A Postgres client that prepares what it is asked often, and leaves a server that has fallen silent. */
 import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
 import pg from 'pg';
 
 /**
@@ -9,6 +10,8 @@ import pg from 'pg';
 const MAX_PREPARED = 200;
 
 type Query = (...args: unknown[]) => unknown;
+/** What pg says when `query_timeout` has passed. */
+const SILENT_SERVER = 'Query read timeout';
 
 /** A drop-in for pg.Client, for the connections of one pool: `query(text, values)` becomes a named statement. */
 export function preparingClient(): typeof pg.Client {
@@ -27,9 +30,19 @@ export function preparingClient(): typeof pg.Client {
       const send = this.query.bind(this) as Query;
       const prepared: Query = (text, values, ...rest) => {
         const name = typeof text === 'string' && Array.isArray(values) ? nameOf(text) : undefined;
-        return name === undefined ? send(text, values, ...rest) : send({ name, text, values }, ...rest);
+        const answer = name === undefined ? send(text, values, ...rest) : send({ name, text, values }, ...rest);
+        // Whatever is asked next on this connection would wait behind the question that was given up.
+        if (answer instanceof Promise) {
+          answer.catch(({ message }: Error) => message === SILENT_SERVER && leave(this));
+        }
+        return answer;
       };
       this.query = prepared as typeof this.query;
     }
   };
+}
+
+function leave(client: pg.Client): void {
+  const { connection } = client as unknown as { connection: { stream: Socket } };
+  connection.stream.destroy();
 }

@@ -5,6 +5,7 @@ import type { Erasure } from '../core/erasure.ts';
 import { VarveError } from '../core/errors.ts';
 import { formatRate, rateHz } from '../core/rate.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { fromChunk } from './chunk-row.ts';
@@ -70,12 +71,12 @@ class EmptyCatalog {
     await this.#trx
       .insertInto('projects')
       .values({ id: newId, name })
-      .onConflict((conflict) => conflict.column('name').doNothing())
+      .onConflict((conflict) => conflict.expression(sql`varve_nfc(name)`).doNothing())
       .execute();
     const { id } = await this.#trx
       .selectFrom('projects')
       .select('id')
-      .where('name', '=', name)
+      .where(sql`varve_nfc(name)`, '=', nameKey(name))
       .executeTakeFirstOrThrow();
     this.#projects.set(name, id);
   }

@@ -5,6 +5,7 @@ import type { Expiry, ExpiryFacts, RetentionTerms } from '../core/retention.ts';
 import { timesOfRows, type RowRange, type Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import type { Tags } from '../core/tag-value.ts';
+import { nameKey } from '../core/same-name.ts';
 import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { holesOf } from './edit-store.ts';
@@ -39,7 +40,7 @@ export async function createRetentionRule(db: Database, id: string, rule: NewRet
           sql<number>`${keepDays}::float8`.as('keep_days'),
           sql<number | null>`${keepSummariesDays}::float8`.as('keep_summaries_days'),
         ])
-        .where('projects.name', '=', project),
+        .where(sql`varve_nfc(projects.name)`, '=', nameKey(project)),
     )
     .returning('created_at')
     .executeTakeFirst();

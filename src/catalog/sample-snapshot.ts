@@ -5,6 +5,7 @@ import { expiry, type Erasure } from '../core/erasure.ts';
 import type { PlannedChunk } from '../core/read-plan.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Database } from './database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
@@ -123,7 +124,7 @@ export async function readSampleSnapshot(
   const [where, named] =
     'id' in ref
       ? ['s.id = $1 and $2::text is null', [ref.id, null]]
-      : ['p.name = $1 and s.name = $2', [ref.project, ref.name]];
+      : ['varve_nfc(p.name) = $1 and varve_nfc(s.name) = $2', [nameKey(ref.project), nameKey(ref.name)]];
   const { rows } = await db.executeQuery<SnapshotRow>(
     CompiledQuery.raw(TEXTS[selection.by] + where, [...named, ...range]),
   );

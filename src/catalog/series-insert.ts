@@ -1,6 +1,7 @@
 /** New rows of `series` and `heads`, one or thousands, with few statements. */
 import { sql } from 'kysely';
 import { formatRate, rateHz } from '../core/rate.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import type { Change } from './commit-feed.ts';
@@ -31,7 +32,9 @@ export async function insertSeries(
   await storeUnits(trx, units);
   const stored = new Set<string>();
   // By name, so that two who insert the same names wait in the same order. The sort is stable: of two of a name the first is stored.
-  const inOrder = [...series].sort((a, b) => order(a.projectId, b.projectId) || order(a.input.name, b.input.name));
+  const inOrder = [...series].sort(
+    (a, b) => order(a.projectId, b.projectId) || order(nameKey(a.input.name), nameKey(b.input.name)),
+  );
   let records = recordsOf(inOrder, 0);
   for (let from = 0; from < inOrder.length; from += ROWS_AT_ONCE) {
     const storing = storeRecords(trx, records, tokenId);
@@ -69,7 +72,7 @@ async function storeRecords(trx: DatabaseTransaction, records: string, tokenId: 
         coalesce(r.scale, 1), coalesce(r."offset", 0), r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags,
         r.continuity, r.resolution, r.missing_value, r.time_zone,
         coalesce(r.external_ids, '{}'), coalesce(r.provenance, '{}') from given r
-      on conflict (project_id, name) where deleted_at is null do nothing
+      on conflict (project_id, varve_nfc(name)) where deleted_at is null do nothing
       returning id
     ), headed as (
       insert into heads (series_id, lane_id, project_id) select r.id, r.lane_id, r.project_id from stored join given r on r.id = stored.id

@@ -1,6 +1,7 @@
 /** Pages of series: one condition, one order, one statement a page. */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS } from '../core/series-search-field.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Series } from '../core/series.ts';
 import { namesItsSeries, type Expression } from '../core/tag-expression.ts';
@@ -88,7 +89,9 @@ const HEAD_JOIN = sql`join heads h on h.series_id = s.id`;
  * has them in order. To make it again each time takes three times as long as to run it.
  */
 export function hasOnePlan({ where, sort }: Pick<Question, 'where' | 'sort'>): boolean {
-  return where?.kind === 'tag' && where.test.op === 'any' && where.test.values.length === 1 && sort.length === 0;
+  if (where?.kind !== 'tag' || where.test.op !== 'any' || sort.length > 0) return false;
+  // What is equal to a quantity is a range.
+  return where.test.values.length === 1 && where.test.values[0].type !== 'quantity';
 }
 
 /** Branches of one `or` become searches of their own up to here. */
@@ -169,7 +172,7 @@ function tagJoin(key: Extract<SortKey, { by: 'tag' }>, at: number): RawBuilder<u
   return sql`left join lateral (
     select ${end}(t.number) as number, ${end}(t.time_ns) as time,
       ${end}(t.entry) filter (where t.number is null and t.time_ns is null) as text
-    from series_tags t where t.series_id = s.id and t.key = ${key.key}) ${sql.ref(`k${at}`)} on true`;
+    from series_tags t where t.series_id = s.id and t.key = ${nameKey(key.key)}) ${sql.ref(`k${at}`)} on true`;
 }
 
 function orderBy({ value, descending, mayBeNull }: SortExpression): RawBuilder<unknown> {

@@ -9,7 +9,8 @@ import {
   type SeriesPatch,
 } from '../core/series.ts';
 import { changesBetween, type Described } from '../core/series-history.ts';
-import { MAX_TAGS } from '../core/tag-edit.ts';
+import { nameKey } from '../core/same-name.ts';
+import { MAX_TAGS, withoutKeys } from '../core/tag-edit.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { RESTORE_DAYS } from '../core/retention.ts';
 import { commitChanges, type Change } from './commit-feed.ts';
@@ -50,7 +51,7 @@ export async function createSeriesWithin(
   series: { id: string; input: NewSeries; units: readonly TagUnit[]; newLaneId: () => string; tokenId: string | null },
 ): Promise<Change[]> {
   const { id, input } = series;
-  const projectId = (await projectIds(trx, [input.project])).get(input.project);
+  const projectId = (await projectIds(trx, [input.project])).get(nameKey(input.project));
   if (projectId === undefined) throw notFound('project', input.project);
   const [{ id: laneId }] = await takePlaces(trx, 1, series.newLaneId);
   const { changes } = await insertSeries(trx, [{ id, laneId, projectId, input }], series.units, series.tokenId);
@@ -58,7 +59,7 @@ export async function createSeriesWithin(
   return changes;
 }
 
-/** By name; unknown ones are left out. */
+/** By name as {@link nameKey} has it; unknown ones are left out. */
 export async function projectIds(
   db: Database | DatabaseTransaction,
   names: readonly string[],
@@ -66,9 +67,9 @@ export async function projectIds(
   const rows = await db
     .selectFrom('projects')
     .select(['id', 'name'])
-    .where('name', '=', sql<string>`any(${[...names]}::text[])`)
+    .where(sql`varve_nfc(name)`, '=', sql<string>`any(${names.map(nameKey)}::text[])`)
     .execute();
-  return new Map(rows.map(({ id, name }) => [name, id]));
+  return new Map(rows.map(({ id, name }) => [nameKey(name), id]));
 }
 
 /** @throws not-found for an unknown or deleted series */
@@ -82,7 +83,9 @@ export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesR
   query =
     'id' in ref
       ? query.where('s.id', '=', ref.id)
-      : query.where('p.name', '=', ref.project).where('s.name', '=', ref.name);
+      : query
+          .where(sql`varve_nfc(p.name)`, '=', nameKey(ref.project))
+          .where(sql`varve_nfc(s.name)`, '=', nameKey(ref.name));
   const row = await query.executeTakeFirst();
   if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
   return toSeries(row);
@@ -192,11 +195,12 @@ export async function deleteSeries(db: Database, id: string, tokenId: string | n
 
 /** Undoes a delete. @throws not-found; gone `deadline-passed`; conflict `name-taken` */
 export async function restoreSeries(db: Database, id: string, tokenId: string | null = null): Promise<Series> {
+  let name = id;
   try {
     await db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('series')
-        .select('project_id')
+        .select(['project_id', 'name'])
         .select(sql<Date | null>`deleted_at + make_interval(days => ${RESTORE_DAYS})`.as('deadline'))
         .select(
           sql<boolean>`coalesce(deleted_at <= now() - make_interval(days => ${RESTORE_DAYS}), false)`.as('is_late'),
@@ -205,6 +209,7 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
         .forNoKeyUpdate()
         .executeTakeFirst();
       if (!row) throw notFound('series', id);
+      name = row.name;
       const head = await lockHead(trx, id);
       if (row.is_late || head.purged_at) {
         const message = `the deletion of series ${id} could be undone until ${row.deadline!.toISOString()}`;
@@ -220,7 +225,7 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
       await commitChanges(trx, [{ seriesId: id, projectId: row.project_id, kind: 'restore', tokenId }]);
     });
   } catch (error) {
-    throw asNameTaken(error, id);
+    throw asNameTaken(error, name);
   }
   return getSeries(db, { id });
 }
@@ -240,6 +245,20 @@ async function setDeleted(trx: DatabaseTransaction, seriesId: string, at: RawBui
   await trx.updateTable('heads').set({ deleted_at: at }).where('series_id', '=', seriesId).execute();
 }
 
+/** The series that had this name when it was deleted, the one deleted last; else the one that has it now; null if there is neither. */
+export async function deletedSeriesId(db: Database, project: string, name: string): Promise<string | null> {
+  const named = db
+    .selectFrom('series as s')
+    .innerJoin('projects as p', 'p.id', 's.project_id')
+    .select('s.id')
+    .where('p.name', '=', project)
+    .where('s.name', '=', name);
+  // Two statements, each with an index to lead it.
+  const deleted = named.where('s.deleted_at', 'is not', null).orderBy('s.deleted_at', 'desc').limit(1);
+  const row = (await deleted.executeTakeFirst()) ?? (await named.where('s.deleted_at', 'is', null).executeTakeFirst());
+  return row?.id ?? null;
+}
+
 /** The project of a series, deleted or not; null if there is no such series. */
 export async function seriesProject(db: Database, id: string): Promise<string | null> {
   const row = await db
@@ -251,14 +270,13 @@ export async function seriesProject(db: Database, id: string): Promise<string | 
   return row?.name ?? null;
 }
 
-/** As RFC 7396 merges, one level deep: null takes out. */
+/** As RFC 7396 merges, one level deep: null takes out. A key that is set takes the place of the same one in another spelling. */
 function merged<T>(
   before: Readonly<Record<string, T>>,
   patch: Readonly<Record<string, T | null>>,
 ): Readonly<Record<string, T>> {
-  return Object.fromEntries(
-    Object.entries({ ...before, ...patch }).filter((entry): entry is [string, T] => patch[entry[0]] !== null),
-  );
+  const set = Object.entries(patch).filter((entry): entry is [string, T] => entry[1] !== null);
+  return { ...withoutKeys(before, Object.keys(patch)), ...Object.fromEntries(set) };
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -1,6 +1,7 @@
 /** Subjects: what is personal, by project and identifier. Nothing of it is kept elsewhere: no history, no feed of changes, no statistics. */
 import { sql } from 'kysely';
 import { notFound } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 
 export interface StoredSubject {
@@ -14,7 +15,9 @@ export type Insist = (current: StoredSubject | null) => void;
 
 /** @returns null if the project has none, or is not */
 export async function readSubject(db: Database, project: string, id: string): Promise<StoredSubject | null> {
-  const row = await subjectsOf(db, project).where('b.id', '=', id).executeTakeFirst();
+  const row = await subjectsOf(db, project)
+    .where(sql`varve_nfc(b.id)`, '=', nameKey(id))
+    .executeTakeFirst();
   return row ? toSubject(row) : null;
 }
 
@@ -45,8 +48,8 @@ export async function storeSubject(
     insist(current);
     const { rows } = await sql<SubjectRow>`
       insert into subjects (project_id, id, content)
-      select p.id, ${subject.id}, ${JSON.stringify(subject.content)}::jsonb from projects p where p.name = ${project}
-      on conflict (project_id, id) do update set content = excluded.content, updated_at = now()
+      select p.id, ${subject.id}, ${JSON.stringify(subject.content)}::jsonb from projects p where varve_nfc(p.name) = ${nameKey(project)}
+      on conflict (project_id, varve_nfc(id)) do update set content = excluded.content, updated_at = now()
       returning id, content, updated_at`.execute(trx);
     if (rows.length === 0) throw notFound('project', project);
     return { subject: toSubject(rows[0]), isNew: current === null };
@@ -59,14 +62,17 @@ export async function deleteSubject(db: Database, project: string, id: string, i
     const current = await lockSubject(trx, project, id);
     if (!current) throw notFound('subject', id);
     insist(current);
-    await sql`delete from subjects b using projects p where p.id = b.project_id and p.name = ${project} and b.id = ${id}`.execute(
+    await sql`delete from subjects b using projects p where p.id = b.project_id and varve_nfc(p.name) = ${nameKey(project)} and varve_nfc(b.id) = ${nameKey(id)}`.execute(
       trx,
     );
   });
 }
 
 async function lockSubject(trx: DatabaseTransaction, project: string, id: string): Promise<StoredSubject | null> {
-  const row = await subjectsOf(trx, project).where('b.id', '=', id).forUpdate('b').executeTakeFirst();
+  const row = await subjectsOf(trx, project)
+    .where(sql`varve_nfc(b.id)`, '=', nameKey(id))
+    .forUpdate('b')
+    .executeTakeFirst();
   return row ? toSubject(row) : null;
 }
 
@@ -75,7 +81,7 @@ function subjectsOf(db: Database | DatabaseTransaction, project: string) {
     .selectFrom('subjects as b')
     .innerJoin('projects as p', 'p.id', 'b.project_id')
     .select(['b.id', 'b.content', 'b.updated_at'])
-    .where('p.name', '=', project);
+    .where(sql`varve_nfc(p.name)`, '=', nameKey(project));
 }
 
 interface SubjectRow {

@@ -30,6 +30,8 @@ export interface TokensTable {
   project_ids: string[] | null;
   created_at: Generated<Date>;
   revoked_at: Date | null;
+  is_first: Generated<boolean>;
+  replaced_at: Date | null;
 }
 
 export interface LanesTable {
@@ -106,8 +108,8 @@ export interface HeadsTable {
 /** What the units of quantities in tags mean. Derived from `series.tags` is `series_tags`, which only searches read. */
 export interface UnitsTable {
   code: string;
-  factor: number;
-  shift: number;
+  factor: string;
+  shift: string;
   dimension: string;
 }
 

@@ -6,8 +6,11 @@
  * unless every branch names its series itself: then they are united. What appends change is in `heads`, and asked for in the same two ways.
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
+import { baseOf, equalRange } from '../core/quantity.ts';
 import { SEARCH_FIELDS, type SearchField } from '../core/series-search-field.ts';
+import { nameKey } from '../core/same-name.ts';
 import {
+  composed,
   namesItsSeries,
   type Bound,
   type ChannelLike,
@@ -15,9 +18,13 @@ import {
   type Expression,
   type Test,
 } from '../core/tag-expression.ts';
+import type { TagUnit } from '../core/tag-value.ts';
 
 type Condition = RawBuilder<SqlBool>;
 type Leaf<K extends Expression['kind']> = Extract<Expression, { kind: K }>;
+
+/** Compared as it is; a quantity is with all that is equal to it. */
+type Term = Exclude<Comparable, { type: 'quantity' }>;
 
 const BOUND_OPERATORS: Readonly<Record<Bound, RawBuilder<unknown>>> = {
   gt: sql`>`,
@@ -48,7 +55,7 @@ export function isWithin(id: RawBuilder<unknown>, range: IdRange): Condition {
  * @param within only series of these ids are asked for: said of tags, too, for the planner does not see that what holds for one holds for the other
  */
 export function toCondition(where: Expression, within: IdRange | null = null): Condition {
-  return required(where, sql.ref('s'), within);
+  return required(composed(where), sql.ref('s'), within);
 }
 
 type Row = RawBuilder<unknown>;
@@ -138,11 +145,8 @@ export function tagTest(key: string, test: Test): Condition {
   switch (test.op) {
     case 'exists':
       return sql`t.entry ^@ ${entry(key, '')}::text`;
-    case 'any': {
-      const entries = test.values.map((value) => entryOf(key, value));
-      if (entries.length === 1) return sql`t.entry = ${entries[0]}`;
-      return sql`t.entry = any(array[${sql.join(entries)}])`;
-    }
+    case 'any':
+      return anyOf(key, test.values);
     case 'range':
       return tagRange(key, test);
     case 'prefix': {
@@ -157,6 +161,20 @@ export function tagTest(key: string, test: Test): Condition {
   }
 }
 
+function anyOf(key: string, values: readonly Comparable[]): Condition {
+  const quantities = values.filter((value) => value.type === 'quantity');
+  const entries = values.filter((value) => value.type !== 'quantity').map((value) => entryOf(key, value));
+  const conditions = quantities.map(({ unit, ...quantity }) => {
+    const { low, high } = equalRange({ unit, ...quantity });
+    const at = (base: number): RawBuilder<unknown> => quantityEntry(key, unit, base);
+    return sql<SqlBool>`t.entry between ${at(low)} and ${at(high)}`;
+  });
+  if (entries.length === 1) conditions.push(sql`t.entry = ${entries[0]}`);
+  else if (entries.length > 1) conditions.push(sql`t.entry = any(array[${sql.join(entries)}])`);
+  if (conditions.length === 0) return sql`false`;
+  return conditions.length === 1 ? conditions[0] : joined(conditions, sql` or `, (each) => each);
+}
+
 /** The planner takes a pattern for rare, and would collect all that match; of a case it expects half, and walks the page. */
 function unforeseen(condition: RawBuilder<unknown>): Condition {
   return sql`case when ${condition} then true else false end`;
@@ -164,7 +182,7 @@ function unforeseen(condition: RawBuilder<unknown>): Condition {
 
 /** As the migration makes entries. */
 export function entry(key: string, term: string): string {
-  return `${key}\u0001${term}`;
+  return nameKey(`${key}\u0001${term}`);
 }
 
 function tagText(key: string): RawBuilder<unknown> {
@@ -179,11 +197,22 @@ function tagRange(key: string, { bounds }: Extract<Test, { op: 'range' }>): Cond
       ? [`${type}${bounds[0].value.unit.dimension}:`, `${type}${bounds[0].value.unit.dimension};`]
       : [type, String.fromCharCode(type.charCodeAt(0) + 1)];
   const tests = bounds.map(
-    ({ bound, value }): Condition => sql`t.entry ${BOUND_OPERATORS[bound]} ${entryOf(key, value)}`,
+    ({ bound, value }): Condition => sql`t.entry ${BOUND_OPERATORS[bound]} ${boundEntry(key, bound, value)}`,
   );
   if (!bounds.some(({ bound }) => bound.startsWith('g'))) tests.push(sql`t.entry >= ${entry(key, begin)}::text`);
   if (!bounds.some(({ bound }) => bound.startsWith('l'))) tests.push(sql`t.entry < ${entry(key, end)}::text`);
   return joined(tests, sql` and `, (each) => each);
+}
+
+/** What is equal to a quantity is not above it, and not below it. */
+function boundEntry(key: string, bound: Bound, value: Comparable): RawBuilder<unknown> {
+  if (value.type !== 'quantity') return entryOf(key, value);
+  const { low, high } = equalRange(value);
+  return quantityEntry(key, value.unit, bound === 'gt' || bound === 'lte' ? high : low);
+}
+
+function quantityEntry(key: string, { dimension }: TagUnit, base: number): RawBuilder<unknown> {
+  return sql`(${entry(key, '')}::text || varve_quantity_term(${dimension}::text, ${base}::double precision))`;
 }
 
 function limitOf(value: Comparable): RawBuilder<unknown> {
@@ -191,7 +220,7 @@ function limitOf(value: Comparable): RawBuilder<unknown> {
     case 'number':
       return sql`${value.number}::double precision`;
     case 'quantity':
-      return baseOf(value);
+      return sql`${baseOf(value)}::double precision`;
     case 'time':
       return sql`${value.ns}::bigint`;
     case 'text':
@@ -201,25 +230,21 @@ function limitOf(value: Comparable): RawBuilder<unknown> {
   }
 }
 
-function baseOf({ value, unit }: Extract<Comparable, { type: 'quantity' }>): RawBuilder<unknown> {
-  return sql`varve_base(${value}::double precision, ${unit.factor}::double precision, ${unit.shift}::double precision)`;
-}
-
 export const TERM_TYPES = { text: 's', number: 'n', boolean: 'b', time: 't', quantity: 'q' } as const;
 
-export function entryOf(key: string, value: Comparable): RawBuilder<unknown> {
+function entryOf(key: string, value: Term): RawBuilder<unknown> {
   const known = knownTerm(value);
   return known === null ? sql`(${entry(key, '')}::text || ${termOf(value)})` : sql`${entry(key, known)}::text`;
 }
 
 /** A term that needs no computing, which a plan would have to do; null: let Postgres make it. */
-function knownTerm(value: Comparable): string | null {
+function knownTerm(value: Term): string | null {
   if (value.type === 'boolean') return `b${value.boolean}`;
   return value.type === 'text' && value.text.length <= TERM_CHARS ? `s${value.text}` : null;
 }
 
 /** As the migration's functions make them. */
-function termOf(value: Comparable): RawBuilder<unknown> {
+function termOf(value: Term): RawBuilder<unknown> {
   switch (value.type) {
     case 'text':
       return sql`varve_text_term(${value.text}::text)`;
@@ -229,8 +254,6 @@ function termOf(value: Comparable): RawBuilder<unknown> {
       return sql`${`b${value.boolean}`}::text`;
     case 'time':
       return sql`varve_time_term(${value.ns}::bigint)`;
-    case 'quantity':
-      return sql`varve_quantity_term(${value.unit.dimension}::text, ${baseOf(value)})`;
   }
 }
 
@@ -261,21 +284,21 @@ function headTest(field: HeadField, test: Test): Condition {
 export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
   switch (field) {
     case 'project':
-      return sql`(select p.name collate "C" from projects p where p.id = ${s}.project_id)`;
+      return sql`(select varve_nfc(p.name) collate "C" from projects p where p.id = ${s}.project_id)`;
     case 'subject':
     case 'operator':
     case 'protocol':
     case 'sample':
-      return sql`(${s}.provenance ->> ${sql.lit(field)}) collate "C"`;
+      return sql`varve_nfc(${s}.provenance ->> ${sql.lit(field)}) collate "C"`;
     case 'instrument':
-      return sql`coalesce(${s}.provenance #>> '{instrument,model}',
-        case jsonb_typeof(${s}.provenance -> 'instrument') when 'string' then ${s}.provenance ->> 'instrument' end) collate "C"`;
+      return sql`varve_nfc(coalesce(${s}.provenance #>> '{instrument,model}',
+        case jsonb_typeof(${s}.provenance -> 'instrument') when 'string' then ${s}.provenance ->> 'instrument' end)) collate "C"`;
     case 'derived_from':
       return sql`(varve_derived_from(${s}.provenance))[1] collate "C"`;
     case 'channel':
-      return sql`(${s}.channels -> 0 ->> 'label') collate "C"`;
+      return sql`varve_nfc(${s}.channels -> 0 ->> 'label') collate "C"`;
     case 'external_id':
-      return sql`(select min(e.value collate "C") from jsonb_each_text(${s}.external_ids) e)`;
+      return sql`(select min(varve_nfc(e.value) collate "C") from jsonb_each_text(${s}.external_ids) e)`;
     case 'state':
     case 'rows':
     case 'first_time':
@@ -287,7 +310,7 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
     case 'rate_hz':
       return sql`${s}.${sql.ref(field)}`;
     default:
-      return sql`${s}.${sql.ref(field)} collate "C"`;
+      return sql`varve_nfc(${s}.${sql.ref(field)}) collate "C"`;
   }
 }
 
@@ -295,11 +318,11 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
   if (field === 'channel') {
     if (test.op === 'any')
       return sql`(${joined(test.values, sql` or `, (value) => channelIs({ label: textOf(value) }, s))})`;
-    const label = sql`(c ->> 'label') collate "C"`;
+    const label = sql`varve_nfc(c ->> 'label') collate "C"`;
     return sql`exists (select 1 from jsonb_array_elements(${s}.channels) c where ${valueTest(label, test, 'text')})`;
   }
   if (field === 'external_id') {
-    const value = sql`e.value collate "C"`;
+    const value = sql`varve_nfc(e.value) collate "C"`;
     if (test.op !== 'any') {
       return sql`exists (select 1 from jsonb_each_text(${s}.external_ids) e where ${valueTest(value, test, 'text')})`;
     }
@@ -316,13 +339,13 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
   }
   if (field === 'subject' && test.op === 'any') {
     const indexed = test.values.map((each) => [...textOf(each)].slice(0, INDEXED_SUBJECT_CHARS).join(''));
-    const term = sql`left(${s}.provenance ->> 'subject', ${sql.lit(INDEXED_SUBJECT_CHARS)}) collate "C"`;
+    const term = sql`left(varve_nfc(${s}.provenance ->> 'subject'), ${sql.lit(INDEXED_SUBJECT_CHARS)}) collate "C"`;
     const leading = indexed.length === 1 ? sql`${term} = ${indexed[0]}::text` : sql`${term} = any(${indexed}::text[])`;
     return sql`(${s}.provenance ? 'subject' and ${leading} and ${valueTest(fieldValue(field, s), test, 'text')})`;
   }
   if (field === 'project' && test.op === 'any') {
     const names = test.values.map(limitOf);
-    return sql`${s}.project_id = any(array(select p.id from projects p where p.name = any(array[${sql.join(names)}])))`;
+    return sql`${s}.project_id = any(array(select p.id from projects p where varve_nfc(p.name) = any(array[${sql.join(names)}])))`;
   }
   return valueTest(fieldValue(field, s), test, SEARCH_FIELDS[field]);
 }
@@ -331,20 +354,22 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
 function hasChannel({ unit, bad, ...said }: ChannelLike, s: Row): Condition {
   const known = { ...said, ...(bad && { bad }) };
   if (unit === undefined && bad !== false) return channelIs(known, s);
-  const tests: Condition[] = [sql`c @> ${JSON.stringify(known)}::jsonb`];
-  if (unit !== undefined) tests.push(sql`coalesce(c ->> 'unit', ${s}.unit) = ${unit}::text`);
+  const tests: Condition[] = [sql`varve_nfc_json(c) @> ${JSON.stringify(known)}::jsonb`];
+  if (unit !== undefined) tests.push(sql`varve_nfc(coalesce(c ->> 'unit', ${s}.unit)) = ${unit}::text`);
   if (bad === false) tests.push(sql`not coalesce((c -> 'bad')::boolean, false)`);
   const one = sql<SqlBool>`exists (select 1 from jsonb_array_elements(${s}.channels) c where ${joined(tests, sql` and `, (each) => each)})`;
   // Channels are taken apart where they may be it.
   const some: Condition[] = Object.keys(known).length === 0 ? [] : [channelIs(known, s)];
   if (unit !== undefined)
-    some.push(sql`(${s}.unit = ${unit}::text or ${s}.channels @> ${JSON.stringify([{ unit }])}::jsonb)`);
+    some.push(
+      sql`(varve_nfc(${s}.unit) = ${unit}::text or varve_nfc_json(${s}.channels) @> ${JSON.stringify([{ unit }])}::jsonb)`,
+    );
   return joined([...some, one], sql` and `, (each) => each);
 }
 
 /** The index leaves out series whose only channel says no more than its label, which is that of all others that were not given one. */
 function channelIs(known: ChannelLike, s: Row): Condition {
-  const holds = sql<SqlBool>`${s}.channels @> ${JSON.stringify([known])}::jsonb`;
+  const holds = sql<SqlBool>`varve_nfc_json(${s}.channels) @> ${JSON.stringify([known])}::jsonb`;
   if (Object.keys(known).join() === 'label' && known.label === UNLABELLED) return holds;
   return sql`(${holds} and ${s}.channels <> '[{"label": "value"}]')`;
 }
@@ -402,7 +427,7 @@ function activeSince({ ns }: Leaf<'active_since'>): Condition {
 
 function annotationTest({ label, startNs, endNs }: Leaf<'has_annotation'>): Condition {
   const tests: Condition[] = [];
-  if (label !== null) tests.push(sql`a.label = ${label}`);
+  if (label !== null) tests.push(sql`varve_nfc(a.label) = ${label}`);
   if (endNs !== null) tests.push(sql`a.start_ns < ${endNs}::bigint`);
   if (startNs !== null) tests.push(sql`(a.end_ns > ${startNs}::bigint or a.start_ns >= ${startNs}::bigint)`);
   return tests.length === 0 ? sql`true` : sql`${sql.join(tests, sql` and `)}`;

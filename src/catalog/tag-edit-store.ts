@@ -5,6 +5,7 @@ import { changesOfKeys, type HistoryAction } from '../core/series-history.ts';
 import { tagField, undoTagChanges, type FieldChange, type MetadataEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Tags, TagUnit } from '../core/tag-value.ts';
+import { nameKey } from '../core/same-name.ts';
 import { commitEdit } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { recordHistory } from './series-history.ts';
@@ -111,8 +112,9 @@ async function storeTags(
 ): Promise<void> {
   if (series.length === 0) return;
   const rows = series.map(({ id, tags, changes }) => {
-    const keys = changes.map(({ field }) => field.slice(tagField('').length));
-    return { id, tags, keys, changed: Object.fromEntries(Object.entries(tags).filter(([key]) => keys.includes(key))) };
+    const keys = [...new Set(changes.map(({ field }) => nameKey(field.slice(tagField('').length))))];
+    const changed = Object.entries(tags).filter(([key]) => keys.includes(nameKey(key)));
+    return { id, tags, keys, changed: Object.fromEntries(changed) };
   });
   const given = sql`jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as r(id uuid, tags jsonb, keys text[], changed jsonb)`;
   // The trigger would do the same series by series, ten times as slowly.
@@ -123,7 +125,7 @@ async function storeTags(
     delete from series_tags t using ${given} where t.series_id = r.id and t.key = any(r.keys)`.execute(trx);
   await sql`
     insert into series_tags select distinct on (n.entry, n.series_id) n.*
-    from ${given} join series s on s.id = r.id, varve_tag_rows(s.id, s.project_id, r.changed) n
+    from ${given} join series s on s.id = r.id, varve_tag_rows(s.id, s.project_id, varve_nfc_json(r.changed)) n
     order by n.entry, n.series_id`.execute(trx);
   await sql`select set_config('varve.tags', '', true)`.execute(trx);
   await recordHistory(
@@ -208,7 +210,7 @@ export async function listEdits(
 /** True if a series of the project has the tag. */
 export async function isKeyUsed(trx: DatabaseTransaction, project: string, key: string): Promise<boolean> {
   const { rows } = await sql`
-    select from projects p where p.name = ${project} and exists (
+    select from projects p where varve_nfc(p.name) = ${nameKey(project)} and exists (
       select from series_tags t where t.project_id = p.id and ${tagTest(key, { op: 'exists' })})`.execute(trx);
   return rows.length > 0;
 }

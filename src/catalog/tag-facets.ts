@@ -1,5 +1,6 @@
 /** Facets: how often each value occurs among the series that a search finds. */
 import { sql, type RawBuilder } from 'kysely';
+import { nameKey } from '../core/same-name.ts';
 import type { FacetKey, FacetValue, SearchRequest } from '../core/series-search.ts';
 import type { TagScalar } from '../core/tag-value.ts';
 import type { DatabaseTransaction } from './database.ts';
@@ -135,9 +136,12 @@ function toFacets(
 }
 
 function facetValue(key: FacetKey): RawBuilder<unknown> {
-  if (key.by === 'tag') return sql`s.tags -> ${key.key}::text`;
+  if (key.by === 'tag') {
+    const name = sql`${nameKey(key.key)}::text`;
+    return sql`varve_nfc_json(case when s.tags ? ${name} then s.tags else varve_nfc_json(s.tags) end -> ${name})`;
+  }
   if (key.field === 'channel') {
-    return sql`(select jsonb_agg(distinct c -> 'label') from jsonb_array_elements(s.channels) c)`;
+    return sql`(select jsonb_agg(distinct c -> 'label') from jsonb_array_elements(varve_nfc_json(s.channels)) c)`;
   }
   return sql`to_jsonb(${fieldValue(key.field, sql.ref('s'))})`;
 }

@@ -17,9 +17,16 @@ export async function estimateRows(trx: DatabaseTransaction, statement: RawBuild
   return (await planOf(trx, statement))['Plan Rows'];
 }
 
-/** One line a step, indented under the step it serves. */
-export async function describePlan(trx: DatabaseTransaction, statement: RawBuilder<unknown>): Promise<string[]> {
-  return [...lines(await planOf(trx, statement), 0)];
+/**
+ * One line a step, indented under the step it serves.
+ * @param withNumbers how many rows are expected: a step may go through series of all projects
+ */
+export async function describePlan(
+  trx: DatabaseTransaction,
+  statement: RawBuilder<unknown>,
+  withNumbers: boolean,
+): Promise<string[]> {
+  return [...lines(await planOf(trx, statement), 0, withNumbers)];
 }
 
 async function planOf(trx: DatabaseTransaction, statement: RawBuilder<unknown>): Promise<PlanNode> {
@@ -27,10 +34,10 @@ async function planOf(trx: DatabaseTransaction, statement: RawBuilder<unknown>):
   return rows[0]['QUERY PLAN'][0].Plan;
 }
 
-function* lines(node: PlanNode, depth: number): Generator<string> {
+function* lines(node: PlanNode, depth: number, withNumbers: boolean): Generator<string> {
   const on = node['Index Name'] ?? node['Relation Name'];
   const join = node['Join Type'] === undefined || node['Join Type'] === 'Inner' ? '' : ` ${node['Join Type']}`;
-  const rows = `${node['Plan Rows']} rows, cost ${Math.round(node['Total Cost'])}`;
-  yield `${'  '.repeat(depth)}${node['Node Type']}${join}${on === undefined ? '' : ` on ${on}`} (${rows})`;
-  for (const inner of node.Plans ?? []) yield* lines(inner, depth + 1);
+  const rows = withNumbers ? ` (${node['Plan Rows']} rows, cost ${Math.round(node['Total Cost'])})` : '';
+  yield `${'  '.repeat(depth)}${node['Node Type']}${join}${on === undefined ? '' : ` on ${on}`}${rows}`;
+  for (const inner of node.Plans ?? []) yield* lines(inner, depth + 1, withNumbers);
 }

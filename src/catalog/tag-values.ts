@@ -1,5 +1,6 @@
 /** Which tags there are: keys, and the values of a key, each with the number of its series. */
 import { sql, type RawBuilder } from 'kysely';
+import { nameKey } from '../core/same-name.ts';
 import type { TagScalar } from '../core/tag-value.ts';
 import type { DatabaseTransaction } from './database.ts';
 import type { ProjectScope } from './series-search.ts';
@@ -38,7 +39,8 @@ export interface TagQuestion {
 
 /** Keys in alphabetical order; one more than `limit` if there are more. Each step is a descent into the index, whatever a key's series. */
 export async function tagKeys(trx: DatabaseTransaction, question: TagQuestion): Promise<TagKeyCount[]> {
-  const { prefix, limit, after, scope } = question;
+  const { limit, after, scope } = question;
+  const prefix = nameKey(question.prefix);
   const start = after === null ? prefix : after + AFTER_SEPARATOR;
   const steps = walk({ scope, start, prefix, limit, next: sql`split_part(w.entry, chr(1), 1) || chr(2)` });
   const types = Object.entries(TYPES).map(
@@ -66,10 +68,12 @@ export async function tagKeys(trx: DatabaseTransaction, question: TagQuestion): 
  */
 export async function tagValues(
   trx: DatabaseTransaction,
-  key: string,
+  askedKey: string,
   question: TagQuestion,
 ): Promise<TagValueCount[]> {
-  const { prefix, limit, after, scope } = question;
+  const { limit, after, scope } = question;
+  const key = nameKey(askedKey);
+  const prefix = nameKey(question.prefix);
   const begin = prefix === '' ? key + SEPARATOR : `${key}${SEPARATOR}s${prefix}`;
   const start = after === null ? begin : after + SEPARATOR;
   const steps = walk({ scope, start, prefix: begin, limit, next: sql`w.entry || chr(1)` });
@@ -83,9 +87,11 @@ export async function tagValues(
       select e.value from (
         select t.series_id from series_tags t where t.entry = w.entry and ${inScope(scope)} limit 1) one
       join series s on s.id = one.series_id
-      cross join lateral jsonb_array_elements(case jsonb_typeof(s.tags -> ${key}::text) when 'array'
-        then s.tags -> ${key}::text else jsonb_build_array(s.tags -> ${key}::text) end) e(value)
-      where exists (select 1 from varve_tag_rows(s.id, s.project_id, jsonb_build_object(${key}::text, e.value)) r
+      join lateral jsonb_each(s.tags) k on varve_nfc(k.key) = ${key}::text
+      cross join lateral jsonb_array_elements(case jsonb_typeof(k.value) when 'array'
+        then k.value else jsonb_build_array(k.value) end) e(value)
+      where exists (select 1 from varve_tag_rows(s.id, s.project_id,
+          varve_nfc_json(jsonb_build_object(${key}::text, e.value))) r
         where r.entry = w.entry)
       limit 1) given
     order by w.entry`.execute(trx);

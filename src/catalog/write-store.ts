@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { VarveError, unprocessableField } from '../core/errors.ts';
 import { nsOfRow, parseRate } from '../core/rate.ts';
 import { placeAppend } from '../core/segment.ts';
-import { INT64_MAX, formatTime } from '../core/time.ts';
+import { formatTime, TIME_MAX } from '../core/time.ts';
 import type { Database } from './database.ts';
 import type { Lease } from './lane-store.ts';
 import {
@@ -93,8 +93,8 @@ export async function stageWrite(db: Database, write: NewWrite): Promise<Staged>
         throw unprocessableField('start', `lies before the end of the data, ${formatTime(end)}`, 'overlap');
       }
       startNs = place.startNs;
-      if (startNs + nsOfRow(rate, payload.rows) > INT64_MAX) {
-        throw unprocessableField('start', 'the rows would end after the year 2262, past int64 nanoseconds');
+      if (startNs + nsOfRow(rate, payload.rows) > TIME_MAX + 1n) {
+        throw unprocessableField('start', 'the rows would end after the year 2261, the last that has times');
       }
       refuseExpired(series, startNs + nsOfRow(rate, payload.rows - 1), 'start');
       staged.staged_segment_start_ns = place.continues ? newest!.startNs : startNs;

@@ -1,4 +1,4 @@
-/** Spans of time that buckets have: fixed ones, counted from 1970-01-01T00:00:00Z, and those of the calendar of a place. */
+/** Spans of time that buckets have: fixed ones, and those of the calendar of a place. */
 import { INT64_MAX, INT64_MIN } from './time.ts';
 
 export type CalendarUnit = 'day' | 'week' | 'month' | 'year';
@@ -48,9 +48,13 @@ export function mostBuckets(every: Every, startNs: bigint, endNs: bigint): bigin
   return (endNs - startNs) / ns + 2n;
 }
 
-/** Borders of fixed buckets that cover `[startNs, endNs)`; counted from 1970. Those beyond int64 are placed at its ends. */
-export function fixedBorders(ns: bigint, startNs: bigint, endNs: bigint): BigInt64Array {
-  const first = startNs - (((startNs % ns) + ns) % ns);
+/**
+ * Borders of fixed buckets that cover `[startNs, endNs)`. Those beyond int64 are placed at its ends.
+ * @param originNs where they are counted from
+ */
+export function fixedBorders(ns: bigint, startNs: bigint, endNs: bigint, originNs = 0n): BigInt64Array {
+  const into = (startNs - originNs) % ns;
+  const first = startNs - (into < 0n ? into + ns : into);
   const count = Number((endNs - first + ns - 1n) / ns);
   const clamp = (at: bigint): bigint => (at < INT64_MIN ? INT64_MIN : at > INT64_MAX ? INT64_MAX : at);
   return BigInt64Array.from({ length: count + 1 }, (_, i) => clamp(first + BigInt(i) * ns));

@@ -1,5 +1,6 @@
 /** Samples on the move: what a format decodes to and encodes from. */
 import type { Dtype, SampleArray } from './dtype.ts';
+import type { Rate } from './rate.ts';
 import type { Channel, Tags, TimeReference } from './series.ts';
 
 /** What a decoder must know of a series to check and convert samples. */
@@ -9,6 +10,8 @@ export interface SampleShape {
   readonly channelLabels: readonly string[];
   /** Irregular series carry one time a row; regular ones none (at most a start). */
   readonly kind: 'regular' | 'irregular';
+  /** Of a regular series that is known already: what times of a body are compared with. */
+  readonly rate?: Rate;
 }
 
 /** Consecutive rows. */

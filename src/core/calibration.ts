@@ -76,6 +76,20 @@ export function toPhysicalValue(map: Calibration, value: number | bigint): numbe
   }
 }
 
+/** The sum of `count` physical values, from that of the stored ones. */
+export function toPhysicalSum(map: Calibration, sum: number, count: number): number {
+  switch (map.form) {
+    case 'identity':
+      return sum;
+    case 'linear':
+      return sum * map.slope + map.intercept * count;
+    case 'converter':
+      return (sum - map.baseline * count) / map.gain;
+    case 'ranges':
+      return (sum + map.shift * count) * map.slope;
+  }
+}
+
 /** Physical units a unit of value; negative where larger values mean less. */
 export function slopeOf(map: Calibration): number {
   if (map.form === 'identity') return 1;

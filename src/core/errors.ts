@@ -18,6 +18,8 @@ export type ErrorCode =
   | 'limit-exceeded' // larger than a stated limit
   | 'corrupt' // stored bytes do not match their checksum: run `varve verify`
   | 'unavailable' // try again later
+  | 'too-many-requests' // of this caller, at this moment
+  | 'request-timeout' // the caller did not send what it had announced
   | 'storage-full'; // no space left on the data disk
 
 /** One wrong field of a request: a path such as `channels[1].unit` or a query parameter's name. */
@@ -32,7 +34,7 @@ export class VarveError extends Error {
   /** Stable slug that names the exact cause within the code, for example `duplicate-time`. */
   readonly slug: string;
   readonly errors: readonly FieldError[];
-  /** For `unavailable`: seconds after which a retry makes sense. */
+  /** For `unavailable` and `too-many-requests`: seconds after which a retry makes sense. */
   readonly retryAfterS?: number;
 
   constructor(
@@ -85,6 +87,8 @@ const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'limit-exceeded',
   'corrupt',
   'unavailable',
+  'too-many-requests',
+  'request-timeout',
   'storage-full',
 ]);
 

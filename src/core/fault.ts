@@ -22,11 +22,14 @@ const AWAY_CODES: ReadonlySet<string> = new Set([
   'ENFILE',
 ]);
 const DISK_CODES: ReadonlySet<string> = new Set(['EIO', 'EROFS', 'EACCES', 'EPERM', 'ESTALE', 'ENODEV', 'ENXIO']);
-/** SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention. */
-const AWAY_SQLSTATE = /^(08|40|53|57)[0-9A-Z]{3}$/;
-/** What pg says, without any code, when a connection breaks or the pool has none free in time. */
+/**
+ * SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention. And limits of time: of waiting for
+ * a lock, of an idle transaction, of a transaction.
+ */
+const AWAY_SQLSTATE = /^(?:(?:08|40|53|57)[0-9A-Z]{3}|55P03|25P03|25P04)$/;
+/** What pg says, without any code, when a connection breaks, a server falls silent, or the pool has none free in time. */
 const AWAY_MESSAGE =
-  /^(Connection terminated|Client (has encountered a connection error|was closed) and is not queryable|timeout exceeded when trying to connect)/;
+  /^(Connection terminated|Query read timeout|Client (has encountered a connection error|was closed) and is not queryable|timeout exceeded when trying to connect)/;
 
 /** @returns null if the error is about something else. Causes are looked into. */
 export function faultOf(error: unknown): Fault | null {

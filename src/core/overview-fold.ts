@@ -1,15 +1,17 @@
 /** What becomes of the rows, chunks and summary cells of each bucket: per bucket and channel count, minimum, maximum, sum, and what else is asked for. */
 import { DTYPES, isBigDtype, type SampleArray } from './dtype.ts';
-import { blankMissing, toFloat64, type RowShape } from './missing-value.ts';
+import { blankMissing, type RowShape } from './missing-value.ts';
+import { Moments, type Extremes } from './moments.ts';
 import type { SummaryCells } from './summary.ts';
-import { Fold } from './summary-fold.ts';
 
 /** What only rows can tell, not statistics. */
 export interface RowDetails {
   /** First and last value, in order of time. */
   readonly ends?: boolean;
-  /** The sum of squared distances from the mean. */
+  /** How far values lie from the mean. */
   readonly spread?: boolean;
+  /** The sum to the last digit; else one that is near enough for a mean that is looked at will do. */
+  readonly sum?: boolean;
   /** Where the extremes are. */
   readonly places?: boolean;
 }
@@ -24,60 +26,48 @@ export interface FoldedSeries extends RowShape {
 /** Values that are widened to float64 at a time. */
 const SLAB_VALUES = 16 * 1024;
 
-type Extremes = Float64Array | BigInt64Array | BigUint64Array;
-
-/** All arrays are buckets × channels. */
-export class BucketFold {
+/** Moments of buckets × channels; so are all arrays. */
+export class BucketFold extends Moments {
   readonly buckets: number;
   readonly channels: number;
-  /** Values that are neither NaN nor the missing value. */
-  readonly counts: Float64Array;
-  readonly sums: Float64Array;
-  /** In float64, which holds all types exactly but 64-bit integers: those as themselves. Without meaning where the count is 0. */
-  readonly mins: Extremes;
-  readonly maxs: Extremes;
-  /** With `spread`: squared distances from the mean, summed. */
-  readonly squares: Float64Array | null;
   /** With `ends`: the first and the last value that counts, and where they are. */
   readonly firsts: Extremes | null;
   readonly lasts: Extremes | null;
-  readonly #firstAt: BigInt64Array | null;
-  readonly #lastAt: BigInt64Array | null;
-  /** 1 where statistics took part: `squares`, `firsts` and `lasts` say nothing then. */
+  readonly firstAt: BigInt64Array | null;
+  readonly lastAt: BigInt64Array | null;
+  /** 1 where statistics took part: the deviation, `firsts` and `lasts` say nothing then. */
   readonly told: Uint8Array;
+  /** With `places`: 1 where there are rows, with values or without. */
+  readonly seen: Uint8Array;
   /** With `places`: row (regular) or time of the extremes; of a summary cell's, where the cell begins. */
   readonly minAt: BigInt64Array | null;
   readonly maxAt: BigInt64Array | null;
 
   /** `channels` of what is added. */
   readonly #series: FoldedSeries;
-  readonly #run: Fold;
-  readonly #slab: Float64Array;
-  readonly #flip: number;
+  readonly #run: Moments;
+  readonly #runSlab: Float64Array;
 
   constructor(series: FoldedSeries, buckets: number) {
     const { dtype, selected, details } = series;
+    const channels = selected?.length ?? series.channels;
+    const size = buckets * channels;
+    super(series, size, details.spread ?? false);
     this.buckets = buckets;
-    this.channels = selected?.length ?? series.channels;
+    this.channels = channels;
     this.#series = series;
-    const size = buckets * this.channels;
     const extremes = (): Extremes =>
       new (isBigDtype(dtype) ? DTYPES[dtype].array : Float64Array)(size) as unknown as Extremes;
-    this.counts = new Float64Array(size);
-    this.sums = new Float64Array(size);
-    this.mins = extremes();
-    this.maxs = extremes();
     this.told = new Uint8Array(size);
-    this.squares = details.spread ? new Float64Array(size) : null;
+    this.seen = new Uint8Array(details.places ? size : 0);
     this.firsts = details.ends ? extremes() : null;
     this.lasts = details.ends ? extremes() : null;
-    this.#firstAt = details.ends ? new BigInt64Array(size) : null;
-    this.#lastAt = details.ends ? new BigInt64Array(size) : null;
+    this.firstAt = details.ends ? new BigInt64Array(size) : null;
+    this.lastAt = details.ends ? new BigInt64Array(size) : null;
     this.minAt = details.places ? new BigInt64Array(size) : null;
     this.maxAt = details.places ? new BigInt64Array(size) : null;
-    this.#run = new Fold({ ...series, channels: this.channels });
-    this.#slab = new Float64Array(isBigDtype(dtype) ? 0 : Math.max(SLAB_VALUES, this.channels));
-    this.#flip = dtype === 'uint64' ? 2 ** 31 : 0;
+    this.#run = new Moments(series, channels, details.spread ?? false);
+    this.#runSlab = new Float64Array(isBigDtype(dtype) ? 0 : Math.max(SLAB_VALUES, this.channels));
   }
 
   /**
@@ -85,23 +75,23 @@ export class BucketFold {
    * @param values rows × stored channels, row-major
    * @param placeOf of row i of `values`: its number, or its time
    */
-  addRows(bucket: number, values: SampleArray, from: number, to: number, placeOf: (row: number) => bigint): void {
+  addBucketRows(bucket: number, values: SampleArray, from: number, to: number, placeOf: (row: number) => bigint): void {
     const chosen = this.#choose(values, from, to);
     const { channels } = this;
     const rows = to - from;
     const { dtype, missingValue } = this.#series;
     if (isBigDtype(dtype)) {
       const halves = new Int32Array(chosen.buffer, chosen.byteOffset, chosen.length * 2);
-      this.#fold(bucket, () => this.#run.addHalves(halves, 0, chosen.length, this.#flip), chosen, from, placeOf);
+      this.#fold(bucket, () => this.#run.addHalves(0, channels, halves, 0, chosen.length), chosen, from, placeOf);
       return;
     }
     const step = Math.max(1, Math.floor(SLAB_VALUES / channels));
     for (let at = 0; at < rows; at += step) {
       const count = Math.min(step, rows - at) * channels;
-      const slab = this.#slab.subarray(0, count);
+      const slab = this.#runSlab.subarray(0, count);
       slab.set((chosen as Float64Array).subarray(at * channels, at * channels + count));
       if (missingValue !== null) blankMissing(slab, missingValue as number);
-      this.#fold(bucket, () => this.#run.addNumbers(slab, 0, count), slab, from + at, placeOf);
+      this.#fold(bucket, () => this.#run.addNumbers(0, channels, slab, 0, count), slab, from + at, placeOf);
     }
   }
 
@@ -127,12 +117,10 @@ export class BucketFold {
     const { channels } = this;
     run.clear();
     add();
-    const numbers = this.squares && (values instanceof Float64Array ? values : toFloat64(this.#series, values));
     for (let c = 0; c < channels; c++) {
-      const count = run.counts[c];
-      if (count === 0) continue;
       const at = bucket * channels + c;
-      if (numbers) this.#addSquares(at, count, run.sums[c], spreadOf(numbers, c, channels, run.sums[c] / count));
+      if (this.minAt) this.seen[at] = 1;
+      if (run.counts[c] === 0) continue;
       if (this.minAt) {
         const had = this.counts[at] > 0;
         if (!had || run.mins[c] < this.mins[at])
@@ -141,15 +129,8 @@ export class BucketFold {
           this.maxAt![at] = placeOf(first + rowOf(values, run.maxs[c], c, channels));
       }
       if (this.firsts) this.#addEnds(at, values, c, first, placeOf);
-      this.#add(at, count, run.sums[c], run.mins[c], run.maxs[c]);
+      this.addMoments(at, run, c);
     }
-  }
-
-  /** Chan, Golub & LeVeque 1979: two sets of squared distances from their means, as one. Before the counts and sums are added. */
-  #addSquares(at: number, count: number, sum: number, squares: number): void {
-    const had = this.counts[at];
-    const distance = had === 0 ? 0 : sum / count - this.sums[at] / had;
-    this.squares![at] += squares + distance * distance * ((had * count) / (had + count));
   }
 
   #addEnds(at: number, values: SampleArray, c: number, first: number, placeOf: (row: number) => bigint): void {
@@ -162,21 +143,14 @@ export class BucketFold {
     while (isMissing(high)) high -= channels;
     const [lowAt, highAt] = [low, high].map((i) => placeOf(first + (i - c) / channels));
     const isNew = this.counts[at] === 0;
-    if (isNew || lowAt < this.#firstAt![at]) {
-      this.#firstAt![at] = lowAt;
+    if (isNew || lowAt < this.firstAt![at]) {
+      this.firstAt![at] = lowAt;
       this.firsts![at] = values[low];
     }
-    if (isNew || highAt >= this.#lastAt![at]) {
-      this.#lastAt![at] = highAt;
+    if (isNew || highAt >= this.lastAt![at]) {
+      this.lastAt![at] = highAt;
       this.lasts![at] = values[high];
     }
-  }
-
-  #add(at: number, count: number, sum: number, min: number | bigint, max: number | bigint): void {
-    if (this.counts[at] === 0 || min < this.mins[at]) this.mins[at] = min;
-    if (this.counts[at] === 0 || max > this.maxs[at]) this.maxs[at] = max;
-    this.counts[at] += count;
-    this.sums[at] += sum;
   }
 
   /** The i-th cell of a summary. @param place where it begins */
@@ -186,6 +160,7 @@ export class BucketFold {
     for (let s = 0; s < channels; s++) {
       const from = i * stored + (selected ? selected[s] : s);
       const count = cells.counts[from];
+      if (this.minAt) this.seen[bucket * channels + s] = 1;
       if (count === 0) continue;
       this.#addWhole(
         bucket * channels + s,
@@ -209,6 +184,7 @@ export class BucketFold {
     const big = isBigDtype(dtype);
     for (let s = 0; s < channels; s++) {
       const c = selected ? selected[s] : s;
+      if (this.minAt) this.seen[bucket * channels + s] = 1;
       if (stats.counts[c] === 0) continue;
       const [min, max] = [stats.mins[c], stats.maxs[c]].map((value) => (big ? BigInt(value) : value));
       this.#addWhole(bucket * channels + s, stats.counts[c], stats.sums[c], min, max, place);
@@ -229,17 +205,8 @@ export class BucketFold {
       if (!had || max > this.maxs[at]) this.maxAt![at] = BigInt(place);
     }
     this.told[at] = 1;
-    this.#add(at, count, sum, min, max);
+    this.addTold(at, count, sum, min, max);
   }
-}
-
-function spreadOf(values: Float64Array, channel: number, channels: number, mean: number): number {
-  let squares = 0;
-  for (let i = channel; i < values.length; i += channels) {
-    const distance = values[i] - mean;
-    if (distance === distance) squares += distance * distance;
-  }
-  return squares;
 }
 
 function rowOf(values: SampleArray, value: number | bigint, channel: number, channels: number): number {

@@ -89,6 +89,8 @@ export interface SnapRules {
   readonly expiredRow: number;
   /** Where chunks begin that no shard with summaries has; a border inside one of them is placed there if it is no longer than {@link BUCKETS_A_CHUNK} buckets. In order. */
   readonly chunks: readonly RowRange[];
+  /** Rows at which borders stay where they are, besides the longest gaps. */
+  readonly fixed?: ReadonlySet<number>;
 }
 
 /**
@@ -96,7 +98,7 @@ export interface SnapRules {
  * @param rows of the borders
  */
 export function snapBorders(rows: Float64Array, rules: SnapRules): Float64Array {
-  const { segments, factor, expiredRow, chunks } = rules;
+  const { segments, factor, expiredRow, chunks, fixed } = rules;
   const last = rows.length - 1;
   const exact = longestGaps(segments, rows[0], rows[last]);
   const rowsOfBucket = (rows[last] - rows[0]) / last;
@@ -105,7 +107,7 @@ export function snapBorders(rows: Float64Array, rules: SnapRules): Float64Array 
   let chunk = 0;
   for (let i = 0; i <= last; i++) {
     let row = rows[i];
-    const isFixed = i === 0 || i === last || exact.has(row);
+    const isFixed = i === 0 || i === last || exact.has(row) || fixed?.has(row) === true;
     while (chunk < chunks.length && chunks[chunk].to <= row) chunk++;
     const within = chunks[chunk]?.from < row ? chunks[chunk] : null;
     if (row < expiredRow) row = floorTo(row, isFixed ? finest : Math.max(factor ?? 0, finest));

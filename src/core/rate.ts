@@ -5,6 +5,8 @@
  * never drift, however long the recording: time(row) = start + floor(row × 10^9 × den / num).
  */
 
+import { nearestNumber } from './fraction.ts';
+
 export interface Rate {
   /** Samples … */
   readonly num: bigint;
@@ -38,7 +40,7 @@ export function parseRate(value: number | string): Rate | undefined {
 
 function reduced(num: bigint, den: bigint): Rate | undefined {
   if (num <= 0n || den <= 0n) return undefined;
-  const hz = Number(num) / Number(den);
+  const hz = nearestNumber(num, den);
   if (hz < MIN_RATE_HZ || hz > MAX_RATE_HZ) return undefined;
   const divisor = gcd(num, den);
   return { num: num / divisor, den: den / divisor };
@@ -49,8 +51,9 @@ function gcd(a: bigint, b: bigint): bigint {
   return a;
 }
 
+/** The nearest double: of a rate that was sent as a number, that number. */
 export function rateHz(rate: Rate): number {
-  return Number(rate.num) / Number(rate.den);
+  return nearestNumber(rate.num, rate.den);
 }
 
 /** `num/den`, the form stored in the catalog and in the shards. {@link parseRate} reads it back. */

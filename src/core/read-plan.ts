@@ -108,6 +108,61 @@ export function blockByBlock(pieces: readonly Piece[]): Piece[] {
   );
 }
 
+/**
+ * The reads for rows of a plan alone.
+ * @param rows counted from the first of the plan, whatever their numbers in the series
+ */
+export function cutPieces(pieces: readonly Piece[], rows: RowRange, rowBytes: number): Piece[] {
+  const cut: Piece[] = [];
+  let to = 0;
+  for (const piece of pieces) {
+    const blocks: Block[] = [];
+    for (const block of piece.blocks) {
+      const from = to;
+      to += block.rows;
+      const wanted = { from: Math.max(from, rows.from) - from, to: Math.min(to, rows.to) - from };
+      if (wanted.from < wanted.to) blocks.push(cutBlock(block, wanted, rowBytes));
+    }
+    if (blocks.length > 0) {
+      const times = blocks.flatMap((block) => block.times ?? []);
+      cut.push({
+        ...piece,
+        values: hull(blocks.map(({ values }) => values)),
+        times: piece.times && hull(times),
+        blocks,
+      });
+    }
+  }
+  return cut;
+}
+
+/** @param rows counted from the first of the block */
+function cutBlock(block: Block, { from, to }: RowRange, rowBytes: number): Block {
+  if (from === 0 && to === block.rows) return block;
+  const { unpackValues, unpackTimes, values, times } = block;
+  const within = ({ offset }: Span, bytes: number): Span => ({
+    offset: offset + from * bytes,
+    length: (to - from) * bytes,
+  });
+  return {
+    ...block,
+    firstRow: block.firstRow + from,
+    rows: to - from,
+    values: unpackValues ? values : within(values, rowBytes),
+    times: times && (unpackTimes ? times : within(times, TIME_BYTES)),
+    valuesCrc: unpackValues && block.valuesCrc,
+    timesCrc: unpackTimes && block.timesCrc,
+    unpackValues: unpackValues && { ...unpackValues, wanted: within(unpackValues.wanted, rowBytes) },
+    unpackTimes: unpackTimes && { ...unpackTimes, wanted: within(unpackTimes.wanted, TIME_BYTES) },
+  };
+}
+
+/** From the first to the last of spans that follow each other. */
+function hull(spans: readonly Span[]): Span {
+  const last = spans[spans.length - 1];
+  return { offset: spans[0].offset, length: last.offset + last.length - spans[0].offset };
+}
+
 /** Position of the first slice that ends after `row`. */
 function firstReaching(slices: readonly Slice[], row: number): number {
   let low = 0;

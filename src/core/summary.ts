@@ -26,7 +26,7 @@ export interface SummaryCells {
   /** In the series' dtype, exact. Where the count is 0: NaN, or the missing value of integers, which have no cells without values otherwise. */
   readonly mins: SampleArray;
   readonly maxs: SampleArray;
-  /** As float64 arithmetic gives it, NaN where the count is 0; kept as {@link meanDtype}. */
+  /** The nearest number, NaN where the count is 0; kept as {@link meanDtype}. */
   readonly means: SampleArray;
   /** Irregular series: cells × 2, the time of the first and of the last row. */
   readonly times: BigInt64Array | null;
@@ -118,12 +118,12 @@ class Level {
     const replaced = this.#putKept(irregular ? Infinity : this.#cell);
     if (!replaced) {
       for (let c = 0; c < this.#means.length; c++) {
-        this.#means[c] = fold.sums[c] / fold.counts[c];
-        // The limits that the search began with are not to be seen.
+        this.#means[c] = fold.mean(c);
+        // What a cell before had is not to be seen.
         if (fold.counts[c] === 0) fold.mins[c] = fold.maxs[c] = this.#none;
       }
       this.#put(irregular ? this.#kept.length + this.#cell : this.#cell, { ...fold, means: this.#means });
-      this.#passOn(this.#cell, fold, fold.sums);
+      this.#passOn(this.#cell)?.addFold(fold);
     }
     fold.clear();
     this.#cell = -1;
@@ -137,20 +137,17 @@ class Level {
       last = cell.index;
       this.#put(this.#shape.irregular ? this.#keptDone : cell.index, cell);
       if (this.#shape.irregular) continue; // cells of the coarser level are counted along the rows that are written now
-      this.#passOn(
-        cell.index,
-        cell,
-        Float64Array.from(cell.counts, (count, c) => (count === 0 ? 0 : Number(cell.means[c]) * count)),
-      );
+      this.#passOn(cell.index)?.addCell(cell);
     }
     return last === upTo;
   }
 
-  #passOn(index: number, cell: FoldedRows, sums: Float64Array): void {
-    if (!this.#coarser) return;
+  /** The coarser cell that a cell belongs to. */
+  #passOn(index: number): Fold | null {
+    if (!this.#coarser) return null;
     const { level, ratio } = this.#coarser;
     level.open(Math.floor(index / ratio));
-    level.fold.addCell(cell, sums);
+    return level.fold;
   }
 
   #put(index: number, cell: Omit<SummaryCell, 'index'>): void {
@@ -258,7 +255,6 @@ export class SummaryBuilder {
     const rows = values.length / channels;
     const big = isBigDtype(dtype);
     const halves = big ? new Int32Array(values.buffer, values.byteOffset, values.length * 2) : null;
-    const flip = dtype === 'uint64' ? 2 ** 31 : 0;
     const finest = this.#levels[0];
     for (let slabFrom = 0; slabFrom < rows; slabFrom += this.#slabRows) {
       const slabTo = Math.min(rows, slabFrom + this.#slabRows);
@@ -272,8 +268,8 @@ export class SummaryBuilder {
         const cell = Math.floor(place / SUMMARY_FACTORS[0]);
         const to = Math.min(slabTo, from + (cell + 1) * SUMMARY_FACTORS[0] - place);
         finest.open(cell);
-        if (halves) finest.fold.addHalves(halves, from * channels, to * channels, flip);
-        else finest.fold.addNumbers(this.#slab, (from - slabFrom) * channels, (to - slabFrom) * channels);
+        if (halves) finest.fold.addHalves(0, channels, halves, from * channels, to * channels);
+        else finest.fold.addNumbers(0, channels, this.#slab, (from - slabFrom) * channels, (to - slabFrom) * channels);
         if (times) {
           finest.fold.firstNs ??= times[from];
           finest.fold.lastNs = times[to - 1];

@@ -2,8 +2,14 @@
 import { DTYPES, isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
 import type { TimeReference } from './series.ts';
 
+/** Numbers of any length: doubles, and bigints past 2^53. Formats whose columns have a type of fixed width have them as float64. */
+export type NumberType = Dtype | 'number';
+
 /** `time`: int64 ns UTC. `text`: int32 places in the words of the column. */
-export type ColumnType = Dtype | 'time' | 'text';
+export type ColumnType = NumberType | 'time' | 'text';
+
+/** Typed arrays, but of the type `number`. */
+export type ColumnData = SampleArray | (number | bigint)[];
 
 export interface TableColumn {
   readonly name: string;
@@ -28,8 +34,8 @@ export interface Table {
 /** Consecutive rows. */
 export interface TableBatch {
   readonly rows: number;
-  /** One array a column: BigInt64Array of times, Int32Array of places of words, else of the column's dtype. */
-  readonly columns: readonly SampleArray[];
+  /** One array a column: BigInt64Array of times, Int32Array of places of words, else of the column's type. */
+  readonly columns: readonly ColumnData[];
   /** One a column: 1 where there is a value, 0 where not; null: everywhere. */
   readonly present: readonly (Uint8Array | null)[];
 }
@@ -37,13 +43,13 @@ export interface TableBatch {
 /** The column of a batch that these values make. */
 export function columnOf(
   values: readonly (number | bigint | null)[],
-  dtype: Dtype,
-): { data: SampleArray; present: Uint8Array | null } {
-  const data = new DTYPES[dtype].array(values.length);
-  const isBig = isBigDtype(dtype);
+  type: NumberType,
+): { data: ColumnData; present: Uint8Array | null } {
+  const data: ColumnData = type === 'number' ? new Array(values.length).fill(0) : new DTYPES[type].array(values.length);
+  const isBig = type !== 'number' && isBigDtype(type);
   let present: Uint8Array | null = null;
   values.forEach((value, i) => {
-    if (value !== null) data[i] = isBig ? BigInt(value) : Number(value);
+    if (value !== null) data[i] = type === 'number' ? value : isBig ? BigInt(value) : Number(value);
     else {
       present ??= new Uint8Array(values.length).fill(1);
       present[i] = 0;

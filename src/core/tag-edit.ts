@@ -1,4 +1,5 @@
 /** Changes of tags as values: setting, removing, renaming, merging, and putting back. */
+import { keyedAs, nameKey } from './same-name.ts';
 import type { TagScalar, Tags, TagValue } from './tag-value.ts';
 
 /** Tags of one series; values of one tag. */
@@ -10,9 +11,15 @@ export interface TagEdit {
   readonly remove: readonly string[];
 }
 
+/** A key that is set takes the place of the same one in another spelling. */
 export function editTags(tags: Tags, { set, remove }: TagEdit): Tags {
-  const gone = new Set(remove);
-  return { ...Object.fromEntries(Object.entries(tags).filter(([key]) => !gone.has(key))), ...set };
+  return { ...withoutKeys(tags, [...remove, ...Object.keys(set)]), ...set };
+}
+
+/** The object without these keys, however it writes them. */
+export function withoutKeys<T>(object: Readonly<Record<string, T>>, keys: readonly string[]): Record<string, T> {
+  const gone = new Set(keys.map(nameKey));
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !gone.has(nameKey(key))));
 }
 
 /**
@@ -20,15 +27,21 @@ export function editTags(tags: Tags, { set, remove }: TagEdit): Tags {
  * a single one. Quantities are equal if they are written alike.
  */
 export function renameTag(tags: Tags, from: string, to: string): Tags {
-  const { [from]: moved, ...rest } = tags;
-  if (moved === undefined || from === to) return tags;
-  if (!Object.hasOwn(rest, to)) return { ...rest, [to]: moved };
+  const fromKey = keyedAs(tags, from);
+  if (fromKey === undefined || nameKey(from) === nameKey(to)) return tags;
+  const { [fromKey]: moved, ...rest } = tags;
+  const toKey = keyedAs(rest, to);
+  if (toKey === undefined) return { ...rest, [to]: moved };
   const united: TagScalar[] = [];
-  for (const value of [...listOf(rest[to]), ...listOf(moved)]) {
-    if (!united.some((each) => sameTag(each, value))) united.push(value);
+  for (const value of [...listOf(rest[toKey]), ...listOf(moved)]) {
+    if (!united.some((each) => sameScalar(each, value))) united.push(value);
   }
-  const wasList = Array.isArray(rest[to]) || Array.isArray(moved);
-  return { ...rest, [to]: united.length === 1 && !wasList ? united[0] : united };
+  const wasList = Array.isArray(rest[toKey]) || Array.isArray(moved);
+  return { ...withoutKeys(rest, [to]), [to]: united.length === 1 && !wasList ? united[0] : united };
+}
+
+function sameScalar(a: TagScalar, b: TagScalar): boolean {
+  return typeof a === 'string' && typeof b === 'string' ? nameKey(a) === nameKey(b) : sameTag(a, b);
 }
 
 /** One changed field of a series; null: not there. */

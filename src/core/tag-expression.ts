@@ -6,6 +6,7 @@
  */
 import { invalidField, unprocessableField } from './errors.ts';
 import { INDEXED_FIELDS, type SearchField } from './series-search-field.ts';
+import { nameKey } from './same-name.ts';
 import { patternFault, patternPrefix } from './tag-pattern.ts';
 import type { TagUnit } from './tag-value.ts';
 
@@ -24,7 +25,7 @@ export type Comparable =
   | { readonly type: 'number'; readonly number: number }
   | { readonly type: 'boolean'; readonly boolean: boolean }
   | { readonly type: 'time'; readonly ns: bigint }
-  | { readonly type: 'quantity'; readonly value: number; readonly unit: TagUnit };
+  | { readonly type: 'quantity'; readonly value: number | string; readonly unit: TagUnit };
 
 export type Bound = 'gt' | 'gte' | 'lt' | 'lte';
 
@@ -134,6 +135,57 @@ export function wordsOf(text: string, field: string): Expression {
 export function overlap(startNs: bigint, endNs: bigint, field: string): Expression {
   if (endNs <= startNs) throw invalidField(field, 'must end after it starts');
   return { kind: 'overlaps', startNs, endNs };
+}
+
+/** The same search with all its texts in the form that names are compared in. */
+export function composed(where: Expression): Expression {
+  switch (where.kind) {
+    case 'and':
+    case 'or':
+      return { ...where, of: where.of.map(composed) };
+    case 'not':
+      return { ...where, of: composed(where.of) };
+    case 'tag':
+      return { ...where, key: nameKey(where.key), test: composedTest(where.test) };
+    case 'field':
+      return { ...where, test: composedTest(where.test) };
+    case 'text':
+      return { ...where, text: nameKey(where.text) };
+    case 'has_channel': {
+      const said = Object.entries(where.like).map(([key, value]: [string, unknown]) => [
+        key,
+        typeof value === 'string' ? nameKey(value) : value,
+      ]);
+      return { ...where, like: Object.fromEntries(said) as ChannelLike };
+    }
+    case 'has_annotation':
+      return { ...where, label: where.label === null ? null : nameKey(where.label) };
+    case 'overlaps':
+    case 'active_since':
+      return where;
+  }
+}
+
+function composedTest(test: Test): Test {
+  switch (test.op) {
+    case 'exists':
+      return test;
+    case 'any':
+      return { ...test, values: test.values.map(composedValue) };
+    case 'range':
+      return { ...test, bounds: test.bounds.map(({ bound, value }) => ({ bound, value: composedValue(value) })) };
+    case 'prefix':
+    case 'contains':
+      return { ...test, text: nameKey(test.text) };
+    case 'regex': {
+      const pattern = nameKey(test.pattern);
+      return { ...test, pattern, prefix: patternPrefix(pattern) };
+    }
+  }
+}
+
+function composedValue(value: Comparable): Comparable {
+  return value.type === 'text' ? { ...value, text: nameKey(value.text) } : value;
 }
 
 export function allOf(conditions: readonly Expression[]): Expression | null {

@@ -1,5 +1,6 @@
 /** A tree of conditions from JSON. Errors name the place: `where.and[1].range.gte`. */
 import { invalidField, unprocessableField } from './errors.ts';
+import { isLongInteger } from './long-integer.ts';
 import { isSearchField, SEARCH_FIELDS, type FieldType } from './series-search-field.ts';
 import {
   BOUNDS,
@@ -18,7 +19,7 @@ import {
   type Expression,
   type Test,
 } from './tag-expression.ts';
-import { parseTime } from './time.ts';
+import { parseBound, parseTime } from './time.ts';
 import type { ReadUnit } from './tag-value.ts';
 
 const MAX_KEY_CHARS = 200;
@@ -128,7 +129,8 @@ function readLeaf(kind: 'tag' | 'field', node: Json, path: string, reading: Read
   return readTests(tests, path, leaf, fieldValueReader(type));
 }
 
-type ReadValue = (value: unknown, path: string) => Comparable;
+/** @param readTime reads more as a bound than as a value */
+type ReadValue = (value: unknown, path: string, readTime?: typeof parseBound) => Comparable;
 
 /** One operator; or several bounds, which belong together. */
 function readTests(tests: Json, path: string, leaf: (test: Test) => Expression, readValue: ReadValue): Expression {
@@ -171,20 +173,21 @@ function boundsTest(bounds: Json, path: string, readValue: ReadValue): Test {
   return rangeTest(
     Object.entries(bounds).map(([bound, value]) => {
       const field = `${path}.${bound}`;
-      return { bound: bound as Bound, value: readValue(value, field), field };
+      return { bound: bound as Bound, value: readValue(value, field, parseBound), field };
     }),
   );
 }
 
 function tagValueReader(readUnit: ReadUnit): ReadValue {
-  return (value, path) => {
+  return (value, path, readTime = parseValue) => {
     if (typeof value === 'string') return { type: 'text', text: textAt(value, path) };
     if (typeof value === 'number') return { type: 'number', number: numberAt(value, path) };
     if (typeof value === 'boolean') return { type: 'boolean', boolean: value };
     const keys = isObject(value) ? Object.keys(value).sort().join() : '';
-    if (isObject(value) && keys === 'time') return { type: 'time', ns: timeAt(value.time, `${path}.time`) };
+    if (isObject(value) && keys === 'time') return { type: 'time', ns: timeAt(value.time, `${path}.time`, readTime) };
     if (isObject(value) && keys === 'unit,value') {
-      const number = numberAt(value.value, `${path}.value`);
+      const isDigits = typeof value.value === 'string' && isLongInteger(value.value);
+      const number = isDigits ? (value.value as string) : numberAt(value.value, `${path}.value`);
       const code = textAt(value.unit, `${path}.unit`);
       const unit = readUnit(code);
       if (!unit) throw unprocessableField(`${path}.unit`, `${JSON.stringify(code)} is no UCUM unit`, 'unknown-unit');
@@ -195,10 +198,10 @@ function tagValueReader(readUnit: ReadUnit): ReadValue {
 }
 
 function fieldValueReader(type: FieldType): ReadValue {
-  return (value, path) => {
+  return (value, path, readTime = parseValue) => {
     if (type === 'text') return { type: 'text', text: textAt(value, path) };
     if (type === 'number') return { type: 'number', number: numberAt(value, path) };
-    return { type: 'time', ns: timeAt(isObject(value) ? value.time : value, path) };
+    return { type: 'time', ns: timeAt(isObject(value) ? value.time : value, path, readTime) };
   };
 }
 
@@ -207,9 +210,13 @@ function spanAt(value: unknown, path: string): [startNs: bigint, endNs: bigint] 
   return [timeAt(value[0], `${path}[0]`), timeAt(value[1], `${path}[1]`)];
 }
 
-function timeAt(value: unknown, path: string): bigint {
-  const safe = typeof value === 'string' || Number.isSafeInteger(value);
-  const ns = safe ? parseTime(String(value)) : undefined;
+/** A time that something can have. */
+function parseValue(value: string | number): bigint | undefined {
+  return typeof value === 'string' || Number.isSafeInteger(value) ? parseTime(String(value)) : undefined;
+}
+
+function timeAt(value: unknown, path: string, readTime = parseBound): bigint {
+  const ns = typeof value === 'string' || typeof value === 'number' ? readTime(value) : undefined;
   if (ns === undefined) throw invalidField(path, 'must be an RFC 3339 time, or integer nanoseconds UTC');
   return ns;
 }

@@ -1,4 +1,5 @@
 /** The value of a tag: what a client may say of a series and search for. */
+import type { Ratio } from './ratio.ts';
 
 /** An instant, RFC 3339. */
 export interface TimeTag {
@@ -7,7 +8,8 @@ export interface TimeTag {
 
 /** A number with a unit; compared in base units, so 5 mV equals 0.005 V. */
 export interface QuantityTag {
-  readonly value: number;
+  /** A number, or the digits of an integer past 2^53. */
+  readonly value: number | string;
   /** UCUM code. */
   readonly unit: string;
 }
@@ -24,26 +26,27 @@ export function tagText(value: TagValue): string {
   return 'time' in value ? value.time : `${(value as QuantityTag).value} ${(value as QuantityTag).unit}`;
 }
 
-/** A unit as searches need it: `base = value × factor + shift`. Only units of one dimension are compared. */
+/** A unit as searches need it: `base = value × factor + shift`, exactly. Only units of one dimension are compared. */
 export interface TagUnit {
   readonly code: string;
-  readonly factor: number;
-  readonly shift: number;
+  readonly factor: Ratio;
+  readonly shift: Ratio;
   readonly dimension: string;
 }
 
 /** @returns undefined for a text that is no unit */
 export type ReadUnit = (code: string) => TagUnit | undefined;
 
+/** One by one, of a list its values. */
+export function scalarsOf(value: TagValue | null): readonly TagScalar[] {
+  if (value === null) return [];
+  return Array.isArray(value) ? (value as readonly TagScalar[]) : [value as TagScalar];
+}
+
 /** The units in which tags are given, each once. */
 export function unitCodesOf(tags: Readonly<Record<string, TagValue | null>>): string[] {
-  const codes = new Set<string>();
-  const add = (value: TagScalar | null): void => {
-    if (typeof value === 'object' && value !== null && 'unit' in value) codes.add(value.unit);
-  };
-  for (const value of Object.values(tags)) {
-    if (Array.isArray(value)) (value as readonly TagScalar[]).forEach(add);
-    else add(value as TagScalar | null);
-  }
-  return [...codes].sort();
+  const codes = Object.values(tags)
+    .flatMap(scalarsOf)
+    .flatMap((value) => (typeof value === 'object' && 'unit' in value ? [value.unit] : []));
+  return [...new Set(codes)].sort();
 }

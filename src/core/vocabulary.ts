@@ -2,6 +2,8 @@
 import type { FieldError } from './errors.ts';
 import { VarveError } from './errors.ts';
 import type { Comparable } from './tag-expression.ts';
+import { sameQuantity } from './quantity.ts';
+import { nameKey } from './same-name.ts';
 import { listOf, sameTag, tagField } from './tag-edit.ts';
 import type { ReadUnit, TagScalar, Tags } from './tag-value.ts';
 import { parseTime } from './time.ts';
@@ -38,11 +40,14 @@ export function vocabularyFaults(
   touched: ReadonlySet<string> | null,
   readUnit: ReadUnit,
 ): FieldError[] {
+  const rules = new Map(Object.entries(keys).map(([key, rule]) => [nameKey(key), rule]));
+  const present = new Set(Object.keys(tags).map(nameKey));
+  const changed = touched && new Set([...touched].map(nameKey));
   const faults: FieldError[] = [];
   const fault = (key: string, message: string): void => void faults.push({ field: tagField(key), message });
   for (const [key, value] of Object.entries(tags)) {
-    if (touched && !touched.has(key)) continue;
-    const rule = Object.hasOwn(keys, key) ? keys[key] : undefined;
+    if (changed && !changed.has(nameKey(key))) continue;
+    const rule = rules.get(nameKey(key));
     if (!rule) {
       if (closed) fault(key, `is not in the vocabulary; allowed are ${named(Object.keys(keys))}`);
       continue;
@@ -53,7 +58,7 @@ export function vocabularyFaults(
     }
   }
   for (const [key, rule] of Object.entries(keys)) {
-    if (!rule.required || Object.hasOwn(tags, key) || (touched && !touched.has(key))) continue;
+    if (!rule.required || present.has(nameKey(key)) || (changed && !changed.has(nameKey(key)))) continue;
     const allowed = rule.values ? `: one of ${named(rule.values.map((each) => JSON.stringify(each)))}` : '';
     fault(key, `is required by the vocabulary${allowed}`);
   }
@@ -85,19 +90,16 @@ function hasType({ type, unit }: KeyRule, value: TagScalar, readUnit: ReadUnit):
 }
 
 function isAmong({ values }: KeyRule, value: TagScalar, readUnit: ReadUnit): boolean {
-  if (values === null) return true;
-  const wanted = canonical(value, readUnit);
-  return values.some((each) => sameTag(canonical(each, readUnit), wanted));
+  return values === null || values.some((each) => isEqual(each, value, readUnit));
 }
 
-/** Equal where a search finds the values equal. */
-function canonical(value: TagScalar, readUnit: ReadUnit): unknown {
-  const comparable = comparableOf(value, readUnit);
-  if (comparable?.type === 'quantity') {
-    const { factor, shift, dimension } = comparable.unit;
-    return { dimension, base: Number((comparable.value * factor + shift).toPrecision(15)) };
-  }
-  return comparable?.type === 'time' ? { time: String(comparable.ns) } : value;
+/** Where a search finds the values equal. */
+function isEqual(a: TagScalar, b: TagScalar, readUnit: ReadUnit): boolean {
+  const [one, other] = [comparableOf(a, readUnit), comparableOf(b, readUnit)];
+  if (one?.type === 'quantity' && other?.type === 'quantity') return sameQuantity(one, other);
+  if (one?.type === 'time' && other?.type === 'time') return one.ns === other.ns;
+  if (one?.type === 'text' && other?.type === 'text') return nameKey(one.text) === nameKey(other.text);
+  return sameTag(a, b);
 }
 
 /** A value of a tag as searches compare it; undefined for a unit or a time that is none. */

@@ -3,6 +3,7 @@
  * The same as pandas' `merge_asof`, for any number of series, in one pass over all of them.
  */
 import type { OutBatch } from '../core/batch.ts';
+import { bitsOf } from '../core/copy-values.ts';
 import { DTYPES, type SampleArray } from '../core/dtype.ts';
 import type { TableBatch } from '../core/table.ts';
 import { DataRoot } from '../storage/data-root.ts';
@@ -78,14 +79,20 @@ async function match(
   { toleranceNs, direction }: AsOf,
 ): Promise<{ columns: SampleArray[]; present: Uint8Array }> {
   const columns = Array.from({ length: cursor.channels }, () => cursor.emptyColumn(times.length));
+  const bits = columns.map(bitsOf);
+  const { words } = cursor;
   const present = new Uint8Array(times.length);
   for (let i = 0; i < times.length; i++) {
     const ns = times[i];
-    while (!cursor.seek(ns)) await cursor.pull();
+    // Of rows of one time the last is next from behind, and the first from ahead: what comes after the nanosecond before.
+    const passedNs = direction === 'forward' ? ns - 1n : ns;
+    while (!cursor.seek(passedNs)) await cursor.pull();
     const place = chooseSide(cursor.before, cursor.after, ns, direction);
     if (!place || distance(place.ns, ns) > toleranceNs) continue;
     present[i] = 1;
-    for (const [c, column] of columns.entries()) column[i] = place.values[place.at + c];
+    for (const [c, column] of bits.entries()) {
+      for (let word = 0; word < words; word++) column[i * words + word] = place.bits[place.at + c * words + word];
+    }
   }
   return { columns, present };
 }
@@ -93,23 +100,24 @@ async function match(
 /** A row where it lies. */
 interface RowPlace {
   readonly ns: bigint;
-  readonly values: SampleArray;
-  /** Of its first channel. */
+  /** As {@link bitsOf} has the values of its batch. */
+  readonly bits: SampleArray;
+  /** Of its first channel, among these. */
   readonly at: number;
 }
 
 /**
  * @param before the last row at or before the time
- * @param after the first row past it
+ * @param after the first row past it; forward: at or past it
  * @returns of two that are equally near, the one before
  */
-export function chooseSide<P extends { readonly ns: bigint }>(
+function chooseSide<P extends { readonly ns: bigint }>(
   before: P | null,
   after: P | null,
   ns: bigint,
   direction: AsOfDirection,
 ): P | null {
-  if (direction === 'backward' || before?.ns === ns) return before;
+  if (direction === 'backward') return before;
   if (direction === 'forward' || !before) return after;
   return after && distance(after.ns, ns) < distance(before.ns, ns) ? after : before;
 }
@@ -121,10 +129,14 @@ function distance(a: bigint, b: bigint): bigint {
 /** Goes through the rows of a series in order of time, and holds the two around where it is. */
 class RowCursor {
   readonly channels: number;
+  /** That {@link bitsOf} makes of a value. */
+  readonly words: number;
   before: RowPlace | null = null;
   readonly #dtype: RowsTask['shape']['dtype'];
   readonly #batches: AsyncGenerator<OutBatch>;
   #batch: OutBatch | null = null;
+  /** Of its values. */
+  #bits: SampleArray = new Uint8Array(0);
   /** Of the batch: the first row that is not passed. */
   #next = 0;
   #hasEnded = false;
@@ -132,6 +144,7 @@ class RowCursor {
   constructor(task: RowsTask) {
     this.channels = task.shape.channelLabels.length;
     this.#dtype = task.shape.dtype;
+    this.words = this.#dtype === 'float64' ? 2 : 1;
     this.#batches = batchesOf(task);
   }
 
@@ -160,11 +173,12 @@ class RowCursor {
   async pull(): Promise<void> {
     // Its last row alone is kept of the batch before.
     if (this.before) {
-      const { ns, values, at } = this.before;
-      this.before = { ns, values: values.slice(at, at + this.channels), at: 0 };
+      const { ns, bits, at } = this.before;
+      this.before = { ns, bits: bits.slice(at, at + this.channels * this.words), at: 0 };
     }
     const next = await this.#batches.next();
     this.#batch = next.done ? null : next.value;
+    if (this.#batch) this.#bits = bitsOf(this.#batch.values);
     this.#hasEnded = next.done === true;
     this.#next = 0;
   }
@@ -173,8 +187,8 @@ class RowCursor {
     await this.#batches.return(undefined);
   }
 
-  #place({ times, values }: OutBatch, row: number): RowPlace {
-    return { ns: times![row], values, at: row * this.channels };
+  #place({ times }: OutBatch, row: number): RowPlace {
+    return { ns: times![row], bits: this.#bits, at: row * this.channels * this.words };
   }
 }
 

@@ -4,6 +4,7 @@ import { countFresh } from '../catalog/fresh-store.ts';
 import { VarveError } from '../core/errors.ts';
 import { freeBytes } from '../storage/disk-space.ts';
 import type { DataRoot } from '../storage/data-root.ts';
+import { INLINE_BYTES } from './receive-payload.ts';
 
 export interface BackpressureLimits {
   /** Bytes of acknowledged payloads that are not in a shard yet. */
@@ -13,16 +14,18 @@ export interface BackpressureLimits {
   readonly minFreeBytes: number;
 }
 
-/** An append whose body is being received. */
+/** An append whose body may come. It holds nothing before it does. */
 export interface Upload {
-  /** The same bytes, counted. Ends with an error when the disk gets too full meanwhile. */
+  /** The same bytes, counted. Ends with an error when the disk gets too full meanwhile, or too many others have come as far. */
   count(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
   /** The body is received, or never will be. */
   end(): void;
 }
 
-/** Bodies received at the same time by one process: each may hold two buffers of 1 MiB and three descriptors. */
+/** Bodies that outgrow a row of Postgres are spooled as they come: so many at the same time by one process. Each may hold two buffers of 1 MiB and three descriptors. */
 const MAX_UPLOADS = 512;
+/** Of bodies that can be read only when they are whole, so much is in memory at the same time. */
+const MAX_HELD_BYTES = 1024 * 1024 * 1024;
 /** Smaller bodies are let in beside large ones that will fill the backlog. */
 const LARGE_BYTES = 1024 * 1024;
 /** Pending writes and free space are asked for at most this often. */
@@ -51,7 +54,9 @@ export class Backpressure {
   #numbers: Numbers | null = null;
   #asking: Promise<Numbers> | null = null;
   #uploads = 0;
-  /** Bytes that the uploads under way will have brought, as far as is known, and those that they have. */
+  #largeUploads = 0;
+  #heldBytes = 0;
+  /** Bytes that the uploads under way will have brought, as far as they can be believed, and those that they have. */
   #expectedBytes = 0;
   #receivedBytes = 0;
   /** Staged since the numbers were asked for. */
@@ -64,47 +69,52 @@ export class Backpressure {
     this.#limits = limits;
   }
 
-  /** Being received at this moment. */
+  /** Whose body is on its way. */
   get uploads(): number {
     return this.#uploads;
   }
 
   /**
-   * Before a byte of the body is read.
+   * Before a byte of the body is read. What a body announces must fit, but keeps no others out before it has come: it is believed to be twice what has come.
    * @param declaredBytes what the body says it has; null: it does not
-   * @throws unavailable `backlog-full` or `too-many-uploads`; storage-full `disk-nearly-full`
+   * @param mostHeld bytes of the body that are in memory at once, at most, because they can be read only together
+   * @throws unavailable `backlog-full`; storage-full `disk-nearly-full`
    */
-  async admit(declaredBytes: number | null): Promise<Upload> {
-    if (this.#uploads >= MAX_UPLOADS) {
-      this.#refuse('unavailable', 'too-many-uploads', `${MAX_UPLOADS} appends are being received already`);
-    }
+  async admit(declaredBytes: number | null, mostHeld = 0): Promise<Upload> {
+    const numbers = await this.#look();
+    this.#checkBacklog(numbers, declaredBytes === null || declaredBytes > LARGE_BYTES ? this.#expectedBytes : 0);
+    this.#checkDisk(numbers, declaredBytes ?? 0);
     let expected = 0;
     let received = 0;
-    // Counted before the first wait, so that a thousand that come at once see each other.
+    let isLarge = false;
+    const heldOf = (bytes: number): number => Math.min(bytes, mostHeld);
     this.#uploads++;
     const expect = (bytes: number): void => {
       this.#expectedBytes += bytes - expected;
       expected = bytes;
     };
-    const end = (): void => {
-      this.#uploads--;
-      this.#receivedBytes -= received;
-      expect(0);
-      received = 0;
-    };
-    try {
-      const numbers = await this.#look();
-      this.#checkBacklog(numbers, declaredBytes === null || declaredBytes > LARGE_BYTES ? this.#expectedBytes : 0);
-      expect(declaredBytes ?? 0);
-      this.#checkDisk(numbers);
-    } catch (error) {
-      end();
-      throw error;
-    }
     const onBytes = (bytes: number): void => {
+      this.#heldBytes += heldOf(received + bytes) - heldOf(received);
       received += bytes;
       this.#receivedBytes += bytes;
-      if (received > expected) expect(received);
+      expect(Math.max(received, Math.min(declaredBytes ?? 0, 2 * received)));
+      if (received <= INLINE_BYTES) return;
+      if (!isLarge && this.#largeUploads >= MAX_UPLOADS) {
+        this.#refuse('unavailable', 'too-many-uploads', `${MAX_UPLOADS} large appends are being received already`);
+      }
+      if (mostHeld > 0 && this.#heldBytes > MAX_HELD_BYTES) {
+        this.#refuse('unavailable', 'too-many-uploads', `${MAX_HELD_BYTES} bytes of bodies are in memory already`);
+      }
+      if (!isLarge) this.#largeUploads++;
+      isLarge = true;
+    };
+    const end = (): void => {
+      this.#uploads--;
+      if (isLarge) this.#largeUploads--;
+      this.#receivedBytes -= received;
+      this.#heldBytes -= heldOf(received);
+      expect(0);
+      received = 0;
     };
     return { count: (body) => this.#counted(body, onBytes), end };
   }
@@ -126,7 +136,7 @@ export class Backpressure {
       unseen += piece.byteLength;
       if (unseen >= LOOK_EVERY_BYTES) {
         unseen = 0;
-        this.#checkDisk(await this.#look());
+        this.#checkDisk(await this.#look(), 0);
       }
       yield piece;
     }
@@ -147,10 +157,10 @@ export class Backpressure {
   }
 
   /** What is pending, and what is on its way, will be written once more, into shards, before it leaves the spool. */
-  #checkDisk(numbers: Numbers): void {
+  #checkDisk(numbers: Numbers, announced: number): void {
     const { minFreeBytes } = this.#limits;
     const pending = numbers.pendingBytes + this.#stagedBytes;
-    const coming = 2 * this.#expectedBytes - this.#receivedBytes;
+    const coming = 2 * (this.#expectedBytes + announced) - this.#receivedBytes;
     if (minFreeBytes > 0 && numbers.freeBytes - pending - coming < minFreeBytes) {
       const what = `${numbers.freeBytes} bytes are free for ${pending} that wait and ${coming} that come in`;
       this.#refuse('storage-full', 'disk-nearly-full', `${what}; ${minFreeBytes} must remain`);

@@ -2,7 +2,7 @@
 import type { Database } from '../catalog/database.ts';
 import { namingFaults } from '../catalog/series-search-snapshot.ts';
 import { searchSeries, seriesByIds } from '../catalog/series-search.ts';
-import { chooseChannels } from '../core/choose-channels.ts';
+import { chooseChannels, type WantedChannel } from '../core/choose-channels.ts';
 import { isVarveError, invalidField, unprocessableField, VarveError } from '../core/errors.ts';
 import type { Channel, Series } from '../core/series.ts';
 import type { Principal, WantedSeries } from './service.ts';
@@ -19,14 +19,14 @@ export interface ChosenSeries {
 
 /**
  * In the order given, or that of the search.
- * @param searches where searches run: see OpenDatabase
+ * @param searches where searches run: see DatabasePools
  * @throws not-found naming `series[i]`; limit-exceeded naming `where`; invalid-input naming `channels`; unprocessable where times mean different things
  */
 export async function chooseSeries(
   { db, searches }: { readonly db: Database; readonly searches: Database },
   principal: Principal,
   wanted: WantedSeries,
-  channels: readonly string[] | null,
+  channels: readonly WantedChannel[] | null,
 ): Promise<ChosenSeries[]> {
   const found = await (wanted.by === 'ids' ? byIds(db, principal, wanted.ids) : bySearch(searches, principal, wanted));
   const other = found.find(({ timeReference }) => timeReference !== found[0].timeReference);
@@ -68,7 +68,7 @@ async function bySearch(
   throw new VarveError('limit-exceeded', `where: ${message}`, { errors: [{ field: 'where', message }] });
 }
 
-function channelsOf(series: Series, wanted: readonly string[] | null): number[] | null {
+function channelsOf(series: Series, wanted: readonly WantedChannel[] | null): number[] | null {
   try {
     return chooseChannels(series.channels, wanted);
   } catch (error) {

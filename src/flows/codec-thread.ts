@@ -1,8 +1,11 @@
-/** What runs in a codec thread: parsing of large bodies, ordering, printing and hashing of large answers. */
+/**
+ * What runs in a codec thread: parsing of large bodies, ordering, printing and hashing of large answers. What has a port is a stream; the others are
+ * steps, which must not wait for anything but the disk: see CodecPool.
+ */
 import type { MessagePort } from 'node:worker_threads';
 import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
-import { calendarBorders, type CalendarTask } from './aggregate-calendar.ts';
+import { zonedBorders, type ZonedBorderTask } from './aggregate-calendar.ts';
 import { hashRows } from './hash-rows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 import { printBuckets, type BucketPrintTask } from './overview-print.ts';
@@ -40,6 +43,9 @@ export async function hash(task: WithPort<{ readonly parts: MessagePort }>): Pro
   await sendStream(task.port, hashRows(receiveStream<RowsTask>(task.parts)));
 }
 
-export function calendar(task: CalendarTask): Promise<Outcome<BigInt64Array>> {
-  return outcome(Promise.resolve().then(() => calendarBorders(task)));
+/** Says that the thread turns to what it is given. */
+export function ping(): void {}
+
+export function calendar(task: ZonedBorderTask): Promise<Outcome<BigInt64Array>> {
+  return outcome(Promise.resolve().then(() => zonedBorders(task)));
 }

@@ -2,13 +2,14 @@
 import { v7 as uuidv7 } from 'uuid';
 import { answerOnce, type Answered, type Once } from '../catalog/answer-once.ts';
 import { commitChanges, type Change } from '../catalog/commit-feed.ts';
-import type { Database, DatabaseTransaction } from '../catalog/database.ts';
+import type { Database, DatabaseTransaction, ReadsAndWrites } from '../catalog/database.ts';
 import { returnPlaces, takePlaces } from '../catalog/lane-places.ts';
 import { insertSeries, type SeriesToInsert } from '../catalog/series-insert.ts';
 import { nameTaken, projectIds } from '../catalog/series-store.ts';
 import { readVocabularies, readVocabulary, type StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import { notFound, VarveError } from '../core/errors.ts';
 import type { LanePlaces } from '../core/lane-places.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { assertInVocabulary } from '../core/vocabulary.ts';
@@ -43,13 +44,13 @@ type Checked = { readonly projectId: string; readonly input: NewSeries } | { rea
  * @param print makes the answer, as plain JSON
  */
 export async function createMany<A>(
-  db: Database,
+  { reads, writes: db }: ReadsAndWrites,
   principal: Principal,
   inputs: readonly NewSeries[],
   once: Once | null,
   print: (outcomes: readonly CreateOutcome[]) => A,
 ): Promise<Answered<A>> {
-  const { checked, units } = await checkAll(db, principal, inputs);
+  const { checked, units } = await checkAll(reads, principal, inputs);
   const wanted = checked.filter((each) => 'input' in each);
   // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
   const places =
@@ -93,7 +94,7 @@ async function checkAll(
   const checked = inputs.map((input): Checked => {
     try {
       assertInReach(principal, input);
-      const projectId = ids.get(input.project);
+      const projectId = ids.get(nameKey(input.project));
       if (projectId === undefined) throw notFound('project', input.project);
       const used = unitsNamingTags(input.tags);
       assertInVocabulary(vocabularyOf(vocabularies, input), input.tags, null, readUnit);
@@ -110,7 +111,7 @@ function vocabularyOf(
   vocabularies: ReadonlyMap<string, StoredVocabulary>,
   { project }: NewSeries,
 ): StoredVocabulary | null {
-  return vocabularies.get(project) ?? null;
+  return vocabularies.get(nameKey(project)) ?? null;
 }
 
 function outcomesOf(

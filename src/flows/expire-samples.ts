@@ -1,6 +1,6 @@
 /** Retention: the rules, and their doing. What has expired is hidden at once; compaction drops it and keeps its summaries. */
 import { v7 as uuidv7 } from 'uuid';
-import type { Database } from '../catalog/database.ts';
+import type { Database, ReadsAndWrites } from '../catalog/database.ts';
 import {
   createRetentionRule,
   deleteRetentionRule,
@@ -17,11 +17,11 @@ import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { measureErasure, type MeasureDeps } from './measure-erasure.ts';
 import type { RetentionService } from './service.ts';
 
-export function retentionService(db: Database): RetentionService {
+export function retentionService({ reads, writes }: ReadsAndWrites): RetentionService {
   return {
-    create: (rule) => createRetentionRule(db, uuidv7(), rule),
-    list: () => listRetentionRules(db),
-    delete: (id) => deleteRetentionRule(db, id),
+    create: (rule) => createRetentionRule(writes, uuidv7(), rule),
+    list: () => listRetentionRules(reads),
+    delete: (id) => deleteRetentionRule(writes, id),
   };
 }
 

@@ -63,7 +63,7 @@ async function hashPages(
     }
   }
   const pieces: Uint8Array[] = [];
-  for await (const piece of deps.codec.pipe('hash', {}, pages())) pieces.push(piece);
+  for await (const piece of deps.codec.pipe('hash', {}, pages(), signal)) pieces.push(piece);
   const digests = Buffer.concat(pieces);
   const [values, times] = [0, SHA256_BYTES].map((at) => digests.toString('hex', at, at + SHA256_BYTES));
   return { values: named(values), times: times === '' ? null : named(times), rows, commit: commit! };

@@ -1,6 +1,6 @@
 /** Tags of many series at once, their history, and the vocabularies of projects. */
 import { v7 as uuidv7 } from 'uuid';
-import type { Database } from '../catalog/database.ts';
+import type { Database, DatabasePools } from '../catalog/database.ts';
 import { inSearchSnapshot, namingFaults } from '../catalog/series-search-snapshot.ts';
 import { listHistory } from '../catalog/series-history.ts';
 import {
@@ -20,6 +20,7 @@ import {
   unfitSeries,
 } from '../catalog/vocabulary-store.ts';
 import { notFound, unprocessableField, VarveError } from '../core/errors.ts';
+import { keyedAs, nameKey } from '../core/same-name.ts';
 import { editTags, MAX_TAG_LIST, MAX_TAGS, renameTag, tagField, type TagEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Tags } from '../core/tag-value.ts';
@@ -28,42 +29,47 @@ import { assertProject, visibleSeries } from './series-reach.ts';
 import type { AppliedEdit, MetadataService, Principal, TagRenaming } from './service.ts';
 import { readUnit, unitsNamingTags } from './tag-units.ts';
 
-/** @param searches where searches run: see OpenDatabase */
-export function metadataService(db: Database, searches: Database): MetadataService {
-  const visible = visibleSeries(db);
+export function metadataService({
+  reads,
+  writes,
+  searches,
+  edits,
+}: Omit<DatabasePools, 'jobs' | 'close'>): MetadataService {
+  const visible = visibleSeries(reads);
   return {
     async previewEdit(principal, where, edit) {
       unitsNamingTags(edit.set);
       return inSearchSnapshot(searches, (trx) => previewEdit(trx, where, scopeOf(principal)));
     },
-    editTags: (principal, where, edit, request) => editFound(searches, principal, where, edit, request),
-    renameTag: (principal, renaming) => rename(searches, principal, renaming),
+    editTags: (principal, where, edit, request) => editFound(edits, principal, where, edit, request),
+    renameTag: (principal, renaming) => rename({ reads, edits }, principal, renaming),
     async undoEdit(principal, editId) {
       const id = uuidv7();
-      const result = await undoEdit(db, editId, { id, tokenId: principal.tokenId, scope: scopeOf(principal) });
+      const result = await undoEdit(edits, editId, { id, tokenId: principal.tokenId, scope: scopeOf(principal) });
       return { id, ...result };
     },
-    listEdits: (principal, page) => listEdits(db, { ...page, scope: scopeOf(principal), tokenId: principal.tokenId }),
+    listEdits: (principal, page) =>
+      listEdits(reads, { ...page, scope: scopeOf(principal), tokenId: principal.tokenId }),
     async history(principal, ref, page) {
       const { id } = await visible(principal, ref);
-      return listHistory(db, id, page);
+      return listHistory(reads, id, page);
     },
     async vocabulary(principal, project) {
-      await assertProject(db, principal, project);
-      const vocabulary = await readVocabulary(db, project);
+      await assertProject(reads, principal, project);
+      const vocabulary = await readVocabulary(reads, project);
       if (!vocabulary) throw notFound('vocabulary of', project);
       return vocabulary;
     },
     async setVocabulary(principal, project, vocabulary) {
-      await assertProject(db, principal, project);
+      await assertProject(reads, principal, project);
       refuseForeignUnits(vocabulary);
-      const updatedAt = await storeVocabulary(db, project, vocabulary);
-      const unfit = await unfitSeries(db, project, vocabulary, readUnit);
+      const updatedAt = await storeVocabulary(writes, project, vocabulary);
+      const unfit = await unfitSeries(reads, project, vocabulary, readUnit);
       return { vocabulary: { ...vocabulary, updatedAt }, unfit };
     },
     async deleteVocabulary(principal, project) {
-      await assertProject(db, principal, project);
-      await deleteVocabulary(db, project);
+      await assertProject(reads, principal, project);
+      await deleteVocabulary(writes, project);
     },
   };
 }
@@ -84,10 +90,14 @@ function editFound(
   return apply(db, principal, { kind: 'edit', where, request, units, touched, change: (tags) => editTags(tags, edit) });
 }
 
-async function rename(db: Database, principal: Principal, renaming: TagRenaming): Promise<AppliedEdit> {
+async function rename(
+  { reads, edits }: Pick<DatabasePools, 'reads' | 'edits'>,
+  principal: Principal,
+  renaming: TagRenaming,
+): Promise<AppliedEdit> {
   const { project, from, to, merge } = renaming;
-  await assertProject(db, principal, project);
-  return apply(db, principal, {
+  await assertProject(reads, principal, project);
+  return apply(edits, principal, {
     kind: 'rename',
     where: {
       kind: 'and',
@@ -136,7 +146,7 @@ function apply(db: Database, principal: Principal, edit: Edit): Promise<AppliedE
           return found.map((each) => {
             const tags = edit.change(each.tags);
             assertStorable(each, tags, edit.touched);
-            assertInVocabulary(vocabularies.get(each.project) ?? null, tags, edit.touched, readUnit);
+            assertInVocabulary(vocabularies.get(nameKey(each.project)) ?? null, tags, edit.touched, readUnit);
             return tags;
           });
         },
@@ -152,7 +162,7 @@ function assertStorable({ id }: EditedSeries, tags: Tags, touched: ReadonlySet<s
     throw unprocessableField('set', `series ${id} would have more than ${MAX_TAGS} tags`, 'too-many-tags');
   }
   for (const key of touched) {
-    const value = Object.hasOwn(tags, key) ? tags[key] : null;
+    const value = tags[keyedAs(tags, key) ?? ''] ?? null;
     if (Array.isArray(value) && value.length > MAX_TAG_LIST) {
       throw unprocessableField(
         tagField(key),

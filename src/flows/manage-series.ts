@@ -3,10 +3,11 @@ import { v7 as uuidv7 } from 'uuid';
 import { deleteAnnotation, insertAnnotations, listAnnotations } from '../catalog/annotation-store.ts';
 import { answerOnce } from '../catalog/answer-once.ts';
 import { commitChanges, type Change } from '../catalog/commit-feed.ts';
-import type { Database } from '../catalog/database.ts';
+import type { DatabasePools } from '../catalog/database.ts';
 import {
   createSeries,
   createSeriesWithin,
+  deletedSeriesId,
   deleteSeries,
   getSeries,
   restoreSeries,
@@ -15,6 +16,7 @@ import {
 } from '../catalog/series-store.ts';
 import { readVocabulary } from '../catalog/vocabulary-store.ts';
 import { notFound, unprocessableField } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Channel, NewAnnotation, SeriesPatch } from '../core/series.ts';
 import { editTags, type TagEdit } from '../core/tag-edit.ts';
 import type { TagValue } from '../core/tag-value.ts';
@@ -23,18 +25,21 @@ import { checkNew, createMany } from './create-many.ts';
 import { searchService } from './search-series.ts';
 import type { SeriesService } from './service.ts';
 import { mayUse, visibleSeries } from './series-reach.ts';
+import type { SeriesTurns } from './series-turns.ts';
 import { readUnit, unitsNamingTags as unitsOf } from './tag-units.ts';
 
-/** @param searches where searches run: see OpenDatabase */
-export function seriesService(db: Database, searches: Database): SeriesService {
-  const visible = visibleSeries(db);
+export function seriesService(
+  { reads, writes: db, searches }: Pick<DatabasePools, 'reads' | 'writes' | 'searches'>,
+  turns: SeriesTurns,
+): SeriesService {
+  const visible = visibleSeries(reads);
   return {
     async create(principal, input) {
-      const units = await checkNew(db, principal, input);
+      const units = await checkNew(reads, principal, input);
       return createSeries(db, uuidv7(), uuidv7(), input, units, principal.tokenId);
     },
     async createOnce(principal, input, once, print) {
-      const units = await checkNew(db, principal, input);
+      const units = await checkNew(reads, principal, input);
       const { tokenId } = principal;
       return db.transaction().execute(async (trx) => {
         let changes: readonly Change[] = [];
@@ -47,7 +52,7 @@ export function seriesService(db: Database, searches: Database): SeriesService {
         return answered;
       });
     },
-    createMany: (principal, inputs, once, print) => createMany(db, principal, inputs, once, print),
+    createMany: (principal, inputs, once, print) => createMany({ reads, writes: db }, principal, inputs, once, print),
     get: visible,
     async update(principal, id, patch, ifVersion) {
       const { project, tags } = await visible(principal, { id });
@@ -55,20 +60,24 @@ export function seriesService(db: Database, searches: Database): SeriesService {
       if (patch.tags) {
         const touched = new Set(Object.keys(patch.tags));
         const wanted = editTags(tags, splitPatch(patch.tags));
-        assertInVocabulary(await readVocabulary(db, project), wanted, touched, readUnit);
+        assertInVocabulary(await readVocabulary(reads, project), wanted, touched, readUnit);
       }
-      return updateSeries(db, id, patch, { units, ifVersion, tokenId: principal.tokenId });
+      const { tokenId } = principal;
+      return turns.take(id, () => updateSeries(db, id, patch, { units, ifVersion, tokenId }));
     },
     async delete(principal, id) {
       await visible(principal, { id });
-      await deleteSeries(db, id, principal.tokenId);
+      await turns.take(id, () => deleteSeries(db, id, principal.tokenId));
     },
-    async restore(principal, id) {
-      const project = await seriesProject(db, id);
-      if (project === null || !mayUse(principal, project)) throw notFound('series', id);
-      return restoreSeries(db, id, principal.tokenId);
+    async restore(principal, ref) {
+      const id = 'id' in ref ? ref.id : await deletedSeriesId(reads, ref.project, ref.name);
+      const project = id === null ? null : await seriesProject(reads, id);
+      if (id === null || project === null || !mayUse(principal, project)) {
+        throw notFound('series', 'id' in ref ? ref.id : ref.name);
+      }
+      return turns.take(id, () => restoreSeries(db, id, principal.tokenId));
     },
-    ...searchService(db, searches),
+    ...searchService(reads, searches),
     async annotate(principal, seriesId, annotations) {
       const { channels } = await visible(principal, { id: seriesId });
       refuseUnknownChannels(annotations, channels);
@@ -78,7 +87,7 @@ export function seriesService(db: Database, searches: Database): SeriesService {
     },
     async annotations(principal, seriesId, filter, page) {
       await visible(principal, { id: seriesId });
-      return listAnnotations(db, seriesId, filter, page);
+      return listAnnotations(reads, seriesId, filter, page);
     },
     async deleteAnnotation(principal, seriesId, id) {
       await visible(principal, { id: seriesId });
@@ -98,9 +107,9 @@ function splitPatch(tags: NonNullable<SeriesPatch['tags']>): TagEdit {
 
 /** @throws unprocessable naming the place */
 function refuseUnknownChannels(annotations: readonly NewAnnotation[], channels: readonly Channel[]): void {
-  const labels = new Set(channels.map(({ label }) => label));
+  const labels = new Set(channels.map(({ label }) => nameKey(label)));
   annotations.forEach(({ channels: meant = [] }, at) => {
-    const wrong = meant.findIndex((label) => !labels.has(label));
+    const wrong = meant.findIndex((label) => !labels.has(nameKey(label)));
     if (wrong === -1) return;
     const message = `the series has no channel ${JSON.stringify(meant[wrong])}`;
     throw unprocessableField(`items[${at}].channels[${wrong}]`, message, 'unknown-channel');

@@ -89,14 +89,24 @@ export interface Folded {
   readonly fold: BucketFold;
   /** Irregular series: where the buckets begin in the end, and where the last one ends. */
   readonly borders: BigInt64Array | null;
+  /** Irregular series, of a fold with places: the first and the last value of the range, whatever told the rest. Empty: there are none. */
+  readonly ends: readonly LineEnd[] | null;
+}
+
+export interface LineEnd {
+  readonly ns: bigint;
+  readonly value: number | bigint;
 }
 
 /** @yields nothing but chances to stop */
 export async function* foldBuckets(task: FoldTask): AsyncGenerator<void, Folded> {
   const fold = new BucketFold(task, task.borders.length - 1);
-  if (task.kind === 'irregular') return { fold, borders: yield* foldByTime(task, fold) };
+  if (task.kind === 'irregular') {
+    const borders = yield* foldByTime(task, fold);
+    return { fold, borders, ends: task.details.places ? yield* endsOf(task) : null };
+  }
   yield* foldByRow(task, fold);
-  return { fold, borders: null };
+  return { fold, borders: null, ends: null };
 }
 
 async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<void, void> {
@@ -122,7 +132,7 @@ async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<v
       for (let row = from; row < to;) {
         while (borders[bucket + 1] <= row) bucket++;
         const stop = Math.min(to, borders[bucket + 1]);
-        fold.addRows(bucket, typed, row - firstRow, stop - firstRow, placeOf);
+        fold.addBucketRows(bucket, typed, row - firstRow, stop - firstRow, placeOf);
         row = stop;
       }
     }
@@ -215,11 +225,32 @@ async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator
   return cover.borders;
 }
 
+/** The first and the last value of the range: chunk by chunk from either side, until one has a value that is seen. */
+async function* endsOf(task: TimeFoldTask): AsyncGenerator<void, LineEnd[]> {
+  const [start, end] = [task.borders[0], task.borders[task.borders.length - 1]];
+  const edges = task.chunks.flatMap(({ firstNs, lastNs }) => [firstNs, lastNs + 1n]);
+  const cuts = BigInt64Array.from(new Set([start, end, ...edges.filter((ns) => ns > start && ns < end)])).sort();
+  const zones = Array.from(cuts.subarray(1), (to, i): TimeRange => ({ from: cuts[i], to }));
+  const ends: LineEnd[] = [];
+  for (const isFirst of [true, false]) {
+    for (const zone of isFirst ? zones : zones.toReversed()) {
+      const borders = BigInt64Array.of(zone.from, zone.to);
+      const fold = new BucketFold({ ...task, details: { ends: true } }, 1);
+      yield* foldRows(task, fold, { borders }, [zone], [zone]);
+      if (fold.counts[0] === 0) continue;
+      const [ns, value] = isFirst ? [fold.firstAt![0], fold.firsts![0]] : [fold.lastAt![0], fold.lasts![0]];
+      ends.push({ ns, value });
+      break;
+    }
+  }
+  return ends;
+}
+
 /** Rows with times in `left`. */
 async function* foldRows(
   task: TimeFoldTask,
   fold: BucketFold,
-  { borders }: TimeCover,
+  { borders }: Pick<TimeCover, 'borders'>,
   left: readonly TimeRange[],
   shared: readonly TimeRange[],
 ): AsyncGenerator<void, void> {
@@ -276,7 +307,7 @@ async function* foldOrdered(
     const end = borders[bucket + 1] < wanted[at].to ? borders[bucket + 1] : wanted[at].to;
     const first = row;
     while (row < times.length && times[row] < end) row++;
-    fold.addRows(bucket, typed, first, row, (i) => times[i]);
+    fold.addBucketRows(bucket, typed, first, row, (i) => times[i]);
   }
   yield;
 }

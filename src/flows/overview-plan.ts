@@ -5,7 +5,8 @@ import type {
   OverviewReader,
   OverviewSnapshot,
 } from '../catalog/overview-snapshot.ts';
-import { DTYPES, isBigDtype } from '../core/dtype.ts';
+import { tellsExtremes, tellsSum } from '../core/chunk-stats.ts';
+import { DTYPES, type Dtype } from '../core/dtype.ts';
 import type { RowDetails } from '../core/overview-fold.ts';
 import {
   coverByCells,
@@ -36,6 +37,8 @@ export interface PlanRequest {
   /** Of the buckets, in order; one more than buckets. */
   readonly borders: BigInt64Array;
   readonly rule: BorderRule;
+  /** Borders that stay where they are, whatever the rule. */
+  readonly fixed?: ReadonlySet<bigint>;
 }
 
 export interface FoldPlan {
@@ -66,7 +69,8 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
     const rowsRatherThanCells = Math.floor(ROWS_RATHER_THAN_CELLS_BYTES / rowBytes);
     return coverAll(shards, borders, { coarsest, rowsRatherThanCells, expiredRow });
   };
-  const rules = { segments, shards: known, factor, expiredRow };
+  const fixed = new Set(rows.filter((_, i) => request.fixed?.has(request.borders[i])));
+  const rules = { segments, shards: known, factor, expiredRow, fixed };
   const range = { from: Math.min(rows[0], floorTo(rows[0], FINEST)), to: rows[buckets] };
   const chunks =
     buckets === 0
@@ -96,7 +100,7 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
     live,
     borders,
     left,
-    (chunk) => !needsRows(request) && isExactIn(chunk, series.dtype),
+    (chunk) => !needsRows(request) && isExactIn(chunk, series.dtype, request.details),
   );
   return {
     fold: {
@@ -170,11 +174,10 @@ function dirtyOf(
   );
 }
 
-/** Statistics are kept as float64: 64-bit integers may be beyond what that holds. */
-function isExactIn({ stats }: OverviewChunkLocation, dtype: string): boolean {
-  if (!stats) return false;
-  if (!isBigDtype(dtype as 'int64')) return true;
-  return [...stats.mins, ...stats.maxs].every((value) => Number.isNaN(value) || Number.isSafeInteger(value));
+/** True if statistics tell what is asked for as well as the rows do. */
+function isExactIn({ stats }: OverviewChunkLocation, dtype: Dtype, { sum }: RowDetails): boolean {
+  if (!stats || !tellsExtremes(stats, dtype)) return false;
+  return sum ? tellsSum(stats, dtype) : stats.sums.every((each) => Number.isFinite(each));
 }
 
 function blocksOf(
@@ -260,7 +263,7 @@ export async function planTimeFold(reader: OverviewReader, request: PlanRequest)
       firstNs: chunk.firstNs!,
       lastNs: chunk.lastNs!,
       sorted: chunk.sorted,
-      stats: !needsRows(request) && isExactIn(chunk, series.dtype) ? chunk.stats : null,
+      stats: !needsRows(request) && isExactIn(chunk, series.dtype, request.details) ? chunk.stats : null,
       pieces: planRead([{ from: chunk.firstRow, to: chunk.firstRow + chunk.rows }], visibleSlices([chunk]), rowBytes),
     })),
     shards: coarsest === null ? [] : levelOf(inRange, coarsest),

@@ -1,20 +1,21 @@
 /** From buckets to the bytes of an answer. Runs on either side of a thread. */
 import type { Aggregate, Fill } from '../core/aggregate-span.ts';
 import { toPhysicalValue, type Calibration } from '../core/calibration.ts';
-import { largestTriangles } from '../core/downsample.ts';
-import { isBigDtype, type Dtype } from '../core/dtype.ts';
+import { columnName, TIME_COLUMN } from '../core/column-names.ts';
+import { DTYPES, isBigDtype, type Dtype } from '../core/dtype.ts';
+import { chooseLine, runAt, type LinePoint } from '../core/line.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
 import { timeOfRow } from '../core/overview-plan.ts';
 import type { Rate } from '../core/rate.ts';
-import type { Segment } from '../core/segment.ts';
+import type { RowRange, Segment } from '../core/segment.ts';
 import type { TimeReference } from '../core/series.ts';
-import { columnOf, type Table, type TableBatch, type TableColumn } from '../core/table.ts';
+import { columnOf, type NumberType, type Table, type TableBatch, type TableColumn } from '../core/table.ts';
 import { npyTable, type NpyField } from '../formats/npy-table.ts';
 import { jsonValueWriter } from '../formats/number-text.ts';
 import { encodeTable } from '../formats/table-formats.ts';
 import { foldBuckets, type Folded, type FoldTask } from './overview-fold.ts';
-import { aggregateDtype, aggregateValues, type Value } from './overview-values.ts';
+import { aggregateType, aggregateValues, type Value } from './overview-values.ts';
 
 export const BUCKET_FORMATS = ['json', 'csv', 'npy', 'arrow', 'arrow-stream'] as const;
 export type BucketFormat = (typeof BUCKET_FORMATS)[number];
@@ -48,7 +49,12 @@ export interface LineAnswer extends AnyAnswer {
   readonly kind: 'line';
   readonly points: number;
   /** Regular series. */
-  readonly clock: { readonly rate: Rate; readonly segments: readonly Segment[] } | null;
+  readonly clock: {
+    readonly rate: Rate;
+    readonly segments: readonly Segment[];
+    /** Rows of the range that follow each other without a gap. */
+    readonly runs: readonly RowRange[];
+  } | null;
 }
 
 export interface BucketPrintTask {
@@ -61,13 +67,13 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
   const folding = foldBuckets(task);
   let step = await folding.next();
   for (; !step.done; step = await folding.next()) yield new Uint8Array(0);
-  if (answer.kind === 'line') yield await printLine(answer, task.dtype, step.value);
+  if (answer.kind === 'line') yield await printLine(answer, task, step.value);
   else yield await printBucketTable(answer, task.missingValue, tableOf(answer, task.dtype, step.value));
 }
 
 interface Column {
   readonly name: Aggregate;
-  readonly dtype: Dtype;
+  readonly type: NumberType;
   /** By channel, then by bucket. */
   readonly values: readonly (readonly Value[])[];
 }
@@ -84,7 +90,7 @@ function tableOf(answer: BucketAnswer, dtype: Dtype, { fold, borders }: Folded):
       aggregateValues(fold, { name, channel: c, calibration, fill: answer.fill }, kept, start),
     );
     const isCalibrated = answer.channels.some(({ calibration }) => calibration !== null);
-    return { name, dtype: aggregateDtype(name, dtype, isCalibrated, answer.fill), values };
+    return { name, type: aggregateType(name, dtype, isCalibrated, answer.fill), values };
   });
   return { start, end, count: kept.map((i) => counts[i]), columns };
 }
@@ -104,20 +110,20 @@ function bucketCount({ counts, channels }: BucketFold, bucket: number): number {
 }
 
 /** For values of a dtype, or nulls; a value that was interpolated is a number whatever the dtype. */
-function jsonList(values: readonly Value[], dtype: Dtype): string {
-  const write = jsonValueWriter(dtype);
-  return `[${values.map((value) => (value === null ? 'null' : write(asStored(value, dtype)))).join(',')}]`;
+function jsonList(values: readonly Value[], type: NumberType): string {
+  const write = jsonValueWriter(type);
+  return `[${values.map((value) => (value === null ? 'null' : write(asStored(value, type)))).join(',')}]`;
 }
 
-function asStored(value: number | bigint, dtype: Dtype): number | bigint {
-  return isBigDtype(dtype) ? BigInt(value) : value;
+function asStored(value: number | bigint, type: NumberType): number | bigint {
+  return type !== 'number' && isBigDtype(type) ? BigInt(value) : value;
 }
 
 const jsonTimes = (times: BigInt64Array): string => `[${Array.from(times, (ns) => `"${ns}"`).join(',')}]`;
 
 function bucketsJson({ seriesId, channels }: BucketAnswer, { start, end, count, columns }: BucketTable): string {
   const each = channels.map(({ label, unit }, c) => {
-    const lists = columns.map(({ name, dtype, values }) => `"${name}":${jsonList(values[c], dtype)}`);
+    const lists = columns.map(({ name, type, values }) => `"${name}":${jsonList(values[c], type)}`);
     return `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)},${lists.join(',')}}`;
   });
   const buckets = `{"start":${jsonTimes(start)},"end":${jsonTimes(end)},"count":[${count.join(',')}]}`;
@@ -143,12 +149,12 @@ async function printBucketTable(
 function bucketsTable(answer: BucketAnswer, format: TableFormat, table: BucketTable): Promise<Uint8Array> {
   const { start, end, count } = table;
   const fields = answer.channels.flatMap((channel, c) =>
-    table.columns.map(({ name, dtype, values }): PrintedColumn => ({
+    table.columns.map(({ name, type, values }): PrintedColumn => ({
       name: `${channel.label}.${name}`,
-      type: dtype,
+      type,
       nullable: true,
       about: { ...aboutChannel(channel), aggregate: name },
-      ...columnOf(values[c], dtype),
+      ...columnOf(values[c], type),
     })),
   );
   return printColumns(answer, format, [
@@ -194,58 +200,75 @@ function bucketsNpy({ start, end, count, columns }: BucketTable, channels: numbe
     [
       plain('start', Array.from(start)),
       plain('end', Array.from(end)),
-      plain('count', count),
-      ...columns.map(({ name, dtype, values }): NpyField => ({ name, dtype, width: channels, values, none })),
+      // Where the counts of the channels are asked for, they are what is called so.
+      ...(columns.some(({ name }) => name === 'count') ? [] : [plain('count', count)]),
+      ...columns.map(({ name, type, values }): NpyField => {
+        return { name, dtype: type === 'number' ? 'float64' : type, width: channels, values, none };
+      }),
     ],
     start.length,
   );
 }
 
-async function printLine(answer: LineAnswer, dtype: Dtype, { fold }: Folded): Promise<Uint8Array> {
+async function printLine(answer: LineAnswer, task: FoldTask, folded: Folded): Promise<Uint8Array> {
   const [channel] = answer.channels;
   const { label, unit, calibration } = channel;
-  const points = extremes(fold, answer);
+  const points = pointsOf(folded, answer);
   const physical = (value: number | bigint): number =>
     calibration ? toPhysicalValue(calibration, value) : Number(value);
-  const base = points[0]?.ns ?? 0n;
-  const xs = Float64Array.from(points, ({ ns }) => Number(ns - base));
   const ys = Float64Array.from(points, ({ value }) => physical(value));
-  const kept = largestTriangles(xs, ys, answer.points);
-  const times = BigInt64Array.from(kept, (i) => points[i].ns);
-  const values = kept.map((i): Value => (calibration ? ys[i] : points[i].value));
-  const type = calibration ? 'float64' : dtype;
+  const type = calibration ? 'float64' : task.dtype;
+  const chosen = chooseLine(points, ys, answer.points);
+  // An integer of an .npy array cannot say that there is none, but by the missing value.
+  const saysNone = answer.format !== 'npy' || DTYPES[type].kind === 'float' || task.missingValue !== null;
+  const kept = saysNone ? chosen : chosen.filter(({ at }) => at !== null);
+  const times = BigInt64Array.from(kept, ({ ns }) => ns);
+  const values = kept.map(({ at }): Value => (at === null ? null : calibration ? ys[at] : points[at].value));
   if (answer.format === 'npy') {
     const time: NpyField = { name: 'time', dtype: 'int64', width: null, values: [Array.from(times)] };
-    return npyTable([time, { name: 'values', dtype: type, width: 1, values: [values] }], kept.length);
+    const none = task.missingValue ?? 0;
+    return npyTable([time, { name: 'values', dtype: type, width: 1, values: [values], none }], kept.length);
   }
   if (answer.format !== 'json') {
     return printColumns(answer, answer.format, [
-      { name: 'time', type: 'time', data: times, present: null },
-      { name: label, type, about: aboutChannel(channel), ...columnOf(values, type) },
+      { name: TIME_COLUMN, type: 'time', data: times, present: null },
+      { name: columnName(label), type, nullable: true, about: aboutChannel(channel), ...columnOf(values, type) },
     ]);
   }
   const about = `{"label":${JSON.stringify(label)},"unit":${JSON.stringify(unit)}}`;
   const list = jsonList(values, type);
   return Buffer.from(
-    `{"series":"${answer.seriesId}","channels":[${about}],"times":${jsonTimes(times)},"values":[${list}]}`,
+    `{"series":"${answer.seriesId}","channels":[${about}],"times":${jsonTimes(times)},"orient":"channels","values":[${list}]}`,
   );
 }
 
-interface Point {
-  readonly ns: bigint;
-  readonly value: number | bigint;
-}
-
-/** The smallest and the largest value of each bucket, in order of time. */
-function extremes({ buckets, counts, mins, maxs, minAt, maxAt }: BucketFold, { clock }: LineAnswer): Point[] {
-  const timeOf = (place: bigint): bigint => (clock ? timeOfRow(clock.segments, clock.rate, Number(place)) : place);
-  const points: Point[] = [];
+/** The smallest and the largest value of each bucket, in order of time. Rows without a value between two buckets part the line, as a gap does. */
+function pointsOf({ fold, ends }: Folded, { clock }: LineAnswer): LinePoint[] {
+  const { buckets, counts, mins, maxs, seen } = fold;
+  const points: LinePoint[] = [];
+  let blanks = 0;
+  const add = (place: bigint, value: number | bigint): void => {
+    const ns = clock ? timeOfRow(clock.segments, clock.rate, Number(place)) : place;
+    points.push({ ns, value, piece: blanks + (clock ? runAt(clock.runs, Number(place)) : 0) });
+  };
   for (let i = 0; i < buckets; i++) {
-    if (counts[i] === 0) continue;
-    const low = { ns: timeOf(minAt![i]), value: mins[i] };
-    const high = { ns: timeOf(maxAt![i]), value: maxs[i] };
-    if (low.value === high.value) points.push(low);
-    else points.push(...(low.ns <= high.ns ? [low, high] : [high, low]));
+    if (counts[i] === 0) {
+      blanks += seen[i];
+      continue;
+    }
+    const [low, high] = [fold.minAt![i], fold.maxAt![i]];
+    if (mins[i] === maxs[i]) add(low, mins[i]);
+    else if (low <= high) {
+      add(low, mins[i]);
+      add(high, maxs[i]);
+    } else {
+      add(high, maxs[i]);
+      add(low, mins[i]);
+    }
   }
+  const [first, last] = ends ?? [];
+  if (first && (points.length === 0 || first.ns < points[0].ns))
+    points.unshift({ ...first, piece: points[0]?.piece ?? 0 });
+  if (last && last.ns > points.at(-1)!.ns) points.push({ ...last, piece: points.at(-1)!.piece });
   return points;
 }

@@ -8,9 +8,10 @@ import {
 } from '../catalog/overview-snapshot.ts';
 import type { Aggregate } from '../core/aggregate-span.ts';
 import { calibrationOf } from '../core/calibration.ts';
-import { invalidField, isVarveError, notFound } from '../core/errors.ts';
+import { invalidField, isVarveError, notFound, VarveError } from '../core/errors.ts';
 import { chooseChannels } from '../core/choose-channels.ts';
 import type { RowDetails } from '../core/overview-fold.ts';
+import { lineEnds, runsOf, withBorders } from '../core/line.ts';
 import { equalBorders } from '../core/overview-plan.ts';
 import { nsOfRow, type Rate } from '../core/rate.ts';
 import { timesOfRows } from '../core/segment.ts';
@@ -19,7 +20,7 @@ import { INT64_MAX } from '../core/time.ts';
 import { mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { clampBorders, everyBorders, type TimeSpan } from './bucket-borders.ts';
+import { bordersHere, bordersWithin, clampBorders, everyBorders, type TimeSpan } from './bucket-borders.ts';
 import { mayUse } from './series-reach.ts';
 import type { FoldTask } from './overview-fold.ts';
 import { planRowFold, planTimeFold, type FoldPlan, type PlanRequest } from './overview-plan.ts';
@@ -46,6 +47,8 @@ export const MAX_BUCKET_VALUES = 4_000_000;
 const FOLD_HERE_VALUES = 8_192;
 /** A line is chosen from the extremes of this many buckets a point; four candidates a point are as good as all rows (Donckt et al., MinMaxLTTB, 2023). */
 const BUCKETS_A_POINT = 2;
+/** Transactions that a plan may take. */
+const PLAN_ATTEMPTS = 5;
 
 /**
  * @throws invalid-input naming `channels`, `points` or `every`; corrupt; limit-exceeded; not-found, also for a series out of the principal's reach
@@ -61,16 +64,39 @@ export async function readBuckets(deps: OverviewDeps, request: BucketRequest): P
 }
 
 async function answer(deps: OverviewDeps, request: BucketRequest): Promise<BucketStream> {
-  const { task, commit, version } = await withOverview(deps.db, request.ref, async (reader) => {
-    const { series } = reader.snapshot;
-    if (!mayUse(request.principal, series.project)) {
-      throw notFound('series', 'id' in request.ref ? request.ref.id : request.ref.name);
-    }
-    return { task: await planAnswer(deps, request, reader), commit: series.commit, version: series.version };
-  });
+  const { task, commit, version } = await planned(deps, request);
   const isHere = isLittle(task.fold) && !WIRE_FORMATS[request.format].inThread;
-  const body = isHere ? printBuckets(task) : deps.codec.stream('buckets', task);
+  const body = isHere ? printBuckets(task) : deps.codec.stream('buckets', task, request.signal);
   return { mediaType: mediaTypeOf(request.format), commit, version, body: await only(body, request.signal) };
+}
+
+interface Planned {
+  readonly task: BucketPrintTask;
+  readonly commit: bigint;
+  readonly version: number;
+}
+
+/**
+ * The borders of a calendar may take a thread. No transaction waits for it: where borders are missing it ends, and another one begins. The range may have grown in between, seldom
+ * past the last border.
+ */
+async function planned(deps: OverviewDeps, request: BucketRequest): Promise<Planned> {
+  const { wanted, ref } = request;
+  let known: BigInt64Array | null = null;
+  for (let attempt = 1; attempt <= PLAN_ATTEMPTS; attempt++) {
+    const made = await withOverview(deps.db, ref, async (reader): Promise<Planned | { readonly range: TimeSpan }> => {
+      const { series } = reader.snapshot;
+      if (!mayUse(request.principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+      const range = rangeOf(reader.snapshot, request);
+      const borders = bordersOf(request, range, known);
+      if (!borders) return { range };
+      const task = await planAnswer(deps, request, reader, { range, borders });
+      return { task, commit: series.commit, version: series.version };
+    });
+    if ('task' in made) return made;
+    if (wanted.by === 'every') known = await everyBorders(deps.codec, wanted, made.range);
+  }
+  throw new VarveError('unavailable', 'the series grows faster than its buckets are found; try again');
 }
 
 function isLittle(fold: FoldTask): boolean {
@@ -95,6 +121,7 @@ async function planAnswer(
   deps: OverviewDeps,
   request: BucketRequest,
   reader: OverviewReader,
+  { range, borders }: { readonly range: TimeSpan; readonly borders: BigInt64Array },
 ): Promise<BucketPrintTask> {
   const { snapshot } = reader;
   const { series } = snapshot;
@@ -104,9 +131,7 @@ async function planAnswer(
   if (wanted.by === 'line' && channels.length !== 1) {
     throw invalidField('channels', `a line is of one channel; the request has ${channels.length}`);
   }
-  const range = rangeOf(snapshot, request);
   const named = wanted.by === 'every' ? 'every' : 'points';
-  const borders = await bordersOf(deps, request, range);
   const buckets = borders.length - 1;
   if (buckets * channels.length > MAX_BUCKET_VALUES) {
     throw invalidField(
@@ -114,14 +139,17 @@ async function planAnswer(
       `makes ${buckets} buckets of ${channels.length} channels; at most ${MAX_BUCKET_VALUES} values are answered`,
     );
   }
+  const { sampling } = series;
+  const line = wanted.by === 'line' && sampling.kind === 'regular' ? lineOf(snapshot, sampling.rate, range) : null;
+  const ends = line && wanted.by === 'line' ? lineEnds(line.runs, line.segments, line.rate, wanted.points / 2) : [];
   const plan: PlanRequest = {
     dataRoot: deps.root.root,
     selected,
     details: detailsOf(request),
-    borders: clampBorders(borders, range),
+    borders: withBorders(clampBorders(borders, range), ends),
     rule: wanted.by === 'every' ? 'fixed' : 'ends',
+    fixed: new Set(ends),
   };
-  const { sampling } = series;
   const { fold, begins } = await planFold(reader, plan);
   const common = {
     format: request.format,
@@ -129,14 +157,18 @@ async function planAnswer(
     timeReference: series.timeReference,
     channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
   };
-  const clock = sampling.kind === 'regular' ? { rate: sampling.rate, segments: snapshot.segments } : null;
   const printed: BucketAnswer | LineAnswer =
     wanted.by === 'line'
-      ? { ...common, kind: 'line', points: wanted.points, clock }
+      ? { ...common, kind: 'line', points: wanted.points, clock: line }
       : wanted.by === 'points'
         ? { ...common, kind: 'buckets', columns: ['min', 'max', 'mean'], fill: 'null', borders: begins }
         : { ...common, kind: 'buckets', columns: wanted.aggregates, fill: wanted.fill, borders };
   return { fold, answer: printed };
+}
+
+/** Where the rows of a regular series lie in time, and where they follow each other without a gap. */
+function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, endNs }: TimeSpan): LineAnswer['clock'] {
+  return { rate, segments, runs: runsOf(segments, holes, rate, startNs, endNs) };
 }
 
 export async function planFold(reader: OverviewReader, plan: PlanRequest): Promise<FoldPlan> {
@@ -214,13 +246,18 @@ export function aggregateDetails(aggregates: readonly Aggregate[]): RowDetails {
   return {
     ends: aggregates.includes('first') || aggregates.includes('last'),
     spread: aggregates.includes('std'),
+    sum: aggregates.includes('sum') || aggregates.includes('mean'),
   };
 }
 
-/** @throws invalid-input naming `every` */
-async function bordersOf({ codec }: OverviewDeps, { wanted }: BucketRequest, range: TimeSpan): Promise<BigInt64Array> {
-  const { startNs, endNs } = range;
-  if (wanted.by === 'every') return everyBorders(codec, wanted, range);
+/** Null where they have to be found first. @param known of this request, of a range that it had */
+function bordersOf(
+  { wanted }: BucketRequest,
+  { startNs, endNs }: TimeSpan,
+  known: BigInt64Array | null,
+): BigInt64Array | null {
+  if (wanted.by === 'every')
+    return known ? bordersWithin(known, { startNs, endNs }) : bordersHere(wanted, { startNs, endNs });
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   return equalBorders(startNs, endNs, wanted.by === 'line' ? wanted.points * BUCKETS_A_POINT : wanted.points);
 }

@@ -1,8 +1,9 @@
 /** What the aggregates of buckets are, channel by channel. */
 import { fillGaps, type Aggregate, type Fill } from '../core/aggregate-span.ts';
-import { slopeOf, toPhysicalValue, type Calibration } from '../core/calibration.ts';
-import type { Dtype } from '../core/dtype.ts';
+import { slopeOf, toPhysicalSum, toPhysicalValue, type Calibration } from '../core/calibration.ts';
+import { DTYPES, type Dtype } from '../core/dtype.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
+import type { NumberType } from '../core/table.ts';
 
 /** Null where a bucket has none. */
 export type Value = number | bigint | null;
@@ -33,8 +34,10 @@ export function aggregateValues(
 }
 
 /** @param dtype of the values as they are stored */
-export function aggregateDtype(name: Aggregate, dtype: Dtype, isCalibrated: boolean, fill: Fill): Dtype {
+export function aggregateType(name: Aggregate, dtype: Dtype, isCalibrated: boolean, fill: Fill): NumberType {
   if (name === 'count') return 'int64';
+  // Sums of integers have every digit.
+  if (name === 'sum' && DTYPES[dtype].kind === 'int' && fill !== 'linear' && !isCalibrated) return 'number';
   const isStored = name === 'min' || name === 'max' || name === 'first' || name === 'last';
   return isStored && fill !== 'linear' && !isCalibrated ? dtype : 'float64';
 }
@@ -56,13 +59,20 @@ function valueOf(fold: BucketFold, name: Aggregate, at: number, calibration: Cal
     case 'last':
       return physical(fold.lasts![at]);
     case 'mean':
-      return physical(fold.sums[at] / count);
+      return calibration ? physicalMean(fold, at, calibration) : fold.mean(at);
     case 'sum':
-      return calibration ? toPhysicalValue(calibration, fold.sums[at] / count) * count : fold.sums[at];
+      return calibration ? toPhysicalSum(calibration, Number(fold.sum(at)), count) : fold.sum(at);
     case 'std': {
       if (count < 2) return null;
-      const deviation = Math.sqrt(fold.squares![at] / (count - 1));
+      const deviation = fold.deviation(at);
       return calibration ? deviation * Math.abs(slopeOf(calibration)) : deviation;
     }
   }
+}
+
+/** Between the physical minimum and maximum, whatever rounding does to each. */
+function physicalMean(fold: BucketFold, at: number, calibration: Calibration): number {
+  const mean = toPhysicalValue(calibration, fold.mean(at));
+  const ends = [fold.mins[at], fold.maxs[at]].map((value) => toPhysicalValue(calibration, value));
+  return Math.min(Math.max(...ends), Math.max(Math.min(...ends), mean));
 }

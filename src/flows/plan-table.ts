@@ -1,6 +1,7 @@
 /** From the series of a question to a table: its columns, and series by series what is to be read and folded for it. */
 import { withOverview } from '../catalog/overview-snapshot.ts';
 import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
+import { DTYPES, type Dtype } from '../core/dtype.ts';
 import { invalidField } from '../core/errors.ts';
 import type { Series } from '../core/series.ts';
 import type { TableColumn } from '../core/table.ts';
@@ -8,7 +9,7 @@ import { clampBorders, everyBorders } from './bucket-borders.ts';
 import type { ChosenSeries } from './choose-series.ts';
 import { selectNewest } from './latest-read.ts';
 import { aggregateDetails, answeredChannel, MAX_BUCKET_VALUES, planFold } from './overview-read.ts';
-import { aggregateDtype } from './overview-values.ts';
+import { aggregateType } from './overview-values.ts';
 import { planAhead } from './plan-ahead.ts';
 import { planAsOf } from './plan-as-of.ts';
 import type { BucketsPart, RowsPart } from './print-table.ts';
@@ -120,7 +121,7 @@ function longColumns(
   request: TableRequest,
 ): TableColumn[] {
   refuseNpy(request);
-  const isStored = aggregates.some((name) => aggregateDtype(name, 'int8', request.physical, fill) === 'int8');
+  const isStored = aggregates.some((name) => aggregateType(name, 'int8', request.physical, fill) === 'int8');
   const dtype = isStored ? sharedDtype(chosen) : 'float64';
   return [
     { name: 'start', type: 'time' },
@@ -128,11 +129,16 @@ function longColumns(
     ...namingColumns(chosen, labels),
     ...aggregates.map((name): TableColumn => ({
       name,
-      type: aggregateDtype(name, dtype, request.physical, fill),
+      type: aggregateType(name, name === 'sum' ? summedDtype(chosen) : dtype, request.physical, fill),
       nullable: name !== 'count',
       about: name === 'count' ? {} : sharedUnit(chosen),
     })),
   ];
+}
+
+/** Of sums in one column: integers, if any of the series has them. */
+function summedDtype(chosen: readonly ChosenSeries[]): Dtype {
+  return chosen.find(({ series }) => DTYPES[series.dtype].kind === 'int')?.series.dtype ?? 'float64';
 }
 
 function wideColumns(
@@ -143,7 +149,7 @@ function wideColumns(
   const columns = eachChannel(chosen).flatMap(({ series, channel, name }) =>
     aggregates.map((aggregate): TableColumn => ({
       name: aggregates.length === 1 ? name : `${name}.${aggregate}`,
-      type: aggregateDtype(aggregate, series.dtype, request.physical, fill),
+      type: aggregateType(aggregate, series.dtype, request.physical, fill),
       nullable: aggregate !== 'count',
       about: { ...aboutChannel(series, channel), aggregate },
     })),

@@ -1,16 +1,19 @@
 /** From planned pieces to the bytes of an answer: read, select, convert, encode. Runs on either side of a thread. */
 import type { OutBatch, OutShape } from '../core/batch.ts';
 import { toPhysical, type Calibration } from '../core/calibration.ts';
+import { copyValues } from '../core/copy-values.ts';
 import { bytesOf, DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import type { Rate } from '../core/rate.ts';
-import type { Piece } from '../core/read-plan.ts';
-import { timesOfRows, type Segment } from '../core/segment.ts';
+import { cutPieces, type Piece } from '../core/read-plan.ts';
+import { timesOfRows, type RowRange, type Segment } from '../core/segment.ts';
+import { recordBytes } from '../formats/batch-builder.ts';
 import { npyHeader } from '../formats/npy.ts';
 import { WIRE_FORMATS, type Spelling, type WireFormatName } from '../formats/wire-formats.ts';
 import { readPieces } from '../storage/chunk-reader.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { eachOpened, type ShardFiles } from '../storage/shard-files.ts';
+import type { BytePart } from './service.ts';
 
 /** Rows to answer, in order: where to read them, or the rows themselves where they had to be put in order first. */
 export type Section =
@@ -40,6 +43,8 @@ export interface RowsTask extends RowShape {
 export interface PrintTask extends RowsTask {
   readonly format: WireFormatName;
   readonly spelling?: Spelling;
+  /** Packed formats: print these bytes of the answer alone, and read no more than the rows that they lie in. */
+  readonly part?: BytePart | null;
 }
 
 /**
@@ -51,7 +56,8 @@ export async function* printSamples(
   files: ShardFiles = eachOpened(new DataRoot(task.dataRoot)),
   lend = false,
 ): AsyncGenerator<Uint8Array> {
-  if (canCopy(task)) yield* copyBytes(task, files, lend);
+  if (task.part) yield* printPart(task, task.part, files, lend);
+  else if (canCopy(task)) yield* copyBytes(task, files, lend);
   else {
     const { encode, isPacked } = WIRE_FORMATS[task.format];
     yield* encode(rowBatches(task, files, !isPacked), task.shape, task.spelling);
@@ -71,13 +77,70 @@ export function canCopy(task: PrintTask): boolean {
 /** Bytes of the answer where they are known beforehand. */
 export function printedBytes({ format, shape }: PrintTask): number | null {
   if (!WIRE_FORMATS[format].isPacked) return null;
-  const rowBytes = shape.channelLabels.length * DTYPES[shape.dtype].bytes + (shape.kind === 'irregular' ? 8 : 0);
-  return (format === 'npy' ? npyHeader(shape).length : 0) + shape.totalRows * rowBytes;
+  return headOf(format, shape).length + shape.totalRows * recordBytes(shape);
+}
+
+/** Rows of the answer, counted from its first, in which a part of it lies. */
+export function rowsOfPart({ format, shape }: PrintTask, { from, to }: BytePart): RowRange {
+  const head = headOf(format, shape).length;
+  const rowBytes = recordBytes(shape);
+  return {
+    from: Math.floor(Math.max(0, from - head) / rowBytes),
+    to: Math.ceil(Math.max(0, to - head) / rowBytes),
+  };
+}
+
+const NO_HEAD = new Uint8Array(0);
+
+function headOf(format: WireFormatName, shape: OutShape): Uint8Array {
+  return format === 'npy' ? npyHeader(shape) : NO_HEAD;
+}
+
+/** The head is that of the whole answer; what follows it, octets of the rows. */
+async function* printPart(
+  task: PrintTask,
+  part: BytePart,
+  files: ShardFiles,
+  lend: boolean,
+): AsyncGenerator<Uint8Array> {
+  const { from, to } = part;
+  const head = headOf(task.format, task.shape);
+  if (from < Math.min(to, head.length)) yield head.subarray(from, to);
+  const rows = rowsOfPart(task, part);
+  let at = head.length + rows.from * recordBytes(task.shape);
+  const octets: PrintTask = { ...task, format: 'octet', part: null, sections: cutSections(task, rows) };
+  for await (const piece of printSamples(octets, files, lend)) {
+    const wanted = piece.subarray(Math.max(0, from - at), Math.max(0, to - at));
+    at += piece.length;
+    if (wanted.length > 0) yield wanted;
+  }
+}
+
+/** @param rows counted from the first of the sections */
+function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): Section[] {
+  const rowBytes = channels * DTYPES[dtype].bytes;
+  let to = 0;
+  return sections.map((section): Section => {
+    const before = to;
+    to += rowsOf(section);
+    const range = { from: Math.max(0, rows.from - before), to: Math.max(0, rows.to - before) };
+    if (section.kind === 'stored') return { kind: 'stored', pieces: cutPieces(section.pieces, range, rowBytes) };
+    return {
+      ...section,
+      times: section.times.subarray(range.from, range.to),
+      values: section.values.subarray(range.from * rowBytes, range.to * rowBytes),
+    };
+  });
+}
+
+function rowsOf(section: Section): number {
+  if (section.kind === 'held') return section.times.length;
+  return section.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((rows, block) => rows + block.rows, 0), 0);
 }
 
 async function* copyBytes(task: PrintTask, files: ShardFiles, lend: boolean): AsyncGenerator<Uint8Array> {
   // With the first rows, not before them: one packet, and an error in them can still be told.
-  let header = task.format === 'npy' ? npyHeader(task.shape) : null;
+  let header = task.format === 'npy' ? headOf(task.format, task.shape) : null;
   for (const section of task.sections) {
     if (section.kind === 'held') continue;
     for await (const { values } of readPieces(files, section.pieces, 'values', { lend })) {
@@ -145,7 +208,7 @@ function pick(values: SampleArray, channels: number, selected: readonly number[]
   const rows = values.length / channels;
   const out = new DTYPES[dtype].array(rows * selected.length);
   for (let s = 0; s < selected.length; s++) {
-    for (let row = 0; row < rows; row++) out[row * selected.length + s] = values[row * channels + selected[s]];
+    copyValues(out, { at: s, step: selected.length }, values, { at: selected[s], step: channels }, rows);
   }
   return out;
 }

@@ -3,7 +3,7 @@ import type { Aggregate, Fill } from '../core/aggregate-span.ts';
 import type { OutBatch } from '../core/batch.ts';
 import { castTo, type Dtype, type DtypeInfo } from '../core/dtype.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
-import { columnOf, type Table, type TableBatch } from '../core/table.ts';
+import { columnOf, type NumberType, type Table, type TableBatch } from '../core/table.ts';
 import type { EpochUnit } from '../formats/epoch-text.ts';
 import { encodeTable, type TableFormatName } from '../formats/table-formats.ts';
 import { DataRoot } from '../storage/data-root.ts';
@@ -109,7 +109,7 @@ async function* longBuckets(
   { columns }: Table,
   parts: AsyncIterable<BucketsPart>,
 ): AsyncGenerator<TableBatch> {
-  const dtypes = columns.slice(-aggregates.length).map(({ type }) => type as Dtype);
+  const dtypes = columns.slice(-aggregates.length).map(({ type }) => type as NumberType);
   for await (const { place, labels, channels, fold: task } of parts) {
     const fold = await folded(task);
     for (const [channel, { calibration }] of channels.entries()) {
@@ -155,7 +155,7 @@ async function wideBuckets(
     for (const [channel, { calibration }] of channels.entries()) {
       for (const name of aggregates) {
         const values = aggregateValues(fold, { name, channel, calibration, fill }, all, start);
-        made.push(columnOf(values, columns[made.length].type as Dtype));
+        made.push(columnOf(values, columns[made.length].type as NumberType));
       }
     }
   }

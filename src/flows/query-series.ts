@@ -1,13 +1,15 @@
 /** Samples of many series as one table, from the request to a stream of bytes. */
 import type { Database } from '../catalog/database.ts';
+import { MAX_JSON_CELLS } from '../formats/table-text.ts';
 import { mediaTypeOf } from '../formats/wire-formats.ts';
-import { chooseSeries } from './choose-series.ts';
+import { jsonBytes, STREAM_BYTES } from './answer-room.ts';
+import { chooseSeries, type ChosenSeries } from './choose-series.ts';
 import { planTable } from './plan-table.ts';
 import { started, type ReadDeps } from './read-samples.ts';
 import type { TableRequest, TableStream } from './service.ts';
 
-export interface QueryDeps extends Pick<ReadDeps, 'db' | 'root' | 'codec'> {
-  /** Where searches run: see OpenDatabase. */
+export interface QueryDeps extends Pick<ReadDeps, 'db' | 'root' | 'codec' | 'room'> {
+  /** Where searches run: see DatabasePools. */
   readonly searches: Database;
 }
 
@@ -19,6 +21,13 @@ export async function querySeries(deps: QueryDeps, request: TableRequest): Promi
   const chosen = await chooseSeries(deps, request.principal, request.series, request.channels);
   const { parts, ...planned } = await planTable(deps, request, chosen);
   const { format, epoch } = request;
-  const body = deps.codec.pipe('table', { ...planned, format, epoch }, parts);
-  return { mediaType: mediaTypeOf(format), series: chosen.length, body: await started(body) };
+  const body = deps.codec.pipe('table', { ...planned, format, epoch }, parts, request.signal);
+  const held = STREAM_BYTES + (format === 'json' ? jsonBytes(mostValues(chosen)) : 0);
+  return { mediaType: mediaTypeOf(format), series: chosen.length, body: await started(deps.room.hold(held, body)) };
+}
+
+/** Of a table of JSON. */
+function mostValues(chosen: readonly ChosenSeries[]): number {
+  const stored = chosen.reduce((sum, { series, channels }) => sum + series.rows * channels.length, 0);
+  return Math.min(MAX_JSON_CELLS, stored);
 }

@@ -11,23 +11,25 @@ import { isFile, mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import type { ShardFiles } from '../storage/shard-files.ts';
+import { jsonBytes, STREAM_BYTES, type AnswerRoom } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
 import { mayUse } from './series-reach.ts';
 import { chunksOf, planSamples, slice, type ReadPlan } from './plan-samples.ts';
-import { canCopy, printSamples, printedBytes, type PrintTask, type RowsTask } from './print-samples.ts';
-import type { ReadRequest, SampleSelection, SampleStream } from './service.ts';
+import { canCopy, printSamples, printedBytes, rowsOfPart, type PrintTask, type RowsTask } from './print-samples.ts';
+import type { BytePart, ChosenPart, ReadRequest, SampleSelection, SampleStream } from './service.ts';
 
 export interface ReadDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly codec: CodecPool;
+  readonly room: AnswerRoom;
   /** Kept open between reads. */
   readonly files: ShardFiles;
 }
 
 /** Values printed on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
 const PRINT_HERE_VALUES = 8_192;
-/** JSON lists one column after another, so an answer is held as text: larger ones are cut here and go on behind `next`. */
+/** JSON has values after all times, so an answer is held in memory: larger ones are cut here and go on behind `next`. */
 const MAX_JSON_VALUES = 4 * 1024 * 1024;
 
 /**
@@ -66,7 +68,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
   const { shape } = task;
   return {
     mediaType: mediaTypeOf(format),
-    ...(await bodyOf(deps, request, task)),
+    ...(await bodyOf(deps, request, task, series)),
     rows: plan.rows,
     firstRow: plan.firstRow,
     dtype: shape.dtype,
@@ -108,19 +110,37 @@ export function rowsTask(
   };
 }
 
-type Body = Pick<SampleStream, 'body' | 'contentLength' | 'slice'>;
+type Body = Pick<SampleStream, 'body' | 'contentLength' | 'part'>;
 
-async function bodyOf(deps: ReadDeps, { format, spelling, signal }: ReadRequest, rows: RowsTask): Promise<Body> {
+const NOTHING: BytePart = { from: 0, to: 0 };
+
+async function bodyOf(deps: ReadDeps, request: ReadRequest, rows: RowsTask, state: Series): Promise<Body> {
+  const { format, spelling, signal } = request;
+  const { version, commit } = state;
+  const choose = (bytes: number): ChosenPart => request.choosePart?.({ bytes, version, commit }) ?? null;
   if (isFile(format)) {
     const { bytes, read } = await exportRows(deps, rows, signal);
-    return { contentLength: bytes, body: await started(read(0, bytes)), slice: read };
+    const part = choose(bytes);
+    const { from, to } = part === 'unsatisfiable' ? NOTHING : (part ?? { from: 0, to: bytes });
+    return { contentLength: bytes, body: await started(read(from, to)), part };
   }
-  const task: PrintTask = { ...rows, format, spelling };
-  const { totalRows, channelLabels } = task.shape;
-  const isSmall = totalRows * channelLabels.length <= PRINT_HERE_VALUES;
+  const whole: PrintTask = { ...rows, format, spelling };
+  const contentLength = printedBytes(whole);
+  const part = contentLength === null ? null : choose(contentLength);
+  const task = { ...whole, part: part === 'unsatisfiable' ? NOTHING : part };
+  const wanted = task.part ? rowsOfPart(task, task.part) : { from: 0, to: task.shape.totalRows };
+  const isSmall = (wanted.to - wanted.from) * task.shape.channelLabels.length <= PRINT_HERE_VALUES;
   const here = canCopy(task) || (isSmall && !WIRE_FORMATS[format].inThread);
-  const body = await started(here ? printSamples(task, deps.files, true) : deps.codec.stream('print', task));
-  return { contentLength: printedBytes(task), body, slice: null };
+  const bytes = here ? printSamples(task, deps.files, true) : deps.codec.stream('print', task, signal);
+  const body = await started(deps.room.hold(heldBytes(task), bytes));
+  return { contentLength, body, part };
+}
+
+/** What the answer holds while its client reads. */
+function heldBytes(task: PrintTask): number {
+  const { totalRows, channelLabels } = task.shape;
+  const values = totalRows * channelLabels.length;
+  return Math.min(STREAM_BYTES, jsonBytes(values)) + (task.format === 'json' ? jsonBytes(values) : 0);
 }
 
 function describeRows(series: Series, channels: readonly Channel[], physical: boolean): OutDescription {

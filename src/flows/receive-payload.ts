@@ -6,7 +6,7 @@ import { bytesOf, DTYPES } from '../core/dtype.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
 import type { AppendPart } from '../core/place-append.ts';
 import type { DuplicateRule } from '../core/series.ts';
-import { formatTime } from '../core/time.ts';
+import { formatTime, INT64_MIN, isTime, TIME_FORMS } from '../core/time.ts';
 import { extendSpan, type TimeSpan } from '../core/time-span.ts';
 import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
 import { DataRoot } from '../storage/data-root.ts';
@@ -186,6 +186,13 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 ? parts[0] : Buffer.concat(parts);
 }
 
+/** Binary formats can say times that there are none of: NumPy's NaT, and the first and last days of int64. */
+function refusedTime(times: BigInt64Array, firstRow: number): Error {
+  const row = times.findIndex((ns) => !isTime(ns));
+  const what = times[row] === INT64_MIN ? 'NaT, and no time' : `${times[row]}, which is not ${TIME_FORMS}`;
+  return invalidField(`times[${firstRow + row}]`, `is ${what}`);
+}
+
 /** Follows the times of a body. A series whose rule is `error` takes strictly increasing times only. */
 class TimeCheck {
   readonly #rule: DuplicateRule;
@@ -216,6 +223,7 @@ class TimeCheck {
       if (time > max) max = time;
       last = time;
     }
+    if (!isTime(min) || !isTime(max)) throw refusedTime(times, firstRow);
     this.min = min;
     this.max = max;
     this.#last = last;

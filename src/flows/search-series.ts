@@ -6,11 +6,12 @@ import { hasOnePlan, pageStatement, searchSeries, type ProjectScope } from '../c
 import { countFacets } from '../catalog/tag-facets.ts';
 import { describePlan } from '../catalog/tag-plan.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../catalog/tag-values.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { SearchRequest } from '../core/series-search.ts';
 import { searchHints } from '../core/series-search-hints.ts';
 import type { Principal, SearchResult, SearchService, TagPage, TagRequest } from './service.ts';
 
-/** @param searches where they run, but for those that need no plan of their own: see OpenDatabase */
+/** @param searches where they run, but for those that need no plan of their own: see DatabasePools */
 export function searchService(db: Database, searches: Database): SearchService {
   return {
     search: (principal, request) => {
@@ -20,7 +21,7 @@ export function searchService(db: Database, searches: Database): SearchService {
       return inSearchSnapshot(searches, async (trx) => {
         const page = await searchSeries(trx, request, scope);
         const facets = request.facets.length === 0 ? null : await countFacets(trx, request, scope);
-        const plan = request.explain ? await describePlan(trx, pageStatement(request, scope)) : null;
+        const plan = request.explain ? await describePlan(trx, pageStatement(request, scope), scope === null) : null;
         return { ...page, facets, explain: plan && { plan, hints: searchHints(request) } };
       });
     },
@@ -66,5 +67,5 @@ async function inReach<T>(
 async function scopeOf(db: Database, principal: Principal, project: string | undefined): Promise<ProjectScope> {
   const ids = principal.projects?.ids ?? null;
   if (project === undefined) return ids;
-  return (await listProjects(db, ids)).filter(({ name }) => name === project).map(({ id }) => id);
+  return (await listProjects(db, ids)).filter(({ name }) => nameKey(name) === nameKey(project)).map(({ id }) => id);
 }

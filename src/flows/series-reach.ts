@@ -2,6 +2,7 @@
 import type { Database } from '../catalog/database.ts';
 import { getSeries, projectIds } from '../catalog/series-store.ts';
 import { notFound } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Series } from '../core/series.ts';
 import type { Principal, SeriesRef } from './service.ts';
 
@@ -16,10 +17,12 @@ export function visibleSeries(db: Database): (principal: Principal, ref: SeriesR
 
 /** @throws not-found for a project that is not, or is out of reach */
 export async function assertProject(db: Database, principal: Principal, project: string): Promise<void> {
-  const known = mayUse(principal, project) && (await projectIds(db, [project])).has(project);
+  const known = mayUse(principal, project) && (await projectIds(db, [project])).has(nameKey(project));
   if (!known) throw notFound('project', project);
 }
 
 export function mayUse(principal: Principal, project: string): boolean {
-  return principal.projects === null || principal.projects.names.includes(project);
+  if (principal.projects === null) return true;
+  const wanted = nameKey(project);
+  return principal.projects.names.some((name) => nameKey(name) === wanted);
 }

@@ -14,6 +14,7 @@ import type { TagKeyCount, TagValueCount } from '../catalog/tag-values.ts';
 import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import type { WriteStatus } from '../catalog/write-store.ts';
 import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
+import type { WantedChannel } from '../core/choose-channels.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
 import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
@@ -103,7 +104,8 @@ export interface SeriesService extends SearchService {
   get(principal: Principal, ref: SeriesRef): Promise<Series>;
   update(principal: Principal, id: string, patch: SeriesPatch, ifVersion?: number): Promise<Series>;
   delete(principal: Principal, id: string): Promise<void>;
-  restore(principal: Principal, id: string): Promise<Series>;
+  /** By name: the one that was deleted last under it. */
+  restore(principal: Principal, ref: SeriesRef): Promise<Series>;
   annotate(principal: Principal, seriesId: string, annotations: readonly NewAnnotation[]): Promise<string[]>;
   annotations(
     principal: Principal,
@@ -264,19 +266,34 @@ export interface ReadRequest {
   readonly selection: SampleSelection;
   readonly format: AnswerFormatName;
   readonly spelling?: Spelling;
-  /** Labels or 0-based numbers; null: all. @throws invalid-input naming `channels` */
-  readonly channels: readonly string[] | null;
+  /** Null: all. @throws invalid-input naming `channels` */
+  readonly channels: readonly WantedChannel[] | null;
   readonly physical: boolean;
   /** At most this many rows; the rest is behind `next`. */
   readonly limit: number | null;
   /** Makes the link to the rest. */
   readonly linkTo: (rest: SampleSelection) => string;
+  /** Says which part of an answer to make, if it can be made in part; null: all of it. */
+  readonly choosePart?: (answer: DivisibleAnswer) => ChosenPart;
   readonly signal: AbortSignal;
 }
 
+/** Bytes `[from, to)` of an answer. */
+export interface BytePart {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a part is chosen from: the length of the whole, and the state that it is of. */
+export interface DivisibleAnswer extends Pick<Series, 'version' | 'commit'> {
+  readonly bytes: number;
+}
+
+export type ChosenPart = BytePart | 'unsatisfiable' | null;
+
 export interface SampleStream {
   readonly mediaType: string;
-  /** Known for files and packed formats. */
+  /** Of the whole; known for files and packed formats, which can be had in part. */
   readonly contentLength: number | null;
   readonly rows: number;
   readonly firstRow: number;
@@ -288,8 +305,8 @@ export interface SampleStream {
   readonly next: string | null;
   /** A piece is valid until the next is asked for: its memory is used again. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** Bytes `[from, to)` of the body, instead of it; null where it cannot be had in part. */
-  readonly slice: ((from: number, to: number) => AsyncIterable<Uint8Array>) | null;
+  /** What `body` is of the whole, as it was chosen; null: all. If that cannot be, it is empty. */
+  readonly part: ChosenPart;
 }
 
 /** What is answered instead of every row: buckets, each of which stands for the rows in a span of time. */
@@ -345,7 +362,10 @@ export type WantedTable =
       readonly direction: AsOfDirection;
     };
 
-export interface TableRequest extends Pick<BucketRequest, 'principal' | 'startNs' | 'endNs' | 'channels' | 'physical'> {
+export interface TableRequest extends Pick<
+  BucketRequest,
+  'principal' | 'startNs' | 'endNs' | 'channels' | 'physical' | 'signal'
+> {
   readonly series: WantedSeries;
   readonly wanted: WantedTable;
   readonly format: TableFormatName;
@@ -407,7 +427,11 @@ export interface SpaceService {
   shards(page: { limit: number; after: string | null }): Promise<{ items: ShardSpace[]; after: string | null }>;
 }
 
+/** `restarting`: a part that belongs to this process has ended and is being started again. `failing`: that did not succeed yet. */
+export type Liveness = 'ok' | 'restarting' | 'failing';
+
 export interface HealthService {
+  alive(): Liveness;
   /** Tries Postgres, queue and storage, each under a time limit. A part that is degraded serves, but not everything. */
   ready(): Promise<{ ok: boolean; checks: Record<string, { ok: boolean; degraded?: true; detail?: string }> }>;
   /** Prometheus text. */

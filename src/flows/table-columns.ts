@@ -1,6 +1,8 @@
 /** The columns of tables of many series: their names, their types, and what a file says of them. */
+import { TIME_COLUMN } from '../core/column-names.ts';
 import { commonDtype, isBigDtype, type Dtype } from '../core/dtype.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import type { Channel, Series } from '../core/series.ts';
 import type { Table, TableColumn } from '../core/table.ts';
 import type { ChosenSeries } from './choose-series.ts';
@@ -69,7 +71,13 @@ interface NamedChannel {
   readonly name: string;
 }
 
-/** A column is named after its series; after series and channel where there are several; where two would have one name, the id takes the place of the series' name. */
+/** Of a series that is called like an id: its own comes in its place, for columns of others may be called so. */
+const LIKE_AN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
+
+/**
+ * A column is named after its series; after series and channel where there are several. Where two would have one name, or a name is that of the column of
+ * times, the id takes the place of the series' name.
+ */
 export function eachChannel(chosen: readonly ChosenSeries[]): NamedChannel[] {
   const columns = chosen.flatMap(({ series, channels }) =>
     channels.map((channel) => {
@@ -77,12 +85,12 @@ export function eachChannel(chosen: readonly ChosenSeries[]): NamedChannel[] {
       return { series, channel, suffix, name: series.name + suffix };
     }),
   );
-  const uses = new Map<string, number>([['time', 1]]);
-  for (const { name } of columns) uses.set(name, (uses.get(name) ?? 0) + 1);
+  const uses = new Map<string, number>([[TIME_COLUMN, 1]]);
+  for (const { name } of columns) uses.set(nameKey(name), (uses.get(nameKey(name)) ?? 0) + 1);
   return columns.map(({ series, channel, suffix, name }) => ({
     series,
     channel,
-    name: uses.get(name) === 1 ? name : series.id + suffix,
+    name: uses.get(nameKey(name)) === 1 && !LIKE_AN_ID.test(name) ? name : series.id + suffix,
   }));
 }
 

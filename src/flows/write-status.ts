@@ -2,6 +2,7 @@
 import type { Database } from '../catalog/database.ts';
 import { getWrites, type WriteStatus } from '../catalog/write-store.ts';
 import { VarveError, notFound } from '../core/errors.ts';
+import { faultOf } from '../core/fault.ts';
 import type { Principal } from './service.ts';
 import type { WriteWatch } from './watch-writes.ts';
 
@@ -19,15 +20,21 @@ type AppliedWrite = WriteStatus & { readonly commit: bigint };
 /**
  * What became of a write that was just acknowledged.
  * @param waitMs how long it may take to become visible
- * @returns null if it is durable, but not visible yet
+ * @returns null if it is durable, but not visible yet, or that cannot be asked: whoever is told of a failure sends it again
  * @throws unprocessable `write-failed` if it could not be applied
  */
 export async function awaitWrite(
   { db, watch }: { readonly db: Database; readonly watch: WriteWatch },
   id: string,
   { waitMs, signal }: { readonly waitMs: number; readonly signal: AbortSignal },
-): Promise<{ status: WriteStatus; applied: AppliedWrite | null }> {
-  const status = waitMs > 0 ? await watch.settled(id, waitMs, signal) : (await getWrites(db, [id]))[0];
+): Promise<AppliedWrite | null> {
+  let status: WriteStatus | undefined;
+  try {
+    status = waitMs > 0 ? await watch.settled(id, waitMs, signal) : (await getWrites(db, [id]))[0];
+  } catch (error) {
+    if (faultOf(error) === 'away') return null;
+    throw error;
+  }
   if (!status) throw notFound('write', id);
   if (status.state === 'failed') {
     throw new VarveError(
@@ -40,5 +47,5 @@ export async function awaitWrite(
     );
   }
   const { state, commit } = status;
-  return { status, applied: state === 'applied' && commit !== null ? { ...status, commit } : null };
+  return state === 'applied' && commit !== null ? { ...status, commit } : null;
 }

@@ -1,17 +1,17 @@
 /**
- * Arrow IPC on the way in, stream or file: a column for each channel, found by its label, and the column `time`. The metadata are read
+ * Arrow IPC on the way in, stream or file: a column for each channel, found by its label (`time_` for one called `time`), and the column `time`. The metadata are read
  * here and not by a library: those that there are believe every length they read, and a hundred damaged bytes take all memory.
  * @see https://github.com/apache/arrow/tree/main/format (Schema.fbs, Message.fbs)
  */
 import type { Batch, SampleShape } from '../core/batch.ts';
+import { columnName, placesOfColumns, TIME_COLUMN } from '../core/column-names.ts';
+import { copyValues } from '../core/copy-values.ts';
 import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField, type VarveError } from '../core/errors.ts';
-import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { isTime, TIME_FORMS } from '../core/time.ts';
 import { arrowMessages, damaged, orDamaged, type ArrowMessage } from './arrow-messages.ts';
 import { fullBatchRows, recordBytes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
-
-const TIME = 'time';
 
 /** Fields of the tables, by place. */
 const SCHEMA = { endianness: 0, fields: 1 } as const;
@@ -28,7 +28,7 @@ const DURATION_UNIT_BY_DEFAULT = 1;
 /**
  * Values must be of the series' dtype; null is NaN, where the dtype has one. Irregular series need `time`: a timestamp or a duration
  * of any unit, or int64 ns; a timestamp without a zone is taken as UTC. Of a regular series only the first row's is used, as the
- * start (whether later ones are evenly spaced is not looked at). Batches must not be compressed.
+ * start (later ones must be times; whether they are evenly spaced is not looked at). Batches must not be compressed.
  * @throws `invalid-input` and `unprocessable` naming `body` or the column; `limit-exceeded` for a record batch over 256 MiB
  */
 export async function* decodeArrow(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
@@ -61,31 +61,24 @@ interface Columns {
 function columnsOf(schema: FlatTable, shape: SampleShape): Columns {
   if (schema.int16(SCHEMA.endianness) !== 0) throw unprocessableField('body', 'is big-endian Arrow');
   const fields = schema.tables(SCHEMA.fields);
-  const names: (string | null)[] = fields.map((field) => field.text(FIELD.name));
-  const take = (name: string): number => {
-    const place = names.indexOf(name);
-    if (place < 0) return place;
-    names[place] = null;
-    if (fields[place].table(FIELD.dictionary)) {
-      throw unprocessableField(`column ${name}`, 'is dictionary-encoded; plain numbers are read');
-    }
-    return place;
-  };
-  const timePlace = take(TIME);
-  if (timePlace < 0 && shape.kind === 'irregular') throw missingColumn(TIME);
-  const channels = shape.channelLabels.map((label) => {
-    const place = take(label);
-    if (place < 0) throw missingColumn(label);
+  const names = fields.map((field) => field.text(FIELD.name));
+  const { time: timePlace, channels, unknown } = placesOfColumns(names, shape.channelLabels);
+  if (timePlace < 0 && shape.kind === 'irregular') throw missingColumn(TIME_COLUMN);
+  const coded = [timePlace, ...channels].find((place) => place >= 0 && fields[place].table(FIELD.dictionary));
+  if (coded !== undefined) {
+    throw unprocessableField(`column ${names[coded]}`, 'is dictionary-encoded; plain numbers are read');
+  }
+  channels.forEach((place, c) => {
+    if (place < 0) throw missingColumn(columnName(shape.channelLabels[c]));
     const found = numberType(fields[place]);
     if (found !== shape.dtype) {
-      throw unprocessableField(`column ${label}`, `has ${found ?? 'no numbers'}, the series ${shape.dtype}`);
+      throw unprocessableField(`column ${names[place]}`, `has ${found ?? 'no numbers'}, the series ${shape.dtype}`);
     }
-    return place;
   });
-  const unknown = names.find((name) => name !== null);
-  if (unknown !== undefined) {
-    const known = [TIME, ...shape.channelLabels].join(', ');
-    throw invalidField(`column ${unknown}`, `is no channel of the series, or is there twice; its columns are ${known}`);
+  if (unknown >= 0) {
+    const known = [TIME_COLUMN, ...shape.channelLabels.map(columnName)].join(', ');
+    const message = `is no channel of the series, or is there twice; its columns are ${known}`;
+    throw invalidField(`column ${names[unknown]}`, message);
   }
   const time = timePlace < 0 ? null : { place: timePlace, unitNs: unitOf(fields[timePlace]) };
   return { count: fields.length, time, channels };
@@ -117,7 +110,10 @@ function unitOf(field: FlatTable): bigint {
     return unitNs;
   }
   if (numberType(field) === 'int64') return 1n;
-  throw unprocessableField(`column ${TIME}`, 'has no times; timestamps, durations and int64 nanoseconds are read');
+  throw unprocessableField(
+    `column ${TIME_COLUMN}`,
+    'has no times; timestamps, durations and int64 nanoseconds are read',
+  );
 }
 
 /** Rows of one column of a record batch. */
@@ -165,17 +161,27 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
   });
   const timeOf = (row: number): bigint => {
     const { values, valid, unitNs } = time as NonNullable<typeof time>;
-    if (!isValid(valid, row)) throw invalidField(`row ${row} column ${TIME}`, 'is null');
+    if (!isValid(valid, row)) throw invalidField(`row ${row} column ${TIME_COLUMN}`, 'is null');
     const ns = (values as BigInt64Array)[row] * unitNs;
-    if (ns >= INT64_MIN && ns <= INT64_MAX) return ns;
-    throw invalidField(`row ${row} column ${TIME}`, 'is outside the years 1677 to 2262');
+    if (isTime(ns)) return ns;
+    throw invalidField(`row ${row} column ${TIME_COLUMN}`, `is not ${TIME_FORMS}`);
+  };
+  /** Of a regular series: the first row's time. The others are only checked. */
+  const startOf = (from: number, count: number): bigint | null => {
+    let startNs: bigint | null = null;
+    for (let row = from; row < from + count; row++) {
+      if (!isValid(time!.valid, row)) continue;
+      const ns = timeOf(row);
+      if (row === 0) startNs = ns;
+    }
+    return startNs;
   };
   const most = fullBatchRows(recordBytes(shape));
   for (let from = 0; from < rows; from += most) {
     const count = Math.min(most, rows - from);
     const values = new DTYPES[dtype].array(count * channels.length);
     channels.forEach((cells, c) => {
-      for (let i = 0; i < count; i++) values[i * channels.length + c] = cells.values[from + i];
+      copyValues(values, { at: c, step: channels.length }, cells.values, { at: from, step: 1 }, count);
       if (!cells.valid) return;
       for (let i = 0; i < count; i++) {
         if (isValid(cells.valid, from + i)) continue;
@@ -186,8 +192,8 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
       }
     });
     const times = kind === 'irregular' ? BigInt64Array.from({ length: count }, (_, i) => timeOf(from + i)) : null;
-    const hasStart = kind === 'regular' && from === 0 && time && isValid(time.valid, 0);
-    yield { rows: count, values, times, ...(hasStart && { startNs: timeOf(0) }) };
+    const started = kind === 'regular' && time ? startOf(from, count) : null;
+    yield { rows: count, values, times, ...(started !== null && { startNs: started }) };
   }
 }
 

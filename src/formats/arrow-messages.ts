@@ -17,7 +17,7 @@ export interface ArrowMessage {
 /** A schema of thousands of channels with their metadata is far smaller. */
 const MAX_METADATA_BYTES = 16 * 1024 * 1024;
 /** Record batches are read whole. */
-const MAX_BODY_BYTES = 256 * 1024 * 1024;
+export const MAX_BODY_BYTES = 256 * 1024 * 1024;
 const FILE_MAGIC = 'ARROW1';
 /** The magic word of a file is padded to this. */
 const FILE_HEAD_BYTES = 8;

@@ -4,6 +4,8 @@
  */
 import type * as Arrow from 'apache-arrow';
 import type { OutBatch, OutShape } from '../core/batch.ts';
+import { columnName, TIME_COLUMN } from '../core/column-names.ts';
+import { copyValues } from '../core/copy-values.ts';
 import type { DtypeInfo, SampleArray } from '../core/dtype.ts';
 import type { Channel } from '../core/series.ts';
 import {
@@ -29,7 +31,7 @@ export function encodeArrowFile(batches: AsyncIterable<OutBatch>, shape: OutShap
 /**
  * Times are a timestamp[ns, UTC], or a duration[ns] since the start of the recording if the series' times are relative. Channels are of
  * the dtype; none is nullable, NaN is NaN. Metadata of the schema say what a shard's attributes say, in the same words; those of a
- * channel's field its unit and calibration.
+ * channel's field its unit and calibration, and its label where the field is not called so.
  */
 async function* encodeArrow(
   batches: AsyncIterable<OutBatch>,
@@ -56,9 +58,10 @@ async function* recordBatches(
 function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
   const { name, project, unit, scale, offset, missingValue, rate, timeReference, tags, channels } = shape.description;
   const fields: Arrow.Field[] = [
-    new arrow.Field('time', timeType(arrow, timeReference), false),
+    new arrow.Field(TIME_COLUMN, timeType(arrow, timeReference), false),
     ...shape.channelLabels.map(
-      (label, c) => new arrow.Field(label, numberType(arrow, shape.dtype), false, fieldMetadata(channels[c])),
+      (label, c) =>
+        new arrow.Field(columnName(label), numberType(arrow, shape.dtype), false, fieldMetadata(channels[c])),
     ),
   ];
   const metadata: Record<string, string> = {
@@ -93,7 +96,8 @@ const FIELD_METADATA = [
 
 function fieldMetadata(channel: Channel): Map<string, string> {
   const known = FIELD_METADATA.filter((name) => channel[name] !== undefined);
-  return new Map(known.map((name) => [name, String(channel[name])]));
+  const label: [string, string][] = columnName(channel.label) === channel.label ? [] : [['label', channel.label]];
+  return new Map([...label, ...known.map((name): [string, string] => [name, String(channel[name])])]);
 }
 
 /** Rows `[from, to)` of a batch. */
@@ -117,6 +121,6 @@ function recordBatch(
 function columnOf(values: SampleArray, channels: number, channel: number, from: number, to: number): SampleArray {
   if (channels === 1) return values.subarray(from, to);
   const column = new (values.constructor as DtypeInfo['array'])(to - from);
-  for (let row = from; row < to; row++) column[row - from] = values[row * channels + channel];
+  copyValues(column, { at: 0, step: 1 }, values, { at: from * channels + channel, step: channels }, to - from);
   return column;
 }

@@ -1,7 +1,8 @@
 /** `text/csv`: a header line of `time` and the channels' labels, then a line a row. */
 import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
+import { columnName, placesOfColumns, TIME_COLUMN } from '../core/column-names.ts';
 import { invalidField } from '../core/errors.ts';
-import { parseTime } from '../core/time.ts';
+import { parseTime, TIME_FORMS } from '../core/time.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import { csvField, csvTimeWriter } from './csv-fields.ts';
 import { csvRows } from './csv-rows.ts';
@@ -9,11 +10,9 @@ import type { EpochUnit } from './epoch-text.ts';
 import { csvValueReader, csvValueWriter } from './number-text.ts';
 import { encodeTextRows } from './text-rows.ts';
 
-const TIME = 'time';
-
 /**
- * Columns are found by the header's names, in any order. Irregular series need `time`; of a regular series only the first row's
- * is used, as the start (whether later ones are evenly spaced is not looked at). An empty field is NaN.
+ * Columns are found by the header's names, in any order; a channel called `time` has the column `time_`. Irregular series need `time`; of a regular series only the first
+ * row's is used, as the start (later ones must be times; whether they are evenly spaced is not looked at). An empty field is NaN.
  * @throws `invalid-input` and `unprocessable` naming the place, such as `line 9 column V5`
  */
 export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
@@ -38,18 +37,18 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
       }
       const { time, channels } = columns;
       const timeText = time < 0 ? '' : fields[time];
-      let timeNs = 0n;
-      if (shape.kind === 'irregular') timeNs = timeOf(timeText, line);
-      else if (isFirst && timeText !== '') startNs = timeOf(timeText, line);
+      const timeNs = shape.kind === 'regular' && timeText === '' ? null : timeOf(timeText, line);
+      if (isFirst && shape.kind === 'regular') startNs = timeNs ?? undefined;
       isFirst = false;
-      batch.push((c) => read(fields[channels[c]], line, c), timeNs);
+      batch.push((c) => read(fields[channels[c]], line, c), timeNs ?? 0n);
       if (batch.full) {
         yield batch.take(startNs);
         startNs = undefined;
       }
     }
   }
-  if (!columns) throw invalidField('body', `has no header line; ${[TIME, ...labels].join(',')} is expected`);
+  if (!columns)
+    throw invalidField('body', `has no header line; ${[TIME_COLUMN, ...labels.map(columnName)].join(',')} is expected`);
   if (batch.rows > 0) yield batch.take(startNs);
 }
 
@@ -63,23 +62,16 @@ interface Columns {
 }
 
 function columnsOf(header: readonly string[], shape: SampleShape): Columns {
-  const names: (string | null)[] = header.map((name) => name.trim());
-  const take = (name: string): number => {
-    const place = names.indexOf(name.trim());
-    if (place >= 0) names[place] = null;
-    return place;
-  };
-  const time = take(TIME);
-  if (time < 0 && shape.kind === 'irregular') throw missingColumn(TIME);
-  const channels = shape.channelLabels.map((label) => {
-    const place = take(label);
-    if (place < 0) throw missingColumn(label);
-    return place;
-  });
-  const unknown = names.find((name) => name !== null);
-  if (unknown !== undefined) {
-    const known = [TIME, ...shape.channelLabels].join(', ');
-    throw invalidField(`column ${unknown}`, `is no channel of the series, or is there twice; its columns are ${known}`);
+  const names = header.map((name) => name.trim());
+  const labels = shape.channelLabels.map((label) => label.trim());
+  const { time, channels, unknown } = placesOfColumns(names, labels);
+  if (time < 0 && shape.kind === 'irregular') throw missingColumn(TIME_COLUMN);
+  const missing = channels.indexOf(-1);
+  if (missing >= 0) throw missingColumn(columnName(labels[missing]));
+  if (unknown >= 0) {
+    const known = [TIME_COLUMN, ...labels.map(columnName)].join(', ');
+    const message = `is no channel of the series, or is there twice; its columns are ${known}`;
+    throw invalidField(`column ${names[unknown]}`, message);
   }
   return { count: header.length, time, channels };
 }
@@ -91,7 +83,7 @@ function missingColumn(name: string): Error {
 function timeOf(text: string, line: number): bigint {
   const ns = parseTime(text);
   if (ns === undefined) {
-    throw invalidField(`line ${line} column ${TIME}`, 'is not a time: RFC 3339 or integer nanoseconds are read');
+    throw invalidField(`line ${line} column ${TIME_COLUMN}`, `is not ${TIME_FORMS}`);
   }
   return ns;
 }
@@ -110,7 +102,7 @@ export function encodeCsv(
   const channels = shape.channelLabels.length;
   const write = csvValueWriter(shape.dtype);
   const timeText = csvTimeWriter(options.epoch);
-  const head = `${[TIME, ...shape.channelLabels].map(csvField).join(',')}\n`;
+  const head = `${[TIME_COLUMN, ...shape.channelLabels.map(columnName)].map(csvField).join(',')}\n`;
   return encodeTextRows(batches, head, ({ values, times }, row) => {
     let line = timeText((times as BigInt64Array)[row]);
     for (let c = 0; c < channels; c++) line += `,${write(values[row * channels + c])}`;

@@ -4,6 +4,8 @@
  * @see https://flatbuffers.dev/internals/
  */
 
+import { utf8Text } from './utf8.ts';
+
 export class FlatTable {
   readonly #view: DataView;
   readonly #at: number;
@@ -46,9 +48,10 @@ export class FlatTable {
     return at === null ? null : this.#tableAt(at);
   }
 
+  /** @throws invalid-input, too */
   text(field: number): string {
     const [at, length] = this.#vector(field, 1);
-    return new TextDecoder().decode(new Uint8Array(this.#view.buffer, this.#view.byteOffset + at, length));
+    return utf8Text(new Uint8Array(this.#view.buffer, this.#view.byteOffset + at, length), 'body');
   }
 
   tables(field: number): FlatTable[] {

@@ -2,48 +2,46 @@
 import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
 import type { SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField, VarveError } from '../core/errors.ts';
+import { nsOfRow } from '../core/rate.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
-import { jsonValueReader, jsonValueWriter } from './number-text.ts';
-import { inPieces, jsonListText, TEXT_PIECE_CHARS } from './text-rows.ts';
+import { jsonValueReader, jsonValueWriter, type PlaceOf } from './number-text.ts';
+import { inPieces, TEXT_PIECE_CHARS } from './text-rows.ts';
+import { utf8Text } from './utf8.ts';
 import { wholeBody } from './whole-body.ts';
 
 /** A JSON body is parsed whole, so it is small; larger ones have formats that stream. */
-const MAX_JSON_BODY_BYTES = 32 * 1024 * 1024;
+export const MAX_JSON_BODY_BYTES = 32 * 1024 * 1024;
+
+/** How `values` lie: one list a row, which is what a body and an answer mean if they do not say, or one list a channel. */
+export const ORIENTS = ['rows', 'channels'] as const;
+export type Orient = (typeof ORIENTS)[number];
+
+/** What only an answer says; it is let pass, so that an answer may be sent as it came. */
+const ANSWER_KEYS = ['series', 'first_row', 'next'] as const;
+const BODY_KEYS = ['values', 'orient', 'start', 'times', ...ANSWER_KEYS];
+
+/** Values of one channel that are made a text at once. */
+const CELLS_AT_ONCE = 256;
+
+/** Times of one answer are rounded down one by one, so two of them may be this much closer or further apart than the rate says. */
+const ROUNDING_NS = 1n;
 
 /**
- * `{"values": [1, 2]}` for one channel or `{"values": [[1, 2], [3, 4]]}` as rows × channels; regular series may add `start`,
- * irregular ones must add `times`.
+ * `{"values": [[1, 2], [3, 4]]}` as rows × channels, or with `"orient": "channels"` as channels × rows; `[1, 2]` are two rows of one
+ * channel. Regular series may add `start`, irregular ones must add `times`. What {@link encodeJson} writes is read, too.
  * @throws `limit-exceeded` beyond 32 MiB; `invalid-input` and `unprocessable` naming the field, such as `values[12][1]`
  */
 export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   const bytes = await wholeBody(source, MAX_JSON_BODY_BYTES, tooLarge);
-  const text = new TextDecoder().decode(bytes);
-  const body = jsonObject(parseExactJson(text, 'body'), ['values', 'start', 'times'], 'body');
-  const { values } = body;
-  if (!Array.isArray(values)) throw invalidField('values', 'is missing or no list');
-  const times = timesOf(body, shape, values.length);
-  let startNs = body.start === undefined || body.start === null ? undefined : jsonTime(body.start, 'start');
-  const channels = shape.channelLabels.length;
-  let nested = true;
-  const read = jsonValueReader(shape.dtype, (row, channel) =>
-    nested ? `values[${row}][${channel}]` : `values[${row}]`,
-  );
+  const body = jsonObject(parseExactJson(utf8Text(bytes, 'body'), 'body'), BODY_KEYS, 'body');
+  const { rows, cell, placeOf } = cellsOf(body, shape);
+  const times = timesOf(body, shape, rows);
+  let startNs = startOf(body, shape, rows);
+  const read = jsonValueReader(shape.dtype, placeOf);
   const batch = new BatchBuilder(shape);
-  for (let row = 0; row < values.length; row++) {
-    const item: unknown = values[row];
-    nested = Array.isArray(item);
-    if (!nested && channels > 1) {
-      throw unprocessableField(
-        `values[${row}]`,
-        `is no list; the series has ${channels} channels: send rows × channels`,
-      );
-    }
-    const cells = nested ? (item as unknown[]) : [item];
-    if (cells.length !== channels) {
-      throw unprocessableField(`values[${row}]`, `has ${cells.length} values; the series has ${channels} channels`);
-    }
-    batch.push((c) => read(cells[c], row, c), times ? jsonTime(times[row], `times[${row}]`) : 0n);
+  for (let row = 0; row < rows; row++) {
+    batch.push((c) => read(cell(row, c), row, c), times ? jsonTime(times[row], `times[${row}]`) : 0n);
     if (batch.full) {
       yield batch.take(startNs);
       startNs = undefined;
@@ -52,17 +50,112 @@ export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: Samp
   if (batch.rows > 0) yield batch.take(startNs);
 }
 
-function timesOf(body: Readonly<Record<string, unknown>>, shape: SampleShape, rows: number): unknown[] | null {
-  const { times = null, start = null } = body;
-  if (shape.kind === 'regular') {
-    if (times !== null) throw unprocessableField('times', 'are not for a regular series; send `start`');
-    return null;
+type Body = Readonly<Record<string, unknown>>;
+
+/** The values of a body, whichever way they lie. */
+interface Cells {
+  readonly rows: number;
+  readonly cell: (row: number, channel: number) => unknown;
+  readonly placeOf: PlaceOf;
+}
+
+function cellsOf(body: Body, shape: SampleShape): Cells {
+  const { values } = body;
+  const orient = body.orient ?? 'rows';
+  if (orient !== 'rows' && orient !== 'channels') throw invalidField('orient', 'is neither "rows" nor "channels"');
+  if (!Array.isArray(values)) throw invalidField('values', 'is missing or no list');
+  return orient === 'rows' ? cellsByRow(values, body, shape) : cellsByChannel(values, shape);
+}
+
+function cellsByRow(values: readonly unknown[], body: Body, { channelLabels }: SampleShape): Cells {
+  const channels = channelLabels.length;
+  for (const [row, item] of values.entries()) {
+    if (!Array.isArray(item)) {
+      if (channels === 1) continue;
+      const message = `is no list; the series has ${channels} channels: send rows × channels`;
+      throw unprocessableField(`values[${row}]`, message);
+    }
+    if (item.length === channels) continue;
+    const hint = isByChannel(values, channels, body.times)
+      ? '; if each list is a channel, add "orient": "channels"'
+      : '';
+    throw unprocessableField(`values[${row}]`, `has ${item.length} values; the series has ${counted(channels)}${hint}`);
   }
+  const isFlat = (row: number): boolean => !Array.isArray(values[row]);
+  return {
+    rows: values.length,
+    cell: (row, c) => (isFlat(row) ? values[row] : (values[row] as unknown[])[c]),
+    placeOf: (row, c) => (isFlat(row) ? `values[${row}]` : `values[${row}][${c}]`),
+  };
+}
+
+/** True if the lists can be channels: as many, of one length, which is that of the times where there are any. */
+function isByChannel(values: readonly unknown[], channels: number, times: unknown): boolean {
+  const [first] = values;
+  if (values.length !== channels || !Array.isArray(first)) return false;
+  if (Array.isArray(times) && times.length !== first.length) return false;
+  return values.every((item) => Array.isArray(item) && item.length === first.length);
+}
+
+function cellsByChannel(values: readonly unknown[], { channelLabels }: SampleShape): Cells {
+  const channels = channelLabels.length;
+  const notList = values.findIndex((item) => !Array.isArray(item));
+  if (notList >= 0) {
+    throw unprocessableField(`values[${notList}]`, 'is no list; with "orient": "channels", each channel has one');
+  }
+  const lists = values as readonly (readonly unknown[])[];
+  if (lists.length !== channels) {
+    const isByRow = lists.every((list) => list.length === channels);
+    const hint = isByRow ? '; if each list is a row, leave "orient" out' : '';
+    throw unprocessableField('values', `has ${lists.length} lists; the series has ${counted(channels)}${hint}`);
+  }
+  const rows = lists[0].length;
+  const uneven = lists.findIndex((list) => list.length !== rows);
+  if (uneven >= 0) {
+    throw unprocessableField(`values[${uneven}]`, `has ${lists[uneven].length} values, values[0] has ${rows}`);
+  }
+  return { rows, cell: (row, c) => lists[c][row], placeOf: (row, c) => `values[${c}][${row}]` };
+}
+
+function counted(channels: number): string {
+  return channels === 1 ? '1 channel' : `${channels} channels`;
+}
+
+/** Times of an irregular series, one a row; null for a regular one. */
+function timesOf({ times = null, start = null }: Body, { kind }: SampleShape, rows: number): unknown[] | null {
+  if (kind === 'regular') return null;
   if (start !== null) throw unprocessableField('start', 'is not for an irregular series; send `times`');
   if (!Array.isArray(times))
     throw invalidField('times', 'is missing or no list; an irregular series needs one time a row');
-  if (times.length !== rows) throw invalidField('times', `has ${times.length} times for ${rows} rows`);
+  checkCount(times, rows);
   return times;
+}
+
+function checkCount(times: readonly unknown[], rows: number): void {
+  if (times.length !== rows) throw invalidField('times', `has ${times.length} times for ${rows} rows`);
+}
+
+/** Where a regular series goes on. Without `start`, an answer that is sent back says it by its times. */
+function startOf(body: Body, { kind, rate }: SampleShape, rows: number): bigint | undefined {
+  if (kind === 'irregular') return undefined;
+  const { times = null, start = null } = body;
+  const startNs = start === null ? undefined : jsonTime(start, 'start');
+  if (times === null) return startNs;
+  const isAnswer = ANSWER_KEYS.some((key) => body[key] !== undefined);
+  if (!isAnswer || !rate) throw unprocessableField('times', 'are not for a regular series; send `start`');
+  if (!Array.isArray(times)) throw invalidField('times', 'is no list');
+  checkCount(times, rows);
+  if (rows === 0) return startNs;
+  const firstNs = jsonTime(times[0], 'times[0]');
+  for (let row = 1; row < rows; row++) {
+    const off = jsonTime(times[row], `times[${row}]`) - firstNs - nsOfRow(rate, row);
+    if (off > ROUNDING_NS || off < -ROUNDING_NS) {
+      const message =
+        'does not follow the time before at the rate of the series; send the rows from here on by themselves';
+      throw unprocessableField(`times[${row}]`, message);
+    }
+  }
+  return startNs ?? firstNs;
 }
 
 function tooLarge(): Error {
@@ -74,28 +167,26 @@ function tooLarge(): Error {
 }
 
 export interface JsonOptions {
-  /** `values` as one list a channel (the default) or one a row, as a body has them. */
-  readonly orient?: 'columns' | 'rows';
+  readonly orient?: Orient;
 }
 
 /**
- * `{"series": …, "first_row": …, "times": ["ns", …], "values": [[…] per channel or row], "next": …}`.
- * Values follow the times, so their text is held until the last row has come: the caller bounds the rows of one answer and links to
- * the rest in `shape.next`.
+ * `{"series": …, "first_row": …, "times": ["ns", …], "orient": "rows", "values": [[…] a row], "next": …}`; of one channel, a row is its
+ * value alone. By channels, `values` has one list a channel.
+ *
+ * Values follow the times, so they are held until the last row has come: the caller bounds the rows of one answer and links to the rest
+ * in `shape.next`.
+ * @param batches whose memory is not used again
  */
 export async function* encodeJson(
   batches: AsyncIterable<OutBatch>,
   shape: OutShape,
-  { orient = 'columns' }: JsonOptions = {},
+  { orient = 'rows' }: JsonOptions = {},
 ): AsyncGenerator<Uint8Array> {
-  const channels = shape.channelLabels.length;
-  const write = jsonValueWriter(shape.dtype);
-  /** Parts of the text of each list; with rows all of them are one. */
-  const lists: string[][] = Array.from({ length: orient === 'rows' ? 1 : channels }, () => []);
+  const held: SampleArray[] = [];
   let text = `{"series":${JSON.stringify(shape.seriesId)},"first_row":${shape.firstRow},"times":[`;
   let comma = '';
-  for await (const { rows, values, times } of batches) {
-    if (rows === 0) continue;
+  for await (const { values, times } of batches) {
     for (const ns of times as BigInt64Array) {
       text += `${comma}"${ns}"`;
       comma = ',';
@@ -104,40 +195,58 @@ export async function* encodeJson(
         text = '';
       }
     }
-    if (orient === 'rows') lists[0].push(rowsText(values, channels, write));
-    else for (let c = 0; c < channels; c++) lists[c].push(cellsText(values, c, channels, write));
+    if (values.length > 0) held.push(values);
   }
-  yield* inPieces(restOf(text, lists, orient, shape.next));
+  yield* inPieces(restOf(text, held, shape, orient));
 }
 
-function* restOf(
-  text: string,
-  lists: readonly string[][],
-  orient: 'columns' | 'rows',
-  next: string | null,
-): Generator<string> {
-  yield text;
-  yield orient === 'rows' ? '],"values":' : '],"values":[';
-  for (const [l, parts] of lists.entries()) {
-    if (l > 0) yield ',';
-    yield* jsonListText(parts);
+function* restOf(text: string, held: readonly SampleArray[], shape: OutShape, orient: Orient): Generator<string> {
+  const channels = shape.channelLabels.length;
+  const write = jsonValueWriter(shape.dtype);
+  yield `${text}],"orient":"${orient}","values":[`;
+  if (orient === 'rows') yield* rowsText(held, channels, write);
+  else {
+    for (let c = 0; c < channels; c++) {
+      yield c === 0 ? '[' : ',[';
+      yield* channelText(held, c, channels, write);
+      yield ']';
+    }
   }
-  yield `${orient === 'rows' ? '' : ']'},"next":${JSON.stringify(next)}}`;
+  yield `],"next":${JSON.stringify(shape.next)}}`;
 }
 
 type Write = (value: number | bigint) => string;
 
-/** Every `step`th value from one on: a column of rows × channels. */
-function cellsText(values: SampleArray, from: number, step: number, write: Write): string {
-  const cells: string[] = [];
-  for (let i = from; i < values.length; i += step) cells.push(write(values[i]));
-  return cells.join(',');
+function* rowsText(held: readonly SampleArray[], channels: number, write: Write): Generator<string> {
+  if (channels === 1) return yield* channelText(held, 0, 1, write);
+  let comma = '';
+  for (const values of held) {
+    for (let at = 0; at < values.length; at += channels) {
+      yield `${comma}[${cellsText(values, at, at + channels, 1, write)}]`;
+      comma = ',';
+    }
+  }
 }
 
-function rowsText(values: SampleArray, channels: number, write: Write): string {
-  const rows: string[] = [];
-  for (let at = 0; at < values.length; at += channels) {
-    rows.push(`[${cellsText(values.subarray(at, at + channels), 0, 1, write)}]`);
+/** The values of one channel of rows × channels. */
+function* channelText(
+  held: readonly SampleArray[],
+  channel: number,
+  channels: number,
+  write: Write,
+): Generator<string> {
+  const step = CELLS_AT_ONCE * channels;
+  let comma = '';
+  for (const values of held) {
+    for (let at = channel; at < values.length; at += step) {
+      yield comma + cellsText(values, at, Math.min(at + step, values.length), channels, write);
+      comma = ',';
+    }
   }
-  return rows.join(',');
+}
+
+function cellsText(values: SampleArray, from: number, to: number, step: number, write: Write): string {
+  let text = write(values[from]);
+  for (let i = from + step; i < to; i += step) text += `,${write(values[i])}`;
+  return text;
 }

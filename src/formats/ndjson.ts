@@ -9,7 +9,7 @@ import { encodeTextRows } from './text-rows.ts';
 
 /**
  * `{"time": …, "values": […]}` a line; `values` may be a scalar for one channel. Irregular series need `time` on each line; of a
- * regular series only the first line's is used, as the start (whether later ones are evenly spaced is not looked at). Empty lines
+ * regular series only the first line's is used, as the start (later ones must be times; whether they are evenly spaced is not looked at). Empty lines
  * are skipped, but count.
  * @throws `invalid-input` and `unprocessable` naming the place, such as `line 7 values[1]`; `limit-exceeded` for a line over 1 MiB
  */
@@ -32,11 +32,10 @@ export async function* decodeNdjson(source: AsyncIterable<Uint8Array>, shape: Sa
         throw unprocessableField(`${place} values`, `has ${cells.length} values; the series has ${channels} channels`);
       }
       const hasTime = item.time !== undefined && item.time !== null;
-      let timeNs = 0n;
-      if (shape.kind === 'irregular') timeNs = jsonTime(item.time, `${place} time`);
-      else if (isFirst && hasTime) startNs = jsonTime(item.time, `${place} time`);
+      const timeNs = shape.kind === 'regular' && !hasTime ? null : jsonTime(item.time, `${place} time`);
+      if (isFirst && shape.kind === 'regular') startNs = timeNs ?? undefined;
       isFirst = false;
-      batch.push((c) => read(cells[c], line, c), timeNs);
+      batch.push((c) => read(cells[c], line, c), timeNs ?? 0n);
       if (batch.full) {
         yield batch.take(startNs);
         startNs = undefined;

@@ -2,10 +2,12 @@
  * Values as text: how JSON and CSV spell the numbers of each dtype. What goes out comes back bit-equal, and a text that the
  * dtype cannot hold exactly as it is meant is refused, never bent (float32 rounds: that is what the caller asked for).
  *
+ * Negative zero is -0.0, which readers that tell integers from floats take for a float.
  * JSON: 64-bit integers beyond ±(2^53 − 1) are decimal strings, NaN is null, infinities are "Infinity" and "-Infinity".
  * CSV: integers are plain digits, NaN is empty, infinities are inf and -inf, as pandas reads them.
  */
 import { DTYPES, isBigDtype, type Dtype } from '../core/dtype.ts';
+import type { NumberType } from '../core/table.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
 import { longInteger } from './exact-json.ts';
 
@@ -19,6 +21,7 @@ const JSON_SPECIALS: ReadonlyMap<string, number> = new Map([
   ['NaN', NaN],
   ['Infinity', Infinity],
   ['-Infinity', -Infinity],
+  ['-0.0', -0],
 ]);
 
 /**
@@ -129,28 +132,32 @@ function special(dtype: Dtype, value: number, place: Place): number {
 }
 
 /** The JSON text of a value of the dtype. */
-export function jsonValueWriter(dtype: Dtype): (value: number | bigint) => string {
+export function jsonValueWriter(dtype: NumberType): (value: number | bigint) => string {
   return textWriter(dtype, { nan: 'null', inf: '"Infinity"', minusInf: '"-Infinity"' }, (value) =>
     value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER ? `"${value}"` : String(value),
   );
 }
 
 /** The CSV field of a value of the dtype. */
-export function csvValueWriter(dtype: Dtype): (value: number | bigint) => string {
+export function csvValueWriter(dtype: NumberType): (value: number | bigint) => string {
   return textWriter(dtype, { nan: '', inf: 'inf', minusInf: '-inf' }, String);
 }
 
 function textWriter(
-  dtype: Dtype,
+  dtype: NumberType,
   words: { nan: string; inf: string; minusInf: string },
   bigText: (value: bigint) => string,
 ): (value: number | bigint) => string {
+  if (dtype === 'number') {
+    const float = textWriter('float64', words, bigText);
+    return (value) => (typeof value === 'bigint' ? bigText(value) : float(value));
+  }
   if (isBigDtype(dtype)) return (value) => bigText(value as bigint);
   if (DTYPES[dtype].kind === 'int') return String;
   const finite = dtype === 'float32' ? shortestFloat32 : String;
   return (number) => {
     const value = number as number;
-    if (Number.isFinite(value)) return Object.is(value, -0) ? '-0' : finite(value);
+    if (Number.isFinite(value)) return Object.is(value, -0) ? '-0.0' : finite(value);
     return Number.isNaN(value) ? words.nan : value > 0 ? words.inf : words.minusInf;
   };
 }

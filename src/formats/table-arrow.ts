@@ -41,7 +41,9 @@ export async function* encodeTableArrow(
 
 function typeOf(arrow: ArrowLibrary, { type }: TableColumn, { timeReference }: Table): Arrow.DataType {
   if (type === 'time') return timeType(arrow, timeReference);
-  return type === 'text' ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32()) : numberType(arrow, type);
+  return type === 'text'
+    ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())
+    : numberType(arrow, type === 'number' ? 'float64' : type);
 }
 
 async function* recordBatches(
@@ -55,7 +57,9 @@ async function* recordBatches(
       const length = Math.min(MAX_BATCH_ROWS, rows - from);
       const children = columns.map((column, c): Arrow.Data => {
         const { type } = schema.fields[c];
-        const data = column.subarray(from, from + length);
+        const data = Array.isArray(column)
+          ? Float64Array.from(column.slice(from, from + length), Number)
+          : column.subarray(from, from + length);
         const nulls = nullsOf(present[c]?.subarray(from, from + length));
         const dictionary = words[c];
         return arrow.makeData({ type, length, data, ...nulls, ...(dictionary && { dictionary }) } as never);

@@ -1,4 +1,5 @@
 /** A table of one time a row and numbers, as records of `time` and `values`: what an irregular series of as many channels would be. */
+import { copyValues } from '../core/copy-values.ts';
 import type { Table, TableBatch } from '../core/table.ts';
 import { npyHeader } from './npy.ts';
 import { packRecords } from './packed-records.ts';
@@ -15,6 +16,10 @@ export async function* encodeTableNpy(batches: AsyncIterable<TableBatch>, table:
     const values = new Float64Array(rows * numbers.length);
     for (const [c, column] of numbers.entries()) {
       const isThere = present[c + 1];
+      if (column instanceof Float64Array && !isThere) {
+        copyValues(values, { at: c, step: numbers.length }, column, { at: 0, step: 1 }, rows);
+        continue;
+      }
       for (let row = 0; row < rows; row++) {
         values[row * numbers.length + c] = isThere?.[row] === 0 ? NaN : Number(column[row]);
       }

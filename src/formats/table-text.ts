@@ -1,6 +1,5 @@
 /** Tables as text: CSV, NDJSON, and JSON of columns. */
-import type { Table, TableBatch, TableColumn } from '../core/table.ts';
-import type { Dtype } from '../core/dtype.ts';
+import type { NumberType, Table, TableBatch, TableColumn } from '../core/table.ts';
 import { VarveError } from '../core/errors.ts';
 import { csvField, csvTimeWriter } from './csv-fields.ts';
 import type { EpochUnit } from './epoch-text.ts';
@@ -8,11 +7,11 @@ import { csvValueWriter, jsonValueWriter } from './number-text.ts';
 import { encodeTextRows, inPieces, jsonListText } from './text-rows.ts';
 
 /** JSON has one column after the other, so an answer is held as text until its last row has come. */
-const MAX_JSON_CELLS = 2 * 1024 * 1024;
+export const MAX_JSON_CELLS = 2 * 1024 * 1024;
 
 /** How a format spells what cells are made of. */
 interface Spelling {
-  readonly number: (dtype: Dtype) => (value: number | bigint) => string;
+  readonly number: (type: NumberType) => (value: number | bigint) => string;
   readonly time: (ns: bigint) => string;
   readonly text: (text: string) => string;
   readonly missing: string;

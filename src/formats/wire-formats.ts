@@ -2,9 +2,10 @@
 import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
 import { encodeArrowFile, encodeArrowStream } from './arrow.ts';
 import { decodeArrow } from './arrow-decode.ts';
+import { MAX_BODY_BYTES } from './arrow-messages.ts';
 import { decodeCsv, encodeCsv } from './csv.ts';
 import type { EpochUnit } from './epoch-text.ts';
-import { decodeJson, encodeJson } from './json.ts';
+import { decodeJson, encodeJson, MAX_JSON_BODY_BYTES, type Orient } from './json.ts';
 import { decodeNdjson, encodeNdjson } from './ndjson.ts';
 import { decodeNpy, encodeNpy } from './npy.ts';
 import { decodeOctets, encodeOctets } from './octets.ts';
@@ -15,8 +16,8 @@ export type WireFormatName = 'json' | 'ndjson' | 'csv' | 'npy' | 'octet' | 'arro
 export interface Spelling {
   /** CSV: times as numbers of this unit; by default RFC 3339. */
   readonly epoch?: EpochUnit;
-  /** JSON: `values` as one list a channel (the default), or one a row. */
-  readonly orient?: 'columns' | 'rows';
+  /** JSON: `values` as one list a row (the default), or one a channel. */
+  readonly orient?: Orient;
 }
 
 export interface WireFormat {
@@ -26,6 +27,8 @@ export interface WireFormat {
   readonly isText: boolean;
   /** Values lie in it as they lie in the shards, and only irregular series have times. The others carry a time on every row. */
   readonly isPacked: boolean;
+  /** Bytes of a body that are in memory at once, at most, because they can be read only together. */
+  readonly heldBytes: number;
   /** Never written on the main thread, however little it is: its library takes long to load. */
   readonly inThread: boolean;
   /** Samples of a request's body. The order of times is not looked at. */
@@ -37,12 +40,19 @@ export interface WireFormat {
   ) => AsyncGenerator<Uint8Array>;
 }
 
-const TEXT = { isText: true, isPacked: false, inThread: false } as const;
-const PACKED = { isText: false, isPacked: true, inThread: false } as const;
-const COLUMNS = { isText: false, isPacked: false, inThread: true } as const;
+const TEXT = { isText: true, isPacked: false, heldBytes: 0, inThread: false } as const;
+const PACKED = { isText: false, isPacked: true, heldBytes: 0, inThread: false } as const;
+const COLUMNS = { isText: false, isPacked: false, heldBytes: MAX_BODY_BYTES, inThread: true } as const;
 
 export const WIRE_FORMATS: Readonly<Record<WireFormatName, WireFormat>> = {
-  json: { name: 'json', mediaType: 'application/json', ...TEXT, decode: decodeJson, encode: encodeJson },
+  json: {
+    name: 'json',
+    mediaType: 'application/json',
+    ...TEXT,
+    heldBytes: MAX_JSON_BODY_BYTES,
+    decode: decodeJson,
+    encode: encodeJson,
+  },
   ndjson: { name: 'ndjson', mediaType: 'application/x-ndjson', ...TEXT, decode: decodeNdjson, encode: encodeNdjson },
   csv: { name: 'csv', mediaType: 'text/csv', ...TEXT, decode: decodeCsv, encode: encodeCsv },
   npy: { name: 'npy', mediaType: 'application/x-npy', ...PACKED, decode: decodeNpy, encode: encodeNpy },

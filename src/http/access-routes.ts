@@ -17,7 +17,7 @@ import {
   tokenCreate,
   toTokenAnswer,
 } from './wire/access.ts';
-import { noQuery, uuid } from './wire/scalars.ts';
+import { idOf, noQuery } from './wire/scalars.ts';
 
 export function accessRoutes(access: Omit<AccessService, 'authenticate'>): Router {
   const router = express.Router({ caseSensitive: true });
@@ -61,8 +61,12 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       operationId: 'listProjects',
       tags: ['access'],
       summary: 'List the projects the token may see',
+      description: 'A token that is limited to projects sees those.',
       responses: {
-        200: { description: 'By name', content: json(z.object({ items: z.array(projectAnswer) })) },
+        200: {
+          description: 'By name',
+          content: json(z.object({ items: z.array(projectAnswer).meta({ description: 'All of them' }) })),
+        },
         ...problems(),
       },
     },
@@ -70,7 +74,8 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       operationId: 'createProject',
       tags: ['access'],
       summary: 'Create a project (scope admin)',
-      requestBody: { required: true, content: json(projectCreate) },
+      description: 'Names of series are unique within a project, and tokens can be limited to projects.',
+      requestBody: { description: 'Its name', required: true, content: json(projectCreate) },
       responses: { 201: { description: 'The project', content: json(projectAnswer) }, ...problems(409, 413, 415) },
     },
   },
@@ -79,8 +84,12 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       operationId: 'listTokens',
       tags: ['access'],
       summary: 'List the tokens that are valid (scope admin)',
+      description: 'The tokens themselves are not kept, only their hashes.',
       responses: {
-        200: { description: 'Oldest first', content: json(z.object({ items: z.array(tokenAnswer) })) },
+        200: {
+          description: 'Oldest first',
+          content: json(z.object({ items: z.array(tokenAnswer).meta({ description: 'All of them' }) })),
+        },
         ...problems(),
       },
     },
@@ -90,7 +99,7 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       summary: 'Create a token (scope admin)',
       description:
         'The token itself is shown in this answer only. `admin` implies the other scopes; `write` does not imply `read`, and neither of them `subjects`.',
-      requestBody: { required: true, content: json(tokenCreate) },
+      requestBody: { description: 'What it is for, and what it may do', required: true, content: json(tokenCreate) },
       responses: { 201: { description: 'The token', content: json(createdTokenAnswer) }, ...problems(404, 413, 415) },
     },
   },
@@ -99,7 +108,8 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       operationId: 'revokeToken',
       tags: ['access'],
       summary: 'Revoke a token (scope admin)',
-      requestParams: { path: z.object({ id: uuid }) },
+      description: 'Processes that have seen it in the last five seconds may take it for as long.',
+      requestParams: { path: z.object({ id: idOf('token') }) },
       responses: { 204: { description: 'Revoked' }, ...problems(404) },
     },
   },

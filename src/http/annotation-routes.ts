@@ -19,7 +19,7 @@ import {
   toAnnotationAnswer,
   toNewAnnotations,
 } from './wire/annotations.ts';
-import { isUuid, noQuery, uuid } from './wire/scalars.ts';
+import { idOf, isUuid, noQuery } from './wire/scalars.ts';
 
 /** A full list of short marks fits. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -68,8 +68,9 @@ const listDescriptions = describeBoth('/annotations', ({ path, by, query }) => (
     operationId: `annotateSeries${by}`,
     tags: ['annotations'],
     summary: 'Mark points and intervals on the time line: all or none',
+    description: 'A mark may lie anywhere in time, also where there are no samples.',
     requestParams: { path, query: query(noQuery) },
-    requestBody: { required: true, content: json(annotationBody) },
+    requestBody: { description: 'One annotation, or a list of them', required: true, content: json(annotationBody) },
     responses: {
       201: { description: 'Their ids, in the order given', content: json(annotationIds) },
       ...problems(404, 413, 415, 422, 507),
@@ -79,6 +80,7 @@ const listDescriptions = describeBoth('/annotations', ({ path, by, query }) => (
     operationId: `listAnnotations${by}`,
     tags: ['annotations'],
     summary: 'List marks in order of time',
+    description: 'With start and end, those that touch the range.',
     requestParams: { path, query: query(annotationQuery) },
     responses: { 200: { description: 'One page', content: json(annotationPage) }, ...problems(404) },
   },
@@ -89,7 +91,8 @@ const deleteDescriptions = describeBoth('/annotations/{annotation}', ({ path, by
     operationId: `deleteAnnotation${by}`,
     tags: ['annotations'],
     summary: 'Delete a mark',
-    requestParams: { path: z.object({ ...path.shape, annotation: uuid }), query: query(noQuery) },
+    description: 'At once and for good.',
+    requestParams: { path: z.object({ ...path.shape, annotation: idOf('annotation') }), query: query(noQuery) },
     responses: { 204: { description: 'Deleted' }, ...problems(404) },
   },
 }));

@@ -40,15 +40,30 @@ export function needs(scope: Scope): RequestHandler {
 }
 
 /**
- * Lets tokens pass that administrate the whole service. One that is limited to projects does not: it could give itself a
- * token for any other.
+ * Lets tokens with this scope pass that are not limited to projects: for what is told or done of the whole service. One that is limited
+ * could learn of other projects here, or give itself a token for them.
  */
-export const needsAdmin: RequestHandler = (_req, res, next) => {
-  const { scopes, projects } = principalOf(res);
-  if (!allows(scopes, 'admin')) throw missingScope('admin');
-  if (projects !== null) throw new VarveError('forbidden', 'This needs an admin token that is not limited to projects');
-  next();
-};
+export function needsForAll(scope: Scope): RequestHandler {
+  return (_req, res, next) => {
+    const { scopes, projects } = principalOf(res);
+    if (!allows(scopes, scope)) throw missingScope(scope);
+    if (projects !== null) {
+      const message = `This needs a token with the scope ${scope} that is not limited to projects`;
+      throw new VarveError('forbidden', message);
+    }
+    next();
+  };
+}
+
+export const needsAdmin: RequestHandler = needsForAll('admin');
+
+/**
+ * Whether the caller may be shown what is stored. A token that writes and does not read is told what it sent, what became of it, and why something is
+ * refused: never what others have stored. Each answer to a write asks this before it shows more.
+ */
+export function mayRead(res: Response): boolean {
+  return allows(principalOf(res).scopes, 'read');
+}
 
 function allows(scopes: readonly Scope[], scope: Scope): boolean {
   return scopes.includes(scope) || scopes.includes('admin');

@@ -5,11 +5,12 @@ import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { invalidField, isVarveError, VarveError } from '../core/errors.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { CreateOutcome, SeriesService } from '../flows/service.ts';
+import { parseJsonWithDigits } from '../formats/exact-json.ts';
 import { textLines } from '../formats/text-lines.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { parseWith } from './field-errors.ts';
 import { KEY_HEADER, onceOf } from './idempotency-key.ts';
-import { refuseUnstorable } from './json-body.ts';
+import { assertJsonText, refuseUnstorable } from './json-body.ts';
 import { json, problems } from './operation.ts';
 import { toProblem } from './problem.ts';
 import { queryOf } from './query.ts';
@@ -79,6 +80,7 @@ async function* hashed(
 function readLine(text: string): { input: NewSeries } | { error: unknown } {
   try {
     const value = parseLine(text);
+    assertJsonText(text, 'line');
     refuseUnstorable(value);
     return { input: newSeries(parseWith(seriesCreate, value, 'line')) };
   } catch (error) {
@@ -89,7 +91,7 @@ function readLine(text: string): { input: NewSeries } | { error: unknown } {
 
 function parseLine(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJsonWithDigits(text);
   } catch (error) {
     throw invalidField('line', `is not valid JSON: ${(error as Error).message}`);
   }
@@ -120,6 +122,7 @@ and the new id, or the problem that the line has. Of two lines with one name the
 ${MAX_BULK_LINES} series and ${MAX_BULK_BYTES / 1024 / 1024} MiB in one request; beyond that nothing is stored (413).`,
       requestParams: { header: KEY_HEADER },
       requestBody: {
+        description: 'A series a line, as JSON',
         required: true,
         content: { [MEDIA_TYPE]: { schema: { type: 'string' }, example: BULK_EXAMPLE } },
       },

@@ -3,6 +3,7 @@ import type { Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { invalidField } from '../core/errors.ts';
+import { nameKey } from '../core/same-name.ts';
 import { readExpression } from '../core/tag-tree.ts';
 import type { MetadataService } from '../flows/service.ts';
 import { readUnit } from '../flows/tag-units.ts';
@@ -13,7 +14,7 @@ import { json, problems } from './operation.ts';
 import { pathId } from './path-id.ts';
 import { queryOf, refuseNul } from './query.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
-import { noQuery, uuid } from './wire/scalars.ts';
+import { idOf, noQuery } from './wire/scalars.ts';
 import {
   editAnswer,
   editPage,
@@ -29,6 +30,9 @@ import {
   undoAnswer,
 } from './wire/tag-edits.ts';
 
+/** Which series an edit finds tells what is stored of them, so who edits must also be allowed to read. */
+const EDITS = [needs('read'), needs('write')];
+
 export function metadataRoutes(metadata: MetadataService): Router {
   const router = seriesRouter();
 
@@ -40,7 +44,7 @@ export function metadataRoutes(metadata: MetadataService): Router {
     res.json({ items: page.items.map(toHistoryItem), next });
   });
 
-  router.post('/v1/series/tags', needs('write'), jsonBody(), async (req, res) => {
+  router.post('/v1/series/tags', ...EDITS, jsonBody(), async (req, res) => {
     queryOf(req, noQuery);
     const { where, set, remove, dry_run: isDryRun } = bodyOf(req, tagEditBody);
     const expression = readExpression(where, 'where', readUnit);
@@ -53,12 +57,12 @@ export function metadataRoutes(metadata: MetadataService): Router {
     res.json({ edit: id, series });
   });
 
-  router.post('/v1/tags/:key/rename', needs('write'), jsonBody(), async (req, res) => {
+  router.post('/v1/tags/:key/rename', ...EDITS, jsonBody(), async (req, res) => {
     queryOf(req, noQuery);
     const from = String(req.params.key);
     refuseNul('key', from);
     const renaming = bodyOf(req, tagRenameBody);
-    if (renaming.to === from) throw invalidField('to', 'is the name that it has');
+    if (nameKey(renaming.to) === nameKey(from)) throw invalidField('to', 'is the name that it has');
     const { id, series } = await metadata.renameTag(principalOf(res), { from, ...renaming });
     res.json({ edit: id, series });
   });
@@ -71,7 +75,7 @@ export function metadataRoutes(metadata: MetadataService): Router {
     res.json({ items: page.items.map(toEditItem), next });
   });
 
-  router.post('/v1/metadata-edits/:id/undo', needs('write'), async (req, res) => {
+  router.post('/v1/metadata-edits/:id/undo', ...EDITS, async (req, res) => {
     queryOf(req, noQuery);
     res.json(toUndoAnswer(await metadata.undoEdit(principalOf(res), pathId(req, 'edit'))));
   });
@@ -86,8 +90,12 @@ export const metadataDescriptions: ZodOpenApiPathsObject = {
       tags: ['metadata'],
       summary: 'Set and remove tags of all series that an expression finds',
       description: `In one transaction: all or none. At most 1,000,000 series; beyond that 413 (\`too-many-series\`). With \`dry_run\` it only says
-how many there are. The answer's \`edit\` can be undone.`,
-      requestBody: { required: true, content: json(tagEditBody) },
+how many there are. The answer's \`edit\` can be undone. Needs the scopes read and write, for what is found tells of what is stored.`,
+      requestBody: {
+        description: 'Which series, and what becomes of their tags',
+        required: true,
+        content: json(tagEditBody),
+      },
       responses: {
         200: { description: 'What was changed, or would be', content: json(z.union([editAnswer, editPreview])) },
         ...problems(413, 415, 422),
@@ -100,9 +108,9 @@ how many there are. The answer's \`edit\` can be undone.`,
       tags: ['metadata'],
       summary: 'Rename a tag in all series of a project',
       description: `A new name that the project has already is a 409 (\`key-in-use\`), unless they are to be merged: series that have both get a list of the
-values of both, equal ones once. At most 1,000,000 series, in one transaction.`,
-      requestParams: { path: z.object({ key: z.string() }) },
-      requestBody: { required: true, content: json(tagRenameBody) },
+values of both, equal ones once. At most 1,000,000 series, in one transaction. Needs the scopes read and write.`,
+      requestParams: { path: z.object({ key: z.string().meta({ description: 'Of the tag, percent-encoded' }) }) },
+      requestBody: { description: 'The new key', required: true, content: json(tagRenameBody) },
       responses: {
         200: { description: 'What was changed', content: json(editAnswer) },
         ...problems(404, 409, 413, 415, 422),
@@ -125,8 +133,8 @@ values of both, equal ones once. At most 1,000,000 series, in one transaction.`,
       tags: ['metadata'],
       summary: 'Put back what an edit or a renaming has changed',
       description: `Tags that have changed since stay as they are, and are named in the answer; of a renaming a series is put back whole or not at all. Vocabularies
-are not asked.`,
-      requestParams: { path: z.object({ id: uuid }) },
+are not asked. Needs the scopes read and write.`,
+      requestParams: { path: z.object({ id: idOf('edit') }) },
       responses: { 200: { description: 'What was put back', content: json(undoAnswer) }, ...problems(404, 409) },
     },
   },
@@ -135,6 +143,7 @@ are not asked.`,
       operationId: `getSeriesHistory${by}`,
       tags: ['metadata'],
       summary: 'Who has changed what of the metadata of a series',
+      description: 'Written in the transaction of each change. It goes when a deleted series is purged.',
       requestParams: { path, query: query(historyQuery) },
       responses: { 200: { description: 'One page, newest first', content: json(historyPage) }, ...problems(404) },
     },

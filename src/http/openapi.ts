@@ -1,5 +1,5 @@
 /** The OpenAPI 3.1 document, from the schemas the routes read and write with. */
-import { createDocument } from 'zod-openapi';
+import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { accessDescriptions } from './access-routes.ts';
 import { annotationDescriptions } from './annotation-routes.ts';
 import { bulkDescriptions } from './bulk-routes.ts';
@@ -17,14 +17,62 @@ import { tagDescriptions } from './tag-routes.ts';
 import { vocabularyDescriptions } from './vocabulary-routes.ts';
 import { writeDescriptions } from './write-routes.ts';
 
+/** Every path, with its operations by method. */
+export const PATHS: ZodOpenApiPathsObject = {
+  ...seriesDescriptions,
+  ...stateDescriptions,
+  ...bulkDescriptions,
+  ...metadataDescriptions,
+  ...vocabularyDescriptions,
+  ...subjectDescriptions,
+  ...tagDescriptions,
+  ...sampleDescriptions,
+  ...queryDescriptions,
+  ...annotationDescriptions,
+  ...writeDescriptions,
+  ...spaceDescriptions,
+  ...retentionDescriptions,
+  ...accessDescriptions,
+  ...healthDescriptions,
+  ...docsDescriptions,
+};
+/** What a reader should know before the first request. Its lines run against what `varve demo` records. */
+const INTRODUCTION = `Varve keeps time series for laboratories: series with typed tags in Postgres, their samples in HDF5 files, one API over both.
+
+## First steps
+
+Every request but those for health and for this page needs a token: \`Authorization: Bearer <token>\`. **Authorize** above takes it. The first one is in the file
+\`token\` of the service's data folder, which the service names when it is ready; \`POST /v1/tokens\` makes others. With the recordings of \`varve demo\`:
+
+\`\`\`sh
+T="Authorization: Bearer $(cat varve-data/token)"
+U=http://127.0.0.1:7424/v1
+curl -H "$T" "$U/series?tag.species=mouse"
+curl -H "$T" "$U/series/by-name/demo/ecg/mouse-12/samples?rows=0:5&physical=true&format=csv"
+curl -H "$T" "$U/series/by-name/demo/ecg/mouse-12/samples?points=10"
+\`\`\`
+
+1. \`POST /v1/series\` says what is recorded: a name, a number type, channels, a rate or none, tags.
+2. \`POST /v1/series/{id}/samples\` appends rows, in any of the formats; with an \`Idempotency-Key\` a retry stores nothing twice.
+3. \`GET /v1/series\` and \`POST /v1/series/search\` find series by their tags.
+4. \`GET /v1/series/{id}/samples\` reads rows, overviews (\`points\`), aggregates (\`every\`) or the newest ones (\`latest\`); \`POST /v1/query\` reads many series as one table.
+
+## What holds everywhere
+
+- **Series** are named by id, or by name within a project: \`/v1/series/by-name/<name>?project=…\`. Without \`project\` the project is \`default\`.
+- **Times** are RFC 3339 or integer nanoseconds since 1970-01-01T00:00:00Z. Ranges are half-open: \`[start, end)\`.
+- **Formats** are chosen by \`Accept\` and \`Content-Type\`, or by \`?format=\`: JSON, NDJSON, CSV, \`.npy\`, octets, Arrow, and HDF5 on the way out. Integers past 2^53 are strings in JSON.
+- **Pages** have a \`next\` link or a \`cursor\`; null is the last page.
+- **Errors** are problem documents (RFC 9457): \`type\` is a stable name, \`detail\` says what is wrong, \`errors\` names each field. 503 has \`Retry-After\`.
+- **Changes** honour \`If-Match\` with the \`ETag\` of an answer; answers honour \`If-None-Match\`.`;
+
 export function openApiDocument(version: string): ReturnType<typeof createDocument> {
   return createDocument({
     openapi: '3.1.1',
     info: {
       title: 'Varve',
       version,
-      description: `Time series for laboratories. Times are RFC 3339 or integer nanoseconds UTC, ranges are half-open
-\`[start, end)\`, and every error is a problem document (RFC 9457) that names the wrong fields.`,
+      description: INTRODUCTION,
     },
     servers: [{ url: '/' }],
     security: [{ token: [] }],
@@ -41,24 +89,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       { name: 'health', description: 'For whoever runs the service' },
       { name: 'docs', description: 'This document' },
     ],
-    paths: {
-      ...seriesDescriptions,
-      ...stateDescriptions,
-      ...bulkDescriptions,
-      ...metadataDescriptions,
-      ...vocabularyDescriptions,
-      ...subjectDescriptions,
-      ...tagDescriptions,
-      ...sampleDescriptions,
-      ...queryDescriptions,
-      ...annotationDescriptions,
-      ...writeDescriptions,
-      ...spaceDescriptions,
-      ...retentionDescriptions,
-      ...accessDescriptions,
-      ...healthDescriptions,
-      ...docsDescriptions,
-    },
+    paths: PATHS,
     components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
   });
 }

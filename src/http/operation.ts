@@ -9,12 +9,14 @@ const MEANINGS = {
   403: 'The token does not allow this',
   404: 'Not found',
   406: 'No accepted format is offered',
+  408: 'The body stopped coming; nothing was stored',
   409: 'Clashes with what is stored',
   410: 'Gone for good',
   412: 'If-Match does not hold',
   413: 'Too large; the detail states the limit',
   415: 'The format or encoding of the body is not read here',
   422: 'Well-formed, but wrong for this series',
+  429: 'Too many requests of this token are under way; `Retry-After` says when to try again',
   500: 'A fault of the service, or stored bytes that do not match their checksum',
   503: 'Cannot be served now; `Retry-After` says when to try again',
   507: 'The data disk is full; nothing was stored',
@@ -22,7 +24,7 @@ const MEANINGS = {
 
 /** The problem answers of a route that needs a token: those named, and those any such route may give. */
 export function problems(...statuses: (keyof typeof MEANINGS)[]): ZodOpenApiResponsesObject {
-  return problemsOnly(400, 401, 403, ...statuses, 500, 503);
+  return problemsOnly(400, 401, 403, ...statuses, 429, 500, 503);
 }
 
 /** The problem answers named, and no other. */

@@ -2,6 +2,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { invalidField } from '../core/errors.ts';
 import { BUCKET_FORMATS } from '../flows/overview-print.ts';
+import { openRange } from '../core/time.ts';
 import type { BucketRequest, SampleService, SeriesService } from '../flows/service.ts';
 import { principalOf } from './authenticate.ts';
 import { disconnectSignal } from './disconnect.ts';
@@ -58,11 +59,10 @@ export function answerBuckets(samples: SampleService, series: Pick<SeriesService
       ref,
       wanted,
       format,
-      channels: toChannels(query.channels),
+      channels: toChannels(query),
       physical: query.physical ?? false,
       signal,
-      ...(query.start !== undefined && { startNs: query.start }),
-      ...(query.end !== undefined && { endNs: query.end }),
+      ...openRange(query),
     };
     const answer = await samples.buckets(request);
     setHeaders(res, tagOf(answer));

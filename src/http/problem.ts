@@ -2,6 +2,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isVarveError, notFound, VarveError, type ErrorCode } from '../core/errors.ts';
 import { faultOf } from '../core/fault.ts';
+import { HttpRefusal } from './refusal.ts';
 import type { Log } from './request-log.ts';
 import { PROBLEM_MEDIA_TYPE, type ProblemDocument } from './wire/problem.ts';
 
@@ -12,12 +13,14 @@ const ANSWERS: Readonly<Record<ErrorCode, { readonly status: number; readonly ti
   forbidden: { status: 403, title: 'The token does not allow this' },
   'not-found': { status: 404, title: 'There is no such thing' },
   'not-acceptable': { status: 406, title: 'None of the accepted formats is offered' },
+  'request-timeout': { status: 408, title: 'The body did not come' },
   conflict: { status: 409, title: 'The request clashes with what is stored' },
   gone: { status: 410, title: 'It is gone for good' },
   'precondition-failed': { status: 412, title: 'The precondition does not hold' },
   'limit-exceeded': { status: 413, title: 'The request is too large' },
   'unsupported-media-type': { status: 415, title: 'The format of the body is not read here' },
   unprocessable: { status: 422, title: 'The request does not fit this series' },
+  'too-many-requests': { status: 429, title: 'Too many requests of this token are under way' },
   corrupt: { status: 500, title: 'Stored bytes are damaged or missing' },
   unavailable: { status: 503, title: 'The service cannot take the request now' },
   'storage-full': { status: 507, title: 'The data disk is full' },
@@ -40,8 +43,12 @@ export interface Problem {
  * @see https://www.rfc-editor.org/rfc/rfc9457
  */
 export function toProblem(error: unknown, request: { path: string; id: string }): Problem {
-  const known = toVarveError(error);
-  const { status, title } = known ? ANSWERS[known.code] : { status: 500, title: 'Something went wrong' };
+  const known = isRefusal(error) ? error : toVarveError(error);
+  const { status, title } = !known
+    ? { status: 500, title: 'Something went wrong' }
+    : isRefusal(known)
+      ? known
+      : ANSWERS[known.code];
   const document = {
     type: `urn:varve:problem:${known?.slug ?? 'internal'}`,
     title,
@@ -51,7 +58,11 @@ export function toProblem(error: unknown, request: { path: string; id: string })
     request_id: request.id,
     errors: [...(known?.errors ?? [])],
   };
-  return { status, headers: known ? headersOf(known) : {}, document, isFault: status === 500 };
+  return { status, headers: known && !isRefusal(known) ? headersOf(known) : {}, document, isFault: status === 500 };
+}
+
+function isRefusal(error: unknown): error is HttpRefusal {
+  return error instanceof HttpRefusal;
 }
 
 function headersOf(error: VarveError): Record<string, string> {
@@ -62,6 +73,9 @@ function headersOf(error: VarveError): Record<string, string> {
       };
     case 'forbidden':
       return { 'WWW-Authenticate': 'Bearer realm="varve", error="insufficient_scope"' };
+    case 'request-timeout':
+      return { Connection: 'close' };
+    case 'too-many-requests':
     case 'unavailable':
       return { 'Retry-After': String(error.retryAfterS ?? DEFAULT_RETRY_AFTER_S) };
     default:
@@ -144,7 +158,7 @@ export function answerProblems(log: Log): ErrorRequestHandler {
     const { requestId } = res.locals;
     const isBroken = res.closed || res.destroyed;
     if (isBroken && isDisconnection(error)) {
-      log.info({ err: error, requestId }, 'a client went away');
+      log.debug({ err: error, requestId }, 'a client went away');
       return;
     }
     const problem = toProblem(error, { path: req.path, id: requestId });

@@ -5,6 +5,7 @@ import type { SampleService } from '../flows/service.ts';
 import { TABLE_FORMATS } from '../formats/table-formats.ts';
 import { mediaTypeOf } from '../formats/wire-formats.ts';
 import { needs, principalOf } from './authenticate.ts';
+import { disconnectSignal } from './disconnect.ts';
 import { bodyOf, jsonBody } from './json-body.ts';
 import { formatToSend } from './negotiate.ts';
 import { json, problems } from './operation.ts';
@@ -17,10 +18,11 @@ export function queryRoutes(samples: Pick<SampleService, 'table'>): Router {
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/query', needs('read'), jsonBody(), async (req, res) => {
+    const signal = disconnectSignal(res);
     queryOf(req, noQuery);
     const body = bodyOf(req, queryBody);
     const format = body.format ?? formatToSend(req, TABLE_FORMATS);
-    const request = { ...toTableRequest(body, format), principal: principalOf(res) };
+    const request = { ...toTableRequest(body, format), principal: principalOf(res), signal };
     const { mediaType, series, body: bytes } = await samples.table(request);
     res.vary('Accept');
     res.set('Cache-Control', 'no-store');
@@ -60,6 +62,7 @@ it is no farther than \`tolerance\`: what \`merge_asof\` of pandas does, for any
 NDJSON has an object a row. Arrow has texts as dictionaries, units and the like in the metadata of the fields, and tags of the series in those of the schema.
 npy, for the wide form, has records of \`time\` and \`values\`, as float64.`,
       requestBody: {
+        description: 'Which series, which rows of them, and how to put them together',
         required: true,
         content: { 'application/json': { schema: queryBody, examples: QUERY_EXAMPLES } },
       },

@@ -2,7 +2,8 @@
 import type { Request } from 'express';
 import type { Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { VarveError } from '../core/errors.ts';
+import { isVarveError, VarveError } from '../core/errors.ts';
+import { STALLED } from './stalled.ts';
 
 /** Most bytes of samples in one request, decompressed. Keeps a small compressed body from filling the disk. */
 export const MAX_SAMPLE_BYTES = 16 * 1024 ** 3;
@@ -40,9 +41,31 @@ export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTE
  * answer. Nor may it leave the rest unread: the next request of the connection waits behind it.
  */
 async function* readIncoming(req: Request): AsyncGenerator<Uint8Array> {
+  let wake = (): void => {};
+  let failure: Error | null = null;
+  const onEvent = (): void => wake();
+  const onFailure = (error: Error): void => {
+    failure ??= error;
+    wake();
+  };
+  req.on('readable', onEvent).on('end', onEvent).on('close', onEvent);
+  req.on('error', onFailure).on(STALLED, onFailure);
   try {
-    yield* req.iterator({ destroyOnReturn: false });
+    for (;;) {
+      const block = req.read() as Buffer | null;
+      if (block !== null) {
+        yield block;
+        continue;
+      }
+      const error = failure ?? req.errored;
+      if (error) throw error;
+      if (req.readableEnded) return;
+      if (req.destroyed) throw Object.assign(new Error('the client has left'), { code: 'ECONNRESET' });
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
   } finally {
+    req.off('readable', onEvent).off('end', onEvent).off('close', onEvent);
+    req.off('error', onFailure).off(STALLED, onFailure);
     req.resume();
   }
 }
@@ -50,20 +73,20 @@ async function* readIncoming(req: Request): AsyncGenerator<Uint8Array> {
 async function* decompress(req: Request, decoder: Transform, encoding: string): AsyncGenerator<Uint8Array> {
   // Not stream.pipeline, which would destroy the request for a fault in the compressed bytes (see above).
   const cut = (error: Error): unknown => decoder.destroy(error);
-  req.once('error', cut);
+  req.once('error', cut).once(STALLED, cut);
   // A request that was cut before anyone listened has no more events to give.
   if (req.errored) decoder.destroy(req.errored);
   else req.pipe(decoder);
   try {
     yield* decoder;
   } catch (error) {
-    if (req.errored) throw error;
+    if (req.errored || isVarveError(error)) throw error;
     throw new VarveError('invalid-input', `body: is not valid ${encoding}`, {
       errors: [{ field: 'body', message: `is not valid ${encoding}` }],
       cause: error,
     });
   } finally {
-    req.off('error', cut);
+    req.off('error', cut).off(STALLED, cut);
     req.unpipe(decoder);
     decoder.destroy();
     req.resume(); // which unpipe has undone

@@ -1,4 +1,4 @@
-/** One line a request, and the id that ties it to a problem document. */
+/** One line a request at the level debug, and the id that ties it to a problem document. */
 import { randomUUID } from 'node:crypto';
 import type { RequestHandler } from 'express';
 
@@ -12,8 +12,6 @@ export interface Log {
 
 /** An id from a client or a proxy is taken over if it cannot disturb a log. */
 const CLIENT_REQUEST_ID = /^[\w.:/+=-]{1,128}$/;
-/** Asked every few seconds by whoever watches the process. */
-const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 
 /** Headers and query are left out: either may carry a secret. */
 export function logRequests(log: Log): RequestHandler {
@@ -27,7 +25,7 @@ export function logRequests(log: Log): RequestHandler {
     res.once('close', () => {
       const ms = Math.round((performance.now() - begun) * 10) / 10;
       const fields = { requestId, method, path, status: res.statusCode, ms, complete: res.writableFinished };
-      log[PROBES.has(path) ? 'debug' : 'info'](fields, 'request');
+      log.debug(fields, 'request');
     });
     next();
   };

@@ -9,7 +9,7 @@ import { json, problems } from './operation.ts';
 import { pathId } from './path-id.ts';
 import { queryOf } from './query.ts';
 import { retentionAnswer, retentionCreate, toNewRule, toRetentionAnswer } from './wire/retention.ts';
-import { noQuery, uuid } from './wire/scalars.ts';
+import { idOf, noQuery } from './wire/scalars.ts';
 
 export function retentionRoutes(retention: RetentionService): Router {
   const router = express.Router({ caseSensitive: true });
@@ -40,8 +40,12 @@ export const retentionDescriptions: ZodOpenApiPathsObject = {
       operationId: 'listRetentionRules',
       tags: ['space'],
       summary: 'List the retention rules (scope admin)',
+      description: 'Where several match a series, the one that keeps longest counts.',
       responses: {
-        200: { description: 'By project, oldest first', content: json(z.object({ items: z.array(retentionAnswer) })) },
+        200: {
+          description: 'By project, oldest first',
+          content: json(z.object({ items: z.array(retentionAnswer).meta({ description: 'All of them' }) })),
+        },
         ...problems(),
       },
     },
@@ -53,7 +57,7 @@ export const retentionDescriptions: ZodOpenApiPathsObject = {
 summaries stay for \`keep_summaries_days\`. Age counts back from the newest sample of the series, or from now if that lies in the future. Only what lies in
 sealed shards expires, so a series may keep about a day more than the rule says, and a hundredth of \`keep_days\`. Where several rules match a series, the one
 that keeps longest counts, of samples and of summaries each. Without any rule, everything is kept.`,
-      requestBody: { required: true, content: json(retentionCreate) },
+      requestBody: { description: 'Which series, and how long', required: true, content: json(retentionCreate) },
       responses: { 201: { description: 'The rule', content: json(retentionAnswer) }, ...problems(404, 413, 415) },
     },
   },
@@ -62,7 +66,8 @@ that keeps longest counts, of samples and of summaries each. Without any rule, e
       operationId: 'deleteRetentionRule',
       tags: ['space'],
       summary: 'Delete a retention rule (scope admin); what has expired does not come back',
-      requestParams: { path: z.object({ id: uuid }) },
+      description: 'From then on the series it matched are kept as the other rules say, or for ever.',
+      requestParams: { path: z.object({ id: idOf('retention rule') }) },
       responses: { 204: { description: 'Deleted' }, ...problems(404) },
     },
   },

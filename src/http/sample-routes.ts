@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { ZodOpenApiPathsObject, ZodOpenApiResponsesObject } from 'zod-openapi';
 import type {
   AppendOutcome,
+  DivisibleAnswer,
   RemoveOutcome,
   SampleSelection,
   SampleService,
@@ -133,8 +134,11 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
       ref,
       format,
       spelling,
-      channels: toChannels(query.channels),
+      channels: toChannels(query),
       physical: query.physical ?? false,
+      ...(req.method === 'GET' && {
+        choosePart: (answer: DivisibleAnswer) => partToSend(req, answer.bytes, tagOf(answer)),
+      }),
       signal,
     };
     const stream =
@@ -186,21 +190,19 @@ function linkTo(url: string, selection: SampleSelection): string {
 }
 
 async function sendSamples(req: Request, res: Response, stream: SampleStream, tag: string): Promise<void> {
-  const whole = stream.body[Symbol.asyncIterator]();
+  const { part, contentLength } = stream;
+  const iterator = stream.body[Symbol.asyncIterator]();
   if (req.method === 'HEAD') {
     setSampleHeaders(res, stream, tag);
     res.end();
-    await whole.return?.();
+    await iterator.return?.();
     return;
   }
-  const { slice, contentLength } = stream;
-  const part = slice && contentLength !== null ? partToSend(req, contentLength, tag) : null;
   if (part === 'unsatisfiable') {
-    await whole.return?.();
+    await iterator.return?.();
     refuseRange(req, res, contentLength ?? 0);
     return;
   }
-  const iterator = slice && part ? slice(part.from, part.to)[Symbol.asyncIterator]() : whole;
   // What fails before the first byte can still be told as a problem.
   const first = await iterator.next();
   setSampleHeaders(res, stream, tag);
@@ -236,9 +238,11 @@ function setCacheHeaders(res: Response, tag: string): void {
 function setSampleHeaders(res: Response, stream: SampleStream, tag: string): void {
   const labels = stream.channelLabels.map(encodeURIComponent).join(',');
   setCacheHeaders(res, tag);
-  if (stream.slice) res.set('Accept-Ranges', 'bytes');
   res.set('Content-Type', stream.mediaType);
-  if (stream.contentLength !== null) res.set('Content-Length', String(stream.contentLength));
+  if (stream.contentLength !== null) {
+    res.set('Accept-Ranges', 'bytes');
+    res.set('Content-Length', String(stream.contentLength));
+  }
   res.set('X-Varve-Rows', String(stream.rows));
   res.set('X-Varve-First-Row', String(stream.firstRow));
   res.set('X-Varve-Dtype', stream.dtype);
@@ -257,13 +261,17 @@ const CACHED = {
   'Cache-Control': header('private, no-cache: ask again, with If-None-Match'),
 };
 
+/** Media types of answers whose length is known beforehand. */
+const DIVISIBLE = [WIRE_FORMATS.npy, WIRE_FORMATS.octet, HDF5_FILE].map(({ mediaType }) => mediaType);
+
 const readHeaders = z.object({
   'If-None-Match': z.string().optional().meta({ description: 'An ETag: answers 304 if it still holds' }),
   Range: z.string().optional().meta({
-    description: 'HDF5 alone: a part of the file; the file is made anew for each',
+    description:
+      'npy, octet and HDF5: a part of the answer. Of npy and octet only the rows that it lies in are read; an HDF5 file is made anew for each',
     example: 'bytes=0-1048575',
   }),
-  'If-Range': z.string().optional().meta({ description: 'An ETag: if it no longer holds, the whole file is sent' }),
+  'If-Range': z.string().optional().meta({ description: 'An ETag: if it no longer holds, the whole is sent' }),
 });
 
 const writeHeaders = {
@@ -277,7 +285,7 @@ const writeHeaders = {
   }),
 };
 const bodyHeaders = z.object({
-  'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional(),
+  'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional().meta({ description: 'How the body is compressed' }),
   ...writeHeaders,
 });
 
@@ -298,6 +306,8 @@ function writeResponses(
 }
 
 const sampleBody = {
+  description:
+    'Rows, in the format that Content-Type names; octets and .npy have the dtype of the series. Irregular series have a time in each row',
   required: true,
   content: {
     ...Object.fromEntries(BODY_MEDIA_TYPES.map((mediaType) => [mediaType, binary(mediaType)])),
@@ -315,12 +325,13 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     operationId: `appendSamples${by}`,
     tags: ['samples'],
     summary: 'Append rows',
-    description: 'A body that is cut off stores nothing.',
+    description:
+      'A body that is cut off stores nothing. Columns of CSV and Arrow are found by their labels, compared in NFC; a channel called `time` has the column `time_`, one called `time_` the column `time__`.',
     requestParams: { path, query: query(appendQuery), header: bodyHeaders },
     requestBody: sampleBody,
     responses: {
       ...writeResponses(201, 'The rows are visible', visibleAnswer, durableAnswer),
-      ...problems(404, 409, 413, 415, 422, 507),
+      ...problems(404, 408, 409, 413, 415, 422, 507),
     },
   },
   put: {
@@ -333,7 +344,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     requestBody: sampleBody,
     responses: {
       ...writeResponses(200, 'The rows are replaced', visibleAnswer, durableAnswer),
-      ...problems(404, 409, 413, 415, 422, 507),
+      ...problems(404, 408, 409, 413, 415, 422, 507),
     },
   },
   delete: {
@@ -373,13 +384,13 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
         },
       },
       206: {
-        description: 'The part of an HDF5 file that Range names',
+        description: 'The part of the answer that Range names',
         headers: { ...CACHED, 'Content-Range': header('Which bytes, and of how many') },
-        content: { [HDF5_FILE.mediaType]: binary(HDF5_FILE.mediaType) },
+        content: Object.fromEntries(DIVISIBLE.map((mediaType) => [mediaType, binary(mediaType)])),
       },
       304: { description: 'If-None-Match names the present state: nothing has changed', headers: CACHED },
       416: {
-        description: 'Range lies outside the file',
+        description: 'Range lies outside the answer',
         headers: { 'Content-Range': header('How many bytes there are') },
         content: { [PROBLEM_MEDIA_TYPE]: { schema: problemDocument } },
       },

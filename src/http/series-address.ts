@@ -6,7 +6,7 @@ import { notFound } from '../core/errors.ts';
 import type { SeriesRef } from '../flows/service.ts';
 import { pathId } from './path-id.ts';
 import { queryOf } from './query.ts';
-import { name, uuid } from './wire/scalars.ts';
+import { idOf, name } from './wire/scalars.ts';
 import { DEFAULT_PROJECT } from './wire/series.ts';
 
 const BY_NAME = 'by-name';
@@ -56,7 +56,11 @@ export function describeBoth(
   operations: (address: Address) => ZodOpenApiPathItemObject,
 ): ZodOpenApiPathsObject {
   return {
-    [`/v1/series/{id}${resource}`]: operations({ path: z.object({ id: uuid }), by: '', query: (schema) => schema }),
+    [`/v1/series/{id}${resource}`]: operations({
+      path: z.object({ id: idOf('series') }),
+      by: '',
+      query: (schema) => schema,
+    }),
     [`/v1/series/${BY_NAME}/{name}${resource}`]: operations({
       path: z.object({ name: name.meta({ description: 'Percent-encoded, or with its slashes as they are' }) }),
       by: 'ByName',

@@ -9,16 +9,15 @@ import type { Expression } from '../core/tag-expression.ts';
 import { parseTagParameter } from '../core/tag-parameters.ts';
 import type { SampleService, SeriesService } from '../flows/service.ts';
 import { readUnit } from '../flows/tag-units.ts';
-import { needs, principalOf } from './authenticate.ts';
+import { mayRead, needs, principalOf } from './authenticate.ts';
 import { makeCursor, nextLink, openCursor, openCursorOf } from './cursor.ts';
 import { entityTag, insistsOnVersion, isKnownTo } from './entity-tag.ts';
 import { KEY_HEADER, onceOf } from './idempotency-key.ts';
 import { bodyOf, jsonBody } from './json-body.ts';
 import { json, problems } from './operation.ts';
-import { pathId } from './path-id.ts';
 import { queryOf, refuseNul, searchParamsOf } from './query.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
-import { noQuery, uuid } from './wire/scalars.ts';
+import { noQuery } from './wire/scalars.ts';
 import {
   fromSearchBody,
   questionOf,
@@ -37,8 +36,10 @@ import {
   seriesAnswer,
   seriesCreate,
   seriesPatch,
+  seriesReceipt,
   toSeriesAnswer,
   toSeriesPatch,
+  toSeriesReceipt,
 } from './wire/series.ts';
 
 const TAG_PREFIX = 'tag.';
@@ -112,9 +113,9 @@ export function seriesRoutes(series: SeriesService, samples: Pick<SampleService,
     res.status(204).end();
   });
 
-  router.post('/v1/series/:id/restore', needs('write'), async (req, res) => {
-    queryOf(req, noQuery);
-    sendSeries(res, await series.restore(principalOf(res), pathId(req, 'series')));
+  router.post(seriesPaths('/restore'), needs('write'), async (req, res) => {
+    const { ref } = addressOf(req, noQuery);
+    sendSeries(res, await series.restore(principalOf(res), ref));
   });
 
   return router;
@@ -126,8 +127,9 @@ function contentHash(req: Request): Buffer {
     .digest();
 }
 
+/** What a series is now; to who may not read, only that it was changed. */
 export function sendSeries(res: Response, series: Series, last?: LastValue | null): void {
-  res.set('ETag', entityTag(series)).json(toSeriesAnswer(series, last));
+  res.set('ETag', entityTag(series)).json(mayRead(res) ? toSeriesAnswer(series, last) : toSeriesReceipt(series));
 }
 
 function tagConditions(req: Request): Expression[] {
@@ -145,18 +147,26 @@ export const ifMatch = z.object({
   'If-Match': z.string().optional().meta({ description: 'Refuse unless the metadata still have this entity tag' }),
 });
 
+/** The answer of {@link sendSeries} to a change. */
+export const CHANGED_SERIES = {
+  description: 'The series; to a token without the scope read, only its id and version',
+  headers: ETAG,
+  content: json(z.union([seriesAnswer, seriesReceipt])),
+};
+
 export const seriesDescriptions: ZodOpenApiPathsObject = {
   '/v1/series': {
     post: {
       operationId: 'createSeries',
       tags: ['series'],
       summary: 'Create a series',
+      description: 'Only `name`, `dtype` and `sampling` are needed. A name that the project has already is a 409.',
       requestParams: { header: KEY_HEADER },
-      requestBody: { required: true, content: json(seriesCreate) },
+      requestBody: { description: 'What it is', required: true, content: json(seriesCreate) },
       responses: {
         201: {
           description: 'The series',
-          headers: { ...ETAG, Location: { schema: { type: 'string' } } },
+          headers: { ...ETAG, Location: { description: 'Path of the series', schema: { type: 'string' } } },
           content: json(seriesAnswer),
         },
         ...problems(404, 409, 413, 415, 422, 507),
@@ -168,7 +178,7 @@ export const seriesDescriptions: ZodOpenApiPathsObject = {
       summary: 'Find series by tags and other metadata',
       description: `Conditions on tags are parameters of their own, all of which must hold: \`tag.<key>=<value>\`, or with an
 operator \`tag.<key>[op]=<value>\` where op is eq, ne, in (values separated by commas), exists (true or false), prefix, contains, regex, gt, gte, lt
-or lte. A value matches in every type it can be read as: \`61\` the number and the text, \`5 mV\` the quantity, in whatever unit it was
+or lte. A key that has brackets needs an operator behind it: \`tag.a[b][eq]=x\`. Names, keys and texts are compared in NFC. A value matches in every type it can be read as: \`61\` the number and the text, \`5 mV\` the quantity, in whatever unit it was
 given. \`ne\` and \`exists=false\` hold for a series without the tag, too. Of a list, one value has to match. Examples:
 
 - \`/v1/series?tag.species=mouse&tag.age_days[gte]=60&sort=-last_time\`
@@ -188,6 +198,7 @@ or field, as in pandas. Only values of one type are compared: a number is not a 
 Bounds in one condition (\`{"tag": "age_days", "gte": 60, "lt": 90}\`, or as \`"range"\`) must hold for one and the same value. \`overlaps\` looks into
 the gaps of regular series. An error names its place, such as \`where.and[1].range.gte\`.`,
       requestBody: {
+        description: 'The expression, and how to answer',
         required: true,
         content: {
           'application/json': {
@@ -240,24 +251,26 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       responses: { 200: { description: 'One page', content: json(searchPage) }, ...problems(413, 415, 422) },
     },
   },
-  '/v1/series/{id}/restore': {
+  ...describeBoth('/restore', ({ path, by, query }) => ({
     post: {
-      operationId: 'restoreSeries',
+      operationId: `restoreSeries${by}`,
       tags: ['series'],
       summary: 'Undo the deletion of a series',
-      description: `Possible for ${RESTORE_DAYS} days. After this deadline the answer is 410 (\`deadline-passed\`); once its samples are gone from the disk, 404.`,
-      requestParams: { path: z.object({ id: uuid }) },
+      description: `Possible for ${RESTORE_DAYS} days. After this deadline the answer is 410 (\`deadline-passed\`); once its samples are gone from the disk, 404. By name it is
+the series that was deleted last under this name. A name that was given away since is a 409.`,
+      requestParams: { path, query: query(noQuery) },
       responses: {
-        200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
+        200: CHANGED_SERIES,
         ...problems(404, 409, 410),
       },
     },
-  },
+  })),
   ...describeBoth('', ({ path, by, query }) => ({
     get: {
       operationId: `getSeries${by}`,
       tags: ['series'],
       summary: 'Show a series',
+      description: 'What it is, how many rows it has and from when to when.',
       requestParams: { path, query: query(includeQuery) },
       responses: {
         200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
@@ -269,10 +282,16 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       operationId: `updateSeries${by}`,
       tags: ['series'],
       summary: 'Change the metadata of a series',
+      description:
+        'A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance or a text; what is not named stays. Every change is in the history.',
       requestParams: { path, query: query(noQuery), header: ifMatch },
-      requestBody: { required: true, content: json(seriesPatch) },
+      requestBody: {
+        description: 'A JSON merge patch (RFC 7396): what is to change',
+        required: true,
+        content: json(seriesPatch),
+      },
       responses: {
-        200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
+        200: CHANGED_SERIES,
         ...problems(404, 409, 412, 413, 415, 422),
       },
     },
@@ -280,6 +299,7 @@ the gaps of regular series. An error names its place, such as \`where.and[1].ran
       operationId: `deleteSeries${by}`,
       tags: ['series'],
       summary: `Delete a series; can be undone for ${RESTORE_DAYS} days`,
+      description: 'It is found no more, and neither are its samples. Its name is free again.',
       requestParams: { path, query: query(noQuery), header: ifMatch },
       responses: { 204: { description: 'Deleted' }, ...problems(404, 412) },
     },

@@ -1,6 +1,6 @@
 /** The HTTP door: the app with everything mounted, and the socket it listens on. */
 import { createServer } from 'node:http';
-import { isIPv6, type AddressInfo } from 'node:net';
+import { createServer as createTcpServer, isIPv6, type AddressInfo } from 'node:net';
 import compression from 'compression';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
@@ -8,12 +8,16 @@ import type { Service } from '../flows/service.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { accessRoutes } from './access-routes.ts';
 import { annotationRoutes } from './annotation-routes.ts';
+import { allowedMethods } from './allowed-methods.ts';
 import { authenticate } from './authenticate.ts';
 import { bulkRoutes } from './bulk-routes.ts';
-import { docsRoutes } from './docs-routes.ts';
+import { cutStalled } from './stalled.ts';
+import { DOCS_FILES, docsRoutes } from './docs-routes.ts';
 import { healthRoutes } from './health-routes.ts';
+import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './limits.ts';
 import { metadataRoutes } from './metadata-routes.ts';
-import { openApiDocument } from './openapi.ts';
+import { answerNodeRefusals, MAX_HEADER_BYTES } from './node-refusals.ts';
+import { openApiDocument, PATHS } from './openapi.ts';
 import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
 import { queryRoutes } from './query-routes.ts';
@@ -24,18 +28,32 @@ import { spaceRoutes } from './space-routes.ts';
 import { subjectRoutes } from './subject-routes.ts';
 import { stateRoutes } from './state-routes.ts';
 import { tagRoutes } from './tag-routes.ts';
+import { limitPerToken } from './requests-under-way.ts';
 import { vocabularyRoutes } from './vocabulary-routes.ts';
+import { wellFormed } from './well-formed.ts';
 import { writeRoutes } from './write-routes.ts';
 
 /** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
 const KEEP_ALIVE_MS = 75_000;
-/** For the request line and the headers; a body may take as long as it takes. */
-const HEADERS_TIMEOUT_MS = 60_000;
+/** For the request line and the headers … */
+const HEADERS_TIMEOUT_MS = 30_000;
+/** … and for the body too: 16 GiB at 800 KB/s. */
+const REQUEST_TIMEOUT_MS = 6 * 60 * 60 * 1000;
+/** How often it is looked for connections that have passed these. */
+const TIMEOUTS_EVERY_MS = 5_000;
+/** A peer that vanished is noticed though nothing is sent. */
+const TCP_KEEP_ALIVE_MS = 30_000;
 /** How often a closing server looks for connections that have become idle. */
 const CLOSE_POLL_MS = 50;
 
+interface AppOptions {
+  readonly log: Log;
+  readonly version: string;
+  readonly limits?: HttpLimits;
+}
+
 /** Importing this opens nothing; {@link listen} does. */
-export function createApp(service: Service, { log, version }: { log: Log; version: string }): Express {
+export function createApp(service: Service, { log, version, limits = DEFAULT_HTTP_LIMITS }: AppOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   // Entity tags are made where a representation has a version, not from the bytes of every answer.
@@ -50,11 +68,13 @@ export function createApp(service: Service, { log, version }: { log: Log; versio
       strictTransportSecurity: false,
     }),
   );
+  app.use(wellFormed);
+  app.use(allowedMethods(PATHS, DOCS_FILES));
   app.use(compressTexts());
   const authenticated = authenticate(service.access);
-  app.use(docsRoutes(() => openApiDocument(version)));
+  app.use(docsRoutes(() => openApiDocument(version), version));
   app.use(healthRoutes(service.health, authenticated, log));
-  app.use('/v1', authenticated);
+  app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
   // Resources of a series come first: a by-name path would take them for the end of a name.
   app.use(sampleRoutes(service.samples, service.series));
   app.use(queryRoutes(service.samples));
@@ -102,11 +122,29 @@ export interface HttpServer {
 }
 
 /** @throws with a message that names host and port if they cannot be listened on */
-export async function listen(app: Express, host: string, port: number): Promise<HttpServer> {
+export async function listen(
+  app: Express,
+  host: string,
+  port: number,
+  { stallMs, maxConnections }: HttpLimits = DEFAULT_HTTP_LIMITS,
+): Promise<HttpServer> {
   const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: 0 },
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUTS_EVERY_MS,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Ours to say: Node's answer is no problem document.
+      requireHostHeader: false,
+    },
     app,
   );
+  server.maxConnections = maxConnections;
+  cutStalled(server, stallMs);
+  answerNodeRefusals(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
     server.listen(port, host, resolve);
@@ -125,11 +163,20 @@ export async function listen(app: Express, host: string, port: number): Promise<
   return { url: `http://${isIPv6(host) ? `[${host}]` : host}:${address.port}`, close };
 }
 
+/** Tries host and port, and leaves them free: what is wrong with them is told before anything is made. @throws as {@link listen} */
+export async function tryAddress(host: string, port: number): Promise<void> {
+  const server = createTcpServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve()));
+  });
+}
+
 const LISTEN_FAILURES: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the address is already in use',
-  EACCES: 'permission denied',
-  EADDRNOTAVAIL: 'this machine has no such address',
-  ENOTFOUND: 'no such host',
+  EADDRINUSE: 'the address is already in use, perhaps by another Varve; stop it, or set VARVE_PORT to a free port',
+  EACCES: 'this user may not listen there; set VARVE_PORT to a port above 1023',
+  EADDRNOTAVAIL: 'this machine has no such address; set VARVE_HOST to one it has',
+  ENOTFOUND: 'there is no such host; set VARVE_HOST to an address of this machine',
 };
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): Error {

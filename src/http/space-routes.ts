@@ -34,6 +34,7 @@ export const spaceDescriptions: ZodOpenApiPathsObject = {
       operationId: `getSeriesStorage${by}`,
       tags: ['space'],
       summary: 'What a series takes on the disk',
+      description: 'Removed and expired rows count until compaction has dropped them.',
       requestParams: { path, query: query(noQuery) },
       responses: { 200: { description: 'Its bytes', content: json(storageAnswer) }, ...problems(404) },
     },
@@ -43,6 +44,7 @@ export const spaceDescriptions: ZodOpenApiPathsObject = {
       operationId: 'listShards',
       tags: ['space'],
       summary: 'The files that hold samples (scope admin)',
+      description: 'Every shard is an HDF5 file that opens without Varve.',
       requestParams: { query: shardQuery },
       responses: {
         200: { description: 'One page, in the order they were made', content: json(shardPage) },

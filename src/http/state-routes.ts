@@ -5,11 +5,10 @@ import type { SeriesService, StateService } from '../flows/service.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { disconnectSignal } from './disconnect.ts';
 import { insistsOnVersion } from './entity-tag.ts';
-import { json, problems } from './operation.ts';
+import { problems } from './operation.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-address.ts';
-import { ETAG, ifMatch, sendSeries } from './series-routes.ts';
+import { CHANGED_SERIES, ifMatch, sendSeries } from './series-routes.ts';
 import { noQuery } from './wire/scalars.ts';
-import { seriesAnswer } from './wire/series.ts';
 
 export function stateRoutes(state: StateService, series: Pick<SeriesService, 'get'>): Router {
   const router = seriesRouter();
@@ -39,7 +38,7 @@ the whole series gives: \`content_hash\`. Asked again, it is answered at once; i
 on: \`content_hash.commit\` is then older than \`commit\`.`,
       requestParams: { path, query: query(noQuery), header: ifMatch },
       responses: {
-        200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
+        200: CHANGED_SERIES,
         ...problems(404, 409, 412, 413),
       },
     },
@@ -52,7 +51,7 @@ on: \`content_hash.commit\` is then older than \`commit\`.`,
       description: 'Its hash is forgotten, but for the history of the series.',
       requestParams: { path, query: query(noQuery), header: ifMatch },
       responses: {
-        200: { description: 'The series', headers: ETAG, content: json(seriesAnswer) },
+        200: CHANGED_SERIES,
         ...problems(404, 412),
       },
     },

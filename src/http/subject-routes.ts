@@ -85,11 +85,11 @@ function sendSubject(res: Response, project: string, subject: StoredSubject): vo
   res.set({ ETag: subjectTag(subject), 'Cache-Control': 'no-store' }).json(toSubjectAnswer(project, subject));
 }
 
-const ETAG = { ETag: { schema: { type: 'string' as const } } };
+const ETAG = { ETag: { description: 'Of what is known of the subject', schema: { type: 'string' as const } } };
 const ifMatch = z.object({
   'If-Match': z.string().optional().meta({ description: 'Refuse unless it still has this entity tag' }),
 });
-const project = z.string();
+const project = z.string().meta({ description: 'Name of the project' });
 const path = z.object({ project, id: subjectId });
 
 export const subjectDescriptions: ZodOpenApiPathsObject = {
@@ -98,6 +98,7 @@ export const subjectDescriptions: ZodOpenApiPathsObject = {
       operationId: 'listSubjects',
       tags: ['metadata'],
       summary: 'The subjects of a project (scope subjects)',
+      description: 'Personal data, so no answer is to be kept by a cache.',
       requestParams: { path: z.object({ project }), query: subjectQuery },
       responses: { 200: { description: 'By identifier', content: json(subjectPage) }, ...problems(404) },
     },
@@ -107,6 +108,7 @@ export const subjectDescriptions: ZodOpenApiPathsObject = {
       operationId: 'getSubject',
       tags: ['metadata'],
       summary: 'What is known of a subject (scope subjects)',
+      description: 'Personal data, so no answer is to be kept by a cache.',
       requestParams: { path },
       responses: { 200: { description: 'The subject', headers: ETAG, content: json(subjectAnswer) }, ...problems(404) },
     },
@@ -117,7 +119,7 @@ export const subjectDescriptions: ZodOpenApiPathsObject = {
       description: `Personal data belong here, and nowhere else: not in tags, names, annotations or provenance. What is set takes the place of all that was
 there, and no history keeps it. Series name the subject by \`provenance.subject\`; it need not be known here.`,
       requestParams: { path, header: ifMatch },
-      requestBody: { required: true, content: json(subjectBody) },
+      requestBody: { description: 'What is known of the subject', required: true, content: json(subjectBody) },
       responses: {
         200: { description: 'It took the place of what was there', headers: ETAG, content: json(subjectAnswer) },
         201: { description: 'It is new', headers: ETAG, content: json(subjectAnswer) },
@@ -128,6 +130,8 @@ there, and no history keeps it. Series name the subject by \`provenance.subject\
       operationId: 'deleteSubject',
       tags: ['metadata'],
       summary: 'Delete a subject for good (scope subjects); series keep its identifier',
+      description:
+        'At once: there is no history of it. Files of Postgres hold it until they are recycled, and backups as long as they are kept.',
       requestParams: { path, header: ifMatch },
       responses: { 204: { description: 'Deleted' }, ...problems(404, 412) },
     },

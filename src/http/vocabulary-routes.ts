@@ -42,7 +42,7 @@ export function vocabularyRoutes(metadata: MetadataService): Router {
   return router;
 }
 
-const path = z.object({ name: z.string() });
+const path = z.object({ name: z.string().meta({ description: 'Of the project' }) });
 
 export const vocabularyDescriptions: ZodOpenApiPathsObject = {
   '/v1/projects/{name}/vocabulary': {
@@ -50,6 +50,7 @@ export const vocabularyDescriptions: ZodOpenApiPathsObject = {
       operationId: 'getVocabulary',
       tags: ['metadata'],
       summary: 'Which tags the series of a project may and must have',
+      description: 'A project without one is a 404: any tags are allowed.',
       requestParams: { path },
       responses: { 200: { description: 'The vocabulary', content: json(vocabularyAnswer) }, ...problems(404) },
     },
@@ -60,7 +61,7 @@ export const vocabularyDescriptions: ZodOpenApiPathsObject = {
       description: `From now on a series that is created, and a tag that is changed, must fit; else 422 (\`not-in-vocabulary\`) names \`tags.<key>\` and what is
 allowed. Of a list every value must. What is there stays, and the answer counts the series that do not fit.`,
       requestParams: { path },
-      requestBody: { required: true, content: json(vocabularyBody) },
+      requestBody: { description: 'Which tags there may and must be', required: true, content: json(vocabularyBody) },
       responses: {
         200: { description: 'The vocabulary', content: json(storedVocabularyAnswer) },
         ...problems(404, 413, 415, 422),
@@ -70,6 +71,7 @@ allowed. Of a list every value must. What is there stays, and the answer counts 
       operationId: 'deleteVocabulary',
       tags: ['metadata'],
       summary: 'Delete the vocabulary of a project (scope admin): any tags are allowed',
+      description: 'What the series have stays.',
       requestParams: { path },
       responses: { 204: { description: 'Deleted' }, ...problems(404) },
     },

@@ -7,7 +7,7 @@ import { needs, principalOf } from './authenticate.ts';
 import { json, problems } from './operation.ts';
 import { pathId } from './path-id.ts';
 import { queryOf } from './query.ts';
-import { noQuery, uuid } from './wire/scalars.ts';
+import { idOf, noQuery } from './wire/scalars.ts';
 import { toWriteAnswer, writeAnswer } from './wire/writes.ts';
 
 export function writeRoutes(samples: Pick<SampleService, 'write'>): Router {
@@ -27,7 +27,8 @@ export const writeDescriptions: ZodOpenApiPathsObject = {
       operationId: 'getWrite',
       tags: ['samples'],
       summary: 'Ask what became of an append',
-      requestParams: { path: z.object({ id: uuid }) },
+      description: 'Writes are remembered for a week after they became visible; one that failed stays.',
+      requestParams: { path: z.object({ id: idOf('write') }) },
       responses: { 200: { description: 'Its state', content: json(writeAnswer) }, ...problems(404) },
     },
   },

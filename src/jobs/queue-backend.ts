@@ -7,6 +7,7 @@ import {
   createPostgresBackend,
   createRedisBackend,
   PostgresConnection,
+  PostgresQueueBackend,
   Queue,
   Worker,
   type BackendFactory,
@@ -49,6 +50,7 @@ const PING_LIMIT_MS = 2_000;
 const CLOSE_LIMIT_MS = 2_000;
 /** A connection whose server fell silent is given up after this; no query of the queue takes nearly as long. */
 const QUERY_LIMIT_MS = 10_000;
+const LOCK_LIMIT_MS = 5_000;
 /** Longest pause between two attempts to reach a server again: short, because appends wait to become visible. */
 const RECONNECT_MAX_MS = 1_000;
 /** Pause of a worker after the server refused it a job. BullMQ's own is 15 s after a refused connection, none after other errors. */
@@ -115,6 +117,9 @@ async function openPostgres(url: string, log: Logger): Promise<QueueBackend> {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     query_timeout: QUERY_LIMIT_MS,
+    statement_timeout: QUERY_LIMIT_MS,
+    lock_timeout: LOCK_LIMIT_MS,
+    idle_in_transaction_session_timeout: QUERY_LIMIT_MS,
     connectionTimeoutMillis: CONNECT_LIMIT_MS,
     application_name: 'varve queue',
   });
@@ -132,12 +137,23 @@ async function openPostgres(url: string, log: Logger): Promise<QueueBackend> {
   const { pool } = connection;
   return assemble('postgres', logError, {
     // Queues and workers share one pool; BullMQ leaves a pool it was given open.
-    factory: (name, options, roles) => createPostgresBackend(name, { ...options, connection: pool }, roles),
+    factory: (name, options, roles) =>
+      alreadyReady(createPostgresBackend(name, { ...options, connection: pool }, roles)),
     producer: {},
     consumer: () => ({ connection: {}, end: () => {} }),
     ping: () => pool.query('SELECT 1'),
     close: () => connection.close(),
   });
+}
+
+/**
+ * BullMQ looks at the schema once for each queue and worker, and remembers a look that failed: one that was opened just when Postgres went away would
+ * never work again. We have looked when the backend was opened.
+ */
+function alreadyReady(backend: IQueueBackend): IQueueBackend {
+  if (!(backend instanceof PostgresQueueBackend)) throw new TypeError('not a backend of BullMQ for Postgres');
+  backend.connection.waitUntilReady = async () => {};
+  return backend;
 }
 
 function assemble(
@@ -187,7 +203,7 @@ function pauseAfterRefusal(backend: IQueueBackend): IQueueBackend {
   return backend;
 }
 
-/** Logs message and code alone: the error of a refused login carries the password. */
+/** Logs message and code alone: the error of a refused login carries the password. Whatever it is, the server may be away. */
 function errorLogger(log: Logger): (error: unknown) => void {
   let silentUntil = 0;
   let suppressed = 0;
@@ -196,7 +212,7 @@ function errorLogger(log: Logger): (error: unknown) => void {
       suppressed++;
       return;
     }
-    log.warn({ reason: messageOf(error), suppressed }, 'the queue reports an error');
+    log.warn({ reason: messageOf(error), suppressed, fault: 'away' }, 'the queue reports an error');
     silentUntil = Date.now() + ERROR_LOG_EVERY_MS;
     suppressed = 0;
   };

@@ -1,15 +1,18 @@
 /** Puts the parts together: what every role needs first, then what each role adds. Whoever opens also closes, in reverse. */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
+import { pingCatalog } from '../catalog/catalog-health.ts';
 import { openCommitSession } from '../catalog/commit-session.ts';
-import { openDatabase, type Database } from '../catalog/database.ts';
+import { openDatabase, openDatabasePools, type DatabasePools } from '../catalog/database.ts';
 import { tellRest } from '../catalog/fresh-store.ts';
 import { migrate } from '../catalog/migrate.ts';
 import { registerSpools } from '../catalog/spool-store.ts';
+import { refreshUnits } from '../catalog/tag-unit-store.ts';
+import { listenForTokens } from '../catalog/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
+import { AnswerRoom } from '../flows/answer-room.ts';
 import { appendSamples } from '../flows/append-samples.ts';
 import { Backpressure } from '../flows/backpressure.ts';
 import { Committer } from '../flows/committer.ts';
@@ -27,9 +30,12 @@ import { querySeries } from '../flows/query-series.ts';
 import { readSamples } from '../flows/read-samples.ts';
 import { recover } from '../flows/recover.ts';
 import { FreshSweep } from '../flows/sweep-fresh.ts';
+import { SeriesTurns } from '../flows/series-turns.ts';
 import type { Service } from '../flows/service.ts';
 import { stateService } from '../flows/series-state.ts';
+import { readUnit } from '../flows/tag-units.ts';
 import { spaceService } from '../flows/tell-space.ts';
+import { TokenMemory } from '../flows/token-memory.ts';
 import { writeStatus } from '../flows/write-status.ts';
 import { LaneQueue } from '../jobs/lane-queue.ts';
 import { startLaneWorker } from '../jobs/lane-worker.ts';
@@ -37,16 +43,17 @@ import { openQueueBackend, type QueueBackend } from '../jobs/queue-backend.ts';
 import { startReconciler } from '../jobs/reconciler.ts';
 import { resting } from '../jobs/resting-job.ts';
 import { CodecPool } from '../storage/codec-pool.ts';
-import { DataRoot } from '../storage/data-root.ts';
-import { lockFolder } from '../storage/folder-lock.ts';
+import type { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
 import { KeptShardFiles } from '../storage/shard-files.ts';
 import { writeSpool } from '../storage/spool.ts';
 import type { Config } from './config.ts';
-import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { openDataFolder, takeDataFolder } from './data-folder.ts';
 import { firstToken } from './first-token.ts';
 import { healthService } from './health.ts';
+import { foldOutages } from './outages.ts';
 import type { Phase } from './phases.ts';
+import { superviseEmbeddedPostgres, type Outage } from './supervise-postgres.ts';
 
 /** Pause between two looks for lanes that are to be flushed. */
 const FLUSH_EVERY_MS = 1_000;
@@ -61,54 +68,83 @@ const RECOVER_ALL_MS = 60_000;
 const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
 const COMPACTIONS_AT_ONCE = 1;
-const DATABASE_CONNECTIONS = 16;
+/** Connections for jobs: one a flush, and for compaction, expiry and each look for what was lost. */
+const JOB_CONNECTIONS = 6;
 
 /** What every role stands on. */
 export interface Ground {
-  readonly db: Database;
-  readonly searches: Database;
+  readonly pools: DatabasePools;
   readonly databaseUrl: string;
+  /** Of an embedded Postgres that has ended by itself; null while it runs. */
+  readonly outage: () => Outage | null;
   readonly root: DataRoot;
   readonly backend: QueueBackend;
+  /** In which an outage is one line. */
   readonly log: Logger;
   /** In the order in which they are to be closed. */
   readonly closing: readonly Phase[];
 }
 
-/** Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails. */
-export async function openGround(config: Config, log: Logger): Promise<Ground> {
+/**
+ * Opens folder, Postgres (our own or a server), schema and queue. Closes what it has opened if a later step fails.
+ * @param beforeDatabase what else can refuse the start, and is better known before a cluster is made
+ */
+export async function openGround(
+  config: Config,
+  log: Logger,
+  beforeDatabase: () => Promise<void> = async () => {},
+): Promise<Ground> {
   const closing: Phase[] = [];
   const later = (name: string, limitMs: number, close: Phase['close']): void =>
     void closing.unshift({ name, limitMs, close });
   try {
-    mkdirSync(config.dataRoot, { recursive: true });
-    const root = new DataRoot(config.dataRoot);
-    root.prepare();
-    let url: string;
+    const root = openDataFolder(config.dataRoot);
     if (config.database.kind === 'embedded') {
-      const lock = lockFolder(config.dataRoot);
+      const lock = await takeDataFolder(config.dataRoot);
       later('folder', 1_000, () => lock.release());
-      const postgres = await startEmbeddedPostgres({
-        dataDir: join(config.dataRoot, 'postgres'),
-        port: config.database.port,
-        log: (message) => log.info(message),
-      });
+    }
+    await beforeDatabase();
+    let url: string;
+    let outage: Ground['outage'] = () => null;
+    if (config.database.kind === 'embedded') {
+      const { port } = config.database;
+      const postgres = await superviseEmbeddedPostgres({ dataDir: join(config.dataRoot, 'postgres'), port }, log);
       later('postgres', 120_000, () => postgres.stop());
-      url = postgres.url;
+      ({ url, outage } = postgres);
     } else {
       url = config.database.url;
     }
     await migrate(url, (reason) => log.warn({ reason }, 'waiting for Postgres'));
-    const onError = (error: Error): void => log.warn({ reason: error.message }, 'a connection to Postgres was lost');
-    const { db, searches, close } = openDatabase(url, { poolSize: DATABASE_CONNECTIONS, onError });
-    later('database', 5_000, close);
-    await claimFolder(root, await readCatalogIdentity(db));
-    const backend = await openQueueBackend(
+    let backend: QueueBackend | null = null;
+    const probe = openDatabase(url, { poolSize: 1, onError: () => {} });
+    const outages = foldOutages(log, [
+      { name: 'Postgres', reach: () => pingCatalog(probe.db) },
+      ...(config.queue.kind === 'redis' ? [{ name: 'Redis', reach: async () => backend?.ping() }] : []),
+    ]);
+    later('outages', 3_000, () => {
+      outages.close();
+      return probe.close();
+    });
+    let isClosing = false;
+    const onError = (error: Error): void => {
+      // A pool is closed when it has said goodbye on every connection, which Postgres may hear only while it is stopped.
+      if (isClosing) return;
+      outages.log.warn({ reason: error.message, fault: 'away' }, 'a connection to Postgres was lost');
+    };
+    const pools = openDatabasePools(url, { jobs: config.writerThreads + JOB_CONNECTIONS, onError });
+    later('database', 5_000, () => {
+      isClosing = true;
+      return pools.close();
+    });
+    await refreshUnits(pools.writes, readUnit);
+    await claimFolder(root, await readCatalogIdentity(pools.reads));
+    const queue = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },
-      log,
+      outages.log,
     );
-    later('queue', 3_000, () => backend.close());
-    return { db, searches, databaseUrl: url, root, backend, log, closing };
+    backend = queue;
+    later('queue', 3_000, () => queue.close());
+    return { pools, databaseUrl: url, outage, root, backend: queue, log: outages.log, closing };
   } catch (error) {
     for (const phase of closing) await phase.close();
     throw error;
@@ -122,7 +158,8 @@ function codecPool(config: Config): CodecPool {
 
 /** The worker's part: flushes and compacts lanes, and looks for what is due. */
 export function openWorker(config: Config, ground: Ground): { closing: Phase[] } {
-  const { db, root, backend, log } = ground;
+  const { root, backend, log } = ground;
+  const db = ground.pools.jobs;
   const codec = codecPool(config);
   const deps = { db, root, log };
   const sweep = new FreshSweep(deps);
@@ -224,28 +261,36 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
 
 /** The API's part: everything behind the routes. */
 export async function openService(config: Config, ground: Ground): Promise<{ service: Service; closing: Phase[] }> {
-  const { db, searches, root, backend, log, databaseUrl } = ground;
-  await ensureAccess(db, firstToken(config));
+  const { pools, root, backend, log, databaseUrl } = ground;
+  const { reads, writes, searches } = pools;
+  await ensureAccess(writes, firstToken(config));
   const codec = codecPool(config);
+  const tokens = new TokenMemory(reads, () => tokenNews.isListening);
+  const tokenNews = listenForTokens(
+    databaseUrl,
+    () => tokens.forget(),
+    (error) => log.warn({ reason: error.message, fault: 'away' }, 'listening for changes of tokens failed'),
+  );
   const queue = new LaneQueue(backend, 'flush', log);
-  const backpressure = new Backpressure(db, root, config.backpressure);
+  const backpressure = new Backpressure(reads, root, config.backpressure);
+  const turns = new SeriesTurns();
   const committer = new Committer({
     connect: () => openCommitSession(databaseUrl),
     spool: async (pieces) => {
       const id = uuidv7();
-      await registerSpools(db, [id]);
+      await registerSpools(writes, [id]);
       return { id, offsets: await writeSpool(root, id, pieces) };
     },
   });
-  const writing = { db, root, codec, committer, backpressure };
+  const writing = { reads, writes, root, codec, committer, backpressure, turns };
   const files = new KeptShardFiles(root);
-  const readDeps = { db, root, codec, files };
+  const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
   const service: Service = {
-    access: accessService(db),
-    series: seriesService(db, searches),
-    metadata: metadataService(db, searches),
-    subjects: subjectService(db),
-    state: stateService({ db, root, codec }),
+    access: accessService(pools, tokens),
+    series: seriesService(pools, turns),
+    metadata: metadataService(pools),
+    subjects: subjectService(pools),
+    state: stateService({ reads, writes, root, codec, turns }),
     samples: {
       append: (request) => appendSamples(writing, request),
       replace: (request) => replaceSamples(writing, request),
@@ -255,16 +300,17 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       latest: (request) => readLatest(readDeps, request),
       lastValues: (principal, series) => lastValues(readDeps, principal, series),
       table: (request) => querySeries({ ...readDeps, searches }, request),
-      write: (principal, id) => writeStatus(db, principal, id),
+      write: (principal, id) => writeStatus(reads, principal, id),
     },
-    retention: retentionService(db),
-    space: spaceService(db),
-    health: healthService({ db, root, backend, queue, backpressure }),
+    retention: retentionService(pools),
+    space: spaceService(reads),
+    health: healthService({ pools, root, codec, backend, queue, backpressure, outage: ground.outage }),
   };
   return {
     service,
     closing: [
       { name: 'committer', limitMs: 5_000, close: () => committer.close() },
+      { name: 'token news', limitMs: 2_000, close: () => tokenNews.close() },
       { name: 'shard files', limitMs: 1_000, close: () => files.close() },
       { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
       { name: 'ring queue', limitMs: 3_000, close: () => queue.close() },

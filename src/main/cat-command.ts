@@ -2,14 +2,15 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
+import { extname } from 'node:path';
 import { finished } from 'node:stream/promises';
-import { VarveError } from '../core/errors.ts';
+import { invalidField, VarveError } from '../core/errors.ts';
 import { HDF5_FILE, isFile, WIRE_FORMATS, type AnswerFormatName } from '../formats/wire-formats.ts';
-import { isUuid } from '../http/wire/scalars.ts';
 import type { SampleAnswer } from './client.ts';
 import type { Config } from './config.ts';
 import { connect } from './connect.ts';
 import { Progress } from './progress.ts';
+import { seriesRef } from './series-ref.ts';
 import { print } from './standard-output.ts';
 
 export interface CatCommand {
@@ -18,6 +19,8 @@ export interface CatCommand {
   readonly end?: string;
   readonly rows?: string;
   readonly channels?: string;
+  /** Labels as they are. */
+  readonly channel?: readonly string[];
   readonly physical?: boolean;
   readonly format?: string;
   readonly out?: string;
@@ -35,11 +38,12 @@ export async function catSamples(config: Config, series: string, command: CatCom
     const value = command[name];
     if (value !== undefined) query.append(name, value);
   }
+  for (const label of command.channel ?? []) query.append('channels[]', label);
   if (command.physical) query.append('physical', 'true');
-  const ref = isUuid(series) ? { id: series } : { project, name: series };
-  const answer = await connect(config).readSamples(ref, query);
+  const answer = await connect(config).readSamples(seriesRef(series, project), query);
   if (out === undefined) for await (const piece of answer.body) await print(piece);
   else await save(answer, out);
+  if (answer.rows === 0) process.stderr.write(`varve: ${series} has no rows there\n`);
   if (answer.next !== null) {
     process.stderr.write(
       `varve: cut after ${answer.rows} rows, as ${format} answers are; the others are not (ndjson, csv, npy, octet)\n`,
@@ -47,8 +51,9 @@ export async function catSamples(config: Config, series: string, command: CatCom
   }
 }
 
-/** Extensions that are no names of formats. */
+/** Extensions that are no names of formats, or look like one that is. */
 const EXTENSIONS: Readonly<Record<string, AnswerFormatName>> = {
+  jsonl: 'ndjson',
   bin: 'octet',
   raw: 'octet',
   feather: 'arrow',
@@ -56,14 +61,25 @@ const EXTENSIONS: Readonly<Record<string, AnswerFormatName>> = {
   h5: 'hdf5',
 };
 
+/** @throws invalid-input for a file whose extension promises what cannot be written */
 function formatOf({ format, out }: CatCommand): AnswerFormatName {
   if (format !== undefined) return format as AnswerFormatName;
-  const extension = out?.slice(out.lastIndexOf('.') + 1).toLowerCase() ?? '';
-  return EXTENSIONS[extension] ?? (isFormat(extension) ? extension : 'csv');
+  const extension = extname(out ?? '')
+    .slice(1)
+    .toLowerCase();
+  if (extension === '') return 'csv';
+  if (Object.hasOwn(EXTENSIONS, extension)) return EXTENSIONS[extension];
+  if (isFormat(extension)) return extension;
+  const known = [...Object.keys(WIRE_FORMATS), HDF5_FILE.name].filter((name) => !name.includes('-'));
+  const writable = [...new Set([...known, ...Object.keys(EXTENSIONS)])].filter((name) => name !== 'octet');
+  throw invalidField(
+    '--out',
+    `.${extension} cannot be written; these can: ${writable.map((name) => `.${name}`).join(', ')}; or name a format with --format`,
+  );
 }
 
 function isFormat(name: string): name is AnswerFormatName {
-  return name === HDF5_FILE.name || name in WIRE_FORMATS;
+  return name === HDF5_FILE.name || Object.hasOwn(WIRE_FORMATS, name);
 }
 
 /** The file appears under its name when it is whole. */

@@ -1,13 +1,17 @@
 #!/usr/bin/env node
 /** The command line. What a command needs is loaded when it runs: `varve ls` must not wait for Postgres and HDF5 code. */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { isVarveError } from '../core/errors.ts';
 import type { CatCommand } from './cat-command.ts';
 import type { CompactCommand } from './compact-command.ts';
+import { clientConfigOf, configOf, type PlaceOptions } from './command-options.ts';
 import { readConfig } from './config.ts';
+import type { DeleteCommand } from './delete-command.ts';
 import type { FlushCommand } from './flush-command.ts';
 import type { ImportCommand } from './import-command.ts';
 import type { ListCommand } from './list-command.ts';
+import type { TagCommand } from './tag-command.ts';
+import type { NewTokenCommand } from './token-command.ts';
 import type { RebuildShardCommand } from './rebuild-command.ts';
 import { endWithReader } from './standard-output.ts';
 import type { VerifyCommand } from './verify-command.ts';
@@ -17,48 +21,76 @@ import { keepYoungHeapSmall } from './young-heap.ts';
 const program = new Command('varve')
   .description('Time series for laboratories: metadata in Postgres, samples in HDF5 shards, one REST API.')
   .version(VERSION)
-  .showHelpAfterError();
+  // Options behind the name of a command are its own: `varve tag mouse-12 -V` is about a tag.
+  .enablePositionalOptions()
+  .showHelpAfterError('(varve --help lists the commands, varve <command> --help its options)')
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, 'varve:')) });
 
-program
-  .command('serve')
+/** Where the data lie, for commands that open them. */
+function withData(command: Command): Command {
+  return command.option('--data <folder>', 'data folder (default: VARVE_DATA, else ./varve-data)');
+}
+
+/** Where to listen. */
+function withAddress(command: Command): Command {
+  return withData(command)
+    .option('--port <number>', 'port to listen on; 0: any free one (default: VARVE_PORT, else 7424)')
+    .option('--host <address>', 'address to listen on (default: VARVE_HOST, else 127.0.0.1)');
+}
+
+/** Which service to ask, for commands that talk to one. */
+function withService(command: Command): Command {
+  const options = [
+    ['--url <url>', 'the service (default: VARVE_URL, else this machine)'],
+    ['--port <number>', 'its port on this machine (default: VARVE_PORT, else 7424)'],
+    ['--data <folder>', 'its data folder, where its token lies (default: VARVE_DATA, else ./varve-data)'],
+    ['--token <token>', 'in place of that token (default: VARVE_TOKEN)'],
+  ];
+  for (const [flags, text] of options) command.addOption(new Option(flags, text).helpGroup('Which service:'));
+  return command;
+}
+
+program.commandsGroup('Run:');
+
+withAddress(program.command('serve'))
   .description('run the service')
   .option('--no-worker', 'answer requests only; another process flushes and compacts')
-  .action(async ({ worker }: { worker: boolean }) => {
+  .action(async ({ worker, ...place }: PlaceOptions & { worker: boolean }) => {
     keepYoungHeapSmall();
     const { serve } = await import('./serve.ts');
     const { openLog } = await import('./log.ts');
     const { untilStopped } = await import('./until-stopped.ts');
-    const config = readConfig();
+    const { readyText } = await import('./ready-text.ts');
+    const config = configOf(place);
     const running = await serve(config, openLog(config.logLevel), { worker });
-    process.stdout.write(`varve is ready at ${running.url}\n`);
+    process.stdout.write(readyText(running.url, config));
     await untilStopped(running.close);
   });
 
-program
-  .command('worker')
+withData(program.command('worker'))
   .description('flush and compact, and nothing else')
-  .action(async () => {
+  .action(async (place: PlaceOptions) => {
     keepYoungHeapSmall();
     const { work } = await import('./serve.ts');
     const { openLog } = await import('./log.ts');
     const { untilStopped } = await import('./until-stopped.ts');
-    const config = readConfig();
+    const config = configOf(place);
     const running = await work(config, openLog(config.logLevel));
     process.stdout.write('varve worker is ready\n');
     await untilStopped(running.close);
   });
 
-program
-  .command('demo')
+withAddress(program.command('demo'))
   .description('start a service, fill it with synthetic recordings, and show what can be done with them')
   .option('--exit', 'end after the tour')
-  .action(async (options: { exit?: boolean }) => {
+  .action(async (options: PlaceOptions & { exit?: boolean }) => {
     const { demo } = await import('./demo.ts');
-    await demo(readConfig({ VARVE_LOG: 'warn' }), options);
+    await demo(configOf(options, { VARVE_LOG: 'warn' }), options);
   });
 
-program
-  .command('import')
+program.commandsGroup('Series:');
+
+withService(program.command('import'))
   .description('bring recordings into the service: WFDB records, CSV tables, .npy arrays, OpenSignals HDF5 files')
   .argument('<file...>')
   .option('--project <name>', 'project of the series', 'default')
@@ -84,23 +116,21 @@ program
     'after',
     '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.',
   )
-  .action(async (files: string[], command: ImportCommand) => {
+  .action(async (files: string[], command: ImportCommand & PlaceOptions) => {
     const { importFiles } = await import('./import-command.ts');
-    await importFiles(readConfig(), files, command);
+    await importFiles(clientConfigOf(command), files, command);
   });
 
-program
-  .command('ls')
+withService(program.command('ls'))
   .description('list series')
   .option('--project <name>', 'only those of a project')
   .option('--json', 'print all their metadata, as a JSON array')
-  .action(async (command: ListCommand) => {
+  .action(async (command: ListCommand & PlaceOptions) => {
     const { listSeries } = await import('./list-command.ts');
-    await listSeries(readConfig(), [], command);
+    await listSeries(clientConfigOf(command), [], command);
   });
 
-program
-  .command('search')
+withService(program.command('search'))
   .description('find series by their tags; all conditions must hold; without one, all series')
   .argument(
     '[condition...]',
@@ -114,13 +144,12 @@ program
   .option('--unit <unit>', 'only those in a unit')
   .addOption(new Option('--kind <kind>', 'only those sampled so').choices(['regular', 'irregular']))
   .option('--json', 'print all their metadata, as a JSON array')
-  .action(async (conditions: string[], command: ListCommand) => {
+  .action(async (conditions: string[], command: ListCommand & PlaceOptions) => {
     const { listSeries } = await import('./list-command.ts');
-    await listSeries(readConfig(), conditions, command);
+    await listSeries(clientConfigOf(command), conditions, command);
   });
 
-program
-  .command('cat')
+withService(program.command('cat'))
   .description('print samples of a series')
   .argument('<series>', 'name or id')
   .option('--project <name>', 'project of the name', 'default')
@@ -128,6 +157,7 @@ program
   .option('--end <time>', 'last time, exclusive')
   .option('--rows <a:b>', 'rows instead of times, as a Python slice')
   .option('--channels <labels>', 'labels or numbers, with commas')
+  .option('--channel <label>', 'a label as it is, commas and all; can be repeated', several, [])
   .option('--physical', 'scale and offset applied, as float64')
   .addOption(
     new Option('--format <format>', "default: what --out's extension says, else csv").choices([
@@ -142,88 +172,195 @@ program
     ]),
   )
   .option('--out <file>', 'write into a file')
-  .action(async (series: string, command: CatCommand) => {
+  .action(async (series: string, command: CatCommand & PlaceOptions) => {
     const { catSamples } = await import('./cat-command.ts');
-    await catSamples(readConfig(), series, command);
+    await catSamples(clientConfigOf(command), series, command);
   });
 
-program
-  .command('verify')
+withService(program.command('tag'))
+  .description('show, set and remove the tags of a series')
+  .argument('<series>', 'name or id')
+  .argument(
+    '[change...]',
+    "'species=mouse', 'age_days=61', 'depth={\"value\":300,\"unit\":\"um\"}'; '-species' removes one",
+  )
+  .option('--remove <key>', 'remove a tag; can be repeated', several)
+  .option('--project <name>', 'project of the name', 'default')
+  .option('--json', 'print the tags as a JSON object')
+  // What begins with a minus is a tag to be removed.
+  .allowUnknownOption()
+  .helpOption('--help', 'display help for command')
+  .action(async (series: string, changes: string[], command: TagCommand & PlaceOptions) => {
+    const { tagSeries } = await import('./tag-command.ts');
+    await tagSeries(clientConfigOf(command), series, changes, command);
+  });
+
+withService(program.command('rm'))
+  .alias('delete')
+  .description('delete series; `varve undelete` brings them back')
+  .argument('<series...>', 'names or ids')
+  .option('--project <name>', 'project of the names', 'default')
+  .action(async (series: string[], command: DeleteCommand & PlaceOptions) => {
+    const { deleteSeries } = await import('./delete-command.ts');
+    await deleteSeries(clientConfigOf(command), series, command);
+  });
+
+withService(program.command('undelete'))
+  .alias('restore')
+  .description('bring deleted series back, within seven days')
+  .argument('<series...>', 'ids, or the names that they had: of several, the one that was deleted last')
+  .option('--project <name>', 'project of the names', 'default')
+  .action(async (series: string[], command: DeleteCommand & PlaceOptions) => {
+    const { undeleteSeries } = await import('./delete-command.ts');
+    await undeleteSeries(clientConfigOf(command), series, command);
+  });
+
+program.commandsGroup('Access:');
+
+const SCOPES = ['read', 'write', 'subjects', 'admin'];
+
+const token = program
+  .command('token')
+  .description('who may do what: create, list and revoke tokens, or recover a lost one');
+
+withService(token.command('create'))
+  .description('create a token and print it, this once')
+  .argument('<name>', 'what it is for')
+  .addOption(
+    new Option('--scope <scope>', 'what it may do; can be repeated (default: read)')
+      .choices(SCOPES)
+      .argParser((value: string, before?: string[]) => several(oneOf(SCOPES, value), before)),
+  )
+  .option('--project <name>', 'limit it to a project; can be repeated (default: all)', several)
+  .action(async (name: string, command: NewTokenCommand & PlaceOptions) => {
+    const { createToken } = await import('./token-command.ts');
+    await createToken(clientConfigOf(command), name, command);
+  });
+
+withService(token.command('list'))
+  .alias('ls')
+  .description('list the tokens that are valid; the tokens themselves are not kept')
+  .option('--json', 'print a JSON array')
+  .action(async (command: PlaceOptions & { json?: boolean }) => {
+    const { listTokens } = await import('./token-command.ts');
+    await listTokens(clientConfigOf(command), command);
+  });
+
+withService(token.command('revoke'))
+  .description('make a token invalid')
+  .argument('<token>', 'id, or name if only one has it')
+  .action(async (named: string, command: PlaceOptions) => {
+    const { revokeToken } = await import('./token-command.ts');
+    await revokeToken(clientConfigOf(command), named);
+  });
+
+withData(token.command('recover'))
+  .description('make a new admin token when none is left, with or without a running service, and print it')
+  .action(async (place: PlaceOptions) => {
+    const { recoverToken } = await import('./recover-token.ts');
+    await recoverToken(configOf(place));
+  });
+
+withData(program.command('psql-url'))
+  .description('print the URL of the catalog, with its password: psql "$(varve psql-url)"')
+  .action(async (place: PlaceOptions) => {
+    const { postgresUrl } = await import('./postgres-in-use.ts');
+    process.stdout.write(`${await postgresUrl(configOf(place))}\n`);
+  });
+
+program.commandsGroup('Look after the data:');
+
+withData(program.command('verify'))
   .description(
     'check every stored byte, its HDF5 structure and the catalog against each other; exit code 1 if something is wrong',
   )
   .option('--shard <id>', 'only this shard')
   .option('--series <name>', 'only the series of this name, or id')
   .option('--json', 'print a report for programs')
-  .action(async (command: VerifyCommand) => {
+  .action(async ({ data, ...command }: VerifyCommand & PlaceOptions) => {
     const { verifyData } = await import('./verify-command.ts');
-    if (!(await verifyData(readConfig(), command))) process.exitCode = 1;
+    if (!(await verifyData(configOf({ data }), command))) process.exitCode = 1;
   });
 
-program
-  .command('rebuild-catalog')
+withData(program.command('rebuild-catalog'))
   .description('make a lost catalog again from the shards, in an empty database; exit code 1 if something is missing')
   .option('--json', 'print a report for programs')
-  .action(async (options: { json?: boolean }) => {
+  .action(async (options: PlaceOptions & { json?: boolean }) => {
     const { rebuildCatalogOf } = await import('./rebuild-command.ts');
-    if (!(await rebuildCatalogOf(readConfig(), options))) process.exitCode = 1;
+    if (!(await rebuildCatalogOf(configOf(options), options))) process.exitCode = 1;
   });
 
-program
-  .command('rebuild-shard')
+withData(program.command('rebuild-shard'))
   .description('write a shard anew whose HDF5 structure is damaged; the old file is kept beside it, as .damaged')
   .argument('<shard>', 'id: the name of its file up to the number')
   .option('--skip-corrupt', 'leave rows that do not match their checksum in the old file, instead of refusing')
   .option('--remove', 'remove the old file')
   .option('--json', 'print a report for programs')
-  .action(async (shard: string, command: RebuildShardCommand) => {
+  .action(async (shard: string, command: RebuildShardCommand & PlaceOptions) => {
     const { rebuildShardOf } = await import('./rebuild-command.ts');
-    if (!(await rebuildShardOf(readConfig(), shard, command))) process.exitCode = 1;
+    if (!(await rebuildShardOf(configOf(command), shard, command))) process.exitCode = 1;
   });
 
-program
-  .command('flush')
+withData(program.command('flush'))
   .description('move samples that were appended into HDF5 shards, now; without an option, where that is due')
   .option('--all', 'whatever their size and age')
   .option('--lane <id>', 'only those of this lane')
   .option('--json', 'print a report for programs')
-  .action(async (command: FlushCommand) => {
+  .action(async (command: PlaceOptions & FlushCommand) => {
     const { flushData } = await import('./flush-command.ts');
-    await flushData(readConfig(), command);
+    await flushData(configOf(command), command);
   });
 
-program
-  .command('compact')
+withData(program.command('compact'))
   .description('compact shards, now: merge small ones, sort and compress, add summaries, drop what was removed')
   .option('--plan', 'only say what would be done')
   .option('--all', 'whatever its age and size')
   .option('--lane <id>', 'only the shards of this lane')
   .option('--json', 'print a report for programs')
-  .action(async (command: CompactCommand) => {
+  .action(async (command: CompactCommand & PlaceOptions) => {
     const { compactData } = await import('./compact-command.ts');
-    await compactData(readConfig(), command);
+    await compactData(configOf(command), command);
   });
 
-program
-  .command('recover')
+withData(program.command('recover'))
   .description('make the catalog and the files agree, now; exit code 1 if a shard is lost or a repair failed')
   .option('--dry-run', 'only say what is wrong')
-  .action(async (options: { dryRun?: boolean }) => {
+  .action(async (options: PlaceOptions & { dryRun?: boolean }) => {
     const { recoverData } = await import('./recover-command.ts');
-    if (!(await recoverData(readConfig(), options))) process.exitCode = 1;
+    if (!(await recoverData(configOf(options), options))) process.exitCode = 1;
   });
 
 function several(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
 }
 
+/** What a parser of one's own has to check itself. */
+function oneOf(choices: readonly string[], value: string): string {
+  if (choices.includes(value)) return value;
+  throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`);
+}
+
 endWithReader();
 try {
   await program.parseAsync();
 } catch (error) {
-  const { message, stack, code } = error as NodeJS.ErrnoException;
-  // What the system refuses (a file that is not there, a port that is taken) is said in its message; anything else is ours to find.
-  const isExpected = isVarveError(error) || typeof code === 'string';
-  process.stderr.write(`varve: ${isExpected ? message : (stack ?? message)}\n`);
+  process.stderr.write(`varve: ${wordsOf(error)}\n`);
   process.exitCode = 1;
+}
+
+/** One sentence; the stack of a mistake of ours at the level debug alone. */
+function wordsOf(error: unknown): string {
+  const { message, stack, code, cause } = error as NodeJS.ErrnoException;
+  // What has several attempts behind it has no message of its own.
+  const said = message || code || (cause as Error | undefined)?.message || String(error);
+  if (isVarveError(error) || typeof code === 'string') return said;
+  return wantsStacks() ? (stack ?? said) : `${said} (this should not happen: VARVE_LOG=debug shows where)`;
+}
+
+function wantsStacks(): boolean {
+  try {
+    return readConfig().logLevel === 'debug';
+  } catch {
+    return false;
+  }
 }

@@ -4,14 +4,16 @@ import type { z } from 'zod';
 import { VarveError, type ErrorCode, type FieldError } from '../core/errors.ts';
 import { formatRate } from '../core/rate.ts';
 import type { NewAnnotation, NewSeries } from '../core/series.ts';
+import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../http/wire/access.ts';
 import type { annotationPage } from '../http/wire/annotations.ts';
 import type { ProblemDocument } from '../http/wire/problem.ts';
 import type { durableAnswer, visibleAnswer } from '../http/wire/samples.ts';
 import type { searchPage, seriesPage } from '../http/wire/search.ts';
-import type { seriesAnswer, seriesCreate } from '../http/wire/series.ts';
+import type { seriesAnswer, seriesCreate, seriesPatch } from '../http/wire/series.ts';
 import type { writeAnswer } from '../http/wire/writes.ts';
 
 export type SeriesAnswer = z.output<typeof seriesAnswer>;
+export type TokenAnswer = z.output<typeof tokenAnswer>;
 export type AnnotationAnswer = z.output<typeof annotationPage>['items'][number];
 
 /** By id, or by name within a project. */
@@ -92,6 +94,39 @@ export class VarveClient {
   /** @throws not-found */
   getSeries(ref: SeriesRef): Promise<SeriesAnswer> {
     return this.#json('GET', seriesPath(ref));
+  }
+
+  /** Sets tags, and removes those that are null. @throws not-found */
+  async editTags(id: string, tags: z.input<typeof seriesPatch>['tags']): Promise<SeriesAnswer> {
+    return this.#json('PATCH', `/v1/series/${id}`, JSON.stringify({ tags }));
+  }
+
+  /** Can be undone for some days. @throws not-found */
+  async deleteSeries(id: string): Promise<void> {
+    await this.#fetch('DELETE', `/v1/series/${id}`);
+  }
+
+  /** By name: the one that was deleted last under it. @throws not-found, gone, or conflict if its name was given away */
+  restoreSeries(ref: SeriesRef): Promise<SeriesAnswer> {
+    return this.#json('POST', seriesPath(ref, '/restore'));
+  }
+
+  /** @returns the new token, which is shown this once */
+  async createToken(wanted: z.input<typeof tokenCreate>): Promise<z.output<typeof createdTokenAnswer>> {
+    return this.#json('POST', '/v1/tokens', JSON.stringify(wanted));
+  }
+
+  async listTokens(): Promise<TokenAnswer[]> {
+    return (await this.#json<{ items: TokenAnswer[] }>('GET', '/v1/tokens')).items;
+  }
+
+  /** @throws not-found */
+  async revokeToken(id: string): Promise<void> {
+    await this.#fetch('DELETE', `/v1/tokens/${id}`);
+  }
+
+  async listProjects(): Promise<z.output<typeof projectAnswer>[]> {
+    return (await this.#json<{ items: z.output<typeof projectAnswer>[] }>('GET', '/v1/projects')).items;
   }
 
   /** All series that a search finds, page after page, in its order. */
@@ -238,8 +273,8 @@ export class VarveClient {
     const { cause, message } = error as Error;
     const { code = '' } = (cause ?? {}) as { code?: string };
     const text = NOT_THERE.has(code)
-      ? `no Varve answers at ${this.url} (${code}): start one with \`varve serve\`, or name another with VARVE_URL`
-      : `the connection to Varve at ${this.url} broke (${code || message})`;
+      ? `no Varve answers at ${this.url} (${code}): start one with \`varve serve\`, or name another with --port or --url`
+      : `the connection to Varve at ${this.url} broke (${code || (cause as Error | undefined)?.message || message})`;
     return new VarveError('unavailable', text, { slug: 'unreachable', cause: error });
   }
 }

@@ -1,21 +1,18 @@
 /** From the configuration to a client of the running service. */
-import { existsSync, readFileSync } from 'node:fs';
 import { VarveError } from '../core/errors.ts';
 import { VarveClient } from './client.ts';
 import type { Config } from './config.ts';
-import { tokenPath } from './first-token.ts';
+import { tokenInFolder, tokenPath } from './first-token.ts';
 
 /** With the token of VARVE_TOKEN, else the one in the data folder. @throws unauthorized if there is neither */
 export function connect(config: Config): VarveClient {
-  return new VarveClient(config.serviceUrl, config.firstToken ?? tokenInFolder(config.dataRoot));
+  return new VarveClient(config.serviceUrl, config.firstToken ?? tokenInFolder(config.dataRoot) ?? missing(config));
 }
 
-function tokenInFolder(dataRoot: string): string {
-  const path = tokenPath(dataRoot);
-  if (existsSync(path)) return readFileSync(path, 'utf8').trim();
+function missing({ dataRoot }: Config): never {
   throw new VarveError(
     'unauthorized',
-    `there is no token in ${path}: set VARVE_DATA to the service's folder, or VARVE_TOKEN, or start a service with \`varve serve\``,
+    `there is no token in ${tokenPath(dataRoot)}: name the service's folder with --data, or a token with --token or VARVE_TOKEN; \`varve token recover\` makes a new one`,
     { slug: 'token-missing' },
   );
 }

@@ -13,6 +13,7 @@ import { firstToken, tokenPath } from './first-token.ts';
 import { importRecording } from './import-recording.ts';
 import { openLog } from './log.ts';
 import { Progress } from './progress.ts';
+import { readyText } from './ready-text.ts';
 import { serve, type Running } from './serve.ts';
 import { untilStopped } from './until-stopped.ts';
 import { tagText } from '../core/tag-value.ts';
@@ -40,7 +41,7 @@ export async function demo(config: Config, { exit = false }: { exit?: boolean })
   const guide: Guide = {
     narrator,
     client: new VarveClient(running.url, firstToken(config)),
-    curl: (path, ...options) => narrator.say(`$ ${curlLine(running.url, tokenPath(config.dataRoot), path, options)}`),
+    curl: (path, ...options) => narrator.say(`$ ${curlLine(running.url, tokenText(config), path, options)}`),
   };
   try {
     await record(guide);
@@ -53,9 +54,7 @@ export async function demo(config: Config, { exit = false }: { exit?: boolean })
     if (!stopping) throw error;
   }
   if (exit) return running.close();
-  process.stdout.write(
-    `\nvarve is ready at ${running.url}\nThe API is described at ${running.url}/docs; Ctrl-C ends the service, its data stay.\n`,
-  );
+  process.stdout.write(`\n${readyText(running.url, config)}Ctrl-C ends the service, its data stay.\n`);
   return stopped;
 }
 
@@ -95,9 +94,14 @@ function storyLog(narrator: Narrator): { log: Logger; begin(): void } {
   return { log, begin: () => (starting = false) };
 }
 
+/** The token as a shell finds it. */
+function tokenText({ firstToken: given, dataRoot }: Config): string {
+  return given === null ? `$(cat ${quoted(tokenPath(dataRoot))})` : '$VARVE_TOKEN';
+}
+
 /** A line for a shell, ready to be pasted. */
 function curlLine(url: string, token: string, path: string, options: readonly string[]): string {
-  const parts = [`-H "Authorization: Bearer $(cat ${quoted(token)})"`, ...options, quoted(`${url}${path}`)];
+  const parts = [`-H "Authorization: Bearer ${token}"`, ...options, quoted(`${url}${path}`)];
   return `curl -sS ${parts.join(' ')}`;
 }
 

@@ -6,6 +6,7 @@
  * calls {@link EmbeddedPostgres.stop}; and a kill of this process loses nothing, the next start finds the server.
  */
 import { spawn } from 'node:child_process';
+import { closeSync, existsSync } from 'node:fs';
 import { open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -13,11 +14,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase } from '../catalog/database.ts';
 import { VarveError } from '../core/errors.ts';
+import { lockFile } from '../storage/file-lock.ts';
 import { findPostgresBinaries } from './postgres-binaries.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
 import { clusterNameFor, clusterPaths, clusterUrl, ensureCluster, giveTo, makeDataDir } from './postgres-cluster.ts';
 import type { ClusterPaths } from './postgres-cluster.ts';
-import { isServerOf, POSTMASTER_PID, readPostmasterPid } from './postmaster-pid.ts';
+import { hasEnded, isServerOf, POSTMASTER_PID, readPostmasterPid } from './postmaster-pid.ts';
 import { chooseServerUser, runAs, SERVER_ENVIRONMENT } from './server-user.ts';
 import type { ServerUser } from './server-user.ts';
 
@@ -28,6 +30,8 @@ const SLOW_MS = 2_000;
 /** Launches that fail for a passing reason (below) are repeated for this long. */
 const LAUNCH_LIMIT_MS = 10_000;
 const POLL_MS = 50;
+/** Pause between two looks at an adopted server. */
+const WATCH_MS = 500;
 /** Seconds that a stop may take: it writes a checkpoint. */
 const STOP_LIMIT_S = 120;
 /** How long the process may outlive its mark. */
@@ -53,7 +57,11 @@ export interface EmbeddedPostgresOptions {
   readonly port?: number;
   /** Default true. False trades crash safety for speed; for tests. */
   readonly fsync?: boolean;
-  /** Told before each step that may take longer than a second, and when the server ends by itself. */
+  /** Default `create`. `refuse` where there must be one: an empty one in its place would hide that data are lost. */
+  readonly ifMissing?: 'create' | 'refuse';
+  /** No server is launched once it is aborted. One that is on its way up goes on: end it as any other. */
+  readonly signal?: AbortSignal;
+  /** Told before each step that may take longer than a second. */
   readonly log: (message: string) => void;
 }
 
@@ -64,7 +72,9 @@ export interface EmbeddedPostgres {
   readonly adopted: boolean;
   /** True if the mark of a dead server had to be removed. */
   readonly recoveredStalePid: boolean;
-  /** Ends the server, also an adopted one; close the connection pools first. Can be called again. */
+  /** Resolves with how its process has ended, once it has, or when the signal is aborted. */
+  untilEnded(signal: AbortSignal): Promise<string>;
+  /** Ends the server of this folder, also an adopted one; close the connection pools first. Can be called again. */
   stop(): Promise<void>;
 }
 
@@ -82,17 +92,25 @@ interface Site {
  * is created at the first start. One process at a time should own a data folder; this function does not see to that.
  *
  * @throws VarveError `unavailable` if there is no Postgres for this platform or it does not start, `conflict` if the
- *   given port is taken or the cluster has another major version, `forbidden` if the data belong to another user
+ *   given port is taken or the cluster has another major version, `forbidden` if the data belong to another user,
+ *   `not-found` if there is no cluster and none is to be made
  */
 export async function startEmbeddedPostgres({
   dataDir,
   port = 0,
   fsync = true,
+  ifMissing = 'create',
+  signal,
   log,
 }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const paths = clusterPaths(dataDir);
+  if (ifMissing === 'refuse' && !existsSync(paths.folder)) {
+    throw new VarveError('not-found', `the data of Postgres are gone: there is no ${paths.folder}`);
+  }
   await makeDataDir(paths);
   const user = await chooseServerUser(paths.folder);
+  // Before a cluster is made; one that serves us already is looked at below.
+  if ((await readPostmasterPid(paths.folder)) === null) await refuseTakenPort(port);
   const clusterName = await clusterNameFor(user, paths);
   const binaries = await findPostgresBinaries(user, paths.dataDir, log);
   await ensureCluster(paths, clusterName, user, binaries, { fsync, log });
@@ -100,18 +118,47 @@ export async function startEmbeddedPostgres({
 
   const left = await readPostmasterPid(paths.folder);
   if (left !== null) {
-    const url = await waitForServer(site, left.pid, log);
-    if (url !== null) return { url, adopted: true, recoveredStalePid: false, stop: stopOnce(site) };
+    const url = await waitForServer(site, left.pid, () => isServerOf(left.pid, paths.folder, user), log);
+    if (url !== null) {
+      const untilEnded = (signal: AbortSignal): Promise<string> => watchUntilGone(left.pid, signal);
+      return { url, adopted: true, recoveredStalePid: false, untilEnded, stop: stopOneAtATime(site, () => false) };
+    }
   }
   // Still there: its server is gone without a farewell. Postgres itself would take any program with that number for the
   // server. Should we be wrong, it also looks for processes that share the old server's memory, and refuses.
+  const lock = await takeServerLock(site, signal);
   const stale = (await readPostmasterPid(paths.folder)) !== null;
   if (stale) await rm(join(paths.folder, POSTMASTER_PID), { force: true });
 
-  const ending = { expected: false };
-  const url = await launchRepeatedly(site, { port, fsync, log, ending });
-  const stop = stopOnce(site, () => (ending.expected = true));
-  return { url, adopted: false, recoveredStalePid: stale, stop };
+  const { url, exited, isRunning } = await launchRepeatedly(site, { port, fsync, signal, lock, log }).finally(() => {
+    if (lock !== null) closeSync(lock);
+  });
+  const untilEnded = (signal: AbortSignal): Promise<string> => Promise.race([exited, aborted(signal)]);
+  return { url, adopted: false, recoveredStalePid: stale, untilEnded, stop: stopOneAtATime(site, isRunning) };
+}
+
+/**
+ * The server and its children inherit this open file, and with it a lock that the kernel keeps until the last of them has ended, whoever started them
+ * and in whichever container: their pids and their shared memory tell nothing to another.
+ *
+ * @returns null on Windows, where Postgres alone sees to it
+ */
+async function takeServerLock({ paths, user }: Site, signal: AbortSignal | undefined): Promise<number | null> {
+  if (process.platform === 'win32') return null;
+  for (const deadlineMs = performance.now() + LAUNCH_LIMIT_MS; ; await sleep(POLL_MS)) {
+    signal?.throwIfAborted();
+    const lock = lockFile(paths.lockFile);
+    if (lock !== null) {
+      await giveTo(user, paths.lockFile);
+      return lock;
+    }
+    if (performance.now() < deadlineMs) continue;
+    throw new VarveError(
+      'conflict',
+      `a Postgres that cannot be reached from here still runs in ${paths.folder}, perhaps in another container: stop it, or the container`,
+      { slug: 'embedded-postgres-elsewhere' },
+    );
+  }
 }
 
 /**
@@ -135,13 +182,14 @@ export async function findRunningPostgres(dataDir: string): Promise<string | nul
  * @returns its URL, or null once it has ended or if there never was such a server
  */
 async function waitForServer(
-  { paths, user }: Site,
+  { paths }: Site,
   pid: number,
+  isRunning: () => boolean | Promise<boolean>,
   log: (message: string) => void,
 ): Promise<string | null> {
   const startMs = performance.now();
   let told = false;
-  while (await isServerOf(pid, paths.folder, user)) {
+  while (await isRunning()) {
     const mark = await readPostmasterPid(paths.folder);
     if (mark?.pid === pid && mark.port !== null) {
       const url = await clusterUrl(paths, mark.port);
@@ -188,26 +236,31 @@ async function tryLogin(url: string): Promise<'accepted' | 'refused' | 'not yet'
 interface LaunchOptions {
   readonly port: number;
   readonly fsync: boolean;
-  /** Set before the server is asked to end, so that its end is no news. */
-  readonly ending: { expected: boolean };
+  readonly signal: AbortSignal | undefined;
+  /** An open file for the server to inherit. */
+  readonly lock: number | null;
   readonly log: (message: string) => void;
 }
 
-/** @returns the URL of the launched server */
-async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<string> {
+interface Launched {
+  readonly url: string;
+  /** Resolves with its signal or exit code. */
+  readonly exited: Promise<string>;
+  /** As its parent knows it, for whom no `/proc` is needed. */
+  readonly isRunning: () => boolean;
+}
+
+async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<Launched> {
   const deadlineMs = performance.now() + LAUNCH_LIMIT_MS;
   for (;;) {
+    options.signal?.throwIfAborted();
     const port = options.port === 0 ? await choosePort(site.paths) : options.port;
-    if (options.port !== 0 && !(await isFreePort(port))) {
-      throw new VarveError('conflict', `port ${port} for the embedded Postgres is taken by another program`, {
-        slug: 'embedded-postgres-port',
-      });
-    }
+    await refuseTakenPort(options.port);
     const launched = await launch(site, port, options);
     if ('url' in launched) {
       await writeFile(site.paths.portFile, String(port));
       await giveTo(site.user, site.paths.portFile);
-      return launched.url;
+      return launched;
     }
     if (performance.now() > deadlineMs || !PASSING_FAILURE.test(launched.failure)) {
       throw new VarveError('unavailable', `Postgres did not start: ${launched.failure}`, {
@@ -221,8 +274,8 @@ async function launchRepeatedly(site: Site, options: LaunchOptions): Promise<str
 async function launch(
   site: Site,
   port: number,
-  { fsync, log, ending }: LaunchOptions,
-): Promise<{ url: string } | { failure: string }> {
+  { fsync, lock, log }: LaunchOptions,
+): Promise<Launched | { failure: string }> {
   const { paths, user, binaries, clusterName } = site;
   const settings: Record<string, string | number> = {
     listen_addresses: '127.0.0.1',
@@ -249,21 +302,18 @@ async function launch(
         env: SERVER_ENVIRONMENT,
         detached: true,
         windowsHide: true,
-        stdio: ['ignore', logFile.fd, logFile.fd],
+        stdio: ['ignore', logFile.fd, logFile.fd, ...(lock === null ? [] : [lock])],
       },
     );
     child.unref();
     let spawnError: Error | null = null;
-    let ready = false;
     child.once('error', (error) => (spawnError = error));
-    child.once('exit', (status, signal) => {
-      if (ready && !ending.expected) log(`Postgres ended by itself (${signal ?? status}); see ${paths.logFile}`);
+    const exited = new Promise<string>((resolve) => {
+      child.once('exit', (status, signal) => resolve(signal ?? `exit code ${status}`));
     });
-    const url = child.pid === undefined ? null : await waitForServer(site, child.pid, log);
-    if (url !== null) {
-      ready = true;
-      return { url };
-    }
+    const isRunning = (): boolean => child.exitCode === null && child.signalCode === null;
+    const url = child.pid === undefined ? null : await waitForServer(site, child.pid, isRunning, log);
+    if (url !== null) return { url, exited, isRunning };
     // The exit and the error are told on a later turn of the loop.
     await sleep(0);
     const said = (await readFile(paths.logFile)).subarray(logStart).toString().trim();
@@ -278,6 +328,16 @@ async function choosePort(paths: ClusterPaths): Promise<number> {
   const last = Number(await readFile(paths.portFile, 'utf8').catch(() => ''));
   if (Number.isInteger(last) && last > 0 && last < 65_536 && (await isFreePort(last))) return last;
   return listenOnce(0);
+}
+
+/** @param port 0 stands for any that is free */
+async function refuseTakenPort(port: number): Promise<void> {
+  if (port === 0 || (await isFreePort(port))) return;
+  throw new VarveError(
+    'conflict',
+    `port ${port} for the embedded Postgres is taken by another program: stop it, or choose another with VARVE_POSTGRES_PORT`,
+    { slug: 'embedded-postgres-port' },
+  );
 }
 
 async function isFreePort(port: number): Promise<boolean> {
@@ -300,17 +360,29 @@ function listenOnce(port: number): Promise<number> {
   });
 }
 
-function stopOnce(site: Site, before: () => void = () => {}): () => Promise<void> {
-  let stopping: Promise<void> | null = null;
-  return () => {
-    before();
-    return (stopping ??= stopServer(site));
-  };
+/** An adopted server is no child of ours: nobody tells us of its end. */
+async function watchUntilGone(pid: number, signal: AbortSignal): Promise<string> {
+  while (!signal.aborted && !(await hasEnded(pid))) await sleep(WATCH_MS, null, { signal }).catch(() => {});
+  return 'ended';
 }
 
-async function stopServer({ paths, user, binaries, clusterName }: Site): Promise<void> {
+function aborted(signal: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve('aborted');
+    signal.addEventListener('abort', () => resolve('aborted'), { once: true });
+  });
+}
+
+function stopOneAtATime(site: Site, isRunning: () => boolean): () => Promise<void> {
+  let stopping: Promise<void> | null = null;
+  return () => (stopping ??= stopServer(site, isRunning).finally(() => (stopping = null)));
+}
+
+/** @param isOursRunning what its parent knows; of another server the system is asked */
+async function stopServer({ paths, user, binaries, clusterName }: Site, isOursRunning: () => boolean): Promise<void> {
   const mark = await readPostmasterPid(paths.folder);
-  if (mark === null || !(await isServerOf(mark.pid, paths.folder, user))) return;
+  const isRunning = async (pid: number): Promise<boolean> => isOursRunning() || isServerOf(pid, paths.folder, user);
+  if (mark === null || !(await isRunning(mark.pid))) return;
   const stopped = await runAs(
     user,
     binaries.pgCtl,
@@ -323,7 +395,7 @@ async function stopServer({ paths, user, binaries, clusterName }: Site): Promise
     });
   }
   // pg_ctl looks for the mark, which goes a moment before the process does.
-  for (let tries = 0; tries < GONE_TRIES && (await isServerOf(mark.pid, paths.folder, user)); tries++) {
+  for (let tries = 0; tries < GONE_TRIES && (await isRunning(mark.pid)); tries++) {
     await sleep(GONE_PAUSE_MS);
   }
 }

@@ -2,27 +2,35 @@
 import { access, constants } from 'node:fs/promises';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { catalogNumbers, pingCatalog } from '../catalog/catalog-health.ts';
-import type { Database } from '../catalog/database.ts';
+import type { DatabasePools } from '../catalog/database.ts';
 import { hasLostShards } from '../catalog/shard-store.ts';
 import { SHARD_STATES } from '../core/shard-state.ts';
 import type { Backpressure } from '../flows/backpressure.ts';
 import type { HealthService } from '../flows/service.ts';
 import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { freeBytes } from '../storage/disk-space.ts';
+import type { Outage } from './supervise-postgres.ts';
 
 const CHECK_LIMIT_MS = 2_000;
+/** Nothing that a thread is given in one step takes nearly as long. */
+const STEP_LIMIT_MS = 60_000;
 
 export interface HealthDeps {
-  readonly db: Database;
+  readonly pools: DatabasePools;
   readonly root: DataRoot;
+  readonly codec: Pick<CodecPool, 'ping' | 'stuckMs'>;
   readonly backend: QueueBackend;
   readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
+  /** Of the embedded Postgres; a server elsewhere is not ours to watch. */
+  readonly outage: () => Outage | null;
 }
 
-export function healthService({ db, root, backend, queue, backpressure }: HealthDeps): HealthService {
+export function healthService(deps: HealthDeps): HealthService {
+  const { pools, root, codec, backend, queue, backpressure, outage } = deps;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
@@ -48,19 +56,28 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
   const written = counter('varve_written_bytes_total', 'Bytes written to spool files and shards for them', ['by']);
 
   return {
+    alive() {
+      const found = outage();
+      if (found === null) return 'ok';
+      return found.failure === null ? 'restarting' : 'failing';
+    },
     async ready() {
-      const checks = {
-        postgres: await check(() => pingCatalog(db)),
-        queue: await check(() => backend.ping()),
-        storage: await check(() => access(root.spoolFolder, constants.W_OK)),
-      };
+      // A pool that is stuck answers nothing, though Postgres does.
+      const [reads, writes, threads, queued, storage] = await Promise.all([
+        check(() => pingCatalog(pools.reads)),
+        check(() => pingCatalog(pools.writes)),
+        check(() => pingThreads(codec)),
+        check(() => backend.ping()),
+        check(() => access(root.spoolFolder, constants.W_OK)),
+      ]);
+      const checks = { postgres: reads.ok ? writes : reads, queue: queued, storage, threads };
       const ok = Object.values(checks).every((each) => each.ok);
       // What is in other shards is served: a lost one is an alarm, no reason to send clients away.
-      const lost = checks.postgres.ok && (await hasLostShards(db).catch(() => false));
+      const lost = checks.postgres.ok && (await hasLostShards(pools.reads).catch(() => false));
       return { ok, checks: { ...checks, shards: lost ? { ok: true, degraded: true } : { ok: true } } };
     },
     async metrics() {
-      const numbers = await catalogNumbers(db);
+      const numbers = await catalogNumbers(pools.reads);
       series.set(numbers.series);
       let onDisk = 0;
       for (const state of SHARD_STATES) {
@@ -92,6 +109,12 @@ export function healthService({ db, root, backend, queue, backpressure }: Health
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
   };
+}
+
+async function pingThreads(codec: HealthDeps['codec']): Promise<void> {
+  const { stuckMs } = codec;
+  if (stuckMs > STEP_LIMIT_MS) throw new Error(`no step has ended for ${Math.round(stuckMs)} ms`);
+  await codec.ping();
 }
 
 async function check(probe: () => Promise<unknown>): Promise<{ ok: boolean; detail?: string }> {

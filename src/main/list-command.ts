@@ -1,5 +1,6 @@
 /** `varve ls` and `varve search`: series and where their data begin and end. */
 import { invalidField } from '../core/errors.ts';
+import { parseJsonWithDigits } from '../formats/exact-json.ts';
 import { tagText } from '../core/tag-value.ts';
 import type { Facets, SeriesAnswer, SeriesQuestion } from './client.ts';
 import type { Config } from './config.ts';
@@ -40,14 +41,24 @@ export async function listSeries(config: Config, conditions: readonly string[], 
   const question = questionOf(conditions, command);
   const limit = limitOf(command.limit);
   const facets = command.facets === undefined ? null : await client.facets(question, command.facets.split(','));
-  const found = firstOf(client.search(question), limit);
+  let count = 0;
+  const found = firstOf(client.search(question), limit, () => count++);
   for await (const line of command.json ? jsonLines(found) : tableLines(COLUMNS, found)) {
     if (facets && command.json && line.startsWith('['))
       await print(`{"facets":${JSON.stringify(facets)},"items":${line}\n`);
     else await print(`${line}\n`);
   }
   if (facets && command.json) await print('}\n');
-  else if (facets) await printFacets(facets);
+  else if (facets && count > 0) await printFacets(facets);
+  // To find nothing is no failure; an empty array says it to programs.
+  if (count === 0 && !command.json) process.stderr.write(`varve: ${nothing(conditions, command)}\n`);
+}
+
+function nothing(conditions: readonly string[], { where, unit, kind, project }: ListCommand): string {
+  if (conditions.length > 0 || where !== undefined || unit !== undefined || kind !== undefined) {
+    return 'no series meets these conditions';
+  }
+  return project === undefined ? 'there are no series' : `there are no series in project ${project}`;
 }
 
 function questionOf(conditions: readonly string[], command: ListCommand): SeriesQuestion {
@@ -68,7 +79,7 @@ function questionOf(conditions: readonly string[], command: ListCommand): Series
 
 function parseWhere(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJsonWithDigits(text);
   } catch (error) {
     throw invalidField('--where', `is not valid JSON: ${(error as Error).message}`);
   }
@@ -81,9 +92,10 @@ function limitOf(text: string | undefined): number {
   return Number(text);
 }
 
-async function* firstOf<T>(items: AsyncIterable<T>, limit: number): AsyncGenerator<T> {
+async function* firstOf<T>(items: AsyncIterable<T>, limit: number, onItem: () => void): AsyncGenerator<T> {
   let count = 0;
   for await (const item of items) {
+    onItem();
     yield item;
     count++;
     if (count === limit) return;

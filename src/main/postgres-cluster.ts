@@ -5,11 +5,13 @@
  *     <dataDir>/password   of the role `varve`, mode 0600
  *     <dataDir>/port       the port of the last start
  *     <dataDir>/server.log
+ *     <dataDir>/server.lock  locked for as long as a server, or a child of one, lives
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, lchown, mkdir, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, chown, lchown, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { VarveError } from '../core/errors.ts';
+import { makeFolder } from '../storage/make-folder.ts';
 import { canReach, runAs } from './server-user.ts';
 import type { FinishedProgram, ServerUser } from './server-user.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
@@ -32,6 +34,7 @@ export interface ClusterPaths {
   readonly passwordFile: string;
   readonly portFile: string;
   readonly logFile: string;
+  readonly lockFile: string;
 }
 
 /** @param dataDir relative to the working folder or absolute */
@@ -43,12 +46,13 @@ export function clusterPaths(dataDir: string): ClusterPaths {
     passwordFile: join(root, 'password'),
     portFile: join(root, 'port'),
     logFile: join(root, 'server.log'),
+    lockFile: join(root, 'server.lock'),
   };
 }
 
 /** Creates the folder around the cluster. If root does, others may walk through: the server's account has to. */
 export async function makeDataDir({ dataDir }: ClusterPaths): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir, 0o700);
   if (process.getuid?.() === 0) await chmod(dataDir, (await stat(dataDir)).mode | 0o011);
 }
 

@@ -67,6 +67,15 @@ export async function isServerOf(pid: number, clusterFolder: string, user: Serve
   return basename(stdout.trim()) === 'postgres';
 }
 
+/** Whether a process is certainly no more: also as a zombie, which an orphan stays for ever where process 1 collects none. */
+export async function hasEnded(pid: number): Promise<boolean> {
+  if (!isAlive(pid)) return true;
+  if (process.platform !== 'linux') return false;
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // The state follows the command name, which may hold spaces and brackets (proc(5)).
+  return /^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+}
+
 function isAlive(pid: number): boolean {
   // Zero and below would address process groups.
   if (pid <= 0) return false;

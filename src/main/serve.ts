@@ -1,6 +1,6 @@
 /** The service: the API, and unless told otherwise a worker in the same process. */
 import type { Logger } from 'pino';
-import { createApp, listen } from '../http/server.ts';
+import { createApp, listen, tryAddress } from '../http/server.ts';
 import { openGround, openService, openWorker } from './assemble.ts';
 import type { Config } from './config.ts';
 import { closeInPhases, type Phase } from './phases.ts';
@@ -14,13 +14,18 @@ export interface Running {
 }
 
 export async function serve(config: Config, log: Logger, options: { worker: boolean }): Promise<Running> {
-  const ground = await openGround(config, log);
+  const ground = await openGround(config, log, () => tryAddress(config.host, config.port));
   const closing: Phase[] = [...ground.closing];
   try {
     const { service, closing: servicePhases } = await openService(config, ground);
     closing.unshift(...servicePhases);
     if (options.worker) closing.unshift(...openWorker(config, ground).closing);
-    const http = await listen(createApp(service, { log, version: VERSION }), config.host, config.port);
+    const http = await listen(
+      createApp(service, { log: ground.log, version: VERSION, limits: config.http }),
+      config.host,
+      config.port,
+      config.http,
+    );
     closing.unshift({ name: 'http', limitMs: HTTP_CLOSE_MS + 1_000, close: () => http.close(HTTP_CLOSE_MS) });
     return { url: http.url, close: () => closeInPhases(closing, log) };
   } catch (error) {

@@ -1,5 +1,7 @@
 /** Tags as people type them: `key=value` to set one, `key>=value` to search by one. */
+import { parseJsonWithDigits } from '../formats/exact-json.ts';
 import { invalidField } from '../core/errors.ts';
+import { isLongInteger } from '../core/long-integer.ts';
 import type { TagValue } from '../core/series.ts';
 
 const OPERATORS = { '=': '', '!=': '[ne]', '>': '[gt]', '>=': '[gte]', '<': '[lt]', '<=': '[lte]' } as const;
@@ -8,7 +10,9 @@ const CONDITION = /^([^<>=!]+)(>=|<=|!=|=|>|<)(.*)$/s;
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
 /**
- * `species=mouse`, `age_days=61` (a number), `anaesthetised=false` (a boolean), `cage="61"` (a string all the same).
+ * `species=mouse`, `age_days=61` (a number), `anaesthetised=false` (a boolean), `cage="61"` (a string all the same),
+ * `serial=12345678901234567891` (past 2^53: a string, as the service has it); lists, times and quantities as JSON:
+ * `depth={"value":300,"unit":"um"}`.
  * @throws invalid-input
  */
 export function parseTag(text: string): [key: string, value: TagValue] {
@@ -16,7 +20,17 @@ export function parseTag(text: string): [key: string, value: TagValue] {
   if (operator !== '=') throw invalidField('--tag', `${text} is not key=value`);
   if (/^".*"$/s.test(value)) return [key, value.slice(1, -1)];
   if (value === 'true' || value === 'false') return [key, value === 'true'];
-  return [key, NUMBER.test(value) && Number.isFinite(Number(value)) ? Number(value) : value];
+  if (/^[[{].*[\]}]$/s.test(value)) return [key, jsonOf(value)];
+  return [key, NUMBER.test(value) && Number.isFinite(Number(value)) && !isLongInteger(value) ? Number(value) : value];
+}
+
+/** A text may well begin with a bracket: what is no JSON is one. */
+function jsonOf(text: string): TagValue {
+  try {
+    return parseJsonWithDigits(text) as TagValue;
+  } catch {
+    return text;
+  }
 }
 
 /**

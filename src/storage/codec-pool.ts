@@ -1,46 +1,66 @@
-/** Threads for parsing and printing megabytes, so that the event loop stays free. What they run is the caller's file. */
+/**
+ * Threads for parsing and printing megabytes, so that the event loop stays free. What they run is the caller's file.
+ *
+ * There are two levels. A stream is fed or read by somebody who may be slow, and may need steps to go on; it keeps its thread only while it works on a
+ * piece. A step has all it needs in its task, waits for nothing but the disk, and so comes to its end. Each level has threads of its own: what
+ * waits for a step never keeps a thread from it.
+ */
 import { MessageChannel } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { unwrap, type Outcome } from './outcome.ts';
 import { receiveStream, sendStream } from './port-stream.ts';
 
-/** Streams a thread serves at once: they mostly wait for their clients. */
-const STREAMS_PER_THREAD = 16;
+/** More than are ever let in: a stream is begun at once, and shares its thread with the others. */
+const STREAMS_PER_THREAD = 16_384;
+/** A step may hold hundreds of megabytes: one a thread. */
+const STEPS_PER_THREAD = 1;
+const IDLE_MS = 60_000;
 
 export class CodecPool {
-  readonly #pool: Piscina;
+  readonly #streams: Piscina;
+  readonly #steps: Piscina;
+  #stepsUnderWay = 0;
+  #lastStepMs = 0;
 
-  /** @param entry URL of a module that exports the functions to be called; each takes one argument that has a `port` */
+  /**
+   * @param entry URL of a module that exports the functions to be called; each takes one argument, those of streams with a `port`
+   * @param threads of each level; they start when there is something to do
+   */
   constructor(entry: URL, threads: number) {
-    this.#pool = new Piscina({
-      filename: entry.href,
-      minThreads: 0,
-      maxThreads: threads,
-      concurrentTasksPerWorker: STREAMS_PER_THREAD,
-      idleTimeout: 60_000,
-    });
+    const pool = (concurrentTasksPerWorker: number): Piscina =>
+      new Piscina({
+        filename: entry.href,
+        minThreads: 0,
+        maxThreads: threads,
+        concurrentTasksPerWorker,
+        idleTimeout: IDLE_MS,
+      });
+    this.#streams = pool(STREAMS_PER_THREAD);
+    this.#steps = pool(STEPS_PER_THREAD);
     // Of a thread that died with nothing to do. The pool starts another when there is; unheard, the event would end the process.
-    this.#pool.on('error', () => {});
+    for (const each of [this.#streams, this.#steps]) each.on('error', () => {});
   }
 
-  /** Calls a function that sends bytes into its port; yields them as they come. */
-  async *stream(name: string, task: object): AsyncGenerator<Uint8Array> {
-    const { port1, port2 } = new MessageChannel();
-    const run = this.#pool.run({ ...task, port: port2 }, { name, transferList: [port2] });
-    run.catch(() => port1.close()); // a thread that died: the reader must not wait for it
-    yield* receiveStream(port1);
-    await run;
+  /** Calls a function that sends bytes into its port; yields them as they come. @param signal ends it, wherever it is */
+  stream(name: string, task: object, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    return this.#receive(name, task, null, signal);
   }
 
-  /** Calls a function, and gives back its result. */
+  /** A step: calls a function that takes and gives plain data. */
   async run<T>(name: string, task: object): Promise<T> {
-    return unwrap((await this.#pool.run(task, { name })) as Outcome<T>);
+    if (this.#stepsUnderWay++ === 0) this.#lastStepMs = performance.now();
+    try {
+      return unwrap((await this.#steps.run(task, { name })) as Outcome<T>);
+    } finally {
+      this.#stepsUnderWay--;
+      this.#lastStepMs = performance.now();
+    }
   }
 
   /** Calls a function that reads `body` from its port, and gives back its result. */
   async feed<T>(name: string, task: object, body: AsyncIterable<Uint8Array>): Promise<T> {
     const { port1, port2 } = new MessageChannel();
-    const run = this.#pool.run({ ...task, port: port2 }, { name, transferList: [port2] }) as Promise<Outcome<T>>;
+    const run = this.#streams.run({ ...task, port: port2 }, { name, transferList: [port2] }) as Promise<Outcome<T>>;
     run.catch(() => port1.close());
     void sendStream(port1, body); // reports its errors to the reader; not waited for: after a refusal the client may never send the rest
     try {
@@ -52,26 +72,57 @@ export class CodecPool {
 
   /**
    * Calls a function that takes plain data from its port `parts` and sends bytes into the other. Each part is made when the one before has been
-   * worked off, so that it is as fresh as can be.
+   * worked off, so that it is as fresh as can be. Making one may take steps.
+   * @param signal ends it, wherever it is
    */
-  async *pipe(name: string, task: object, parts: AsyncIterable<object>): AsyncGenerator<Uint8Array> {
+  pipe(name: string, task: object, parts: AsyncIterable<object>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    return this.#receive(name, task, parts, signal);
+  }
+
+  /** Nothing is begun before the first piece is asked for. */
+  async *#receive(
+    name: string,
+    task: object,
+    parts: AsyncIterable<object> | null,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Uint8Array> {
+    signal?.throwIfAborted();
     const out = new MessageChannel();
-    const into = new MessageChannel();
-    const run = this.#pool.run(
-      { ...task, port: out.port2, parts: into.port2 },
-      { name, transferList: [out.port2, into.port2] },
+    const into = parts && new MessageChannel();
+    const run = this.#streams.run(
+      { ...task, port: out.port2, ...(into && { parts: into.port2 }) },
+      { name, transferList: [out.port2, ...(into ? [into.port2] : [])] },
     );
-    run.catch(() => out.port1.close());
-    void sendStream(into.port1, parts, 1); // its errors come back through the bytes
+    const end = (): void => {
+      out.port1.close();
+      into?.port1.close();
+    };
+    run.catch(end); // a thread that died: the reader must not wait for it
+    signal?.addEventListener('abort', end);
+    if (parts && into) void sendStream(into.port1, parts, 1); // its errors come back through the bytes
     try {
       yield* receiveStream(out.port1);
       await run;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
     } finally {
-      into.port1.close();
+      signal?.removeEventListener('abort', end);
+      end();
     }
   }
 
+  /** Since a step has begun or ended while some are under way, in milliseconds; 0: none is. */
+  get stuckMs(): number {
+    return this.#stepsUnderWay === 0 ? 0 : performance.now() - this.#lastStepMs;
+  }
+
+  /** Whether the threads of streams take turns. Resolves once one has answered. */
+  async ping(): Promise<void> {
+    await this.#streams.run({}, { name: 'ping' });
+  }
+
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await Promise.all([this.#streams.destroy(), this.#steps.destroy()]);
   }
 }

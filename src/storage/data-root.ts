@@ -1,6 +1,7 @@
 /** The folder that holds every byte, and the names in it. Nothing outside this file joins paths. */
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
+import { makeFolder } from './make-folder.ts';
 
 /** Where a shard lies below the root: 256 folders keep directories short. The commit is the one as of which the file tells the truth. */
 export function shardPath(shardId: string, commit: bigint): string {
@@ -19,9 +20,12 @@ export class DataRoot {
     this.root = resolve(root);
   }
 
-  /** Makes the folders. Call once at start. */
+  /** Makes the folders. Call once at start. @throws what the system says of a path that cannot be one of them */
   prepare(): void {
-    for (const folder of ['shards', 'spool', 'exports']) mkdirSync(join(this.root, folder), { recursive: true });
+    for (const folder of [this.root, this.shardFolder, this.spoolFolder, this.exportFolder]) {
+      makeFolder(folder);
+      accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    }
   }
 
   /**

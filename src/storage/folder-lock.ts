@@ -1,81 +1,54 @@
 /** One Varve a data folder: a second embedded start in the same folder must be told, not do harm. */
-import { createHash } from 'node:crypto';
-import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, fchownSync, ftruncateSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { VarveError } from '../core/errors.ts';
-import { isGone, thisProcess, type ProcessIdentity } from './process-identity.ts';
+import { lockFile } from './file-lock.ts';
 
-const ATTEMPTS = 3;
+/** Stays when the lock goes: what counts is the lock of the kernel, the text only says whose it is. */
+const LOCK_FILE = 'varve.lock';
 
 export interface FolderLock {
+  /** Can be called again. */
   release(): void;
 }
 
 /**
- * Takes the folder, also from a process that is certainly gone (kill -9, a reboot).
- * @throws conflict `folder-in-use` naming the process that has it
+ * Takes the folder until it is released or this process ends, however it ends.
+ * @throws conflict `folder-in-use` naming the process that has it, and what to do
  */
 export function lockFolder(folder: string): FolderLock {
-  const path = join(folder, 'varve.pid');
-  const mine = join(folder, `varve.pid.${process.pid}`);
-  writeFileSync(mine, JSON.stringify(thisProcess()));
-  try {
-    take(path, mine, folder);
-  } finally {
-    unlinkSync(mine);
+  const path = join(folder, LOCK_FILE);
+  const file = lockFile(path);
+  if (file === null) {
+    throw new VarveError(
+      'conflict',
+      `another Varve${holderIn(path)} is running in ${folder}: stop it, or choose another folder with VARVE_DATA; no file has to be deleted, the folder is free once that process has ended`,
+      { slug: 'folder-in-use' },
+    );
   }
-  return { release: () => unlinkSync(path) };
+  // One start with sudo must not take the folder away from its user.
+  const { uid, gid } = statSync(folder);
+  if (process.getuid?.() === 0) fchownSync(file, uid, gid);
+  ftruncateSync(file);
+  writeSync(file, `process ${process.pid} on ${hostname()}\n`, 0);
+  let isHeld = true;
+  return {
+    release() {
+      if (!isHeld) return;
+      isHeld = false;
+      ftruncateSync(file);
+      closeSync(file);
+    },
+  };
 }
 
-/**
- * Makes `path` a link to `mine`. A link never replaces, so exactly one of several starters gets it. What a process that is gone has left is removed
- * by whoever takes a lock named after it, and only after a second look: one who looked earlier must not remove what somebody else took since.
- */
-function take(path: string, mine: string, folder: string): void {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    try {
-      linkSync(mine, path);
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const found = readText(path);
-    if (found === null) continue; // released this moment
-    const holder = identityIn(found);
-    if (holder && !isGone(holder)) {
-      throw new VarveError(
-        'conflict',
-        `another Varve (process ${holder.pid} on ${holder.host}) is running in ${folder}`,
-        {
-          slug: 'folder-in-use',
-        },
-      );
-    }
-    const removal = `${path}.${createHash('sha256').update(found).digest('hex').slice(0, 16)}`;
-    take(removal, mine, folder);
-    try {
-      if (readText(path) === found) unlinkSync(path);
-    } finally {
-      unlinkSync(removal);
-    }
-  }
-  throw new VarveError('conflict', `another Varve is starting in ${folder}`, { slug: 'folder-in-use' });
-}
-
-function readText(path: string): string | null {
+/** Empty where it cannot be read: on Windows nobody can while it is locked. */
+function holderIn(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    return null;
-  }
-}
-
-/** Null for what no process has written whole. */
-function identityIn(text: string): ProcessIdentity | null {
-  try {
-    return JSON.parse(text) as ProcessIdentity;
+    const text = readFileSync(path, 'utf8').trim();
+    return text === '' ? '' : ` (${text})`;
   } catch {
-    return null;
+    return '';
   }
 }

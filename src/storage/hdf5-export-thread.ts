@@ -2,14 +2,16 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import h5wasm, { type Dataset, type Group } from 'h5wasm/node';
 import { blockRows } from '../core/chunk.ts';
-import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
-import type { Hdf5ExportJob, Hdf5Layout } from './hdf5-export.ts';
+import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
+import type { Hdf5Attributes, Hdf5ExportJob, Hdf5Layout } from './hdf5-export.ts';
 import { outcome } from './outcome.ts';
 import { receiveStream } from './port-stream.ts';
 import { createDataset, describeMissing } from './shard-layout.ts';
 
 /** Of the file, so that nobody takes it for a shard. */
-const EXPORT_VERSION = 1;
+const EXPORT_VERSION = 2;
+/** What the file keeps to: its dimension scales and attributes are those of netCDF-4, so that xarray opens it. */
+const CONVENTIONS = 'CF-1.8';
 const TIME_BYTES = 8;
 /** WASI errno 29: an I/O error. */
 const EIO = 29;
@@ -33,17 +35,16 @@ async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
     Date.now = () => 0;
     const file = new h5wasm.File(path, 'w', { libver: ['v108', 'v108'] });
     file.create_attribute('varve_export', Int32Array.of(EXPORT_VERSION), [], '<i');
-    const group = file.create_group('series').create_group(layout.seriesId);
-    for (const [name, value] of Object.entries(layout.attributes)) {
-      if (typeof value === 'string') group.create_attribute(name, value);
-      else group.create_attribute(name, Float64Array.of(value), [], '<d');
-    }
+    file.create_attribute('Conventions', CONVENTIONS);
+    file.create_attribute('group', `/${layout.groups.join('/')}`);
+    let group: Group = file;
+    for (const name of layout.groups) group = group.create_group(name);
+    describe(group, layout.attributes);
     describeMissing(group, layout);
     await writeRows(group, layout, blocks);
     if (layout.regular) {
       const { value: segments } = await blocks.next();
-      const flat = viewAs('int64', (segments as Uint8Array | undefined) ?? new Uint8Array(0));
-      group.create_dataset({ name: 'segments', data: flat, dtype: '<q', shape: [flat.length / 2, 2] });
+      writeSegments(group, viewAs('int64', (segments as Uint8Array | undefined) ?? new Uint8Array(0)));
     }
     file.close();
     return null;
@@ -52,6 +53,40 @@ async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
   } finally {
     await blocks.return(undefined);
   }
+}
+
+function describe(object: Group | Dataset, attributes: Hdf5Attributes): void {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'string') object.create_attribute(name, value);
+    else object.create_attribute(name, Float64Array.of(value), [], '<d');
+  }
+}
+
+/**
+ * Makes datasets of a group the scales of another one's dimensions, in their order: coordinates, for h5py and xarray.
+ * @see https://docs.unidata.ucar.edu/netcdf-c/current/interoperability_hdf5.html
+ */
+function attachScales(group: Group, name: string, scales: readonly string[]): void {
+  const target = group.get(name) as Dataset;
+  for (const [dimension, scale] of scales.entries()) {
+    const dataset = group.get(scale) as Dataset;
+    dataset.make_scale(scale);
+    target.attach_scale(dimension, dataset.path);
+  }
+}
+
+function createLabels(group: Group, name: string, labels: readonly string[]): void {
+  group.create_dataset({ name, data: [...labels], dtype: 'S', shape: [labels.length] });
+}
+
+/** Where rows begin, or begin anew after a gap. @param flat pairs of the row and its time */
+function writeSegments(group: Group, flat: SampleArray): void {
+  const count = flat.length / 2;
+  group.create_dataset({ name: 'segments', data: flat, dtype: '<q', shape: [count, 2] });
+  const numbers = BigInt64Array.from({ length: count }, (_, i) => BigInt(i));
+  group.create_dataset({ name: 'segment', data: numbers, dtype: '<q', shape: [count] });
+  createLabels(group, 'segment_field', ['row', 'time']);
+  attachScales(group, 'segments', ['segment', 'segment_field']);
 }
 
 function keepFailures(fs: FileSystem): void {
@@ -72,6 +107,11 @@ async function writeRows(group: Group, layout: Hdf5Layout, blocks: AsyncGenerato
   const chunkRows = blockRows(channels * DTYPES[dtype].bytes + TIME_BYTES, channels, rows);
   const values = new ChunkedColumn(group, 'values', dtype, [channels], rows, chunkRows);
   const times = new ChunkedColumn(group, 'time', 'int64', [], rows, chunkRows);
+  createLabels(group, 'channel', layout.channelLabels);
+  attachScales(group, 'values', ['time', 'channel']);
+  describe(group.get('values') as Dataset, layout.valueAttributes);
+  describe(group.get('time') as Dataset, layout.timeAttributes);
+  describeMissing(group.get('values') as Dataset, { dtype, missingValue: layout.fillValue }, '_FillValue');
   while (times.taken < rows) {
     const { value: timeBlock } = await blocks.next();
     const { value: valueBlock } = await blocks.next();

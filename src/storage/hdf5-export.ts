@@ -11,12 +11,22 @@ import { freeBytes } from './disk-space.ts';
 import { unwrap, type Outcome } from './outcome.ts';
 import { sendStream } from './port-stream.ts';
 
+/** Numbers are float64. */
+export type Hdf5Attributes = Readonly<Record<string, string | number>>;
+
 /** What is to be written besides the rows. The missing value is an attribute, too. */
 export interface Hdf5Layout extends RowShape {
-  /** Name of the group. */
-  readonly seriesId: string;
-  /** Of the group; numbers are float64. */
-  readonly attributes: Readonly<Record<string, string | number>>;
+  /** Groups within each other, from the root; none: the rows are in the root itself. */
+  readonly groups: readonly string[];
+  /** Of the innermost group. */
+  readonly attributes: Hdf5Attributes;
+  /** Of the dataset `values`, and of `time`. */
+  readonly valueAttributes: Hdf5Attributes;
+  readonly timeAttributes: Hdf5Attributes;
+  /** Of `values` besides: what readers of netCDF take for missing, of the dtype; null: nothing. */
+  readonly fillValue: RowShape['missingValue'];
+  /** One a channel. */
+  readonly channelLabels: readonly string[];
   readonly rows: number;
   /** Regular series have a dataset `segments`. */
   readonly regular: boolean;

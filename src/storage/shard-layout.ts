@@ -1,5 +1,5 @@
 /** What is where in a shard: attributes and datasets as FORMAT.md draws them. */
-import type { Group } from 'h5wasm/node';
+import type { Dataset, Group } from 'h5wasm/node';
 import { bytesOf, DTYPES, type Dtype, type SampleArray } from '../core/dtype.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import { recordText, type SeriesRecord } from '../core/series-record.ts';
@@ -105,10 +105,14 @@ export function createContiguous(
   return bytesOf(rows);
 }
 
-/** The attribute `missing_value`, of the dtype; none where there is no such value. */
-export function describeMissing(group: Group, { dtype, missingValue }: Omit<RowShape, 'channels'>): void {
+/** The attribute `missing_value`, of the dtype; none where there is no such value. @param name another one for it */
+export function describeMissing(
+  object: Group | Dataset,
+  { dtype, missingValue }: Omit<RowShape, 'channels'>,
+  name = 'missing_value',
+): void {
   if (missingValue === null) return;
   const one = new DTYPES[dtype].array(1);
   one[0] = missingValue;
-  group.create_attribute('missing_value', one, [], HDF5_DTYPE[dtype]);
+  object.create_attribute(name, one, [], HDF5_DTYPE[dtype]);
 }

@@ -22,7 +22,7 @@ let api: ApiClient;
 beforeAll(async () => {
   database = await testDatabase();
   relay = await relayTo(database.url);
-  service = await startService({ env: { DATABASE_URL: relay.url } });
+  service = await startService({ env: { DATABASE_URL: relay.url, VARVE_LOG: 'debug' } });
   api = new ApiClient(service);
 });
 

@@ -143,21 +143,47 @@ describe('spellings', () => {
     expect(lines.slice(1, 5)).toEqual(['-1,1', '-0.5,2', '0,3', '0.5,4']);
   });
 
-  test('JSON with orient=rows has a list a row, and keeps long integers and the order of times', async () => {
-    const rows = (await read(ecg, 'orient=rows&rows=1:4')).json();
-    expect(rows).toMatchObject({ series: ecg, first_row: 1, next: null });
-    expect((rows as { values: unknown }).values).toEqual([
-      [12, -12],
-      [14, -14],
-      [1, 2],
-    ]);
-    expect((await read(events, 'orient=rows')).json<{ values: unknown }>().values).toEqual([
-      [1],
-      ['-9223372036854775808'],
-      ['9223372036854775807'],
-    ]);
-    expect((await read(ecg, 'orient=rows&rows=0:0')).json<{ values: unknown }>().values).toEqual([]);
-    expect((await read(ecg, 'orient=columns&rows=:1')).json<{ values: unknown }>().values).toEqual([[10], [-10]]);
+  interface Oriented {
+    readonly orient: string;
+    readonly values: readonly unknown[];
+    readonly next: string | null;
+  }
+
+  test('JSON comes by rows, as it goes in, says so, and comes by channels for who asks', async () => {
+    const times = [250_000_000n, 500_000_000n, 60_000_000_000n].map((ns) => String(T0 + ns));
+    const rows = [[12, -12], [14, -14], [1, 2]]; // prettier-ignore
+    const columns = [[12, 14, 1], [-12, -14, 2]]; // prettier-ignore
+    for (const [query, orient, values] of [
+      ['', 'rows', rows],
+      ['&orient=rows', 'rows', rows],
+      ['&orient=channels', 'channels', columns],
+      ['&channels=V5', 'rows', columns[1]],
+      ['&channels=V5&orient=channels', 'channels', [columns[1]]],
+      ['&channels=V5,MLII', 'rows', rows.map(([a, b]) => [b, a])],
+      ['&physical=true&channels=V5', 'rows', columns[1].map((value) => value * 0.5 - 1)],
+    ] as const) {
+      const answer = (await read(ecg, `rows=1:4${query}`)).json();
+      expect([query, answer]).toEqual([query, { series: ecg, first_row: 1, times, orient, values, next: null }]);
+    }
+    // The exact text, as a reader of streams sees it.
+    expect((await read(ecg, 'rows=0:1')).body.toString()).toBe(
+      `{"series":"${ecg}","first_row":0,"times":["${T0}"],"orient":"rows","values":[[10,-10]],"next":null}`,
+    );
+    const latest = (await read(ecg, 'latest=2')).json<Oriented>();
+    expect([latest.orient, latest.values]).toEqual(['rows', [[1, 2], [3, 4]]]); // prettier-ignore
+    const turned = (await read(ecg, 'latest=2&orient=channels')).json<Oriented>();
+    expect([turned.orient, turned.values]).toEqual(['channels', [[1, 3], [2, 4]]]); // prettier-ignore
+    expect((await read(events, '')).json<Oriented>().values).toEqual([1, String(-(2n ** 63n)), String(2n ** 63n - 1n)]);
+    for (const [query, values] of [
+      ['rows=0:0', []],
+      ['rows=0:0&orient=channels', [[], []]],
+    ] as const) {
+      expect((await read(ecg, query)).json<Oriented>().values).toEqual(values);
+    }
+    const { next } = (await read(ecg, 'orient=channels&limit=2')).json<Oriented>();
+    expect(expecting(200, await api.get(next!)).json<Oriented>()).toMatchObject({ orient: 'channels' });
+    const line = (await read(ecg, 'points=5&method=lttb&channels=V5')).json<Oriented>();
+    expect(line).toMatchObject({ orient: 'channels', values: [expect.any(Array)] });
   });
 
   test.each([
@@ -165,6 +191,7 @@ describe('spellings', () => {
     ['format=csv&epoch=', 'epoch'],
     ['format=json&epoch=ns', 'epoch'],
     ['orient=sideways', 'orient'],
+    ['orient=columns', 'orient'],
     ['format=npy&orient=rows', 'orient'],
     ['format=parquet', 'format'],
   ])('%s is refused and named', async (query, field) => {
@@ -313,7 +340,7 @@ describePython('HDF5 for h5py', ['h5py', 'numpy', 'pandas'], (python) => {
         `
 import io, sys, json, h5py, numpy as np, pandas as pd
 with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
-    (series, group), = file['series'].items()
+    group = file[file.attrs['group']]
     print(json.dumps(${expression}))`,
         body,
       ).toString(),
@@ -324,13 +351,14 @@ with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
     expect(
       look(
         body,
-        `[series, {name: value if isinstance(value, str) else float(value) for name, value in group.attrs.items()},
+        `[group.name[1:] == group.attrs['name'], {name: value if isinstance(value, str) else float(value) for name, value in group.attrs.items()},
           group['values'].dtype.str, group['values'][()].tolist(), group['time'].dtype.str, group['time'][()].tolist(),
           group['segments'][()].tolist()]`,
       ),
     ).toEqual([
-      ecg,
+      true,
       {
+        series: ecg,
         name: expect.any(String),
         project: 'default',
         unit: 'mV',
@@ -369,7 +397,7 @@ with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
     ).toEqual([
       [-1, 20, 30],
       ['1', String(-(2n ** 63n)), String(2n ** 63n - 1n)],
-      ['time', 'values'],
+      ['channel', 'time', 'values'],
     ]);
     for (const [id, columns] of [
       [ecg, 2],
@@ -420,4 +448,130 @@ with h5py.File(io.BytesIO(sys.stdin.buffer.read()), 'r') as file:
       ),
     ).toEqual([0, 0, [2_999_990, 4]]);
   });
+});
+
+describePython('HDF5 for xarray', ['h5py', 'xarray', 'h5netcdf', 'netCDF4'], (python) => {
+  const look = (body: Buffer, code: string): unknown =>
+    JSON.parse(
+      python(
+        `
+import json, os, sys, tempfile, warnings, h5py, numpy as np, xarray as xr
+warnings.simplefilter('ignore')
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, 'selection.h5')
+    with open(path, 'wb') as file: file.write(sys.stdin.buffer.read())
+    def each(look, group, **options):
+        answers = []
+        for engine in ('h5netcdf', 'netcdf4'):
+            with xr.open_dataset(path, group=group, engine=engine, **options) as found: answers.append(look(found))
+        assert repr(answers[0]) == repr(answers[1]), answers
+        return answers[0]
+    print(json.dumps(${code}))`,
+        body,
+      ).toString(),
+    );
+  const START = { start: '2026-05-01T09:00:00.123456789Z' };
+  const LOOK = `lambda d: [d['values'].dims, d['values'].values.tolist(), str(d['values'].dtype), d['values'].attrs.get('units'),
+    str(d['time'].dtype), d['time'].values.astype('int64').astype(str).tolist(), d['channel'].values.tolist()]`;
+
+  test('values have the coordinates time and channel, for h5py and xarray, regular or not', async () => {
+    const channels = [
+      { label: 'MLII', unit: 'mV' },
+      { label: 'Ⅴ5', unit: 'mV' },
+    ];
+    for (const sampling of [{ kind: 'regular', rate_hz: 2, ...START }, { kind: 'irregular' }]) {
+      const name = `mouse-12/${sampling.kind}`;
+      const id = await create({ name, dtype: 'int64', channels, sampling });
+      const times = [T0, T0 + 500_000_000n, T0 + 1_000_000_000n].map(String);
+      const values = [['9007199254740993', 2], [3, 4], [5, 6]]; // prettier-ignore
+      await api.append(id, sampling.kind === 'regular' ? { values } : { times, values });
+      const { body } = await read(id, 'format=hdf5');
+      expect(
+        look(
+          body,
+          `each(lambda d: [d['values'].values.astype(str).tolist(), *(${LOOK})(d)[2:]], ${JSON.stringify(name)})`,
+        ),
+      ).toEqual([values.map((row) => row.map(String)), 'int64', 'mV', 'datetime64[ns]', times, ['MLII', 'Ⅴ5']]);
+      const scales = `[[dict(v.attrs).get(a) for a in ('CLASS', 'NAME')] for v in (file[g]['time'], file[g]['channel'])]`;
+      expect(
+        look(
+          body,
+          `(lambda file, g: [[d[0].name for d in file[g]['values'].dims], str(${scales}), file[g]['time'].attrs['units'],
+            len(file[g]['time'].attrs['REFERENCE_LIST']), len(file[g]['values'].attrs['DIMENSION_LIST'])])(h5py.File(path), ${JSON.stringify(name)})`,
+        ),
+      ).toEqual([
+        [`/${name}/time`, `/${name}/channel`],
+        "[[b'DIMENSION_SCALE', b'time'], [b'DIMENSION_SCALE', b'channel']]",
+        'nanoseconds since 1970-01-01',
+        1,
+        2,
+      ]);
+      const empty = (await read(id, 'format=hdf5&rows=0:0')).body;
+      expect(look(empty, `each(lambda d: [d['values'].shape, str(d['time'].dtype)], ${JSON.stringify(name)})`)).toEqual(
+        [[0, 2], 'datetime64[ns]'],
+      );
+    }
+    const relative = (await read(events, 'format=hdf5')).body;
+    const name = (await api.series(events)).name;
+    expect(look(relative, `each(lambda d: str(d['time'].dtype), ${JSON.stringify(name)})`)).toBe('timedelta64[ns]');
+  });
+
+  test('factor and offset are said where one of each serves all channels exactly, and values are raw', async () => {
+    const two = (a: object, b: object) => ({
+      channels: [
+        { label: 'a', ...a },
+        { label: 'b', ...b },
+      ],
+    });
+    const linear = { factor: 0.1, add: -5.12 };
+    const none = { factor: null, add: null };
+    const cases: [string, object, string, { factor: number | null; add: number | null }, string | null][] = [
+      ['one for the series', { scale: 0.1, offset: -5.12, ...two({}, {}) }, '', linear, 'V'],
+      ['physical already', { scale: 0.1, offset: -5.12, ...two({}, {}) }, '&physical=true', none, 'V'],
+      ['none', two({}, {}), '', none, 'V'],
+      ['equal ones of channels', { scale: 0.05, ...two({ scale: 2, offset: 3 }, { scale: 2, offset: 3 }) }, '', { factor: 0.1, add: 3 }, 'V'], // prettier-ignore
+      ['different ones', { scale: 0.1, ...two({}, { scale: 2 }) }, '', none, null],
+      ['different ones, of which one is read', { scale: 0.1, ...two({}, { scale: 2 }) }, '&channels=b', { factor: 0.2, add: 0 }, 'V'], // prettier-ignore
+      ['a gain, which divides', two({ gain: 200 }, { gain: 200 }), '', none, null],
+      ['different units', two({ unit: 'mV' }, {}), '', none, null],
+      ['a missing value', { missing_value: -1, ...two({}, {}) }, '', none, 'V'],
+    ];
+    for (const [what, fields, query, { factor, add }, unit] of cases) {
+      const name = randomUUID();
+      const id = await create({
+        name,
+        dtype: 'int16',
+        unit: 'V',
+        sampling: { kind: 'regular', rate_hz: 1 },
+        ...fields,
+      });
+      await api.append(id, { values: [[1, -2], [30000, -1], [7, 8]] }); // prettier-ignore
+      const { body } = await read(id, `format=hdf5${query}`);
+      const found = `(lambda d: [d['values'].attrs.get(a) for a in ('scale_factor', 'add_offset', 'units')])`;
+      const raw = look(body, `each(${found}, ${JSON.stringify(name)}, mask_and_scale=False)`);
+      expect([what, raw]).toEqual([what, [factor, add, unit]]);
+      // What xarray makes of it is what the service does.
+      if (factor === null && what !== 'a missing value') continue;
+      const npy = (await read(id, `format=npy&physical=true${query}`)).body;
+      const physical = `np.load(__import__('io').BytesIO(bytes.fromhex('${npy.toString('hex')}')))`;
+      const same = `each(lambda d: bool(np.array_equal(d['values'].values, ${physical}, equal_nan=True)), ${JSON.stringify(name)})`;
+      expect([what, look(body, same)]).toEqual([what, true]);
+    }
+  }, 300_000);
+
+  test.each(['.', '..', '../../x', 'a//b', '/a/', 'a/./b', 'series', 'values/time', 'Küche/µV 50% "x"', '/'])(
+    'h5py finds the series %s by its name',
+    async (name) => {
+      const id = await create({ name, dtype: 'int8', sampling: { kind: 'regular', rate_hz: 1 } });
+      await api.append(id, { values: [1, 2] });
+      const { body } = await read(id, 'format=hdf5');
+      const found = `(lambda file, name: [file[name]['values'][:, 0].tolist(), file[name].attrs['name'], file[name].name == file.attrs['group']])`;
+      expect(look(body, `${found}(h5py.File(path), ${JSON.stringify(name)})`)).toEqual([[1, 2], name, true]);
+      // xarray takes the group as the file says it.
+      expect(look(body, `each(lambda d: d['values'].values.tolist(), h5py.File(path).attrs['group'])`)).toEqual([
+        [1],
+        [2],
+      ]);
+    },
+  );
 });

@@ -241,7 +241,7 @@ describe('creating a series', () => {
       415,
       'Content-Type',
     ],
-    ['Latin-1', { body: '{}', headers: { 'content-type': 'application/json; charset=latin1' } }, 415, 'body'],
+    ['Latin-1', { body: '{}', headers: { 'content-type': 'application/json; charset=latin1' } }, 415, 'Content-Type'],
     ['an unknown encoding', { body: '{}', headers: { 'content-encoding': 'zstd' } }, 415, 'body'],
     ['gzip that is none', { body: '{}', headers: { 'content-encoding': 'gzip' } }, 400, 'body'],
     ['a gzip bomb', { body: gzipSync(text(50_000_000)), headers: { 'content-encoding': 'gzip' } }, 413, 'body'],
@@ -382,6 +382,8 @@ interface Refusal {
   /** Undefined: nothing is said. */
   readonly field?: string | readonly string[];
   readonly slug?: string;
+  /** Of the first field. */
+  readonly message?: string;
 }
 
 const inRegular = { series: () => regular };
@@ -402,12 +404,14 @@ function npy(dict: string | Uint8Array, data = new Uint8Array(0)): { type: strin
 const npyDict = (descr: string, shape: string, fortran = 'False'): string =>
   `{'descr': ${descr}, 'fortran_order': ${fortran}, 'shape': ${shape}, }`;
 
-async function refuses({ series, body, type, headers, query = '', status, field, slug }: Refusal): Promise<void> {
+async function refuses(refusal: Refusal): Promise<void> {
+  const { series, body, type, headers, query = '', status, field, slug, message } = refusal;
   const answer = await api.send('POST', `${series()}/samples${query}`, {
     headers: { ...(type !== undefined && { 'content-type': type }), ...headers },
     body: typeof body === 'function' ? body() : body,
   });
   expectProblem(answer, status, field, slug);
+  if (message !== undefined) expect(answer.json<Problem>().errors[0].message).toBe(message);
 }
 
 describe('appending', () => {
@@ -468,6 +472,77 @@ describe('appending', () => {
       ],
       ['past int64', { ...inInt64, ...json({ values: ['9223372036854775808'] }), status: 422, field: 'values[0]' }],
       ['with digits and letters', { ...inInt64, ...json({ values: ['12a'] }), status: 400, field: 'values[0]' }],
+      [
+        'by rows that are channels',
+        {
+          ...inRegular,
+          ...json({ values: [[1, 2, 3], [4, 5, 6]] }), // prettier-ignore
+          status: 422,
+          field: 'values[0]',
+          message: 'has 3 values; the series has 2 channels; if each list is a channel, add "orient": "channels"',
+        },
+      ],
+      [
+        'by rows that are channels, of an irregular series',
+        {
+          ...inIrregular,
+          ...json({ times: [1, 2, 3], values: [[1, 2, 3]] }),
+          status: 422,
+          field: 'values[0]',
+          message: 'has 3 values; the series has 1 channel; if each list is a channel, add "orient": "channels"',
+        },
+      ],
+      [
+        'by rows of which one is too long',
+        {
+          ...inRegular,
+          ...json({ values: [[1, 2], [3, 4, 5]] }), // prettier-ignore
+          status: 422,
+          field: 'values[1]',
+          message: 'has 3 values; the series has 2 channels',
+        },
+      ],
+      [
+        'by channels that are rows',
+        {
+          ...inRegular,
+          ...json({ orient: 'channels', values: [[1, 2], [3, 4], [5, 6]] }), // prettier-ignore
+          status: 422,
+          field: 'values',
+          message: 'has 3 lists; the series has 2 channels; if each list is a row, leave "orient" out',
+        },
+      ],
+      [
+        'by channels of different lengths',
+        {
+          ...inRegular,
+          ...json({ orient: 'channels', values: [[1, 2, 3], [4, 5]] }), // prettier-ignore
+          status: 422,
+          field: 'values[1]',
+          message: 'has 2 values, values[0] has 3',
+        },
+      ],
+      [
+        'by channels, one of which is no list',
+        { ...inRegular, ...json({ orient: 'channels', values: [[1, 2], 3] }), status: 422, field: 'values[1]' },
+      ],
+      [
+        'by channels with a value that is none',
+        { ...inRegular, ...json({ orient: 'channels', values: [[1, 2], [3, 'x']] }), status: 400, field: 'values[1][1]' }, // prettier-ignore
+      ],
+      [
+        'by channels with too few times',
+        {
+          ...inIrregular,
+          ...json({ orient: 'channels', times: [1], values: [[1, 2]] }),
+          status: 400,
+          field: 'times',
+        },
+      ],
+      [
+        'by a way that is none',
+        { ...inRegular, ...json({ orient: 'columns', values: [[1, 2]] }), status: 400, field: 'orient' },
+      ],
       [
         'with times for a regular series',
         { ...inRegular, ...json({ times: [1], values: [[1, 2]] }), status: 422, field: 'times' },
@@ -795,11 +870,11 @@ describe('appending', () => {
         { ...inRegular, ...octet(new Uint8Array(SPOOLED_BYTES)), query: '?start=2026-05-01T00:00:00Z', ...overlap },
       ],
       [
-        'rows past the year 2262',
+        'rows past the year 2261',
         {
           ...inRegular,
           ...octet(new Uint8Array(400)),
-          query: '?start=9223372036854775807',
+          query: '?start=2261-12-31T23:59:59.999Z',
           status: 422,
           field: 'start',
         },

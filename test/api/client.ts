@@ -73,6 +73,8 @@ export interface SamplesJson {
   readonly series: string;
   readonly first_row: number;
   readonly times: readonly string[];
+  readonly orient: 'rows' | 'channels';
+  /** One list a channel, as {@link ApiClient.read} asks for them. */
   readonly values: readonly (readonly (number | string | null)[])[];
   readonly next: string | null;
 }
@@ -149,9 +151,10 @@ export class ApiClient {
     return expecting(201, await this.post(`/v1/series/${id}/samples`, samples)).json<AppendJson>();
   }
 
-  /** Reads samples as JSON. @param query with its question mark, or empty */
+  /** Reads samples as JSON, one list a channel: what tests compare is mostly of one. @param query with its question mark, or empty */
   async read(id: string, query = ''): Promise<SamplesJson> {
-    return expecting(200, await this.get(`/v1/series/${id}/samples${query}`)).json<SamplesJson>();
+    const path = `/v1/series/${id}/samples${query}${query === '' ? '?' : '&'}orient=channels`;
+    return expecting(200, await this.get(path)).json<SamplesJson>();
   }
 
   /** Asks for a write until it is no longer pending. */

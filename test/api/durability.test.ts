@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { hasRedisServer, startRedis, type TestRedis } from '../support/redis.ts';
@@ -259,33 +259,17 @@ describe('starting and stopping', () => {
     expect(await stopped).toBe(0);
     expect(Date.now() - began).toBeLessThan(8_000);
     expect(isAlive(postgres)).toBe(false);
-    expect(existsSync(join(service.dataRoot, 'varve.pid'))).toBe(false);
     expect(postgresPid(service.dataRoot)).toBeNull();
 
     await service.restart();
     expect((await api.get(`/v1/series/${id}/samples?format=octet`)).body.equals(body)).toBe(true);
   });
 
-  test('a mark of a process that is gone, or of a number that is somebody else’s, does not keep a service from starting', async () => {
-    const mark = join(service.dataRoot, 'varve.pid');
-    const own = JSON.parse(readFileSync(mark, 'utf8')) as object;
+  test('what a killed service has left does not keep the next one from starting', async () => {
     await service.kill9();
-    expect(existsSync(mark)).toBe(true);
-    // This test's process lives, but began at another time than the mark says.
-    writeFileSync(mark, JSON.stringify({ ...own, pid: process.pid }));
-    await service.restart();
-    await service.kill9();
-    writeFileSync(mark, 'not a mark');
+    writeFileSync(join(service.dataRoot, 'varve.lock'), `process ${process.pid} on ${hostname()}\n`);
     await service.restart();
     expecting(200, await new ApiClient(service).get('/readyz'));
-  });
-
-  test('a mark of another machine is respected: nobody here can tell whether it runs', async () => {
-    const folder = freshFolder();
-    writeFileSync(join(folder, 'varve.pid'), JSON.stringify({ host: 'elsewhere', boot: 'b', pid: 4321, started: '1' }));
-    const refused = runCli(['serve'], { VARVE_DATA: folder, VARVE_PORT: '0' });
-    expect(await refused.exited).toBe(1);
-    expect(refused.output()).toMatch(/process 4321 on elsewhere/);
   });
 });
 

@@ -117,7 +117,7 @@ describe('tags of many series', () => {
   test('beyond the reach of a token are not there', async () => {
     const [mine, theirs] = [await lab(), await lab()];
     const [own, other] = [await make(mine, 'a', { k: 1 }), await make(theirs, 'a', { k: 1 })];
-    const { token } = (await api.post('/v1/tokens', { name: 't', scopes: ['write'], projects: [mine] })).json<{
+    const { token } = (await api.post('/v1/tokens', { name: 't', scopes: ['read', 'write'], projects: [mine] })).json<{
       token: string;
     }>();
     const call = { token, headers: { 'content-type': 'application/json' } };

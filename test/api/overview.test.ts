@@ -124,7 +124,7 @@ describe('an overview', () => {
         ]),
       );
       const line = await api.get(`/v1/series/${id}/samples?points=3&method=lttb&channels=up&format=${format}`);
-      expect([...tableFromIPC(expecting(200, line).body).getChild('up')]).toEqual([0, 99, 199]);
+      expect([...tableFromIPC(expecting(200, line).body).getChild('up')]).toEqual([0, null, 199]);
     }
   });
 
@@ -140,6 +140,94 @@ describe('an overview', () => {
     const line = answer.json<{ times: string[]; values: number[][] }>();
     expect(line.times).toHaveLength(4);
     expect([line.values[0][0], line.values[0][3]]).toEqual([0, 199]);
+  });
+
+  interface Line {
+    readonly times: string[];
+    readonly values: [(number | null)[]];
+  }
+
+  async function lineOf(series: string, query: string): Promise<[number, number | null][]> {
+    const answer = await api.get(`/v1/series/${series}/samples?method=lttb&${query}`);
+    const { times, values } = expecting(200, answer).json<Line>();
+    return times.map((ns, i) => [Number(BigInt(ns) / 1_000_000n), values[0][i]]);
+  }
+
+  test('as a line keeps the ends of each piece, and is broken at every gap', async () => {
+    const line = await api.get(`/v1/series/${id}/samples?points=20&method=lttb&channels=up`);
+    const { times, values } = expecting(200, line).json<Line>();
+    expect(times).toHaveLength(20);
+    const at = values[0].indexOf(null);
+    expect([values[0][0], values[0][at - 1], values[0][at + 1], values[0].at(-1)]).toEqual([0, 99, 100, 199]);
+    expect(BigInt(times[at]) > BigInt(times[at - 1]) && BigInt(times[at]) < BigInt(times[at + 1])).toBe(true);
+    const csv = await api.get(`/v1/series/${id}/samples?points=20&method=lttb&channels=up&format=csv`);
+    expect(
+      expecting(200, csv)
+        .body.toString()
+        .split('\n')
+        .filter((text) => text.endsWith('Z,')),
+    ).toHaveLength(1);
+    expecting(200, await api.get(`/v1/series/${id}/samples?points=20&method=lttb&channels=up&format=npy`));
+    // Rows that were removed part it, too, however few, and a range in between ends where it does.
+    const other = await twoParts();
+    const second = (s: number): bigint => START_NS + BigInt(s) * S;
+    expecting(200, await api.delete(`/v1/series/${other}/samples?start=${second(40)}&end=${second(42)}`));
+    const parted = await lineOf(other, `points=30&channels=up&start=${second(10)}&end=${second(250)}`);
+    const shown = parted.map(([, value]) => value);
+    expect(shown.filter((value) => value === null)).toHaveLength(2);
+    for (const end of [10, 39, 42, 99, 100, 149]) expect(shown).toContain(end);
+    expect([shown[0], shown.at(-1), shown.length]).toEqual([10, 149, 30]);
+  });
+
+  test.each(['regular', 'irregular'])(
+    'as a line of a %s series begins and ends with its rows, and shows where there is no value',
+    async (kind) => {
+      const sampling = kind === 'regular' ? { kind, rate_hz: 1000 } : { kind };
+      const wave = await api.createSeries({ name: randomUUID(), dtype: 'float64', sampling });
+      // The ends are extremes of nothing; a tenth of the rows have no value.
+      const values = Array.from({ length: 5000 }, (_, i) => (i >= 2000 && i < 2500 ? null : Math.sin(i / 3)));
+      for (let from = 0; from < 5000; from += 1000) {
+        const times = Array.from({ length: 1000 }, (_, i) => String((from + i) * 1_000_000));
+        await api.append(wave.id, { values: values.slice(from, from + 1000), ...(kind === 'irregular' && { times }) });
+      }
+      for (const [query, first, last] of [
+        ['', 0, 4999],
+        ['&start=1000000&end=4000000001', 1, 4000],
+        ['&start=1234500000', 1235, 4999],
+      ] as const) {
+        const line = await lineOf(wave.id, `points=100${query}`);
+        expect(line[0]).toEqual([first, values[first]]);
+        expect(line.at(-1)).toEqual([last, values[last]]);
+        expect(line.length).toBeLessThanOrEqual(100);
+        const breaks = line.filter(([, value]) => value === null);
+        expect(breaks).toHaveLength(1);
+        expect(breaks[0][0]).toBeGreaterThanOrEqual(1999);
+        expect(breaks[0][0]).toBeLessThan(2500);
+        for (const [ms, value] of line) if (value !== null) expect(value).toBe(values[ms]);
+      }
+    },
+  );
+
+  test('as a line is broken at each of very many gaps', async () => {
+    const bursts = await api.createSeries({
+      name: randomUUID(),
+      dtype: 'int32',
+      sampling: { kind: 'regular', rate_hz: 1 },
+    });
+    for (let i = 0; i < 40; i++)
+      await api.append(bursts.id, { values: [i, i + 1, i], start: String(BigInt(i) * 100n * S) });
+    for (const points of [7, 30, 100, 1000]) {
+      const line = await lineOf(bursts.id, `points=${points}`);
+      expect(line.length).toBeLessThanOrEqual(points);
+      expect([line[0], line.at(-1)]).toEqual([
+        [0, 0],
+        [3_902_000, 39],
+      ]);
+      line.forEach(([ms, value], i) => {
+        if (i === 0 || value === null || line[i - 1][1] === null) return;
+        expect(Math.floor(ms / 100_000)).toBe(Math.floor(line[i - 1][0] / 100_000));
+      });
+    }
   });
 
   test('of 64-bit integers keeps every digit', async () => {

@@ -151,9 +151,9 @@ export function decode(
 ): Decoded {
   switch (format) {
     case 'json': {
-      const { times, values } = JSON.parse(body.toString()) as { times: string[]; values: unknown[][] };
-      const rows = times.map((_, row) => values.map((column) => column[row]));
-      return { times: times.map(BigInt), values: arrayOf(dtype, rows.flat()) };
+      // By rows; those of one channel are its values.
+      const { times, values } = JSON.parse(body.toString()) as { times: string[]; values: unknown[] };
+      return { times: times.map(BigInt), values: arrayOf(dtype, values.flat()) };
     }
     case 'ndjson': {
       const lines = body.toString().split('\n').slice(0, -1);

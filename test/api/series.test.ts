@@ -215,7 +215,7 @@ describe('getting', () => {
   test('samples are reached by the name as well', async () => {
     const { name } = await api.createSeries({ name: `${fresh()}/a`, dtype: 'int16', sampling: REGULAR });
     expecting(201, await api.post(`/v1/series/by-name/${name}/samples`, { values: [4, 5] }));
-    expect((await api.get(`/v1/series/by-name/${name}/samples`)).json()).toMatchObject({ values: [[4, 5]] });
+    expect((await api.get(`/v1/series/by-name/${name}/samples`)).json()).toMatchObject({ values: [4, 5] });
   });
 
   test('a client that has the newest version gets no body', async () => {

@@ -40,7 +40,7 @@ let sql: pg.Client;
 
 beforeAll(async () => {
   database = await testDatabase();
-  service = await startService({ env: { DATABASE_URL: database.url } });
+  service = await startService({ env: { DATABASE_URL: database.url, VARVE_LOG: 'debug' } });
   api = new ApiClient(service);
   sql = new pg.Client({ connectionString: database.url });
   await sql.connect();

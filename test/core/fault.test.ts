@@ -12,6 +12,10 @@ describe('the fault behind an error', () => {
     ['08006', 'away'],
     ['40P01', 'away'],
     ['57P01', 'away'],
+    ['55P03', 'away'],
+    ['25P03', 'away'],
+    ['25P04', 'away'],
+    ['25P02', null],
     ['EIO', 'disk'],
     ['EROFS', 'disk'],
     ['ENOENT', null],
@@ -22,10 +26,12 @@ describe('the fault behind an error', () => {
     expect(faultOf(new Error('wrapped', { cause: coded(code) }))).toBe(fault);
   });
 
-  test.each(['Connection terminated unexpectedly', 'Client has encountered a connection error and is not queryable'])(
-    'a broken connection is told by its message: %s',
-    (message) => expect(faultOf(new Error(message))).toBe('away'),
-  );
+  test.each([
+    'Connection terminated unexpectedly',
+    'Query read timeout',
+    'timeout exceeded when trying to connect',
+    'Client has encountered a connection error and is not queryable',
+  ])('a broken connection is told by its message: %s', (message) => expect(faultOf(new Error(message))).toBe('away'));
 
   test.each([undefined, null, 'text', 5])('%p is none', (error) => {
     expect(faultOf(error)).toBeNull();
@@ -37,6 +43,7 @@ describe('whether Postgres has certainly refused', () => {
     ['23505', true],
     ['53100', true],
     ['40001', true],
+    ['55P03', true],
     ['XX000', true],
     ['08006', false],
     ['57P01', false],

@@ -144,3 +144,18 @@ test.each<[number | string, bigint]>([
 ])('half a period at %s Hz is %s ns', (value, ns) => {
   expect(halfPeriodNs(rateOf(value))).toBe(ns);
 });
+
+test('a rate that was sent as a number comes back as that number', () => {
+  const anyHz = fc.oneof(
+    fc.double({ min: MIN_RATE_HZ, max: MAX_RATE_HZ, noNaN: true }),
+    fc.double({ min: 0, max: 1, noNaN: true }).map((part) => MIN_RATE_HZ * (MAX_RATE_HZ / MIN_RATE_HZ) ** part),
+  );
+  fc.assert(
+    fc.property(anyHz, (hz) => {
+      const rate = rateOf(hz);
+      expect(rateHz(rate)).toBe(hz);
+      expect(parseRate(formatRate(rate))).toEqual(rate);
+    }),
+    { numRuns: 5000 },
+  );
+});

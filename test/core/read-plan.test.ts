@@ -1,6 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { MAX_PIECE_BYTES, planRead, type Piece, type PlannedChunk, type Span } from '../../src/core/read-plan.ts';
+import {
+  cutPieces,
+  MAX_PIECE_BYTES,
+  planRead,
+  type Piece,
+  type PlannedChunk,
+  type Span,
+} from '../../src/core/read-plan.ts';
 import type { RowRange } from '../../src/core/segment.ts';
 import { visibleSlices, type Slice } from '../../src/core/visible-rows.ts';
 
@@ -347,5 +354,61 @@ describe('a chunk of a later edit', () => {
         expect(seen).toEqual(wanted);
       }),
     );
+  });
+});
+
+describe('a part of a plan', () => {
+  const ROW_BYTES = 4;
+  const chunks = [
+    chunk(0, 10, 1000, { timesOffset: 90_000, timesCrc: 7 }),
+    chunk(10, 10, 1040, { timesOffset: 90_080, timesCrc: 8 }),
+    chunk(20, 30, 5000, { codec: 'gzip', timesCodec: 'gzip', times: { offset: 95_000, length: 50 }, timesCrc: 9 }),
+    chunk(50, 5, 8000, { timesOffset: 99_000, path: 'b.h5' }),
+  ];
+  const blocksOf = (pieces: readonly Piece[]) =>
+    pieces.flatMap(({ blocks, path }) => blocks.map((b) => ({ path, ...b })));
+
+  test('reads what a plan of its rows alone would', () => {
+    const bound = fc.nat(55);
+    fc.assert(
+      fc.property(bound, bound, bound, bound, bound, bound, (...bounds) => {
+        const [a, b, c, d, ...cut] = bounds;
+        const [from, gapFrom, gapTo, to] = [a, b, c, d].sort((x, y) => x - y);
+        const ranges = [
+          { from, to: gapFrom },
+          { from: gapTo, to },
+        ];
+        const [first, last] = cut.sort((x, y) => x - y);
+        const rows = [...Array(55).keys()].filter(
+          (row) => (row >= from && row < gapFrom) || (row >= gapTo && row < to),
+        );
+        const wanted = rows.slice(first, last).map((row) => ({ from: row, to: row + 1 }));
+        const joined: RowRange[] = [];
+        for (const each of wanted) {
+          const before = joined.at(-1);
+          if (before?.to === each.from) joined[joined.length - 1] = { from: before.from, to: each.to };
+          else joined.push(each);
+        }
+        const whole = plan(ranges, chunks, ROW_BYTES);
+        const part = cutPieces(whole, { from: first, to: last }, ROW_BYTES);
+        // Ranges that touch may have parted a chunk in the whole plan.
+        if (gapFrom !== gapTo) expect(blocksOf(part)).toEqual(blocksOf(plan(joined, chunks, ROW_BYTES)));
+        for (const { values, times, blocks } of part) {
+          expect(values.length).toBe(blocks.reduce((sum, block) => sum + block.values.length, 0));
+          expect(times!.length).toBe(blocks.reduce((sum, block) => sum + block.times!.length, 0));
+          expect([values.offset, times!.offset]).toEqual([blocks[0].values.offset, blocks[0].times!.offset]);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('opens nothing that its rows do not lie in', () => {
+    const whole = plan([{ from: 0, to: 55 }], chunks, ROW_BYTES);
+    expect(whole).toHaveLength(3);
+    expect(cutPieces(whole, { from: 12, to: 13 }, ROW_BYTES)).toMatchObject([
+      { path: 'a.h5', values: { offset: 1048, length: 4 }, times: { offset: 90_096, length: 8 } },
+    ]);
+    expect(cutPieces(whole, { from: 5, to: 5 }, ROW_BYTES)).toEqual([]);
   });
 });

@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Comparable, Expression } from '../../src/core/tag-expression.ts';
 import { parseOverlaps, parseTagParameter } from '../../src/core/tag-parameters.ts';
+import { decimalRatio, ZERO } from '../../src/core/ratio.ts';
 import type { TagUnit } from '../../src/core/tag-value.ts';
 
-const MV: TagUnit = { code: 'mV', factor: 1e-3, shift: 0, dimension: 'V' };
+const MV: TagUnit = { code: 'mV', factor: decimalRatio('0.001'), shift: ZERO, dimension: 'V' };
 const readUnit = (code: string): TagUnit | undefined => (code === 'mV' ? MV : undefined);
 const parse = (parameter: string, text: string): Expression => parseTagParameter(parameter, text, readUnit);
 
@@ -45,7 +46,7 @@ describe('a tag parameter is read as a condition', () => {
       },
     ],
     ['tag.day[lte]', '', bound('day', 'lte', text(''))],
-    ['tag.species[exists]', '', exists('species')],
+    ['tag.species[exists]', 'true', exists('species')],
     ['tag.species[exists]', 'false', not(exists('species'))],
     ['tag.name[prefix]', 'mo', { kind: 'tag', key: 'name', test: { op: 'prefix', text: 'mo' } }],
     ['tag.name[contains]', 'ous', { kind: 'tag', key: 'name', test: { op: 'contains', text: 'ous' } }],
@@ -55,6 +56,11 @@ describe('a tag parameter is read as a condition', () => {
       { kind: 'tag', key: 'name', test: { op: 'regex', pattern: '^m-[0-9]+$', prefix: 'm-' } },
     ],
     ['tag.a.b c', 'x', any('a.b c', text('x'))],
+    ['tag.a[b][eq]', 'x', any('a[b]', text('x'))],
+    ['tag.a[eq][eq]', 'x', any('a[eq]', text('x'))],
+    ['tag.[][ne]', 'x', not(any('[]', text('x')))],
+    ['tag.a[b[exists]', 'true', exists('a[b')],
+    ['tag.a]b[exists]', 'false', not(exists('a]b'))],
   ])('%s=%s', (parameter, given, expected) => {
     expect(parse(parameter, given)).toEqual(expected);
   });
@@ -82,6 +88,11 @@ test.each([
   ['tag.species[regex]', '('],
   ['tag.species[prefix]', ''],
   ['tag.species[in]', ','.repeat(500)],
+  ...['', 'False', 'True', 'FALSE', '0', '1', 'no', 'yes', ' true'].map((given) => ['tag.species[exists]', given]),
+  ['tag.a[b]', 'x'],
+  ['tag.a[b]c', 'x'],
+  ['tag.a]', 'x'],
+  ['tag.a[b][like]', 'x'],
   ['tag.species[gt]', 'x'.repeat(257)],
 ])('%s=%s is refused and named', (parameter, given) => {
   expect(() => parse(parameter, given)).toThrow(
@@ -98,4 +109,11 @@ test('overlaps has two times, the first before the second', () => {
   for (const wrong of ['', '1', '1,2,3', '2,1', '1,1', 'a,b', '1,']) {
     expect(() => parseOverlaps('overlaps', wrong)).toThrow(expect.objectContaining({ code: 'invalid-input' }));
   }
+});
+
+test('an integer past 2^53 is a text, and its neighbour another', () => {
+  expect(parse('tag.serial', '12345678901234567891')).toEqual(any('serial', text('12345678901234567891')));
+  expect(parse('tag.serial', '9007199254740992')).toEqual(
+    any('serial', text('9007199254740992'), number(9007199254740992)),
+  );
 });

@@ -91,6 +91,7 @@ suite('the backlog', () => {
   test('counts large appends that are on their way, and lets small ones in beside them', async () => {
     const backpressure = open({ maxPendingBytes: 10 * MB });
     const large = await backpressure.admit(11 * MB);
+    await drained(large.count(pieces(6, MB)));
     await expect(backpressure.admit(2 * MB)).rejects.toMatchObject(backlogFull);
     await expect(backpressure.admit(null)).rejects.toMatchObject(backlogFull);
     const small = await backpressure.admit(1000);
@@ -110,18 +111,48 @@ suite('the backlog', () => {
 });
 
 suite('uploads', () => {
-  test('are bounded in number, also when all come at once', async () => {
-    const backpressure = open({});
-    const settled = await Promise.allSettled(Array.from({ length: 600 }, () => backpressure.admit(10)));
-    const admitted = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-    expect(admitted).toHaveLength(512);
-    expect(settled.find(({ status }) => status === 'rejected')).toMatchObject({
-      reason: { code: 'unavailable', slug: 'too-many-uploads' },
-    });
-    expect(backpressure.uploads).toBe(512);
-    for (const upload of admitted) upload.end();
+  const tooMany = { code: 'unavailable', slug: 'too-many-uploads' };
+
+  test('that bring nothing, or little, keep nobody out', async () => {
+    const backpressure = open({ minFreeBytes: 1, maxPendingBytes: Number.MAX_SAFE_INTEGER });
+    const announced = Math.floor((await freeBytes(lab.root)) / 4);
+    const silent = await Promise.all(Array.from({ length: 2000 }, () => backpressure.admit(announced)));
+    await Promise.all(silent.map((upload) => drained(upload.count(pieces(1, 1000)))));
+    expect(backpressure.uploads).toBe(2000);
+    const other = await backpressure.admit(announced);
+    expect(await drained(other.count(pieces(10, MB)))).toBe(10 * MB);
+    for (const upload of [...silent, other]) upload.end();
     expect(backpressure.uploads).toBe(0);
-    (await backpressure.admit(10)).end();
+  });
+
+  test('of large bodies are bounded in number; small ones are taken beside them', async () => {
+    const backpressure = open({});
+    const uploads = await Promise.all(Array.from({ length: 513 }, () => backpressure.admit(null)));
+    const settled = await Promise.allSettled(uploads.map((upload) => drained(upload.count(pieces(2, 64 * 1024)))));
+    expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(512);
+    expect(settled.find(({ status }) => status === 'rejected')).toMatchObject({ reason: tooMany });
+    const small = await backpressure.admit(64 * 1024);
+    expect(await drained(small.count(pieces(1, 64 * 1024)))).toBe(64 * 1024);
+    uploads.forEach((upload) => upload.end());
+    const large = await backpressure.admit(null);
+    expect(await drained(large.count(pieces(2, 64 * 1024)))).toBe(128 * 1024);
+  });
+
+  test('that are in memory until they are whole are bounded in bytes', async () => {
+    const backpressure = open({ maxPendingBytes: Number.MAX_SAFE_INTEGER });
+    const block = new Uint8Array(32 * MB);
+    async function* body(count: number): AsyncGenerator<Uint8Array> {
+      for (let i = 0; i < count; i++) yield block;
+    }
+    const first = await backpressure.admit(null, 1024 * MB);
+    await drained(first.count(body(40)));
+    const second = await backpressure.admit(null, 32 * MB);
+    await expect(drained(second.count(body(1)))).rejects.toMatchObject(tooMany);
+    const spooled = await backpressure.admit(null);
+    await drained(spooled.count(body(1)));
+    first.end();
+    second.end();
+    await drained((await backpressure.admit(null, 32 * MB)).count(body(1)));
   });
 });
 
@@ -140,6 +171,14 @@ suite('the disk', () => {
     const free = await freeBytes(store.root);
     await expect(backpressure.admit(0.6 * free)).rejects.toMatchObject(nearlyFull);
     const first = await backpressure.admit(0.4 * free);
+    (await backpressure.admit(0.4 * free)).end();
+    // Half of what was announced has come.
+    const block = { byteLength: 0.2 * free } as Uint8Array;
+    for await (const _ of first.count(
+      (async function* () {
+        yield block;
+      })(),
+    ));
     await expect(backpressure.admit(0.4 * free)).rejects.toMatchObject(nearlyFull);
     first.end();
     (await backpressure.admit(0.4 * free)).end();

@@ -10,6 +10,7 @@ import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
 import { readBuckets } from '../../src/flows/overview-read.ts';
+import { AnswerRoom } from '../../src/flows/answer-room.ts';
 import { readLatest } from '../../src/flows/latest-read.ts';
 import { sealLane } from '../../src/flows/seal-lane.ts';
 import type { BucketRequest, WantedBuckets } from '../../src/flows/service.ts';
@@ -229,7 +230,7 @@ async function checkAll(series: Series, seed: number): Promise<void> {
 
 async function latest(series: Series, rows: number): Promise<Buffer> {
   const { body } = await readLatest(
-    { db: store.db, root: store.root, files: eachOpened(store.root), codec: store.codec },
+    { db: store.db, root: store.root, files: eachOpened(store.root), codec: store.codec, room: new AnswerRoom() },
     {
       principal: { tokenId: series.id, scopes: ['read'], projects: null },
       ref: { id: series.id },
@@ -410,22 +411,29 @@ describe('what has expired', () => {
 });
 
 describe('a line', () => {
-  test('has first and last point and the extremes, and never more points than were asked for', async () => {
-    const series = await regular('float64', 1);
-    const wave = Float64Array.from({ length: 20_000 }, (_, i) => Math.sin(i / 700) + (i === 7777 ? 50 : 0));
-    await store.stage(series, { values: wave, times: null });
-    await store.drain();
-    for (const sealed of [false, true]) {
-      if (sealed) await seal();
-      const { times, values: lists } = (await ask(series, { by: 'line', points: 60 })) as unknown as {
-        times: string[];
-        values: number[][];
-      };
-      expect(times).toHaveLength(60);
-      expect(Math.max(...lists[0])).toBe(wave[7777]);
-      expect(times.every((ns, i) => i === 0 || BigInt(ns) > BigInt(times[i - 1]))).toBe(true);
-      if (!sealed)
-        expect(lists[0].every((value, i) => wave[Number(BigInt(times[i]) / 3_000_000n)] === value)).toBe(true);
-    }
-  });
+  test.each(['regular', 'irregular'])(
+    'of a %s series has the first and the last row and the extremes',
+    async (kind) => {
+      const isRegular = kind === 'regular';
+      const series = await (isRegular ? regular('float64', 1) : irregular('float64', 1, 'last'));
+      const wave = Float64Array.from({ length: 20_000 }, (_, i) => Math.sin(i / 700) + (i === 7777 ? 50 : 0));
+      const ticks = isRegular ? null : BigInt64Array.from(wave, (_, i) => BigInt(i) * 3_000_000n);
+      await store.stage(series, { values: wave, times: ticks });
+      await store.drain();
+      for (const sealed of [false, true]) {
+        if (sealed) await seal();
+        const { times, values: lists } = (await ask(series, { by: 'line', points: 60 })) as unknown as {
+          times: string[];
+          values: number[][];
+        };
+        expect(times).toHaveLength(60);
+        expect(Math.max(...lists[0])).toBe(wave[7777]);
+        expect([times[0], lists[0][0]]).toEqual(['0', wave[0]]);
+        expect([times.at(-1), lists[0].at(-1)]).toEqual([String(19_999n * 3_000_000n), wave[19_999]]);
+        expect(times.every((ns, i) => i === 0 || BigInt(ns) > BigInt(times[i - 1]))).toBe(true);
+        if (!sealed)
+          expect(lists[0].every((value, i) => wave[Number(BigInt(times[i]) / 3_000_000n)] === value)).toBe(true);
+      }
+    },
+  );
 });

@@ -9,7 +9,7 @@ import { parseRate } from '../../src/core/rate.ts';
 import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
 import { eachCell } from '../../src/core/summary.ts';
-import { INT64_MAX } from '../../src/core/time.ts';
+import { TIME_MAX } from '../../src/core/time.ts';
 import { expireSamples } from '../../src/flows/expire-samples.ts';
 import { recover } from '../../src/flows/recover.ts';
 import { sealLane, type SealReport } from '../../src/flows/seal-lane.ts';
@@ -230,7 +230,7 @@ describe('retention', () => {
     const series = await store.create(IRREGULAR);
     const now = BigInt(Date.now()) * MS;
     await append(series, 1000, now - 100n * SECOND);
-    await append(series, 1, INT64_MAX - 1n);
+    await append(series, 1, TIME_MAX);
     await sealAll();
     await keep(3600, null);
     expect(await expire()).toEqual([]);

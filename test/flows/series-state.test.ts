@@ -11,6 +11,7 @@ import { bytesOf, type Dtype } from '../../src/core/dtype.ts';
 import { isVarveError } from '../../src/core/errors.ts';
 import type { DuplicateRule, Sampling, Series } from '../../src/core/series.ts';
 import { hashContent } from '../../src/flows/hash-content.ts';
+import { SeriesTurns } from '../../src/flows/series-turns.ts';
 import { stateService } from '../../src/flows/series-state.ts';
 import type { Principal, StateService } from '../../src/flows/service.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
@@ -36,7 +37,13 @@ describeWithPostgres('a sealed series', () => {
 
   beforeAll(async () => {
     store = await Store.open();
-    state = stateService({ db: store.db, root: store.root, codec: store.codec });
+    state = stateService({
+      reads: store.db,
+      writes: store.db,
+      root: store.root,
+      codec: store.codec,
+      turns: new SeriesTurns(),
+    });
   });
 
   afterAll(async () => {

@@ -14,6 +14,7 @@ import type { Batch } from '../../src/core/batch.ts';
 import { bytesOf } from '../../src/core/dtype.ts';
 import type { RecordedSeries } from '../../src/core/recording.ts';
 import type { NewSeries, Series } from '../../src/core/series.ts';
+import { AnswerRoom } from '../../src/flows/answer-room.ts';
 import { readSamples } from '../../src/flows/read-samples.ts';
 import { appendSamples } from '../../src/flows/append-samples.ts';
 import { Backpressure } from '../../src/flows/backpressure.ts';
@@ -197,14 +198,16 @@ export class Store {
     await compactLane(this.rewriting, await this.laneOf(seriesId), { all: true, asked: true });
   }
 
+  /** JSON has one list a channel. */
   async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(
-      { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root) },
+      { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root), room: new AnswerRoom() },
       {
         principal: { tokenId: series.id, scopes: ['read'], projects: null },
         ref: { id: series.id },
         selection,
         format,
+        spelling: { orient: 'channels' },
         channels: null,
         physical: false,
         limit: null,

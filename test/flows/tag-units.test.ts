@@ -1,10 +1,11 @@
 import { expect, test } from '@jest/globals';
+import { baseOf } from '../../src/core/quantity.ts';
 import { readUnit } from '../../src/flows/tag-units.ts';
 
 function base(value: number, code: string): number {
   const unit = readUnit(code);
   if (!unit) throw new Error(`${code} is no unit`);
-  return Number((value * unit.factor + unit.shift).toPrecision(12));
+  return Number(baseOf({ value, unit }).toPrecision(14));
 }
 
 test.each<[number, string, number, string]>([

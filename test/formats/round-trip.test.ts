@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { bytesOf, DTYPE_NAMES, DTYPES, type Dtype } from '../../src/core/dtype.ts';
-import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
+import { TIME_MAX, TIME_MIN } from '../../src/core/time.ts';
 import { encodeCsv } from '../../src/formats/csv.ts';
 import { WIRE_FORMATS, type WireFormatName } from '../../src/formats/wire-formats.ts';
 import { allOf, arrayOf, bytesFrom, outBatches, outShapeOf, rowsOf, shapeOf, streamOf } from './streams.ts';
@@ -13,16 +13,10 @@ function valueOf(dtype: Dtype): fc.Arbitrary<number | bigint> {
   return fc.bigInt({ min, max }).map((value) => (dtype.endsWith('64') ? value : Number(value)));
 }
 
-/** What a client does that sends back what it got: JSON answers are columns, JSON bodies rows. */
+/** Regular rows with any times: an answer of JSON that has them is refused, so they are taken out. */
 function asBody(name: WireFormatName, sent: Buffer, kind: string): Buffer {
-  if (name !== 'json') return sent;
-  const { times, values } = JSON.parse(sent.toString());
-  const rows = times.map((_: string, row: number) => values.map((column: unknown[]) => column[row]));
-  // JSON.stringify turns -0 into 0, which the answer itself did not.
-  const body = JSON.stringify({ values: rows, ...(kind === 'irregular' && { times }) }, (_, v) =>
-    Object.is(v, -0) ? '-0' : v,
-  );
-  return Buffer.from(body.replaceAll('"-0"', '-0'));
+  if (name !== 'json' || kind === 'irregular') return sent;
+  return Buffer.from(sent.toString().replace(/"times":\[[^\]]*\],/, ''));
 }
 
 describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode }) => {
@@ -35,7 +29,7 @@ describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode }) =
             channels: fc.constant(channels),
             rows: fc.array(
               fc.tuple(
-                fc.bigInt({ min: INT64_MIN, max: INT64_MAX }),
+                fc.bigInt({ min: TIME_MIN, max: TIME_MAX }),
                 fc.array(valueOf(dtype), { minLength: channels, maxLength: channels }),
               ),
               { maxLength: 40 },
@@ -43,14 +37,16 @@ describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode }) =
           }),
         ),
         fc.integer({ min: 1, max: 300 }),
-        async (kind, { channels, rows }, pieceBytes) => {
+        fc.constantFrom('rows' as const, 'channels' as const),
+        async (kind, { channels, rows }, pieceBytes, orient) => {
           const shape = shapeOf(dtype, channels, kind);
           const values = arrayOf(
             dtype,
             rows.flatMap(([, row]) => row),
           );
           const times = BigInt64Array.from(rows.map(([ns]) => ns));
-          const sent = await bytesFrom(encode(outBatches(values, times, 7), outShapeOf(shape, rows.length)));
+          const out = outShapeOf(shape, rows.length);
+          const sent = await bytesFrom(encode(outBatches(values, times, 7), out, { orient }));
           const got = await rowsOf(decode(streamOf(asBody(name, sent, kind), pieceBytes), shape));
           expect(got.rows).toBe(rows.length);
           expect(got.valueBytes.equals(bytesOf(values))).toBe(true);
@@ -88,7 +84,7 @@ describe.each(Object.values(WIRE_FORMATS))('$name', ({ name, encode, decode }) =
 
 test('CSV times in nanoseconds come back exactly', async () => {
   const shape = shapeOf('float64', 1, 'irregular');
-  const times = BigInt64Array.from([INT64_MIN, -1n, 0n, 1_737_561_410_081_164_001n, INT64_MAX]);
+  const times = BigInt64Array.from([TIME_MIN, -1n, 0n, 1_737_561_410_081_164_001n, TIME_MAX]);
   const values = new Float64Array(5);
   const sent = await bytesFrom(encodeCsv(outBatches(values, times, 2), outShapeOf(shape, 5), { epoch: 'ns' }));
   expect(sent.toString().split('\n')[4]).toBe('1737561410081164001,0');

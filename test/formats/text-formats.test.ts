@@ -55,20 +55,39 @@ describe('JSON', () => {
     expect(startNs).toBe(1_000_000_000n);
   });
 
-  test('an answer has the exact shape clients rely on: times as strings, a column a channel, and the link to the rest', async () => {
+  test('an answer has the exact shape clients rely on: times as strings, a list a row, and the link to the rest', async () => {
     const shape = outShapeOf(shapeOf('float64', 2, 'regular'), 3, '/v1/series/s-1/samples?rows=3:6');
     const values = new Float64Array([1, 0.1, NaN, Infinity, -0, 1e21]);
-    const sent = await textFrom(encodeJson(outBatches(values, new BigInt64Array([1n, 2n, 3n]), 2), shape));
-    expect(sent).toBe(
-      '{"series":"s-1","first_row":0,"times":["1","2","3"],"values":[[1,null,-0],[0.1,"Infinity",1e+21]],' +
-        '"next":"/v1/series/s-1/samples?rows=3:6"}',
-    );
+    const head = '{"series":"s-1","first_row":0,"times":["1","2","3"],"orient":';
+    const tail = ',"next":"/v1/series/s-1/samples?rows=3:6"}';
+    for (const [orient, text] of [
+      ['rows', '"rows","values":[[1,0.1],[null,"Infinity"],[-0.0,1e+21]]'],
+      ['channels', '"channels","values":[[1,null,-0.0],[0.1,"Infinity",1e+21]]'],
+    ] as const) {
+      const batches = outBatches(values, new BigInt64Array([1n, 2n, 3n]), 2);
+      expect(await textFrom(encodeJson(batches, shape, { orient }))).toBe(head + text + tail);
+    }
+    const one = outShapeOf(shapeOf('float64', 1, 'regular'), 2);
+    const sent = await textFrom(encodeJson(outBatches(values.subarray(0, 2), new BigInt64Array([1n, 2n]), 1), one));
+    expect(JSON.parse(sent)).toMatchObject({ orient: 'rows', values: [1, 0.1] });
   });
 
   test('an answer without rows is valid and empty', async () => {
     const shape = outShapeOf(shapeOf('int16', 2, 'regular'), 0);
     const sent = await textFrom(encodeJson(outBatches(new Int16Array(0), new BigInt64Array(0), 1), shape));
-    expect(JSON.parse(sent)).toEqual({ series: 's-1', first_row: 0, times: [], values: [[], []], next: null });
+    const empty = { series: 's-1', first_row: 0, times: [], orient: 'rows', values: [], next: null };
+    expect(JSON.parse(sent)).toEqual(empty);
+  });
+
+  test.each(['rows', 'channels'] as const)('an answer by %s is printed in pieces of bounded size', async (orient) => {
+    const shape = outShapeOf(shapeOf('float64', 2, 'regular'), 500_000);
+    const values = Float64Array.from({ length: 1_000_000 }, (_, i) => Math.sin(i));
+    const times = BigInt64Array.from({ length: 500_000 }, (_, i) => BigInt(i));
+    let longest = 0;
+    for await (const piece of encodeJson(outBatches(values, times, 300_000), shape, { orient })) {
+      longest = Math.max(longest, piece.length);
+    }
+    expect(longest).toBeLessThan(80_000);
   });
 });
 

@@ -31,6 +31,55 @@ const operations = Object.entries(document.paths ?? {}).flatMap(([path, item]) =
   })),
 );
 
+/** A place in the document. */
+interface Node {
+  readonly [key: string]: unknown;
+}
+
+const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null;
+const entries = (value: unknown): [string, Node][] =>
+  isNode(value) ? (Object.entries(value) as [string, Node][]) : [];
+const isSaid = (value: unknown): boolean => typeof value === 'string' && value.trim().length > 3;
+
+/** Where the document leaves a reader to guess. */
+function* undescribed(root: Node): Generator<string> {
+  const schemas = entries((root.components as Node).schemas);
+  const saysWhat = (schema: unknown): boolean => {
+    if (!isNode(schema)) return false;
+    const named = schemas.find(([name]) => schema.$ref === `#/components/schemas/${name}`);
+    return isSaid(schema.description) || (named !== undefined && isSaid(named[1].description));
+  };
+  function* within(schema: unknown, at: string): Generator<string> {
+    for (const [key, value] of entries(schema)) {
+      if (key === 'example' || key === 'examples' || !isNode(value)) continue;
+      for (const [name, property] of key === 'properties' ? entries(value) : []) {
+        if (!saysWhat(property)) yield `${at}.${name}`;
+      }
+      yield* within(value, key === 'properties' ? at : `${at}.${key}`);
+    }
+  }
+  for (const [name, schema] of schemas) {
+    if (!isSaid(schema.description)) yield name;
+    yield* within(schema, name);
+  }
+  for (const [path, item] of entries(root.paths)) {
+    for (const [method, operation] of entries(item)) {
+      const at = `${method} ${path}`;
+      if (!isSaid(operation.summary)) yield `${at}: summary`;
+      if (!isSaid(operation.description)) yield `${at}: description`;
+      for (const [, parameter] of entries(operation.parameters)) {
+        if (!saysWhat(parameter) && !saysWhat(parameter.schema)) yield `${at}: ${String(parameter.name)}`;
+      }
+      if (isNode(operation.requestBody) && !isSaid(operation.requestBody.description)) yield `${at}: body`;
+      for (const [status, response] of entries(operation.responses)) {
+        if (!isSaid(response.description)) yield `${at}: ${status}`;
+        for (const [header, said] of entries(response.headers)) if (!saysWhat(said)) yield `${at}: ${status} ${header}`;
+      }
+      yield* within(operation, at);
+    }
+  }
+}
+
 describe('the OpenAPI document', () => {
   test('describes every route, and no other', () => {
     const app = createApp(stubService(), { log: keepingLog(), version: '0' });
@@ -73,6 +122,12 @@ describe('the OpenAPI document', () => {
     expect(Object.keys(shape.properties)).toEqual(expect.arrayContaining(['instrument', 'source', 'derived_from']));
     expect(provenance.parse(shape.example)).toEqual(shape.example);
     expect(JSON.stringify(document.components?.schemas?.SeriesPatch)).toContain('derived_from');
+  });
+
+  test('has an introduction that says where the token is, and a description for every operation, parameter, field, header and answer', () => {
+    expect(document.info.description).toMatch(/^## First steps$/m);
+    expect(document.info.description).toContain('`token` of the service');
+    expect([...undescribed(JSON.parse(JSON.stringify(document)) as Node)]).toEqual([]);
   });
 
   test('is plain JSON and refers only to what it has', () => {

@@ -76,7 +76,7 @@ export function stubService(choices: Choices = {}): Service {
     samples: part('samples', choices.samples ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),
-    health: part('health', choices.health ?? {}),
+    health: part('health', { alive: () => 'ok', ...choices.health }),
   } as Service;
 }
 

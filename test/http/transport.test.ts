@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { gzipSync, brotliCompressSync, deflateSync } from 'node:zlib';
 import { VarveError } from '../../src/core/errors.ts';
 import type { AppendRequest, SampleStream } from '../../src/flows/service.ts';
+import { DEFAULT_HTTP_LIMITS } from '../../src/http/limits.ts';
 import { createApp, listen, type HttpServer } from '../../src/http/server.ts';
 import { keepingLog, SERIES, SERIES_ID, stubService, type Choices } from './stub-service.ts';
 
@@ -12,9 +13,10 @@ const SAMPLES = `/v1/series/${SERIES_ID}/samples`;
 const UPLOAD_HEAD = `POST ${SAMPLES} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nContent-Type: application/octet-stream\r\n`;
 const servers: HttpServer[] = [];
 
-async function start(choices: Choices = {}) {
+async function start(choices: Choices = {}, stallMs = DEFAULT_HTTP_LIMITS.stallMs) {
   const log = keepingLog();
-  const server = await listen(createApp(stubService(choices), { log, version: '0' }), '127.0.0.1', 0);
+  const app = createApp(stubService(choices), { log, version: '0' });
+  const server = await listen(app, '127.0.0.1', 0, { ...DEFAULT_HTTP_LIMITS, stallMs });
   servers.push(server);
   const call = (path: string, { token = 'admin', ...init }: RequestInit & { token?: string | null } = {}) =>
     fetch(`${server.url}${path}`, {
@@ -78,7 +80,7 @@ function streamOf(body: AsyncIterable<Uint8Array>, more: Partial<SampleStream> =
     version: 2,
     next: null,
     body,
-    slice: null,
+    part: null,
     ...more,
   };
 }
@@ -100,6 +102,7 @@ describe('who may ask', () => {
     ['/healthz', null, 200],
     ['/readyz', null, 200],
     ['/openapi.json', null, 200],
+    ['/', null, 200],
     ['/docs', null, 200],
     ['/docs/swagger-ui-bundle.js', null, 200],
     ['/docs/index.html', null, 404],
@@ -124,10 +127,27 @@ describe('who may ask', () => {
   });
 });
 
+describe('the root', () => {
+  test('says what this is and where it is described: a page for browsers, JSON for everybody else, without a token', async () => {
+    const { call } = await start();
+    const browser = { Accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8' };
+    const page = await call('/', { token: null, headers: browser });
+    expect([page.status, page.headers.get('Content-Type')]).toEqual([200, 'text/html; charset=utf-8']);
+    const html = await page.text();
+    expect(html).toContain('<a href="/docs">');
+    expect(html).toContain('time-series service');
+    for (const accept of [undefined, '*/*', 'application/json']) {
+      const answer = await call('/', { token: null, headers: accept === undefined ? {} : { Accept: accept } });
+      expect(answer.headers.get('Content-Type')).toContain('application/json');
+      expect(await answer.json()).toMatchObject({ name: 'varve', docs: '/docs', openapi: '/openapi.json' });
+    }
+  });
+});
+
 describe('problems', () => {
   test.each<[string, string, RequestInit, number, string[]]>([
     ['an unknown route', '/nothing', {}, 404, []],
-    ['a method a route does not have', '/v1/series', { method: 'PUT' }, 404, []],
+    ['a method a route does not have', '/v1/series', { method: 'PUT' }, 405, []],
     ['an id that is none', '/v1/series/1', {}, 404, []],
     ['a path that is not UTF-8', '/v1/series/%ff', {}, 400, []],
     ['an unknown parameter', `/v1/series/${SERIES_ID}?a=1`, {}, 400, ['a']],
@@ -420,6 +440,46 @@ describe('uploads', () => {
     let text = '';
     for await (const block of socket) text += String(block);
     expect(text).toMatch(/^HTTP\/1.1 422 [\s\S]*urn:varve:problem:early[\s\S]*HTTP\/1.1 200 OK/);
+  });
+});
+
+describe('a client that stands still', () => {
+  const STALL_MS = 200;
+
+  async function* endless(left: () => void): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) yield Buffer.alloc(256 * 1024, 'varve');
+    } finally {
+      left();
+    }
+  }
+
+  test.each(['octet', 'csv'])('and does not read is cut off, and its %s answer given up', async (format) => {
+    const left = deferred();
+    const read = async () => streamOf(endless(() => left.resolve(undefined)));
+    const { server } = await start({ samples: { read } }, STALL_MS);
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1').on('error', () => {});
+    socket.write(
+      `GET ${SAMPLES}?format=${format} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nAccept-Encoding: gzip\r\n\r\n`,
+    );
+    await left.promise;
+    socket.destroy();
+  });
+
+  test('is not one that waits for us', async () => {
+    const read = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5 * STALL_MS));
+      return streamOf(pieces('abc'));
+    };
+    const append = async ({ body }: AppendRequest) => {
+      await new Promise((resolve) => setTimeout(resolve, 5 * STALL_MS));
+      return collecting().append({ body } as AppendRequest);
+    };
+    const { call } = await start({ samples: { read, append } }, STALL_MS);
+    expect(await (await call(SAMPLES)).text()).toBe('abc');
+    const headers = { 'Content-Type': 'application/octet-stream' };
+    const answer = await call(SAMPLES, { method: 'POST', headers, body: Buffer.alloc(1024 * 1024) });
+    expect(answer.status).toBe(201);
   });
 });
 

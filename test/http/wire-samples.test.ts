@@ -37,9 +37,13 @@ describe('the parameters of a read', () => {
     ['channels=MLII,V5', ['MLII', 'V5']],
     ['channels=MLII&channels=V5', ['MLII', 'V5']],
     ['channels=MLII%2C%20V5', ['MLII', 'V5']],
+    ['channels[]=a,b', [{ label: 'a,b' }]],
+    ['channels%5B%5D=a%2C%20b&channels[]=1', [{ label: 'a, b' }, { label: '1' }]],
+    ['channels[]= a,b&channels=c,1&channels=d', ['c', '1', 'd', { label: ' a,b' }]],
+    ['channels[]=', [{ label: '' }]],
     ['', null],
   ])('%s means the channels %j', (query, channels) => {
-    expect(toChannels(read(query).channels)).toEqual(channels);
+    expect(toChannels(read(query))).toEqual(channels);
   });
 
   test.each([
@@ -59,6 +63,9 @@ describe('the parameters of a read', () => {
     ['limit=1e3', ['limit']],
     ['limit=', ['limit']],
     ['channels=a%00b', ['channels']],
+    ['channels[]=a%00b', ['channels[]']],
+    ['channels[0]=a', ['channels[0]']],
+    ['rows[]=1:2', ['rows[]']],
     ['__proto__=1', ['__proto__']],
   ])('%s is refused and named', (query, fields) => {
     expect(() => read(query)).toThrow(refusalOf(...fields));

@@ -261,7 +261,7 @@ describe('creating a series', () => {
     expect(fieldsOf(() => create(body))).toEqual(fields);
   });
 
-  test('an integer past 2^53 is refused and the message says to send a string', () => {
+  test('a time that was written as a float past 2^53 is refused and the message says to send a string', () => {
     expect(() => create(regular({ start: 2 ** 60 }))).toThrow(
       expect.objectContaining({ message: expect.stringContaining('send it as a string') }),
     );

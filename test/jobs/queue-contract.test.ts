@@ -319,6 +319,30 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       await until(() => flushed.has('after'));
     }, 20_000);
 
+    test('a queue and a worker that are opened while the server is away work once it is back', async () => {
+      await server.goAway();
+      const isAway = (): Promise<boolean> =>
+        backend.ping().then(
+          () => false,
+          () => true,
+        );
+      await until(isAway);
+      const late = new LaneQueue(backend, 'drain', log);
+      const drained = new Set<string>();
+      work(async (laneId) => {
+        drained.add(laneId);
+        return NOTHING;
+      });
+      await late.ring('unheard');
+      await sleep(300);
+      await server.comeBack();
+      await until(async () => {
+        await late.ring('after');
+        return drained.has('after');
+      });
+      await late.close();
+    }, 30_000);
+
     test('closing worker, queue and backend does not hang while the server is away', async () => {
       const worker = work(async () => DONE);
       await queue.ring('closed');

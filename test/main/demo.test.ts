@@ -43,7 +43,7 @@ describe('varve demo', () => {
   test('finds its recordings the second time, keeps serving, and every line it prints works in a shell', async () => {
     const demo = runCli(['demo'], env);
     const url = (await demo.line('varve is ready at ')).split(' ').at(-1)!;
-    await demo.line('The API is described at ');
+    await demo.line('Ctrl-C ends');
     try {
       const story = demo.output();
       expect(story).not.toContain('(new)');

@@ -228,6 +228,17 @@ describeRecordings('real recordings, through the command line and back over HTTP
     expect(stdout.split('\n').map((line) => line.split(',')[1])).toEqual(['V5', '-0.335', '0', undefined]);
   });
 
+  test('cat prints JSON by rows', async () => {
+    const { stdout } = await varve('cat', '100', '--rows', ':2', '--format', 'json');
+    expect(JSON.parse(stdout)).toMatchObject({
+      orient: 'rows',
+      values: [
+        [995, 1011],
+        [995, 1011],
+      ],
+    });
+  });
+
   test('cat writes a whole file, in the format its name says', async () => {
     const path = join(folder, 'lead.npy');
     const { code } = await varve('cat', '100', '--channels', 'MLII', '--out', path);
@@ -354,7 +365,7 @@ describe('what goes wrong is said in one line', () => {
     const { code, stderr } = await runVarve(['ls'], { VARVE_URL: url, VARVE_TOKEN: service.token });
     expect([code, stderr]).toEqual([
       1,
-      `varve: no Varve answers at ${url} (ECONNREFUSED): start one with \`varve serve\`, or name another with VARVE_URL\n`,
+      `varve: no Varve answers at ${url} (ECONNREFUSED): start one with \`varve serve\`, or name another with --port or --url\n`,
     ]);
   });
 

@@ -12,6 +12,10 @@ describe('tags on the command line', () => {
     ['note=a>=b=c', 'note', 'a>=b=c'],
     ['empty=', 'empty', ''],
     ['huge=1e999', 'huge', '1e999'],
+    ['serial=9007199254740993', 'serial', '9007199254740993'],
+    ['depth={"value":300,"unit":"um"}', 'depth', { value: 300, unit: 'um' }],
+    ['region=["V1","V2"]', 'region', ['V1', 'V2']],
+    ['note=[sic]', 'note', '[sic]'],
   ])('%s sets %s to %p', (text, key, value) => {
     expect(parseTag(text)).toEqual([key, value]);
   });
@@ -30,6 +34,8 @@ describe('tags on the command line', () => {
     ['note=a>b', 'tag.note', 'a>b'],
     ['species', 'tag.species[exists]', 'true'],
     ['!species', 'tag.species[exists]', 'false'],
+    ['a[b][eq]=x', 'tag.a[b][eq]', 'x'],
+    ['a[b]>=6', 'tag.a[b][gte]', '6'],
   ])('%s searches with %s=%s', (text, parameter, value) => {
     expect(parseTagCondition(text)).toEqual([parameter, value]);
   });

@@ -85,3 +85,6 @@ export async function die({ port }: WithPort<object>): Promise<void> {
 export function double({ number }: { number: number }): Promise<Outcome<number>> {
   return outcome(number < 0 ? Promise.reject(refusal()) : Promise.resolve(number * 2));
 }
+
+/** Says that the thread turns to what it is given. */
+export function ping(): void {}

@@ -53,6 +53,22 @@ describe('parts into a thread, and a stream out of it', () => {
     expect(all).toEqual(Array.from({ length: 40 }, (_, i) => Array.from({ length: i }, (__, number) => number)));
   });
 
+  test('come to their end though each needs a step of the same pool, however many there are', async () => {
+    const own = new CodecPool(new URL('./codec-entry.js', import.meta.url), 1);
+    async function* stepped(): AsyncGenerator<{ number: number }> {
+      for (let number = 0; number < 3; number++) yield { number: await own.run<number>(double.name, { number }) };
+    }
+    const all = await Promise.all(
+      Array.from({ length: 100 }, async () => {
+        const received: number[] = [];
+        for await (const bytes of own.pipe(echo.name, {}, stepped())) received.push(...bytes);
+        return received;
+      }),
+    );
+    await own.close();
+    expect(all).toEqual(all.map(() => [0, 2, 4]));
+  });
+
   test('what a part fails of comes out as it is', async () => {
     async function* failing(): AsyncGenerator<{ number: number }> {
       yield { number: 1 };
@@ -92,6 +108,31 @@ describe('a stream out of a thread', () => {
       expect(Atomics.load(task.seen, 0)).toBeLessThanOrEqual(taken + MOST_UNDER_WAY);
       if (taken === 20) break;
     }
+  });
+
+  test('keeps no other waiting when nobody reads it, however many there are', async () => {
+    const own = new CodecPool(new URL('./codec-entry.js', import.meta.url), 1);
+    const unread = Array.from({ length: 200 }, () => own.stream(count.name, countTask(1_000_000_000)));
+    await Promise.all(unread.map((stream) => stream.next()));
+    expect(await own.run(double.name, { number: 21 })).toBe(42);
+    let received = 0;
+    for await (const _ of own.stream(count.name, countTask(100))) received++;
+    expect(received).toBe(100);
+    await Promise.all(unread.map((stream) => stream.return(undefined)));
+    await own.close();
+  });
+
+  test('stops when its signal aborts, though nobody reads it', async () => {
+    const task = countTask(1_000_000_000);
+    const leaving = new AbortController();
+    const stream = pool.stream(count.name, task, leaving.signal);
+    await stream.next();
+    leaving.abort();
+    await until(() => Atomics.load(task.seen, 1) === 1);
+    const rest = (async () => {
+      while (!(await stream.next()).done);
+    })();
+    await expect(rest).rejects.toMatchObject({ name: 'AbortError' });
   });
 
   test('stops when its reader leaves', async () => {

@@ -7,8 +7,12 @@ import { DataRoot } from '../../src/storage/data-root.ts';
 import { exportHdf5, sweepExports, type Hdf5Layout } from '../../src/storage/hdf5-export.ts';
 
 const LAYOUT: Hdf5Layout = {
-  seriesId: 's',
+  groups: ['mouse-12', 'ecg'],
   attributes: { name: 'n', scale: 1 },
+  valueAttributes: { units: 'mV' },
+  timeAttributes: { units: 'nanoseconds' },
+  fillValue: null,
+  channelLabels: ['µV'],
   dtype: 'int16',
   channels: 1,
   missingValue: null,

@@ -1,6 +1,7 @@
 /** One command of the compiled command line, run to its end, with its two outputs apart. */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
@@ -20,7 +21,8 @@ export function spawnVarve(args: readonly string[], env: Environment): ChildProc
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(VARVE_.*|NODE_OPTIONS|DATABASE_URL|REDIS_URL)$/.test(name),
   );
-  const options = { env: { ...Object.fromEntries(inherited), ...env } };
+  // Not in the project, whose `.env` is a developer's own.
+  const options = { cwd: tmpdir(), env: { ...Object.fromEntries(inherited), ...env } };
   return spawn(process.execPath, [CLI, ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

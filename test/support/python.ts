@@ -1,6 +1,7 @@
 /** Python as an independent judge of our files. */
 import { execFileSync } from 'node:child_process';
 import { describe } from '@jest/globals';
+import { skipSuite } from './skip-suite.ts';
 
 const CANDIDATES = [process.env.VARVE_TEST_PYTHON, '/usr/bin/python3', 'python3'].filter((name) => name !== undefined);
 
@@ -26,7 +27,5 @@ export function describePython(name: string, modules: readonly string[], suite: 
       suite((script, input = '') => execFileSync(python, ['-c', script], { input, maxBuffer: 256 * 1024 * 1024 })),
     );
   }
-  if (process.env.VARVE_TEST_NO_SKIP === '1') throw new Error(`no python3 with ${modules.join(', ')}`);
-  console.warn(`SKIPPED: ${name}: no python3 with ${modules.join(', ')}`);
-  describe.skip(name, () => suite(() => Buffer.alloc(0)));
+  skipSuite(name, `no python3 with ${modules.join(', ')}`, 'VARVE_TEST_NO_SKIP');
 }

@@ -23,12 +23,20 @@ export interface CliProcess {
   signal(name: NodeJS.Signals): void;
 }
 
-/** @param env what it sees beside PATH and the like; nothing of the test run's own settings */
-export function runCli(args: readonly string[], env: Readonly<Record<string, string>>): CliProcess {
+/**
+ * @param env what it sees beside PATH and the like; nothing of the test run's own settings
+ * @param cwd where it is started; not in the project, whose `.env` is a developer's own
+ */
+export function runCli(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  { cwd = tmpdir() }: { cwd?: string } = {},
+): CliProcess {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(VARVE_.*|NODE_OPTIONS|DATABASE_URL|REDIS_URL)$/.test(name),
   );
   const child = spawn(process.execPath, [CLI, ...args], {
+    cwd,
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -140,7 +148,7 @@ export async function startService({
       return url;
     },
     get token() {
-      return readFileSync(join(dataRoot, 'token'), 'utf8').trim();
+      return env.VARVE_TOKEN ?? readFileSync(join(dataRoot, 'token'), 'utf8').trim();
     },
     dataRoot,
     get pid() {

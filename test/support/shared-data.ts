@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe } from '@jest/globals';
 import { projectRoot } from './project-root.ts';
+import { skipSuite } from './skip-suite.ts';
 
 /** Path of a recording, such as `wfdb/100.hea`. */
 export function sharedDataPath(name: string): string {
@@ -18,10 +19,11 @@ export function expectedOf(name: string): unknown {
   return JSON.parse(readFileSync(sharedDataPath('EXPECTED.json'), 'utf8'))[name];
 }
 
-/** A suite over real recordings; skipped, and said so, where they are missing (an error with VARVE_TEST_NO_SKIP=1). */
+/**
+ * A suite over real recordings; skipped, and said so, where they are missing (an error with VARVE_TEST_NEED_DATA=1). Its body may read them: one that
+ * is skipped is never run. Every suite that reads recordings is one of these, by which .ci/run finds it.
+ */
 export function describeRecordings(name: string, suite: () => void): void {
   if (hasSharedData()) return describe(name, suite);
-  if (process.env.VARVE_TEST_NO_SKIP === '1') throw new Error(`no recordings at ${sharedDataPath('')}`);
-  console.warn(`SKIPPED: ${name}: no recordings at ${sharedDataPath('')}; set VARVE_TEST_DATA`);
-  describe.skip(name, suite);
+  skipSuite(name, `no recordings at ${sharedDataPath('')}; set VARVE_TEST_DATA`, 'VARVE_TEST_NEED_DATA');
 }

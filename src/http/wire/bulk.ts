@@ -16,16 +16,28 @@ export const BULK_EXAMPLE = [
   .map((series) => JSON.stringify(series))
   .join('\n');
 
+const line = z.int().meta({ description: 'Number of the line, from 1' });
+
 export const bulkAnswer = z
   .object({
-    items: z.array(
-      z.union([
-        z.object({ line: z.int(), status: z.literal(201), id: uuid }),
-        z.object({ line: z.int(), status: z.int(), problem: problemDocument }),
-      ]),
-    ),
+    items: z
+      .array(
+        z.union([
+          z.object({
+            line,
+            status: z.literal(201).meta({ description: 'It was created' }),
+            id: uuid.meta({ description: 'Of the new series' }),
+          }),
+          z.object({
+            line,
+            status: z.int().meta({ description: 'As POST /v1/series would have answered' }),
+            problem: problemDocument.meta({ description: 'Why it was not created' }),
+          }),
+        ]),
+      )
+      .meta({ description: 'One a line, in their order' }),
   })
-  .meta({ id: 'BulkAnswer' });
+  .meta({ id: 'BulkAnswer', description: 'What became of each line' });
 
 type BulkItem = z.input<typeof bulkAnswer>['items'][number];
 

@@ -1,7 +1,8 @@
 /** Channels on the wire. */
 import { z } from 'zod';
+import { nameKey } from '../../core/same-name.ts';
 import type { Channel } from '../../core/series.ts';
-import { freeObject, unit } from './scalars.ts';
+import { float, freeObject, unit } from './scalars.ts';
 
 const MAX_CHANNELS = 65_536;
 const MAX_LABEL_CHARS = 200;
@@ -14,40 +15,42 @@ const label = z
   .max(MAX_LABEL_CHARS)
   .refine((text) => !/\p{Cc}/u.test(text), 'must have no control characters')
   .refine((text) => text.trim() === text, 'must not start or end with a space');
-export const scale = z.number().refine((value) => value !== 0, 'must not be 0');
+export const scale = float(z.number().refine((value) => value !== 0, 'must not be 0'));
 const channelText = z.string().min(1).max(MAX_CHANNEL_TEXT);
 
 const aboutChannel = {
-  digital_min: z.number().optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
-  digital_max: z.number().optional().meta({ example: 2047 }),
-  physical_min: z.number().optional().meta({
+  digital_min: float(z.number()).optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
+  digital_max: float(z.number())
+    .optional()
+    .meta({ description: 'The other end of the range of the converter', example: 2047 }),
+  physical_min: float(z.number()).optional().meta({
     description:
       'What digital_min and digital_max stand for, as EDF says it: a calibration of its own, in place of scale, offset and gain',
     example: -192,
   }),
-  physical_max: z.number().optional().meta({ example: 192 }),
+  physical_max: float(z.number())
+    .optional()
+    .meta({ description: 'What digital_max stands for, in the unit', example: 192 }),
   location: channelText.optional().meta({ description: 'Where it was taken', example: 'V1, layer 4' }),
   group: channelText.optional().meta({ description: 'What it belongs to', example: 'shank 2' }),
   filtering: channelText
     .optional()
     .meta({ description: 'As the amplifier applied it', example: 'HP:0.1Hz LP:75Hz N:50Hz' }),
   reference: channelText.optional().meta({ description: 'What it was taken against', example: 'A1' }),
-  impedance_ohm: z.number().min(0).optional(),
+  impedance_ohm: float(z.number().min(0)).optional().meta({ description: 'Of the electrode, in ohms' }),
   bad: z.boolean().optional().meta({ description: 'true: not to be used' }),
 };
 
 const channel = z
   .strictObject({
     label: label.optional().meta({ description: 'Default: ch0, ch1, …; of a single channel: value' }),
-    unit: unit.optional(),
-    scale: scale.optional(),
-    offset: z.number().optional(),
-    gain: z
-      .number()
-      .refine((value) => value !== 0, 'must not be 0')
+    unit: unit.optional().meta({ description: 'UCUM code, or any text; default: that of the series' }),
+    scale: scale.optional().meta({ description: 'physical = raw × scale + offset; default: that of the series' }),
+    offset: float(z.number()).optional().meta({ description: 'See scale' }),
+    gain: scale
       .optional()
       .meta({ description: 'Stored steps per physical unit, as WFDB says it: physical = (raw − baseline) / gain' }),
-    baseline: z.number().optional(),
+    baseline: float(z.number()).optional().meta({ description: 'The stored value that stands for 0; needs gain' }),
     ...aboutChannel,
     info: freeObject.optional().meta({ description: 'Anything else' }),
   })
@@ -62,7 +65,7 @@ const channel = z
   .superRefine((given, context) => {
     for (const [field, message] of rangeFaults(given)) context.addIssue({ code: 'custom', path: [field], message });
   })
-  .meta({ id: 'NewChannel' });
+  .meta({ id: 'NewChannel', description: 'What one column of the values is' });
 
 type Ranges = Pick<
   Channel,
@@ -92,11 +95,12 @@ export const channelList = z
   .superRefine((list, context) => {
     const seen = new Map<string, number>();
     labelsOf(list).forEach((text, at) => {
-      if (seen.has(text)) {
-        const message = `is the label of channel ${seen.get(text)}, too`;
+      const before = seen.get(nameKey(text));
+      if (before !== undefined) {
+        const message = `is the label of channel ${before}, too`;
         context.addIssue({ code: 'custom', path: [at, 'label'], message });
       }
-      seen.set(text, at);
+      seen.set(nameKey(text), at);
     });
   });
 
@@ -117,13 +121,13 @@ export function labelled(list: readonly UnlabelledChannel[]): Channel[] {
 
 export const channelAnswer = z
   .object({
-    label: z.string(),
-    unit: z.string().optional(),
-    scale: z.number().optional(),
-    offset: z.number().optional(),
-    gain: z.number().optional(),
-    baseline: z.number().optional(),
+    label: z.string().meta({ description: 'Unique within the series' }),
+    unit: z.string().optional().meta({ description: 'If it is not that of the series' }),
+    scale: z.number().optional().meta({ description: 'physical = raw × scale + offset, if not as the series says' }),
+    offset: z.number().optional().meta({ description: 'See scale' }),
+    gain: z.number().optional().meta({ description: 'physical = (raw − baseline) / gain' }),
+    baseline: z.number().optional().meta({ description: 'See gain' }),
     ...aboutChannel,
-    info: z.record(z.string(), z.unknown()).optional(),
+    info: z.record(z.string(), z.unknown()).optional().meta({ description: 'Anything else, as it was given' }),
   })
-  .meta({ id: 'Channel' });
+  .meta({ id: 'Channel', description: 'What one column of the values is' });

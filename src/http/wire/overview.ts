@@ -9,10 +9,11 @@ import { readQuery } from './samples.ts';
 import { queryInteger, timeZone, uuid } from './scalars.ts';
 
 const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
+const chosen = { channels, 'channels[]': readQuery.shape['channels[]'] };
 const range = {
   start,
   end,
-  channels,
+  ...chosen,
   physical,
   format: z.enum(BUCKET_FORMATS).optional().meta({ description: 'Instead of the Accept header' }),
 };
@@ -37,8 +38,10 @@ export const every = z
     return span;
   })
   .meta({
-    description: `Answer aggregates of buckets of this span: a whole number and ns, us, ms, s, m or h, counted from 1970-01-01T00:00:00Z, or d, w (from Monday), mo or y
-of the calendar of tz. The first and the last bucket have only rows of the range`,
+    description: `Answer aggregates of buckets of this span: a whole number and ns, us, ms, s, m, h, or d, w (from Monday), mo or y of the calendar of tz.
+A day begins at the first instant at which the clock of tz shows its midnight or anything later, so every row is in one day. ns to h are elapsed time: what divides
+24 h begins anew at each local midnight, so the last bucket of a day may be shorter; other lengths are counted from local midnight of 1970-01-01.
+The first and the last bucket have only rows of the range`,
     example: '1m',
   });
 const agg = z
@@ -63,7 +66,7 @@ const fill = z.enum(FILLS).default('none').meta({
 });
 const tz = timeZone
   .default('UTC')
-  .meta({ description: 'With every: whose days, weeks, months and years count', example: 'Europe/Berlin' });
+  .meta({ description: 'With every: whose midnights, weeks, months and years count', example: 'Europe/Berlin' });
 const latest = queryInteger(
   1,
   MAX_LATEST_ROWS,
@@ -81,7 +84,7 @@ export function refineRange(
 
 export const pointsQuery = z.strictObject({ ...range, points, method }).superRefine(refineRange);
 export const everyQuery = z.strictObject({ ...range, every, agg, fill, tz }).superRefine(refineRange);
-export const latestQuery = z.strictObject({ latest, channels, physical, format, epoch, orient });
+export const latestQuery = z.strictObject({ latest, ...chosen, physical, format, epoch, orient });
 
 /** Parameters that each choose another kind of answer, and those that none of these takes. */
 export const KINDS = ['points', 'every', 'latest'] as const;
@@ -109,26 +112,35 @@ export function toWantedEvery(query: z.output<typeof everyQuery>): WantedBuckets
 
 const number = z.union([z.number(), z.string()]).nullable();
 const times = z.array(z.string()).meta({ description: 'Integer nanoseconds UTC' });
+const aboutChannel = {
+  label: z.string().meta({ description: 'Of the channel' }),
+  unit: z.string().nullable().meta({ description: 'Of the values; null: nobody has said one' }),
+};
+
+const ofSeries = uuid.meta({ description: 'Id of the series' });
 
 export const bucketsAnswer = z
   .object({
-    series: uuid,
-    buckets: z.object({
-      start: times,
-      end: times,
-      count: z
-        .array(z.int())
-        .meta({ description: 'Values that are neither NaN nor missing, of the channel that has most' }),
-    }),
-    channels: z.array(
-      z.looseObject({
-        label: z.string(),
-        unit: z.string().nullable(),
-        min: z.array(number).optional(),
-        max: z.array(number).optional(),
-        mean: z.array(number).optional(),
-      }),
-    ),
+    series: ofSeries,
+    buckets: z
+      .object({
+        start: times.meta({ description: 'When each begins: integer nanoseconds UTC' }),
+        end: times.meta({ description: 'When each ends, exclusive' }),
+        count: z
+          .array(z.int())
+          .meta({ description: 'Values that are neither NaN nor missing, of the channel that has most' }),
+      })
+      .meta({ description: 'Where the buckets lie in time, and what is in them' }),
+    channels: z
+      .array(
+        z.looseObject({
+          ...aboutChannel,
+          min: z.array(number).optional().meta({ description: 'Smallest value of each bucket' }),
+          max: z.array(number).optional().meta({ description: 'Largest value of each bucket' }),
+          mean: z.array(number).optional().meta({ description: 'Arithmetic mean of each bucket' }),
+        }),
+      )
+      .meta({ description: 'With each aggregate that was asked for by its name' }),
   })
   .meta({
     id: 'Buckets',
@@ -138,12 +150,13 @@ export const bucketsAnswer = z
 
 export const lineAnswer = z
   .object({
-    series: uuid,
-    channels: z.array(z.object({ label: z.string(), unit: z.string().nullable() })),
+    series: ofSeries,
+    channels: z.array(z.object(aboutChannel)).meta({ description: 'The one that was chosen' }),
     times,
-    values: z.array(z.array(number)),
+    orient: z.literal('channels').meta({ description: 'How values lie' }),
+    values: z.array(z.array(number)).meta({ description: 'One list a channel, one value a time' }),
   })
-  .meta({ id: 'Line' });
+  .meta({ id: 'Line', description: 'A line of fewer points that looks like all of them' });
 
 export const BUCKETS_DESCRIPTION = `With \`points\`, \`every\` or \`latest\`, less than all rows is answered.
 
@@ -154,9 +167,11 @@ exact for that span. At a gap (of very many, at the longest) a border stays wher
 range there. The cost follows N, not the rows.
 
 **points=N&method=lttb**: a line of at most N points. They are chosen from minimum and maximum of 2 N buckets; where summaries answer, a point's time is that of
-the cell it is from.
+the cell it is from. The first and the last row are always among them, and so are those on either side of each gap if N is large enough. Where the line is broken, by a gap, by rows that were removed or
+by a bucket that has no value, a point of no value (null; NaN; in npy of integers the missing value, or nothing) lies in between, and counts as one.
 
-**every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). What has expired is told by summaries, whose cells count in the bucket in
+**every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). Sums of integers have every digit, as text past 2^53; Arrow and npy have them as
+float64. The mean lies within minimum and maximum. What has expired is told by summaries, whose cells count in the bucket in
 which they begin; \`first\`, \`last\` and \`std\` are not known there.
 
 **latest=N**: the newest N rows, in order of time.`;

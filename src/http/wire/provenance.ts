@@ -14,17 +14,20 @@ const instrument = z
     [
       text,
       z.looseObject({
-        make: text.optional(),
-        model: text.optional(),
-        serial: text.optional(),
-        firmware: text.optional(),
+        make: text.optional().meta({ description: 'Who makes it' }),
+        model: text.optional().meta({ description: 'Its type' }),
+        serial: text.optional().meta({ description: 'Which one it is' }),
+        firmware: text.optional().meta({ description: 'The version of its program' }),
       }),
     ],
     { error: 'must be a text, or an object with make, model, serial, firmware and whatever else' },
   )
   .meta({ description: 'What it was recorded with' });
 
-const program = z.looseObject({ name: text, version: text.optional() });
+const program = z.looseObject({
+  name: text.meta({ description: 'What the program is called' }),
+  version: text.optional().meta({ description: 'Which version it was' }),
+});
 
 const software = z
   .union([text, program, z.array(program).min(1).max(MAX_SOFTWARE)], {
@@ -40,9 +43,9 @@ const derivedFrom = z
       [
         seriesId,
         z.looseObject({
-          series: seriesId,
+          series: seriesId.meta({ description: 'Id of a series it is made from' }),
           commit: z.int().min(0).optional().meta({ description: 'As of which commit of its samples' }),
-          note: text.optional(),
+          note: text.optional().meta({ description: 'How it is made from it' }),
         }),
       ],
       { error: 'must be the id of a series, or an object with series, commit and note' },
@@ -53,25 +56,26 @@ const derivedFrom = z
 
 const source = z
   .looseObject({
-    file: text.optional(),
+    file: text.optional().meta({ description: 'Its name' }),
     sha256: z
       .string()
       .regex(/^[0-9a-f]{64}$/i, 'must be 64 hexadecimal digits')
-      .optional(),
-    bytes: z.int().min(0).optional(),
-    url: z.url().max(MAX_TEXT_CHARS).optional(),
+      .optional()
+      .meta({ description: 'Hash of its bytes' }),
+    bytes: z.int().min(0).optional().meta({ description: 'Its length' }),
+    url: z.url().max(MAX_TEXT_CHARS).optional().meta({ description: 'Where it is from' }),
   })
   .meta({ description: 'The file that it comes from' });
 
 const KNOWN = {
   instrument,
   software,
-  operator: text,
-  protocol: text,
+  operator: text.meta({ description: 'Who recorded it' }),
+  protocol: text.meta({ description: 'By which procedure, best as a DOI' }),
   subject: name.meta({ description: 'An identifier; what is personal is at /v1/projects/{project}/subjects/{id}' }),
-  sample: text,
+  sample: text.meta({ description: 'What was measured: a slice, a culture, a specimen' }),
   source,
-  importer: text,
+  importer: text.meta({ description: 'The program that brought it in' }),
   derived_from: derivedFrom,
 };
 
@@ -99,7 +103,14 @@ export const provenance = z
 
 /** Keys are replaced as a whole; null removes one. */
 export const provenancePatch = z
-  .looseObject(Object.fromEntries(Object.entries(KNOWN).map(([key, shape]) => [key, shape.nullish()])))
+  .looseObject(
+    Object.fromEntries(
+      Object.entries(KNOWN).map(([key, shape]) => [
+        key,
+        shape.nullish().meta({ description: `${shape.description}; null removes it` }),
+      ]),
+    ),
+  )
   .refine((value) => isWithin(value, MAX_PROVENANCE_BYTES), TOO_LARGE)
   .meta({
     description: 'As Provenance, key by key: what is given replaces the whole key, null removes it, the rest stays',

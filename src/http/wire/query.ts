@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { AGGREGATES, FILLS, parseEvery } from '../../core/aggregate-span.ts';
 import { invalidField } from '../../core/errors.ts';
 import { parseSort } from '../../core/series-search.ts';
+import { openRange } from '../../core/time.ts';
 import { readExpression } from '../../core/tag-tree.ts';
 import { MAX_TABLE_SERIES } from '../../flows/choose-series.ts';
 import { MAX_LATEST_ROWS } from '../../flows/latest-read.ts';
@@ -11,7 +12,7 @@ import { readUnit } from '../../flows/tag-units.ts';
 import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
 import { TABLE_FORMATS, type TableFormatName } from '../../formats/table-formats.ts';
 import { every, refineRange } from './overview.ts';
-import { bodyTime, timeZone, uuid } from './scalars.ts';
+import { bodyBound, timeZone, uuid } from './scalars.ts';
 
 const LENGTH_FORMS = 'must be a whole number and a unit: ns, us, ms, s, m or h, such as 10ms';
 
@@ -109,8 +110,8 @@ export const queryBody = z
         description: `An expression as in \`POST /v1/series/search\`, that finds at most ${MAX_TABLE_SERIES} series. Excludes series`,
       }),
     sort: z.array(z.string()).default([]).meta({ description: 'With where: the order of the series' }),
-    start: bodyTime.optional(),
-    end: bodyTime.optional(),
+    start: bodyBound.optional().meta({ description: 'First time, inclusive: RFC 3339, or integer nanoseconds UTC' }),
+    end: bodyBound.optional().meta({ description: 'Last time, exclusive' }),
     channels: z
       .array(z.string().min(1))
       .min(1)
@@ -131,8 +132,12 @@ export const queryBody = z
       .optional()
       .meta({ description: 'With every', example: ['mean'] }),
     fill: z.enum(FILLS).optional().meta({ description: 'With every: what becomes of empty buckets. Default: none' }),
-    tz: timeZone.optional().meta({ description: 'With every: whose days, weeks, months and years count' }),
-    as_of: asOf.optional(),
+    tz: timeZone
+      .optional()
+      .meta({ description: 'With every: whose midnights, weeks, months and years count. Default: UTC' }),
+    as_of: asOf.optional().meta({
+      description: 'A row a tick of a common clock, with the value that each series has there. Excludes every',
+    }),
     latest: z
       .int()
       .min(1)
@@ -170,18 +175,17 @@ export const queryBody = z
       if (body.latest !== undefined && body[name] !== undefined) wrong(name, 'excludes latest');
     }
   })
-  .meta({ id: 'Query' });
+  .meta({ id: 'Query', description: 'Which series to read as one table, and how' });
 
 type QueryBody = z.output<typeof queryBody>;
 
 /** @throws invalid-input and unprocessable naming the field */
-export function toTableRequest(body: QueryBody, format: TableFormatName): Omit<TableRequest, 'principal'> {
+export function toTableRequest(body: QueryBody, format: TableFormatName): Omit<TableRequest, 'principal' | 'signal'> {
   const { start, end, channels, physical, epoch } = body;
   if (epoch !== undefined && format !== 'csv') throw invalidField('epoch', `is for csv; the answer would be ${format}`);
   return {
     series: wantedSeries(body),
-    ...(start !== undefined && { startNs: start }),
-    ...(end !== undefined && { endNs: end }),
+    ...openRange({ start, end }),
     channels: channels ?? null,
     physical,
     wanted: wantedTable(body),
@@ -230,21 +234,33 @@ export const tableAnswer = z
     series: z
       .array(
         z.looseObject({
-          id: uuid,
-          project: z.string(),
-          name: z.string(),
-          unit: z.string().nullable(),
-          channels: z.array(z.object({ label: z.string(), unit: z.string().nullable() })),
+          id: uuid.meta({ description: 'Of the series' }),
+          project: z.string().meta({ description: 'Its project' }),
+          name: z.string().meta({ description: 'Its name, unique in the project' }),
+          unit: z.string().nullable().meta({ description: 'Unit of its values; null: nobody has said one' }),
+          channels: z
+            .array(
+              z.object({
+                label: z.string().meta({ description: 'Of the channel' }),
+                unit: z.string().nullable().meta({ description: 'Of its values' }),
+              }),
+            )
+            .meta({ description: 'Those that were read' }),
         }),
       )
       .meta({ description: 'What was found, with its tags' }),
     columns: z
-      .array(z.looseObject({ name: z.string(), type: z.string() }))
+      .array(
+        z.looseObject({
+          name: z.string().meta({ description: 'Of the column in data' }),
+          type: z.string().meta({ description: 'Of its values: a dtype, time or text' }),
+        }),
+      )
       .meta({ description: 'With unit, series, channel and aggregate where they have one' }),
-    rows: z.int(),
+    rows: z.int().meta({ description: 'Of the table' }),
     data: z.record(z.string(), z.array(cell)).meta({
       description:
         'A list a column, by name: pandas.DataFrame(answer["data"]). Times are integer nanoseconds as strings; null where there is no value',
     }),
   })
-  .meta({ id: 'Table' });
+  .meta({ id: 'Table', description: 'Many series as one table' });

@@ -12,7 +12,7 @@ const days = z.number().gt(0).max(MAX_KEEP_DAYS);
 
 export const retentionCreate = z
   .strictObject({
-    project: name.default(DEFAULT_PROJECT),
+    project: name.default(DEFAULT_PROJECT).meta({ description: 'Whose series it is for' }),
     tags: tags
       .default({})
       .meta({ description: 'Only series that have all of these, as they were given; none: all of the project' }),
@@ -28,19 +28,23 @@ export const retentionCreate = z
   })
   .meta({
     id: 'NewRetentionRule',
+    description: 'How long samples of some series are kept',
     example: { tags: { kind: 'housekeeping' }, keep_days: 90, keep_summaries_days: 3650 },
   });
 
 export const retentionAnswer = z
   .object({
-    id: uuid,
-    project: z.string(),
-    tags: tagsAnswer,
-    keep_days: z.number(),
-    keep_summaries_days: z.number().nullable().meta({ description: 'Null: for ever' }),
-    created_at: instant,
+    id: uuid.meta({ description: 'To delete it by' }),
+    project: z.string().meta({ description: 'Whose series it is for' }),
+    tags: tagsAnswer.meta({ description: 'Only series that have all of these' }),
+    keep_days: z.number().meta({ description: 'How long samples are kept' }),
+    keep_summaries_days: z
+      .number()
+      .nullable()
+      .meta({ description: 'How long their summaries are kept; null: for ever' }),
+    created_at: instant.meta({ description: 'When it was made' }),
   })
-  .meta({ id: 'RetentionRule' });
+  .meta({ id: 'RetentionRule', description: 'How long samples of some series are kept' });
 
 export function toNewRule(rule: z.output<typeof retentionCreate>): Parameters<RetentionService['create']>[0] {
   return {

@@ -1,11 +1,14 @@
 /** Samples on the wire: the parameters of appends, edits and reads, and what they answer. */
 import { z } from 'zod';
+import type { WantedChannel } from '../../core/choose-channels.ts';
 import { invalidField } from '../../core/errors.ts';
+import { openRange } from '../../core/time.ts';
 import type { AppendOutcome, RemoveOutcome, SampleSelection } from '../../flows/service.ts';
 import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
+import { ORIENTS } from '../../formats/json.ts';
 import type { AnswerFormatName, Spelling } from '../../formats/wire-formats.ts';
 import { ANSWER_FORMATS } from '../negotiate.ts';
-import { bodyTime, queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
+import { bodyTime, queryBoolean, queryBound, queryInteger, queryTime, uuid } from './scalars.ts';
 
 const MAX_SOURCE_CHARS = 255;
 
@@ -66,8 +69,8 @@ export const appendQuery = appendParameters.superRefine(refineKey);
 
 export const replaceQuery = z
   .strictObject({
-    start: queryTime.meta({ description: 'First time of the range, inclusive' }),
-    end: queryTime.optional().meta({ description: 'Last time, exclusive; without it the range ends with the data' }),
+    start: queryBound.meta({ description: 'First time of the range, inclusive' }),
+    end: queryBound.optional().meta({ description: 'Last time, exclusive; without it the range ends with the data' }),
     ...keyParameters,
   })
   .superRefine(refineKey)
@@ -76,10 +79,10 @@ export const replaceQuery = z
 /** Checks besides that one end at least is given: nobody should remove everything by accident. */
 export const removeQuery = z
   .strictObject({
-    start: queryTime
+    start: queryBound
       .optional()
       .meta({ description: 'First time of the range, inclusive. One of start and end is needed' }),
-    end: queryTime.optional().meta({ description: 'Last time, exclusive' }),
+    end: queryBound.optional().meta({ description: 'Last time, exclusive' }),
     ...keyParameters,
   })
   .superRefine(refineKey)
@@ -112,13 +115,20 @@ const rowSlice = z
   });
 
 const readParameters = z.strictObject({
-  start: queryTime.optional().meta({ description: 'First time, inclusive' }),
-  end: queryTime.optional().meta({ description: 'Last time, exclusive' }),
+  start: queryBound.optional().meta({ description: 'First time, inclusive' }),
+  end: queryBound.optional().meta({ description: 'Last time, exclusive' }),
   rows: rowSlice.optional(),
   channels: z
     .string()
     .optional()
     .meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
+  'channels[]': z
+    .array(z.string())
+    .optional()
+    .meta({
+      description: 'One label each, as it is, commas and all; after those of channels',
+      example: ['left, rear'],
+    }),
   physical: queryBoolean
     .optional()
     .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),
@@ -127,8 +137,8 @@ const readParameters = z.strictObject({
     description:
       'CSV: times as numbers of this unit since 1970-01-01T00:00:00Z, with decimals where they are no whole ones, instead of RFC 3339',
   }),
-  orient: z.enum(['columns', 'rows']).optional().meta({
-    description: 'JSON: values as one list a channel (the default), or one a row',
+  orient: z.enum(ORIENTS).optional().meta({
+    description: 'JSON: values as one list a row (the default), as a body has them, or one a channel',
   }),
   limit: queryInteger(
     1,
@@ -150,7 +160,7 @@ export const readQuery = readParameters.superRefine(({ start, end, rows }, conte
 
 export function toSelection({ start, end, rows }: z.output<typeof readQuery>): SampleSelection {
   if (rows) return { by: 'rows', ...rows };
-  return { by: 'time', ...(start !== undefined && { startNs: start }), ...(end !== undefined && { endNs: end }) };
+  return { by: 'time', ...openRange({ start, end }) };
 }
 
 /** @throws invalid-input for a parameter that is not for this format */
@@ -169,24 +179,34 @@ export function fromSelection(selection: SampleSelection): Record<string, string
 }
 
 /** Null: all. */
-export function toChannels(text: string | undefined): string[] | null {
-  return text === undefined ? null : text.split(',').map((each) => each.trim());
+export function toChannels({
+  channels: text,
+  'channels[]': labels,
+}: Pick<z.output<typeof readParameters>, 'channels' | 'channels[]'>): WantedChannel[] | null {
+  if (text === undefined && labels === undefined) return null;
+  const split = text === undefined ? [] : text.split(',').map((each) => each.trim());
+  return [...split, ...(labels ?? []).map((label) => ({ label }))];
 }
+
+const write = uuid.meta({ description: 'Of the write: GET /v1/writes/{id} tells its state' });
+const visible = z.literal('visible').meta({ description: 'Readers see it' });
+const durable = z.literal('durable').meta({ description: 'It is stored, and readers will see it' });
+const commit = z.int().meta({ description: 'The change of the samples that made it visible' });
 
 export const visibleAnswer = z
   .object({
-    write: uuid,
-    rows: z.int(),
-    first_row: z.int(),
-    last_row: z.int().meta({ description: 'Inclusive' }),
-    level: z.literal('visible'),
-    commit: z.int(),
+    write,
+    rows: z.int().meta({ description: 'Rows that were stored' }),
+    first_row: z.int().meta({ description: 'Number of the first of them in the series' }),
+    last_row: z.int().meta({ description: 'Number of the last of them, inclusive' }),
+    level: visible,
+    commit,
   })
-  .meta({ id: 'VisibleWrite' });
+  .meta({ id: 'VisibleWrite', description: 'A write that readers see' });
 
 export const durableAnswer = z
-  .object({ write: uuid, level: z.literal('durable'), rows: z.int() })
-  .meta({ id: 'DurableWrite' });
+  .object({ write, level: durable, rows: z.int().meta({ description: 'Rows that were stored' }) })
+  .meta({ id: 'DurableWrite', description: 'A write that is stored and not visible yet' });
 
 export function toAppendAnswer(outcome: AppendOutcome): z.input<typeof visibleAnswer> | z.input<typeof durableAnswer> {
   const { write, rows } = outcome;
@@ -203,14 +223,16 @@ export function toAppendAnswer(outcome: AppendOutcome): z.input<typeof visibleAn
 
 export const removedAnswer = z
   .object({
-    write: uuid,
+    write,
     removed: z.int().meta({ description: 'Rows that were there and are no more' }),
-    level: z.literal('visible'),
-    commit: z.int(),
+    level: visible,
+    commit,
   })
-  .meta({ id: 'VisibleRemoval' });
+  .meta({ id: 'VisibleRemoval', description: 'A removal that readers see' });
 
-export const durableRemoval = z.object({ write: uuid, level: z.literal('durable') }).meta({ id: 'DurableRemoval' });
+export const durableRemoval = z
+  .object({ write, level: durable })
+  .meta({ id: 'DurableRemoval', description: 'A removal that is stored and not visible yet' });
 
 export function toRemoveAnswer(outcome: RemoveOutcome): z.input<typeof removedAnswer> | z.input<typeof durableRemoval> {
   const { write } = outcome;
@@ -223,21 +245,50 @@ const value = z.union([z.number(), z.string()]).nullable().meta({
     'A number; integers past ±(2^53 − 1) as strings of their digits; null for NaN; "Infinity" and "-Infinity" as strings',
 });
 
+const orient = z.enum(ORIENTS);
+const values = z.union([z.array(value), z.array(z.array(value))]);
+
 /** For the document only: bodies of samples are read as a stream by the formats. */
 export const samplesBody = z
   .object({
-    values: z.union([z.array(value), z.array(z.array(value))]).meta({ description: 'Rows, or rows × channels' }),
-    start: bodyTime.optional().meta({ description: 'Regular series: time of the first row' }),
+    values: values.meta({
+      description: 'Rows × channels, of one channel a plain list. With `"orient": "channels"`, one list a channel',
+    }),
+    orient: orient.default('rows').meta({ description: 'How values lie' }),
+    start: bodyTime
+      .optional()
+      .meta({ description: 'Regular series: time of the first row. Default: right after the newest' }),
     times: z.array(bodyTime).optional().meta({ description: 'Irregular series: one a row' }),
   })
-  .meta({ id: 'NewSamples', example: { values: [1, 2, 3] } });
+  .meta({
+    id: 'NewSamples',
+    description: 'Rows to be stored. An answer in JSON is such a body, too: it may be sent as it came',
+    example: { values: [1, 2, 3] },
+  });
 
 export const samplesAnswer = z
   .object({
-    series: uuid,
-    first_row: z.int(),
+    series: uuid.meta({ description: 'Id of the series' }),
+    first_row: z.int().meta({ description: 'Number of the first of these rows in the series' }),
     times: z.array(z.string()).meta({ description: 'Integer nanoseconds UTC, one a row' }),
-    values: z.array(z.array(value)).meta({ description: 'One list a channel; with orient=rows one a row' }),
+    orient: orient.meta({ description: 'How values lie' }),
+    values: values.meta({
+      description: 'Rows × channels, of one channel a plain list. With `orient=channels`, one list a channel',
+    }),
     next: z.string().nullable().meta({ description: 'Link to the rest, where the answer was cut at the limit' }),
   })
-  .meta({ id: 'Samples' });
+  .meta({
+    id: 'Samples',
+    description: 'Rows of a series',
+    example: {
+      series: '0198c5e0-7c3a-7b61-9d0e-1f5a2b3c4d5e',
+      first_row: 0,
+      times: ['1777626000000000000', '1777626000002777777'],
+      orient: 'rows',
+      values: [
+        [12, 14],
+        [13, 15],
+      ],
+      next: null,
+    },
+  });

@@ -1,39 +1,58 @@
 /** The small values bodies and queries are made of. */
 import { z } from 'zod';
-import { formatTime, parseTime } from '../../core/time.ts';
+import { isLongInteger } from '../../core/long-integer.ts';
+import { formatTime, parseBound, parseTime, TIME_FORMS } from '../../core/time.ts';
 import { isTimeZone } from '../../flows/aggregate-calendar.ts';
 
-const TIME_FORMS =
-  'must be an RFC 3339 time or integer nanoseconds since 1970-01-01T00:00:00Z, in the years 1677 to 2262';
-const UNSAFE_INTEGER = 'is an integer past 2^53, which loses digits in JSON: send it as a string';
-const TIME_META = { description: 'RFC 3339, or integer nanoseconds UTC', example: '2026-05-01T09:00:00Z' };
+const NOT_A_TIME = `must be ${TIME_FORMS}`;
+const LONG_FLOAT = 'is a float past 2^53, which has lost digits: send it as a string, or as an integer';
+const TIME_META = {
+  description: 'RFC 3339, or integer nanoseconds UTC; the years 1678 to 2261',
+  example: '2026-05-01T09:00:00Z',
+};
+const BOUND_META = {
+  description: 'RFC 3339, or integer nanoseconds UTC; 0001-01-01 and 9999-12-31 leave a side open',
+  example: '2026-05-01T09:00:00Z',
+};
 
 /** A time in a JSON body, as int64 ns UTC. */
-export const bodyTime = z
-  .union([z.string(), z.number()], { error: TIME_FORMS })
-  .transform((value, context) => {
-    const unsafe = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
-    const ns = unsafe ? undefined : parseTime(String(value));
-    if (ns === undefined) {
-      context.addIssue({ code: 'custom', message: unsafe ? UNSAFE_INTEGER : TIME_FORMS });
-      return z.NEVER;
-    }
-    return ns;
-  })
-  .meta(TIME_META);
+export const bodyTime = timeOf(z.union([z.string(), z.number()], { error: NOT_A_TIME }), (value) =>
+  isLongFloat(value) ? undefined : parseTime(String(value)),
+);
 
-/** A time in a query, as int64 ns UTC. The plus of a zone that was not percent-encoded arrives as a space. */
-export const queryTime = z
-  .string()
-  .transform((text, context) => {
-    const ns = parseTime(text.replace(/([Tt]\d\d:\d\d\S*) (\d\d:?\d\d)$/, '$1+$2'));
-    if (ns === undefined) {
-      context.addIssue({ code: 'custom', message: TIME_FORMS });
+/** A bound of a question in a JSON body, as int64 ns UTC: 9999-12-31 leaves a side open. */
+export const bodyBound = timeOf(z.union([z.string(), z.number()], { error: NOT_A_TIME }), parseBound, BOUND_META);
+
+/** A time in a query, as int64 ns UTC. */
+export const queryTime = timeOf(z.string(), (text) => parseTime(withPlus(text)));
+
+/** A bound of a question in a query, as int64 ns UTC: 9999-12-31 leaves a side open. */
+export const queryBound = timeOf(z.string(), (text) => parseBound(withPlus(text)), BOUND_META);
+
+function timeOf<T extends string | number>(
+  schema: z.ZodType<T, T>,
+  parse: (value: T) => bigint | undefined,
+  meta = TIME_META,
+) {
+  return schema
+    .transform((value, context) => {
+      const ns = parse(value);
+      if (ns !== undefined) return ns;
+      context.addIssue({ code: 'custom', message: isLongFloat(value) ? LONG_FLOAT : NOT_A_TIME });
       return z.NEVER;
-    }
-    return ns;
-  })
-  .meta(TIME_META);
+    })
+    .meta(meta);
+}
+
+/** Integers past 2^53 come as their digits; a number as large was written as a float, such as 1.7e18. */
+function isLongFloat(value: string | number): boolean {
+  return typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+}
+
+/** The plus of a zone that was not percent-encoded arrives as a space. */
+function withPlus(text: string): string {
+  return text.replace(/([Tt]\d\d:\d\d\S*) (\d\d:?\d\d)$/, '$1+$2');
+}
 
 /** A whole number in a query. */
 export function queryInteger(min: number, max: number, description: string): z.ZodType<number, string> {
@@ -76,6 +95,11 @@ export function isUuid(text: string): boolean {
 
 export const uuid = z.string().regex(UUID).meta({ format: 'uuid' });
 
+/** In a path. */
+export function idOf(what: string): z.ZodString {
+  return uuid.meta({ description: `Id of the ${what}` });
+}
+
 /** Largest free-form JSON object: payload of an annotation, description of a channel, what is known of a subject. */
 export const MAX_OBJECT_BYTES = 64 * 1024;
 
@@ -99,6 +123,19 @@ export const timeZone = z
   .string()
   .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
   .meta({ example: 'Europe/Berlin' });
+
+/** The digits of an integer past ±2^53, which is how such a one is read. */
+export const longInteger = z.string().refine(isLongInteger, 'must be a number, or the digits of an integer past 2^53');
+
+/** A float64. An integer past ±2^53 must be one exactly. */
+export function float<S extends z.ZodType<number>>(schema: S): z.ZodType<number, z.input<S>> {
+  const read = (value: unknown): unknown => {
+    if (typeof value !== 'string' || !isLongInteger(value)) return value;
+    const number = Number(value);
+    return Number.isFinite(number) && BigInt(number) === BigInt(value) ? number : value;
+  };
+  return z.preprocess(read, schema) as unknown as z.ZodType<number, z.input<S>>;
+}
 
 /** JSON numbers end at 2^53: integers past it are digits, as those of samples are. */
 export function numberOrDigits(value: number | bigint | null): number | string | null {

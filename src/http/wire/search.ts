@@ -8,7 +8,7 @@ import type { LastValue } from '../../core/series.ts';
 import { allOf, wordsOf, type Expression } from '../../core/tag-expression.ts';
 import { parseOverlaps } from '../../core/tag-parameters.ts';
 import { readExpression } from '../../core/tag-tree.ts';
-import { queryBoolean, queryInteger, queryTime, uuid } from './scalars.ts';
+import { queryBoolean, queryInteger, queryBound, uuid } from './scalars.ts';
 import { inclusion, seriesAnswer, toSeriesAnswer } from './series.ts';
 import { tagScalarAnswer } from './tag-values.ts';
 
@@ -30,26 +30,31 @@ const refineInclude = (
 /** Parameters of a search but its tags, which are named `tag.<key>` or `tag.<key>[op]`. */
 export const seriesQuery = z
   .strictObject({
-    project: z.string().optional(),
-    name: z.string().optional(),
-    unit: z.string().optional(),
-    kind: z.enum(['regular', 'irregular']).optional(),
+    project: z.string().optional().meta({ description: 'Only series of this project' }),
+    name: z.string().optional().meta({ description: 'Only series of exactly this name' }),
+    unit: z.string().optional().meta({ description: 'Only series whose unit is written so' }),
+    kind: z
+      .enum(['regular', 'irregular'])
+      .optional()
+      .meta({ description: 'Only series with a rate, or with a time on every row' }),
     q: z.string().optional().meta({ description: 'Words that name or description must have, all of them' }),
     overlaps: z.string().optional().meta({
       description: 'start,end: series that have samples in this time',
       example: '2026-05-01T00:00:00Z,2026-06-01T00:00:00Z',
     }),
-    active_since: queryTime.optional().meta({ description: 'Series whose last sample is not before this time' }),
+    active_since: queryBound.optional().meta({ description: 'Series whose last sample is not before this time' }),
     sort: z.string().optional().meta({
       description:
         'Fields or tag.<key>, separated by commas; a minus puts the largest first. Default: oldest series first',
       example: '-last_time,tag.age_days',
     }),
+    'sort[]': z.array(z.string()).optional().meta({ description: 'One each, as it is: of keys that have commas' }),
     facets: z.string().optional().meta({
       description:
         'Tags, or field.<name>, separated by commas, whose values are counted among all series that are found',
       example: 'species,field.unit',
     }),
+    'facets[]': z.array(z.string()).optional().meta({ description: 'One each, as it is: of keys that have commas' }),
     explain: queryBoolean.optional().meta({ description: 'Tell how the search is run, and what would make it faster' }),
     limit: queryInteger(1, MAX_PAGE, `Series of a page; default ${DEFAULT_PAGE}`).default(DEFAULT_PAGE),
     cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
@@ -76,16 +81,16 @@ export function toSearchRequest(
   if (query.active_since !== undefined) conditions.push({ kind: 'active_since', ns: query.active_since });
   return {
     where: allOf(conditions),
-    sort: parseSort(listed(query.sort), () => 'sort'),
-    facets: parseFacets(listed(query.facets), () => 'facets'),
+    sort: parseSort(listed(query.sort, query['sort[]']), () => 'sort'),
+    facets: parseFacets(listed(query.facets, query['facets[]']), () => 'facets'),
     limit: query.limit,
     after,
     explain: query.explain ?? false,
   };
 }
 
-function listed(text: string | undefined): string[] {
-  return text === undefined ? [] : text.split(',');
+function listed(text: string | undefined, whole: readonly string[] = []): string[] {
+  return [...(text === undefined ? [] : text.split(',')), ...whole];
 }
 
 export const SEARCH_EXAMPLE = {
@@ -113,15 +118,24 @@ export const searchBody = z
 \`{"field": name, operator: value}\`, \`{"text": words}\`, \`{"overlaps": [start, end]}\`, \`{"active_since": time}\`,
 \`{"has_annotation": {"label": …, "overlaps": …}}\`, \`{"has_channel": {"label" | "unit" | "location" | "group" | "filtering" | "reference": text, "bad": boolean}}\`. Operators: eq, ne, in, exists, prefix, contains, regex, gt, gte, lt, lte, range.`,
       }),
-    facets: z.array(z.string()).default([]),
-    sort: z.array(z.string()).default([]),
-    limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE),
+    facets: z
+      .array(z.string())
+      .default([])
+      .meta({ description: 'Tags, or field.<name>, whose values are counted among all series that are found' }),
+    sort: z
+      .array(z.string())
+      .default([])
+      .meta({ description: 'Fields or tag.<key>; a minus puts the largest first. Default: oldest series first' }),
+    limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE).meta({ description: 'Series of a page' }),
     cursor: z.string().optional().meta({ description: 'Of the page before, with the same where and sort' }),
-    explain: z.boolean().default(false),
+    explain: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Tell how the search is run, and what would make it faster' }),
     include: z.array(inclusion).default([]).meta({ description: includeDescription }),
   })
   .superRefine(refineInclude)
-  .meta({ id: 'Search', example: SEARCH_EXAMPLE });
+  .meta({ id: 'Search', description: 'Which series to find, and in which order', example: SEARCH_EXAMPLE });
 
 /** What the pages of a search have in common. */
 export function questionOf({ where, sort }: z.output<typeof searchBody>): string {
@@ -143,14 +157,14 @@ export function fromSearchBody(body: z.output<typeof searchBody>, after: SearchR
 export const searchPosition = z.strictObject({ values: z.array(z.string().nullable()), id: uuid });
 
 const answerParts = {
-  items: z.array(seriesAnswer),
+  items: z.array(seriesAnswer).meta({ description: 'The series of this page' }),
   facets: z
     .record(
       z.string(),
       z.array(
         z.object({
-          value: tagScalarAnswer.nullable(),
-          count: z.int(),
+          value: tagScalarAnswer.nullable().meta({ description: 'The value; null: that a field has none' }),
+          count: z.int().meta({ description: 'Series that have it' }),
           estimated: z
             .literal(true)
             .optional()
@@ -161,7 +175,10 @@ const answerParts = {
     .optional()
     .meta({ description: 'If asked for: by name, the most frequent value first' }),
   explain: z
-    .object({ plan: z.array(z.string()), hints: z.array(z.string()) })
+    .object({
+      plan: z.array(z.string()).meta({ description: 'What Postgres does, in short' }),
+      hints: z.array(z.string()).meta({ description: 'What would make it faster' }),
+    })
     .optional()
     .meta({ description: 'If asked for: the plan of Postgres in short, and what would make the search faster' }),
 };
@@ -171,11 +188,11 @@ export const seriesPage = z
     ...answerParts,
     next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
   })
-  .meta({ id: 'SeriesPage' });
+  .meta({ id: 'SeriesPage', description: 'A part of the series that a search finds' });
 
 export const searchPage = z
   .object({ ...answerParts, cursor: z.string().nullable().meta({ description: 'Of the next page; null on the last' }) })
-  .meta({ id: 'SearchPage' });
+  .meta({ id: 'SearchPage', description: 'A part of the series that a search finds' });
 
 type AnswerParts = Pick<z.input<typeof searchPage>, 'items' | 'facets' | 'explain'>;
 

@@ -18,30 +18,41 @@ import { formatTime } from '../../core/time.ts';
 import { readUnit } from '../../flows/tag-units.ts';
 import { channelAnswer, channelList, channels, labelled, scale } from './channels.ts';
 import { provenance, provenancePatch } from './provenance.ts';
-import { bodyTime, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
-import { tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
+import { bodyTime, float, instant, name, numberOrDigits, timeOrNull, timeZone, unit, uuid } from './scalars.ts';
+import { refineKeys, tagKey, tags, tagsAnswer, tagValue } from './tag-values.ts';
 
 const MAX_DESCRIPTION_CHARS = 65_536;
 const MAX_EXTERNAL_ID_CHARS = 500;
 
 export const DEFAULT_PROJECT = 'default';
 
+/** What fields are that are asked for, changed and answered. */
+const ABOUT = {
+  description: 'What it is, in words; searches with text look into it',
+  dtype: 'Number type of the values; never changes',
+  unit: 'Unit of the physical values: a UCUM code, or any text; null: nobody has said one',
+  scale: 'physical = raw × scale + offset, where a channel does not say otherwise',
+  offset: 'See scale',
+  sampling: 'regular: evenly spaced rows, at a rate; irregular: a time on every row',
+  codec: 'How its samples are compressed once their shard is sealed',
+  tags: 'What it is found by: texts, numbers, booleans, times, quantities, and lists of these',
+  continuity: 'What the signal does between two rows, as in NWB',
+  resolution: 'Smallest difference between two physical values that means anything',
+  timeZone: 'Where it was recorded; times stay UTC',
+  externalIds: 'What others call it, by who they are',
+};
+
 const description = z.string().max(MAX_DESCRIPTION_CHARS);
-const continuity = z.enum(CONTINUITIES).meta({ description: 'What the signal does between two rows, as in NWB' });
-const resolution = z.number().positive().meta({
-  description: 'Smallest difference between two physical values that means anything',
-});
-const zoneLabel = timeZone.meta({
-  description: 'Where it was recorded; times stay UTC',
-  example: 'Europe/Berlin',
-});
+const continuity = z.enum(CONTINUITIES);
+const resolution = float(z.number().positive());
+const zoneLabel = timeZone.meta({ example: 'Europe/Berlin' });
 const externalId = z.string().min(1).max(MAX_EXTERNAL_ID_CHARS);
 
 const sampling = z.discriminatedUnion(
   'kind',
   [
     z.strictObject({
-      kind: z.literal('regular'),
+      kind: z.literal('regular').meta({ description: 'Evenly spaced rows' }),
       rate_hz: z
         .union([z.number(), z.string()], { error: 'must be a number of Hz or "num/den"' })
         .transform((value, context) => {
@@ -54,24 +65,28 @@ const sampling = z.discriminatedUnion(
           return rate;
         })
         .meta({ description: 'Exact: a decimal number means itself, "30000/1001" is a fraction', example: 360 }),
-      start: bodyTime.optional(),
+      start: bodyTime
+        .optional()
+        .meta({ description: 'Time of the first row. Default: the first append says it, or times are relative' }),
     }),
-    z.strictObject({ kind: z.literal('irregular') }),
+    z.strictObject({ kind: z.literal('irregular').meta({ description: 'A time on every row' }) }),
   ],
   { error: 'kind must be "regular" or "irregular"' },
 );
 
 export const seriesCreate = z
   .strictObject({
-    name,
-    project: name.default(DEFAULT_PROJECT),
-    description: description.nullable().default(null),
-    dtype: z.enum(DTYPE_NAMES),
-    channels: channels.default(1),
-    unit: unit.nullable().default(null),
-    scale: scale.default(1),
-    offset: z.number().default(0),
-    sampling,
+    name: name.meta({ description: 'Unique in the project; slashes make it a path' }),
+    project: name.default(DEFAULT_PROJECT).meta({ description: 'The project that it belongs to' }),
+    description: description.nullable().default(null).meta({ description: ABOUT.description }),
+    dtype: z.enum(DTYPE_NAMES).meta({ description: ABOUT.dtype }),
+    channels: channels
+      .default(1)
+      .meta({ description: 'The columns of the values: a count, or a list that describes each' }),
+    unit: unit.nullable().default(null).meta({ description: ABOUT.unit }),
+    scale: scale.default(1).meta({ description: ABOUT.scale }),
+    offset: float(z.number()).default(0).meta({ description: ABOUT.offset }),
+    sampling: sampling.meta({ description: ABOUT.sampling }),
     time_reference: z
       .enum(['utc', 'relative'])
       .optional()
@@ -80,10 +95,10 @@ export const seriesCreate = z
       .enum(['last', 'error', 'keep'])
       .default('last')
       .meta({ description: 'What happens to a row of an irregular series whose time is stored already' }),
-    codec: z.enum(CODECS).default('gzip'),
-    tags: tags.default({}),
-    continuity: continuity.nullable().default(null),
-    resolution: resolution.nullable().default(null),
+    codec: z.enum(CODECS).default('gzip').meta({ description: ABOUT.codec }),
+    tags: tags.default({}).meta({ description: ABOUT.tags }),
+    continuity: continuity.nullable().default(null).meta({ description: ABOUT.continuity }),
+    resolution: resolution.nullable().default(null).meta({ description: ABOUT.resolution }),
     missing_value: z
       .union([z.number(), z.string()], { error: 'must be a finite number, or digits of an integer' })
       .nullable()
@@ -93,12 +108,13 @@ export const seriesCreate = z
           'A stored value that stands for none: not counted, and NaN in physical values; raw ones have it as it is. Never changes. Integers past 2^53 as strings',
         example: -32768,
       }),
-    time_zone: zoneLabel.nullable().default(null),
+    time_zone: zoneLabel.nullable().default(null).meta({ description: ABOUT.timeZone }),
     external_ids: z
       .record(tagKey, externalId)
       .refine((value) => Object.keys(value).length <= MAX_EXTERNAL_IDS, `must be at most ${MAX_EXTERNAL_IDS}`)
+      .superRefine(refineKeys)
       .default({})
-      .meta({ description: 'What others call it, by who they are', example: { dandi: '000123' } }),
+      .meta({ description: ABOUT.externalIds, example: { dandi: '000123' } }),
     provenance: provenance.default({}),
   })
   .superRefine(({ dtype, missing_value: given }, context) => {
@@ -107,6 +123,7 @@ export const seriesCreate = z
   })
   .meta({
     id: 'NewSeries',
+    description: 'A series to be created: one signal, of one or more channels',
     example: {
       name: 'mouse-12/ecg',
       dtype: 'int16',
@@ -176,23 +193,33 @@ export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
 /** A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance, the description, the unit and what else need not be said. */
 export const seriesPatch = z
   .strictObject({
-    name: name.optional(),
-    description: description.nullable().optional(),
-    unit: unit.nullable().optional(),
-    scale: scale.optional(),
-    offset: z.number().optional(),
+    name: name.optional().meta({ description: 'A new one, unique in the project' }),
+    description: description.nullable().optional().meta({ description: ABOUT.description }),
+    unit: unit.nullable().optional().meta({ description: ABOUT.unit }),
+    scale: scale.optional().meta({ description: ABOUT.scale }),
+    offset: float(z.number()).optional().meta({ description: ABOUT.offset }),
     channels: channelList.optional().meta({ description: 'All of them, in order; their number does not change' }),
     tags: z
       .record(tagKey, tagValue.nullable())
       .refine((value) => Object.keys(value).length <= MAX_TAGS, `must be at most ${MAX_TAGS} tags`)
-      .optional(),
-    continuity: continuity.nullable().optional(),
-    resolution: resolution.nullable().optional(),
-    time_zone: zoneLabel.nullable().optional(),
-    external_ids: z.record(tagKey, externalId.nullable()).optional(),
+      .superRefine(refineKeys)
+      .optional()
+      .meta({ description: 'Tags to set, by key; null removes one, the others stay' }),
+    continuity: continuity.nullable().optional().meta({ description: ABOUT.continuity }),
+    resolution: resolution.nullable().optional().meta({ description: ABOUT.resolution }),
+    time_zone: zoneLabel.nullable().optional().meta({ description: ABOUT.timeZone }),
+    external_ids: z
+      .record(tagKey, externalId.nullable())
+      .superRefine(refineKeys)
+      .optional()
+      .meta({ description: `${ABOUT.externalIds}; null removes one, the others stay` }),
     provenance: provenancePatch.optional(),
   })
-  .meta({ id: 'SeriesPatch', example: { tags: { species: 'mouse', anaesthetised: null } } });
+  .meta({
+    id: 'SeriesPatch',
+    description: 'What is to be changed; what is not named stays',
+    example: { tags: { species: 'mouse', anaesthetised: null } },
+  });
 
 export function toSeriesPatch({
   channels: listed,
@@ -211,13 +238,14 @@ const lastNumber = z.union([z.number(), z.string()]).nullable();
 
 const lastValueAnswer = z
   .object({
-    time: instant,
-    row: z.int(),
+    time: instant.meta({ description: 'Of the row, as RFC 3339' }),
+    row: z.int().meta({ description: 'Its number' }),
     values: z.array(lastNumber).meta({ description: 'As stored, one a channel; spelled as in answers of samples' }),
     physical: z.array(lastNumber).meta({ description: 'Scale and offset applied' }),
   })
   .meta({
     id: 'LastValue',
+    description: 'The newest row of a series',
     example: { time: '2026-05-01T09:10:00Z', row: 215_999, values: [1052, 987], physical: [0.14, -0.185] },
   });
 
@@ -225,11 +253,12 @@ const contentHashAnswer = z
   .object({
     values: z.string().meta({ description: 'Of the body of `GET …/samples?format=octet`; irregular: of its values' }),
     times: z.string().nullable().meta({ description: 'Irregular series: of the times, int64 ns; else null' }),
-    rows: z.int(),
+    rows: z.int().meta({ description: 'Rows that were hashed' }),
     commit: z.int().meta({ description: 'Of the samples that were hashed: older than `commit` if some have expired' }),
   })
   .meta({
     id: 'ContentHash',
+    description: 'SHA-256 of all samples of a series',
     example: {
       values: 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
       times: null,
@@ -240,52 +269,73 @@ const contentHashAnswer = z
 
 export const seriesAnswer = z
   .object({
-    id: uuid,
-    project: z.string(),
-    name: z.string(),
-    description: z.string().nullable(),
-    dtype: z.enum(DTYPE_NAMES),
-    channels: z.array(channelAnswer),
-    unit: z.string().nullable(),
-    scale: z.number(),
-    offset: z.number(),
-    sampling: z.discriminatedUnion('kind', [
-      z.object({
-        kind: z.literal('regular'),
-        rate_hz: z.number(),
-        rate: z.string().meta({ description: 'Exact: num/den', example: '360/1' }),
-        start: instant.nullable(),
-      }),
-      z.object({ kind: z.literal('irregular') }),
-    ]),
-    time_reference: z.enum(['utc', 'relative']),
-    duplicates: z.enum(['last', 'error', 'keep']),
-    codec: z.enum(CODECS),
-    tags: tagsAnswer,
+    id: uuid.meta({ description: 'Stays, whatever else changes' }),
+    project: z.string().meta({ description: 'The project that it belongs to' }),
+    name: z.string().meta({ description: 'Unique in the project' }),
+    description: z.string().nullable().meta({ description: ABOUT.description }),
+    dtype: z.enum(DTYPE_NAMES).meta({ description: ABOUT.dtype }),
+    channels: z.array(channelAnswer).meta({ description: 'The columns of the values, in order' }),
+    unit: z.string().nullable().meta({ description: ABOUT.unit }),
+    scale: z.number().meta({ description: ABOUT.scale }),
+    offset: z.number().meta({ description: ABOUT.offset }),
+    sampling: z
+      .discriminatedUnion('kind', [
+        z.object({
+          kind: z.literal('regular').meta({ description: 'Evenly spaced rows' }),
+          rate_hz: z.number().meta({ description: 'Rows a second, as a decimal number' }),
+          rate: z.string().meta({ description: 'Exact: num/den', example: '360/1' }),
+          start: instant.nullable().meta({ description: 'Time of the first row; null: no append has said it' }),
+        }),
+        z.object({ kind: z.literal('irregular').meta({ description: 'A time on every row' }) }),
+      ])
+      .meta({ description: ABOUT.sampling }),
+    time_reference: z
+      .enum(['utc', 'relative'])
+      .meta({ description: 'utc: times are instants; relative: they count from the start of the recording' }),
+    duplicates: z
+      .enum(['last', 'error', 'keep'])
+      .meta({ description: 'What happens to a row of an irregular series whose time is stored already' }),
+    codec: z.enum(CODECS).meta({ description: ABOUT.codec }),
+    tags: tagsAnswer.meta({ description: ABOUT.tags }),
     unit_is_ucum: z.boolean().nullable().meta({
       description:
         'False: the unit, or that of a channel, is a text that UCUM does not know. Null: nobody has said a unit',
     }),
-    continuity: z.enum(CONTINUITIES).nullable(),
-    resolution: z.number().nullable(),
-    missing_value: z.union([z.number(), z.string()]).nullable(),
-    time_zone: z.string().nullable(),
-    external_ids: z.record(z.string(), z.string()),
+    continuity: z.enum(CONTINUITIES).nullable().meta({ description: ABOUT.continuity }),
+    resolution: z.number().nullable().meta({ description: ABOUT.resolution }),
+    missing_value: z
+      .union([z.number(), z.string()])
+      .nullable()
+      .meta({ description: 'A stored value that stands for none: not counted, NaN in physical values' }),
+    time_zone: z.string().nullable().meta({ description: ABOUT.timeZone }),
+    external_ids: z.record(z.string(), z.string()).meta({ description: ABOUT.externalIds }),
     provenance: z.record(z.string(), z.unknown()).meta({ description: 'As `Provenance` has it, and any other key' }),
     rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
     removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),
-    first_time: instant.nullable(),
-    last_time: instant.nullable(),
+    first_time: instant.nullable().meta({ description: 'Time of the oldest row; null: there is none' }),
+    last_time: instant.nullable().meta({ description: 'Time of the newest row; null: there is none' }),
     last_value: lastValueAnswer.nullable().optional().meta({ description: 'If asked for: the newest row' }),
     commit: z.int().meta({ description: 'Newest visible change of the samples' }),
     state: z.enum(['open', 'sealed']).meta({ description: 'sealed: takes no more samples' }),
-    sealed_at: instant.nullable(),
+    sealed_at: instant.nullable().meta({ description: 'When it was sealed; null: it is open' }),
     content_hash: contentHashAnswer.nullable().meta({ description: 'Of a sealed series, once it has been computed' }),
-    version: z.int().meta({ description: 'Of the metadata' }),
-    created_at: instant,
-    updated_at: instant,
+    version: z.int().meta({ description: 'Of the metadata: rises with each change of them' }),
+    created_at: instant.meta({ description: 'When it was created' }),
+    updated_at: instant.meta({ description: 'When its metadata were changed last' }),
   })
-  .meta({ id: 'Series' });
+  .meta({ id: 'Series', description: 'One signal: what it is, and what there is of it' });
+
+/** What is told of a change to who may not read. */
+export const seriesReceipt = z
+  .object({
+    id: uuid.meta({ description: 'Of the series' }),
+    version: z.int().meta({ description: 'Of the metadata' }),
+  })
+  .meta({ id: 'SeriesReceipt', description: 'What a token that may not read is told of a change' });
+
+export function toSeriesReceipt({ id, version }: Series): z.input<typeof seriesReceipt> {
+  return { id, version };
+}
 
 /** @param last undefined: was not asked for */
 export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input<typeof seriesAnswer> {
@@ -332,7 +382,10 @@ export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input
 
 function toLastValue(dtype: Dtype, { ns, row, values, physical }: LastValue): z.input<typeof lastValueAnswer> {
   const spelled = (type: Dtype, numbers: readonly (number | bigint)[]): z.input<typeof lastNumber>[] =>
-    numbers.map((value) => JSON.parse(jsonValueWriter(type)(value)) as z.input<typeof lastNumber>);
+    numbers.map((value) => {
+      // JSON.stringify, which writes the rest of the answer, makes 0 of negative zero: it is a text as infinity is one.
+      return Object.is(value, -0) ? '-0.0' : (JSON.parse(jsonValueWriter(type)(value)) as z.input<typeof lastNumber>);
+    });
   return { time: formatTime(ns), row, values: spelled(dtype, values), physical: spelled('float64', physical) };
 }
 

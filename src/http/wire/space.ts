@@ -19,16 +19,24 @@ missing; damaged: its file is shorter than it was`,
 
 export const storageAnswer = z
   .object({
-    series: uuid,
+    series: uuid.meta({ description: 'Id of the series' }),
     rows: z.int().meta({ description: 'In chunks, fresh ones too: removed and expired ones among them, until compaction drops them' }),
     raw_bytes: z.int().meta({ description: 'Of these rows, with the times of an irregular series' }),
     stored_bytes: z.int().meta({ description: 'Of fresh chunks, and of the blocks in shards, with summaries' }),
     fresh_bytes: z.int().meta({ description: 'Of fresh chunks: appended, and in no shard yet' }),
     ratio: z.number().nullable().meta({ description: 'raw_bytes / stored_bytes; null without samples' }),
-    chunks: z.int(),
-    shards: z.array(z.object({ id: uuid, state, bytes: z.int().meta({ description: 'Of this series in it' }) })),
+    chunks: z.int().meta({ description: 'Blocks of samples' }),
+    shards: z
+      .array(
+        z.object({
+          id: uuid.meta({ description: 'Of the shard' }),
+          state,
+          bytes: z.int().meta({ description: 'Of this series in it' }),
+        }),
+      )
+      .meta({ description: 'The files that hold them' }),
   })
-  .meta({ id: 'SeriesStorage' });
+  .meta({ id: 'SeriesStorage', description: 'What a series takes on the disk' });
 
 export function toStorageAnswer({ series, storage }: SeriesSpace): z.input<typeof storageAnswer> {
   const irregular = series.sampling.kind === 'irregular';
@@ -55,23 +63,23 @@ export const shardPosition = z.string().refine(isUuid);
 
 const shardAnswer = z
   .object({
-    id: uuid,
-    lane: uuid,
+    id: uuid.meta({ description: 'Of the shard; its file is named after it' }),
+    lane: uuid.meta({ description: 'Of the lane whose series it holds' }),
     state,
     bytes: z.int().meta({ description: 'Of the file' }),
     stored_bytes: z.int().meta({ description: 'Of the blocks of chunks and summaries in it' }),
     live_bytes: z.int().meta({ description: 'Of these, what is not removed, replaced or expired (estimate)' }),
     series: z.int().meta({ description: 'Series that have rows or summaries in it' }),
-    created_at: instant,
+    created_at: instant.meta({ description: 'When it was made' }),
   })
-  .meta({ id: 'Shard' });
+  .meta({ id: 'Shard', description: 'An HDF5 file of samples' });
 
 export const shardPage = z
   .object({
-    items: z.array(shardAnswer),
+    items: z.array(shardAnswer).meta({ description: 'The shards of this page' }),
     next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
   })
-  .meta({ id: 'ShardPage' });
+  .meta({ id: 'ShardPage', description: 'A part of the shards' });
 
 export function toShardAnswer(shard: ShardSpace): z.input<typeof shardAnswer> {
   return {

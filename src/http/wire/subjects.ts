@@ -29,30 +29,38 @@ const EXAMPLE = {
 
 export const subjectBody = z
   .looseObject({
-    species: text.optional(),
-    sex: text.optional(),
-    strain: text.optional(),
-    genotype: text.optional(),
-    date_of_birth: z.iso.date('must be a date such as 2026-01-17').optional(),
+    species: text.optional().meta({ description: 'Best its Latin name' }),
+    sex: text.optional().meta({ description: 'Such as F, M, U (unknown) or O (other), as in NWB' }),
+    strain: text.optional().meta({ description: 'Of an animal' }),
+    genotype: text.optional().meta({ description: 'What was changed in it' }),
+    date_of_birth: z.iso.date('must be a date such as 2026-01-17').optional().meta({ description: 'A day' }),
     age: text.optional().meta({ description: 'ISO 8601 duration, or in words', example: 'P90D' }),
     weight: z
       .looseObject({
-        value: z.number().positive(),
+        value: z.number().positive().meta({ description: 'In the unit' }),
         unit: z
           .string()
-          .refine((code) => readUnit(code)?.dimension === MASS, 'must be a UCUM unit of mass, such as g or kg'),
+          .refine((code) => readUnit(code)?.dimension === MASS, 'must be a UCUM unit of mass, such as g or kg')
+          .meta({ description: 'A UCUM unit of mass' }),
       })
-      .optional(),
-    handedness: text.optional(),
-    description: z.string().max(MAX_DESCRIPTION_CHARS).optional(),
+      .optional()
+      .meta({ description: 'At the time of the recordings' }),
+    handedness: text.optional().meta({ description: 'Which hand it prefers' }),
+    description: z.string().max(MAX_DESCRIPTION_CHARS).optional().meta({ description: 'Anything else, in words' }),
   })
   .refine((value) => isWithin(value, MAX_OBJECT_BYTES), `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`)
   .meta({ id: 'NewSubject', description: 'Any key may be given; these have a shape', example: EXAMPLE });
 
 export const subjectAnswer = z
-  .object({ project: z.string(), id: z.string(), content: freeObject, updated_at: instant })
+  .object({
+    project: z.string().meta({ description: 'Its project' }),
+    id: z.string().meta({ description: 'What series call it in their provenance' }),
+    content: freeObject.meta({ description: 'What is known of it, as it was set' }),
+    updated_at: instant.meta({ description: 'When it was set' }),
+  })
   .meta({
     id: 'Subject',
+    description: 'What is known of a subject',
     example: { project: 'sleep-lab', id: 'm-12', content: EXAMPLE, updated_at: '2026-05-01T09:00:00.000Z' },
   });
 
@@ -66,10 +74,10 @@ export const subjectPosition = z.string();
 
 export const subjectPage = z
   .object({
-    items: z.array(subjectAnswer),
+    items: z.array(subjectAnswer).meta({ description: 'By identifier' }),
     next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
   })
-  .meta({ id: 'Subjects' });
+  .meta({ id: 'Subjects', description: 'A part of the subjects of a project' });
 
 export function toSubjectAnswer(
   project: string,

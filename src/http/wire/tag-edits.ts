@@ -1,5 +1,6 @@
 /** Changes of the tags of many series, and the history of one, on the wire. */
 import { z } from 'zod';
+import { keyedAs } from '../../core/same-name.ts';
 import { MAX_TAGS, type MetadataEdit } from '../../core/tag-edit.ts';
 import type { HistoryEntry } from '../../core/series-history.ts';
 import type { UndoneEdit } from '../../flows/service.ts';
@@ -25,8 +26,8 @@ export const EDIT_EXAMPLE = {
 export const tagEditBody = z
   .strictObject({
     where: z.unknown().meta({ override: { type: 'object' }, description: 'As in POST /v1/series/search' }),
-    set: tags.default({}),
-    remove: z.array(tagKey).max(MAX_TAGS).default([]),
+    set: tags.default({}).meta({ description: 'Tags that all of them get, in place of values that are there' }),
+    remove: z.array(tagKey).max(MAX_TAGS).default([]).meta({ description: 'Keys of tags that they lose' }),
     dry_run: z.boolean().default(false).meta({ description: 'Only count, and name the first of the series' }),
   })
   .superRefine((body, context) => {
@@ -35,40 +36,53 @@ export const tagEditBody = z
       context.addIssue({ code: 'custom', path: ['set'], message: 'or remove must name a tag' });
     }
     body.remove.forEach((key, at) => {
-      if (!Object.hasOwn(body.set, key)) return;
+      if (keyedAs(body.set, key) === undefined) return;
       context.addIssue({ code: 'custom', path: ['remove', at], message: 'is set, too' });
     });
   })
-  .meta({ id: 'TagEdit', example: EDIT_EXAMPLE });
+  .meta({ id: 'TagEdit', description: 'A change of the tags of many series', example: EDIT_EXAMPLE });
 
 export const tagRenameBody = z
   .strictObject({
-    to: tagKey,
+    to: tagKey.meta({ description: 'The new key' }),
     merge: z.boolean().default(false).meta({ description: 'Unite it with a key that is there already' }),
-    project: name.default(DEFAULT_PROJECT),
+    project: name.default(DEFAULT_PROJECT).meta({ description: 'In whose series' }),
   })
-  .meta({ id: 'TagRenaming', example: { to: 'species', merge: true, project: 'lab' } });
+  .meta({
+    id: 'TagRenaming',
+    description: 'A new key for a tag',
+    example: { to: 'species', merge: true, project: 'lab' },
+  });
 
 export const editPreview = z
   .object({
     series: z.int().meta({ description: 'That the expression finds' }),
     sample: z.array(uuid).meta({ description: 'The first of them' }),
   })
-  .meta({ id: 'TagEditPreview' });
+  .meta({ id: 'TagEditPreview', description: 'What an edit would change' });
 
 export const editAnswer = z
-  .object({ edit: uuid, series: z.int().meta({ description: 'That were changed; others had these tags already' }) })
-  .meta({ id: 'AppliedTagEdit' });
+  .object({
+    edit: uuid.meta({ description: 'To undo it by' }),
+    series: z.int().meta({ description: 'That were changed; others had these tags already' }),
+  })
+  .meta({ id: 'AppliedTagEdit', description: 'An edit that was made' });
 
 export const undoAnswer = z
   .object({
     edit: uuid.meta({ description: 'Of the undo, which can be undone in turn' }),
     undone: z.int().meta({ description: 'Series' }),
     kept: z
-      .array(z.object({ series: uuid, reason: z.enum(['changed-since', 'deleted']), fields: z.array(z.string()) }))
+      .array(
+        z.object({
+          series: uuid.meta({ description: 'Id of the series' }),
+          reason: z.enum(['changed-since', 'deleted']).meta({ description: 'Why it was left as it is' }),
+          fields: z.array(z.string()).meta({ description: 'What was left, such as tags.species' }),
+        }),
+      )
       .meta({ description: 'What was left as it is' }),
   })
-  .meta({ id: 'UndoneTagEdit' });
+  .meta({ id: 'UndoneTagEdit', description: 'What an undo has put back, and what it has not' });
 
 export function toUndoAnswer({ id, undone, kept }: UndoneEdit): z.input<typeof undoAnswer> {
   return {
@@ -86,47 +100,63 @@ export const historyQuery = z.strictObject({
 /** Where a page ended: the id of its last entry. */
 export const historyPosition = uuid;
 
+const asker = z.object({
+  id: uuid.meta({ description: 'Of the token' }),
+  name: z.string().meta({ description: 'What the token is for' }),
+});
+
 export const historyPage = z
   .object({
-    items: z.array(
-      z.object({
-        id: uuid,
-        action: z.enum(['create', 'update', 'edit', 'rename', 'undo', 'delete', 'restore', 'seal', 'unseal']),
-        at: instant,
-        token: z
-          .object({ id: uuid, name: z.string() })
-          .nullable()
-          .meta({ description: 'Who asked; null: the service itself' }),
-        edit: uuid.nullable().meta({ description: 'Of a change of many series at once' }),
-        changes: z
-          .array(z.object({ field: z.string(), old: z.unknown(), new: z.unknown() }))
-          .meta({ description: 'Tags and provenance by key: `tags.species`. Null: not there' }),
-      }),
-    ),
+    items: z
+      .array(
+        z.object({
+          id: uuid.meta({ description: 'Of the entry' }),
+          action: z
+            .enum(['create', 'update', 'edit', 'rename', 'undo', 'delete', 'restore', 'seal', 'unseal'])
+            .meta({ description: 'What was done; edit and rename are changes of many series at once' }),
+          at: instant.meta({ description: 'When' }),
+          token: asker.nullable().meta({ description: 'Who asked; null: the service itself' }),
+          edit: uuid.nullable().meta({ description: 'Of a change of many series at once' }),
+          changes: z
+            .array(
+              z.object({
+                field: z.string().meta({ description: 'What was changed' }),
+                old: z.unknown().meta({ description: 'What it was' }),
+                new: z.unknown().meta({ description: 'What it is since' }),
+              }),
+            )
+            .meta({ description: 'Tags and provenance by key: `tags.species`. Null: not there' }),
+        }),
+      )
+      .meta({ description: 'Newest first' }),
     next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
   })
-  .meta({ id: 'SeriesHistory' });
+  .meta({ id: 'SeriesHistory', description: 'A part of the changes of a series' });
 
 export const editPage = z
   .object({
-    items: z.array(
-      z.object({
-        id: uuid,
-        kind: z.enum(['edit', 'rename', 'undo']),
-        at: instant,
-        token: z.object({ id: uuid, name: z.string() }).nullable().meta({ description: 'Who asked' }),
-        request: z.unknown().meta({
-          override: { type: 'object' },
-          description:
-            'As it was asked: `where`, `set` and `remove`; `project`, `from`, `to` and `merge`; or the edit to `undo`',
+    items: z
+      .array(
+        z.object({
+          id: uuid.meta({ description: 'To undo it by' }),
+          kind: z
+            .enum(['edit', 'rename', 'undo'])
+            .meta({ description: 'What it did: set and remove tags, rename one, or undo another' }),
+          at: instant.meta({ description: 'When' }),
+          token: asker.nullable().meta({ description: 'Who asked' }),
+          request: z.unknown().meta({
+            override: { type: 'object' },
+            description:
+              'As it was asked: `where`, `set` and `remove`; `project`, `from`, `to` and `merge`; or the edit to `undo`',
+          }),
+          series: z.int().meta({ description: 'That were changed' }),
+          undone_by: uuid.nullable().meta({ description: 'The edit that has undone it; null: it stands' }),
         }),
-        series: z.int().meta({ description: 'That were changed' }),
-        undone_by: uuid.nullable().meta({ description: 'The edit that has undone it; null: it stands' }),
-      }),
-    ),
+      )
+      .meta({ description: 'Newest first' }),
     next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
   })
-  .meta({ id: 'MetadataEdits' });
+  .meta({ id: 'MetadataEdits', description: 'A part of the changes of many series at once' });
 
 export function toEditItem(edit: MetadataEdit): z.input<typeof editPage>['items'][number] {
   const { id, kind, at, token, request, series, undoneBy } = edit;

@@ -9,7 +9,7 @@ const DEFAULT_ITEMS = 50;
 const MAX_PREFIX_CHARS = 256;
 
 export const tagQuery = z.strictObject({
-  project: z.string().optional(),
+  project: z.string().optional().meta({ description: 'Only of series of this project' }),
   prefix: z.string().max(MAX_PREFIX_CHARS).default('').meta({ description: 'What the key, or the text, begins with' }),
   limit: queryInteger(1, MAX_ITEMS, `Items of a page; default ${DEFAULT_ITEMS}`).default(DEFAULT_ITEMS),
   cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
@@ -31,21 +31,36 @@ const next = z.string().nullable().meta({ description: 'Link to the next page; n
 
 export const tagKeyPage = z
   .object({
-    items: z.array(
-      z.object({
-        key: z.string(),
-        types: z.array(z.enum(['string', 'number', 'boolean', 'time', 'quantity'])),
-        ...counted,
-      }),
-    ),
+    items: z
+      .array(
+        z.object({
+          key: z.string().meta({ description: 'Of the tag' }),
+          types: z
+            .array(z.enum(['string', 'number', 'boolean', 'time', 'quantity']))
+            .meta({ description: 'Which its values have' }),
+          ...counted,
+        }),
+      )
+      .meta({ description: 'In alphabetical order' }),
     next,
   })
-  .meta({ id: 'TagKeyPage', example: { items: [{ key: 'species', types: ['string'], count: 120 }], next: null } });
+  .meta({
+    id: 'TagKeyPage',
+    description: 'A part of the keys of tags',
+    example: { items: [{ key: 'species', types: ['string'], count: 120 }], next: null },
+  });
 
 export const tagValuePage = z
-  .object({ key: z.string(), items: z.array(z.object({ value: tagScalarAnswer, ...counted })), next })
+  .object({
+    key: z.string().meta({ description: 'Of the tag' }),
+    items: z
+      .array(z.object({ value: tagScalarAnswer.meta({ description: 'The value, in its type' }), ...counted }))
+      .meta({ description: 'Texts by code point, numbers by size' }),
+    next,
+  })
   .meta({
     id: 'TagValuePage',
+    description: 'A part of the values of a tag',
     example: {
       key: 'species',
       items: [

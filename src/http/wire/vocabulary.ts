@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { TAG_TYPES } from '../../core/vocabulary.ts';
 import type { StoredVocabulary } from '../../flows/service.ts';
 import { instant, uuid } from './scalars.ts';
-import { tagKey, tagScalar, tagScalarAnswer } from './tag-values.ts';
+import { refineKeys, tagKey, tagScalar, tagScalarAnswer } from './tag-values.ts';
 
 const MAX_KEYS = 1000;
 const MAX_VALUES = 1000;
@@ -19,8 +19,14 @@ const keyRule = z
       .nullable()
       .default(null)
       .meta({ description: 'Of quantities: any unit that compares with this one' }),
-    values: z.array(tagScalar).min(1).max(MAX_VALUES).nullable().default(null).meta({ description: 'Null: any' }),
-    required: z.boolean().default(false),
+    values: z
+      .array(tagScalar)
+      .min(1)
+      .max(MAX_VALUES)
+      .nullable()
+      .default(null)
+      .meta({ description: 'What each value may be; null: anything' }),
+    required: z.boolean().default(false).meta({ description: 'Whether every new series must have the tag' }),
   })
   .superRefine(({ type, unit, values }, context) => {
     if (unit !== null && type !== 'quantity') {
@@ -42,10 +48,13 @@ export const vocabularyBody = z
     closed: z.boolean().default(false).meta({ description: 'Refuse keys that are not named' }),
     keys: z
       .record(tagKey, keyRule)
-      .refine((keys) => Object.keys(keys).length <= MAX_KEYS, `must be at most ${MAX_KEYS} keys`),
+      .refine((keys) => Object.keys(keys).length <= MAX_KEYS, `must be at most ${MAX_KEYS} keys`)
+      .superRefine(refineKeys)
+      .meta({ description: 'Rules by the key of the tag' }),
   })
   .meta({
     id: 'NewVocabulary',
+    description: 'Which tags the series of a project may and must have',
     example: {
       closed: true,
       keys: {
@@ -57,30 +66,37 @@ export const vocabularyBody = z
   });
 
 const stored = {
-  project: z.string(),
-  closed: z.boolean(),
-  keys: z.record(
-    z.string(),
-    z.object({
-      type: z.enum(TAG_TYPES).nullable(),
-      unit: z.string().nullable(),
-      values: z.array(tagScalarAnswer).nullable(),
-      required: z.boolean(),
-    }),
-  ),
-  updated_at: instant,
+  project: z.string().meta({ description: 'Whose series it is for' }),
+  closed: z.boolean().meta({ description: 'Whether keys that are not named are refused' }),
+  keys: z
+    .record(
+      z.string(),
+      z.object({
+        type: z.enum(TAG_TYPES).nullable().meta({ description: 'Of each value; null: any' }),
+        unit: z.string().nullable().meta({ description: 'Of quantities: any unit that compares with this one' }),
+        values: z.array(tagScalarAnswer).nullable().meta({ description: 'What each value may be; null: anything' }),
+        required: z.boolean().meta({ description: 'Whether every new series must have the tag' }),
+      }),
+    )
+    .meta({ description: 'Rules by the key of the tag' }),
+  updated_at: instant.meta({ description: 'When it was set' }),
 };
 
-export const vocabularyAnswer = z.object(stored).meta({ id: 'Vocabulary' });
+export const vocabularyAnswer = z
+  .object(stored)
+  .meta({ id: 'Vocabulary', description: 'Which tags the series of a project may and must have' });
 
 export const storedVocabularyAnswer = z
   .object({
     ...stored,
     unfit: z
-      .object({ series: z.int(), sample: z.array(uuid) })
+      .object({
+        series: z.int().meta({ description: 'How many do not fit' }),
+        sample: z.array(uuid).meta({ description: 'Ids of the first of them' }),
+      })
       .meta({ description: 'Series of the project that do not fit, and the first of them; they stay as they are' }),
   })
-  .meta({ id: 'StoredVocabulary' });
+  .meta({ id: 'StoredVocabulary', description: 'A vocabulary, and the series that do not fit it' });
 
 export function toVocabularyAnswer(
   project: string,

@@ -5,21 +5,32 @@ import { instant, uuid } from './scalars.ts';
 
 export const writeAnswer = z
   .object({
-    write: uuid,
-    series: uuid,
-    kind: z.enum(['append', 'replace', 'remove']),
-    state: z.enum(['pending', 'applied', 'failed']),
-    level: z.enum(['durable', 'visible']).nullable().meta({ description: 'Null for a write that failed' }),
-    rows: z.int(),
-    first_row: z.int().nullable(),
-    last_row: z.int().nullable().meta({ description: 'Inclusive' }),
+    write: uuid.meta({ description: 'Of the write' }),
+    series: uuid.meta({ description: 'Id of the series' }),
+    kind: z.enum(['append', 'replace', 'remove']).meta({ description: 'What it does' }),
+    state: z
+      .enum(['pending', 'applied', 'failed'])
+      .meta({ description: 'pending: stored, not visible yet; applied: visible; failed: put aside, error says why' }),
+    level: z
+      .enum(['durable', 'visible'])
+      .nullable()
+      .meta({ description: 'durable: stored; visible: readers see it; null for a write that failed' }),
+    rows: z.int().meta({ description: 'Rows that it brings' }),
+    first_row: z.int().nullable().meta({ description: 'Number of the first of them, once it is known' }),
+    last_row: z.int().nullable().meta({ description: 'Number of the last of them, inclusive' }),
     removed: z.int().nullable().meta({ description: 'Of a removal that is visible: rows that it took away' }),
-    commit: z.int().nullable(),
-    error: z.object({ code: z.string(), message: z.string() }).nullable(),
-    created_at: instant,
-    applied_at: instant.nullable(),
+    commit: z.int().nullable().meta({ description: 'The change of the samples that made it visible' }),
+    error: z
+      .object({
+        code: z.string().meta({ description: 'Stable name of the cause' }),
+        message: z.string().meta({ description: 'The cause, in words' }),
+      })
+      .nullable()
+      .meta({ description: 'Why it failed; null: it has not' }),
+    created_at: instant.meta({ description: 'When it was acknowledged' }),
+    applied_at: instant.nullable().meta({ description: 'When it became visible' }),
   })
-  .meta({ id: 'Write' });
+  .meta({ id: 'Write', description: 'What became of an append, a replacement or a removal' });
 
 const LEVELS = { pending: 'durable', applied: 'visible', failed: null } as const;
 

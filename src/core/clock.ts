@@ -1,0 +1,43 @@
+/** The clock of a place: how far it is ahead of UTC, and when that changes. */
+
+/** Both in ms. */
+export type OffsetAt = (utcMs: number) => number;
+
+const MS_PER_SECOND = 1000;
+/** No clock changes and changes back within this: in Freetown it took 95 hours, in September 1939. */
+const STEADY_MS = 72 * 3_600_000;
+
+/** The same clock, asked once for three days and some more where it changes: what zone data say takes some ten microseconds to hear. */
+export function seldomAsked(offsetAt: OffsetAt): OffsetAt {
+  const begins = new Map<number, number>();
+  const changes = new Map<number, number>();
+  const beginOf = (cell: number): number => kept(begins, cell, () => offsetAt(cell * STEADY_MS));
+  return (utcMs) => {
+    const cell = Math.floor(utcMs / STEADY_MS);
+    const [before, after] = [beginOf(cell), beginOf(cell + 1)];
+    if (before === after) return before;
+    const change = kept(changes, cell, () => changeWithin(cell * STEADY_MS, (cell + 1) * STEADY_MS, offsetAt));
+    return utcMs < change ? before : after;
+  };
+}
+
+function kept(found: Map<number, number>, at: number, find: () => number): number {
+  let value = found.get(at);
+  if (value === undefined) found.set(at, (value = find()));
+  return value;
+}
+
+/**
+ * The instant at which the offset becomes another, in ms. Clocks change at whole seconds.
+ * @param from a whole second, as `to`; between them the clock changes once
+ */
+export function changeWithin(from: number, to: number, offsetAt: OffsetAt): number {
+  const before = offsetAt(from);
+  let [low, high] = [from, to];
+  while (high - low > MS_PER_SECOND) {
+    const middle = low + Math.floor((high - low) / 2 / MS_PER_SECOND) * MS_PER_SECOND;
+    if (offsetAt(middle) === before) low = middle;
+    else high = middle;
+  }
+  return high;
+}
