@@ -46,6 +46,7 @@ const STATEMENTS = [
      masked_commit bigint not null default 0,    -- newest change of rows that were there before: an edit, an expiry
      expired_ns bigint,                          -- raw samples before it have expired …
      summaries_expired_ns bigint, --             -- … and summaries before this
+     shape_version integer not null default 0,   -- version of the series in which its name or channels were changed last
      sealed_at timestamptz,                      -- the series takes no more samples
      deleted_at timestamptz,                     -- as of the series
      purged_at timestamptz,                      -- the deletion cannot be undone any more

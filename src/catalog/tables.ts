@@ -96,6 +96,7 @@ export interface HeadsTable {
   masked_commit: Generated<bigint>;
   expired_ns: NullableInt8;
   summaries_expired_ns: NullableInt8;
+  shape_version: ColumnType<number, number | undefined, number>;
   sealed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   deleted_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   purged_at: ColumnType<Date | null, Date | null | undefined, Date | null>;

@@ -1,16 +1,15 @@
-/** Backpressure: refuses appends while too much waits to be drained, too many are being received, or the disk is nearly full. */
+/** Backpressure: refuses appends while too much waits to be flushed, too many are being received, or the disk is nearly full. */
 import type { Database } from '../catalog/database.ts';
 import { countFresh } from '../catalog/fresh-store.ts';
 import { VarveError } from '../core/errors.ts';
 import { freeBytes } from '../storage/disk-space.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { INLINE_BYTES } from './receive-payload.ts';
 
 export interface BackpressureLimits {
   /** Bytes of acknowledged payloads that are not in a shard yet. */
   readonly maxPendingBytes: number;
   readonly maxPendingWrites: number;
-  /** Room that is left to Postgres, to drains and to everybody else; 0: the disk is not looked at. */
+  /** Room that is left to Postgres, to flushes and to everybody else; 0: the disk is not looked at. */
   readonly minFreeBytes: number;
 }
 
@@ -22,11 +21,11 @@ export interface Upload {
   end(): void;
 }
 
-/** Bodies that outgrow a row of Postgres are spooled as they come: so many at the same time by one process. Each may hold two buffers of 1 MiB and three descriptors. */
+/** Large bodies are spooled as they come: so many at the same time by one process. Each may hold two buffers of 1 MiB and two descriptors. */
 const MAX_UPLOADS = 512;
 /** Of bodies that can be read only when they are whole, so much is in memory at the same time. */
 const MAX_HELD_BYTES = 1024 * 1024 * 1024;
-/** Smaller bodies are let in beside large ones that will fill the backlog. */
+/** Smaller bodies stay in memory, and are let in beside large ones that will fill the backlog. */
 const LARGE_BYTES = 1024 * 1024;
 /** Pending writes and free space are asked for at most this often. */
 const FRESH_MS = 1_000;
@@ -98,7 +97,7 @@ export class Backpressure {
       received += bytes;
       this.#receivedBytes += bytes;
       expect(Math.max(received, Math.min(declaredBytes ?? 0, 2 * received)));
-      if (received <= INLINE_BYTES) return;
+      if (received <= LARGE_BYTES) return;
       if (!isLarge && this.#largeUploads >= MAX_UPLOADS) {
         this.#refuse('unavailable', 'too-many-uploads', `${MAX_UPLOADS} large appends are being received already`);
       }
@@ -147,7 +146,7 @@ export class Backpressure {
     const bytes = pendingBytes + this.#stagedBytes;
     const writes = pendingWrites + this.#stagedWrites;
     if (writes >= maxPendingWrites || bytes + alsoExpected >= maxPendingBytes) {
-      const waiting = `${writes} writes with ${bytes} bytes wait to be drained`;
+      const waiting = `${writes} writes with ${bytes} bytes wait to be flushed`;
       this.#refuse(
         'unavailable',
         'backlog-full',

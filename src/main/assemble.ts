@@ -30,6 +30,7 @@ import { querySeries } from '../flows/query-series.ts';
 import { readSamples } from '../flows/read-samples.ts';
 import { recover } from '../flows/recover.ts';
 import { FreshSweep } from '../flows/sweep-fresh.ts';
+import { SeriesMemory } from '../flows/series-memory.ts';
 import { SeriesTurns } from '../flows/series-turns.ts';
 import type { Service } from '../flows/service.ts';
 import { stateService } from '../flows/series-state.ts';
@@ -282,7 +283,8 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       return { id, offsets: await writeSpool(root, id, pieces) };
     },
   });
-  const writing = { reads, writes, root, codec, committer, backpressure, turns };
+  const memory = new SeriesMemory(reads);
+  const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const files = new KeptShardFiles(root);
   const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
   const service: Service = {

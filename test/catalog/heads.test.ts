@@ -133,7 +133,7 @@ describe('series and heads stay equal', () => {
     const id = await create('one');
     const inputs = Array.from({ length: 1500 }, (_, i) => spec(i % 100 === 7 ? 'twice' : `many/${i}`));
     const principal = { tokenId: TOKEN, scopes: ['admin' as const], projects: null };
-    const { answer } = await createMany(db, principal, inputs, null, (outcomes) =>
+    const { answer } = await createMany({ reads: db, writes: db }, principal, inputs, null, (outcomes) =>
       outcomes.map((each) => 'id' in each),
     );
     expect(answer.filter((isStored) => isStored)).toHaveLength(1486);

@@ -115,7 +115,7 @@ suite('uploads', () => {
 
   test('that bring nothing, or little, keep nobody out', async () => {
     const backpressure = open({ minFreeBytes: 1, maxPendingBytes: Number.MAX_SAFE_INTEGER });
-    const announced = Math.floor((await freeBytes(lab.root)) / 4);
+    const announced = Math.floor((await freeBytes(store.root)) / 4);
     const silent = await Promise.all(Array.from({ length: 2000 }, () => backpressure.admit(announced)));
     await Promise.all(silent.map((upload) => drained(upload.count(pieces(1, 1000)))));
     expect(backpressure.uploads).toBe(2000);
