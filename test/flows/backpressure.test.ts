@@ -128,7 +128,7 @@ suite('uploads', () => {
   test('of large bodies are bounded in number; small ones are taken beside them', async () => {
     const backpressure = open({});
     const uploads = await Promise.all(Array.from({ length: 513 }, () => backpressure.admit(null)));
-    const settled = await Promise.allSettled(uploads.map((upload) => drained(upload.count(pieces(2, 64 * 1024)))));
+    const settled = await Promise.allSettled(uploads.map((upload) => drained(upload.count(pieces(2, MB)))));
     expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(512);
     expect(settled.find(({ status }) => status === 'rejected')).toMatchObject({ reason: tooMany });
     const small = await backpressure.admit(64 * 1024);

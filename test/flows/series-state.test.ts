@@ -288,6 +288,7 @@ describeWithPostgres('a sealed series', () => {
     });
     const series = await store.create({ ...spec, codec: 'none' });
     await stage(series, { values: Int16Array.of(1, 2, 3, 4), times: null });
+    await store.flush();
     await seal(series);
     const { path, offset } = await store.db
       .selectFrom('chunks as c')
