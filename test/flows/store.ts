@@ -74,7 +74,7 @@ export class Store {
         return { id, offsets: await writeSpool(this.root, id, pieces) };
       },
     });
-    const limits = { maxPendingBytes: Infinity, maxPendingWrites: 1_000_000, minFreeBytes: 0 };
+    const limits = { maxFreshBytes: Infinity, maxFreshChunks: 1_000_000, minFreeBytes: 0 };
     this.backpressure = new Backpressure(this.db, this.root, limits);
     this.memory = new SeriesMemory(this.db);
   }
