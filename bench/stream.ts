@@ -9,9 +9,8 @@ const CONNECTIONS = 4;
 const SERIES = 8;
 const PIECE_BYTES = 1024 * 1024;
 const SEED = 23;
-/** Not while it streams: sealing has its own peak, which adds some 100 MB. */
+/** Not while it streams: compaction has its own peak, which adds some 100 MB. */
 const COMPACT_EVERY_S = 86_400;
-/** Until what one request has brought is readable. */
 const MB = 1e6;
 const GB = 1e9;
 
