@@ -30,7 +30,11 @@ export interface CommitToMake {
   readonly heads: readonly Head[];
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
   readonly changes: readonly SampleChange[];
+  /** Series that the same transaction has made. They are told before the changes, and so have the first ordinals. */
+  readonly created?: readonly CreatedSeries[];
 }
+
+export type CreatedSeries = Pick<SampleChange, 'seriesId' | 'projectId' | 'tokenId'>;
 
 /** What is known once everything but COMMIT itself has been said. */
 export interface Prepared {
@@ -221,7 +225,7 @@ const FINISH = `
  */
 export async function prepareCommit(
   session: Session,
-  { fresh, heads, closed, changes }: CommitToMake,
+  { fresh, heads, closed, changes, created = [] }: CommitToMake,
 ): Promise<Prepared> {
   if (fresh.length > 0) await insertFresh(session, fresh);
   if (closed.length > 0) {
@@ -236,7 +240,9 @@ export async function prepareCommit(
       ],
     );
   }
-  const keyed = changes.flatMap((change, ordinal) => (change.key ? [{ ...change, ...change.key, ordinal }] : []));
+  const keyed = changes.flatMap((change, ordinal) => (change.key ? [{ ...change, ...change.key, ordinal: created.length + ordinal }] : []));
+  const told = [...created, ...changes];
+  const rowsOf = <T>(of: (change: SampleChange) => T): (T | null)[] => [...created.map(() => null), ...changes.map(of)];
   const { rows } = await session.query<{ commit: bigint; xid: string }>(FINISH, [
     fresh.reduce((sum, { bytes }) => sum + bytes, 0),
     heads.map(({ seriesId }) => seriesId),
@@ -252,12 +258,12 @@ export async function prepareCommit(
     keyed.map(({ ordinal }) => ordinal),
     keyed.map((change) => change.rows),
     keyed.map(({ firstRow }) => firstRow),
-    changes.map(({ projectId }) => projectId),
-    changes.map(({ seriesId }) => seriesId),
-    changes.map(({ kind }) => kind),
-    changes.map(({ firstRow }) => firstRow),
-    changes.map((change) => change.rows),
-    changes.map(({ tokenId }) => tokenId),
+    told.map(({ projectId }) => projectId),
+    told.map(({ seriesId }) => seriesId),
+    [...created.map(() => 'create'), ...changes.map(({ kind }) => kind)],
+    rowsOf(({ firstRow }) => firstRow),
+    rowsOf(({ rows: count }) => count),
+    told.map(({ tokenId }) => tokenId),
     heads.map(({ edits }) => edits),
     heads.map(({ removed }) => removed),
   ]);

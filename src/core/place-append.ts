@@ -195,17 +195,18 @@ class Placing {
         return { kind: 'refused', error: error as VarveError };
       }
     });
-    if (!atomic || outcomes.every(({ kind }) => kind === 'placed')) return outcomes;
+    const refuses = atomic ? isRefused : isOutOfDate;
+    if (!outcomes.some(refuses)) return outcomes;
     this.#undo(mark);
-    return outcomes.map((outcome) => (outcome.kind === 'refused' ? outcome : { kind: 'refused', error: notStored() }));
+    return outcomes.map((outcome) => (refuses(outcome) ? outcome : { kind: 'refused', error: notStored() }));
   }
 
   /** @throws VarveError */
   #item(item: AppendItem): Placed {
     const { seriesId, key } = item;
     const head = this.#moved.get(seriesId) ?? this.#heads.get(seriesId);
+    if (item.knownVersion !== null && (!head || item.knownVersion < head.shapeVersion)) throw outOfDate(seriesId);
     if (!head) throw notFound('series', seriesId);
-    if (item.knownVersion !== null && item.knownVersion < head.shapeVersion) throw outOfDate(seriesId);
     const earlier = key && this.#earlier(seriesId, key);
     if (earlier) return { kind: 'placed', replayed: true, ...earlier };
     refuseSealed(head);
@@ -366,14 +367,29 @@ function join(run: FreshRun, part: AppendPart): FreshRun | null {
   };
 }
 
-/** Whoever remembered the series asks for it anew. */
-export function outOfDate(seriesId: string): VarveError {
-  return new VarveError('conflict', `series ${seriesId} has changed`, { slug: 'series-changed' });
+const OUT_OF_DATE = 'series-changed';
+
+/** Whoever remembered the series asks for it anew, and then for the whole body: it is to be one commit. */
+export function outOfDate(series: string): VarveError {
+  return new VarveError('conflict', `series ${series} has changed`, { slug: OUT_OF_DATE });
 }
 
-function notStored(): VarveError {
+function isRefused(outcome: Placed | { readonly kind: string }): boolean {
+  return outcome.kind === 'refused';
+}
+
+/** True of what {@link outOfDate} has refused. */
+export function isOutOfDate(outcome: { readonly kind: string; readonly error?: VarveError }): boolean {
+  return outcome.kind === 'refused' && outcome.error?.slug === OUT_OF_DATE;
+}
+
+/** The slug of {@link notStored}. */
+export const NOT_STORED = 'not-stored';
+
+/** Of an item that is right, in a body that is refused as a whole. */
+export function notStored(): VarveError {
   return new VarveError('unprocessable', 'another item of the request was refused, so nothing was stored', {
-    slug: 'not-stored',
+    slug: NOT_STORED,
   });
 }
 

@@ -89,6 +89,7 @@ export class Backpressure {
     let expected = 0;
     let received = 0;
     let isLarge = false;
+    let isOver = false;
     const heldOf = (bytes: number): number => Math.min(bytes, mostHeld);
     this.#uploads++;
     const expect = (bytes: number): void => {
@@ -111,6 +112,8 @@ export class Backpressure {
       isLarge = true;
     };
     const end = (): void => {
+      if (isOver) return;
+      isOver = true;
       this.#uploads--;
       if (isLarge) this.#largeUploads--;
       this.#receivedBytes -= received;
@@ -123,12 +126,13 @@ export class Backpressure {
 
   /**
    * After the body, before it is acknowledged: however many were let in together, the backlog ends at its limit and one append.
+   * @param chunks that it becomes, about
    * @throws unavailable `backlog-full`
    */
-  async confirm(bytes: number): Promise<void> {
+  async confirm(bytes: number, chunks = 1): Promise<void> {
     this.#checkBacklog(await this.#look(), 0);
     this.#addedBytes += bytes;
-    this.#addedChunks++;
+    this.#addedChunks += chunks;
   }
 
   async *#counted(body: AsyncIterable<Uint8Array>, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {

@@ -36,7 +36,7 @@ function assertInReach(principal: Principal, { project }: NewSeries): void {
 }
 
 /** What can be stored of the inputs, with what it needs; of the others why not. */
-type Checked = { readonly projectId: string; readonly input: NewSeries } | { readonly error: unknown };
+export type Checked = { readonly projectId: string; readonly input: NewSeries } | { readonly error: unknown };
 
 /**
  * Creates those that can be, in one transaction.
@@ -50,13 +50,8 @@ export async function createMany<A>(
   once: Once | null,
   print: (outcomes: readonly CreateOutcome[]) => A,
 ): Promise<Answered<A>> {
-  const { checked, units } = await checkAll(reads, principal, inputs);
-  const wanted = checked.filter((each) => 'input' in each);
-  // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
-  const places =
-    wanted.length === 0 ? [] : await db.transaction().execute((trx) => takePlaces(trx, wanted.length, uuidv7));
-  const lanes = laneOfEach(places);
-  const series = wanted.map((each, at): SeriesToInsert => ({ ...each, id: uuidv7(), laneId: lanes[at] }));
+  const creation = await prepareCreation({ reads, writes: db }, principal, inputs);
+  const { checked, series, units } = creation;
   let stored: ReadonlySet<string> = new Set();
   let changes: readonly Change[] = [];
   const store = async (trx: DatabaseTransaction): Promise<A> => {
@@ -77,9 +72,43 @@ export async function createMany<A>(
     stored = new Set();
     throw error;
   } finally {
-    const unused = series.filter(({ id }) => !stored.has(id)).map(({ laneId }) => laneId);
-    if (unused.length > 0) await db.transaction().execute((trx) => returnPlaces(trx, countsOf(unused)));
+    await endCreation(db, creation, stored);
   }
+}
+
+/** Series that may be created, with the places that are taken for them. */
+export interface Creation {
+  readonly checked: readonly Checked[];
+  /** One for each of the inputs that can be stored, in their order. */
+  readonly series: readonly SeriesToInsert[];
+  /** Of the quantities among their tags. */
+  readonly units: readonly TagUnit[];
+}
+
+/** Whoever calls this calls {@link endCreation} in the end. */
+export async function prepareCreation(
+  { reads, writes }: ReadsAndWrites,
+  principal: Principal,
+  inputs: readonly NewSeries[],
+): Promise<Creation> {
+  const { checked, units } = await checkAll(reads, principal, inputs);
+  const wanted = checked.filter((each) => 'input' in each);
+  // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
+  const places =
+    wanted.length === 0 ? [] : await writes.transaction().execute((trx) => takePlaces(trx, wanted.length, uuidv7));
+  const lanes = laneOfEach(places);
+  const series = wanted.map((each, at): SeriesToInsert => ({ ...each, id: uuidv7(), laneId: lanes[at] }));
+  return { checked, series, units };
+}
+
+/** Gives back the places of those that were not stored. */
+export async function endCreation(
+  db: Database,
+  { series }: Creation,
+  stored: ReadonlySet<string>,
+): Promise<void> {
+  const unused = series.filter(({ id }) => !stored.has(id)).map(({ laneId }) => laneId);
+  if (unused.length > 0) await db.transaction().execute((trx) => returnPlaces(trx, countsOf(unused)));
 }
 
 async function checkAll(

@@ -53,7 +53,7 @@ export async function withUpload<T>(
   const upload = await backpressure.admit(declaredBytes, WIRE_FORMATS[format].heldBytes);
   const spoolIds: string[] = [];
   try {
-    const { first, rest } = await peek(upload.count(source));
+    const { first, rest } = await peek(upload.count(source), SMALL_BYTES);
     const isSmall = rest === null;
     const receive: BodyUpload['receive'] = async (series, hash) => {
       const inMemory = isSmall || (declaredBytes !== null && declaredBytes <= MEMORY_BODY_BYTES);
@@ -106,11 +106,12 @@ async function forget({ writes, root }: Pick<ReceiveDeps, 'writes' | 'root'>, sp
 }
 
 /** Reads the first bytes of a body to see whether it is small. @returns the rest; null: there is none */
-async function peek(
+export async function peek(
   source: AsyncGenerator<Uint8Array>,
+  smallBytes: number,
 ): Promise<{ first: Uint8Array[]; rest: AsyncGenerator<Uint8Array> | null }> {
   const first: Uint8Array[] = [];
-  for (let bytes = 0; bytes <= SMALL_BYTES;) {
+  for (let bytes = 0; bytes <= smallBytes;) {
     const next = await source.next();
     if (next.done) return { first, rest: null };
     first.push(next.value);
@@ -119,7 +120,7 @@ async function peek(
   return { first, rest: source };
 }
 
-async function* chain(
+export async function* chain(
   first: readonly Uint8Array[],
   rest: AsyncGenerator<Uint8Array> | null,
 ): AsyncGenerator<Uint8Array> {

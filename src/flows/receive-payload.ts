@@ -62,7 +62,7 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
       if (hash && batch.times) hash.update(bytesOf(batch.times));
       await parts.add(batch);
     }
-    if (rows === 0) throw invalidField('values', 'holds no rows', 'empty');
+    if (rows === 0) throw noRows();
     if (hash) hash.update(`|${rows}|${startNs ?? ''}`);
     const contentHash = hash ? new Uint8Array(hash.digest()) : null;
     return { rows, startNs, contentHash, firstNs: check.min, lastNs: check.max, ...(await parts.finish()) };
@@ -70,6 +70,59 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
     await parts.discard();
     throw error;
   }
+}
+
+/**
+ * The same of few rows, whose batches are here: they stay in memory.
+ * @param batches each of them becomes a part, or several
+ * @throws as {@link receivePayload}
+ */
+export function receiveRows(
+  batches: Iterable<Batch>,
+  { duplicates, hash: isHashed }: Pick<PayloadTask, 'duplicates' | 'hash'>,
+): ReceivedPayload {
+  const check = new TimeCheck(duplicates);
+  const hash = isHashed ? createHash('sha256') : null;
+  const parts: AppendPart[] = [];
+  let rows = 0;
+  let bytes = 0;
+  let startNs: bigint | null = null;
+  for (const batch of batches) {
+    if (batch.rows === 0) continue;
+    if (rows === 0 && batch.startNs !== undefined) startNs = batch.startNs;
+    if (batch.times) check.add(batch.times, rows);
+    rows += batch.rows;
+    const part = partOf(batch);
+    const { values, times } = part.place;
+    hash?.update(values);
+    if (hash && times) hash.update(times);
+    parts.push(part);
+    bytes += part.bytes;
+  }
+  if (rows === 0) throw noRows();
+  if (hash) hash.update(`|${rows}|${startNs ?? ''}`);
+  const contentHash = hash ? new Uint8Array(hash.digest()) : null;
+  return { rows, bytes, parts, startNs, contentHash, firstNs: check.min, lastNs: check.max };
+}
+
+function partOf({ rows, values: numbers, times: instants }: Batch) {
+  const values = bytesOf(numbers);
+  const times = instants && bytesOf(instants);
+  const span = instants && extendSpan(null, instants);
+  return {
+    rows,
+    bytes: values.length + (times?.length ?? 0),
+    firstNs: span && span.firstNs,
+    lastNs: span && span.lastNs,
+    sorted: span?.sorted ?? true,
+    valuesCrc: crc32(values),
+    timesCrc: times && crc32(times),
+    place: { kind: 'memory', values, times },
+  } as const;
+}
+
+function noRows(): Error {
+  return invalidField('values', 'holds no rows', 'empty');
 }
 
 /** Rows of one part that is being gathered. */

@@ -14,10 +14,10 @@ import { fullBatchRows, recordBytes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
 
 /** Fields of the tables, by place. */
-const SCHEMA = { endianness: 0, fields: 1 } as const;
-const FIELD = { name: 0, typeType: 2, type: 3, dictionary: 4 } as const;
-const INT = { bitWidth: 0, isSigned: 1 } as const;
-const RECORD_BATCH = { length: 0, nodes: 1, buffers: 2, compression: 3 } as const;
+export const SCHEMA = { endianness: 0, fields: 1 } as const;
+export const FIELD = { name: 0, typeType: 2, type: 3, dictionary: 4 } as const;
+export const INT = { bitWidth: 0, isSigned: 1 } as const;
+export const RECORD_BATCH = { length: 0, nodes: 1, buffers: 2, compression: 3 } as const;
 /** The types a column may have here; `precision` and `unit` are the first field of theirs. */
 const TYPE = { int: 2, float: 3, timestamp: 10, duration: 18 } as const;
 const PRECISIONS = ['float16', 'float32', 'float64'];
@@ -89,7 +89,7 @@ function missingColumn(name: string): VarveError {
 }
 
 /** The dtype of a column of numbers, or how one would be called that is none of the ten. */
-function numberType(field: FlatTable): string | null {
+export function numberType(field: FlatTable): string | null {
   const type = field.table(FIELD.type);
   switch (type && field.uint8(FIELD.typeType)) {
     case TYPE.int:
@@ -101,7 +101,7 @@ function numberType(field: FlatTable): string | null {
   }
 }
 
-function unitOf(field: FlatTable): bigint {
+export function unitOf(field: FlatTable): bigint {
   const kind = field.uint8(FIELD.typeType);
   if (kind === TYPE.timestamp || kind === TYPE.duration) {
     const unit = field.table(FIELD.type)?.int16(0, kind === TYPE.duration ? DURATION_UNIT_BY_DEFAULT : 0);
@@ -117,7 +117,7 @@ function unitOf(field: FlatTable): bigint {
 }
 
 /** Rows of one column of a record batch. */
-interface Cells {
+export interface Cells {
   readonly values: SampleArray;
   /** A bit a row, set where there is a value; null: there is one everywhere. */
   readonly valid: Uint8Array | null;
@@ -148,9 +148,7 @@ function cellsOf(header: FlatTable, body: Uint8Array, rows: number, count: numbe
 function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: SampleShape): Generator<Mutable<Batch>> {
   const { dtype, kind, channelLabels } = shape;
   const { rows, time, channels } = orDamaged(() => {
-    if (header.table(RECORD_BATCH.compression)) {
-      throw unprocessableField('body', 'has compressed record batches; send them plain, and the body with gzip');
-    }
+    refuseCompressed(header);
     const length = header.length(RECORD_BATCH.length);
     const cells = cellsOf(header, body, length, columns.count);
     return {
@@ -197,8 +195,14 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
   }
 }
 
+/** @param batch a record batch's own table */
+export function refuseCompressed(batch: FlatTable): void {
+  if (!batch.table(RECORD_BATCH.compression)) return;
+  throw unprocessableField('body', 'has compressed record batches; send them plain, and the body with gzip');
+}
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-function isValid(valid: Uint8Array | null, row: number): boolean {
+export function isValid(valid: Uint8Array | null, row: number): boolean {
   return valid === null || (valid[row >> 3] & (1 << (row & 7))) !== 0;
 }

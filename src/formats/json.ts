@@ -34,7 +34,14 @@ const ROUNDING_NS = 1n;
  */
 export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   const bytes = await wholeBody(source, MAX_JSON_BODY_BYTES, tooLarge);
-  const body = jsonObject(parseExactJson(utf8Text(bytes, 'body'), 'body'), BODY_KEYS, 'body');
+  yield* jsonBatches(jsonObject(parseExactJson(utf8Text(bytes, 'body'), 'body'), BODY_KEYS, 'body'), shape);
+}
+
+/**
+ * The rows that a parsed object says by `values`, `orient`, `start` and `times`.
+ * @throws `invalid-input` and `unprocessable` naming the field, such as `values[12][1]`
+ */
+export function* jsonBatches(body: Body, shape: SampleShape): Generator<Batch> {
   const { rows, cell, placeOf } = cellsOf(body, shape);
   const times = timesOf(body, shape, rows);
   let startNs = startOf(body, shape, rows);

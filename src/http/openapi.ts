@@ -2,6 +2,7 @@
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { accessDescriptions } from './access-routes.ts';
 import { annotationDescriptions } from './annotation-routes.ts';
+import { appendManyDescriptions } from './append-many-routes.ts';
 import { bulkDescriptions } from './bulk-routes.ts';
 import { docsDescriptions } from './docs-routes.ts';
 import { healthDescriptions } from './health-routes.ts';
@@ -27,6 +28,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...subjectDescriptions,
   ...tagDescriptions,
   ...sampleDescriptions,
+  ...appendManyDescriptions,
   ...queryDescriptions,
   ...annotationDescriptions,
   ...writeDescriptions,
