@@ -2,15 +2,10 @@
 import { expectSame } from './answers.ts';
 import type { Measurement } from './table.ts';
 import type { Turns } from './turns.ts';
-import type { Level, Varve } from './varve.ts';
+import type { Varve } from './varve.ts';
 import { workloadBytes, type Workload } from './workload.ts';
 
-const VARIANTS: readonly { readonly level: Level; readonly connections: number }[] = [
-  { level: 'durable', connections: 1 },
-  { level: 'durable', connections: 4 },
-  { level: 'visible', connections: 1 },
-  { level: 'visible', connections: 4 },
-];
+const CONNECTIONS = [1, 4];
 
 /**
  * Stores the workload again and again, each time in new series, and reads all of it back.
@@ -23,17 +18,16 @@ export async function measureIngest(
   workload: Workload,
   rounds: number,
 ): Promise<Measurement[]> {
-  const taken = VARIANTS.map((variant) => ({ variant, ours: [] as number[] }));
+  const taken = CONNECTIONS.map((connections) => ({ connections, ours: [] as number[] }));
   for (let round = 0; round < rounds; round++) {
-    for (const { variant, ours } of taken) {
-      const name = `${variant.level}-${variant.connections}/${round}`;
-      ours.push((await ingest(varve, workload, { ...variant, name })).seconds);
+    for (const { connections, ours } of taken) {
+      ours.push((await ingest(varve, workload, { connections, name: `${connections}/${round}` })).seconds);
       await turns.take(async (peer) => [(await peer.ingest()) / 1000]);
     }
   }
   const mb = workloadBytes(workload) / 1e6;
-  return taken.map(({ variant: { level, connections }, ours }) => ({
-    measure: `ingest ${mb} MB, ${level}, ${connections} connection${connections > 1 ? 's' : ''}`,
+  return taken.map(({ connections, ours }) => ({
+    measure: `ingest ${mb} MB, readable, ${connections} connection${connections > 1 ? 's' : ''}`,
     values: workload.kind,
     unit: 's',
     varve: ours,
@@ -45,19 +39,17 @@ export async function measureIngest(
 export async function ingest(
   varve: Varve,
   workload: Workload,
-  { level, connections, name }: { level: Level; connections: number; name: string },
+  { connections, name }: { connections: number; name: string },
 ): Promise<{ ids: string[]; seconds: number }> {
   const ids: string[] = [];
   for (const i of workload.series.keys()) ids.push(await varve.createSeries(`${workload.kind}/${name}/${i}`));
-  const writes: string[] = [];
   const waiting = workload.series.entries();
   const begun = performance.now();
   const send = async (): Promise<void> => {
-    for (const [i, values] of waiting) writes.push(await varve.append(ids[i], values, level));
+    for (const [i, values] of waiting) await varve.append(ids[i], values);
   };
   await Promise.all(Array.from({ length: connections }, send));
   const seconds = (performance.now() - begun) / 1000;
-  await varve.settle(writes);
   for (const [i, values] of workload.series.entries()) {
     expectSame(await varve.readNpy(ids[i], 0, workload.rows), values, `${name}, series ${i}`);
   }

@@ -26,7 +26,7 @@ export async function measureReaders(
   { rows, readersMs: windowMs }: { rows: number; readersMs: number },
 ): Promise<Measurement[]> {
   const workload = createWorkload('noise', rows);
-  const { ids } = await ingest(varve, workload, { level: 'visible', connections: 1, name: 'readers' });
+  const { ids } = await ingest(varve, workload, { connections: 1, name: 'readers' });
   const readers = Array.from({ length: READERS }, (_, i) => new Reader(varve, workload, ids, SEED + i));
   const writers: Writer[] = [];
   for (let i = 0; i < WRITERS; i++) {
@@ -60,7 +60,7 @@ export async function measureReaders(
   ];
   const batch = `${((BATCH_ROWS * ROW_BYTES) / 1e3).toFixed(0)} KB`;
   const appendRows = ({ times, rates }: Appends, when: string): Measurement[] => [
-    { measure: `${WRITERS} writers: append of ${batch}, visible${when}`, values: null, unit: 'ms', varve: times },
+    { measure: `${WRITERS} writers: append of ${batch}, readable${when}`, values: null, unit: 'ms', varve: times },
     { measure: `${WRITERS} writers: ingest${when}`, values: null, unit: 'MB/s', varve: rates },
   ];
   return [
@@ -175,7 +175,7 @@ class Writer {
     const batch = this.#source.subarray(from, from + BATCH_ROWS * ROW_BYTES);
     const pause = sleep(BATCH_EVERY_MS);
     const begun = performance.now();
-    await this.#varve.append(this.#id, batch, 'visible');
+    await this.#varve.append(this.#id, batch);
     found.times.push(performance.now() - begun);
     this.#sent.push(batch);
     await pause;

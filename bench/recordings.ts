@@ -34,10 +34,11 @@ export async function measureRecordings(): Promise<Measurement[]> {
     const ids: string[] = [];
     for (const { name, rateHz, channels, values } of recordings) {
       const id = await varve.createSeries(name, { dtype: 'int16', channels, rateHz });
-      await varve.append(id, values, 'visible');
+      await varve.append(id, values);
       ids.push(id);
     }
-    await varve.seal();
+    await varve.flush();
+    await varve.compact();
     const measurements: Measurement[] = [];
     for (const [i, { name, channels, values }] of recordings.entries()) {
       if (!(await varve.readOctets(ids[i], 'rows=0:')).equals(values))

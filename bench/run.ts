@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectRoot } from '../test/support/project-root.ts';
 import { ingest, measureIngest } from './ingest.ts';
+import { measureCompaction } from './compact.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import { measureOverviews, OVERVIEWS, QUICK_OVERVIEWS } from './overview.ts';
 import { MORE_PEERS, USUAL_PEERS } from './peers/all.ts';
@@ -22,7 +23,6 @@ import { VICTORIA_METRICS } from './peers/victoria-metrics.ts';
 import { measureReads } from './read.ts';
 import { measureReaders } from './readers.ts';
 import { measureRecordings } from './recordings.ts';
-import { measureSealing } from './seal.ts';
 import { measureSearch } from './search.ts';
 import { measureSmallAppends } from './small-appends.ts';
 import { measureStreaming } from './stream.ts';
@@ -185,7 +185,7 @@ async function measureArrays(
   const workload = createWorkload(kind, size.rows);
   for (const peer of peers) await peer.load(workload);
   // Ours is not counted: the first ingest starts threads. Its series are the ones that are read.
-  const { ids } = await ingest(varve, workload, { level: 'visible', connections: 1, name: 'first' });
+  const { ids } = await ingest(varve, workload, { connections: 1, name: 'first' });
   const diskMb = varve.diskMb('shards') + varve.diskMb('spool');
   const [turns, disks, memories] = [new Turns(peers), new Turns(peers), new Turns(peers)];
   await turns.take(async (peer) => [(await peer.ingest()) / 1000]);
@@ -195,8 +195,8 @@ async function measureArrays(
   log(`${kind}: reads`);
   const whole = await measureReads(varve, peers, workload, ids, { rows: size.rows, reads: size.wholeReads });
   const short = await measureReads(varve, peers, workload, ids, { rows: SHORT_ROWS, reads: size.shortReads });
-  log(`${kind}: sealing`);
-  const sealing = await measureSealing(varve, peers, workload, ids, [
+  log(`${kind}: flush and compaction`);
+  const compaction = await measureCompaction(varve, peers, workload, ids, [
     { rows: size.rows, reads: size.wholeReads },
     { rows: SHORT_ROWS, reads: size.shortReads },
   ]);
@@ -208,7 +208,7 @@ async function measureArrays(
     whole,
     short,
     { ...inMb, measure: 'on the disk after one ingest', varve: [diskMb], peers: disks.samples },
-    ...sealing,
+    ...compaction,
     {
       ...inMb,
       measure: 'peak RSS, without Postgres',

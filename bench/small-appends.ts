@@ -1,4 +1,4 @@
-/** Small appends: one row of JSON a request, visible when it is answered; one client alone, and many at once. */
+/** Small appends: one row of JSON a request, readable when it is answered; one client alone, and many at once. */
 import { expectSame } from './answers.ts';
 import type { Peer } from './peers/peer.ts';
 import type { Measurement } from './table.ts';
@@ -35,7 +35,7 @@ export async function measureSmallAppends(
   for (const sensor of [...sensors, alone]) await sensor.check();
   return [
     {
-      measure: 'append one row of JSON, visible',
+      measure: 'append one row of JSON, readable',
       values: null,
       unit: 'ms',
       varve: latencies,

@@ -1,8 +1,7 @@
 /**
  * `npm run bench:trickle`: a day of many slow sensors, as fast as it goes. Each irregular series sends a sample a second, some at a time, the
- * series one after the other, so that there is a commit for every few seconds of the day. Then the day is sealed, and read beside a copy that was loaded at once.
+ * series one after the other, so that there is a commit for every few seconds of the day. Then the day is flushed and compacted, and read beside a copy that was loaded at once.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { Hdf5Judge } from '../test/torture/hdf5-judge.ts';
@@ -28,8 +27,6 @@ const RECORD_BYTES = 16;
 const NS_PER_S = 1_000_000_000n;
 const DAY_NS = 1_777_593_600n * NS_PER_S;
 const READS = 50;
-/** Acknowledged and not drained: more than this, and the clock stands still for a moment. */
-const PENDING_MAX = 20_000;
 
 /** One append of a series: times a little off the second, values of a slow walk on a grid. */
 function batchOf(series: number, batch: number): Buffer {
@@ -58,30 +55,30 @@ try {
     const send = async (): Promise<void> => {
       while (next < SERIES) {
         const series = next++;
-        await varve.append(ids[series], batchOf(series, batch), 'durable');
+        await varve.append(ids[series], batchOf(series, batch));
       }
     };
     await Promise.all(Array.from({ length: CONNECTIONS }, send));
-    while ((await varve.metric('varve_writes_pending')) > PENDING_MAX) await sleep(200);
     const hours = ((batch + 1) * ROWS_PER_BATCH) / 3600;
     if (Number.isInteger(hours)) {
       console.error(`${hours} h after ${((performance.now() - begun) / 1000).toFixed(0)} s`);
     }
   }
-  while ((await varve.metric('varve_writes_pending')) > 0) await sleep(200);
   const seconds = (performance.now() - begun) / 1000;
-  const commits = await varve.lastCommit(ids);
-  const hot = await readTimes(ids[0], dayOf(0));
-  const reports = await varve.seal();
-  const sealed = await readTimes(ids[0], dayOf(0));
+  const commits = await varve.lastCommit();
+  const before = await readTimes(ids[0], dayOf(0));
+  await varve.flush();
+  const reports = await varve.compact();
+  const compacted = await readTimes(ids[0], dayOf(0));
 
   const copy = await varve.createIrregularSeries('copy');
-  await varve.append(copy, dayOf(0), 'visible');
-  const copyHot = await readTimes(copy, dayOf(0));
-  reports.push(...(await varve.seal()));
-  const copySealed = await readTimes(copy, dayOf(0));
+  await varve.append(copy, dayOf(0));
+  const copyBefore = await readTimes(copy, dayOf(0));
+  await varve.flush();
+  reports.push(...(await varve.compact()));
+  const copyCompacted = await readTimes(copy, dayOf(0));
 
-  const paths = await varve.sealedPaths();
+  const paths = await varve.livePaths();
   await judge(paths);
   const bytes = paths.reduce((sum, { bytes: each }) => sum + each, 0);
   const rows = SERIES * BATCHES * ROWS_PER_BATCH;
@@ -90,8 +87,8 @@ try {
     [
       `${cpu}, ${cores} cores, ${memoryGb} GiB, Node ${node}, ${date}`,
       `${SERIES} irregular series, ${rows.toLocaleString('en')} rows in ${SERIES * BATCHES} appends and ${commits} commits: ${seconds.toFixed(0)} s`,
-      `${paths.length} sealed shards, ${(bytes / 1e6).toFixed(0)} MB of ${((rows * RECORD_BYTES) / 1e6).toFixed(0)} MB raw, peak RSS of sealing ${(Math.max(...reports.map(({ peakRssBytes }) => peakRssBytes)) / 1e6).toFixed(0)} MB`,
-      `a day of one series: hot ${ms(hot)}, sealed ${ms(sealed)}; loaded at once: hot ${ms(copyHot)}, sealed ${ms(copySealed)}; sealed ratio ${(quantile(sealed, 0.5) / quantile(copySealed, 0.5)).toFixed(2)}×`,
+      `${paths.length} compacted shards, ${(bytes / 1e6).toFixed(0)} MB of ${((rows * RECORD_BYTES) / 1e6).toFixed(0)} MB raw, peak RSS of compaction ${(Math.max(...reports.map(({ peakRssBytes }) => peakRssBytes)) / 1e6).toFixed(0)} MB`,
+      `a day of one series: before ${ms(before)}, compacted ${ms(compacted)}; loaded at once: before ${ms(copyBefore)}, compacted ${ms(copyCompacted)}; ratio ${(quantile(compacted, 0.5) / quantile(copyCompacted, 0.5)).toFixed(2)}×`,
     ].join('\n'),
   );
 } finally {
@@ -110,7 +107,7 @@ async function readTimes(id: string, day: Buffer): Promise<number[]> {
   return times;
 }
 
-/** h5dump and h5py open every sealed shard, and h5py reads the values and times that were sent. */
+/** h5dump and h5py open every shard, and h5py reads the values and times that were sent. */
 async function judge(paths: readonly { path: string; series: Readonly<Record<string, number>> }[]): Promise<void> {
   const hdf5 = new Hdf5Judge();
   try {

@@ -1,9 +1,8 @@
 /** Varve as its users meet it: `varve serve` in a process of its own, and HTTP over connections that are kept. */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { findRunningPostgres } from '../src/main/embedded-postgres.ts';
-import type { SealReport } from '../src/flows/seal-lane.ts';
+import type { RewriteReport } from '../src/flows/rewrite-shards.ts';
 import { runCli, startService, type RunningService } from '../test/support/service.ts';
 import { HttpClient, type Answer, type Call } from './http.ts';
 import { allocatedBytes, peakRssMb } from './machine.ts';
@@ -11,13 +10,7 @@ import { RATE_HZ } from './workload.ts';
 
 /** Connections at the same time; a client that asks one thing after the other uses one of them. */
 const MAX_CONNECTIONS = 32;
-/** Series whose last commit stands for that of all. */
-const COMMITS_LOOKED_AT = 16;
-const SETTLE_POLL_MS = 20;
-const SETTLE_LIMIT_MS = 120_000;
 const MB = 1e6;
-
-export type Level = 'durable' | 'visible';
 
 export class Varve {
   readonly #service: RunningService;
@@ -50,27 +43,16 @@ export class Varve {
     return (expectStatus(answer, [201]) as { id: string }).id;
   }
 
-  /**
-   * One request with the values as they lie in memory, acknowledged at the level that is asked for.
-   * @returns the id of the write
-   */
-  async append(seriesId: string, values: Buffer, level: Level): Promise<string> {
-    const headers = {
-      'content-type': 'application/octet-stream',
-      ...(level === 'durable' && { prefer: 'respond-async' }),
-    };
-    const path = `/v1/series/${seriesId}/samples`;
-    const answer = await this.#exchange(path, { method: 'POST', headers, body: values });
-    // Asked for no more than durable, it may tell that the rows are visible already.
-    return (expectStatus(answer, level === 'durable' ? [202, 201] : [201]) as { write: string }).write;
+  /** One request with the values as they lie in memory, readable when it is answered. */
+  async append(seriesId: string, values: Buffer): Promise<void> {
+    await this.appendPieces(seriesId, values.length, [values]);
   }
 
-  /** One request with many values, made while they are sent. @returns the id of the write, durable by now */
-  async appendPieces(seriesId: string, byteLength: number, pieces: Iterable<Buffer>): Promise<string> {
+  /** One request with many values, made while they are sent. */
+  async appendPieces(seriesId: string, byteLength: number, pieces: Iterable<Buffer>): Promise<void> {
     const headers = { 'content-type': 'application/octet-stream', 'content-length': String(byteLength) };
-    const answer = await this.#exchange(`/v1/series/${seriesId}/samples`, { method: 'POST', headers, body: pieces });
-    // It waits for the rows to be visible, but not for ever.
-    return (expectStatus(answer, [201, 202]) as { write: string }).write;
+    const path = `/v1/series/${seriesId}/samples`;
+    expectStatus(await this.#exchange(path, { method: 'POST', headers, body: pieces }), [201]);
   }
 
   /** All of a series in one answer, given away piece by piece. */
@@ -79,25 +61,10 @@ export class Varve {
     await this.#http.pour(url, { headers: { authorization: `Bearer ${this.#token}` } }, into);
   }
 
-  /** One row as JSON, visible when this resolves. */
+  /** One row as JSON. */
   async appendRow(seriesId: string, value: number): Promise<void> {
     const path = `/v1/series/${seriesId}/samples`;
     expectStatus(await this.#postJson(path, { values: [value] }), [201]);
-  }
-
-  /** Waits until the writes are visible. */
-  async settle(writes: readonly string[], limitMs = SETTLE_LIMIT_MS): Promise<void> {
-    const deadline = performance.now() + limitMs;
-    for (const write of writes) {
-      for (;;) {
-        const answer = await this.#exchange(`/v1/writes/${write}`);
-        const { state } = expectStatus(answer, [200]) as { state: string };
-        if (state === 'applied') break;
-        if (state === 'failed') throw new Error(`write ${write} failed: ${answer.body.toString()}`);
-        if (performance.now() > deadline) throw new Error(`write ${write} is ${state} after ${limitMs} ms`);
-        await sleep(SETTLE_POLL_MS);
-      }
-    }
   }
 
   /** @returns the whole `.npy` document */
@@ -126,41 +93,51 @@ export class Varve {
     return (expectStatus(answer, [200]) as { stored_bytes: number }).stored_bytes;
   }
 
-  /** The highest commit number of some series: about how many commits there were. */
-  async lastCommit(ids: readonly string[]): Promise<number> {
-    const commits = await Promise.all(
-      ids.slice(-COMMITS_LOOKED_AT).map(async (id) => {
-        const answer = await this.#exchange(`/v1/series/${id}`);
-        return (expectStatus(answer, [200]) as { commit: number }).commit;
-      }),
-    );
-    return Math.max(...commits);
+  /** The number of the newest commit: how many there were. */
+  async lastCommit(): Promise<number> {
+    const [{ value }] = await this.query<{ value: string }>('select value from commit_counter');
+    return Number(value);
   }
 
-  /** The sealed shards, with the rows of each series in them, as Postgres says. */
-  async sealedPaths(): Promise<Array<{ path: string; bytes: number; series: Record<string, number> }>> {
-    const { dataRoot } = this.#service;
-    const client = new pg.Client({ connectionString: (await findRunningPostgres(join(dataRoot, 'postgres')))! });
+  /** What Postgres says. */
+  async query<R extends pg.QueryResultRow>(text: string): Promise<R[]> {
+    const client = new pg.Client({
+      connectionString: (await findRunningPostgres(join(this.#service.dataRoot, 'postgres')))!,
+    });
     await client.connect();
     try {
-      const { rows } = await client.query<{ path: string; bytes: string; series: Record<string, number> }>(
-        `select path, bytes, jsonb_object_agg(series_id, rows) as series from (
-           select h.path, h.bytes, c.series_id, sum(c.rows) as rows
-           from shards h join chunks c on c.shard_id = h.id where h.state = 'sealed' group by 1, 2, 3) each
-         group by path, bytes`,
-      );
-      return rows.map((row) => ({ ...row, path: join(dataRoot, row.path), bytes: Number(row.bytes) }));
+      return (await client.query<R>(text)).rows;
     } finally {
       await client.end();
     }
   }
 
-  /** Seals everything, in a process of its own beside the service, and forgets the old files. */
-  async seal(): Promise<SealReport[]> {
+  /** Shards that readers use, with the rows of each series in them. */
+  async livePaths(): Promise<Array<{ path: string; bytes: number; series: Record<string, number> }>> {
+    const rows = await this.query<{ path: string; bytes: string; series: Record<string, number> }>(
+      `select path, bytes, jsonb_object_agg(series_id, rows) as series from (
+         select h.path, h.bytes, c.series_id, sum(c.rows) as rows
+         from shards h join chunks c on c.shard_id = h.id where h.state = 'live' group by 1, 2, 3) each
+       group by path, bytes`,
+    );
+    return rows.map((row) => ({ ...row, path: join(this.#service.dataRoot, row.path), bytes: Number(row.bytes) }));
+  }
+
+  /** Flushes everything, in a process of its own beside the service. */
+  flush(): Promise<RewriteReport[]> {
+    return this.#rewrite('flush');
+  }
+
+  /** Compacts everything, in a process of its own beside the service. */
+  compact(): Promise<RewriteReport[]> {
+    return this.#rewrite('compact');
+  }
+
+  async #rewrite(command: 'flush' | 'compact'): Promise<RewriteReport[]> {
     const { dataRoot } = this.#service;
-    const compact = runCli(['compact', '--all', '--json'], { VARVE_DATA: dataRoot });
-    if ((await compact.exited) !== 0) throw new Error(`varve compact: ${compact.output()}`);
-    return JSON.parse(compact.output()) as SealReport[];
+    const ran = runCli([command, '--all', '--json'], { VARVE_DATA: dataRoot });
+    if ((await ran.exited) !== 0) throw new Error(`varve ${command}: ${ran.output()}`);
+    return JSON.parse(ran.output()) as RewriteReport[];
   }
 
   /** What the files take that hold what readers see: the old ones stay for a minute. */

@@ -12,7 +12,10 @@ export interface Session {
 }
 
 /** A fresh chunk with its bytes where they are to lie. */
-export interface FreshToInsert extends Pick<FreshRun, 'head' | 'firstRow' | 'rows' | 'bytes' | 'firstNs' | 'lastNs' | 'sorted'> {
+export interface FreshToInsert extends Pick<
+  FreshRun,
+  'head' | 'firstRow' | 'rows' | 'bytes' | 'firstNs' | 'lastNs' | 'sorted'
+> {
   /** Of an edit: its number; of appended rows 0. */
   readonly generation: number;
   readonly valuesCrc: number;
@@ -50,13 +53,14 @@ interface HeadRow {
   removed: bigint;
   expired_ns: bigint | null;
   sealed_at: Date | null;
+  shape_version: number;
   segment_row: bigint | null;
   segment_ns: bigint | null;
   segment_rows: bigint | null;
 }
 
 const HEAD_COLUMNS =
-  'series_id, lane_id, project_id, rows, first_ns, last_ns, edits, removed, expired_ns, sealed_at, segment_row, segment_ns, segment_rows';
+  'series_id, lane_id, project_id, rows, first_ns, last_ns, edits, removed, expired_ns, sealed_at, shape_version, segment_row, segment_ns, segment_rows';
 
 /** Locks one head, waiting for whoever holds it. @returns null if the series is not there */
 export async function lockHead(session: Session, seriesId: string): Promise<Head | null> {
@@ -88,6 +92,7 @@ function toHead(row: HeadRow): Head {
     removed: Number(row.removed),
     expiredNs: row.expired_ns,
     sealedAt: row.sealed_at,
+    shapeVersion: row.shape_version,
     segment:
       row.segment_row === null
         ? null
@@ -214,7 +219,10 @@ const FINISH = `
  * All that a batch changes, but for COMMIT. The counter comes with the last statement: it is locked from there on, so that commits become visible in the
  * order of their numbers, and nothing is waited for while it is.
  */
-export async function prepareCommit(session: Session, { fresh, heads, closed, changes }: CommitToMake): Promise<Prepared> {
+export async function prepareCommit(
+  session: Session,
+  { fresh, heads, closed, changes }: CommitToMake,
+): Promise<Prepared> {
   if (fresh.length > 0) await insertFresh(session, fresh);
   if (closed.length > 0) {
     await session.query(
@@ -258,7 +266,9 @@ export async function prepareCommit(session: Session, { fresh, heads, closed, ch
 
 /** What became of a transaction whose answer was lost. @returns null while it is under way, or where Postgres has forgotten it */
 export async function wasCommitted(session: Session, xid: string): Promise<boolean | null> {
-  const { rows } = await session.query<{ status: string | null }>('select pg_xact_status($1::text::xid8) as status', [xid]);
+  const { rows } = await session.query<{ status: string | null }>('select pg_xact_status($1::text::xid8) as status', [
+    xid,
+  ]);
   const { status } = rows[0];
   return status === 'committed' ? true : status === 'aborted' ? false : null;
 }

@@ -72,21 +72,51 @@ export async function projectIds(
   return new Map(rows.map(({ id, name }) => [nameKey(name), id]));
 }
 
-/** @throws not-found for an unknown or deleted series */
-export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesRef): Promise<Series> {
-  let query = db
+/** As {@link getSeries}, of many in one or two statements. @returns in the order given; null for one that is unknown or deleted */
+export async function findSeries(db: Database, refs: readonly SeriesRef[]): Promise<(Series | null)[]> {
+  const ids = refs.flatMap((ref) => ('id' in ref ? [ref.id] : []));
+  const names = refs.flatMap((ref) => ('id' in ref ? [] : [ref]));
+  const keyOf = (project: string, name: string): string => JSON.stringify([nameKey(project), nameKey(name)]);
+  const [byId, byName] = await Promise.all([
+    ids.length === 0
+      ? []
+      : selectSeries(db)
+          .where('s.id', '=', sql<string>`any(${ids}::uuid[])`)
+          .execute(),
+    names.length === 0
+      ? []
+      : selectSeries(db)
+          .where(
+            sql<boolean>`(varve_nfc(p.name), varve_nfc(s.name)) in (select * from unnest(
+              ${names.map(({ project }) => nameKey(project))}::text[], ${names.map(({ name }) => nameKey(name))}::text[]))`,
+          )
+          .execute(),
+  ]);
+  const found = new Map<string, Series>();
+  for (const row of byId) found.set(row.id, toSeries(row));
+  for (const row of byName) found.set(keyOf(row.project, row.name), toSeries(row));
+  return refs.map((ref) => found.get('id' in ref ? ref.id : keyOf(ref.project, ref.name)) ?? null);
+}
+
+function selectSeries(db: Database | DatabaseTransaction) {
+  return db
     .selectFrom('series as s')
     .innerJoin('heads as h', 'h.series_id', 's.id')
     .innerJoin('projects as p', 'p.id', 's.project_id')
     .select(SERIES_COLUMNS)
     .where('s.deleted_at', 'is', null);
-  query =
+}
+
+/** @throws not-found for an unknown or deleted series */
+export async function getSeries(db: Database | DatabaseTransaction, ref: SeriesRef): Promise<Series> {
+  const query = selectSeries(db);
+  const row = await (
     'id' in ref
       ? query.where('s.id', '=', ref.id)
       : query
           .where(sql`varve_nfc(p.name)`, '=', nameKey(ref.project))
-          .where(sql`varve_nfc(s.name)`, '=', nameKey(ref.name));
-  const row = await query.executeTakeFirst();
+          .where(sql`varve_nfc(s.name)`, '=', nameKey(ref.name))
+  ).executeTakeFirst();
   if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
   return toSeries(row);
 }
@@ -159,6 +189,13 @@ export async function updateSeries(
         })
         .where('id', '=', id)
         .execute();
+      if (patch.name !== undefined || patch.channels) {
+        await trx
+          .updateTable('heads')
+          .set({ shape_version: row.version + 1 })
+          .where('series_id', '=', id)
+          .execute();
+      }
       await recordHistory(trx, { action: 'update', tokenId }, [
         { seriesId: id, changes: changesBetween(before, after) },
       ]);

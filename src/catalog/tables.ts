@@ -96,6 +96,7 @@ export interface HeadsTable {
   masked_commit: Generated<bigint>;
   expired_ns: NullableInt8;
   summaries_expired_ns: NullableInt8;
+  shape_version: ColumnType<number, number | undefined, number>;
   sealed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   deleted_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   purged_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
@@ -221,7 +222,7 @@ export interface ChunksTable {
 export interface SpoolFilesTable {
   id: string;
   bytes: Int8;
-  state: 'receiving' | 'kept' | 'lost';
+  state: 'receiving' | 'kept';
   made_at: Generated<Date>;
   freed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
@@ -290,6 +291,7 @@ export interface RetentionRulesTable {
 export interface CatalogIdentityTable {
   singleton: Generated<boolean>;
   id: string;
+  estranged: ColumnType<string | null, string | null | undefined, string | null>;
 }
 
 export interface CommitCounterTable {

@@ -2,12 +2,12 @@
  * Where the rows of appends go: their numbers, their times, what is answered before, what is refused. Pure. The heads are locked and the keys were looked
  * up under that lock, so what is decided here holds once the batch commits.
  */
-import { unprocessableField, VarveError } from './errors.ts';
+import { notFound, unprocessableField, VarveError } from './errors.ts';
 import { fieldOfKey } from './idempotency.ts';
 import { nsOfRow, type Rate } from './rate.ts';
 import { placeAppend, segmentEndNs, type Segment } from './segment.ts';
 import type { DuplicateRule } from './series.ts';
-import { formatTime, INT64_MAX } from './time.ts';
+import { formatTime, TIME_MAX } from './time.ts';
 
 /** What appends to a series lock and advance. */
 export interface Head {
@@ -23,6 +23,8 @@ export interface Head {
   readonly removed: number;
   readonly expiredNs: bigint | null;
   readonly sealedAt: Date | null;
+  /** The version of the series in which its name or its channels were changed last. */
+  readonly shapeVersion: number;
   /** Regular series: the newest segment. */
   readonly segment: Segment | null;
 }
@@ -67,6 +69,8 @@ export interface AppendItem {
   readonly seriesId: string;
   readonly rule: TimeRule;
   readonly rows: number;
+  /** The version of the series that the body was read by, where it may have been changed since then; null: it is as it was asked for. */
+  readonly knownVersion: number | null;
   /** Regular series: the time of the first row, if the client says it. */
   readonly startNs: bigint | null;
   readonly parts: readonly AppendPart[];
@@ -200,7 +204,8 @@ class Placing {
   #item(item: AppendItem): Placed {
     const { seriesId, key } = item;
     const head = this.#moved.get(seriesId) ?? this.#heads.get(seriesId);
-    if (!head) throw new VarveError('not-found', `no series ${seriesId}`);
+    if (!head) throw notFound('series', seriesId);
+    if (item.knownVersion !== null && item.knownVersion < head.shapeVersion) throw outOfDate(seriesId);
     const earlier = key && this.#earlier(seriesId, key);
     if (earlier) return { kind: 'placed', replayed: true, ...earlier };
     refuseSealed(head);
@@ -273,7 +278,9 @@ export function refuseExpired(expiredNs: bigint | null, lastNs: bigint, field: s
 }
 
 function advanced(head: Head, item: AppendItem): { after: Head; closed: Segment | null } {
-  return item.rule.kind === 'regular' ? advancedRegular(head, item, item.rule) : advancedIrregular(head, item, item.rule);
+  return item.rule.kind === 'regular'
+    ? advancedRegular(head, item, item.rule)
+    : advancedIrregular(head, item, item.rule);
 }
 
 /** @throws unprocessable `overlap`, `expired`, or naming `start` */
@@ -288,8 +295,8 @@ function advancedRegular(
     const end = segmentEndNs(newest!, rate);
     throw unprocessableField('start', `lies before the end of the data, ${formatTime(end)}`, 'overlap');
   }
-  if (place.startNs + nsOfRow(rate, rows) > INT64_MAX) {
-    throw unprocessableField('start', 'the rows would end after the year 2262, past int64 nanoseconds');
+  if (place.startNs + nsOfRow(rate, rows) > TIME_MAX + 1n) {
+    throw unprocessableField('start', 'the rows would end after the year 2261, the last that has times');
   }
   const segment = place.continues
     ? { ...newest!, rows: newest!.rows + rows }
@@ -357,6 +364,11 @@ function join(run: FreshRun, part: AppendPart): FreshRun | null {
     sorted: run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!),
     parts: [...run.parts, part],
   };
+}
+
+/** Whoever remembered the series asks for it anew. */
+export function outOfDate(seriesId: string): VarveError {
+  return new VarveError('conflict', `series ${seriesId} has changed`, { slug: 'series-changed' });
 }
 
 function notStored(): VarveError {

@@ -1,16 +1,15 @@
-/** Backpressure: refuses appends while too much waits to be drained, too many are being received, or the disk is nearly full. */
+/** Backpressure: refuses appends while too much waits to be flushed, too many are being received, or the disk is nearly full. */
 import type { Database } from '../catalog/database.ts';
 import { countFresh } from '../catalog/fresh-store.ts';
 import { VarveError } from '../core/errors.ts';
 import { freeBytes } from '../storage/disk-space.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { INLINE_BYTES } from './receive-payload.ts';
 
 export interface BackpressureLimits {
   /** Bytes of acknowledged payloads that are not in a shard yet. */
-  readonly maxPendingBytes: number;
-  readonly maxPendingWrites: number;
-  /** Room that is left to Postgres, to drains and to everybody else; 0: the disk is not looked at. */
+  readonly maxFreshBytes: number;
+  readonly maxFreshChunks: number;
+  /** Room that is left to Postgres, to flushes and to everybody else; 0: the disk is not looked at. */
   readonly minFreeBytes: number;
 }
 
@@ -22,23 +21,26 @@ export interface Upload {
   end(): void;
 }
 
-/** Bodies that outgrow a row of Postgres are spooled as they come: so many at the same time by one process. Each may hold two buffers of 1 MiB and three descriptors. */
+/** Large bodies are spooled as they come: so many at the same time by one process. Each may hold two buffers of 1 MiB and two descriptors. */
 const MAX_UPLOADS = 512;
 /** Of bodies that can be read only when they are whole, so much is in memory at the same time. */
 const MAX_HELD_BYTES = 1024 * 1024 * 1024;
-/** Smaller bodies are let in beside large ones that will fill the backlog. */
+/** Smaller bodies stay in memory, and are let in beside large ones that will fill the backlog. */
 const LARGE_BYTES = 1024 * 1024;
-/** Pending writes and free space are asked for at most this often. */
-const FRESH_MS = 1_000;
+/** The backlog and free space are asked for at most this often … */
+const TRUST_MS = 1_000;
+/** … and less often where asking takes long: it takes a part of the time no larger than this. */
+const ASKING_PART = 1 / 20;
 /** A body looks at the disk after so many bytes. */
 const LOOK_EVERY_BYTES = 4 * 1024 * 1024;
 const RETRY_AFTER_S = 5;
 
 interface Numbers {
-  readonly pendingBytes: number;
-  readonly pendingWrites: number;
+  readonly freshBytes: number;
+  readonly freshChunks: number;
   readonly freeBytes: number;
-  readonly atMs: number;
+  /** When they are to be asked for again. */
+  readonly untilMs: number;
 }
 
 export class Backpressure {
@@ -59,9 +61,9 @@ export class Backpressure {
   /** Bytes that the uploads under way will have brought, as far as they can be believed, and those that they have. */
   #expectedBytes = 0;
   #receivedBytes = 0;
-  /** Staged since the numbers were asked for. */
-  #stagedBytes = 0;
-  #stagedWrites = 0;
+  /** Confirmed since the numbers were asked for. */
+  #addedBytes = 0;
+  #addedChunks = 0;
 
   constructor(db: Database, root: DataRoot, limits: BackpressureLimits) {
     this.#db = db;
@@ -98,7 +100,7 @@ export class Backpressure {
       received += bytes;
       this.#receivedBytes += bytes;
       expect(Math.max(received, Math.min(declaredBytes ?? 0, 2 * received)));
-      if (received <= INLINE_BYTES) return;
+      if (received <= LARGE_BYTES) return;
       if (!isLarge && this.#largeUploads >= MAX_UPLOADS) {
         this.#refuse('unavailable', 'too-many-uploads', `${MAX_UPLOADS} large appends are being received already`);
       }
@@ -125,8 +127,8 @@ export class Backpressure {
    */
   async confirm(bytes: number): Promise<void> {
     this.#checkBacklog(await this.#look(), 0);
-    this.#stagedBytes += bytes;
-    this.#stagedWrites++;
+    this.#addedBytes += bytes;
+    this.#addedChunks++;
   }
 
   async *#counted(body: AsyncIterable<Uint8Array>, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {
@@ -142,12 +144,12 @@ export class Backpressure {
     }
   }
 
-  #checkBacklog({ pendingBytes, pendingWrites }: Numbers, alsoExpected: number): void {
-    const { maxPendingBytes, maxPendingWrites } = this.#limits;
-    const bytes = pendingBytes + this.#stagedBytes;
-    const writes = pendingWrites + this.#stagedWrites;
-    if (writes >= maxPendingWrites || bytes + alsoExpected >= maxPendingBytes) {
-      const waiting = `${writes} writes with ${bytes} bytes wait to be drained`;
+  #checkBacklog({ freshBytes, freshChunks }: Numbers, alsoExpected: number): void {
+    const { maxFreshBytes, maxFreshChunks } = this.#limits;
+    const bytes = freshBytes + this.#addedBytes;
+    const chunks = freshChunks + this.#addedChunks;
+    if (chunks >= maxFreshChunks || bytes + alsoExpected >= maxFreshBytes) {
+      const waiting = `${chunks} chunks with ${bytes} bytes wait to be flushed`;
       this.#refuse(
         'unavailable',
         'backlog-full',
@@ -159,10 +161,10 @@ export class Backpressure {
   /** What is pending, and what is on its way, will be written once more, into shards, before it leaves the spool. */
   #checkDisk(numbers: Numbers, announced: number): void {
     const { minFreeBytes } = this.#limits;
-    const pending = numbers.pendingBytes + this.#stagedBytes;
+    const fresh = numbers.freshBytes + this.#addedBytes;
     const coming = 2 * (this.#expectedBytes + announced) - this.#receivedBytes;
-    if (minFreeBytes > 0 && numbers.freeBytes - pending - coming < minFreeBytes) {
-      const what = `${numbers.freeBytes} bytes are free for ${pending} that wait and ${coming} that come in`;
+    if (minFreeBytes > 0 && numbers.freeBytes - fresh - coming < minFreeBytes) {
+      const what = `${numbers.freeBytes} bytes are free for ${fresh} that wait and ${coming} that come in`;
       this.#refuse('storage-full', 'disk-nearly-full', `${what}; ${minFreeBytes} must remain`);
     }
   }
@@ -172,26 +174,28 @@ export class Backpressure {
     throw new VarveError(code, `${message}. Nothing was stored.`, { slug, retryAfterS: RETRY_AFTER_S });
   }
 
-  /** The numbers, not older than a second. Those who ask at the same time share one question. */
+  /** The numbers, of late. Those who ask at the same time share one question. */
   #look(): Promise<Numbers> | Numbers {
-    if (this.#numbers && performance.now() - this.#numbers.atMs < FRESH_MS) return this.#numbers;
+    if (this.#numbers && performance.now() < this.#numbers.untilMs) return this.#numbers;
     return (this.#asking ??= this.#ask().finally(() => (this.#asking = null)));
   }
 
   async #ask(): Promise<Numbers> {
-    const { maxPendingWrites, minFreeBytes } = this.#limits;
-    const before = { bytes: this.#stagedBytes, writes: this.#stagedWrites };
-    const [pending, free] = await Promise.all([
-      countFresh(this.#db, maxPendingWrites),
+    const { maxFreshChunks, minFreeBytes } = this.#limits;
+    const before = { bytes: this.#addedBytes, chunks: this.#addedChunks };
+    const startedMs = performance.now();
+    const [fresh, free] = await Promise.all([
+      countFresh(this.#db, maxFreshChunks),
       minFreeBytes > 0 ? freeBytes(this.#root) : 0,
     ]);
-    this.#stagedBytes -= before.bytes;
-    this.#stagedWrites -= before.writes;
+    this.#addedBytes -= before.bytes;
+    this.#addedChunks -= before.chunks;
+    const now = performance.now();
     this.#numbers = {
-      pendingBytes: pending.bytes,
-      pendingWrites: pending.chunks,
+      freshBytes: fresh.bytes,
+      freshChunks: fresh.chunks,
       freeBytes: free,
-      atMs: performance.now(),
+      untilMs: now + Math.max(TRUST_MS, (now - startedMs) / ASKING_PART),
     };
     return this.#numbers;
   }

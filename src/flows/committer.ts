@@ -43,7 +43,9 @@ export type AppendResult =
 export interface CommitterDeps {
   readonly connect: () => Promise<CommitSession>;
   /** Makes a spool file of pieces, durable, with its row. @returns its id and where each piece begins */
-  readonly spool: (pieces: readonly Uint8Array[]) => Promise<{ readonly id: string; readonly offsets: readonly number[] }>;
+  readonly spool: (
+    pieces: readonly Uint8Array[],
+  ) => Promise<{ readonly id: string; readonly offsets: readonly number[] }>;
   /** Told of every commit: what it brought to lanes. */
   readonly onCommit?: (fresh: readonly FreshToInsert[]) => void;
   /** Told where a transaction stands, for tests that end it there. */
@@ -186,7 +188,10 @@ export class Committer {
           return this.#commit(batch.slice(batch.length / 2));
         case 'again':
           if (triesLeft > 0) return this.#commit(batch, triesLeft - 1);
-          return failAll(batch, unavailable('catalog-unavailable', `Postgres did not take it: ${(error as Error).message}`, error));
+          return failAll(
+            batch,
+            unavailable('catalog-unavailable', `Postgres did not take it: ${(error as Error).message}`, error),
+          );
         case 'full':
           return failAll(batch, new VarveError('storage-full', 'no space is left in the catalog', { cause: error }));
         case 'other':
@@ -240,10 +245,12 @@ export class Committer {
     } catch (error) {
       if (isRefusedByPostgres(error)) throw error;
       for (let tries = 0; tries < ASK_TRIES; tries++) {
-        const told = await this.#open().then(
-          (asked) => wasCommitted(asked, xid),
-          () => null,
-        ).catch(() => null);
+        const told = await this.#open()
+          .then(
+            (asked) => wasCommitted(asked, xid),
+            () => null,
+          )
+          .catch(() => null);
         if (told === true) return true;
         if (told === false) throw error;
         await sleep(ASK_PAUSE_MS);
@@ -348,13 +355,23 @@ function materialize(run: FreshRun): FreshToInsert {
     return { ...run, generation: 0, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
   }
   const { values, times } = run.parts.length === 1 ? place : joined(run.parts);
-  return { ...run, generation: 0, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline: { values, times }, spool: null };
+  return {
+    ...run,
+    generation: 0,
+    valuesCrc: crc32(values),
+    timesCrc: times && crc32(times),
+    inline: { values, times },
+    spool: null,
+  };
 }
 
 function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint8Array | null } {
   const places = parts.flatMap(({ place }) => (place.kind === 'memory' ? [place] : []));
   const times = places.flatMap((place) => place.times ?? []);
-  return { values: Buffer.concat(places.map(({ values }) => values)), times: times.length > 0 ? Buffer.concat(times) : null };
+  return {
+    values: Buffer.concat(places.map(({ values }) => values)),
+    times: times.length > 0 ? Buffer.concat(times) : null,
+  };
 }
 
 function unavailable(slug: string, message: string, cause?: unknown): VarveError {

@@ -10,8 +10,9 @@ import {
   type FreshToInsert,
   type Session,
 } from '../catalog/append-commit.ts';
-import type { DatabaseTransaction } from '../catalog/database.ts';
+import type { Database, DatabaseTransaction } from '../catalog/database.ts';
 import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf } from '../catalog/edit-store.ts';
+import { writeId } from '../catalog/write-status.ts';
 import { viewAs } from '../core/dtype.ts';
 import { invalidField, notFound, unprocessableField, VarveError } from '../core/errors.ts';
 import { fieldOfKey } from '../core/idempotency.ts';
@@ -27,12 +28,17 @@ import { planIrregularEdit, planRegularEdit, type MeasuredRange, type TimeRange 
 import type { Series } from '../core/series.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { readSpooled } from '../storage/spool.ts';
-import { withBody, writeId, type AppendDeps } from './append-samples.ts';
-import { measureErasure, type MeasureDeps } from './measure-erasure.ts';
+import { measureErasure } from './measure-erasure.ts';
+import { withUpload, type ReceiveDeps } from './receive-body.ts';
 import type { ReceivedPayload } from './receive-payload.ts';
+import { visibleSeries } from './series-reach.ts';
+import type { SeriesTurns } from './series-turns.ts';
 import type { AppendOutcome, EditRange, RemoveOutcome, RemoveRequest, ReplaceRequest } from './service.ts';
 
-export type EditDeps = AppendDeps & MeasureDeps;
+export interface EditDeps extends ReceiveDeps {
+  readonly reads: Database;
+  readonly turns: SeriesTurns;
+}
 
 /** An irregular series that changes in the range each time it is measured is given up after this many tries. */
 const MOST_MEASURES = 5;
@@ -44,11 +50,15 @@ const RETRY_AFTER_S = 1;
  *   of the range; unavailable `series-busy`
  */
 export async function replaceSamples(deps: EditDeps, request: ReplaceRequest): Promise<AppendOutcome> {
+  const { principal, idempotencyKey } = request;
   const range = bounds(request);
-  return withBody(deps, request, async (received) => {
+  const series = await visibleSeries(deps.reads)(principal, request.ref);
+  return withUpload(deps, request, async (upload) => {
+    const received = await upload.receive(series, idempotencyKey !== null);
     await checkTimes(deps, received, range);
-    const key = keyOf(request.idempotencyKey, 'replace', range, received.contentHash);
-    const { commit, ordinal, rows, firstRow, replayed } = await edit(deps, { ...request, range, key, received });
+    const key = keyOf(idempotencyKey, 'replace', range, received.contentHash);
+    const asked = { series, tokenId: principal.tokenId, range, key, received };
+    const { commit, ordinal, rows, firstRow, replayed } = await edit(deps, asked);
     return { write: writeId(commit, ordinal), rows, firstRow, commit, replayed };
   });
 }
@@ -58,11 +68,14 @@ export async function replaceSamples(deps: EditDeps, request: ReplaceRequest): P
  * @throws as {@link replaceSamples}
  */
 export async function removeSamples(deps: EditDeps, request: RemoveRequest): Promise<RemoveOutcome> {
+  const { principal, idempotencyKey } = request;
   const range = bounds(request);
+  const series = await visibleSeries(deps.reads)(principal, request.ref);
   const upload = await deps.backpressure.admit(0);
   upload.end();
-  const key = keyOf(request.idempotencyKey, 'remove', range, null);
-  const { commit, ordinal, rows, replayed } = await edit(deps, { ...request, range, key, received: null });
+  const key = keyOf(idempotencyKey, 'remove', range, null);
+  const asked = { series, tokenId: principal.tokenId, range, key, received: null };
+  const { commit, ordinal, rows, replayed } = await edit(deps, asked);
   return { write: writeId(commit, ordinal), removed: rows, commit, replayed };
 }
 
@@ -89,8 +102,11 @@ async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
   const isRegular = series.sampling.kind === 'regular';
   for (let tries = 0; tries < MOST_MEASURES; tries++) {
     // Times are read before the head is locked: a busy series is not held up.
-    const measured = isRegular ? null : await measureErasure(deps, series, range.startNs, range.endNs);
-    const edited = await deps.db.transaction().execute((trx) => editWithin(sessionOf(trx), asked, measured));
+    const { reads: db, root, codec } = deps;
+    const measured = isRegular ? null : await measureErasure({ db, root, codec }, series, range.startNs, range.endNs);
+    const edited = await deps.turns.take(series.id, () =>
+      deps.writes.transaction().execute((trx) => editWithin(sessionOf(trx), asked, measured)),
+    );
     if (edited) return edited;
   }
   const message = 'the range changes faster than it can be looked at';
@@ -108,7 +124,9 @@ async function editWithin(session: Session, asked: Edit, measured: MeasuredRange
   const spools = new Set(received?.parts.flatMap(({ place }) => (place.kind === 'spool' ? [place.spoolId] : [])));
   const kept = spools.size > 0 ? await keepSpools(session, [...spools]) : spools;
   if (kept.size < spools.size) {
-    throw new VarveError('unavailable', 'the samples took so long to come that they were swept', { slug: 'payload-removed' });
+    throw new VarveError('unavailable', 'the samples took so long to come that they were swept', {
+      slug: 'payload-removed',
+    });
   }
   const change = measured
     ? await changeIrregular(session, head, asked, measured)
@@ -116,10 +134,20 @@ async function editWithin(session: Session, asked: Edit, measured: MeasuredRange
   if (!change) return null;
   const { commit } = await prepareCommit(session, change);
   const [{ rows, firstRow }] = change.changes;
-  return { commit, ordinal: 0, rows, firstRow: received && series.sampling.kind === 'irregular' ? null : firstRow, replayed: false };
+  return {
+    commit,
+    ordinal: 0,
+    rows,
+    firstRow: received && series.sampling.kind === 'irregular' ? null : firstRow,
+    replayed: false,
+  };
 }
 
-async function changeRegular(session: Session, head: Head, { series, range, received, ...by }: Edit): Promise<CommitToMake> {
+async function changeRegular(
+  session: Session,
+  head: Head,
+  { series, range, received, ...by }: Edit,
+): Promise<CommitToMake> {
   const { sampling, id } = series;
   if (sampling.kind !== 'regular') throw new Error('the series is not regular');
   const known = { rate: sampling.rate, segments: await segmentsOf(session, id), holes: await holesOf(session, id) };
@@ -130,7 +158,15 @@ async function changeRegular(session: Session, head: Head, { series, range, rece
     heads: [plan.head],
     closed: [],
     fresh: received ? freshOf(head, received.parts, from, plan.head.edits) : [],
-    changes: [changeOf(head, by, received ? { kind: 'replace', firstRow: from, rows: to - from } : { kind: 'remove', firstRow: from, rows: plan.removed })],
+    changes: [
+      changeOf(
+        head,
+        by,
+        received
+          ? { kind: 'replace', firstRow: from, rows: to - from }
+          : { kind: 'remove', firstRow: from, rows: plan.removed },
+      ),
+    ],
   };
 }
 
@@ -149,7 +185,13 @@ async function changeIrregular(
     closed: [],
     fresh: received ? freshOf(head, received.parts, head.rows, 0) : [],
     changes: [
-      changeOf(head, by, received ? { kind: 'replace', firstRow: null, rows: received.rows } : { kind: 'remove', firstRow: null, rows: plan.removed }),
+      changeOf(
+        head,
+        by,
+        received
+          ? { kind: 'replace', firstRow: null, rows: received.rows }
+          : { kind: 'remove', firstRow: null, rows: plan.removed },
+      ),
     ],
   };
 }
@@ -228,7 +270,8 @@ async function checkTimes(
   let row = 0;
   for (const { place, rows, ...span } of parts) {
     if (span.firstNs! < startNs || span.lastNs! >= endNs) {
-      const bytes = place.kind === 'memory' ? place.times! : await readSpooled(root, place.spoolId, place.timesOffset!, rows * 8);
+      const bytes =
+        place.kind === 'memory' ? place.times! : await readSpooled(root, place.spoolId, place.timesOffset!, rows * 8);
       const times = viewAs('int64', bytes) as BigInt64Array;
       const at = times.findIndex((ns) => ns < startNs || ns >= endNs);
       const message = `${formatTime(times[at])} is outside of the range that is replaced`;
@@ -237,4 +280,3 @@ async function checkTimes(
     row += rows;
   }
 }
-

@@ -103,7 +103,7 @@ class PartCutter {
 
   async add({ rows, values, times }: Batch): Promise<void> {
     const channels = values.length / rows;
-    for (let from = 0; from < rows; ) {
+    for (let from = 0; from < rows;) {
       const part = (this.#open ??= newPart());
       const take = Math.min(rows - from, this.#rowsOfPart - part.rows);
       const some = bytesOf(values.subarray(from * channels, (from + take) * channels) as typeof values);
@@ -152,7 +152,12 @@ class PartCutter {
     const { rows, bytes, span, valuesCrc, valuesOffset } = part;
     const times = this.#task.shape.kind === 'irregular' ? joined(part.times) : null;
     const place: AppendPart['place'] = this.#spool
-      ? { kind: 'spool', spoolId: this.#spool.id, valuesOffset, timesOffset: times && (await this.#spool.append(times)) }
+      ? {
+          kind: 'spool',
+          spoolId: this.#spool.id,
+          valuesOffset,
+          timesOffset: times && (await this.#spool.append(times)),
+        }
       : { kind: 'memory', values: joined(part.values), times };
     this.#parts.push({
       rows,

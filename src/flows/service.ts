@@ -12,7 +12,7 @@ import type { NotUndone } from '../catalog/tag-edit-store.ts';
 import type { Insist, StoredSubject } from '../catalog/subject-store.ts';
 import type { TagKeyCount, TagValueCount } from '../catalog/tag-values.ts';
 import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
-import type { WriteStatus } from '../catalog/write-store.ts';
+import type { WriteStatus } from '../catalog/write-status.ts';
 import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
 import type { WantedChannel } from '../core/choose-channels.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
@@ -23,8 +23,9 @@ import type { Expression } from '../core/tag-expression.ts';
 import type { Vocabulary } from '../core/vocabulary.ts';
 import type { EpochUnit } from '../formats/epoch-text.ts';
 import type { TableFormatName } from '../formats/table-formats.ts';
-import type { AnswerFormatName, Spelling, WireFormatName } from '../formats/wire-formats.ts';
+import type { AnswerFormatName, Spelling } from '../formats/wire-formats.ts';
 import type { BucketFormat } from './overview-print.ts';
+import type { BodyRequest } from './receive-body.ts';
 
 export type { Answered, Once, Scope, SeriesRef, StoredSubject, StoredVocabulary, WriteStatus };
 
@@ -210,18 +211,12 @@ export interface UndoneEdit {
   readonly kept: readonly NotUndone[];
 }
 
-export interface AppendRequest {
-  readonly series: Series;
-  readonly format: WireFormatName;
-  /** The body, decompressed. Read with back-pressure; never held whole unless it is small. */
-  readonly body: AsyncIterable<Uint8Array>;
+export interface AppendRequest extends BodyRequest {
+  readonly principal: Principal;
+  readonly ref: SeriesRef;
   /** From `?start=`; a start inside the body must not contradict it. */
   readonly startNs: bigint | null;
-  /** Length of the body as it is sent, where the request says it. */
-  readonly declaredBytes: number | null;
   readonly idempotencyKey: string | null;
-  /** Who asks. */
-  readonly tokenId: string;
 }
 
 /** Durable and readable. */
@@ -243,8 +238,7 @@ export interface EditRange {
 /** The body's rows come in the place of those in the range. */
 export interface ReplaceRequest extends AppendRequest, EditRange {}
 
-export interface RemoveRequest
-  extends Pick<AppendRequest, 'series' | 'idempotencyKey' | 'tokenId'>, EditRange {}
+export interface RemoveRequest extends Pick<AppendRequest, 'principal' | 'ref' | 'idempotencyKey'>, EditRange {}
 
 export interface RemoveOutcome {
   readonly write: string;
@@ -430,10 +424,19 @@ export interface SpaceService {
 /** `restarting`: a part that belongs to this process has ended and is being started again. `failing`: that did not succeed yet. */
 export type Liveness = 'ok' | 'restarting' | 'failing';
 
+export interface HealthCheck {
+  readonly ok: boolean;
+  readonly degraded?: true;
+  /** For whoever asks. */
+  readonly message?: string;
+  /** For the log alone. */
+  readonly detail?: string;
+}
+
 export interface HealthService {
   alive(): Liveness;
   /** Tries Postgres, queue and storage, each under a time limit. A part that is degraded serves, but not everything. */
-  ready(): Promise<{ ok: boolean; checks: Record<string, { ok: boolean; degraded?: true; detail?: string }> }>;
+  ready(): Promise<{ ok: boolean; checks: Record<string, HealthCheck> }>;
   /** Prometheus text. */
   metrics(): Promise<{ contentType: string; body: string }>;
 }

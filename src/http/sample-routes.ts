@@ -26,7 +26,6 @@ import {
 } from './negotiate.ts';
 import { json, problems } from './operation.ts';
 import { answerBuckets, kindOf } from './overview-routes.ts';
-import { parsePrefer, type WaitPreference } from './prefer.ts';
 import { searchParamsOf } from './query.ts';
 import { openRequestBody } from './request-body.ts';
 import { sendBody } from './send-body.ts';
@@ -34,22 +33,17 @@ import { addressOf, describeBoth, seriesPaths, seriesRouter } from './series-add
 import { PROBLEM_MEDIA_TYPE, problemDocument, type ProblemDocument } from './wire/problem.ts';
 import {
   appendQuery,
-  durableAnswer,
-  durableRemoval,
   fromSelection,
   readQuery,
-  removedAnswer,
   removeQuery,
   replaceQuery,
   samplesAnswer,
   samplesBody,
-  toAppendAnswer,
   toChannels,
-  toRemoveAnswer,
   toSelection,
   toSpelling,
-  visibleAnswer,
 } from './wire/samples.ts';
+import { appendAnswer, removeAnswer, toAppendAnswer, toRemoveAnswer } from './wire/writes.ts';
 import { anyReadQuery, bucketsAnswer, BUCKETS_DESCRIPTION, latestQuery, lineAnswer } from './wire/overview.ts';
 
 /** Longest list of labels a header may carry: clients refuse headers of more than about 16 KiB in all. */
@@ -59,58 +53,49 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
   const router = seriesRouter();
 
   router.post(seriesPaths('/samples'), needs('write'), async (req, res) => {
-    const signal = disconnectSignal(res);
     const { ref, query } = addressOf(req, appendQuery);
     const format = formatOfBody(req.get('content-type'));
     const idempotencyKey = keyOfAppend(req.get('idempotency-key'), query);
-    const prefer = parsePrefer(req.get('prefer'));
     const outcome = await samples.append({
-      series: await series.get(principalOf(res), ref),
+      principal: principalOf(res),
+      ref,
       format,
       body: openRequestBody(req),
       startNs: query.start ?? null,
       declaredBytes: Number(req.get('content-length')) || null,
       idempotencyKey,
-      waitMs: prefer.waitMs,
-      signal,
     });
-    sendOutcome(res, prefer, outcome, 201, toAppendAnswer(outcome));
+    sendOutcome(res, outcome, 201, toAppendAnswer(outcome));
   });
 
   router.put(seriesPaths('/samples'), needs('write'), async (req, res) => {
-    const signal = disconnectSignal(res);
     const { ref, query } = addressOf(req, replaceQuery);
     const format = formatOfBody(req.get('content-type'));
     const idempotencyKey = keyOfAppend(req.get('idempotency-key'), query);
-    const prefer = parsePrefer(req.get('prefer'));
     const outcome = await samples.replace({
-      series: await series.get(principalOf(res), ref),
+      principal: principalOf(res),
+      ref,
       format,
       body: openRequestBody(req),
       startNs: query.start,
       endNs: query.end ?? null,
       declaredBytes: Number(req.get('content-length')) || null,
       idempotencyKey,
-      waitMs: prefer.waitMs,
-      signal,
     });
-    sendOutcome(res, prefer, outcome, 200, toAppendAnswer(outcome));
+    sendOutcome(res, outcome, 200, toAppendAnswer(outcome));
   });
 
   router.delete(seriesPaths('/samples'), needs('write'), async (req, res) => {
-    const signal = disconnectSignal(res);
     const { ref, query } = addressOf(req, removeQuery);
     const idempotencyKey = keyOfAppend(req.get('idempotency-key'), query);
-    const prefer = parsePrefer(req.get('prefer'));
     const outcome = await samples.remove({
-      series: await series.get(principalOf(res), ref),
+      principal: principalOf(res),
+      ref,
       startNs: query.start ?? null,
       endNs: query.end ?? null,
       idempotencyKey,
-      waitMs: prefer.waitMs,
-      signal,
     });
-    sendOutcome(res, prefer, outcome, 200, toRemoveAnswer(outcome));
+    sendOutcome(res, outcome, 200, toRemoveAnswer(outcome));
   });
 
   router.get(seriesPaths('/samples'), needs('read'), answerBuckets(samples, series), async (req, res) => {
@@ -165,20 +150,14 @@ function toRead(req: Request) {
   };
 }
 
-/** @param visibleStatus of an answer to a write that is visible */
 function sendOutcome(
   res: Response,
-  prefer: WaitPreference,
-  outcome: AppendOutcome | RemoveOutcome,
-  visibleStatus: 200 | 201,
+  { replayed }: Pick<AppendOutcome | RemoveOutcome, 'replayed'>,
+  status: 200 | 201,
   answer: object,
 ): void {
-  const isVisible = outcome.level === 'visible';
-  const applied = isVisible ? prefer.appliedIfVisible : prefer.appliedIfDurable;
-  if (applied !== null) res.set('Preference-Applied', applied);
-  if (outcome.replayed) res.set('Idempotency-Replayed', 'true');
-  if (!isVisible) res.location(`/v1/writes/${outcome.write}`);
-  res.status(isVisible ? visibleStatus : 202).json(answer);
+  if (replayed) res.set('Idempotency-Replayed', 'true');
+  res.status(status).json(answer);
 }
 
 /** The same request for another selection. */
@@ -253,7 +232,6 @@ function setSampleHeaders(res: Response, stream: SampleStream, tag: string): voi
 
 const header = (description: string) => ({ description, schema: { type: 'string' as const } });
 const binary = (mediaType: string) => ({ schema: { type: 'string' as const, contentMediaType: mediaType } });
-const APPLIED = { 'Preference-Applied': header('Which preferences were honoured') };
 const REPLAYED = { 'Idempotency-Replayed': header('true: this key was used before; the answer is the first one') };
 
 const CACHED = {
@@ -279,30 +257,14 @@ const writeHeaders = {
     description:
       '1 to 255 visible ASCII characters. The same key for the same series stores once, for at least 24 hours. Excludes source and sequence',
   }),
-  Prefer: z.string().optional().meta({
-    description: 'wait=N (seconds, 0 to 60; default 10) or respond-async, which does not wait',
-    example: 'wait=5',
-  }),
 };
 const bodyHeaders = z.object({
   'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional().meta({ description: 'How the body is compressed' }),
   ...writeHeaders,
 });
 
-function writeResponses(
-  visibleStatus: 200 | 201,
-  description: string,
-  visible: z.ZodType,
-  durable: z.ZodType,
-): ZodOpenApiResponsesObject {
-  return {
-    [visibleStatus]: { description, headers: { ...APPLIED, ...REPLAYED }, content: json(visible) },
-    202: {
-      description: 'The write is durable and will become visible',
-      headers: { ...APPLIED, ...REPLAYED, Location: header('Where to ask for the state of the write') },
-      content: json(durable),
-    },
-  };
+function writeResponses(status: 200 | 201, description: string, answer: z.ZodType): ZodOpenApiResponsesObject {
+  return { [status]: { description, headers: REPLAYED, content: json(answer) } };
 }
 
 const sampleBody = {
@@ -330,7 +292,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     requestParams: { path, query: query(appendQuery), header: bodyHeaders },
     requestBody: sampleBody,
     responses: {
-      ...writeResponses(201, 'The rows are visible', visibleAnswer, durableAnswer),
+      ...writeResponses(201, 'The rows are durable, and readers see them', appendAnswer),
       ...problems(404, 408, 409, 413, 415, 422, 507),
     },
   },
@@ -343,7 +305,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     requestParams: { path, query: query(replaceQuery), header: bodyHeaders },
     requestBody: sampleBody,
     responses: {
-      ...writeResponses(200, 'The rows are replaced', visibleAnswer, durableAnswer),
+      ...writeResponses(200, 'The rows are replaced', appendAnswer),
       ...problems(404, 408, 409, 413, 415, 422, 507),
     },
   },
@@ -354,7 +316,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     description: 'The rows that are left keep their numbers and times: what is removed is a gap.',
     requestParams: { path, query: query(removeQuery), header: z.object(writeHeaders) },
     responses: {
-      ...writeResponses(200, 'The rows are removed', removedAnswer, durableRemoval),
+      ...writeResponses(200, 'The rows are removed', removeAnswer),
       ...problems(404, 409, 422, 507),
     },
   },

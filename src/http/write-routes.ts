@@ -1,13 +1,12 @@
-/** Writes: what became of an append. */
+/** Writes: what an append, a replacement or a removal did. */
 import express, { type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import type { SampleService } from '../flows/service.ts';
 import { needs, principalOf } from './authenticate.ts';
 import { json, problems } from './operation.ts';
-import { pathId } from './path-id.ts';
 import { queryOf } from './query.ts';
-import { idOf, noQuery } from './wire/scalars.ts';
+import { noQuery } from './wire/scalars.ts';
 import { toWriteAnswer, writeAnswer } from './wire/writes.ts';
 
 export function writeRoutes(samples: Pick<SampleService, 'write'>): Router {
@@ -15,7 +14,7 @@ export function writeRoutes(samples: Pick<SampleService, 'write'>): Router {
 
   router.get('/v1/writes/:id', needs('read'), async (req, res) => {
     queryOf(req, noQuery);
-    res.json(toWriteAnswer(await samples.write(principalOf(res), pathId(req, 'write'))));
+    res.json(toWriteAnswer(await samples.write(principalOf(res), String(req.params.id))));
   });
 
   return router;
@@ -26,10 +25,11 @@ export const writeDescriptions: ZodOpenApiPathsObject = {
     get: {
       operationId: 'getWrite',
       tags: ['samples'],
-      summary: 'Ask what became of an append',
-      description: 'Writes are remembered for a week after they became visible; one that failed stays.',
-      requestParams: { path: z.object({ id: idOf('write') }) },
-      responses: { 200: { description: 'Its state', content: json(writeAnswer) }, ...problems(404) },
+      summary: 'Ask what a write did',
+      description:
+        'Writes are told of for 30 days. One whose answer was lost is found by sending it again with the same Idempotency-Key.',
+      requestParams: { path: z.object({ id: z.string().meta({ description: 'Of the write, as it was answered' }) }) },
+      responses: { 200: { description: 'What it did', content: json(writeAnswer) }, ...problems(404) },
     },
   },
 };

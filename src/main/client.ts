@@ -7,10 +7,9 @@ import type { NewAnnotation, NewSeries } from '../core/series.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../http/wire/access.ts';
 import type { annotationPage } from '../http/wire/annotations.ts';
 import type { ProblemDocument } from '../http/wire/problem.ts';
-import type { durableAnswer, visibleAnswer } from '../http/wire/samples.ts';
 import type { searchPage, seriesPage } from '../http/wire/search.ts';
 import type { seriesAnswer, seriesCreate, seriesPatch } from '../http/wire/series.ts';
-import type { writeAnswer } from '../http/wire/writes.ts';
+import type { appendAnswer } from '../http/wire/writes.ts';
 
 export type SeriesAnswer = z.output<typeof seriesAnswer>;
 export type TokenAnswer = z.output<typeof tokenAnswer>;
@@ -48,10 +47,6 @@ const MAX_ANNOTATIONS = 10_000;
 /** … and half of the bytes it takes, as JSON. */
 const MAX_ANNOTATION_BYTES = 4 * 1024 * 1024;
 const PAGE_SERIES = 1000;
-/** How long an append may take to become visible before it is asked about. The service grants no more. */
-const WAIT_S = 60;
-/** Pause between two questions about a write. */
-const POLL_MS = 200;
 /** A service that is busy, or whose Postgres is starting again, is asked this often before the command gives up. */
 const ATTEMPTS = 5;
 
@@ -164,7 +159,7 @@ export class VarveClient {
   }
 
   /**
-   * Appends rows and resolves when they are visible.
+   * Appends rows.
    * @param body regular series: little-endian rows × channels; irregular ones: packed records of an int64 time and the values
    * @throws unprocessable, among others, if the key was used for other bytes
    */
@@ -173,13 +168,11 @@ export class VarveClient {
     const response = await this.#fetch('POST', `/v1/series/${id}/samples${query}`, {
       headers: {
         'Content-Type': 'application/octet-stream',
-        Prefer: `wait=${WAIT_S}`,
         ...(idempotencyKey !== undefined && { 'Idempotency-Key': idempotencyKey }),
       },
       body,
     });
-    const answer = (await response.json()) as z.output<typeof visibleAnswer> | z.output<typeof durableAnswer>;
-    if (answer.level === 'durable') await this.#settled(answer.write);
+    const answer = (await response.json()) as z.output<typeof appendAnswer>;
     const replayed = response.headers.get('Idempotency-Replayed') === 'true';
     return { write: answer.write, rows: answer.rows, replayed };
   }
@@ -215,20 +208,6 @@ export class VarveClient {
       rows: Number(response.headers.get('X-Varve-Rows')),
       next: /<([^>]*)>; rel="next"/.exec(response.headers.get('Link') ?? '')?.[1] ?? null,
     };
-  }
-
-  async #settled(write: string): Promise<void> {
-    for (;;) {
-      const { state, error }: z.output<typeof writeAnswer> = await this.#json('GET', `/v1/writes/${write}`);
-      if (state === 'applied') return;
-      if (state === 'failed') {
-        const reason = error?.message ?? 'unknown reason';
-        throw new VarveError('unprocessable', `the append was stored but could not be applied: ${reason}`, {
-          slug: 'write-failed',
-        });
-      }
-      await sleep(POLL_MS);
-    }
   }
 
   async *#bodyOf(response: Response): AsyncGenerator<Uint8Array> {

@@ -48,8 +48,8 @@ const Environment = z.object({
   VARVE_CODECS: Threads.default(2),
   VARVE_FLUSH_AGE_S: seconds(LONGEST_PAUSE_S).default(DEFAULT_FLUSH_LIMITS.ageMs / 1000),
   VARVE_COMPACT_EVERY_S: seconds(LONGEST_PAUSE_S).default(60),
-  VARVE_MAX_PENDING_BYTES: wholeNumber(1).default(8 * 1024 ** 3),
-  VARVE_MAX_PENDING_WRITES: wholeNumber(1).default(100_000),
+  VARVE_MAX_FRESH_BYTES: wholeNumber(1).default(8 * 1024 ** 3),
+  VARVE_MAX_FRESH_CHUNKS: wholeNumber(1).default(4_000_000),
   VARVE_MIN_FREE_BYTES: wholeNumber(0).default(256 * 1024 ** 2),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
@@ -119,8 +119,8 @@ export function readConfig(
     flushing: { ageMs: env.VARVE_FLUSH_AGE_S * 1000 },
     compactEveryMs: env.VARVE_COMPACT_EVERY_S * 1000,
     backpressure: {
-      maxPendingBytes: env.VARVE_MAX_PENDING_BYTES,
-      maxPendingWrites: env.VARVE_MAX_PENDING_WRITES,
+      maxFreshBytes: env.VARVE_MAX_FRESH_BYTES,
+      maxFreshChunks: env.VARVE_MAX_FRESH_CHUNKS,
       minFreeBytes: env.VARVE_MIN_FREE_BYTES,
     },
     http: {

@@ -177,7 +177,7 @@ describe('a Postgres that is away when the service starts', () => {
 });
 
 describe('more than the workers drain', () => {
-  const at = serving({ VARVE_MAX_PENDING_WRITES: '5' }, ['--no-worker']);
+  const at = serving({ VARVE_MAX_FRESH_CHUNKS: '5' }, ['--no-worker']);
 
   test('is answered 503 with Retry-After and stored not at all, until there is room', async () => {
     const { samples } = await newSeries(at.api);

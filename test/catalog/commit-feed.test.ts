@@ -18,6 +18,7 @@ import { openDatabase, type Database, type OpenDatabase } from '../../src/catalo
 import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series-store.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
 import { seriesService } from '../../src/flows/manage-series.ts';
+import { SeriesTurns } from '../../src/flows/series-turns.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const PROJECT = 'lab';
@@ -155,7 +156,7 @@ test('every commit is announced with its number', async () => {
 });
 
 test('a creation that is answered again is told once', async () => {
-  const { createOnce } = seriesService(db, open.searches);
+  const { createOnce } = seriesService({ reads: db, writes: db, searches: db }, new SeriesTurns());
   const principal = { tokenId: token, scopes: ['admin' as const], projects: null };
   const once = { key: 'k', contentHash: Buffer.alloc(32) };
   const first = await createOnce(principal, spec('once'), once, ({ id }) => id);

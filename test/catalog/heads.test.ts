@@ -83,8 +83,8 @@ async function addFresh(id: string, { firstRow, rows, firstNs, lastNs, generatio
 async function addShard(id: string, level: number, { firstRow, rows, firstNs, lastNs }: Rows): Promise<string> {
   const shard = uuidv7();
   await sql`
-    insert into shards (id, lane_id, state, level, path, "commit", bytes)
-    select ${shard}, lane_id, 'live', ${level}, ${shard}, 1, 1000 from heads where series_id = ${id}`.execute(db);
+    insert into shards (id, lane_id, state, level, path, first_commit, "commit", bytes, data_bytes)
+    select ${shard}, lane_id, 'live', ${level}, ${shard}, 1, 1, 1000, 900 from heads where series_id = ${id}`.execute(db);
   await sql`
     insert into chunks (series_id, first_row, rows, first_ns, last_ns, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc,
       counts, mins, maxs, sums)
@@ -133,7 +133,7 @@ describe('series and heads stay equal', () => {
     const id = await create('one');
     const inputs = Array.from({ length: 1500 }, (_, i) => spec(i % 100 === 7 ? 'twice' : `many/${i}`));
     const principal = { tokenId: TOKEN, scopes: ['admin' as const], projects: null };
-    const { answer } = await createMany(db, principal, inputs, null, (outcomes) =>
+    const { answer } = await createMany({ reads: db, writes: db }, principal, inputs, null, (outcomes) =>
       outcomes.map((each) => 'id' in each),
     );
     expect(answer.filter((isStored) => isStored)).toHaveLength(1486);

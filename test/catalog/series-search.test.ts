@@ -196,7 +196,8 @@ describe('every operator', () => {
     ]);
     const d = await open.jobs.selectFrom('series').select('id').where('name', '=', 'op/d').executeTakeFirstOrThrow();
     await open.jobs.updateTable('heads').set({ sealed_at: new Date() }).where('series_id', '=', d.id).execute();
-    const b = (await open.jobs.selectFrom('series').select('id').where('name', '=', 'op/b').executeTakeFirstOrThrow()).id;
+    const b = (await open.jobs.selectFrom('series').select('id').where('name', '=', 'op/b').executeTakeFirstOrThrow())
+      .id;
     await store(b, [{ startNs: 50n * S, rows: 1 }]);
     await open.jobs
       .insertInto('annotations')
@@ -844,7 +845,7 @@ describe('among many series, half of which say nothing of it', () => {
       ['active_since', { active_since: String(99n * YEAR_NS) }],
     ])('the index of times leads to %s', async (_, where) => {
       const asked = request(where, { limit: 10 });
-      const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null)));
+      const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null), true));
       expect(plan.join('\n')).toContain('heads_extent');
       expect(await pages(asked, [LAB])).toEqual(['lead/first']);
     });
@@ -852,7 +853,9 @@ describe('among many series, half of which say nothing of it', () => {
     test('heads are looked up for the page alone where nothing is asked of them', async () => {
       for (const sort of ['', '-created_at', 'tag.lead'].map((key) => parseSort(key === '' ? [] : [key], String))) {
         const asked = request({ field: 'dtype', eq: 'int16' }, { limit: 10, sort });
-        const plan = await inSearchSnapshot(open.searches, (trx) => describePlan(trx, pageStatement(asked, null)));
+        const plan = await inSearchSnapshot(open.searches, (trx) =>
+          describePlan(trx, pageStatement(asked, null), true),
+        );
         const ofHeads = plan.filter((line) => line.includes('heads'));
         expect(ofHeads).toEqual([expect.stringMatching(/Index Scan on heads_pkey \(1 rows/)]);
         expect(plan.findIndex((line) => line.includes('heads'))).toBeGreaterThan(

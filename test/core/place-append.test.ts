@@ -33,6 +33,7 @@ function head(n: number): Head {
     removed: 0,
     expiredNs: null,
     sealedAt: null,
+    shapeVersion: 0,
     segment: null,
   };
 }
@@ -49,6 +50,7 @@ function item(n: number, given: Partial<AppendItem> & { readonly firstNs?: bigin
   return {
     seriesId: `s${n}`,
     rule,
+    knownVersion: null,
     rows,
     startNs: null,
     parts: [part(rows, rule.kind === 'regular' ? null : (given.firstNs ?? 0n))],
@@ -144,7 +146,11 @@ describe('a batch of appends', () => {
   test('closes a segment exactly when another one follows it', () => {
     const gap = item(0, { rows: 2, startNs: 0n });
     const later = item(0, { rows: 3, startNs: 10_000_000_000n });
-    const { closed, heads } = placeAppends([{ items: [gap, later], atomic: false }], new Map([['s0', head(0)]]), new Map());
+    const { closed, heads } = placeAppends(
+      [{ items: [gap, later], atomic: false }],
+      new Map([['s0', head(0)]]),
+      new Map(),
+    );
     expect(closed).toEqual([{ seriesId: 's0', firstRow: 0, startNs: 0n, rows: 2 }]);
     expect(heads[0].segment).toEqual({ firstRow: 2, startNs: 10_000_000_000n, rows: 3 });
   });
@@ -163,8 +169,12 @@ describe('a batch of appends', () => {
     const heads = new Map([['s1', head(1)]]);
     const body = (firstNs: bigint): AppendBody => ({ items: [item(1, { firstNs })], atomic: false });
     const rising = placeAppends([body(1n), body(2n)], heads, new Map()).fresh;
-    expect(rising.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([[2, true, 1n, 2n]]);
+    expect(rising.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([
+      [2, true, 1n, 2n],
+    ]);
     const falling = placeAppends([body(2n), body(1n)], heads, new Map()).fresh;
-    expect(falling.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([[2, false, 1n, 2n]]);
+    expect(falling.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([
+      [2, false, 1n, 2n],
+    ]);
   });
 });

@@ -31,8 +31,8 @@ const suite = hasTestPostgres() ? describe : describe.skip;
 
 function open(limits: Partial<BackpressureLimits>): Backpressure {
   return new Backpressure(store.db, store.root, {
-    maxPendingBytes: 1000 * MB,
-    maxPendingWrites: 1000,
+    maxFreshBytes: 1000 * MB,
+    maxFreshChunks: 1000,
     minFreeBytes: 0,
     ...limits,
   });
@@ -53,8 +53,8 @@ async function drained(body: AsyncIterable<Uint8Array>): Promise<number> {
 
 suite('the backlog', () => {
   test.each<[string, Partial<BackpressureLimits>]>([
-    ['writes', { maxPendingWrites: 3 }],
-    ['bytes', { maxPendingBytes: 3 * 4 }],
+    ['writes', { maxFreshChunks: 3 }],
+    ['bytes', { maxFreshBytes: 3 * 4 }],
   ])(
     'is bounded in %s: an append is refused before its body, and let in again once a flush has made room',
     async (_, limits) => {
@@ -76,12 +76,12 @@ suite('the backlog', () => {
 
   test('of another process counts', async () => {
     await appended([1, 2, 3]);
-    await expect(open({ maxPendingBytes: 12 }).admit(4)).rejects.toMatchObject(backlogFull);
-    (await open({ maxPendingBytes: 13 }).admit(4)).end();
+    await expect(open({ maxFreshBytes: 12 }).admit(4)).rejects.toMatchObject(backlogFull);
+    (await open({ maxFreshBytes: 13 }).admit(4)).end();
   });
 
   test('is not overshot by appends that were let in together', async () => {
-    const backpressure = open({ maxPendingBytes: 10 * MB });
+    const backpressure = open({ maxFreshBytes: 10 * MB });
     const uploads = await Promise.all(Array.from({ length: 20 }, () => backpressure.admit(MB)));
     for (const upload of uploads) upload.end();
     const confirmed = await Promise.allSettled(uploads.map(() => backpressure.confirm(MB)));
@@ -89,7 +89,7 @@ suite('the backlog', () => {
   });
 
   test('counts large appends that are on their way, and lets small ones in beside them', async () => {
-    const backpressure = open({ maxPendingBytes: 10 * MB });
+    const backpressure = open({ maxFreshBytes: 10 * MB });
     const large = await backpressure.admit(11 * MB);
     await drained(large.count(pieces(6, MB)));
     await expect(backpressure.admit(2 * MB)).rejects.toMatchObject(backlogFull);
@@ -101,7 +101,7 @@ suite('the backlog', () => {
   });
 
   test('counts what has come of bodies that do not say how long they are', async () => {
-    const backpressure = open({ maxPendingBytes: 10 * MB });
+    const backpressure = open({ maxFreshBytes: 10 * MB });
     const silent = await backpressure.admit(null);
     expect(await drained(silent.count(pieces(11, MB)))).toBe(11 * MB);
     await expect(backpressure.admit(null)).rejects.toMatchObject(backlogFull);
@@ -114,8 +114,8 @@ suite('uploads', () => {
   const tooMany = { code: 'unavailable', slug: 'too-many-uploads' };
 
   test('that bring nothing, or little, keep nobody out', async () => {
-    const backpressure = open({ minFreeBytes: 1, maxPendingBytes: Number.MAX_SAFE_INTEGER });
-    const announced = Math.floor((await freeBytes(lab.root)) / 4);
+    const backpressure = open({ minFreeBytes: 1, maxFreshBytes: Number.MAX_SAFE_INTEGER });
+    const announced = Math.floor((await freeBytes(store.root)) / 4);
     const silent = await Promise.all(Array.from({ length: 2000 }, () => backpressure.admit(announced)));
     await Promise.all(silent.map((upload) => drained(upload.count(pieces(1, 1000)))));
     expect(backpressure.uploads).toBe(2000);
@@ -128,7 +128,7 @@ suite('uploads', () => {
   test('of large bodies are bounded in number; small ones are taken beside them', async () => {
     const backpressure = open({});
     const uploads = await Promise.all(Array.from({ length: 513 }, () => backpressure.admit(null)));
-    const settled = await Promise.allSettled(uploads.map((upload) => drained(upload.count(pieces(2, 64 * 1024)))));
+    const settled = await Promise.allSettled(uploads.map((upload) => drained(upload.count(pieces(2, MB)))));
     expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(512);
     expect(settled.find(({ status }) => status === 'rejected')).toMatchObject({ reason: tooMany });
     const small = await backpressure.admit(64 * 1024);
@@ -139,7 +139,7 @@ suite('uploads', () => {
   });
 
   test('that are in memory until they are whole are bounded in bytes', async () => {
-    const backpressure = open({ maxPendingBytes: Number.MAX_SAFE_INTEGER });
+    const backpressure = open({ maxFreshBytes: Number.MAX_SAFE_INTEGER });
     const block = new Uint8Array(32 * MB);
     async function* body(count: number): AsyncGenerator<Uint8Array> {
       for (let i = 0; i < count; i++) yield block;
@@ -167,7 +167,7 @@ suite('the disk', () => {
   });
 
   test('must hold what is announced twice, in the spool and in a shard', async () => {
-    const backpressure = open({ minFreeBytes: 1, maxPendingBytes: Number.MAX_SAFE_INTEGER });
+    const backpressure = open({ minFreeBytes: 1, maxFreshBytes: Number.MAX_SAFE_INTEGER });
     const free = await freeBytes(store.root);
     await expect(backpressure.admit(0.6 * free)).rejects.toMatchObject(nearlyFull);
     const first = await backpressure.admit(0.4 * free);

@@ -91,6 +91,7 @@ function item(seriesId: string, at: number, key: string | null = null, rows = 1)
   return {
     seriesId,
     rule: { kind: 'irregular', duplicates: 'last' },
+    knownVersion: null,
     rows,
     startNs: null,
     parts: [part],
@@ -106,9 +107,10 @@ interface Stored {
 }
 
 async function storedRows(seriesId: string): Promise<number> {
-  const [{ rows }] = await query<{ rows: string }>('select coalesce(sum(rows), 0) as rows from fresh where series_id = $1', [
-    seriesId,
-  ]);
+  const [{ rows }] = await query<{ rows: string }>(
+    'select coalesce(sum(rows), 0) as rows from fresh where series_id = $1',
+    [seriesId],
+  );
   const [head] = await query<{ rows: string }>('select rows from heads where series_id = $1', [seriesId]);
   expect(head.rows).toBe(rows);
   return Number(rows);
@@ -129,7 +131,9 @@ describe('the committer', () => {
     expect(commits.size).toBeLessThan(30);
     for (const id of series) {
       expect(await storedRows(id)).toBe(100);
-      const rows = await query<Stored>('select first_row, rows, values from fresh where series_id = $1 order by id', [id]);
+      const rows = await query<Stored>('select first_row, rows, values from fresh where series_id = $1 order by id', [
+        id,
+      ]);
       const values = rows.flatMap((row) => [...new Float64Array(Uint8Array.from(row.values!).buffer)]);
       expect(values).toEqual(Array.from({ length: 300 }, (_, i) => i).filter((i) => series[i % 3] === id));
       const [{ told }] = await query<{ told: string }>(
@@ -225,28 +229,31 @@ describe('the committer', () => {
     },
   );
 
-  test.each([true, false])('asks Postgres what became of a COMMIT whose answer is lost (committed: %s)', async (did) => {
-    let cuts = 1;
-    const connect = async (): Promise<CommitSession> => {
-      const session = await openCommitSession(database.url);
-      return {
-        get isOpen() {
-          return session.isOpen;
-        },
-        close: () => session.close(),
-        async query(text, values) {
-          if (text !== 'commit' || cuts-- <= 0) return session.query(text, values);
-          await session.query(did ? 'commit' : 'rollback');
-          await session.close();
-          throw new Error('Connection terminated unexpectedly');
-        },
+  test.each([true, false])(
+    'asks Postgres what became of a COMMIT whose answer is lost (committed: %s)',
+    async (did) => {
+      let cuts = 1;
+      const connect = async (): Promise<CommitSession> => {
+        const session = await openCommitSession(database.url);
+        return {
+          get isOpen() {
+            return session.isOpen;
+          },
+          close: () => session.close(),
+          async query(text, values) {
+            if (text !== 'commit' || cuts-- <= 0) return session.query(text, values);
+            await session.query(did ? 'commit' : 'rollback');
+            await session.close();
+            throw new Error('Connection terminated unexpectedly');
+          },
+        };
       };
-    };
-    const committer = makeCommitter(undefined, connect);
-    const id = await createSeries();
-    const [result] = await committer.submit({ items: [item(id, 1)], atomic: false });
-    expect(isAppended(result)).toBe(true);
-    expect(await storedRows(id)).toBe(1);
-    await committer.close();
-  });
+      const committer = makeCommitter(undefined, connect);
+      const id = await createSeries();
+      const [result] = await committer.submit({ items: [item(id, 1)], atomic: false });
+      expect(isAppended(result)).toBe(true);
+      expect(await storedRows(id)).toBe(1);
+      await committer.close();
+    },
+  );
 });

@@ -88,10 +88,8 @@ describeWithPostgres('a sealed series', () => {
     readonly rows: number;
   }
 
-  const stage = async (series: Series, batch: Pick<Batch, 'values' | 'times'>, startNs: bigint | null = null) => {
-    await store.stage(series, batch, startNs);
-    await store.drain();
-  };
+  const stage = (series: Series, batch: Pick<Batch, 'values' | 'times'>, startNs: bigint | null = null) =>
+    store.append(series, batch, startNs);
 
   const cases: Case[] = [
     { name: 'without rows, regular', rows: 0, make: () => create('int16', REGULAR) },
@@ -103,11 +101,11 @@ describeWithPostgres('a sealed series', () => {
         const series = await create('int16', REGULAR, 3);
         const values = (n: number) => Int16Array.from({ length: 2500 * 3 }, (_, i) => i * n);
         await stage(series, { values: values(3), times: null });
-        await store.retireAll();
+        await store.flush();
         await stage(series, { values: values(5), times: null }, 100n * SEC);
-        await store.stageEdit(series, { startNs: 1n * SEC, endNs: 13n * (SEC / 10n) }, null);
-        await store.stageEdit(series, { startNs: 24n * SEC + SEC / 2n, endNs: 100n * SEC + SEC / 2n }, null);
-        await store.drain();
+        await store.remove(series, { startNs: 1n * SEC, endNs: 13n * (SEC / 10n) });
+        await store.remove(series, { startNs: 24n * SEC + SEC / 2n, endNs: 100n * SEC + SEC / 2n });
+        await store.flush();
         return series;
       },
     },
@@ -135,10 +133,10 @@ describeWithPostgres('a sealed series', () => {
           );
           const values = Float64Array.from({ length: 2000 }, (_, i) => (i % 7 === 0 ? NaN : i * (round + 0.1)));
           await stage(series, { values, times });
-          if (round === 1) await store.retireAll();
+          if (round === 1) await store.flush();
         }
-        await store.stageEdit(series, { startNs: 1000n, endNs: 1100n }, null);
-        await store.drain();
+        await store.remove(series, { startNs: 1000n, endNs: 1100n });
+        await store.flush();
         return series;
       },
     })),
@@ -157,7 +155,7 @@ describeWithPostgres('a sealed series', () => {
   ];
 
   test.each(cases)(
-    '$name: has the hash of what a read gives, also when its shards have been sealed',
+    '$name: has the hash of what a read gives, also when its shards have been compacted',
     async ({ make, rows }) => {
       const series = await make();
       const expected = await hashOfRead(series);
@@ -168,8 +166,8 @@ describeWithPostgres('a sealed series', () => {
       expect(expected.values === EMPTY).toBe(rows === 0);
       // In pages of a few rows; of rows that share a time at most three come together.
       expect(await hashContent(deps(), series.id, { pageBytes: 10 * 24 })).toEqual(contentHash);
-      await store.retireAll();
-      await store.seal(series.id, true);
+      await store.flush();
+      await store.compact(series.id);
       expect(await hashContent(deps(), series.id)).toEqual(contentHash);
       expect((await getSeries(store.db, { id: series.id })).contentHash).toEqual(contentHash);
       expect((await store.verify({ series: series.id })).findings).toEqual([]);
@@ -182,47 +180,33 @@ describeWithPostgres('a sealed series', () => {
     const refused: unknown[] = [];
     const writer = async (): Promise<void> => {
       for (let n = 0; n < 20; n++) {
-        await store.stage(series, { values: Int16Array.of(n, n), times: null }).then(
+        await store.append(series, { values: Int16Array.of(n, n), times: null }).then(
           () => acknowledged++,
-          (error) => refused.push(isVarveError(error) ? `${error.code} ${error.slug}` : error),
+          (error: unknown) => refused.push(isVarveError(error) ? `${error.code} ${error.slug}` : error),
         );
       }
     };
     let isSealed = false;
-    const drainer = async (): Promise<void> => {
+    const flusher = async (): Promise<void> => {
       while (!isSealed) {
-        await store.drain();
+        await store.flush();
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     };
     const writers = [writer(), writer(), writer()];
-    const draining = drainer();
+    const flushing = flusher();
     while (acknowledged < 10) await new Promise((resolve) => setTimeout(resolve, 1));
     const sealed = await seal(series).finally(() => (isSealed = true));
-    await Promise.all([...writers, draining]);
-    await store.drain();
+    await Promise.all([...writers, flushing]);
+    await store.flush();
     expect(acknowledged + refused.length).toBe(60);
     expect(refused.length).toBeGreaterThan(0);
     expect(new Set(refused)).toEqual(new Set(['conflict series-sealed']));
     expect(sealed.contentHash).toMatchObject({ rows: 2 * acknowledged });
     expect(await hashContent(deps(), series.id)).toEqual(sealed.contentHash);
     const range = { startNs: 0n, endNs: SEC };
-    await expect(store.stageEdit(series, range, null)).rejects.toMatchObject({ slug: 'series-sealed' });
+    await expect(store.remove(series, range)).rejects.toMatchObject({ slug: 'series-sealed' });
     expect(readdirSync(join(store.root.root, 'spool'))).toEqual([]);
-  });
-
-  test('waits for what was acknowledged, and gives up waiting when nobody asks any more', async () => {
-    const series = await create('int16', REGULAR);
-    await store.stage(series, { values: Int16Array.of(1, 2, 3), times: null });
-    const leaving = new AbortController();
-    const left = state.seal(NOBODY, series.id, { signal: leaving.signal });
-    while (!(await getSeries(store.db, { id: series.id })).sealedAt)
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    leaving.abort();
-    await expect(left).rejects.toMatchObject({ name: 'AbortError' });
-    const waiting = seal(series);
-    await store.drain();
-    expect((await waiting).contentHash).toMatchObject({ values: sha256(Uint8Array.of(1, 0, 2, 0, 3, 0)), rows: 3 });
   });
 
   test('is not hashed for nobody', async () => {
@@ -236,7 +220,7 @@ describeWithPostgres('a sealed series', () => {
     await stage(series, { values: Int16Array.of(1), times: null });
     const before = await sealSeries(store.db, series.id, { tokenId: null });
     expect(before.contentHash).toBeNull();
-    await expect(store.stage(series, { values: Int16Array.of(2), times: null })).rejects.toMatchObject({
+    await expect(store.append(series, { values: Int16Array.of(2), times: null })).rejects.toMatchObject({
       code: 'conflict',
       slug: 'series-sealed',
     });
@@ -304,6 +288,7 @@ describeWithPostgres('a sealed series', () => {
     });
     const series = await store.create({ ...spec, codec: 'none' });
     await stage(series, { values: Int16Array.of(1, 2, 3, 4), times: null });
+    await store.flush();
     await seal(series);
     const { path, offset } = await store.db
       .selectFrom('chunks as c')

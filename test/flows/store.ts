@@ -16,13 +16,15 @@ import type { RecordedSeries } from '../../src/core/recording.ts';
 import type { NewSeries, Series } from '../../src/core/series.ts';
 import { AnswerRoom } from '../../src/flows/answer-room.ts';
 import { readSamples } from '../../src/flows/read-samples.ts';
-import { appendSamples } from '../../src/flows/append-samples.ts';
+import { appendSamples, type AppendDeps } from '../../src/flows/append-samples.ts';
 import { Backpressure } from '../../src/flows/backpressure.ts';
 import { compactLane } from '../../src/flows/compact-lane.ts';
 import { flushLane } from '../../src/flows/flush-lane.ts';
 import type { RewriteDeps } from '../../src/flows/rewrite-shards.ts';
 import { Committer } from '../../src/flows/committer.ts';
 import { removeSamples, replaceSamples, type EditDeps } from '../../src/flows/edit-samples.ts';
+import { SeriesMemory } from '../../src/flows/series-memory.ts';
+import { SeriesTurns } from '../../src/flows/series-turns.ts';
 import type { AppendOutcome, AppendRequest, RemoveOutcome, SampleSelection } from '../../src/flows/service.ts';
 import { verify, type VerifyReport, type VerifyScope } from '../../src/flows/verify.ts';
 import { packRecords } from '../../src/formats/packed-records.ts';
@@ -51,6 +53,8 @@ export class Store {
   readonly codec = new CodecPool(new URL('../../src/flows/codec-thread.js', import.meta.url), 1);
   committer!: Committer;
   backpressure!: Backpressure;
+  memory!: SeriesMemory;
+  readonly turns = new SeriesTurns();
   #database: TestDatabase;
   #open: { readonly db: Database; close(): Promise<void> };
 
@@ -70,8 +74,9 @@ export class Store {
         return { id, offsets: await writeSpool(this.root, id, pieces) };
       },
     });
-    const limits = { maxPendingBytes: Infinity, maxPendingWrites: 1_000_000, minFreeBytes: 0 };
+    const limits = { maxFreshBytes: Infinity, maxFreshChunks: 1_000_000, minFreeBytes: 0 };
     this.backpressure = new Backpressure(this.db, this.root, limits);
+    this.memory = new SeriesMemory(this.db);
   }
 
   static async open(): Promise<Store> {
@@ -121,26 +126,29 @@ export class Store {
   }
 
   remove(series: Series, range: Range): Promise<RemoveOutcome> {
-    return removeSamples(this.#writing(), { series, idempotencyKey: null, tokenId: series.id, ...range });
+    return removeSamples(this.#writing(), { ...this.#asker(series), ...range });
   }
 
-  #writing(): EditDeps {
-    const { db, root, codec, committer, backpressure } = this;
-    return { db, root, codec, committer, backpressure };
+  #writing(): AppendDeps & EditDeps {
+    const { db, root, codec, committer, backpressure, memory, turns } = this;
+    return { reads: db, writes: db, root, codec, committer, backpressure, memory, turns };
+  }
+
+  #asker(series: Series): Pick<AppendRequest, 'principal' | 'ref' | 'idempotencyKey'> {
+    const principal = { tokenId: series.id, scopes: ['write'], projects: null } as const;
+    return { principal, ref: { id: series.id }, idempotencyKey: null };
   }
 
   #body(series: Series, batch: Rows): AppendRequest {
     const bytes = batch.times ? packRecords(batch.times, batch.values) : bytesOf(batch.values);
     return {
-      series,
+      ...this.#asker(series),
       format: 'octet',
       body: (async function* body() {
         yield bytes;
       })(),
       startNs: null,
       declaredBytes: bytes.length,
-      idempotencyKey: null,
-      tokenId: series.id,
     };
   }
 

@@ -40,7 +40,7 @@ beforeAll(async () => {
     samples: {
       append: async ({ body }) => {
         for await (const block of body) keep(block);
-        return { level: 'durable', write: SERIES_ID, rows: 1, replayed: false };
+        return { write: '5-0', rows: 1, firstRow: 0, commit: 5n, replayed: false };
       },
     },
   });

@@ -327,11 +327,11 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
           () => true,
         );
       await until(isAway);
-      const late = new LaneQueue(backend, 'drain', log);
+      const late = new LaneQueue(backend, 'flush', log);
       const drained = new Set<string>();
       work(async (laneId) => {
         drained.add(laneId);
-        return NOTHING;
+        return DONE;
       });
       await late.ring('unheard');
       await sleep(300);

@@ -97,8 +97,8 @@ describe('a variable that is wrong is named, with what it may be', () => {
     ['VARVE_SEAL_AFTER_S', '1d', 'must be a number of at least 1'],
     ['VARVE_SEAL_EVERY_S', '0.5', 'must be a number from 1 to 2147483'],
     ['VARVE_SEAL_EVERY_S', '2147484', 'must be a number from 1 to 2147483'],
-    ['VARVE_MAX_PENDING_BYTES', '8GiB', 'must be a whole number of at least 1'],
-    ['VARVE_MAX_PENDING_WRITES', '0', 'must be a whole number of at least 1'],
+    ['VARVE_MAX_FRESH_BYTES', '8GiB', 'must be a whole number of at least 1'],
+    ['VARVE_MAX_FRESH_CHUNKS', '0', 'must be a whole number of at least 1'],
     ['VARVE_MIN_FREE_BYTES', '1e400', 'must be a whole number of at least 0'],
     ['VARVE_LOG', 'loud', 'must be one of debug, info, warn, error, silent'],
   ])('%s=%s', (name, value, message) => {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { WantedChannel } from '../../core/choose-channels.ts';
 import { invalidField } from '../../core/errors.ts';
 import { openRange } from '../../core/time.ts';
-import type { AppendOutcome, RemoveOutcome, SampleSelection } from '../../flows/service.ts';
+import type { SampleSelection } from '../../flows/service.ts';
 import { EPOCH_UNITS } from '../../formats/epoch-text.ts';
 import { ORIENTS } from '../../formats/json.ts';
 import type { AnswerFormatName, Spelling } from '../../formats/wire-formats.ts';
@@ -186,58 +186,6 @@ export function toChannels({
   if (text === undefined && labels === undefined) return null;
   const split = text === undefined ? [] : text.split(',').map((each) => each.trim());
   return [...split, ...(labels ?? []).map((label) => ({ label }))];
-}
-
-const write = uuid.meta({ description: 'Of the write: GET /v1/writes/{id} tells its state' });
-const visible = z.literal('visible').meta({ description: 'Readers see it' });
-const durable = z.literal('durable').meta({ description: 'It is stored, and readers will see it' });
-const commit = z.int().meta({ description: 'The change of the samples that made it visible' });
-
-export const visibleAnswer = z
-  .object({
-    write,
-    rows: z.int().meta({ description: 'Rows that were stored' }),
-    first_row: z.int().meta({ description: 'Number of the first of them in the series' }),
-    last_row: z.int().meta({ description: 'Number of the last of them, inclusive' }),
-    level: visible,
-    commit,
-  })
-  .meta({ id: 'VisibleWrite', description: 'A write that readers see' });
-
-export const durableAnswer = z
-  .object({ write, level: durable, rows: z.int().meta({ description: 'Rows that were stored' }) })
-  .meta({ id: 'DurableWrite', description: 'A write that is stored and not visible yet' });
-
-export function toAppendAnswer(outcome: AppendOutcome): z.input<typeof visibleAnswer> | z.input<typeof durableAnswer> {
-  const { write, rows } = outcome;
-  if (outcome.level === 'durable') return { write, level: 'durable', rows };
-  return {
-    write,
-    rows,
-    first_row: outcome.firstRow,
-    last_row: outcome.lastRow,
-    level: 'visible',
-    commit: Number(outcome.commit),
-  };
-}
-
-export const removedAnswer = z
-  .object({
-    write,
-    removed: z.int().meta({ description: 'Rows that were there and are no more' }),
-    level: visible,
-    commit,
-  })
-  .meta({ id: 'VisibleRemoval', description: 'A removal that readers see' });
-
-export const durableRemoval = z
-  .object({ write, level: durable })
-  .meta({ id: 'DurableRemoval', description: 'A removal that is stored and not visible yet' });
-
-export function toRemoveAnswer(outcome: RemoveOutcome): z.input<typeof removedAnswer> | z.input<typeof durableRemoval> {
-  const { write } = outcome;
-  if (outcome.level === 'durable') return { write, level: 'durable' };
-  return { write, removed: outcome.removed, level: 'visible', commit: Number(outcome.commit) };
 }
 
 const value = z.union([z.number(), z.string()]).nullable().meta({
