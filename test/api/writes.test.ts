@@ -201,7 +201,7 @@ describe('many writers at once', () => {
     const acknowledged = await allAtOnce(samples, batches);
     const { values } = await api.read(id);
     const places = acknowledged.map((answer, n) => {
-      expect(values[0].slice(answer.first_row!, answer.last_row! + 1)).toEqual(batches[n]);
+      expect(values[0].slice(answer.first_row, answer.last_row! + 1)).toEqual(batches[n]);
       return [answer.first_row!, answer.last_row! + 1];
     });
     places.sort(([a], [b]) => a - b);
