@@ -30,7 +30,8 @@ const tokens = { read: '', write: '' };
 
 beforeAll(async () => {
   database = await testDatabase();
-  service = await startService({ env: { DATABASE_URL: database.url } });
+  // Nobody flushes: what is fresh stays so.
+  service = await startService({ env: { DATABASE_URL: database.url }, args: ['--no-worker'] });
   api = new ApiClient(service);
   sql = new pg.Client({ connectionString: database.url });
   await sql.connect();
@@ -69,10 +70,11 @@ afterAll(async () => {
 /** Everything a request could have left behind. */
 async function stored(): Promise<object> {
   const { rows } = await sql.query(`
-    select (select count(*) from writes) as writes, (select count(*) from chunks) as chunks,
-      (select count(*) from changes) as changes, (select count(*) from annotations) as annotations,
+    select (select count(*) from fresh) as fresh, (select count(*) from spool_files) as spooled, (select count(*) from append_keys) as keys,
+      (select json_agg(c order by c.commit) from commits c) as commits, (select count(*) from annotations) as annotations,
       (select count(*) from projects) as projects, (select count(*) from subjects) as subjects, (select count(*) from tokens where revoked_at is null) as tokens,
-      (select json_agg(json_build_array(id, version, rows, staged_rows, updated_at) order by id) from series) as series`);
+      (select json_agg(s order by id) from series s) as series,
+      (select json_agg(h order by series_id) from heads h) as heads`);
   return { ...rows[0], spool: readdirSync(join(service.dataRoot, 'spool')) };
 }
 
