@@ -10,7 +10,7 @@ import { nameKey } from '../core/same-name.ts';
 import { isTime, TIME_FORMS } from '../core/time.ts';
 import { FIELD, INT, isValid, numberType, RECORD_BATCH, refuseCompressed, SCHEMA, unitOf, type Cells } from './arrow-decode.ts';
 import { arrowMessages, damaged, orDamaged, type ArrowMessage } from './arrow-messages.ts';
-import { fullBatchRows, recordBytes } from './batch-builder.ts';
+import { ArrayRoom, fullBatchRows, recordBytes } from './batch-builder.ts';
 import { refuseMoreItems, type BodyItem } from './body-item.ts';
 import type { FlatTable } from './flatbuffer.ts';
 import { utf8Text } from './utf8.ts';
@@ -266,6 +266,7 @@ function groupsOfIndices(
 /** All of a body, its rows ordered by series. */
 class Table {
   readonly columns: Columns;
+  readonly room = new ArrayRoom();
   readonly #batches: readonly RecordBatch[];
   readonly names: readonly string[];
   /** Rows of the body, those of each series together, and where those of each begin. */
@@ -334,8 +335,8 @@ function* batchesOf(table: Table, group: number, shape: SampleShape): Generator<
   const unitNs = time < 0 ? 1n : table.columns.numbers[time]!.unitNs!;
   for (let from = 0; from < rows.length; from += most) {
     const some = rows.subarray(from, from + most);
-    const values = new DTYPES[dtype].array(some.length * channels.length);
-    const times = kind === 'irregular' ? new BigInt64Array(some.length) : null;
+    const values = table.room.take(dtype, some.length * channels.length);
+    const times = kind === 'irregular' ? (table.room.take('int64', some.length) as BigInt64Array) : null;
     let startNs: bigint | null = null;
     for (const run of table.runs(some)) {
       channels.forEach((place, c) => copyChannel(values, c, channels.length, run, { place, dtype, columns: table.columns }));

@@ -3,7 +3,7 @@ import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
 import type { SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField, VarveError } from '../core/errors.ts';
 import { nsOfRow } from '../core/rate.ts';
-import { BatchBuilder } from './batch-builder.ts';
+import { BatchBuilder, type ArrayRoom } from './batch-builder.ts';
 import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
 import { jsonValueReader, jsonValueWriter, type PlaceOf } from './number-text.ts';
 import { inPieces, TEXT_PIECE_CHARS } from './text-rows.ts';
@@ -39,14 +39,15 @@ export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: Samp
 
 /**
  * The rows that a parsed object says by `values`, `orient`, `start` and `times`.
+ * @param room for their arrays; null: each has a buffer of its own
  * @throws `invalid-input` and `unprocessable` naming the field, such as `values[12][1]`
  */
-export function* jsonBatches(body: Body, shape: SampleShape): Generator<Batch> {
+export function* jsonBatches(body: Body, shape: SampleShape, room: ArrayRoom | null = null): Generator<Batch> {
   const { rows, cell, placeOf } = cellsOf(body, shape);
   const times = timesOf(body, shape, rows);
   let startNs = startOf(body, shape, rows);
   const read = jsonValueReader(shape.dtype, placeOf);
-  const batch = new BatchBuilder(shape);
+  const batch = new BatchBuilder(shape, rows, room);
   for (let row = 0; row < rows; row++) {
     batch.push((c) => read(cell(row, c), row, c), times ? jsonTime(times[row], `times[${row}]`) : 0n);
     if (batch.full) {

@@ -1,4 +1,5 @@
 /** `application/x-ndjson` with rows of many series: one JSON object an item and line. */
+import { ArrayRoom } from './batch-builder.ts';
 import { invalidField, isVarveError } from '../core/errors.ts';
 import { isKey, KEY_FORM } from '../core/idempotency.ts';
 import { refuseMoreItems, type BadItem, type BodyItem } from './body-item.ts';
@@ -15,20 +16,21 @@ const KEYS = ['series', 'start', 'times', 'values', 'orient', 'idempotency_key',
  */
 export async function readNdjsonItems(source: AsyncIterable<Uint8Array>): Promise<(BodyItem | BadItem)[]> {
   const items: (BodyItem | BadItem)[] = [];
+  const room = new ArrayRoom();
   let line = 0;
   for await (const texts of textLines(source)) {
     for (const text of texts) {
       line++;
       if (text.trim() === '') continue;
       refuseMoreItems(items.length + 1);
-      items.push(readItem(text, line));
+      items.push(readItem(text, line, room));
     }
   }
   if (items.length === 0) throw invalidField('body', 'must have a line for each item', 'empty');
   return items;
 }
 
-function readItem(text: string, line: number): BodyItem | BadItem {
+function readItem(text: string, line: number, room: ArrayRoom): BodyItem | BadItem {
   try {
     const item = jsonObject(parseExactJson(text, 'line'), KEYS, 'line');
     return {
@@ -36,7 +38,7 @@ function readItem(text: string, line: number): BodyItem | BadItem {
       series: seriesOf(item.series),
       key: keyOf(item.idempotency_key),
       create: createOf(item.create, text),
-      batches: (shape) => jsonBatches(item, shape),
+      batches: (shape) => jsonBatches(item, shape, room),
     };
   } catch (error) {
     if (isVarveError(error)) return { line, error };
