@@ -24,6 +24,7 @@ const STATEMENTS = [
      drop column edits, drop column removed, drop column masked, drop column expired_ns, drop column summaries_expired_ns,
      drop column extent`,
   `alter table commit_counter drop column appended_bytes, drop column sealed_bytes`,
+  `alter table catalog_identity add column estranged text`, // what to say of files that are of another day; null: they are not
 
   // ── lanes: up to about 1,000 series that share shards ──────────────────────────────────────────────────────────
   `alter table lanes
@@ -140,7 +141,7 @@ const STATEMENTS = [
   `create table spool_files (
      id uuid primary key,
      bytes bigint not null default 0,
-     state text not null check (state in ('receiving', 'kept', 'lost')), -- the row comes before the file, and goes before it
+     state text not null check (state in ('receiving', 'kept')), -- the row comes before the file, and goes before it
      made_at timestamptz not null default now(),
      freed_at timestamptz)                       -- since when no fresh chunk lies in it`,
   `create index spool_files_age on spool_files (state, made_at)`,

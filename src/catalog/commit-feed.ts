@@ -6,17 +6,7 @@ import type { Database, DatabaseTransaction } from './database.ts';
 export const COMMIT_CHANNEL = 'varve_commits';
 
 export type ChangeKind =
-  | 'append'
-  | 'replace'
-  | 'remove'
-  | 'create'
-  | 'update'
-  | 'delete'
-  | 'restore'
-  | 'purge'
-  | 'expire'
-  | 'seal'
-  | 'unseal';
+  'append' | 'replace' | 'remove' | 'create' | 'update' | 'delete' | 'restore' | 'purge' | 'expire' | 'seal' | 'unseal';
 
 /** An element of the lists of a commit; its place there is its ordinal. */
 export interface Change {

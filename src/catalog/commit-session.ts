@@ -50,6 +50,8 @@ export async function openCommitSession(url: string): Promise<CommitSession> {
 }
 
 async function versionOf(client: pg.Client): Promise<number> {
-  const { rows } = await client.query<{ version: number }>(`select current_setting('server_version_num')::int as version`);
+  const { rows } = await client.query<{ version: number }>(
+    `select current_setting('server_version_num')::int as version`,
+  );
   return rows[0].version;
 }

@@ -66,7 +66,10 @@ export function toHeldChunks({ held_places: places, held_values: values, held_ti
       valuesCrc: valuesCrcs[i],
       timesCrc: timesCrcs[i],
     };
-    const [first, last] = [firstNs[i] === null ? null : BigInt(firstNs[i]), lastNs[i] === null ? null : BigInt(lastNs[i])];
+    const [first, last] = [
+      firstNs[i] === null ? null : BigInt(firstNs[i]),
+      lastNs[i] === null ? null : BigInt(lastNs[i]),
+    ];
     const before = chunks.at(-1);
     if (before && before.generation === generations[i] && before.firstRow + before.rows === firstRows[i]) {
       chunks[chunks.length - 1] = {

@@ -1,101 +1,82 @@
 /** What recovery must know of the catalog, as of one instant. */
 import { sql } from 'kysely';
+import type { ShardFacts, Situation, SpoolFacts } from '../core/reconcile.ts';
 import type { ShardState } from '../core/shard-state.ts';
-import type { Database, DatabaseTransaction } from './database.ts';
-import { CLAIMABLE, RESTING } from './lane-store.ts';
+import type { Database } from './database.ts';
 
-/** A lane with a lease or with pending writes; all others have neither. */
-export interface BusyLane {
-  readonly id: string;
-  readonly token: bigint;
-  /** Null: the lease was released. */
-  readonly holder: unknown;
-  /** Nobody holds the lease, or it has expired. */
-  readonly claimable: boolean;
-  readonly resting: boolean;
-  readonly hasPending: boolean;
+export interface RecoveryRows extends Pick<Situation, 'shards' | 'newestCommit'> {
+  readonly spools: readonly Omit<SpoolFacts, 'path'>[];
 }
 
-export interface RecoveryRows {
-  readonly lanes: readonly BusyLane[];
-  readonly shards: ReadonlyArray<{
-    readonly id: string;
-    readonly laneId: string;
-    readonly path: string;
-    readonly state: ShardState;
-    readonly abandonedBy: unknown;
-    /** Replaced: for so long. */
-    readonly replacedMs: number | null;
-  }>;
-  /** Of the writes that were asked for; ids without a row are left out. */
-  readonly writeStates: ReadonlyMap<string, 'pending' | 'applied' | 'failed'>;
-}
-
-export async function readBusyLanes(db: Database | DatabaseTransaction): Promise<BusyLane[]> {
-  const { rows } = await sql<{
-    id: string;
-    lease_token: bigint;
-    lease_holder: unknown;
-    claimable: boolean;
-    resting: boolean;
-    has_pending: boolean;
-  }>`
-    select * from (
-      select lanes.id, lease_token, lease_holder, ${CLAIMABLE} as claimable, ${RESTING} as resting,
-        exists (select from writes w where w.lane_id = lanes.id and w.state = 'pending') as has_pending
-      from lanes) as all_lanes
-    where lease_holder is not null or has_pending`.execute(db);
-  return rows.map((row) => ({
-    id: row.id,
-    token: row.lease_token,
-    holder: row.lease_holder,
-    claimable: row.claimable,
-    resting: row.resting,
-    hasPending: row.has_pending,
-  }));
-}
-
-/**
- * In one snapshot: a drain that has released its lease has its shard among the rows, or will never have.
- * @param writeIds of the payloads in the spool
- */
-export async function readRecoveryRows(db: Database, writeIds: readonly string[]): Promise<RecoveryRows> {
+/** In one snapshot: a rewriting that has swapped its shard in has it among the rows. */
+export async function readRecoveryRows(db: Database): Promise<RecoveryRows> {
   return db
     .transaction()
     .setIsolationLevel('repeatable read')
     .setAccessMode('read only')
     .execute(async (trx) => {
-      const lanes = await readBusyLanes(trx);
-      const shards = await trx
-        .selectFrom('shards')
-        .select(['id', 'lane_id', 'path', 'state', 'abandoned_by'])
-        .select(sql<number | null>`(extract(epoch from now() - replaced_at) * 1000)::float8`.as('replaced_ms'))
-        .orderBy('id')
-        .execute();
+      const { rows: shards } = await sql<{
+        id: string;
+        path: string;
+        state: ShardState;
+        bytes: bigint;
+        age_ms: number;
+        replaced_ms: number | null;
+      }>`
+        select id, path, state, bytes, (extract(epoch from now() - made_at) * 1000)::float8 as age_ms,
+          (extract(epoch from now() - replaced_at) * 1000)::float8 as replaced_ms
+        from shards order by id`.execute(trx);
+      const { rows: spools } = await sql<{
+        id: string;
+        state: SpoolFacts['state'];
+        age_ms: number;
+        ids: number[] | null;
+        ends: number[] | null;
+      }>`
+        select s.id, s.state, (extract(epoch from now() - s.made_at) * 1000)::float8 as age_ms, f.ids, f.ends
+        from spool_files s left join lateral (
+          select array_agg(id::float8) as ids, array_agg(greatest(
+            values_offset + bytes - case when times_offset is null then 0 else rows * 8 end, times_offset + rows * 8)::float8) as ends
+          from fresh where spool_id = s.id and damaged_at is null) f on true
+        where s.freed_at is null order by s.id`.execute(trx);
+      const { rows: counter } = await sql<{ value: bigint }>`select value from commit_counter`.execute(trx);
       return {
-        lanes,
-        shards: shards.map((row) => ({
-          id: row.id,
-          laneId: row.lane_id,
-          path: row.path,
-          state: row.state,
-          abandonedBy: row.abandoned_by,
-          replacedMs: row.replaced_ms,
+        newestCommit: counter[0].value,
+        shards: shards.map(({ id, path, state, bytes, age_ms: ageMs, replaced_ms: replacedMs }): ShardFacts => ({
+          id,
+          path,
+          state,
+          bytes: Number(bytes),
+          ageMs,
+          replacedMs,
         })),
-        writeStates: await readWriteStates(trx, writeIds),
+        spools: spools.map(({ id, state, age_ms: ageMs, ids, ends }) => ({
+          id,
+          state,
+          ageMs,
+          chunks: (ids ?? []).map((chunk, i) => ({ id: chunk, end: ends![i] })),
+        })),
       };
     });
 }
 
-/** Ids without a row are left out. */
-export async function readWriteStates(
-  db: Database | DatabaseTransaction,
-  ids: readonly string[],
-): Promise<Map<string, 'pending' | 'applied' | 'failed'>> {
-  const rows = await db
-    .selectFrom('writes')
-    .select(['id', 'state'])
-    .where('id', '=', sql<string>`any(${[...ids]}::uuid[])`)
-    .execute();
-  return new Map(rows.map((row) => [row.id, row.state]));
+/** @returns whether a file without a row has one now */
+export async function isNamed(db: Database, path: string): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`
+    select exists (select from shards where path = ${path}) or exists (select from spool_files where 'spool/' || id = ${path}) as found`.execute(
+    db,
+  );
+  return rows[0].found;
+}
+
+/** For those who ask whether the service is ready. @param sentence null: catalog and files are of one day */
+export async function tellEstrangement(db: Database, sentence: string | null): Promise<void> {
+  await sql`update catalog_identity set estranged = ${sentence} where estranged is distinct from ${sentence}`.execute(
+    db,
+  );
+}
+
+export async function readEstrangement(db: Database): Promise<string | null> {
+  const { rows } = await sql<{ estranged: string | null }>`select estranged from catalog_identity`.execute(db);
+  return rows[0].estranged;
 }

@@ -49,7 +49,9 @@ export const SERIES_COLUMNS_TEXT = SERIES_COLUMNS.map((column) =>
 ).join(', ');
 
 type Column = (typeof SERIES_COLUMNS)[number];
-type NameIn<Table, Alias extends string, C = Column> = C extends `${Alias}.${infer Name extends keyof Table & string}` ? Name : never;
+type NameIn<Table, Alias extends string, C = Column> = C extends `${Alias}.${infer Name extends keyof Table & string}`
+  ? Name
+  : never;
 
 export type SeriesRow = Pick<Selectable<SeriesTable>, NameIn<SeriesTable, 's'>> &
   Pick<Selectable<HeadsTable>, NameIn<HeadsTable, 'h'>> & { project: string };

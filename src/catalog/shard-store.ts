@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
 import { valueOf, type Dtype } from '../core/dtype.ts';
-import { VarveError, notFound } from '../core/errors.ts';
+import { notFound } from '../core/errors.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import { parseRate, type Rate } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
@@ -145,101 +145,31 @@ export async function segmentsOf(db: Database, seriesId: string): Promise<Segmen
   return rows.map((row) => ({ firstRow: Number(row.first_row), startNs: row.start_ns, rows: Number(row.rows) }));
 }
 
-/** Where a chunk lies in the file that takes a shard's place. */
-export type MovedChunk = Pick<Chunk, 'seriesId' | 'generation' | 'firstRow' | 'datasetRow' | 'values' | 'times'>;
-
 /**
- * Says of chunks of one shard that they lie in another, which is new, and gives the lane's lease back; one transaction. If none are left the old
- * shard is forgotten. Neither takes appends any more: the lane's next drain starts a new shard if the old one was its hot one.
- * @returns whether the old shard still has chunks
- * @throws conflict `lease-lost` if another worker has claimed the lane since; nothing is changed then
+ * Says whether the file of a shard is as it should be, once more looked at.
+ * @param fileBytes length of the file; null: there is none
+ * @returns false if that is not so any more, or was known
  */
-export async function moveChunks(
+export async function markShard(
   db: Database,
-  lease: Pick<Lease, 'laneId' | 'token'>,
-  fromShardId: string,
-  to: { readonly id: string; readonly path: string; readonly bytes: number },
-  chunks: readonly MovedChunk[],
+  shardId: string,
+  fileBytes: number | null,
+  as: 'lost' | 'damaged' | 'live',
 ): Promise<boolean> {
-  return db.transaction().execute(async (trx) => {
-    const lane = await trx
-      .selectFrom('lanes')
-      .select('hot_shard_id')
-      .where('id', '=', lease.laneId)
-      .where('lease_token', '=', lease.token)
-      .forNoKeyUpdate()
-      .executeTakeFirst();
-    if (!lane) throw new VarveError('conflict', `lane ${lease.laneId} was taken over`, { slug: 'lease-lost' });
-    await trx
-      .insertInto('shards')
-      .values({ ...to, lane_id: lease.laneId, state: 'retired', lease_token: lease.token })
-      .execute();
-    const records = chunks.map((chunk) => ({
-      series_id: chunk.seriesId,
-      generation: chunk.generation,
-      first_row: chunk.firstRow,
-      dataset_row: chunk.datasetRow,
-      values_offset: chunk.values.offset,
-      values_length: chunk.values.length,
-      times_offset: chunk.times?.offset ?? null,
-      times_length: chunk.times?.length ?? null,
-    }));
-    const moved = await sql`
-      update chunks c set shard_id = ${to.id}, dataset_row = m.dataset_row, values_offset = m.values_offset,
-        values_length = m.values_length, times_offset = m.times_offset, times_length = m.times_length
-      from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as m(series_id uuid, generation integer, first_row bigint, dataset_row bigint,
-        values_offset bigint, values_length bigint, times_offset bigint, times_length bigint)
-      where c.shard_id = ${fromShardId} and c.series_id = m.series_id and c.first_row = m.first_row
-        and c.generation = m.generation`.execute(trx);
-    if (moved.numAffectedRows !== BigInt(chunks.length)) {
-      throw new Error(`${moved.numAffectedRows} chunks of shard ${fromShardId} were found, not ${chunks.length}`);
-    }
-    const left = await trx
-      .selectFrom('chunks')
-      .select('series_id')
-      .where('shard_id', '=', fromShardId)
-      .limit(1)
-      .execute();
-    if (left.length === 0) await trx.deleteFrom('shards').where('id', '=', fromShardId).execute();
-    else await trx.updateTable('shards').set({ state: 'retired' }).where('id', '=', fromShardId).execute();
-    await trx
-      .updateTable('lanes')
-      .set({
-        lease_holder: null,
-        lease_expires_at: null,
-        ...(lane.hot_shard_id === fromShardId && { hot_shard_id: null }),
-      })
-      .where('id', '=', lease.laneId)
-      .execute();
-    return left.length > 0;
-  });
+  const { numAffectedRows } = await sql`
+    update shards set state = ${as}
+    where id = ${shardId} and state in ('live', 'lost', 'damaged') and state <> ${as}
+      and ${as} = case when ${fileBytes}::bigint is null then 'lost' when ${fileBytes}::bigint < bytes then 'damaged' else 'live' end`.execute(
+    db,
+  );
+  return numAffectedRows === 1n;
 }
 
-/** The file of a shard is missing. Its lane gets a new hot shard with the next drain. @returns false if that was known */
-export async function markShardLost(db: Database, shardId: string): Promise<boolean> {
-  return db.transaction().execute(async (trx) => {
-    // The lane first, as in a publish, so that the two never wait for each other.
-    await trx.updateTable('lanes').set({ hot_shard_id: null }).where('hot_shard_id', '=', shardId).execute();
-    const result = await trx
-      .updateTable('shards')
-      .set({ state: 'lost' })
-      .where('id', '=', shardId)
-      .where('state', '!=', 'lost')
-      .executeTakeFirst();
-    return result.numUpdatedRows === 1n;
-  });
-}
-
-/** The file is there again. It takes no more appends: its lane has gone on without it. */
-export async function markShardFound(db: Database, shardId: string): Promise<void> {
-  await db
-    .updateTable('shards')
-    .set({ state: sql<ShardState>`case when parents = '{}' then 'retired' else 'sealed' end` })
-    .where('id', '=', shardId)
-    .where('state', '=', 'lost')
-    .execute();
-}
-
-export async function hasLostShards(db: Database): Promise<boolean> {
-  return (await db.selectFrom('shards').select('id').where('state', '=', 'lost').limit(1).execute()).length > 0;
+/** Whether samples are missing: of shards whose file is not as it was, or of fresh chunks that cannot be read. */
+export async function hasDamage(db: Database): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`
+    select exists (select from shards where state in ('lost', 'damaged')) or exists (select from fresh where damaged_at is not null) as found`.execute(
+    db,
+  );
+  return rows[0].found;
 }

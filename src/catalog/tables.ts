@@ -222,7 +222,7 @@ export interface ChunksTable {
 export interface SpoolFilesTable {
   id: string;
   bytes: Int8;
-  state: 'receiving' | 'kept' | 'lost';
+  state: 'receiving' | 'kept';
   made_at: Generated<Date>;
   freed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
@@ -291,6 +291,7 @@ export interface RetentionRulesTable {
 export interface CatalogIdentityTable {
   singleton: Generated<boolean>;
   id: string;
+  estranged: ColumnType<string | null, string | null | undefined, string | null>;
 }
 
 export interface CommitCounterTable {

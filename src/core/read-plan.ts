@@ -210,7 +210,13 @@ function part(
 
 function add(pieces: Piece[], chunk: PlannedChunk, block: Block): void {
   const last = pieces.at(-1);
-  if (last && chunk.path !== null && last.path === chunk.path && follows(last.blocks.at(-1)!, block) && joins(last, block)) {
+  if (
+    last &&
+    chunk.path !== null &&
+    last.path === chunk.path &&
+    follows(last.blocks.at(-1)!, block) &&
+    joins(last, block)
+  ) {
     pieces[pieces.length - 1] = {
       ...last,
       values: join(last.values, block.values),

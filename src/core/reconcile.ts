@@ -1,148 +1,159 @@
 /** What has to be repaired: a pure comparison of the rows of the catalog with the files of the data folder. */
-
 import type { ShardState } from './shard-state.ts';
 
-/** A file without a row is left alone this long: whoever made it may be about to write the row. */
+/** A file without a row, or a row of a file that is being made, is left alone this long. */
 export const ORPHAN_GRACE_MS = 60 * 60 * 1000;
+/** A body may be received for so long. */
+export const RECEIVING_KEPT_MS = 12 * 60 * 60 * 1000;
 /** A replaced shard is kept this long for readers that have asked where it is, and have not opened it yet. */
 export const REPLACED_KEPT_MS = 60 * 1000;
-/** A shard that nobody published is kept aside this long, for a catalog that was restored to an earlier day. */
+/** A file that no row names is kept aside this long, for a catalog that was restored to an earlier day. */
 export const ASIDE_KEPT_MS = 7 * 24 * 60 * 60 * 1000;
-
-/**
- * Who may be draining a lane. `free`: nobody. `live`: the holder, in time. `expired`: the holder is late, and may still run. `dead`: its process is
- * certainly gone, and with it every file it had open.
- */
-export type LeaseState = 'free' | 'live' | 'expired' | 'dead';
-
-export interface LaneFacts {
-  readonly id: string;
-  readonly lease: LeaseState;
-  readonly token: bigint;
-  readonly hasPending: boolean;
-  /** After an outage of the system: not to be rung for yet. */
-  readonly resting: boolean;
-}
 
 export interface ShardFacts {
   readonly id: string;
-  readonly laneId: string;
   readonly path: string;
   readonly state: ShardState;
+  /** Of the whole file. */
+  readonly bytes: number;
+  /** Since its row was made. */
+  readonly ageMs: number;
   /** Replaced: since when. */
   readonly replacedMs: number | null;
-  /** Retired while somebody may have had it open, who may still. */
-  readonly mayBeOpen: boolean;
+}
+
+/** A spool file that a commit names, or may name yet. */
+export interface SpoolFacts {
+  readonly id: string;
+  readonly path: string;
+  readonly state: 'receiving' | 'kept';
+  readonly ageMs: number;
+  /** The fresh chunks that lie in it, but for those that are known to be damaged: where in the file each ends. */
+  readonly chunks: ReadonlyArray<{ readonly id: number; readonly end: number }>;
 }
 
 /** A file of the data folder, as its name tells. Paths are relative to the data root. */
 export type StoredFile = {
   readonly path: string;
+  readonly bytes: number;
   /** Since it was last written. */
   readonly ageMs: number;
 } & (
-  | { readonly kind: 'shard'; /** Of the lease under which it was made. */ readonly token: bigint }
-  | { readonly kind: 'journal'; readonly shardPath: string }
-  | { readonly kind: 'payload'; readonly writeId: string }
+  | { readonly kind: 'shard'; /** As of which it tells the truth. */ readonly commit: bigint }
+  | { readonly kind: 'spool' }
   | { readonly kind: 'temporary' }
-  /** A shard that nobody published, taken out of the way. */
+  /** Taken out of the way: no row names it. */
   | { readonly kind: 'aside' }
 );
 
 export interface Situation {
-  /** Lanes with a lease or pending writes; any other lane is free and has nothing to do. */
-  readonly lanes: readonly LaneFacts[];
   readonly shards: readonly ShardFacts[];
-  /** States of the writes whose payloads are in the spool. */
-  readonly writeStates: ReadonlyMap<string, 'pending' | 'applied' | 'failed'>;
+  readonly spools: readonly SpoolFacts[];
+  /** The highest number that the catalog has given out. */
+  readonly newestCommit: bigint;
   /** Listed before the rows were read. */
   readonly files: readonly StoredFile[];
 }
 
 export type Repair =
-  /** Take a lease from a process that is gone, rather than wait until it expires. */
-  | { readonly kind: 'free-lease'; readonly laneId: string; readonly token: bigint }
-  /** The file of a shard is missing. */
-  | { readonly kind: 'mark-lost'; readonly shardId: string; readonly path: string }
-  | { readonly kind: 'mark-found'; readonly shardId: string; readonly path: string }
-  /** Complete or discard a journal that was left behind. */
-  | { readonly kind: 'settle'; readonly laneId: string; readonly path: string }
-  /** Ask for a drain. */
-  | { readonly kind: 'ring'; readonly laneId: string }
+  /** The file of a shard is missing, or shorter than it was; or as it was, again. */
+  | { readonly kind: 'mark'; readonly shardId: string; readonly path: string; readonly as: 'lost' | 'damaged' | 'live' }
+  /** Bytes of fresh chunks are missing. */
+  | { readonly kind: 'mark-fresh'; readonly path: string; readonly ids: readonly number[] }
+  /** Nobody makes the file any more: its row goes, then the file. */
+  | { readonly kind: 'forget'; readonly of: 'shard' | 'spool'; readonly id: string; readonly path: string }
   /** Remove the file of a shard whose rows are in another, and forget it. */
   | { readonly kind: 'drop-replaced'; readonly shardId: string; readonly path: string }
-  /** Take a shard that nobody can publish any more out of the way. */
+  /** Take a file that no row names out of the way. */
   | { readonly kind: 'set-aside'; readonly path: string }
   | { readonly kind: 'remove'; readonly file: StoredFile; readonly reason: string };
 
-/** @returns repairs in the order in which they are to be made; none of them depends on another's success */
-export function reconcile({ lanes, shards, writeStates, files }: Situation): Repair[] {
-  const laneOf = new Map(lanes.map((lane) => [lane.id, lane]));
-  const paths = new Set(files.map((file) => file.path));
-  const shardAt = new Map(shards.map((shard) => [shard.path, shard]));
-  return [
-    ...lanes
-      .filter(({ lease }) => lease === 'dead')
-      .map(({ id, token }): Repair => ({ kind: 'free-lease', laneId: id, token })),
-    ...shards
-      .filter(({ path, state }) => state !== 'replaced' && (state === 'lost') === paths.has(path))
-      .map(({ id, path, state }): Repair => ({
-        kind: state === 'lost' ? 'mark-found' : 'mark-lost',
-        shardId: id,
-        path,
-      })),
-    ...shards
-      .filter(({ state, replacedMs }) => state === 'replaced' && replacedMs! >= REPLACED_KEPT_MS)
-      .map(({ id, path }): Repair => ({ kind: 'drop-replaced', shardId: id, path })),
-    ...lanes
-      .filter(({ hasPending, resting, lease }) => hasPending && !resting && lease !== 'live')
-      .map(({ id }): Repair => ({ kind: 'ring', laneId: id })),
-    ...files.flatMap((file) => repairsOf(file, { laneOf, paths, shardAt, lanes, writeStates })),
-  ];
+export interface Reconciliation {
+  /** In the order in which they are to be made; none of them depends on another's success. */
+  readonly repairs: readonly Repair[];
+  /** Catalog and files are of different days: what to say of it; null: they are not. Then only what was meant to go is taken away. */
+  readonly estranged: string | null;
 }
 
-interface Known {
-  readonly laneOf: ReadonlyMap<string, LaneFacts>;
-  readonly paths: ReadonlySet<string>;
-  readonly shardAt: ReadonlyMap<string, ShardFacts>;
-  readonly lanes: readonly LaneFacts[];
-  readonly writeStates: Situation['writeStates'];
+export function reconcile(situation: Situation): Reconciliation {
+  const { shards, spools, files } = situation;
+  const fileAt = new Map(files.map((file) => [file.path, file]));
+  const named = new Set([...shards, ...spools].map(({ path }) => path));
+  const estranged = estrangement(situation, fileAt, named);
+  const isWhole = shards.every(({ path, state }) => !isWanted(state) || fileAt.has(path));
+  const mayTakeAway = estranged === null && isWhole;
+  return {
+    estranged,
+    repairs: [
+      ...shards.flatMap((shard) => repairsOfShard(shard, fileAt.get(shard.path))),
+      ...spools.flatMap((spool) => repairsOfSpool(spool, fileAt.get(spool.path), estranged !== null)),
+      ...files.flatMap((file) => (named.has(file.path) ? [] : repairsOfFile(file, mayTakeAway))),
+    ],
+  };
 }
 
-function repairsOf(file: StoredFile, known: Known): Repair[] {
-  const { path, ageMs } = file;
-  const isOld = ageMs >= ORPHAN_GRACE_MS;
+/** Readers need the file. */
+function isWanted(state: ShardState): boolean {
+  return state === 'live' || state === 'lost' || state === 'damaged';
+}
+
+function repairsOfShard({ id, path, state, bytes, ageMs, replacedMs }: ShardFacts, file?: StoredFile): Repair[] {
+  if (state === 'replaced')
+    return replacedMs! >= REPLACED_KEPT_MS ? [{ kind: 'drop-replaced', shardId: id, path }] : [];
+  if (state === 'writing') return ageMs >= ORPHAN_GRACE_MS ? [{ kind: 'forget', of: 'shard', id, path }] : [];
+  const is = !file ? 'lost' : file.bytes < bytes ? 'damaged' : 'live';
+  return is === state ? [] : [{ kind: 'mark', shardId: id, path, as: is }];
+}
+
+function repairsOfSpool(
+  { id, path, state, ageMs, chunks }: SpoolFacts,
+  file: StoredFile | undefined,
+  isEstranged: boolean,
+): Repair[] {
+  if (state === 'receiving') return ageMs >= RECEIVING_KEPT_MS ? [{ kind: 'forget', of: 'spool', id, path }] : [];
+  // The right files may still come.
+  if (isEstranged) return [];
+  const ids = chunks.filter(({ end }) => end > (file?.bytes ?? 0)).map((chunk) => chunk.id);
+  return ids.length > 0 ? [{ kind: 'mark-fresh', path, ids }] : [];
+}
+
+/** Of a file without a row. @param mayTakeAway false: it may be what is missed */
+function repairsOfFile(file: StoredFile, mayTakeAway: boolean): Repair[] {
+  const { path, ageMs, kind } = file;
   const remove = (reason: string): Repair[] => [{ kind: 'remove', file, reason }];
-  switch (file.kind) {
+  switch (kind) {
     case 'temporary':
-      return isOld ? remove('left by a process that did not finish it') : [];
+      return ageMs >= ORPHAN_GRACE_MS ? remove('left by a process that did not finish it') : [];
     case 'aside':
-      return ageMs >= ASIDE_KEPT_MS ? remove('kept aside long enough') : [];
-    case 'payload': {
-      const state = known.writeStates.get(file.writeId);
-      if (state === 'applied') return remove('its samples are in a shard');
-      return state === undefined && isOld ? remove('no write refers to it') : [];
-    }
+      return ageMs >= ASIDE_KEPT_MS && mayTakeAway ? remove('kept aside long enough') : [];
     case 'shard':
-      return isOld && !known.shardAt.has(path) && !canBePublished(file.token, known.lanes)
-        ? [{ kind: 'set-aside', path }]
-        : [];
-    case 'journal': {
-      const shard = known.shardAt.get(file.shardPath);
-      if (!shard) return isOld && !known.paths.has(file.shardPath) ? remove('its shard is gone') : [];
-      const lease = known.laneOf.get(shard.laneId)?.lease ?? 'free';
-      const isFree = (lease === 'free' || lease === 'dead') && !shard.mayBeOpen;
-      return isFree && known.paths.has(file.shardPath)
-        ? [{ kind: 'settle', laneId: shard.laneId, path: shard.path }]
-        : [];
-    }
+    case 'spool':
+      return ageMs >= ORPHAN_GRACE_MS && mayTakeAway ? [{ kind: 'set-aside', path }] : [];
   }
 }
 
-/**
- * A file's name has the token of its lease but not the lane. Tokens of a lane only rise, and a lease that was released publishes no more: only a lane whose
- * current lease has this very token, held by a process that may still run, can be the one.
- */
-function canBePublished(token: bigint, lanes: readonly LaneFacts[]): boolean {
-  return lanes.some((lane) => lane.token === token && (lane.lease === 'live' || lane.lease === 'expired'));
+/** Whether one of the two was restored to another day than the other. */
+function estrangement(
+  { shards, spools, files, newestCommit }: Situation,
+  fileAt: ReadonlyMap<string, StoredFile>,
+  named: ReadonlySet<string>,
+): string | null {
+  const newer = files.filter((file) => file.kind === 'shard' && file.commit > newestCommit && !named.has(file.path));
+  if (newer.length > 0) {
+    return `${several(newer.length, 'file')} of the data folder, among them ${newer[0].path}, ${newer.length === 1 ? 'is' : 'are'} newer than the catalog, which ends with commit ${newestCommit}: Postgres was restored to an earlier day. Restore a newer dump, or run varve rebuild-catalog; nothing is taken away meanwhile.`;
+  }
+  const wanted = [
+    ...shards.filter(({ state }) => isWanted(state)),
+    ...spools.filter(({ state, chunks }) => state === 'kept' && chunks.length > 0),
+  ];
+  const missing = wanted.filter(({ path }) => !fileAt.has(path));
+  const present = wanted.filter(({ path }) => fileAt.has(path));
+  const unnamed = files.filter(({ kind, path }) => kind === 'shard' && !named.has(path));
+  const areNewest = missing.every(({ ageMs }) => present.every((other) => other.ageMs > ageMs));
+  if (missing.length === 0 || !(unnamed.length > 0 || (missing.length > 1 && areNewest))) return null;
+  return `${several(missing.length, 'file')} that the catalog names, among them ${missing[0].path}, ${missing.length === 1 ? 'is' : 'are'} missing${unnamed.length > 0 ? `, and ${several(unnamed.length, 'file')} that it does not name ${unnamed.length === 1 ? 'is' : 'are'} there` : ' and all of them are newer than what is there'}: the data folder was restored to an earlier day, or is another one. Bring the files of the same day; nothing is taken away meanwhile.`;
+}
+
+function several(count: number, what: string): string {
+  return count === 1 ? `a ${what}` : `${count} ${what}s`;
 }

@@ -16,7 +16,7 @@ import { withoutRows } from '../core/row-ranges.ts';
 import { timesOfRows, type Segment } from '../core/segment.ts';
 import type { Channel, NewSeries, Sampling, Tags } from '../core/series.ts';
 import { contentOf } from '../storage/chunk-content.ts';
-import { keepPayload, listShardFiles, listSpoolFiles, parseShardName, parseSpoolName } from '../storage/data-files.ts';
+import { keepSpooled, listShardFiles, listSpoolFiles, parseShardName, isSpoolFile } from '../storage/data-files.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { giveFolder } from '../storage/folder-owner.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
@@ -551,8 +551,8 @@ async function* chunksOf(
 /** Their writes are gone with the catalog; nobody would need them, and they would be tidied up. */
 async function keepPayloads(root: DataRoot, tally: Tally): Promise<void> {
   for (const { path, bytes } of await listSpoolFiles(root)) {
-    if (parseSpoolName(path) === null) continue;
-    const kept = await keepPayload(root, path);
+    if (!isSpoolFile(path)) continue;
+    const kept = await keepSpooled(root, path);
     const message = `${bytes} bytes of an acknowledged write that may have reached no shard are kept here`;
     tally.findings.push(finding('payload-kept', message, { path: kept }));
   }

@@ -1,180 +1,136 @@
 /** Recovery: makes rows and files agree again after whatever happened. The same flow at start, on a timer and by hand. */
+import { trimFeed } from '../catalog/commit-feed.ts';
 import type { Database } from '../catalog/database.ts';
-import { claimLease, releaseLease } from '../catalog/lane-store.ts';
-import { readBusyLanes, readRecoveryRows, readWriteStates, type BusyLane } from '../catalog/recovery-reader.ts';
-import { markShardFound, markShardLost } from '../catalog/shard-store.ts';
-import { maskPurgeable, purgeSeries } from '../catalog/purge-store.ts';
-import { forgetReplaced } from '../catalog/swap-shards.ts';
-import { purgeAppliedWrites } from '../catalog/write-store.ts';
-import { ORPHAN_GRACE_MS, reconcile, type LaneFacts, type Repair, type StoredFile } from '../core/reconcile.ts';
-import { fileExists, listStoredFiles, removeFile, removeStale, setShardAside } from '../storage/stored-files.ts';
-import type { DataRoot } from '../storage/data-root.ts';
+import { markDamaged } from '../catalog/fresh-store.ts';
+import { finishDeletions, purgeSeries } from '../catalog/purge-store.ts';
+import { isNamed, readRecoveryRows, tellEstrangement } from '../catalog/recovery-reader.ts';
+import { markShard } from '../catalog/shard-store.ts';
+import { forgetSpools } from '../catalog/spool-store.ts';
+import { forgetReplaced, forgetShard } from '../catalog/swap-shard.ts';
+import { ORPHAN_GRACE_MS, reconcile, type Reconciliation, type Repair } from '../core/reconcile.ts';
+import { spoolPath, type DataRoot } from '../storage/data-root.ts';
 import { sweepExports } from '../storage/hdf5-export.ts';
-import { journalPath } from '../storage/journal.ts';
-import { isGone, type ProcessIdentity } from '../storage/process-identity.ts';
-import { settleShard } from '../storage/settle-shard.ts';
+import { fileBytes, listStoredFiles, removeFile, removeStale, setFileAside } from '../storage/stored-files.ts';
 
 export interface RecoverDeps {
   readonly db: Database;
   readonly root: DataRoot;
-  /** This process, as the holder of leases it takes. */
-  readonly holder: ProcessIdentity;
   readonly log: Record<'info' | 'warn' | 'error', (fields: object, message: string) => void>;
 }
 
 export interface RepairOutcome {
   readonly repair: Repair;
-  /** What was done; null: nothing, because it was no longer needed or somebody else is at it. */
+  /** What was done; null: nothing, because it was no longer needed. */
   readonly done: string | null;
   /** Why it failed. */
   readonly error: string | null;
 }
 
 export interface RecoveryReport {
-  /** Of all repairs but rings. */
   readonly outcomes: readonly RepairOutcome[];
-  /** For whoever has the bell. */
-  readonly lanesToRing: readonly string[];
-  /** Writes of long ago that were forgotten. */
-  readonly purgedWrites: number;
+  /** What to say of catalog and files that are of different days; null: they are not. */
+  readonly estranged: string | null;
+  /** Commits and keys of long ago that were forgotten. */
+  readonly trimmed: number;
   /** Series that were deleted, and of which nothing was left on the disk. */
   readonly purgedSeries: number;
 }
 
-/** What is not worth a warning, or more than one. */
-const LEVELS: Partial<Record<Repair['kind'], 'info' | 'error'>> = { 'mark-lost': 'error', 'drop-replaced': 'info' };
 /** Rows that one statement forgets: it must not hold its locks for long. */
-const PURGE_BATCH = 5_000;
-/** Statements of one round: twice as many writes as 5,000 a second bring in a minute. */
-const PURGE_BATCHES = 120;
-
-/** Series of one round: each takes a look at all writes. */
+const TRIM_BATCH = 5_000;
+/** Statements of one round: twice as many rows as 5,000 a second bring in a minute. */
+const TRIM_BATCHES = 120;
+/** Series of one round: each takes a look at all chunks. */
 const PURGE_SERIES = 100;
 
-/** The quick part, for every other second: frees leases of processes that are gone. @returns the lanes to ring */
-export async function recoverLanes(deps: RecoverDeps): Promise<string[]> {
-  const lanes = (await readBusyLanes(deps.db)).map(laneFacts);
-  const repairs = reconcile({ lanes, shards: [], writeStates: new Map(), files: [] });
-  return (await repairAll(deps, repairs)).lanesToRing;
-}
-
 /** What a whole round would repair. */
-export async function diagnose({ db, root }: Pick<RecoverDeps, 'db' | 'root'>): Promise<Repair[]> {
-  // Files first: what is made after this is in no list, and what a drain publishes meanwhile is among the rows.
+export async function diagnose({ db, root }: Pick<RecoverDeps, 'db' | 'root'>): Promise<Reconciliation> {
+  // Files first: what is made after this is in no list, and what is swapped in meanwhile is among the rows.
   const files = await listStoredFiles(root);
-  const writeIds = new Set(files.flatMap((file) => (file.kind === 'payload' ? [file.writeId] : [])));
-  const { lanes, shards, writeStates } = await readRecoveryRows(db, [...writeIds]);
-  return reconcile({
-    lanes: lanes.map(laneFacts),
-    shards: shards.map(({ abandonedBy, ...shard }) => ({
-      ...shard,
-      mayBeOpen: abandonedBy !== null && !isGone(abandonedBy),
-    })),
-    writeStates,
-    files,
-  });
+  const { spools, ...rows } = await readRecoveryRows(db);
+  return reconcile({ ...rows, spools: spools.map((spool) => ({ ...spool, path: spoolPath(spool.id) })), files });
 }
 
 /** The whole of it. A repair that fails is reported and keeps no other from being made. */
 export async function recover(deps: RecoverDeps): Promise<RecoveryReport> {
-  const report = await repairAll(deps, await diagnose(deps));
-  await sweepExports(deps.root, ORPHAN_GRACE_MS);
-  await maskPurgeable(deps.db);
-  return { ...report, purgedWrites: await purge(deps), purgedSeries: await purgeSeries(deps.db, PURGE_SERIES) };
-}
-
-function laneFacts({ id, token, holder, claimable, hasPending, resting }: BusyLane): LaneFacts {
-  const lease = holder === null ? 'free' : isGone(holder) ? 'dead' : claimable ? 'expired' : 'live';
-  return { id, token, lease, hasPending, resting };
-}
-
-async function repairAll(
-  deps: RecoverDeps,
-  repairs: readonly Repair[],
-): Promise<{ outcomes: RepairOutcome[]; lanesToRing: string[] }> {
+  const { db, root, log } = deps;
+  const { repairs, estranged } = await diagnose(deps);
+  await tellEstrangement(db, estranged);
+  if (estranged !== null) log.error({}, estranged);
   const outcomes: RepairOutcome[] = [];
-  const lanesToRing: string[] = [];
-  for (const repair of repairs) {
-    if (repair.kind === 'ring') {
-      lanesToRing.push(repair.laneId);
-      continue;
-    }
-    try {
-      const done = await make(deps, repair);
-      outcomes.push({ repair, done, error: null });
-      if (done !== null) deps.log[LEVELS[repair.kind] ?? 'warn'](subjectOf(repair), `recovery: ${done}`);
-    } catch (error) {
-      outcomes.push({ repair, done: null, error: (error as Error).message });
-      deps.log.error({ ...subjectOf(repair), err: error }, `recovery: ${repair.kind} failed`);
-    }
-  }
-  return { outcomes, lanesToRing };
+  for (const repair of repairs) outcomes.push(await attempt(deps, repair));
+  await sweepExports(root, ORPHAN_GRACE_MS);
+  await finishDeletions(db, PURGE_SERIES);
+  return { outcomes, estranged, trimmed: await trim(db), purgedSeries: await purgeSeries(db, PURGE_SERIES) };
 }
 
-function subjectOf(repair: Repair): { lane: string } | { path: string } {
-  if (repair.kind === 'free-lease' || repair.kind === 'ring') return { lane: repair.laneId };
-  return { path: repair.kind === 'remove' ? repair.file.path : repair.path };
+async function attempt(deps: RecoverDeps, repair: Repair): Promise<RepairOutcome> {
+  const { log } = deps;
+  const subject = { path: pathOf(repair) };
+  try {
+    const done = await make(deps, repair);
+    if (done !== null) log[levelOf(repair)](subject, `recovery: ${done}`);
+    return { repair, done, error: null };
+  } catch (error) {
+    log.error({ ...subject, err: error }, `recovery: ${repair.kind} failed`);
+    return { repair, done: null, error: (error as Error).message };
+  }
 }
+
+/** @returns the file that it is about */
+export function pathOf(repair: Repair): string {
+  return repair.kind === 'remove' ? repair.file.path : repair.path;
+}
+
+/** Whether samples cannot be read that were acknowledged. */
+export function isLoss(repair: Repair): boolean {
+  return repair.kind === 'mark-fresh' || (repair.kind === 'mark' && repair.as !== 'live');
+}
+
+function levelOf(repair: Repair): 'info' | 'warn' | 'error' {
+  return isLoss(repair) ? 'error' : repair.kind === 'drop-replaced' ? 'info' : 'warn';
+}
+
+const MARKED = {
+  lost: 'a shard is lost: its file is missing',
+  damaged: 'a shard is damaged: its file is too short',
+  live: 'the file of a shard is back',
+} as const;
 
 /** Looks once more before it acts: between the diagnosis and now the world went on. @returns what was done, or null */
-async function make(deps: RecoverDeps, repair: Exclude<Repair, { kind: 'ring' }>): Promise<string | null> {
-  const { db, root } = deps;
+async function make({ db, root }: RecoverDeps, repair: Repair): Promise<string | null> {
   switch (repair.kind) {
-    case 'free-lease':
-      await releaseLease(db, repair, false);
-      return 'freed the lease of a process that is gone';
-    case 'mark-lost':
-      if (await fileExists(root, repair.path)) return null;
-      return (await markShardLost(db, repair.shardId)) ? 'a shard is lost: its file is missing' : null;
-    case 'mark-found':
-      if (!(await fileExists(root, repair.path))) return null;
-      await markShardFound(db, repair.shardId);
-      return 'a lost shard is back';
-    case 'settle':
-      return settle(deps, repair);
+    case 'mark': {
+      const bytes = await fileBytes(root, repair.path);
+      return (await markShard(db, repair.shardId, bytes, repair.as)) ? MARKED[repair.as] : null;
+    }
+    case 'mark-fresh':
+      await markDamaged(db, repair.ids);
+      return `${repair.ids.length} fresh chunks are damaged: bytes of their spool file are missing`;
+    case 'forget':
+      if (repair.of === 'shard' && !(await forgetShard(db, repair.id))) return null;
+      if (repair.of === 'spool' && (await forgetSpools(db, [repair.id])).length === 0) return null;
+      await removeFile(root, `${repair.path}.tmp`);
+      await removeFile(root, repair.path);
+      return `forgotten: nobody makes this ${repair.of === 'shard' ? 'shard' : 'spool file'} any more`;
     case 'drop-replaced':
-      await removeFile(root, journalPath(repair.path));
       await removeFile(root, repair.path);
       await forgetReplaced(db, repair.shardId);
       return 'removed: its rows are in another shard';
     case 'set-aside':
-      return `a shard that was never published is kept as ${await setShardAside(root, repair.path)}`;
+      if (await isNamed(db, repair.path)) return null;
+      return `a file that the catalog does not name is kept as ${await setFileAside(root, repair.path)}`;
     case 'remove':
-      return (await isStillOrphan(db, repair.file)) && (await removeStale(root, repair.file))
-        ? `removed: ${repair.reason}`
-        : null;
+      return (await removeStale(root, repair.file)) ? `removed: ${repair.reason}` : null;
   }
 }
 
-async function isStillOrphan(db: Database, file: StoredFile): Promise<boolean> {
-  if (file.kind !== 'payload') return true;
-  const state = (await readWriteStates(db, [file.writeId])).get(file.writeId);
-  return state === undefined || state === 'applied';
-}
-
-/** Under the lane's lease, so that no drain opens the shard meanwhile. */
-async function settle(
-  { db, root, holder }: RecoverDeps,
-  { laneId, path }: Extract<Repair, { kind: 'settle' }>,
-): Promise<string | null> {
-  if (!(await fileExists(root, journalPath(path)))) return null;
-  const lease = await claimLease(db, laneId, holder, isGone);
-  if (!lease) return null;
-  try {
-    // Claimed and left since the diagnosis, by somebody who may come back.
-    if (lease.abandonedShard !== null) return null;
-    return `settled a journal: ${await settleShard(root, path)}`;
-  } finally {
-    await releaseLease(db, lease, false);
+async function trim(db: Database): Promise<number> {
+  let trimmed = 0;
+  for (let batch = 0; batch < TRIM_BATCHES; batch++) {
+    const { commits, keys } = await trimFeed(db, TRIM_BATCH);
+    trimmed += commits + keys;
+    if (Math.max(commits, keys) < TRIM_BATCH) break;
   }
-}
-
-async function purge({ db }: RecoverDeps): Promise<number> {
-  let purged = 0;
-  for (let batch = 0; batch < PURGE_BATCHES; batch++) {
-    const gone = await purgeAppliedWrites(db, PURGE_BATCH);
-    purged += gone;
-    if (gone < PURGE_BATCH) break;
-  }
-  return purged;
+  return trimmed;
 }

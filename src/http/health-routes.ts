@@ -30,7 +30,10 @@ export function healthRoutes(health: HealthService, authenticated: RequestHandle
       log.warn({ checks, requestId: res.locals.requestId, fault: 'away' }, 'not ready');
       res.status(503).set('Retry-After', String(RETRY_AFTER_S));
     }
-    const answers = Object.entries(checks).map(([part, { ok, degraded }]) => [part, { ok, degraded }]);
+    const answers = Object.entries(checks).map(([part, { ok, degraded, message }]) => [
+      part,
+      { ok, degraded, message },
+    ]);
     res
       .set('Cache-Control', 'no-store')
       .json({ status: ok ? 'ready' : 'not ready', checks: Object.fromEntries(answers) });
@@ -58,6 +61,7 @@ const readiness = z
         z.object({
           ok: z.boolean().meta({ description: 'Whether this part answers' }),
           degraded: z.literal(true).optional().meta({ description: 'It serves, but not everything: see the log' }),
+          message: z.string().optional().meta({ description: 'Files and catalog are of different days: what to do' }),
         }),
       )
       .meta({ description: 'By part: postgres, queue, storage and shards' }),

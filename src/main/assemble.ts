@@ -9,6 +9,7 @@ import { openDatabase, openDatabasePools, type DatabasePools } from '../catalog/
 import { tellRest } from '../catalog/fresh-store.ts';
 import { migrate } from '../catalog/migrate.ts';
 import { registerSpools } from '../catalog/spool-store.ts';
+import { tellEstrangement } from '../catalog/recovery-reader.ts';
 import { refreshUnits } from '../catalog/tag-unit-store.ts';
 import { listenForTokens } from '../catalog/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
@@ -28,7 +29,7 @@ import { readLatest } from '../flows/latest-read.ts';
 import { readBuckets } from '../flows/overview-read.ts';
 import { querySeries } from '../flows/query-series.ts';
 import { readSamples } from '../flows/read-samples.ts';
-import { recover } from '../flows/recover.ts';
+import { diagnose, recover } from '../flows/recover.ts';
 import { FreshSweep } from '../flows/sweep-fresh.ts';
 import { SeriesMemory } from '../flows/series-memory.ts';
 import { SeriesTurns } from '../flows/series-turns.ts';
@@ -265,6 +266,8 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const { pools, root, backend, log, databaseUrl } = ground;
   const { reads, writes, searches } = pools;
   await ensureAccess(writes, firstToken(config));
+  // Before the first request: whether the files are those that the catalog means.
+  await tellEstrangement(writes, (await diagnose({ db: reads, root })).estranged);
   const codec = codecPool(config);
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
   const tokenNews = listenForTokens(

@@ -2,11 +2,12 @@
 import { access, constants } from 'node:fs/promises';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { catalogNumbers, pingCatalog } from '../catalog/catalog-health.ts';
-import type { DatabasePools } from '../catalog/database.ts';
-import { hasLostShards } from '../catalog/shard-store.ts';
+import type { Database, DatabasePools } from '../catalog/database.ts';
+import { readEstrangement } from '../catalog/recovery-reader.ts';
+import { hasDamage } from '../catalog/shard-store.ts';
 import { SHARD_STATES } from '../core/shard-state.ts';
 import type { Backpressure } from '../flows/backpressure.ts';
-import type { HealthService } from '../flows/service.ts';
+import type { HealthCheck, HealthService } from '../flows/service.ts';
 import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -70,11 +71,10 @@ export function healthService(deps: HealthDeps): HealthService {
         check(() => backend.ping()),
         check(() => access(root.spoolFolder, constants.W_OK)),
       ]);
-      const checks = { postgres: reads.ok ? writes : reads, queue: queued, storage, threads };
-      const ok = Object.values(checks).every((each) => each.ok);
-      // What is in other shards is served: a lost one is an alarm, no reason to send clients away.
-      const lost = checks.postgres.ok && (await hasLostShards(pools.reads).catch(() => false));
-      return { ok, checks: { ...checks, shards: lost ? { ok: true, degraded: true } : { ok: true } } };
+      const postgres = reads.ok ? writes : reads;
+      const shards = postgres.ok ? await checkShards(pools.reads) : { ok: true };
+      const checks = { postgres, queue: queued, storage, threads, shards };
+      return { ok: Object.values(checks).every((each) => each.ok), checks };
     },
     async metrics() {
       const numbers = await catalogNumbers(pools.reads);
@@ -117,7 +117,14 @@ async function pingThreads(codec: HealthDeps['codec']): Promise<void> {
   await codec.ping();
 }
 
-async function check(probe: () => Promise<unknown>): Promise<{ ok: boolean; detail?: string }> {
+/** What can be read is served: damage is an alarm, no reason to send clients away. Files of another day than the catalog are one. */
+async function checkShards(db: Database): Promise<HealthCheck> {
+  const estranged = await readEstrangement(db).catch(() => null);
+  if (estranged !== null) return { ok: false, message: estranged };
+  return (await hasDamage(db).catch(() => false)) ? { ok: true, degraded: true } : { ok: true };
+}
+
+async function check(probe: () => Promise<unknown>): Promise<HealthCheck> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${CHECK_LIMIT_MS} ms`)), CHECK_LIMIT_MS);

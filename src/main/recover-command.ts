@@ -2,14 +2,10 @@
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase } from '../catalog/database.ts';
 import type { Repair } from '../core/reconcile.ts';
-import { diagnose, recover, type RepairOutcome } from '../flows/recover.ts';
-import { LaneQueue } from '../jobs/lane-queue.ts';
-import { openQueueBackend } from '../jobs/queue-backend.ts';
+import { diagnose, isLoss, recover, type RepairOutcome } from '../flows/recover.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
-import { thisProcess } from '../storage/process-identity.ts';
 import type { Config } from './config.ts';
-import { openLog } from './log.ts';
 import { openPostgres } from './postgres-in-use.ts';
 import { print } from './standard-output.ts';
 
@@ -18,7 +14,7 @@ const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 
 /**
  * @param dryRun only says what is wrong
- * @returns false if a shard is lost or a repair failed
+ * @returns false if samples cannot be read, a repair failed, or catalog and files are of different days
  */
 export async function recoverData(config: Config, { dryRun }: { dryRun?: boolean }): Promise<boolean> {
   const postgres = await openPostgres(config);
@@ -27,58 +23,45 @@ export async function recoverData(config: Config, { dryRun }: { dryRun?: boolean
     const root = new DataRoot(config.dataRoot);
     await claimFolder(root, await readCatalogIdentity(db));
     if (dryRun) {
-      const repairs = await diagnose({ db, root });
+      const { repairs, estranged } = await diagnose({ db, root });
+      if (estranged !== null) await print(`${estranged}\n`);
       for (const repair of repairs) await print(`${needOf(repair)}\n`);
       await print(
         repairs.length === 0 ? 'rows and files agree\n' : `${repairs.length} to be repaired; nothing was done\n`,
       );
-      return !repairs.some(({ kind }) => kind === 'mark-lost');
+      return estranged === null && !repairs.some(isLoss);
     }
-    const report = await recover({ db, root, holder: thisProcess(), log: SILENT });
-    for (const outcome of report.outcomes) await print(`${needOf(outcome.repair)}: ${resultOf(outcome)}\n`);
-    await ring(config, postgres.url, report.lanesToRing);
-    for (const laneId of report.lanesToRing) await print(`${needOf({ kind: 'ring', laneId })}: rang\n`);
-    if (report.purgedWrites > 0) await print(`forgot ${report.purgedWrites} writes that were applied long ago\n`);
-    if (report.purgedSeries > 0) await print(`purged ${report.purgedSeries} deleted series\n`);
-    const count = report.outcomes.length + report.lanesToRing.length;
-    await print(count === 0 ? 'rows and files agree\n' : `${count} looked after\n`);
-    return report.outcomes.every(({ repair, done, error }) => error === null && !(repair.kind === 'mark-lost' && done));
+    const { outcomes, estranged, trimmed, purgedSeries } = await recover({ db, root, log: SILENT });
+    if (estranged !== null) await print(`${estranged}\n`);
+    for (const outcome of outcomes) await print(`${needOf(outcome.repair)}: ${resultOf(outcome)}\n`);
+    if (trimmed > 0) await print(`forgot ${trimmed} commits and keys of long ago\n`);
+    if (purgedSeries > 0) await print(`purged ${purgedSeries} deleted series\n`);
+    if (estranged === null) {
+      await print(outcomes.length === 0 ? 'rows and files agree\n' : `${outcomes.length} looked after\n`);
+    }
+    return (
+      estranged === null && outcomes.every(({ repair, done, error }) => error === null && !(isLoss(repair) && done))
+    );
   } finally {
     await close();
     await postgres.stop();
   }
 }
 
-/** A worker that runs, here or elsewhere, hears it; without one the next that starts does. */
-async function ring(config: Config, databaseUrl: string, laneIds: readonly string[]): Promise<void> {
-  if (laneIds.length === 0) return;
-  const log = openLog(config.logLevel);
-  const backend = await openQueueBackend(
-    config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url: databaseUrl },
-    log,
-  );
-  const queue = new LaneQueue(backend, 'drain', log);
-  for (const laneId of laneIds) await queue.ringAgain(laneId);
-  await queue.close();
-  await backend.close();
-}
+const MARKS = { lost: 'missing', damaged: 'shorter than it was', live: 'was missing or too short, and is as it was' };
 
 function needOf(repair: Repair): string {
   switch (repair.kind) {
-    case 'free-lease':
-      return `lane ${repair.laneId}: its lease is held by a process that is gone`;
-    case 'mark-lost':
-      return `${repair.path}: missing`;
-    case 'mark-found':
-      return `${repair.path}: was missing, is there`;
-    case 'settle':
-      return `${repair.path}: has a journal that nobody settles`;
-    case 'ring':
-      return `lane ${repair.laneId}: has pending writes that nobody drains`;
+    case 'mark':
+      return `${repair.path}: ${MARKS[repair.as]}`;
+    case 'mark-fresh':
+      return `${repair.path}: ${repair.ids.length} fresh chunks lie where it does not reach`;
+    case 'forget':
+      return `${repair.path}: nobody makes it any more`;
     case 'drop-replaced':
       return `${repair.path}: its rows are in another shard`;
     case 'set-aside':
-      return `${repair.path}: a shard that was never published`;
+      return `${repair.path}: the catalog does not name it`;
     case 'remove':
       return `${repair.file.path}: ${repair.reason}`;
   }

@@ -11,20 +11,20 @@ export interface DataFile {
   readonly ageMs: number;
 }
 
-/** Where payloads go that a rebuilt catalog knows nothing of: nobody tidies up there. */
+/** Where spool files go that a rebuilt catalog knows nothing of: nobody tidies up there. */
 const KEPT_FOLDER = 'spool/kept';
 const SHARD_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d+)\.h5$/;
-const PAYLOAD_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:values|times)$/;
+const SPOOL_NAME = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** What the name of a shard's file says; null if it is no such name. */
-export function parseShardName(path: string): { shardId: string; token: bigint } | null {
+export function parseShardName(path: string): { shardId: string; commit: bigint } | null {
   const match = SHARD_NAME.exec(basename(path));
-  return match && { shardId: match[1], token: BigInt(match[2]) };
+  return match && { shardId: match[1], commit: BigInt(match[2]) };
 }
 
-/** The write whose payload a file of the spool is; null for other files, and for those that were put aside. */
-export function parseSpoolName(path: string): string | null {
-  return dirname(path) === 'spool' ? (PAYLOAD_NAME.exec(basename(path))?.[1] ?? null) : null;
+/** Whether a file is one of the spool, and was not put aside. */
+export function isSpoolFile(path: string): boolean {
+  return dirname(path) === 'spool' && SPOOL_NAME.test(basename(path));
 }
 
 /** Everything below `shards/`. */
@@ -42,15 +42,15 @@ async function filesBelow(root: DataRoot, folder: string): Promise<DataFile[]> {
   const names = await readdir(folder, { recursive: true }).catch(ifMissing<string[]>([]));
   for (const name of names.sort()) {
     const path = join(folder, name);
-    const found = await stat(path).catch(ifMissing(null)); // gone since: a payload that was applied, a journal
+    const found = await stat(path).catch(ifMissing(null)); // gone since
     if (!found?.isFile()) continue;
     files.push({ path: relative(root.root, path), bytes: found.size, ageMs: Math.max(0, Date.now() - found.mtimeMs) });
   }
   return files;
 }
 
-/** Moves a payload out of the reach of whoever tidies up the spool, durably. @returns where it is now */
-export async function keepPayload(root: DataRoot, path: string): Promise<string> {
+/** Moves a spool file out of the reach of whoever tidies up the spool, durably. @returns where it is now */
+export async function keepSpooled(root: DataRoot, path: string): Promise<string> {
   const kept = `${KEPT_FOLDER}/${basename(path)}`;
   await mkdir(root.resolve(KEPT_FOLDER), { recursive: true });
   await renameDurably(root, path, kept);

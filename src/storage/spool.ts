@@ -108,7 +108,7 @@ export async function readSpooled(root: DataRoot, id: string, offset: number, le
   const handle = await open(root.spooled(id), 'r');
   try {
     const bytes = Buffer.allocUnsafe(length);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const { bytesRead } = await handle.read(bytes, done, length - done, offset + done);
       if (bytesRead === 0) throw new VarveError('corrupt', `the spool file ${id} is short`, { slug: 'shard-short' });
       done += bytesRead;

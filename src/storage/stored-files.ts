@@ -1,41 +1,38 @@
 /** The files of shards and spool as recovery sees them: what each is, and the little that is done to them. */
-import { access, mkdir, rename, stat, unlink, utimes } from 'node:fs/promises';
+import { mkdir, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { StoredFile } from '../core/reconcile.ts';
 import { listShardFiles, listSpoolFiles } from './data-files.ts';
 import type { DataRoot } from './data-root.ts';
 
-const PAYLOAD = /^spool\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?:values|times)$/;
+const SPOOL = /^spool\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** The folder is the end of the id: {@link shardPath}. */
-const SHARD = /^shards\/([0-9a-f]{2})\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\1-(\d+)\.h5(\.journal)?$/;
+const SHARD = /^shards\/([0-9a-f]{2})\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\1-(\d+)\.h5$/;
 /** Within the folder of shards, so that a file system of its own is no obstacle to a rename. */
 const ASIDE = 'shards/orphans';
 
 /** Files with names that are not ours are nobody's business here. */
 export async function listStoredFiles(root: DataRoot): Promise<StoredFile[]> {
   const files = [...(await listSpoolFiles(root)), ...(await listShardFiles(root))];
-  return files.flatMap(({ path, ageMs }) => {
-    const kind = kindOf(path);
-    return kind ? [{ path, ageMs, ...kind }] : [];
+  return files.flatMap((file) => {
+    const kind = kindOf(file.path);
+    return kind ? [{ ...file, ...kind }] : [];
   });
 }
 
-type Kind<F = StoredFile> = F extends StoredFile ? Omit<F, 'path' | 'ageMs'> : never;
+type Kind<F = StoredFile> = F extends StoredFile ? Omit<F, 'path' | 'bytes' | 'ageMs'> : never;
 
 function kindOf(path: string): Kind | null {
   if (dirname(path) === ASIDE) return { kind: 'aside' };
   if (path.endsWith('.tmp')) return { kind: 'temporary' };
-  const [, writeId] = PAYLOAD.exec(path) ?? [];
-  if (writeId !== undefined) return { kind: 'payload', writeId };
-  const [, , token, journal] = SHARD.exec(path) ?? [];
-  if (token === undefined) return null;
-  return journal === undefined
-    ? { kind: 'shard', token: BigInt(token) }
-    : { kind: 'journal', shardPath: path.slice(0, -journal.length) };
+  if (SPOOL.test(path)) return { kind: 'spool' };
+  const [, , commit] = SHARD.exec(path) ?? [];
+  return commit === undefined ? null : { kind: 'shard', commit: BigInt(commit) };
 }
 
-export async function fileExists(root: DataRoot, path: string): Promise<boolean> {
-  return (await unlessMissing(access(root.resolve(path)).then(() => true))) ?? false;
+/** @returns the length of a file; null: there is none */
+export async function fileBytes(root: DataRoot, path: string): Promise<number | null> {
+  return unlessMissing(stat(root.resolve(path)).then(({ size }) => size));
 }
 
 /** Removes a file that nothing refers to. A missing one is fine. */
@@ -51,8 +48,8 @@ export async function removeStale(root: DataRoot, { path, ageMs }: StoredFile): 
   return true;
 }
 
-/** Moves a shard out of the way of everything but a person; its age counts anew. @returns where it is now */
-export async function setShardAside(root: DataRoot, path: string): Promise<string> {
+/** Moves a file out of the way of everything but a person; its age counts anew. @returns where it is now */
+export async function setFileAside(root: DataRoot, path: string): Promise<string> {
   await mkdir(root.resolve(ASIDE), { recursive: true });
   const now = new Date();
   const to = root.resolve(`${ASIDE}/${basename(path)}`);

@@ -7,12 +7,9 @@ const write = z.string().meta({ description: 'Of the write: GET /v1/writes/{id} 
 const level = z.literal('visible').meta({ description: 'It is durable, and readers see it' });
 const commit = z.int().meta({ description: 'The change of the samples that it came with' });
 const rows = z.int().meta({ description: 'Rows that were stored' });
-const firstRow = z
-  .int()
-  .optional()
-  .meta({
-    description: 'Number of the first of them. Not of irregular series: their rows are numbered in order of time',
-  });
+const firstRow = z.int().optional().meta({
+  description: 'Number of the first of them. Not of irregular series: their rows are numbered in order of time',
+});
 const lastRow = z.int().optional().meta({ description: 'Number of the last of them, inclusive' });
 const removed = z.int().meta({ description: 'Rows that were there and are no more' });
 
