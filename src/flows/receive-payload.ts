@@ -65,10 +65,7 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
  * As {@link receivePayload}, of rows that are few enough to be read at once: each batch is a part, in memory.
  * @throws as there
  */
-export function checkRows(
-  batches: Iterable<Batch>,
-  rules: Pick<PayloadTask, 'duplicates' | 'hash'>,
-): ReceivedPayload {
+export function checkRows(batches: Iterable<Batch>, rules: Pick<PayloadTask, 'duplicates' | 'hash'>): ReceivedPayload {
   const content = new Content(rules);
   const parts: AppendPart[] = [];
   let bytes = 0;
