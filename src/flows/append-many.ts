@@ -86,7 +86,9 @@ interface Work {
 
 /** A series as the body calls it. */
 interface Target {
-  readonly ref: SeriesRef;
+  readonly called: string;
+  /** An id if it looks like one, and a name: whichever is found first. */
+  readonly refs: readonly SeriesRef[];
   readonly works: Work[];
   /** Null: it is not there, or not known yet. */
   found: FoundSeries | null;
@@ -160,12 +162,12 @@ class ManyAppend {
       target.found = null;
       target.missing = null;
       target.plan = null;
-      if (!isStorable(target.ref)) {
-        target.missing = notFound('series', nameOf(target.ref));
+      if (!isStorable(target.called)) {
+        target.missing = notFound('series', target.called);
         continue;
       }
       try {
-        const series = mayRemember ? memory.remembered(principal, target.ref) : undefined;
+        const series = mayRemember ? memory.remembered(principal, target.refs[0]) : undefined;
         if (series) target.found = foundSeries(series, { id: series.id, knownVersion: series.version });
         else unknown.push(target);
       } catch (error) {
@@ -175,13 +177,15 @@ class ManyAppend {
     if (unknown.length > 0) {
       const asked = await memory.ask(
         principal,
-        unknown.map(({ ref }) => ref),
+        unknown.flatMap(({ refs }) => refs),
       );
-      unknown.forEach((target, at) => {
-        const series = asked[at];
-        if (series instanceof Error) target.missing = series as VarveError;
-        else target.found = foundSeries(series, { id: series.id, knownVersion: null });
-      });
+      let at = 0;
+      for (const target of unknown) {
+        const answers = asked.slice(at, (at += target.refs.length));
+        const series = answers.find((each) => !(each instanceof Error));
+        if (series) target.found = foundSeries(series as Series, { id: (series as Series).id, knownVersion: null });
+        else target.missing = notFound('series', target.called);
+      }
     }
     await this.#read(targets.flatMap(({ works }) => works));
   }
@@ -204,13 +208,12 @@ class ManyAppend {
   /** Of series that are not there: which item can make them. Items before it are refused, as if they had come by themselves. */
   async #plan(): Promise<void> {
     for (const target of this.#targets) {
-      if (target.found || !('name' in target.ref)) continue;
-      const { name } = target.ref;
+      if (target.found) continue;
       for (const [at, work] of target.works.entries()) {
         const { create } = work.item!;
         if (!create) continue;
         try {
-          const input = this.#request.describe(create(), name);
+          const input = this.#request.describe(create(), target.called);
           const found = foundSeries(input, { id: null, knownVersion: null });
           readRows(work, found);
           if (work.error) continue;
@@ -276,7 +279,7 @@ class ManyAppend {
       if ('id' in outcome) target.found = { ...target.found!, id: outcome.id };
       else if (isVarveError(outcome.error) && outcome.error.slug === 'name-taken') taken.push(target);
       else {
-        const missing = notFound('series', nameOf(target.ref));
+        const missing = notFound('series', target.called);
         for (const work of target.works.slice(target.works.indexOf(by))) {
           if (work.item!.create) refuseMaking(work, outcome.error);
           else refuse(work, missing);
@@ -331,17 +334,14 @@ class ManyAppend {
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function newTarget(series: string, project: string): Target {
-  const ref = UUID.test(series) ? { id: series.toLowerCase() } : { project, name: series };
-  return { ref, works: [], found: null, missing: null, plan: null };
-}
-
-function nameOf(ref: SeriesRef): string {
-  return 'id' in ref ? ref.id : ref.name;
+  const named = { project, name: series };
+  const refs = UUID.test(series) ? [{ id: series.toLowerCase() }, named] : [named];
+  return { called: series, refs, works: [], found: null, missing: null, plan: null };
 }
 
 /** Postgres has no NUL in its texts, and half a surrogate pair would be sent as another character: no name has either. */
-function isStorable(ref: SeriesRef): boolean {
-  return !/\0|\p{Cs}/u.test(nameOf(ref));
+function isStorable(called: string): boolean {
+  return !/\0|\p{Cs}/u.test(called);
 }
 
 function foundSeries(
