@@ -276,7 +276,10 @@ describe('an item that is wrong', () => {
     ['{"series": "x", "values": [1], "create": 7}', 'create'],
     ['{"series": "x", "values": [1], "first_row": 7}', 'first_row'],
     ['{"series": "x", "values": [1], "__proto__": 7}', '__proto__'],
-    ['{"series": "new-one", "values": [1], "create": {"dtype": "int7", "sampling": {"kind": "irregular"}}}', 'create.dtype'],
+    [
+      '{"series": "new-one", "values": [1], "create": {"dtype": "int7", "sampling": {"kind": "irregular"}}}',
+      'create.dtype',
+    ],
     ['{"series": "new-one", "values": [1], "create": {"dtype": "int8", "name": "y"}}', 'create.name'],
     ['{"series": "new-one", "values": [1], "create": {"dtype": "int8", "project": "y"}}', 'create.project'],
     [
