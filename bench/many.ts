@@ -1,126 +1,121 @@
 /**
- * Rows of many series in one request, readable when it is answered: how many a second, and, on Linux, what a request costs the processors. The latter
- * says something on a busy machine, too.
- *
- * node dist/bench/many.js [--seconds 5] [--arrow]
+ * `npm run bench:many`: rows of many series in one request, readable when it is answered. Bodies are made beforehand: client and service share the cores.
+ * With `--profile <folder>` the service leaves there where its time went.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { tableFromArrays, tableToIPC } from '@uwdata/flechette';
-import { postgresPid, startService } from '../test/support/service.ts';
-import { HttpClient, type Answer } from './http.ts';
-
-const IS_LINUX = process.platform === 'linux';
-const SHAPES = [
-  { series: 1000, rows: 1 },
-  { series: 100, rows: 100 },
-];
-const CONNECTIONS = [1, 4];
-/** What Linux counts processor time in. */
-const TICK_MS = 10;
+import { Dictionary, Float64, Int32, Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
+import { describeMachine } from './machine.ts';
+import { quantile } from './table.ts';
+import { Varve } from './varve.ts';
+import { mulberry32 } from './workload.ts';
 
 const { values: options } = parseArgs({
-  options: { seconds: { type: 'string', default: '5' }, arrow: { type: 'boolean' } },
+  options: {
+    seconds: { type: 'string', default: '10' },
+    profile: { type: 'string' },
+  },
 });
+const WINDOW_MS = Number(options.seconds) * 1000;
+const WARM_UP_MS = 1_500;
+const START_NS = 1_777_593_600_000_000_000n;
+const NDJSON = 'application/x-ndjson';
+const ARROW = 'application/vnd.apache.arrow.stream';
 
-const service = await startService({
-  env: process.env.BENCH_NODE_OPTIONS ? { NODE_OPTIONS: process.env.BENCH_NODE_OPTIONS } : {},
-});
-const http = new HttpClient(8);
-const headers = { authorization: `Bearer ${service.token}` };
+interface Shape {
+  readonly series: number;
+  readonly rows: number;
+}
+const SHAPES: readonly Shape[] = [
+  { series: 1000, rows: 1 },
+  { series: 100, rows: 100 },
+  { series: 10_000, rows: 1 },
+];
 
-/** Times go on from request to request. */
-let clockMs = Date.UTC(2026, 4, 1);
+/** Rows of the n-th request: values of a walk on a grid, a second apart. */
+function rowsOf({ rows }: Shape, n: number): { times: bigint[]; values: number[] } {
+  const random = mulberry32(n);
+  return {
+    times: Array.from({ length: rows }, (_, i) => START_NS + BigInt(n * rows + i) * 1_000_000_000n),
+    values: Array.from({ length: rows }, () => Math.round(random() * 4096) / 64),
+  };
+}
 
-function body(series: number, rows: number): { type: string; body: Buffer } {
-  const times = Array.from({ length: rows }, (_, i) => clockMs + i);
-  clockMs += rows;
-  const valueOf = (s: number, i: number): number => Math.round(1000 * Math.sin(s + clockMs + i)) / 8;
-  if (options.arrow) {
-    const names = Array.from({ length: series * rows }, (_, i) => nameOf(series, rows, Math.floor(i / rows)));
-    const time = BigInt64Array.from({ length: series * rows }, (_, i) => BigInt(times[i % rows]) * 1_000_000n);
-    const value = Float64Array.from({ length: series * rows }, (_, i) => valueOf(Math.floor(i / rows), i % rows));
-    const ipc = tableToIPC(tableFromArrays({ series: names, time, value }), { format: 'stream' });
-    return { type: 'application/vnd.apache.arrow.stream', body: Buffer.from(ipc) };
+function linesOf(ids: readonly string[], shape: Shape, n: number, kind: Kind): string {
+  const { times, values } = rowsOf(shape, n);
+  const when = kind === 'regular' ? {} : { times: times.map(String) };
+  return ids.map((series) => JSON.stringify({ series, ...when, values })).join('\n');
+}
+
+function arrowOf(ids: readonly string[], shape: Shape, n: number): Buffer {
+  const { times, values } = rowsOf(shape, n);
+  const columns = {
+    series: vectorFromArray(
+      times.flatMap(() => ids),
+      new Dictionary(new Utf8(), new Int32()),
+    ),
+    time: vectorFromArray(BigInt64Array.from(times.flatMap((time) => ids.map(() => time)))),
+    value: vectorFromArray(
+      values.flatMap((value) => ids.map(() => value)),
+      new Float64(),
+    ),
+  };
+  return Buffer.from(tableToIPC(new Table(columns), 'stream'));
+}
+
+type Kind = 'regular' | 'irregular';
+interface Case {
+  readonly kind: Kind;
+  readonly format: 'ndjson' | 'arrow';
+  readonly connections: number;
+}
+const CASES: readonly Case[] = [
+  { kind: 'irregular', format: 'ndjson', connections: 1 },
+  { kind: 'irregular', format: 'ndjson', connections: 3 },
+  { kind: 'regular', format: 'ndjson', connections: 1 },
+  { kind: 'irregular', format: 'arrow', connections: 1 },
+];
+
+const profile = options.profile === undefined ? '' : `--cpu-prof --cpu-prof-dir=${options.profile}`;
+const varve = await Varve.start(profile === '' ? {} : { NODE_OPTIONS: profile });
+try {
+  console.log(JSON.stringify(describeMachine()));
+  for (const shape of SHAPES) {
+    for (const each of CASES) console.log(`${shape.series} x ${shape.rows}: ${await measure(shape, each)}`);
   }
-  const stamps = times.map((ms) => `${ms}000000`).join(',');
-  const lines = Array.from({ length: series }, (_, s) => {
-    const values = Array.from({ length: rows }, (_value, i) => valueOf(s, i));
-    return `{"series":"${nameOf(series, rows, s)}","times":[${stamps}],"values":[${values.join(',')}]}`;
-  });
-  return { type: 'application/x-ndjson', body: Buffer.from(lines.join('\n')) };
+} finally {
+  await varve.stop();
 }
 
-function nameOf(series: number, rows: number, s: number): string {
-  return `many/${series}x${rows}/${s}`;
-}
-
-async function send(series: number, rows: number): Promise<number> {
-  const { type, body: bytes } = body(series, rows);
-  const began = performance.now();
-  const answer = await http.exchange(`${service.url}/v1/samples`, {
-    method: 'POST',
-    headers: { ...headers, 'content-type': type, 'content-length': String(bytes.length) },
-    body: bytes,
-  });
-  expectStored(answer, series);
-  return performance.now() - began;
-}
-
-function expectStored(answer: Answer, series: number): void {
-  const { items } = JSON.parse(answer.body.toString()) as { items?: { status: number }[] };
-  if (answer.status === 200 && items?.length === series && items.every(({ status }) => status === 201)) return;
-  throw new Error(`${answer.status}: ${answer.body.toString().slice(0, 500)}`);
-}
-
-/** Processor time so far in ms: of a process, or of its children. */
-function cpuMs(pid: number, whose: 'own' | 'children' = 'own'): number {
-  const statOf = (id: string | number): string[] => readFileSync(`/proc/${id}/stat`, 'utf8').split(') ')[1].split(' ');
-  const msOf = (stat: readonly string[]): number => (Number(stat[11]) + Number(stat[12])) * TICK_MS;
-  if (whose === 'own') return msOf(statOf(pid));
-  let sum = 0;
-  for (const id of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const stat = statOf(id);
-      if (Number(stat[1]) === pid) sum += msOf(stat);
-    } catch {
-      // It has ended meanwhile.
+async function measure(shape: Shape, { kind, format, connections }: Case): Promise<string> {
+  const name = `${shape.series}-${shape.rows}-${kind}-${format}-${connections}`;
+  const made = { dtype: 'float64', sampling: { kind: 'irregular' } };
+  const create = kind === 'irregular' ? made : { ...made, sampling: { kind: 'regular', rate_hz: 1 } };
+  const ids = Array.from({ length: shape.series }, (_, i) => `${name}/${i}`);
+  const when = kind === 'regular' ? {} : { times: ['1'] };
+  const first = ids.map((series) => JSON.stringify({ series, ...when, values: [0], create }));
+  await varve.appendMany(first.join('\n'), NDJSON);
+  const bodies: (string | Buffer)[] = [];
+  for (let n = 0; n < 100_000 / shape.series && n < 100; n++) {
+    bodies.push(format === 'arrow' ? arrowOf(ids, shape, n) : linesOf(ids, shape, n, kind));
+  }
+  const latencies: number[] = [];
+  let next = 0;
+  const write = async (untilMs: number, isMeasured: boolean): Promise<void> => {
+    while (performance.now() < untilMs) {
+      const begun = performance.now();
+      await varve.appendMany(bodies[next++ % bodies.length], format === 'arrow' ? ARROW : NDJSON);
+      if (isMeasured) latencies.push(performance.now() - begun);
     }
-  }
-  return sum;
+  };
+  const all = async (ms: number, isMeasured: boolean): Promise<number> => {
+    const begun = performance.now();
+    await Promise.all(Array.from({ length: connections }, () => write(begun + ms, isMeasured)));
+    return performance.now() - begun;
+  };
+  await all(WARM_UP_MS, false);
+  const ms = await all(WINDOW_MS, true);
+  const rows = (latencies.length * shape.series * shape.rows * 1000) / ms;
+  const [p50, p95] = [0.5, 0.95].map((q) => quantile(latencies, q).toFixed(1));
+  const mb = (Buffer.byteLength(bodies[0]) / 1e6).toFixed(2);
+  return `${Math.round(rows)} rows/s, p50 ${p50} ms, p95 ${p95} ms (${kind}, ${format} of ${mb} MB, ${connections} connections)`;
 }
-
-for (const { series, rows } of SHAPES) {
-  const specs = Array.from({ length: series }, (_, s) => ({
-    name: nameOf(series, rows, s),
-    dtype: 'float64',
-    sampling: { kind: 'irregular' },
-  }));
-  await http.expect(`${service.url}/v1/series/bulk`, {
-    method: 'POST',
-    headers: { ...headers, 'content-type': 'application/x-ndjson' },
-    body: specs.map((spec) => JSON.stringify(spec)).join('\n'),
-  });
-  for (const connections of CONNECTIONS) {
-    const latencies: number[] = [];
-    const postmaster = postgresPid(service.dataRoot)!;
-    const cpu = (): number[] => (IS_LINUX ? [cpuMs(service.pid), cpuMs(postmaster, 'children'), cpuMs(process.pid)] : []);
-    const before = cpu();
-    const began = performance.now();
-    const until = began + Number(options.seconds) * 1000;
-    await Promise.all(
-      Array.from({ length: connections }, async () => {
-        while (performance.now() < until) latencies.push(await send(series, rows));
-      }),
-    );
-    const seconds = (performance.now() - began) / 1000;
-    latencies.sort((a, b) => a - b);
-    const rate = Math.round((latencies.length * series * rows) / seconds);
-    const at = (part: number): string => latencies[Math.floor(latencies.length * part)].toFixed(1);
-    const spent = cpu().map((ms, i) => ((ms - before[i]) / latencies.length).toFixed(1));
-    const cost = IS_LINUX ? `; CPU ms a request: service ${spent[0]}, Postgres ${spent[1]}, client ${spent[2]}` : '';
-    console.log(`${series} x ${rows}, ${connections} clients: ${rate} rows/s, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms${cost}`);
-  }
-}
-http.close();
-await service.drop();

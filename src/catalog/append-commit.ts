@@ -29,12 +29,13 @@ export interface CommitToMake {
   readonly fresh: readonly FreshToInsert[];
   readonly heads: readonly Head[];
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
-  readonly changes: readonly SampleChange[];
-  /** Series that the same transaction has made. They are told before the changes, and so have the first ordinals. */
-  readonly created?: readonly CreatedSeries[];
+  readonly changes: readonly CommittedChange[];
 }
 
-export type CreatedSeries = Pick<SampleChange, 'seriesId' | 'projectId' | 'tokenId'>;
+/** Of samples; or of a series that the same transaction has made. */
+export type CommittedChange =
+  | SampleChange
+  | { readonly kind: 'create'; readonly seriesId: string; readonly projectId: string; readonly tokenId: string | null };
 
 /** What is known once everything but COMMIT itself has been said. */
 export interface Prepared {
@@ -118,6 +119,7 @@ export async function knownAppends(
   session: Session,
   keys: readonly { readonly seriesId: string; readonly key: string }[],
 ): Promise<Map<string, KnownAppend>> {
+  if (keys.length === 0) return new Map();
   const { rows } = await session.query<{
     series_id: string;
     key: string;
@@ -225,7 +227,7 @@ const FINISH = `
  */
 export async function prepareCommit(
   session: Session,
-  { fresh, heads, closed, changes, created = [] }: CommitToMake,
+  { fresh, heads, closed, changes }: CommitToMake,
 ): Promise<Prepared> {
   if (fresh.length > 0) await insertFresh(session, fresh);
   if (closed.length > 0) {
@@ -240,9 +242,9 @@ export async function prepareCommit(
       ],
     );
   }
-  const keyed = changes.flatMap((change, ordinal) => (change.key ? [{ ...change, ...change.key, ordinal: created.length + ordinal }] : []));
-  const told = [...created, ...changes];
-  const rowsOf = <T>(of: (change: SampleChange) => T): (T | null)[] => [...created.map(() => null), ...changes.map(of)];
+  const keyed = changes.flatMap((change, ordinal) =>
+    change.kind !== 'create' && change.key ? [{ ...change, ...change.key, ordinal }] : [],
+  );
   const { rows } = await session.query<{ commit: bigint; xid: string }>(FINISH, [
     fresh.reduce((sum, { bytes }) => sum + bytes, 0),
     heads.map(({ seriesId }) => seriesId),
@@ -258,12 +260,12 @@ export async function prepareCommit(
     keyed.map(({ ordinal }) => ordinal),
     keyed.map((change) => change.rows),
     keyed.map(({ firstRow }) => firstRow),
-    told.map(({ projectId }) => projectId),
-    told.map(({ seriesId }) => seriesId),
-    [...created.map(() => 'create'), ...changes.map(({ kind }) => kind)],
-    rowsOf(({ firstRow }) => firstRow),
-    rowsOf(({ rows: count }) => count),
-    told.map(({ tokenId }) => tokenId),
+    changes.map(({ projectId }) => projectId),
+    changes.map(({ seriesId }) => seriesId),
+    changes.map(({ kind }) => kind),
+    changes.map((change) => (change.kind === 'create' ? null : change.firstRow)),
+    changes.map((change) => (change.kind === 'create' ? null : change.rows)),
+    changes.map(({ tokenId }) => tokenId),
     heads.map(({ edits }) => edits),
     heads.map(({ removed }) => removed),
   ]);

@@ -82,7 +82,7 @@ export interface AppendItem {
 /** Items that become visible in one commit. */
 export interface AppendBody {
   readonly items: readonly AppendItem[];
-  /** One refused item refuses all. */
+  /** One refused item refuses all. So does, in any body, one whose series is out of date. */
   readonly atomic: boolean;
 }
 
@@ -195,17 +195,18 @@ class Placing {
         return { kind: 'refused', error: error as VarveError };
       }
     });
-    const refuses = atomic ? isRefused : isOutOfDate;
-    if (!outcomes.some(refuses)) return outcomes;
+    const isWhole = outcomes.every(({ kind }) => kind === 'placed');
+    // Whoever asks anew sends all of it once more: it is to be one commit then, too.
+    if (isWhole || !(atomic || outcomes.some(isOutOfDate))) return outcomes;
     this.#undo(mark);
-    return outcomes.map((outcome) => (refuses(outcome) ? outcome : { kind: 'refused', error: notStored() }));
+    return outcomes.map((outcome) => (outcome.kind === 'refused' ? outcome : { kind: 'refused', error: notStored() }));
   }
 
   /** @throws VarveError */
   #item(item: AppendItem): Placed {
     const { seriesId, key } = item;
     const head = this.#moved.get(seriesId) ?? this.#heads.get(seriesId);
-    if (item.knownVersion !== null && (!head || item.knownVersion < head.shapeVersion)) throw outOfDate(seriesId);
+    if (item.knownVersion !== null && !(head && item.knownVersion >= head.shapeVersion)) throw outOfDate(seriesId);
     if (!head) throw notFound('series', seriesId);
     const earlier = key && this.#earlier(seriesId, key);
     if (earlier) return { kind: 'placed', replayed: true, ...earlier };
@@ -333,13 +334,15 @@ function advancedIrregular(
 
 /** Chunks of what was placed: parts in memory of one series that follow each other become one. */
 function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
-  const runs: OpenRun[] = [];
+  const runs: FreshRun[] = [];
   const open = new Map<string, number>();
   for (const { item, before } of placed) {
     let firstRow = before.rows;
     for (const part of item.parts) {
       const at = open.get(item.seriesId);
-      if (at === undefined || !join(runs[at], part)) {
+      const joined = at === undefined ? null : join(runs[at], part);
+      if (joined) runs[at!] = joined;
+      else {
         open.set(item.seriesId, runs.length);
         const { rows, bytes, firstNs, lastNs, sorted } = part;
         runs.push({ head: before, firstRow, rows, bytes, firstNs, lastNs, sorted, parts: [part] });
@@ -350,44 +353,36 @@ function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
   return runs;
 }
 
-type OpenRun = { -readonly [K in keyof FreshRun]: FreshRun[K] } & { readonly parts: AppendPart[] };
-
-/** Adds a part to a run that grows: thousands of items may be of one series. @returns false where they stay apart */
-function join(run: OpenRun, part: AppendPart): boolean {
-  const isInMemory = run.parts[0].place.kind === 'memory' && part.place.kind === 'memory';
-  if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return false;
-  run.sorted = run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!);
-  run.rows += part.rows;
-  run.bytes += part.bytes;
-  run.firstNs = smallest(run.firstNs, part.firstNs);
-  run.lastNs = largest(run.lastNs, part.lastNs);
-  run.parts.push(part);
-  return true;
+/** @returns null where they stay apart */
+function join(run: FreshRun, part: AppendPart): FreshRun | null {
+  const isInMemory = [...run.parts.slice(0, 1), part].every(({ place }) => place.kind === 'memory');
+  if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return null;
+  return {
+    ...run,
+    rows: run.rows + part.rows,
+    bytes: run.bytes + part.bytes,
+    firstNs: smallest(run.firstNs, part.firstNs),
+    lastNs: largest(run.lastNs, part.lastNs),
+    sorted: run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!),
+    parts: [...run.parts, part],
+  };
 }
 
 const OUT_OF_DATE = 'series-changed';
 
-/** Whoever remembered the series asks for it anew, and then for the whole body: it is to be one commit. */
-export function outOfDate(series: string): VarveError {
-  return new VarveError('conflict', `series ${series} has changed`, { slug: OUT_OF_DATE });
+/** Whoever remembered the series asks for it anew. */
+export function outOfDate(seriesId: string): VarveError {
+  return new VarveError('conflict', `series ${seriesId} has changed`, { slug: OUT_OF_DATE });
 }
 
-function isRefused(outcome: Placed | { readonly kind: string }): boolean {
-  return outcome.kind === 'refused';
-}
-
-/** True of what {@link outOfDate} has refused. */
+/** Whether what was remembered of a series was the reason. Nothing of the item's body was stored then. */
 export function isOutOfDate(outcome: { readonly kind: string; readonly error?: VarveError }): boolean {
   return outcome.kind === 'refused' && outcome.error?.slug === OUT_OF_DATE;
 }
 
-/** The slug of {@link notStored}. */
-export const NOT_STORED = 'not-stored';
-
-/** Of an item that is right, in a body that is refused as a whole. */
-export function notStored(): VarveError {
+function notStored(): VarveError {
   return new VarveError('unprocessable', 'another item of the request was refused, so nothing was stored', {
-    slug: NOT_STORED,
+    slug: 'not-stored',
   });
 }
 

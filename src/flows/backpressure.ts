@@ -89,7 +89,6 @@ export class Backpressure {
     let expected = 0;
     let received = 0;
     let isLarge = false;
-    let isOver = false;
     const heldOf = (bytes: number): number => Math.min(bytes, mostHeld);
     this.#uploads++;
     const expect = (bytes: number): void => {
@@ -111,6 +110,7 @@ export class Backpressure {
       if (!isLarge) this.#largeUploads++;
       isLarge = true;
     };
+    let isOver = false;
     const end = (): void => {
       if (isOver) return;
       isOver = true;
@@ -126,7 +126,7 @@ export class Backpressure {
 
   /**
    * After the body, before it is acknowledged: however many were let in together, the backlog ends at its limit and one append.
-   * @param chunks that it becomes, about
+   * @param chunks that the body may become
    * @throws unavailable `backlog-full`
    */
   async confirm(bytes: number, chunks = 1): Promise<void> {

@@ -3,7 +3,6 @@
  * steps, which must not wait for anything but the disk: see CodecPool.
  */
 import type { MessagePort } from 'node:worker_threads';
-import type { ItemFormatName } from '../formats/item-formats.ts';
 import { outcome, type Outcome } from '../storage/outcome.ts';
 import { receiveStream, sendStream } from '../storage/port-stream.ts';
 import { zonedBorders, type ZonedBorderTask } from './aggregate-calendar.ts';
@@ -12,7 +11,6 @@ import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.
 import { printBuckets, type BucketPrintTask } from './overview-print.ts';
 import { printSamples, rowBlocks, type PrintTask, type RowsTask } from './print-samples.ts';
 import { printTable, type TableTask } from './print-table.ts';
-import { serveItems, type ToItemsThread } from './receive-items.ts';
 import { receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
 type WithPort<T> = T & { readonly port: MessagePort };
@@ -43,12 +41,6 @@ export async function table(task: WithPort<TableTask> & { readonly parts: Messag
 
 export async function hash(task: WithPort<{ readonly parts: MessagePort }>): Promise<void> {
   await sendStream(task.port, hashRows(receiveStream<RowsTask>(task.parts)));
-}
-
-export async function items(
-  task: WithPort<{ readonly format: ItemFormatName; readonly parts: MessagePort }>,
-): Promise<void> {
-  await sendStream(task.port, serveItems(task.format, receiveStream<ToItemsThread>(task.parts)));
 }
 
 /** Says that the thread turns to what it is given. */

@@ -311,11 +311,6 @@ function kindOf(error: unknown): 'data' | 'again' | 'full' | 'other' {
   return fault === 'full' ? 'full' : fault === 'away' ? 'again' : 'other';
 }
 
-/** True where a transaction failed for what another one did. */
-export function mayTryAgain(error: unknown): boolean {
-  return AGAIN_SQLSTATE.test(String((error as { code?: unknown }).code));
-}
-
 /** SQLSTATE classes: data exception, integrity constraint violation, program limit exceeded. */
 const DATA_SQLSTATE = /^(22|23|54)[0-9A-Z]{3}$/;
 /** Serialization failure, deadlock, lock not available, query canceled; idle in transaction for too long, transaction timeout. */
@@ -325,18 +320,16 @@ function settle(batch: readonly Waiting[], { outcomes }: Placement, commit: bigi
   batch.forEach((each, i) => each.settle(outcomes[i].map((placed) => toResult(placed, commit))));
 }
 
-/** @param before changes that the commit tells before the appends */
-export function toResult(placed: Placed, commit: bigint | null, before = 0): AppendResult {
+export function toResult(placed: Placed, commit: bigint | null): AppendResult {
   if (placed.kind === 'refused') return placed;
-  const ordinal = placed.commit === null ? before + placed.ordinal : placed.ordinal;
-  return { ...placed, kind: 'appended', commit: placed.commit ?? commit!, ordinal };
+  return { ...placed, kind: 'appended', commit: placed.commit ?? commit! };
 }
 
 function failAll(batch: readonly Waiting[], error: unknown): void {
   for (const each of batch) each.fail(error);
 }
 
-export function keysOf(batch: readonly { readonly body: AppendBody }[]): { seriesId: string; key: string }[] {
+function keysOf(batch: readonly Waiting[]): { seriesId: string; key: string }[] {
   return batch.flatMap(({ body }) =>
     body.items.flatMap(({ seriesId, key }) => (key ? [{ seriesId, key: key.key }] : [])),
   );

@@ -50,68 +50,55 @@ export async function createMany<A>(
   once: Once | null,
   print: (outcomes: readonly CreateOutcome[]) => A,
 ): Promise<Answered<A>> {
-  const creation = await prepareCreation({ reads, writes: db }, principal, inputs);
-  const { checked, series, units } = creation;
-  let stored: ReadonlySet<string> = new Set();
-  let changes: readonly Change[] = [];
-  const store = async (trx: DatabaseTransaction): Promise<A> => {
-    const inserted = await insertSeries(trx, series, units, principal.tokenId);
-    const answer = print(outcomesOf(checked, series, inserted.stored));
-    ({ stored, changes } = inserted);
-    return answer;
-  };
-  try {
-    return await db.transaction().execute(async (trx) => {
+  const { checked, units } = await checkAll(reads, principal, inputs);
+  return withLanes(db, wantedOf(checked), async (series) => {
+    let stored: ReadonlySet<string> = new Set();
+    let changes: readonly Change[] = [];
+    const store = async (trx: DatabaseTransaction): Promise<A> => {
+      const inserted = await insertSeries(trx, series, units, principal.tokenId);
+      const answer = print(outcomesOf(checked, series, inserted.stored));
+      ({ stored, changes } = inserted);
+      return answer;
+    };
+    const result = await db.transaction().execute(async (trx) => {
       const answered = once
         ? await answerOnce(trx, principal.tokenId, once, () => store(trx))
         : { answer: await store(trx), replayed: false };
       await commitChanges(trx, changes);
       return answered;
     });
-  } catch (error) {
-    stored = new Set();
-    throw error;
+    return { stored, result };
+  });
+}
+
+/** Finds places in lanes for new series. Those that `work` does not store give theirs back, all of them if it throws. */
+export async function withLanes<T>(
+  db: Database,
+  wanted: readonly Pick<SeriesToInsert, 'projectId' | 'input'>[],
+  work: (series: readonly SeriesToInsert[]) => Promise<{ readonly stored: ReadonlySet<string>; readonly result: T }>,
+): Promise<T> {
+  // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
+  const places =
+    wanted.length === 0 ? [] : await db.transaction().execute((trx) => takePlaces(trx, wanted.length, uuidv7));
+  const lanes = laneOfEach(places);
+  const series = wanted.map((each, at): SeriesToInsert => ({ ...each, id: uuidv7(), laneId: lanes[at] }));
+  let stored: ReadonlySet<string> = new Set();
+  try {
+    const done = await work(series);
+    ({ stored } = done);
+    return done.result;
   } finally {
-    await endCreation(db, creation, stored);
+    const unused = series.filter(({ id }) => !stored.has(id)).map(({ laneId }) => laneId);
+    if (unused.length > 0) await db.transaction().execute((trx) => returnPlaces(trx, countsOf(unused)));
   }
 }
 
-/** Series that may be created, with the places that are taken for them. */
-export interface Creation {
-  readonly checked: readonly Checked[];
-  /** One for each of the inputs that can be stored, in their order. */
-  readonly series: readonly SeriesToInsert[];
-  /** Of the quantities among their tags. */
-  readonly units: readonly TagUnit[];
+export function wantedOf(checked: readonly Checked[]): Exclude<Checked, { readonly error: unknown }>[] {
+  return checked.filter((each) => 'input' in each);
 }
 
-/** Whoever calls this calls {@link endCreation} in the end. */
-export async function prepareCreation(
-  { reads, writes }: ReadsAndWrites,
-  principal: Principal,
-  inputs: readonly NewSeries[],
-): Promise<Creation> {
-  const { checked, units } = await checkAll(reads, principal, inputs);
-  const wanted = checked.filter((each) => 'input' in each);
-  // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
-  const places =
-    wanted.length === 0 ? [] : await writes.transaction().execute((trx) => takePlaces(trx, wanted.length, uuidv7));
-  const lanes = laneOfEach(places);
-  const series = wanted.map((each, at): SeriesToInsert => ({ ...each, id: uuidv7(), laneId: lanes[at] }));
-  return { checked, series, units };
-}
-
-/** Gives back the places of those that were not stored. */
-export async function endCreation(
-  db: Database,
-  { series }: Creation,
-  stored: ReadonlySet<string>,
-): Promise<void> {
-  const unused = series.filter(({ id }) => !stored.has(id)).map(({ laneId }) => laneId);
-  if (unused.length > 0) await db.transaction().execute((trx) => returnPlaces(trx, countsOf(unused)));
-}
-
-async function checkAll(
+/** What can be created of the inputs, with the units of the quantities among their tags. */
+export async function checkAll(
   db: Database,
   principal: Principal,
   inputs: readonly NewSeries[],

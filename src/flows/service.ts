@@ -21,11 +21,10 @@ import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPat
 import type { MetadataEdit, TagEdit } from '../core/tag-edit.ts';
 import type { Expression } from '../core/tag-expression.ts';
 import type { Vocabulary } from '../core/vocabulary.ts';
-import type { VarveError } from '../core/errors.ts';
 import type { EpochUnit } from '../formats/epoch-text.ts';
-import type { ItemFormatName } from '../formats/item-formats.ts';
 import type { TableFormatName } from '../formats/table-formats.ts';
 import type { AnswerFormatName, Spelling } from '../formats/wire-formats.ts';
+import type { AppendManyOutcome, AppendManyRequest } from './append-many.ts';
 import type { BucketFormat } from './overview-print.ts';
 import type { BodyRequest } from './receive-body.ts';
 
@@ -221,31 +220,6 @@ export interface AppendRequest extends BodyRequest {
   readonly idempotencyKey: string | null;
 }
 
-/** Rows of many series. */
-export interface AppendManyRequest extends Pick<BodyRequest, 'body' | 'declaredBytes'> {
-  readonly principal: Principal;
-  readonly format: ItemFormatName;
-  /** One refused item refuses all. */
-  readonly atomic: boolean;
-  /** Of the request: items that have no key of their own get one of it and their line. */
-  readonly idempotencyKey: string | null;
-  /** What an item calls its series. @throws not-found for what no series can be called */
-  readonly refOf: (text: string) => SeriesRef;
-  /** What an item says of a series that is to be made, but for its name. @throws invalid-input naming the field */
-  readonly readSpec: (create: unknown) => Omit<NewSeries, 'name' | 'project'>;
-}
-
-export interface AppendManyOutcome {
-  /** With which the rows came, the newest where some had come before; null: none are stored. */
-  readonly commit: bigint | null;
-  /** In their order. */
-  readonly items: readonly ItemOutcome[];
-}
-
-export type ItemOutcome = { readonly line: number } & (
-  Pick<AppendOutcome, 'rows' | 'firstRow' | 'replayed'> | { readonly error: VarveError }
-);
-
 /** Durable and readable. */
 export interface AppendOutcome {
   readonly write: string;
@@ -408,7 +382,7 @@ export interface LatestRequest extends Omit<ReadRequest, 'selection' | 'limit' |
 
 export interface SampleService {
   append(request: AppendRequest): Promise<AppendOutcome>;
-  /** What is wrong with an item is in its place, what is wrong with the body as a whole is thrown. */
+  /** Rows of many series, by one commit. What is wrong with an item is in its outcome. */
   appendMany(request: AppendManyRequest): Promise<AppendManyOutcome>;
   replace(request: ReplaceRequest): Promise<AppendOutcome>;
   remove(request: RemoveRequest): Promise<RemoveOutcome>;

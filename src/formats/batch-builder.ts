@@ -1,6 +1,6 @@
 /** A batch under construction: text formats push rows into it one by one and take it when it is full. */
 import type { Batch, SampleShape } from '../core/batch.ts';
-import { DTYPES, type Dtype, type SampleArray } from '../core/dtype.ts';
+import { DTYPES, type SampleArray } from '../core/dtype.ts';
 
 /** A batch a decoder yields is full at this many bytes of values and times, or … */
 const MAX_BATCH_BYTES = 1024 * 1024;
@@ -19,53 +19,22 @@ export function fullBatchRows(bytesPerRecord: number): number {
   return Math.max(1, Math.min(MAX_BATCH_ROWS, Math.floor(MAX_BATCH_BYTES / bytesPerRecord)));
 }
 
-/** Where arrays of a batch come from. Thousands of small ones that have a buffer each cost more than what is in them. */
-export class ArrayRoom {
-  #buffer = new ArrayBuffer(0);
-  #used = 0;
-
-  /** An array of zeros. Small ones share a buffer with others that are taken before and after. */
-  take(dtype: Dtype, length: number): SampleArray {
-    const { array, bytes: size } = DTYPES[dtype];
-    const bytes = length * size;
-    if (bytes > LARGEST_SHARED_BYTES) return new array(length);
-    const at = Math.ceil(this.#used / size) * size;
-    if (at + bytes > this.#buffer.byteLength) {
-      this.#buffer = new ArrayBuffer(SHARED_BYTES);
-      this.#used = bytes;
-      return new array(this.#buffer, 0, length);
-    }
-    this.#used = at + bytes;
-    return new array(this.#buffer, at, length);
-  }
-}
-
-const SHARED_BYTES = 64 * 1024;
-const LARGEST_SHARED_BYTES = 4 * 1024;
-
 export class BatchBuilder {
   /** Rows pushed since the last {@link take}. */
   rows = 0;
   readonly #shape: SampleShape;
   readonly #channels: number;
   readonly #fullRows: number;
-  /** Room that is made for the first row. */
-  #firstRows: number;
-  readonly #room: ArrayRoom | null;
   #capacity = 0;
   #values!: SampleArray;
   #times!: BigInt64Array | null;
 
-  /**
-   * @param expectedRows that will be pushed, as far as is known
-   * @param room for the arrays; null: each has a buffer of its own
-   */
-  constructor(shape: SampleShape, expectedRows = FIRST_ROWS, room: ArrayRoom | null = null) {
+  /** @param expectedRows as far as they are known: room is made for no more than these at first */
+  constructor(shape: SampleShape, expectedRows = FIRST_ROWS) {
     this.#shape = shape;
     this.#channels = shape.channelLabels.length;
     this.#fullRows = fullBatchRows(recordBytes(shape));
-    this.#firstRows = Math.min(Math.max(1, expectedRows), this.#fullRows);
-    this.#room = room;
+    this.#allocate(Math.max(1, Math.min(expectedRows, this.#fullRows)));
   }
 
   get full(): boolean {
@@ -78,9 +47,7 @@ export class BatchBuilder {
    * @param timeNs of the row; ignored for regular series
    */
   push(valueOf: (channel: number) => number | bigint, timeNs: bigint): void {
-    if (this.rows === this.#capacity) {
-      this.#allocate(this.#capacity === 0 ? this.#firstRows : Math.min(this.#capacity * 2, this.#fullRows));
-    }
+    if (this.rows === this.#capacity) this.#allocate(Math.min(this.#capacity * 2, this.#fullRows));
     const values = this.#values as { [index: number]: number | bigint };
     const start = this.rows * this.#channels;
     for (let c = 0; c < this.#channels; c++) values[start + c] = valueOf(c);
@@ -94,16 +61,14 @@ export class BatchBuilder {
     const values = this.#values.subarray(0, rows * this.#channels);
     const times = this.#times?.subarray(0, rows) ?? null;
     this.rows = 0;
-    this.#firstRows = this.#capacity;
-    this.#capacity = 0;
+    this.#allocate(this.#capacity);
     return startNs === undefined ? { rows, values, times } : { rows, values, times, startNs };
   }
 
   /** Room for this many rows, with the rows there are. */
   #allocate(capacity: number): void {
-    const { dtype, kind } = this.#shape;
-    const values = this.#array(dtype, capacity * this.#channels);
-    const times = kind === 'irregular' ? (this.#array('int64', capacity) as BigInt64Array) : null;
+    const values = new DTYPES[this.#shape.dtype].array(capacity * this.#channels);
+    const times = this.#shape.kind === 'irregular' ? new BigInt64Array(capacity) : null;
     if (this.rows > 0) {
       (values as Float64Array).set(this.#values as Float64Array);
       times?.set(this.#times as BigInt64Array);
@@ -111,9 +76,5 @@ export class BatchBuilder {
     this.#capacity = capacity;
     this.#values = values;
     this.#times = times;
-  }
-
-  #array(dtype: Dtype, length: number): SampleArray {
-    return this.#room ? this.#room.take(dtype, length) : new DTYPES[dtype].array(length);
   }
 }

@@ -1,18 +1,15 @@
-/** The formats in which rows of many series come, by name and by media type. */
-import { readArrowItems } from './arrow-items.ts';
-import type { BadItem, BodyItem } from './body-item.ts';
-import { readNdjsonItems } from './ndjson-items.ts';
+/** The formats in which rows of many series come in one body. */
+import { decodeArrowItems } from './arrow-items.ts';
+import { decodeItemLines } from './item-lines.ts';
+import type { ReadItem } from './sample-items.ts';
 import { WIRE_FORMATS } from './wire-formats.ts';
 
 export type ItemFormatName = 'ndjson' | 'arrow-stream';
 
-interface ItemFormat {
-  readonly mediaType: string;
-  /** Items of a whole body, the bad ones in their places. @throws `invalid-input` or `limit-exceeded` for what is wrong with the body as a whole */
-  readonly read: (source: AsyncIterable<Uint8Array>) => Promise<(BodyItem | BadItem)[]>;
-}
+/** A series a line, or a column that says of each row which series it is for. */
+type DecodeItems = (source: AsyncIterable<Uint8Array>) => Promise<ReadItem[]>;
 
-export const ITEM_FORMATS: Readonly<Record<ItemFormatName, ItemFormat>> = {
-  ndjson: { mediaType: WIRE_FORMATS.ndjson.mediaType, read: readNdjsonItems },
-  'arrow-stream': { mediaType: WIRE_FORMATS['arrow-stream'].mediaType, read: readArrowItems },
+export const ITEM_FORMATS: Readonly<Record<ItemFormatName, { mediaType: string; decode: DecodeItems }>> = {
+  ndjson: { mediaType: WIRE_FORMATS.ndjson.mediaType, decode: decodeItemLines },
+  'arrow-stream': { mediaType: WIRE_FORMATS['arrow-stream'].mediaType, decode: decodeArrowItems },
 };

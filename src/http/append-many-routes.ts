@@ -1,99 +1,85 @@
-/** Appending to many series with one request. */
+/** Rows of many series with one request. */
 import express, { type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import { VarveError } from '../core/errors.ts';
-import { NOT_STORED } from '../core/place-append.ts';
-import { MAX_ITEMS_BYTES } from '../flows/receive-items.ts';
-import type { ItemOutcome, SampleService } from '../flows/service.ts';
-import { MAX_ITEMS } from '../formats/body-item.ts';
+import { invalidField, VarveError } from '../core/errors.ts';
+import type { SampleService } from '../flows/service.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../formats/item-formats.ts';
+import { MAX_ITEMS, MAX_ITEMS_BYTES } from '../formats/sample-items.ts';
 import { needs, principalOf } from './authenticate.ts';
-import { parseIdempotencyKey } from './idempotency-key.ts';
-import { formatAmong } from './negotiate.ts';
+import { formatOfBody } from './negotiate.ts';
 import { json, problems } from './operation.ts';
 import { toProblem } from './problem.ts';
 import { queryOf } from './query.ts';
 import { openRequestBody } from './request-body.ts';
-import { bodyHeaders } from './sample-routes.ts';
 import {
-  appendItem,
-  APPEND_MANY_EXAMPLE,
   appendManyAnswer,
   appendManyQuery,
-  itemRef,
-  readSpec,
+  describedSeries,
+  ITEMS_EXAMPLE,
   refusedManyAnswer,
   toAppendManyAnswer,
-  toItemAnswer,
+  toRefusedMany,
 } from './wire/append-many.ts';
-import { PROBLEM_MEDIA_TYPE, type ProblemDocument } from './wire/problem.ts';
+import { PROBLEM_MEDIA_TYPE, problemDocument, type ProblemDocument } from './wire/problem.ts';
 
-const FORMATS = Object.keys(ITEM_FORMATS) as ItemFormatName[];
-/** Problems that one answer tells of in the field `errors`; the list of items has all. */
-const MAX_NAMED_ITEMS = 100;
+const MEDIA_TYPES = Object.values(ITEM_FORMATS).map(({ mediaType }) => mediaType);
 
 export function appendManyRoutes(samples: Pick<SampleService, 'appendMany'>): Router {
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/samples', needs('write'), async (req, res) => {
     const { project, atomic = false } = queryOf(req, appendManyQuery);
-    const format = formatAmong(FORMATS, (name) => ITEM_FORMATS[name].mediaType, req.get('content-type'));
-    const idempotencyKey = parseIdempotencyKey(req.get('idempotency-key'));
+    const format = itemFormatOf(req.get('content-type'));
+    // One key for all would promise what the items do not keep.
+    if (req.get('idempotency-key') !== undefined) {
+      throw invalidField('Idempotency-Key', 'is not for many series: each item has its own `idempotency_key`');
+    }
     const outcome = await samples.appendMany({
       principal: principalOf(res),
       format,
       body: openRequestBody(req, MAX_ITEMS_BYTES),
       declaredBytes: Number(req.get('content-length')) || null,
+      project,
       atomic,
-      idempotencyKey,
-      refOf: itemRef(project),
-      readSpec,
+      describe: (spec, name) => describedSeries(spec, name, project),
     });
-    const at = { path: req.path, id: res.locals.requestId };
-    const toDocument = (error: VarveError): ProblemDocument => toProblem(error, at).document;
-    const blamed = outcome.items.filter(isToBlame);
-    if (!atomic || blamed.length === 0) {
-      res.json(toAppendManyAnswer(outcome, toDocument));
-      return;
-    }
-    const { status, document } = toProblem(refusal(blamed, outcome.items.length), at);
-    const items = blamed.map((each) => toItemAnswer(each, toDocument));
-    res.status(status).type(PROBLEM_MEDIA_TYPE).json({ ...document, items });
+    const request = { path: req.path, id: res.locals.requestId };
+    const toDocument = (error: unknown): ProblemDocument => toProblem(error, request).document;
+    if (outcome.isRefused) res.status(422).type(PROBLEM_MEDIA_TYPE).json(toRefusedMany(outcome, toDocument));
+    else res.json(toAppendManyAnswer(outcome, toDocument));
   });
 
   return router;
 }
 
-type RefusedItem = Extract<ItemOutcome, { error: VarveError }>;
-
-function isToBlame(item: ItemOutcome): item is RefusedItem {
-  return 'error' in item && item.error.slug !== NOT_STORED;
-}
-
-/** Of items that belong together. */
-function refusal(blamed: readonly RefusedItem[], items: number): VarveError {
-  const named = blamed.slice(0, MAX_NAMED_ITEMS).map(({ line, error }) => ({ field: `line ${line}`, message: error.message }));
-  const message = `${blamed.length} of ${items} items were refused, so nothing was stored: line ${blamed[0].line}: ${blamed[0].error.message}`;
-  return new VarveError('unprocessable', message, { slug: 'items-refused', errors: named });
+/** @throws unsupported-media-type listing what is read */
+function itemFormatOf(contentType: string | undefined): ItemFormatName {
+  const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
+  if (MEDIA_TYPES.includes(mediaType)) return formatOfBody(contentType) as ItemFormatName;
+  const message = `must be ${MEDIA_TYPES.join(' or ')}`;
+  throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
+    errors: [{ field: 'Content-Type', message }],
+  });
 }
 
 export const appendManyDescriptions: ZodOpenApiPathsObject = {
   '/v1/samples': {
     post: {
-      operationId: 'appendManySamples',
+      operationId: 'appendMany',
       tags: ['samples'],
-      summary: 'Append rows to many series in one commit',
-      description: `NDJSON has an item a line: a series, by id or by name, and its rows as a JSON body of one series has them. An Arrow stream has the columns \`series\`
-(texts, plain or dictionary-encoded), \`time\`, and \`value\` or a column for each channel; there the rows of a series are one item. Items of one series apply in their order. What is
-right is stored, all in one commit; the answer tells of each item, in order, its rows, or the problem that it has. With \`atomic=true\` one refused item refuses all.
-At most ${MAX_ITEMS} items and ${MAX_ITEMS_BYTES / 1024 / 1024} MiB in one request; beyond that (413), and if the body breaks off or is no text at all (400), nothing is stored.
-With the header \`Idempotency-Key\`, an item without a key of its own gets one of the header's and its line: the same body may be sent again as a whole.`,
-      requestParams: { query: appendManyQuery, header: bodyHeaders },
+      summary: 'Append rows of many series by one commit',
+      description: `An item a line: \`series\` (an id, or a name with \`?project=\`), \`values\` and \`start\` or \`times\` as in the JSON body of
+\`POST /v1/series/{id}/samples\`, and, if wanted, \`idempotency_key\`, and \`create\`: what the series is to be if it is not there, as \`POST /v1/series\` has it, without \`name\` and \`project\`
+(of a series that is there it is not looked at). Or an Arrow stream with the columns \`series\` (texts, also dictionary-encoded), \`time\`, and \`value\` or one a channel; the rows of a series are one item then.
+
+Items of one series apply in their order. An item that is refused keeps no other out, unless \`atomic=true\`; all that is stored is stored by one commit. At most ${MAX_ITEMS} items and ${MAX_ITEMS_BYTES / 1024 / 1024} MiB in one request;
+beyond that nothing is stored (413), nor of a body that is cut off or no UTF-8 text (400).`,
+      requestParams: { query: appendManyQuery },
       requestBody: {
-        description: 'An item a line, or an Arrow stream',
+        description: 'Items: one a line, or one a series',
         required: true,
         content: {
-          [ITEM_FORMATS.ndjson.mediaType]: { schema: appendItem, example: APPEND_MANY_EXAMPLE },
+          [ITEM_FORMATS.ndjson.mediaType]: { schema: { type: 'string' }, example: ITEMS_EXAMPLE },
           [ITEM_FORMATS['arrow-stream'].mediaType]: {
             schema: { type: 'string', contentMediaType: ITEM_FORMATS['arrow-stream'].mediaType },
           },
@@ -103,8 +89,8 @@ With the header \`Idempotency-Key\`, an item without a key of its own gets one o
         200: { description: 'What became of each item', content: json(appendManyAnswer) },
         ...problems(408, 413, 415, 507),
         422: {
-          description: 'With `atomic=true`: an item was refused, and nothing is stored',
-          content: { [PROBLEM_MEDIA_TYPE]: { schema: refusedManyAnswer } },
+          description: 'The body cannot be read as items; or `atomic=true` and an item was refused: nothing was stored',
+          content: { [PROBLEM_MEDIA_TYPE]: { schema: refusedManyAnswer.or(problemDocument) } },
         },
       },
     },

@@ -21,22 +21,13 @@ export const ANSWER_MEDIA_TYPES: readonly string[] = ANSWER_FORMATS.map(mediaTyp
  * @throws unsupported-media-type listing what is read
  */
 export function formatOfBody(contentType: string | undefined): WireFormatName {
-  return formatAmong(BODY_FORMATS, mediaTypeOf, contentType);
-}
-
-/** As {@link formatOfBody}, where only some formats are read. */
-export function formatAmong<F extends string>(
-  formats: readonly F[],
-  typeOf: (format: F) => string,
-  contentType: string | undefined,
-): F {
   const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
-  const format = formats.find((name) => typeOf(name) === mediaType);
+  const format = BODY_FORMATS.find((name) => mediaTypeOf(name) === mediaType);
   if (format) {
     refuseCharset(contentType ?? '');
     return format;
   }
-  const message = `${contentType === undefined ? 'is missing' : 'is not read here'}; read are ${formats.map(typeOf).join(', ')}`;
+  const message = `${contentType === undefined ? 'is missing' : 'is not read here'}; read are ${BODY_MEDIA_TYPES.join(', ')}`;
   throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
     errors: [{ field: 'Content-Type', message }],
   });

@@ -55,7 +55,7 @@ curl -H "$T" "$U/series/by-name/demo/ecg/mouse-12/samples?points=10"
 \`\`\`
 
 1. \`POST /v1/series\` says what is recorded: a name, a number type, channels, a rate or none, tags.
-2. \`POST /v1/series/{id}/samples\` appends rows, in any of the formats; with an \`Idempotency-Key\` a retry stores nothing twice.
+2. \`POST /v1/series/{id}/samples\` appends rows, in any of the formats; with an \`Idempotency-Key\` a retry stores nothing twice. \`POST /v1/samples\` appends to many series by one commit.
 3. \`GET /v1/series\` and \`POST /v1/series/search\` find series by their tags.
 4. \`GET /v1/series/{id}/samples\` reads rows, overviews (\`points\`), aggregates (\`every\`) or the newest ones (\`latest\`); \`POST /v1/query\` reads many series as one table.
 

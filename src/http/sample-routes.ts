@@ -258,7 +258,7 @@ const writeHeaders = {
       '1 to 255 visible ASCII characters. The same key for the same series stores once, for at least 24 hours. Excludes source and sequence',
   }),
 };
-export const bodyHeaders = z.object({
+const bodyHeaders = z.object({
   'Content-Encoding': z.enum(['gzip', 'deflate', 'br']).optional().meta({ description: 'How the body is compressed' }),
   ...writeHeaders,
 });

@@ -71,26 +71,21 @@ export class CodecPool {
   }
 
   /**
-   * Calls a function that takes plain data from its port `parts` and sends bytes, or plain data, into the other. Each part is made when the one before has been
+   * Calls a function that takes plain data from its port `parts` and sends bytes into the other. Each part is made when the one before has been
    * worked off, so that it is as fresh as can be. Making one may take steps.
    * @param signal ends it, wherever it is
    */
-  pipe<T extends object = Uint8Array>(
-    name: string,
-    task: object,
-    parts: AsyncIterable<object>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<T> {
+  pipe(name: string, task: object, parts: AsyncIterable<object>, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     return this.#receive(name, task, parts, signal);
   }
 
   /** Nothing is begun before the first piece is asked for. */
-  async *#receive<T extends object = Uint8Array>(
+  async *#receive(
     name: string,
     task: object,
     parts: AsyncIterable<object> | null,
     signal: AbortSignal | undefined,
-  ): AsyncGenerator<T> {
+  ): AsyncGenerator<Uint8Array> {
     signal?.throwIfAborted();
     const out = new MessageChannel();
     const into = parts && new MessageChannel();
@@ -106,7 +101,7 @@ export class CodecPool {
     signal?.addEventListener('abort', end);
     if (parts && into) void sendStream(into.port1, parts, 1); // its errors come back through the bytes
     try {
-      yield* receiveStream<T>(out.port1);
+      yield* receiveStream(out.port1);
       await run;
     } catch (error) {
       signal?.throwIfAborted();

@@ -1,122 +1,119 @@
-/** Rows of many series in one request: what an item says, and what became of each. */
+/** Rows of many series in one request: an item a line, or a column that names the series; and what became of each item. */
 import { z } from 'zod';
 import { invalidField, isVarveError, VarveError } from '../../core/errors.ts';
 import type { NewSeries } from '../../core/series.ts';
-import type { AppendManyOutcome, ItemOutcome, SeriesRef } from '../../flows/service.ts';
+import { withinCreate, type AppendManyOutcome, type ItemOutcome } from '../../flows/append-many.ts';
+import { MAX_ITEMS } from '../../formats/sample-items.ts';
 import { parseWith } from '../field-errors.ts';
 import { refuseUnstorable } from '../json-body.ts';
 import { problemDocument, type ProblemDocument } from './problem.ts';
-import { isUuid, name, queryBoolean } from './scalars.ts';
-import { samplesBody } from './samples.ts';
+import { name, queryBoolean } from './scalars.ts';
 import { DEFAULT_PROJECT, newSeries, seriesCreate } from './series.ts';
 
 export const appendManyQuery = z.strictObject({
-  project: name.default(DEFAULT_PROJECT).meta({ description: 'Project of the names' }),
+  project: name.default(DEFAULT_PROJECT).meta({ description: 'Project of series that are called by their names' }),
   atomic: queryBoolean
     .optional()
-    .meta({ description: 'true: one refused item refuses all, and nothing is stored (422). Default: the others are stored' }),
+    .meta({ description: 'true: one item that is refused refuses all, and nothing is stored' }),
 });
 
-/** For the document only: the lines are read by the format. */
-export const appendItem = z
-  .object({
-    series: z.string().meta({ description: 'Id of the series, or its name in the project of the query' }),
-    ...samplesBody.shape,
-    idempotency_key: z
-      .string()
-      .optional()
-      .meta({ description: 'As the header Idempotency-Key of an append: the same key for the same series stores once' }),
-    create: z
-      .looseObject({})
-      .optional()
-      .meta({ description: 'If there is no series of the name, it is made of this: a body of POST /v1/series without name and project' }),
-  })
-  .meta({ id: 'AppendItem', description: 'A line: rows of one series' });
-
-export const APPEND_MANY_EXAMPLE = [
-  { series: 'plant/pump-1', times: ['2026-05-01T09:00:00Z'], values: [1.5] },
-  { series: 'plant/pump-2', values: [3, 4], create: { dtype: 'int16', sampling: { kind: 'regular', rate_hz: 10 } } },
+export const ITEMS_EXAMPLE = [
+  { series: '0198c5e0-7c3a-7b61-9d0e-1f5a2b3c4d5e', values: [12, 13, 13] },
+  { series: 'plant-3/door', times: ['2026-05-01T09:00:00Z'], values: [1], idempotency_key: 'door-17' },
+  {
+    series: 'plant-3/oven/temperature',
+    times: ['2026-05-01T09:00:00.5Z'],
+    values: [451.2],
+    create: { dtype: 'float32', unit: 'Cel', sampling: { kind: 'irregular' } },
+  },
 ]
   .map((item) => JSON.stringify(item))
   .join('\n');
 
-const line = z.int().meta({ description: 'Number of the line, from 1; of Arrow the number of the series among the others' });
+const place = {
+  line: z.int().meta({ description: 'Number of the line, from 1; of an Arrow stream: of the series, as they come' }),
+  series: z.string().optional().meta({ description: 'Arrow: what the stream calls the series' }),
+};
 
-const storedItem = z.object({
-  line,
-  status: z.literal(201).meta({ description: 'Its rows are durable, and readers see them' }),
-  rows: z.int().meta({ description: 'Rows that were stored' }),
-  first_row: z
-    .int()
-    .optional()
-    .meta({ description: 'Number of the first of them. Not of irregular series: their rows are numbered in order of time' }),
-  replayed: z.literal(true).optional().meta({ description: 'It was stored before, under the same key' }),
-});
-
-const refusedItem = z.object({
-  line,
-  status: z.int().meta({ description: 'As the append of one series would have answered' }),
-  problem: problemDocument.extend({ line }).meta({ description: 'Why nothing of it was stored' }),
-});
+const refusedItem = z
+  .object({
+    ...place,
+    status: z.int().meta({ description: 'As POST /v1/series/{id}/samples would have answered' }),
+    problem: problemDocument.meta({
+      description: 'Why it was refused; `errors` names the field, such as values[3][0]',
+    }),
+  })
+  .meta({ id: 'RefusedItem', description: 'An item of which nothing was stored' });
 
 export const appendManyAnswer = z
   .object({
     commit: z
       .int()
       .nullable()
-      .meta({ description: 'The change of the samples that all came with; null: nothing is stored' }),
-    items: z.array(z.union([storedItem, refusedItem])).meta({ description: 'One an item, in their order' }),
+      .meta({ description: 'The commit that all items came with; null: nothing was stored, or all of it before' }),
+    items: z
+      .array(
+        z.union([
+          z.object({
+            ...place,
+            status: z.literal(201).meta({ description: 'Its rows are durable, and readers see them' }),
+            rows: z.int().meta({ description: 'Rows that were stored' }),
+            first_row: z
+              .int()
+              .optional()
+              .meta({ description: 'Number of the first of them; not of irregular series, which number by time' }),
+            replayed: z.literal(true).optional().meta({ description: 'The key was used before; stored once' }),
+          }),
+          refusedItem,
+        ]),
+      )
+      .max(MAX_ITEMS)
+      .meta({ description: 'One an item, in their order' }),
   })
-  .meta({ id: 'AppendedMany', description: 'What became of each item' });
+  .meta({
+    id: 'ManyStored',
+    description: 'What became of each item',
+    example: { commit: 17, items: [{ line: 1, status: 201, rows: 3, first_row: 12 }] },
+  });
 
 export const refusedManyAnswer = problemDocument
   .extend({ items: z.array(refusedItem).meta({ description: 'Those that are to blame' }) })
-  .meta({ id: 'RefusedMany', description: 'Why nothing was stored of items that belong together' });
+  .meta({ id: 'ManyRefused', description: 'Why nothing of an atomic request was stored' });
 
-/** Which series an item means. @returns for texts of the project given */
-export function itemRef(project: string): (text: string) => SeriesRef {
-  return (text) => {
-    if (isUuid(text)) return { id: text.toLowerCase() };
-    if (/\p{Cs}/u.test(text)) throw invalidField('series', 'has half a surrogate pair, which no name has');
-    return { project, name: parseWith(name, text, 'series') };
-  };
+type Item = z.input<typeof appendManyAnswer>['items'][number];
+type ToDocument = (error: unknown) => ProblemDocument;
+
+export function toAppendManyAnswer(
+  { commit, items }: AppendManyOutcome,
+  toDocument: ToDocument,
+): z.input<typeof appendManyAnswer> {
+  return { commit: commit === null ? null : Number(commit), items: items.map((item) => toItem(item, toDocument)) };
 }
 
-/** What a series is to be, but for its name and project, which its item and the query say. @throws invalid-input naming the field */
-export function readSpec(create: unknown): Omit<NewSeries, 'name' | 'project'> {
-  if (typeof create !== 'object' || create === null || Array.isArray(create)) {
-    throw invalidField('create', 'must be an object, as POST /v1/series takes it');
-  }
-  for (const key of ['name', 'project']) {
-    if (Object.hasOwn(create, key)) throw invalidField(`create.${key}`, 'is not known here: `series` is the name, and the query has its project');
-  }
-  try {
-    refuseUnstorable(create);
-    const { name: _name, project: _project, ...spec } = newSeries(parseWith(seriesCreate, { ...create, name: 'name' }, 'body'));
-    return spec;
-  } catch (error) {
-    throw isVarveError(error) ? within('create', error) : error;
-  }
+/** The problem of an atomic request, with those of its items. */
+export function toRefusedMany({ items }: AppendManyOutcome, toDocument: ToDocument): z.input<typeof refusedManyAnswer> {
+  const refused = items.flatMap((item) => (item.kind === 'refused' ? [refusedOf(item, toDocument)] : []));
+  const count = refused.length === 1 ? '1 item was' : `${refused.length} items were`;
+  const [first] = refused;
+  const error = new VarveError(
+    'unprocessable',
+    `${count} refused, so nothing was stored: line ${first.line}: ${first.problem.detail}`,
+    {
+      slug: 'items-refused',
+      errors: refused.flatMap(({ line, problem }) =>
+        problem.errors.map(({ field, message }) => ({ field: `line ${line} ${field}`, message })),
+      ),
+    },
+  );
+  return { ...toDocument(error), items: refused };
 }
 
-function within(place: string, { code, slug, errors, message }: VarveError): VarveError {
-  const named = errors.map((each) => ({ ...each, field: `${place}.${each.field}` }));
-  return new VarveError(code, `${place}.${message}`, { slug, errors: named });
-}
-
-/** An item of an answer. @param toDocument the problem that an error is */
-export function toItemAnswer(
-  outcome: ItemOutcome,
-  toDocument: (error: VarveError) => ProblemDocument,
-): z.input<typeof storedItem> | z.input<typeof refusedItem> {
-  const { line: number } = outcome;
-  if ('error' in outcome) {
-    const problem = toDocument(outcome.error);
-    return { line: number, status: problem.status, problem: { ...problem, line: number } };
-  }
-  const { rows, firstRow, replayed } = outcome;
+function toItem(item: ItemOutcome, toDocument: ToDocument): Item {
+  if (item.kind === 'refused') return refusedOf(item, toDocument);
+  const { line, rows, firstRow, replayed } = item;
   return {
-    line: number,
+    line,
+    ...calledOf(item),
     status: 201,
     rows,
     ...(firstRow !== null && { first_row: firstRow }),
@@ -124,9 +121,27 @@ export function toItemAnswer(
   };
 }
 
-export function toAppendManyAnswer(
-  { commit, items }: AppendManyOutcome,
-  toDocument: (error: VarveError) => ProblemDocument,
-): z.input<typeof appendManyAnswer> {
-  return { commit: commit === null ? null : Number(commit), items: items.map((each) => toItemAnswer(each, toDocument)) };
+function refusedOf(
+  item: Extract<ItemOutcome, { readonly kind: 'refused' }>,
+  toDocument: ToDocument,
+): z.input<typeof refusedItem> {
+  const problem = toDocument(item.error);
+  return { line: item.line, ...calledOf(item), status: problem.status, problem };
+}
+
+function calledOf({ series }: ItemOutcome): { series?: string } {
+  return series === null ? {} : { series };
+}
+
+/** What `create` of an item says, as the body of `POST /v1/series` would. @throws invalid-input naming a field of it, or `series` */
+export function describedSeries(spec: unknown, called: string, project: string): NewSeries {
+  refuseUnstorable({ create: spec, series: called });
+  for (const key of ['name', 'project']) {
+    if (Object.hasOwn(spec as object, key)) throw invalidField(`create.${key}`, 'is not known here');
+  }
+  try {
+    return newSeries(parseWith(seriesCreate, { ...(spec as object), name: called, project }, 'create'));
+  } catch (error) {
+    throw isVarveError(error) ? withinCreate(error) : error;
+  }
 }
