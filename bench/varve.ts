@@ -67,6 +67,19 @@ export class Varve {
     expectStatus(await this.#postJson(path, { values: [value] }), [201]);
   }
 
+  /** Rows of many series, each of which must be stored. @returns the commit that they came with */
+  async appendMany(body: Buffer | string, mediaType: string): Promise<number> {
+    const answer = await this.#exchange('/v1/samples', {
+      method: 'POST',
+      headers: { 'content-type': mediaType, 'content-length': String(Buffer.byteLength(body)) },
+      body,
+    });
+    const { commit, items } = expectStatus(answer, [200]) as { commit: number; items: { status: number }[] };
+    const refused = items.find(({ status }) => status !== 201);
+    if (refused) throw new Error(JSON.stringify(refused));
+    return commit;
+  }
+
   /** @returns the whole `.npy` document */
   async readNpy(seriesId: string, from: number, to: number): Promise<Buffer> {
     const answer = await this.#exchange(`/v1/series/${seriesId}/samples?rows=${from}:${to}&format=npy`);

@@ -29,8 +29,13 @@ export interface CommitToMake {
   readonly fresh: readonly FreshToInsert[];
   readonly heads: readonly Head[];
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
-  readonly changes: readonly SampleChange[];
+  readonly changes: readonly CommittedChange[];
 }
+
+/** Of samples; or of a series that the same transaction has made. */
+export type CommittedChange =
+  | SampleChange
+  | { readonly kind: 'create'; readonly seriesId: string; readonly projectId: string; readonly tokenId: string | null };
 
 /** What is known once everything but COMMIT itself has been said. */
 export interface Prepared {
@@ -114,6 +119,7 @@ export async function knownAppends(
   session: Session,
   keys: readonly { readonly seriesId: string; readonly key: string }[],
 ): Promise<Map<string, KnownAppend>> {
+  if (keys.length === 0) return new Map();
   const { rows } = await session.query<{
     series_id: string;
     key: string;
@@ -236,7 +242,9 @@ export async function prepareCommit(
       ],
     );
   }
-  const keyed = changes.flatMap((change, ordinal) => (change.key ? [{ ...change, ...change.key, ordinal }] : []));
+  const keyed = changes.flatMap((change, ordinal) =>
+    change.kind !== 'create' && change.key ? [{ ...change, ...change.key, ordinal }] : [],
+  );
   const { rows } = await session.query<{ commit: bigint; xid: string }>(FINISH, [
     fresh.reduce((sum, { bytes }) => sum + bytes, 0),
     heads.map(({ seriesId }) => seriesId),
@@ -255,8 +263,8 @@ export async function prepareCommit(
     changes.map(({ projectId }) => projectId),
     changes.map(({ seriesId }) => seriesId),
     changes.map(({ kind }) => kind),
-    changes.map(({ firstRow }) => firstRow),
-    changes.map((change) => change.rows),
+    changes.map((change) => (change.kind === 'create' ? null : change.firstRow)),
+    changes.map((change) => (change.kind === 'create' ? null : change.rows)),
     changes.map(({ tokenId }) => tokenId),
     heads.map(({ edits }) => edits),
     heads.map(({ removed }) => removed),

@@ -112,6 +112,7 @@ export class Backpressure {
       if (!isLarge) this.#largeUploads++;
       isLarge = true;
     };
+    let isOver = false;
     const end = (): void => {
       if (isOver) return;
       isOver = true;
@@ -126,12 +127,13 @@ export class Backpressure {
 
   /**
    * After the body, before it is acknowledged: however many were let in together, the backlog ends at its limit and one append.
+   * @param chunks that the body may become
    * @throws unavailable `backlog-full`
    */
-  async confirm(bytes: number): Promise<void> {
+  async confirm(bytes: number, chunks = 1): Promise<void> {
     this.#checkBacklog(await this.#look(), 0);
     this.#addedBytes += bytes;
-    this.#addedChunks++;
+    this.#addedChunks += chunks;
   }
 
   async *#counted(body: AsyncIterable<Uint8Array>, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {

@@ -320,7 +320,7 @@ function settle(batch: readonly Waiting[], { outcomes }: Placement, commit: bigi
   batch.forEach((each, i) => each.settle(outcomes[i].map((placed) => toResult(placed, commit))));
 }
 
-function toResult(placed: Placed, commit: bigint | null): AppendResult {
+export function toResult(placed: Placed, commit: bigint | null): AppendResult {
   if (placed.kind === 'refused') return placed;
   return { ...placed, kind: 'appended', commit: placed.commit ?? commit! };
 }
@@ -346,7 +346,7 @@ function bytesInMemory(items: readonly AppendItem[]): number {
 }
 
 /** The bytes of a run as a row of Postgres has them, or the place where they lie. */
-function materialize(run: FreshRun): FreshToInsert {
+export function materialize(run: FreshRun): FreshToInsert {
   const [first] = run.parts;
   const { place } = first;
   if (place.kind === 'spool') {
