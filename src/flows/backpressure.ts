@@ -17,7 +17,7 @@ export interface BackpressureLimits {
 export interface Upload {
   /** The same bytes, counted. Ends with an error when the disk gets too full meanwhile, or too many others have come as far. */
   count(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
-  /** The body is received, or never will be. */
+  /** The body is received, or never will be. May be said more than once. */
   end(): void;
 }
 
@@ -89,6 +89,7 @@ export class Backpressure {
     let expected = 0;
     let received = 0;
     let isLarge = false;
+    let isOver = false;
     const heldOf = (bytes: number): number => Math.min(bytes, mostHeld);
     this.#uploads++;
     const expect = (bytes: number): void => {
@@ -96,6 +97,7 @@ export class Backpressure {
       expected = bytes;
     };
     const onBytes = (bytes: number): void => {
+      if (isOver) return;
       this.#heldBytes += heldOf(received + bytes) - heldOf(received);
       received += bytes;
       this.#receivedBytes += bytes;
@@ -119,7 +121,6 @@ export class Backpressure {
       this.#receivedBytes -= received;
       this.#heldBytes -= heldOf(received);
       expect(0);
-      received = 0;
     };
     return { count: (body) => this.#counted(body, onBytes), end };
   }
