@@ -1,4 +1,5 @@
 /** Edits: what must be known to replace or remove a range, and what they leave behind beside chunks. */
+import { crc32 } from 'node:zlib';
 import { CompiledQuery, sql } from 'kysely';
 import { expiry, type Erasure } from '../core/erasure.ts';
 import type { LaterChunk, RegularEdit } from '../core/plan-edit.ts';
@@ -131,7 +132,7 @@ function withTimes(chunk: ChunkLocation, times: Buffer): ChunkLocation {
   return {
     ...chunk,
     path: null,
-    held: { values: new Uint8Array(), times },
+    held: { values: new Uint8Array(), times, isSound: crc32(times) === chunk.timesCrc },
     times: { offset: 0, length: times.length },
   };
 }

@@ -6,7 +6,7 @@ import { VarveError } from '../core/errors.ts';
 import { formatRate, rateHz } from '../core/rate.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import { nameKey } from '../core/same-name.ts';
-import type { NewSeries } from '../core/series.ts';
+import type { ContentHash, NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
 import { fromChunk } from './chunk-row.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
@@ -16,9 +16,20 @@ export interface RebuiltSeries extends NewSeries {
   readonly id: string;
   readonly laneId: string;
   readonly createdAt: Date | null;
+  readonly version: number;
   readonly rows: number;
+  readonly removed: number;
+  /** The newest edit: the next one has a higher number. */
+  readonly edits: number;
+  readonly expiredNs: bigint | null;
+  readonly summariesExpiredNs: bigint | null;
+  readonly sealedAt: Date | null;
+  readonly contentHash: ContentHash | null;
+  readonly deletedAt: Date | null;
   /** Regular series: in order of rows. */
   readonly segments: readonly Segment[];
+  readonly holes: readonly RowRange[];
+  readonly erasures: readonly Erasure[];
 }
 
 export interface RebuiltShard {
@@ -26,25 +37,26 @@ export interface RebuiltShard {
   readonly laneId: string;
   readonly path: string;
   readonly bytes: number;
-  readonly leaseToken: bigint;
+  readonly commit: bigint;
+  readonly firstCommit: bigint;
+  readonly level: number;
   readonly createdAt: Date | null;
-  /** A sealed shard: those whose rows it took over; null: it is none. */
-  readonly parents: readonly string[] | null;
 }
 
-/** What is there counts as one commit; the next one that is published is the second. */
-const FIRST_COMMIT = 1n;
-const SEGMENTS_AT_ONCE = 1000;
+const ROWS_AT_ONCE = 1000;
 
 /**
- * @param work gets the catalog to fill; if it throws, nothing is kept
- * @throws conflict `catalog-not-empty` if the catalog knows a series, a lane, a shard or a write. Projects and tokens may be there
+ * @param work gets the catalog to fill, and says what the newest commit was; if it throws, nothing is kept
+ * @throws conflict `catalog-not-empty` if the catalog knows a series, a lane, a shard or a sample. Projects and tokens may be there
  */
-export async function fillEmptyCatalog<T>(db: Database, work: (catalog: EmptyCatalog) => Promise<T>): Promise<T> {
+export async function fillEmptyCatalog<T extends { readonly newestCommit: bigint }>(
+  db: Database,
+  work: (catalog: EmptyCatalog) => Promise<T>,
+): Promise<T> {
   return db.transaction().execute(async (trx) => {
-    // Nobody creates a series or claims a lane until all is in place.
-    await sql`lock table series, lanes, shards, writes in share row exclusive mode`.execute(trx);
-    for (const table of ['series', 'lanes', 'shards', 'writes'] as const) {
+    // Nobody creates a series or appends until all is in place.
+    await sql`lock table series, heads, lanes, shards, fresh in share row exclusive mode`.execute(trx);
+    for (const table of ['series', 'lanes', 'shards', 'fresh'] as const) {
       const { rows } = await sql`select from ${sql.table(table)} limit 1`.execute(trx);
       if (rows.length > 0) {
         throw new VarveError('conflict', `the catalog is not empty: it knows ${table}. Nothing was changed`, {
@@ -53,7 +65,14 @@ export async function fillEmptyCatalog<T>(db: Database, work: (catalog: EmptyCat
       }
     }
     const result = await work(new EmptyCatalog(trx));
-    await trx.updateTable('commit_counter').set({ value: FIRST_COMMIT }).execute();
+    const { newestCommit } = result;
+    await sql`
+      update shards h set data_bytes = coalesce((
+        select sum(bytes) from (
+          select distinct series_id, values_offset, values_length + coalesce(times_length, 0) as bytes
+          from chunks where shard_id = h.id) blocks), 0)`.execute(trx);
+    await sql`update lanes set flushed_commit = ${newestCommit}`.execute(trx);
+    await sql`update commit_counter set value = greatest(value, ${newestCommit})`.execute(trx);
     return result;
   });
 }
@@ -81,43 +100,38 @@ class EmptyCatalog {
     this.#projects.set(name, id);
   }
 
-  /** @param leaseToken the highest that was ever given, of either lease: later ones name new files */
-  async addLane(id: string, seriesCount: number, leaseToken: bigint): Promise<void> {
-    await this.#trx
-      .insertInto('lanes')
-      .values({ id, series_count: seriesCount, lease_token: leaseToken, seal_token: leaseToken })
-      .execute();
+  async addLane(id: string, seriesCount: number): Promise<void> {
+    await this.#trx.insertInto('lanes').values({ id, series_count: seriesCount }).execute();
   }
 
-  /** It takes no more appends. */
-  async addShard({ id, laneId, path, bytes, leaseToken, createdAt, parents }: RebuiltShard): Promise<void> {
+  async addShard({ id, laneId, path, bytes, commit, firstCommit, level, createdAt }: RebuiltShard): Promise<void> {
     await this.#trx
       .insertInto('shards')
       .values({
         id,
         lane_id: laneId,
-        state: parents ? 'sealed' : 'retired',
-        parents: sql<string[]>`${[...(parents ?? [])]}::uuid[]` as unknown as string[],
+        state: 'live',
+        level,
         path,
         bytes,
-        lease_token: leaseToken,
-        ...(createdAt && { created_at: createdAt }),
+        commit,
+        first_commit: firstCommit,
+        ...(createdAt && { made_at: createdAt }),
       })
       .execute();
   }
 
-  /** Its project must have been added. @param units of the quantities among its tags */
-  async addSeries(series: RebuiltSeries, units: readonly TagUnit[]): Promise<void> {
+  /** Its project must have been added. @param commit as of which it is told. @param units of the quantities among its tags */
+  async addSeries(series: RebuiltSeries, commit: bigint, units: readonly TagUnit[]): Promise<void> {
     await storeUnits(this.#trx, units);
-    const { sampling, segments } = series;
+    const { sampling, segments, contentHash } = series;
     const regular = sampling.kind === 'regular' ? sampling : null;
-    const newest = segments.at(-1);
+    const projectId = this.#projects.get(series.project)!;
     await this.#trx
       .insertInto('series')
       .values({
         id: series.id,
-        project_id: this.#projects.get(series.project)!,
-        lane_id: series.laneId,
+        project_id: projectId,
         name: series.name,
         description: series.description,
         kind: sampling.kind,
@@ -140,18 +154,39 @@ class EmptyCatalog {
         time_zone: series.timeZone,
         external_ids: JSON.stringify(series.externalIds),
         provenance: JSON.stringify(series.provenance),
+        version: series.version,
+        deleted_at: series.deletedAt,
         ...(series.createdAt && { created_at: series.createdAt }),
-        rows: BigInt(series.rows),
-        commit: FIRST_COMMIT,
-        staged_rows: BigInt(series.rows),
-        staged_segment_start_ns: newest?.startNs ?? null,
-        staged_segment_rows: BigInt(newest?.rows ?? 0),
       })
       .execute();
-    for (let from = 0; from < segments.length; from += SEGMENTS_AT_ONCE) {
-      const some = segments.slice(from, from + SEGMENTS_AT_ONCE);
+    if (contentHash) {
+      const stored = JSON.stringify({ ...contentHash, commit: Number(contentHash.commit) });
+      await this.#trx.updateTable('series').set({ content_hash: stored }).where('id', '=', series.id).execute();
+    }
+    const newest = segments.at(-1);
+    await this.#trx
+      .insertInto('heads')
+      .values({
+        series_id: series.id,
+        lane_id: series.laneId,
+        project_id: projectId,
+        rows: BigInt(series.rows),
+        commit,
+        edits: series.edits,
+        removed: BigInt(series.removed),
+        expired_ns: series.expiredNs,
+        summaries_expired_ns: series.summariesExpiredNs,
+        shape_version: series.version,
+        sealed_at: series.sealedAt,
+        deleted_at: series.deletedAt,
+        segment_row: newest ? BigInt(newest.firstRow) : null,
+        segment_ns: newest?.startNs ?? null,
+        segment_rows: newest ? BigInt(newest.rows) : null,
+      })
+      .execute();
+    for (const some of pages(segments.slice(0, -1))) {
       await this.#trx
-        .insertInto('segments')
+        .insertInto('closed_segments')
         .values(
           some.map(({ firstRow, startNs, rows }) => ({
             series_id: series.id,
@@ -162,42 +197,18 @@ class EmptyCatalog {
         )
         .execute();
     }
-  }
-
-  async addChunks(chunks: readonly Chunk[]): Promise<void> {
-    if (chunks.length > 0) await this.#trx.insertInto('chunks').values(chunks.map(fromChunk)).execute();
-  }
-
-  /** What edits have left of a series: the next one has a higher number than all of them. */
-  async addMasks(
-    seriesId: string,
-    masks: {
-      readonly edits: number;
-      readonly removed: number;
-      readonly holes: readonly RowRange[];
-      readonly erasures: readonly Erasure[];
-    },
-  ): Promise<void> {
-    const { edits, removed, holes, erasures } = masks;
-    await this.#trx
-      .updateTable('series')
-      .set({ edits, removed: BigInt(removed), masked: edits > 0 })
-      .where('id', '=', seriesId)
-      .execute();
-    for (let from = 0; from < holes.length; from += SEGMENTS_AT_ONCE) {
-      const some = holes.slice(from, from + SEGMENTS_AT_ONCE);
+    for (const some of pages(series.holes)) {
       await this.#trx
         .insertInto('holes')
-        .values(some.map((hole) => ({ series_id: seriesId, from_row: hole.from, to_row: hole.to })))
+        .values(some.map((hole) => ({ series_id: series.id, from_row: hole.from, to_row: hole.to })))
         .execute();
     }
-    for (let from = 0; from < erasures.length; from += SEGMENTS_AT_ONCE) {
-      const some = erasures.slice(from, from + SEGMENTS_AT_ONCE);
+    for (const some of pages(series.erasures)) {
       await this.#trx
         .insertInto('erasures')
         .values(
           some.map(({ generation, startNs, endNs, beforeRow }) => ({
-            series_id: seriesId,
+            series_id: series.id,
             generation,
             start_ns: startNs,
             end_ns: endNs,
@@ -208,14 +219,22 @@ class EmptyCatalog {
     }
   }
 
+  async addChunks(chunks: readonly Chunk[]): Promise<void> {
+    if (chunks.length > 0) await this.#trx.insertInto('chunks').values(chunks.map(fromChunk)).execute();
+  }
+
   /** The smallest and largest time of a series, once all its chunks are known. */
-  async setTimes(seriesId: string, firstNs: bigint | null, lastNs: bigint | null, irregular: boolean): Promise<void> {
+  async setTimes(seriesId: string, firstNs: bigint | null, lastNs: bigint | null): Promise<void> {
     await this.#trx
-      .updateTable('series')
-      .set({ first_ns: firstNs, last_ns: lastNs, ...(irregular && { staged_last_ns: lastNs }) })
-      .where('id', '=', seriesId)
+      .updateTable('heads')
+      .set({ first_ns: firstNs, last_ns: lastNs })
+      .where('series_id', '=', seriesId)
       .execute();
   }
+}
+
+function* pages<T>(list: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < list.length; from += ROWS_AT_ONCE) yield list.slice(from, from + ROWS_AT_ONCE);
 }
 
 export type { EmptyCatalog };

@@ -2,8 +2,11 @@
 import { lanesWithShards, overlappingShards, type LaneShard } from '../catalog/compaction-store.ts';
 import type { Database } from '../catalog/database.ts';
 import { readInOneInstant, type RewriteReader } from '../catalog/rewrite-reader.ts';
+import { getShard, markChunks } from '../catalog/shard-store.ts';
 import { isUnderWay } from '../catalog/swap-shard.ts';
 import { planCompactions, type CompactableShard, type CompactionStep } from '../core/compaction-plan.ts';
+import { isVarveError, VarveError } from '../core/errors.ts';
+import { corruptChunks } from './corrupt-chunks.ts';
 import { flushLane, type FlushOptions } from './flush-lane.ts';
 import { measureDead } from './measure-dead.ts';
 import { planSeries, type SeriesTask } from './plan-rewrite.ts';
@@ -65,13 +68,50 @@ export async function compactLane(
 
 /** Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at. */
 export async function rewriteShard(deps: RewriteDeps, laneId: string, shardId: string): Promise<RewriteReport | null> {
-  const shards = (await lanesWithShards(deps.db, laneId)).get(laneId) ?? [];
-  const shard = shards.find(({ id }) => id === shardId);
-  if (!shard) throw new Error(`shard ${shardId} is not live, or tells of edits that no flush has told yet`);
+  let [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
+  if (!shard) {
+    // It may tell of what the other shards of its lane do not tell yet.
+    await flushLane(deps, laneId, { asked: true });
+    [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
+  }
+  if (!shard) throw new VarveError('conflict', `shard ${shardId} has changed meanwhile`, { slug: 'shard-state' });
   return compact(deps, { laneId, reason: 'asked', shards: [{ ...shard, deadBytes: 0, overlap: null }] }, {});
 }
 
+/** Chunks that cannot be read are left where they are. */
 async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOptions): Promise<RewriteReport | null> {
+  try {
+    return await compactSound(deps, step, options);
+  } catch (error) {
+    if (!isVarveError(error) || error.code !== 'corrupt') throw error;
+    if (!(await markCorrupt(deps, step))) throw error;
+    return compactSound(deps, step, options);
+  }
+}
+
+/** @returns whether there are any that nobody knew of */
+async function markCorrupt({ db, root, log }: RewriteDeps, { shards }: CompactionStep): Promise<boolean> {
+  let isAny = false;
+  for (const { id } of shards) {
+    const shard = await getShard(db, id);
+    const { corrupt } = await corruptChunks({ db, root }, shard);
+    if (corrupt.length === 0) continue;
+    isAny = true;
+    log.warn({ shard: id, path: shard.path, chunks: corrupt.length }, 'chunks cannot be read: they are left out');
+    await markChunks(
+      db,
+      id,
+      corrupt.map((chunk) => chunk.id),
+    );
+  }
+  return isAny;
+}
+
+async function compactSound(
+  deps: RewriteDeps,
+  step: CompactionStep,
+  options: FlushOptions,
+): Promise<RewriteReport | null> {
   let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
   // What a compaction takes in must have been told by a flush: else a catalog that is made anew from shards would miss rows without knowing why.
   if (plan.isHeldUp) {

@@ -87,6 +87,8 @@ interface Edit {
   readonly received: ReceivedPayload | null;
 }
 
+type EditToMake = CommitToMake & { readonly changes: readonly SampleChange[] };
+
 interface Edited {
   readonly commit: bigint;
   readonly ordinal: number;
@@ -146,7 +148,7 @@ async function changeRegular(
   session: Session,
   head: Head,
   { series, range, received, ...by }: Edit,
-): Promise<CommitToMake> {
+): Promise<EditToMake> {
   const { sampling, id } = series;
   if (sampling.kind !== 'regular') throw new Error('the series is not regular');
   const known = { rate: sampling.rate, segments: await segmentsOf(session, id), holes: await holesOf(session, id) };
@@ -174,7 +176,7 @@ async function changeIrregular(
   head: Head,
   { series, range, received, ...by }: Edit,
   measured: MeasuredRange,
-): Promise<CommitToMake | null> {
+): Promise<EditToMake | null> {
   const later = head.rows > measured.rows ? await chunksSince(session, series.id, measured.rows) : [];
   const plan = planIrregularEdit(head, measured, later, range, received);
   if (!plan) return null;

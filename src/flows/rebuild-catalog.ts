@@ -1,40 +1,41 @@
 /**
- * Makes the catalog again from the shards alone: for the day on which Postgres is lost and there is no backup of it. The shards are not changed,
- * but for journals, which are settled.
+ * Makes the catalog again from the shards alone: for the day on which Postgres is lost and there is no backup of it. The shards are not changed.
+ * Files that no catalog names any more (of rewritings that never ended, or that were replaced) change nothing: see core/rebuild-plan.
  */
 import { v7 as uuidv7 } from 'uuid';
+import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import type { Database } from '../catalog/database.ts';
 import { fillEmptyCatalog, type EmptyCatalog } from '../catalog/rebuild.ts';
-import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import type { Chunk } from '../core/chunk.ts';
-import { DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
-import { erasuresOf, isErased, type Erasure } from '../core/erasure.ts';
-import type { RowShape } from '../core/missing-value.ts';
+import { DTYPES, viewAs } from '../core/dtype.ts';
+import { erasuresOf, expiry, isErased, type Erasure } from '../core/erasure.ts';
+import { isVarveError } from '../core/errors.ts';
 import { parseRate } from '../core/rate.ts';
-import { orderParts, segmentsFromStarts, type PartsInOrder, type ShardPart } from '../core/rebuild-plan.ts';
-import { withoutRows } from '../core/row-ranges.ts';
-import { timesOfRows, type Segment } from '../core/segment.ts';
-import type { Channel, NewSeries, Sampling, Tags } from '../core/series.ts';
+import { countRowsOf, segmentsOfCounted, type CountedSeries, type ToldSeries } from '../core/rebuild-plan.ts';
+import { clipRows, withoutRows } from '../core/row-ranges.ts';
+import { timesOfRows, type RowRange, type Segment } from '../core/segment.ts';
+import { nameKey } from '../core/same-name.ts';
+import type { NewSeries, Sampling } from '../core/series.ts';
+import type { SeriesRecord } from '../core/series-record.ts';
 import { contentOf } from '../storage/chunk-content.ts';
-import { keepSpooled, listShardFiles, listSpoolFiles, parseShardName, isSpoolFile } from '../storage/data-files.ts';
-import type { DataRoot } from '../storage/data-root.ts';
+import { nowhere } from '../storage/chunk-place.ts';
+import type { CodecPool } from '../storage/codec-pool.ts';
+import { isSpoolFile, keepSpooled, listShardFiles, listSpoolFiles, parseShardName } from '../storage/data-files.ts';
+import { shardPath, type DataRoot } from '../storage/data-root.ts';
 import { giveFolder } from '../storage/folder-owner.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
-import { journalPath } from '../storage/journal.ts';
-import { settleShard } from '../storage/settle-shard.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
-import { editGroup } from '../storage/shard-commit.ts';
-import type { ShardSurvey, SurveyedSeal, SurveyedSeries } from '../storage/shard-survey.ts';
-import { nowhere } from '../storage/chunk-place.ts';
+import type { ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
 import { readStoredPart } from '../storage/stored-chunk.ts';
 import { finding, type Finding } from './finding.ts';
-import { absentRows, applyEdits, type FoundEdit, type RebuiltEdits } from './rebuild-edits.ts';
+import { hashContent } from './hash-content.ts';
 import { unitsOf } from './tag-units.ts';
 
 export interface RebuildCatalogDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly hdf5: Pick<Hdf5Reader, 'survey' | 'findChunks'>;
+  readonly codec: CodecPool;
 }
 
 export interface RebuildCatalogReport {
@@ -53,14 +54,13 @@ export interface RebuildCatalogReport {
 }
 
 export const NOT_IN_SHARDS: readonly string[] = [
-  'series without samples',
-  'descriptions, external ids and provenance of series, and changes of their names, tags and calibrations since their newest shard was begun',
-  'annotations, and what is known of subjects',
+  'samples, edits and series that no flush had told yet; files of the spool are kept in spool/kept',
+  'descriptions, external ids and provenance of series, and changes of their names, tags and calibrations since their newest shard was made',
+  'annotations, history, and what is known of subjects',
   'tokens, but for the first one, which the next start makes work again',
-  'acknowledged writes that had not reached a shard; the large ones among them are kept as files in spool/kept',
-  'deletions: series that had been deleted are back',
-  'idempotency keys and the change feed; commit numbers begin again',
-  'summaries of sealed shards: overviews read samples instead, until the shards are rewritten; of samples that have expired nothing is left',
+  'rules of retention, and vocabularies',
+  'idempotency keys and the feed of changes',
+  'summaries: overviews read samples instead, until the shards are rewritten; of samples that have expired nothing is left',
   'the checksums: they are made anew from the bytes as they are, damaged or not',
 ];
 
@@ -79,24 +79,25 @@ export async function rebuildCatalog(
   onProgress: (phase: Phase, done: number, total: number) => void = () => {},
 ): Promise<RebuildCatalogReport> {
   const tally = new Tally();
-  const report = await fillEmptyCatalog(deps.db, async (catalog) => {
-    const { shards, series, edits } = await surveyShards(deps, tally, (done, total) =>
-      onProgress('shards', done, total),
-    );
-    const planned = [...series.values()].map((found) => planSeries(found, edits.get(found.id) ?? [], tally));
-    const plans = chooseNames(planned.filter(holdsRows), tally);
-    await addPlaces(catalog, plans, shards, tally);
-    for (const [done, plan] of plans.entries()) {
-      onProgress('series', done, plans.length);
+  const { plans } = await fillEmptyCatalog(deps.db, async (catalog) => {
+    const { shards, series } = await surveyShards(deps, tally, (done, total) => onProgress('shards', done, total));
+    const newestCommit = [...shards.values()].reduce((most, { commit }) => (commit > most ? commit : most), 0n);
+    const found = [...series].map(([id, told]) => planSeries(id, told, tally));
+    const chosen = chooseNames(found, tally);
+    await addPlaces(catalog, chosen, shards, tally);
+    for (const [done, plan] of chosen.entries()) {
+      onProgress('series', done, chosen.length);
       await addSeries(deps, catalog, plan, tally);
     }
-    onProgress('series', plans.length, plans.length);
-    await keepPayloads(deps.root, tally);
-    return { series: plans.length, rows: plans.reduce((rows, plan) => rows + plan.order.rows, 0) };
+    onProgress('series', chosen.length, chosen.length);
+    await keepSpool(deps.root, tally);
+    return { plans: chosen, newestCommit };
   });
   giveFolder(deps.root, (await readCatalogIdentity(deps.db)).id);
+  for (const plan of plans) await checkHash(deps, plan, tally);
   const { shards, chunks, bytes, findings, notes } = tally;
-  return { ...report, shards, chunks, bytes, findings, notes, notInShards: NOT_IN_SHARDS };
+  const rows = plans.reduce((sum, { counted }) => sum + counted.rows, 0);
+  return { shards, series: plans.length, chunks, rows, bytes, findings, notes, notInShards: NOT_IN_SHARDS };
 }
 
 class Tally {
@@ -107,259 +108,136 @@ class Tally {
   readonly notes: Finding[] = [];
 }
 
-interface FoundShard {
+type FoundShard = Pick<ShardSurvey, 'laneId' | 'commit' | 'firstCommit' | 'level'> & {
   readonly id: string;
-  readonly laneId: string;
   readonly path: string;
   readonly bytes: number;
-  readonly token: bigint;
-  readonly parents: readonly string[] | null;
-}
+};
 
 /** One series in one shard. */
-interface FoundPart extends ShardPart, Pick<SurveyedSeries, 'chunkRows' | 'segments' | 'sealed'> {
-  /** Row of the series that row 0 of the datasets is. */
-  readonly datasetsAt: number;
-  readonly codec: string;
-  readonly dtype: Dtype;
-  readonly channels: number;
-  readonly path: string;
-  readonly irregular: boolean;
-  readonly rate: string | null;
-}
-
-interface FoundSeries {
-  readonly id: string;
-  readonly parts: FoundPart[];
-  /** As the shard with its newest rows describes it. */
-  newest: { readonly part: FoundPart; readonly laneId: string; readonly description: SurveyedSeries['description'] };
-}
+type Told = ToldSeries & SurveyedSeries & Pick<FoundShard, 'laneId' | 'path'>;
 
 async function surveyShards(
   { root, hdf5 }: RebuildCatalogDeps,
   tally: Tally,
   onProgress: (done: number, total: number) => void,
-): Promise<{ shards: Map<string, FoundShard>; series: Map<string, FoundSeries>; edits: Map<string, FoundEdit[]> }> {
+): Promise<{ shards: Map<string, FoundShard>; series: Map<string, Told[]> }> {
   const files = await listShardFiles(root);
-  const paths = new Set(files.map(({ path }) => path));
-  const surveyed = new Map<string, FoundShard & { readonly survey: ShardSurvey }>();
+  const shards = new Map<string, FoundShard>();
+  const series = new Map<string, Told[]>();
   for (const [done, { path, bytes }] of files.entries()) {
     onProgress(done, files.length);
     const name = parseShardName(path);
-    if (!name || path !== `shards/${name.shardId.slice(-2)}/${path.slice(path.lastIndexOf('/') + 1)}`) {
-      if (!path.endsWith(journalPath(''))) tally.notes.push(finding('other-file', 'is no shard by its name', { path }));
+    if (!name || path !== shardPath(name.shardId, name.commit)) {
+      tally.notes.push(finding('other-file', 'is no shard by its name', { path }));
       continue;
-    }
-    if (paths.has(journalPath(path))) {
-      tally.notes.push(finding('journal', `its journal was settled: ${await settleShard(root, path)}`, { path }));
     }
     const survey = await hdf5.survey(root.resolve(path)).catch((error: Error) => {
       tally.findings.push(finding('hdf5-unreadable', `HDF5 cannot open it: ${error.message}`, { path }));
       return null;
     });
     if (!survey) continue;
-    const { shardId, laneId, parents } = survey;
-    if (surveyed.has(shardId)) {
-      tally.findings.push(
-        finding('shard-twice', 'is a shard that another file is, too; left out', { path, shard: shardId }),
-      );
+    const { shardId: id, laneId, commit, firstCommit, level } = survey;
+    if (shards.has(id)) {
+      const place = { path, shard: id };
+      tally.findings.push(finding('shard-twice', 'is a shard that another file is, too; left out', place));
       continue;
     }
-    surveyed.set(shardId, { id: shardId, laneId, path, bytes, token: name.token, parents, survey });
-  }
-  onProgress(files.length, files.length);
-  const shards = new Map<string, FoundShard>();
-  const series = new Map<string, FoundSeries>();
-  const editsOf = new Map<string, FoundEdit[]>();
-  for (const found of withoutReplaced([...surveyed.values()], tally)) {
-    const { survey, ...shard } = found;
-    const { id: shardId, laneId, path, token } = shard;
-    shards.set(shardId, shard);
+    shards.set(id, { id, laneId, path, bytes, commit, firstCommit, level });
     for (const { seriesId, reason } of survey.damaged) {
-      const place = { path, shard: shardId, series: seriesId };
+      const place = { path, shard: id, series: seriesId };
       tally.findings.push(finding('hdf5-series', `HDF5 cannot read its group: ${reason}`, place));
     }
     for (const one of survey.series) {
-      const { seriesId: id, description, dtype, channels, rows, timeRows, edits, ...rest } = one;
-      const ofShard = edits.map((edit) => ({ ...edit, dtype, channels, shardId, path, token }));
-      editsOf.set(id, [...(editsOf.get(id) ?? []), ...ofShard]);
-      if (dtype === null || channels === null) continue;
-      const irregular = timeRows !== null;
-      const rowsInBoth = Math.min(rows, timeRows ?? rows);
-      const { rate } = description;
-      const { codec } = description;
-      const read = { path, shardId, token, rows: rowsInBoth, irregular, rate, codec, datasetsAt: rest.firstRow };
-      const part: FoundPart = { ...rest, ...read, dtype, channels };
-      const known = series.get(id);
-      if (known) known.parts.push(part);
-      if (known && !isNewer(part, known.newest.part)) continue;
-      const newest = { part, laneId, description };
-      if (known) known.newest = newest;
-      else series.set(id, { id, parts: [part], newest });
+      const told: Told = { ...one, shardId: id, laneId, path, commit, level };
+      series.set(one.seriesId, [...(series.get(one.seriesId) ?? []), told]);
     }
   }
-  return { shards, series, edits: editsOf };
-}
-
-/** A sealed shard stands for those whose rows it took over; of two that took over the same, the one of the higher token was published, if any was. */
-function withoutReplaced<S extends FoundShard>(found: readonly S[], tally: Tally): S[] {
-  const replacedBy = new Map<string, string>();
-  const leaveOut = ({ id, path }: S, by: string): void =>
-    void tally.notes.push(finding('shard-replaced', `its rows are in shard ${by}; left out`, { shard: id, path }));
-  const newestFirst = [...found].sort((a, b) => (a.token > b.token ? -1 : 1));
-  for (const shard of newestFirst) {
-    if (!shard.parents || replacedBy.has(shard.id)) continue;
-    const other = shard.parents.map((parent) => replacedBy.get(parent)).find((by) => by !== undefined);
-    if (other !== undefined) replacedBy.set(shard.id, other);
-    else for (const parent of shard.parents) replacedBy.set(parent, shard.id);
-  }
-  return found.filter((shard) => {
-    const by = replacedBy.get(shard.id);
-    if (by !== undefined) leaveOut(shard, by);
-    return by === undefined;
-  });
-}
-
-function isNewer(a: ShardPart, b: ShardPart): boolean {
-  return a.firstRow > b.firstRow || (a.firstRow === b.firstRow && a.token > b.token);
+  onProgress(files.length, files.length);
+  return { shards, series };
 }
 
 interface SeriesPlan {
   readonly id: string;
   readonly laneId: string;
+  readonly commit: bigint;
   readonly input: NewSeries;
-  readonly order: PartsInOrder<FoundPart>;
-  /** Sealed rows that cover others. */
-  readonly layers: readonly FoundPart[];
+  readonly version: number;
+  readonly counted: CountedSeries<Told>;
   readonly segments: readonly Segment[];
-  readonly masks: RebuiltEdits;
+  /** What its newest shard says of it. */
+  readonly newest: SeriesRecord;
+  readonly edits: number;
 }
 
-const holdsRows = ({ order, layers }: SeriesPlan): boolean => order.kept.length > 0 || layers.length > 0;
-
-function planSeries({ id, parts, newest }: FoundSeries, edits: readonly FoundEdit[], tally: Tally): SeriesPlan {
-  const { part: like, laneId, description } = newest;
-  const shape = ({ dtype, channels, rate }: FoundPart): string => `${channels} × ${dtype}, ${rate ?? 'irregular'}`;
-  const alike = parts.filter((part) => shape(part) === shape(like));
-  for (const part of parts.filter((each) => !alike.includes(each))) {
-    const message = `rows are ${shape(part)}, in its newest shard ${shape(like)}; ${part.rows} rows are left out`;
-    tally.findings.push(finding('series-differs', message, { ...placeOf(id, part), row: part.firstRow }));
+function planSeries(id: string, all: readonly Told[], tally: Tally): SeriesPlan {
+  const described = all.reduce((a, b) => (b.record.description.version >= a.record.description.version ? b : a));
+  const { externalIds, provenance, description } = { externalIds: {}, provenance: {}, description: null };
+  const { version, rate: rateText, ...told } = described.record.description;
+  const shape = ({ record: { description: d } }: Told): string =>
+    `${d.channels.length} × ${d.dtype}, ${d.rate ?? 'irregular'}`;
+  const alike = all.filter((each) => {
+    const { dtype, channels } = each;
+    const isAlike = shape(each) === shape(described);
+    return isAlike && (dtype === null || (dtype === told.dtype && channels === told.channels.length));
+  });
+  for (const each of all.filter((one) => !alike.includes(one))) {
+    const message = `rows are ${shape(each)}, in another shard ${shape(described)}; ${each.rows} rows are left out`;
+    tally.findings.push(finding('series-differs', message, { ...placeOf(id, each), row: each.record.firstRow }));
   }
-  const { base, layers } = layerParts(alike);
-  const seal = newestSeal(alike);
-  const inOrder = orderParts(base);
-  const absent = seal ? absentRows(seal) : [];
-  const rowsKnown = Math.max(inOrder.rows, absent.at(-1)?.to ?? 0);
-  // Numbers of rows that sealing dropped from an irregular series stay vacant.
-  const missing = like.irregular && seal ? [] : withoutRows(inOrder.missing, absent);
-  const order = { ...inOrder, missing, rows: rowsKnown };
-  reportOrder(id, order, tally);
-  const rate = description.rate === null ? undefined : parseRate(description.rate);
-  const segments = rate ? segmentsFromStarts(startsOf(order), rate, order.rows) : [];
-  if (rate && order.rows > 0 && segments.length === 0) {
-    tally.findings.push(finding('segments-missing', 'no shard says when its rows were', { series: id }));
+  const rate = rateText === null ? null : parseRate(rateText)!;
+  const counted = countRowsOf(alike, rate === null);
+  for (const { from, to } of counted.missing) {
+    const message = `rows ${from} to ${to - 1} are in no shard`;
+    tally.findings.push(finding('rows-missing', message, { series: id, row: from }));
   }
+  for (const { told: file, claim } of counted.cut) {
+    const message = `rows ${claim.from} to ${claim.to - 1} of this shard are claimed by a later one in part, and cannot be told apart`;
+    tally.findings.push(finding('claim-cut', message, { ...placeOf(id, file), row: claim.from }));
+  }
+  const segments = rate ? segmentsOfCounted(counted, rate) : [];
   const sampling: Sampling = rate
     ? { kind: 'regular', rate, startNs: segments[0]?.startNs ?? null }
     : { kind: 'irregular' };
-  const input: NewSeries = {
-    project: description.project,
-    name: description.name,
-    description: null,
-    dtype: like.dtype,
-    channels: JSON.parse(description.channels) as Channel[],
-    unit: description.unit,
-    scale: description.scale,
-    offset: description.offset,
-    sampling,
-    timeReference: description.timeReference as NewSeries['timeReference'],
-    duplicates: description.duplicates as NewSeries['duplicates'],
-    codec: description.codec as NewSeries['codec'],
-    tags: JSON.parse(description.tags) as Tags,
-    continuity: description.continuity as NewSeries['continuity'],
-    resolution: description.resolution,
-    missingValue: description.missingValue,
-    timeZone: description.timeZone,
-    externalIds: {},
-    provenance: {},
+  const newest = counted.files.at(-1)!.told;
+  const generations = alike.flatMap(({ record }) => [
+    record.generation,
+    ...record.erasures.map(({ generation }) => generation),
+  ]);
+  return {
+    id,
+    laneId: newest.laneId,
+    commit: newest.commit,
+    input: { ...told, description, externalIds, provenance, sampling },
+    version,
+    counted,
+    segments,
+    newest: newest.record,
+    edits: Math.max(0, ...generations),
   };
-  const { dtype, channels, irregular } = like;
-  const masks = applyEdits(id, seal, edits, { dtype, channels, irregular, rows: order.rows }, (each) =>
-    tally.findings.push(each),
-  );
-  return { id, laneId, input, order, layers, segments, masks };
 }
 
 function placeOf(
   series: string,
-  { shardId, path }: Pick<FoundPart, 'shardId' | 'path'>,
+  { shardId, path }: Pick<Told, 'shardId' | 'path'>,
 ): { series: string; shard: string; path: string } {
   return { series, shard: shardId, path };
 }
 
-function reportOrder(id: string, { missing, superseded, rows: end }: PartsInOrder<FoundPart>, tally: Tally): void {
-  for (const { from, to } of missing) {
-    const message = `rows ${from} to ${to - 1} are in no shard`;
-    tally.findings.push(finding('rows-missing', message, { series: id, row: from }));
-  }
-  for (const { part, rows } of superseded) {
-    const place = { ...placeOf(id, part), row: rows.from };
-    const message = `rows ${rows.from} to ${rows.to - 1} of this shard were never published: a later one begins at row ${rows.from}`;
-    tally.notes.push(finding('rows-superseded', message, place));
-    // They were on their way to the later shard when the catalog was lost.
-    const beyond = Math.max(rows.from, end);
-    if (rows.to > beyond) {
-      const left = `rows ${beyond} to ${rows.to - 1} of this shard are in no later one and were left out`;
-      tally.findings.push(finding('rows-left-out', left, { ...place, row: beyond }));
-    }
-  }
-}
-
-/** In order, each row once. What a sealed shard says holds for all its rows, also those that are not there. */
-function startsOf({ kept }: PartsInOrder<FoundPart>): { row: number; startNs: bigint }[] {
-  const starts = kept.flatMap(({ part, rows }) =>
-    part.segments.filter(({ row }) => part.sealed || (row >= part.firstRow && row < part.firstRow + rows)),
-  );
-  const byRow = new Map(starts.map((start) => [start.row, start]));
-  return [...byRow.values()].sort((a, b) => a.row - b.row);
-}
-
-/** Each run of rows of a sealed shard is a part of its own. One that lies within another part is a replacement of rows of it. */
-function layerParts(parts: readonly FoundPart[]): { base: FoundPart[]; layers: FoundPart[] } {
-  const runs = parts.flatMap((part) =>
-    part.sealed ? part.sealed.runs.map(({ from, to }) => ({ ...part, firstRow: from, rows: to - from })) : [part],
-  );
-  const generation = ({ sealed }: FoundPart): number => sealed?.generation ?? 0;
-  const isLayer = (run: FoundPart): boolean =>
-    run.sealed !== null &&
-    runs.some(
-      (other) =>
-        other.shardId !== run.shardId &&
-        generation(other) < generation(run) &&
-        other.firstRow <= run.firstRow &&
-        run.firstRow + run.rows <= other.firstRow + other.rows,
-    );
-  return { base: runs.filter((run) => !isLayer(run)), layers: runs.filter(isLayer) };
-}
-
-/** What the newest sealed shard knows of the edits of the series. */
-function newestSeal(parts: readonly FoundPart[]): SurveyedSeal | null {
-  const sealed = parts.filter((part) => part.sealed).sort((a, b) => (a.token > b.token ? -1 : 1));
-  return sealed[0]?.sealed ?? null;
-}
-
-/** Two series may bear one name by now: one that was deleted or renamed comes back as its shard calls it. The newer one keeps the name. */
+/** Two series may bear one name by now: one that was renamed comes back as its shard calls it. The newer one keeps the name. */
 function chooseNames(plans: readonly SeriesPlan[], tally: Tally): SeriesPlan[] {
   const taken = new Set<string>();
   // Ids of series begin with the time at which they were made.
   const newestFirst = [...plans].sort((a, b) => (a.id > b.id ? -1 : 1));
   return newestFirst.map((plan) => {
     const { project, name } = plan.input;
-    const isFree = !taken.has(JSON.stringify([project, name]));
+    if (plan.newest.deletedAt) return plan;
+    const keyOf = (text: string): string => JSON.stringify([nameKey(project), nameKey(text)]);
+    const isFree = !taken.has(keyOf(name));
     const chosen = isFree ? name : `${name} (${plan.id})`;
-    taken.add(JSON.stringify([project, chosen]));
+    taken.add(keyOf(chosen));
     if (isFree) return plan;
-    const message = `another series of ${project} is called ${JSON.stringify(name)}, too; this one, deleted or renamed before, is now ${JSON.stringify(chosen)}`;
+    const message = `another series of ${project} is called ${JSON.stringify(name)}, too; this one, renamed before, is now ${JSON.stringify(chosen)}`;
     tally.notes.push(finding('name-taken', message, { series: plan.id }));
     return { ...plan, input: { ...plan.input, name: chosen } };
   });
@@ -374,24 +252,21 @@ async function addPlaces(
 ): Promise<void> {
   for (const name of new Set(plans.map(({ input }) => input.project))) await catalog.addProject(name, uuidv7());
   const seriesCounts = new Map<string, number>();
-  const tokens = new Map<string, bigint>();
   for (const { laneId } of plans) seriesCounts.set(laneId, (seriesCounts.get(laneId) ?? 0) + 1);
-  for (const { laneId, token } of shards.values()) {
-    const highest = tokens.get(laneId);
-    tokens.set(laneId, highest !== undefined && highest > token ? highest : token);
-  }
-  for (const [laneId, token] of tokens) await catalog.addLane(laneId, seriesCounts.get(laneId) ?? 0, token);
   const needed = new Set(
-    plans
-      .flatMap(({ order, layers, masks }) => [...order.kept.map(({ part }) => part), ...layers, ...masks.kept])
-      .map((each) => each.shardId),
+    plans.flatMap(({ counted }) =>
+      counted.files.filter(({ ranges }) => ranges.length > 0).map(({ told }) => told.shardId),
+    ),
   );
-  for (const { id, laneId, path, bytes, token, parents } of shards.values()) {
+  for (const { laneId } of shards.values()) if (!seriesCounts.has(laneId)) seriesCounts.set(laneId, 0);
+  for (const [laneId, count] of seriesCounts) await catalog.addLane(laneId, count);
+  for (const shard of shards.values()) {
+    const { id, path } = shard;
     if (!needed.has(id)) {
       tally.notes.push(finding('shard-unneeded', 'none of its rows count; left out', { shard: id, path }));
       continue;
     }
-    await catalog.addShard({ id, laneId, path, bytes, leaseToken: token, createdAt: timeOfId(id), parents });
+    await catalog.addShard({ ...shard, createdAt: timeOfId(id) });
     tally.shards++;
   }
 }
@@ -399,56 +274,60 @@ async function addPlaces(
 async function addSeries(
   deps: RebuildCatalogDeps,
   catalog: EmptyCatalog,
-  { id, laneId, input, order, layers, segments, masks }: SeriesPlan,
+  { id, laneId, commit, input, version, counted, segments, newest, edits }: SeriesPlan,
   tally: Tally,
 ): Promise<void> {
+  const within = { from: 0, to: counted.rows };
+  const holes = clipRows(newest.holes, within);
+  const { removed, expiredNs, summariesExpiredNs, erasures, sealedAt, contentHash, deletedAt } = newest;
+  const masks = { removed, edits, expiredNs, summariesExpiredNs, holes, erasures };
+  const state = { sealedAt, contentHash, deletedAt };
   await catalog.addSeries(
-    { ...input, id, laneId, createdAt: timeOfId(id), rows: order.rows, segments },
+    { ...input, id, laneId, version, createdAt: timeOfId(id), rows: counted.rows, segments, ...masks, ...state },
+    commit,
     unitsOf(input.tags),
   );
-  if (masks.edits > 0 || masks.holes.length > 0) await catalog.addMasks(id, masks);
   let firstNs: bigint | null = null;
   let lastNs: bigint | null = null;
   const see = (ns: bigint): void => {
     if (firstNs === null || ns < firstNs) firstNs = ns;
     if (lastNs === null || ns > lastNs) lastNs = ns;
   };
-  const sealedOrNot = [...order.kept, ...layers.map((part) => ({ part, rows: part.rows }))];
-  const appended = sealedOrNot.map(({ part, rows }): ChunkedRows => ({
-    ...part,
-    rows,
-    missingValue: input.missingValue,
-    group: id,
-    generation: part.sealed?.generation ?? 0,
-  }));
-  const replaced = masks.replacements.map((edit): ChunkedRows => ({
-    ...edit,
-    dtype: input.dtype,
-    channels: input.channels.length,
-    missingValue: input.missingValue,
-    irregular: false,
-    group: editGroup(id, edit.generation),
-    datasetsAt: edit.firstRow,
-    sealed: null,
-    codec: 'none',
-  }));
-  for (const rows of [...appended, ...replaced]) {
-    for await (const found of chunksOf(deps, id, rows, tally)) {
-      await catalog.addChunks(found.map(({ chunk }) => chunk));
-      for (const { chunk, times } of found) {
-        tally.chunks++;
-        if (times) for (const ns of timesThere(chunk, times, erasuresOf(chunk, masks.erasures))) see(ns);
+  const hidden = [...erasures, ...(expiredNs === null ? [] : [expiry(expiredNs)])];
+  for (const { told, ranges } of counted.files) {
+    if (told.dtype === null) continue;
+    for (const run of ranges.flatMap((range) => clipRows(told.record.runs, range))) {
+      for await (const found of chunksOf(deps, told, run, input, tally)) {
+        await catalog.addChunks(found.map(({ chunk }) => chunk));
+        for (const { chunk, times } of found) {
+          tally.chunks++;
+          if (times) for (const ns of timesThere(chunk, times, erasuresOf(chunk, hidden))) see(ns);
+        }
       }
     }
   }
   if (input.sampling.kind === 'regular' && segments.length > 0) {
     const { rate } = input.sampling;
-    const there = withoutRows([{ from: 0, to: order.rows }], masks.holes);
+    const expired = { from: 0, to: Math.min(newest.expiredRow, counted.rows) };
+    const there = withoutRows([within], [...(expired.to > 0 ? [expired] : []), ...holes]);
     for (const row of there.length > 0 ? [there[0].from, there.at(-1)!.to - 1] : []) {
       see(timesOfRows(segments, rate, { from: row, to: row + 1 })[0]);
     }
   }
-  await catalog.setTimes(id, firstNs, lastNs, input.sampling.kind === 'irregular');
+  await catalog.setTimes(id, firstNs, lastNs);
+}
+
+/** What a sealed series says of its content is compared with what is there. */
+async function checkHash(deps: RebuildCatalogDeps, { id, newest }: SeriesPlan, tally: Tally): Promise<void> {
+  const { contentHash, deletedAt } = newest;
+  if (!contentHash || deletedAt) return;
+  const found = await hashContent(deps, id).catch((error: unknown) => {
+    if (isVarveError(error)) return null;
+    throw error;
+  });
+  const isSame = found?.values === contentHash.values && found.times === contentHash.times;
+  if (!isSame)
+    tally.findings.push(finding('content-changed', 'is sealed, and has other samples than then', { series: id }));
 }
 
 /** Times of rows of a chunk that are there, the smallest and the largest among them. */
@@ -458,54 +337,45 @@ function timesThere(chunk: Chunk, times: Buffer, erasures: readonly Erasure[]): 
   return all.filter((ns, i) => !isErased(chunk.firstRow + i, ns, erasures));
 }
 
-/** Rows in one dataset of a shard. */
-interface ChunkedRows
-  extends
-    RowShape,
-    Pick<FoundPart, 'path' | 'shardId' | 'chunkRows' | 'irregular' | 'datasetsAt' | 'sealed' | 'codec'> {
-  /** Where the shard has them. */
-  readonly group: string;
-  readonly generation: number;
-  readonly firstRow: number;
-  readonly rows: number;
-}
-
-/** The chunks of one series in one shard, a page at a time, as a commit would have published them. */
+/** The chunks of a run of rows in one shard, a page at a time, as its flush or compaction had them in the catalog. */
 async function* chunksOf(
   { root, hdf5 }: RebuildCatalogDeps,
-  seriesId: string,
-  part: ChunkedRows,
+  told: Told,
+  run: RowRange,
+  input: NewSeries,
   tally: Tally,
 ): AsyncGenerator<{ chunk: Chunk; times: Buffer | null }[]> {
-  const rowBytes = part.channels * DTYPES[part.dtype].bytes;
-  // Of a hot shard, whatever the series' codec, nothing is compressed.
-  const codec = part.sealed ? part.codec : 'none';
-  const begin = part.firstRow - part.datasetsAt;
-  const end = begin + part.rows;
-  const file = await ShardBytes.open(root, part.path);
-  if (!file) throw new Error(`${part.path} has gone`);
+  const { seriesId, record, codec, chunkRows } = told;
+  const { dtype, missingValue } = input;
+  const shape = { dtype, channels: input.channels.length, missingValue };
+  const rowBytes = shape.channels * DTYPES[dtype].bytes;
+  const isIrregular = input.sampling.kind === 'irregular';
+  const begin = run.from - record.firstRow;
+  const end = run.to - record.firstRow;
+  const file = await ShardBytes.open(root, told.path);
+  if (!file) throw new Error(`${told.path} has gone`);
   try {
-    const firstBlock = Math.floor(begin / part.chunkRows);
-    const blocks = Math.ceil(end / part.chunkRows) - firstBlock;
+    const firstBlock = Math.floor(begin / chunkRows);
+    const blocks = Math.ceil(end / chunkRows) - firstBlock;
     for (let done = 0; done < blocks; done += PAGE_CHUNKS) {
       const blockRows = Array.from(
         { length: Math.min(PAGE_CHUNKS, blocks - done) },
-        (_, i) => (firstBlock + done + i) * part.chunkRows,
+        (_, i) => (firstBlock + done + i) * chunkRows,
       );
       const places = await hdf5
-        .findChunks(root.resolve(part.path), part.group, blockRows)
+        .findChunks(root.resolve(told.path), seriesId, blockRows)
         .catch(({ message }: Error) => blockRows.map(() => nowhere(message)));
       const chunks: { chunk: Chunk; times: Buffer | null }[] = [];
       for (const [i, blockRow] of blockRows.entries()) {
         const datasetRow = Math.max(begin, blockRow);
-        const rows = Math.min(end, blockRow + part.chunkRows) - datasetRow;
-        const firstRow = part.datasetsAt + datasetRow;
+        const rows = Math.min(end, blockRow + chunkRows) - datasetRow;
+        const firstRow = record.firstRow + datasetRow;
         const { valuesOffset, valuesLength, timesOffset, timesLength, problem } = places[i];
         const miss = (why: string): void => {
           const message = `rows ${firstRow} to ${firstRow + rows - 1} are missing: ${why}`;
-          tally.findings.push(finding('rows-missing', message, { ...placeOf(seriesId, part), row: firstRow }));
+          tally.findings.push(finding('rows-missing', message, { ...placeOf(seriesId, told), row: firstRow }));
         };
-        if (valuesOffset === null || (part.irregular && timesOffset === null)) {
+        if (valuesOffset === null || (isIrregular && timesOffset === null)) {
           miss(problem ?? 'they were never written');
           continue;
         }
@@ -525,17 +395,17 @@ async function* chunksOf(
         tally.bytes += values.length + (times?.length ?? 0);
         const chunk: Chunk = {
           seriesId,
-          shardId: part.shardId,
+          shardId: told.shardId,
           firstRow,
           rows,
           datasetRow,
           skip: place.skip,
-          generation: part.generation,
+          generation: record.generation,
           values: block,
           times: timesBlock,
           codec,
           timesCodec: timesBlock && codec,
-          ...contentOf(part, values, times),
+          ...contentOf(shape, values, times),
           valuesCrc: stored.crc,
           timesCrc: storedTimes && storedTimes.crc,
         };
@@ -548,13 +418,13 @@ async function* chunksOf(
   }
 }
 
-/** Their writes are gone with the catalog; nobody would need them, and they would be tidied up. */
-async function keepPayloads(root: DataRoot, tally: Tally): Promise<void> {
+/** Their rows are gone with the catalog; they would be tidied up. */
+async function keepSpool(root: DataRoot, tally: Tally): Promise<void> {
   for (const { path, bytes } of await listSpoolFiles(root)) {
     if (!isSpoolFile(path)) continue;
     const kept = await keepSpooled(root, path);
-    const message = `${bytes} bytes of an acknowledged write that may have reached no shard are kept here`;
-    tally.findings.push(finding('payload-kept', message, { path: kept }));
+    const message = `${bytes} bytes of samples that may be in no shard are kept here`;
+    tally.findings.push(finding('spool-kept', message, { path: kept }));
   }
 }
 

@@ -53,8 +53,9 @@ export async function withUpload<T>(
   const { backpressure, writes } = deps;
   const upload = await backpressure.admit(declaredBytes, WIRE_FORMATS[format].heldBytes);
   const spoolIds: string[] = [];
+  const pieces = upload.count(source);
   try {
-    const { first, rest } = await peek(upload.count(source));
+    const { first, rest } = await peek(pieces);
     const isSmall = rest === null;
     const receive: BodyUpload['receive'] = async (series, hash) => {
       const inMemory = isSmall || (declaredBytes !== null && declaredBytes <= MEMORY_BODY_BYTES);
@@ -71,6 +72,8 @@ export async function withUpload<T>(
     return await work({ isSmall, receive });
   } finally {
     upload.end();
+    // Whoever refuses it early may not have begun to read what is still to come. Not waited for: a client may never send it.
+    pieces.return(undefined).catch(() => {});
     // Of a file that a commit names, the row is kept, whatever became of the answer.
     if (spoolIds.length > 0) await forget(deps, spoolIds);
   }

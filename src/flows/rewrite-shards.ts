@@ -79,10 +79,10 @@ export async function rewriteShards(
   const shard: WritingShard = { id, laneId, level, commit, path: shardPath(id, commit) };
   await onStage('planned');
   signal?.throwIfAborted();
-  await registerShard(db, shard, plan.parents);
+  const firstCommit = await registerShard(db, shard, plan.parents);
   try {
     await onStage('registered');
-    const task: RewriteTask = { dataRoot: root.root, shard: { ...shard, shardId: id }, series: tasks };
+    const task: RewriteTask = { dataRoot: root.root, shard: { ...shard, shardId: id, firstCommit }, series: tasks };
     const outcome = tasks.length === 0 ? NOTHING : await runInThread<WriteOutcome>(THREAD, task, signal);
     if (outcome.kind === 'damaged') {
       await giveUp(db, root, shard);

@@ -291,10 +291,9 @@ withData(program.command('rebuild-catalog'))
   });
 
 withData(program.command('rebuild-shard'))
-  .description('write a shard anew whose HDF5 structure is damaged; the old file is kept beside it, as .damaged')
+  .description('write a shard anew whose HDF5 structure is damaged')
   .argument('<shard>', 'id: the name of its file up to the number')
   .option('--skip-corrupt', 'leave rows that do not match their checksum in the old file, instead of refusing')
-  .option('--remove', 'remove the old file')
   .option('--json', 'print a report for programs')
   .action(async (shard: string, command: RebuildShardCommand & PlaceOptions) => {
     const { rebuildShardOf } = await import('./rebuild-command.ts');

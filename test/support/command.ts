@@ -33,6 +33,22 @@ export async function runVarve(args: readonly string[], env: Environment): Promi
   return { code, stdout: stdout(), stderr: stderr() };
 }
 
+/** Moves all that is fresh into shards, beside the service or without it. @returns what was done, a report a shard */
+export function flushAll(dataRoot: string, env: Environment): Promise<unknown[]> {
+  return rewriteAll('flush', dataRoot, env);
+}
+
+/** Makes one shard of all those of each lane. @returns what was done, a report a shard */
+export function compactAll(dataRoot: string, env: Environment): Promise<unknown[]> {
+  return rewriteAll('compact', dataRoot, env);
+}
+
+async function rewriteAll(command: 'flush' | 'compact', dataRoot: string, env: Environment): Promise<unknown[]> {
+  const { code, stdout, stderr } = await runVarve([command, '--all', '--json'], { ...env, VARVE_DATA: dataRoot });
+  if (code !== 0) throw new Error(`varve ${command} ended with ${code}: ${stderr}`);
+  return JSON.parse(stdout) as unknown[];
+}
+
 /** What a stream has given so far, whenever it is asked. */
 export function textOf(stream: Readable): () => string {
   const pieces: Buffer[] = [];
