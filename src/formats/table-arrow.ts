@@ -4,13 +4,13 @@ import type * as Arrow from 'apache-arrow';
 import type { Table, TableBatch, TableColumn } from '../core/table.ts';
 import {
   loadArrow,
-  MAX_BATCH_ROWS,
   numberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
   type ArrowLibrary,
 } from './arrow-writer.ts';
+import { MAX_BATCH_ROWS } from './cut-batches.ts';
 
 /** What {@link Table.about} says is in the metadata of the schema, as JSON where it is no text; that of a column, in those of its field. */
 export async function* encodeTableArrow(
