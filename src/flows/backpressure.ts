@@ -112,7 +112,6 @@ export class Backpressure {
       if (!isLarge) this.#largeUploads++;
       isLarge = true;
     };
-    let isOver = false;
     const end = (): void => {
       if (isOver) return;
       isOver = true;
