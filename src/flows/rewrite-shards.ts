@@ -4,6 +4,7 @@
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
+import { refuseEstranged } from '../catalog/recovery-reader.ts';
 import { forgetShard, registerShard, swapShard, type WritingShard } from '../catalog/swap-shard.ts';
 import { isVarveError } from '../core/errors.ts';
 import { isRefusedByPostgres } from '../core/fault.ts';
@@ -74,6 +75,7 @@ export async function rewriteShards(
   { signal, onStage = () => {} }: RewriteOptions,
 ): Promise<RewriteReport | DamagedInputs> {
   const begun = performance.now();
+  await refuseEstranged(db);
   const { laneId, level, commit, tasks } = plan;
   const id = uuidv7();
   const shard: WritingShard = { id, laneId, level, commit, path: shardPath(id, commit) };
