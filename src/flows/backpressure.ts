@@ -18,7 +18,7 @@ export interface BackpressureLimits {
 export interface Upload {
   /** The same bytes, counted. Ends with an error when the disk gets too full meanwhile, or too many others have come as far. */
   count(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
-  /** The body is received, or never will be. */
+  /** The body is received, or never will be. May be said more than once. */
   end(): void;
 }
 
@@ -94,6 +94,7 @@ export class Backpressure {
     let expected = 0;
     let received = 0;
     let isLarge = false;
+    let isOver = false;
     const heldOf = (bytes: number): number => Math.min(bytes, mostHeld);
     this.#uploads++;
     const expect = (bytes: number): void => {
@@ -101,6 +102,7 @@ export class Backpressure {
       expected = bytes;
     };
     const onBytes = (bytes: number): void => {
+      if (isOver) return;
       this.#heldBytes += heldOf(received + bytes) - heldOf(received);
       received += bytes;
       this.#receivedBytes += bytes;
@@ -116,24 +118,26 @@ export class Backpressure {
       isLarge = true;
     };
     const end = (): void => {
+      if (isOver) return;
+      isOver = true;
       this.#uploads--;
       if (isLarge) this.#largeUploads--;
       this.#receivedBytes -= received;
       this.#heldBytes -= heldOf(received);
       expect(0);
-      received = 0;
     };
     return { count: (body) => this.#counted(body, onBytes), end };
   }
 
   /**
    * After the body, before it is acknowledged: however many were let in together, the backlog ends at its limit and one append.
+   * @param chunks that the body may become
    * @throws unavailable `backlog-full`
    */
-  async confirm(bytes: number): Promise<void> {
+  async confirm(bytes: number, chunks = 1): Promise<void> {
     this.#checkBacklog(await this.#look(), 0);
     this.#addedBytes += bytes;
-    this.#addedChunks++;
+    this.#addedChunks += chunks;
   }
 
   async *#counted(body: AsyncIterable<Uint8Array>, onBytes: (bytes: number) => void): AsyncGenerator<Uint8Array> {

@@ -82,6 +82,7 @@ export async function rewriteShards(
   await onStage('planned');
   signal?.throwIfAborted();
   const firstCommit = await registerShard(db, shard, plan.parents);
+  let isSwapping = false;
   try {
     await onStage('registered');
     const task: RewriteTask = { dataRoot: root.root, shard: { ...shard, shardId: id, firstCommit }, series: tasks };
@@ -99,6 +100,7 @@ export async function rewriteShards(
     const summaries = outcome.series.flatMap((written, i) =>
       written.summaries.map((block) => ({ ...block, seriesId: tasks[i].write.seriesId })),
     );
+    isSwapping = true;
     await swapShard(db, { ...plan, shard, bytes: isEmpty ? null : outcome.bytes, chunks, summaries });
     await onStage('swapped');
     const report = {
@@ -116,7 +118,7 @@ export async function rewriteShards(
     return report;
   } catch (error) {
     // Where the answer to COMMIT was lost, the row says what became of it, and the sweep goes by that.
-    if (isCertain(error, signal)) await giveUp(db, root, shard).catch(() => {});
+    if (!isSwapping || isCertain(error, signal)) await giveUp(db, root, shard).catch(() => {});
     throw error;
   }
 }

@@ -14,6 +14,7 @@ import { refreshUnits } from '../catalog/tag-unit-store.ts';
 import { listenForTokens } from '../catalog/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/access.ts';
 import { AnswerRoom } from '../flows/answer-room.ts';
+import { appendMany } from '../flows/append-many.ts';
 import { appendSamples } from '../flows/append-samples.ts';
 import { Backpressure } from '../flows/backpressure.ts';
 import { Committer } from '../flows/committer.ts';
@@ -299,6 +300,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     state: stateService({ reads, writes, root, codec, turns }),
     samples: {
       append: (request) => appendSamples(writing, request),
+      appendMany: (request) => appendMany(writing, request),
       replace: (request) => replaceSamples(writing, request),
       remove: (request) => removeSamples(writing, request),
       read: (request) => readSamples(readDeps, request),

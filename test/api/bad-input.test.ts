@@ -12,7 +12,7 @@ import { ApiClient, expecting, pause, type Answer, type Call, type Problem } fro
 import { MEDIA_TYPES, npyHeader } from './sample-bodies.ts';
 
 /** Beyond what travels in a row of Postgres, so that a body of this size has been in the spool when it is refused. */
-const SPOOLED_BYTES = 200_000;
+const SPOOLED_BYTES = 1_200_000;
 const NOBODY = '0190b5a0-0000-7000-8000-000000000000';
 
 let database: TestDatabase;
@@ -1126,8 +1126,8 @@ describe('a body that is cut off in the middle of the connection', () => {
   // More than any format gathers before it keeps something.
   const large = Buffer.alloc(3_000_000);
   const array = npy(npyDict("'<i2'", '(750000, 2)'), large).body;
-  const csvRows = Buffer.from(`a,b\n${'12345,12345\n'.repeat(150_000)}`);
-  const ndjsonRows = Buffer.from('{"values":[12345,12345]}\n'.repeat(150_000));
+  const csvRows = Buffer.from(`a,b\n${'12345,12345\n'.repeat(500_000)}`);
+  const ndjsonRows = Buffer.from('{"values":[12345,12345]}\n'.repeat(500_000));
   const length = (bytes: Uint8Array): string => `Content-Length: ${bytes.length + 4}`;
   const type = (name: keyof typeof MEDIA_TYPES): string => `Content-Type: ${MEDIA_TYPES[name]}`;
   const chunk = (bytes: Uint8Array): Buffer =>
@@ -1175,7 +1175,7 @@ describe('a body that is cut off in the middle of the connection', () => {
   });
 
   test('a compressed body that stops in the middle stores nothing', async () => {
-    const packed = gzipSync(randomBytes(600_000));
+    const packed = gzipSync(randomBytes(3_000_000));
     const lines = [type('octet'), 'Content-Encoding: gzip', `Content-Length: ${packed.length}`];
     await sendAndLeave(lines, `${regular}/samples`, packed.subarray(0, -2), (socket) => socket.destroy());
   });

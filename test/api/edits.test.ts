@@ -314,7 +314,7 @@ describe.each(['last', 'keep', 'error'])('an irregular series with duplicates: %
       [3.5, 35],
       [4, 4],
     ]);
-    expect((await api.read(id, '?rows=0:')).values).toEqual([[1, 4, 20, 25, 35]]);
+    expect((await api.read(id, '?rows=0:')).values).toEqual([[1, 20, 25, 35, 4]]);
     expecting(200, await put(id, { start: at(2), end: at(3) }, { times: times(2.2), values: [22] }));
     expect((await api.read(id)).values).toEqual([[1, 22, 35, 4]]);
   });

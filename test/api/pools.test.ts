@@ -39,6 +39,7 @@ async function newSeries(): Promise<{ id: string; samples: string }> {
 /** A transaction of somebody who has stopped in the middle of it. */
 async function holding<T>(ids: readonly string[], work: () => Promise<T>): Promise<T> {
   await other.query('begin');
+  await other.query('select from series where id = any($1) for update', [ids]);
   await other.query('select from heads where series_id = any($1) for update', [ids]);
   try {
     return await work();
@@ -74,21 +75,42 @@ suite('a session that stops while it holds a series', () => {
     expecting(201, await append(held));
   });
 
-  test('is told by /readyz where it stops all that writes', async () => {
+  test('stops no append to other series, however many it holds', async () => {
     const held = await Promise.all(Array.from({ length: 30 }, newSeries));
+    const free = await newSeries();
     await holding(
       held.map(({ id }) => id),
       async () => {
         const waiting = held.map(({ samples }) => api.post(samples, { values: [1] }));
+        for (let row = 0; row < 50; row++) {
+          expect(expecting(201, await api.post(free.samples, { values: [row] })).json()).toMatchObject({
+            first_row: row,
+          });
+        }
+        expecting(200, await api.get('/readyz'));
+        for (const each of await Promise.all(waiting)) expectToldToRetry(each);
+      },
+    );
+    for (const { samples } of held) expecting(201, await api.post(samples, { values: [1] }));
+  });
+
+  test('is told by /readyz where it stops all changes of series, and appends go on', async () => {
+    const held = await Promise.all(Array.from({ length: 30 }, newSeries));
+    const free = await newSeries();
+    await holding(
+      held.map(({ id }) => id),
+      async () => {
+        const waiting = held.map(({ id }) => api.patch(`/v1/series/${id}`, { unit: 'mV' }));
         let answer = await api.get('/readyz');
         for (; answer.status === 200; answer = await api.get('/readyz')) await pause(20);
         expect(answer.json()).toMatchObject({ status: 'not ready', checks: { postgres: { ok: false } } });
         expect((await api.get('/v1/series?limit=1')).status).toBe(200);
+        expecting(201, await api.post(free.samples, { values: [1] }));
         for (const each of await Promise.all(waiting)) expectToldToRetry(each);
       },
     );
     while ((await api.get('/readyz')).status !== 200) await pause(20);
-    expect((await api.post(held[0].samples, { values: [1] })).status).toBe(201);
+    expecting(201, await api.post(held[0].samples, { values: [1] }));
   });
 });
 
