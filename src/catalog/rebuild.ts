@@ -1,21 +1,29 @@
 /** Fills an empty catalog from outside: all of it in one transaction, or none of it. */
 import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
-import type { Erasure } from '../core/erasure.ts';
 import { VarveError } from '../core/errors.ts';
 import { formatRate, rateHz } from '../core/rate.ts';
-import type { RowRange, Segment } from '../core/segment.ts';
+import type { RebuiltMasks } from '../core/rebuild-plan.ts';
+import type { Segment } from '../core/segment.ts';
 import { nameKey } from '../core/same-name.ts';
-import type { NewSeries } from '../core/series.ts';
+import type { ContentHash, NewSeries } from '../core/series.ts';
+import type { SummaryBlock } from '../core/summary-block.ts';
 import type { TagUnit } from '../core/tag-value.ts';
-import { fromChunk } from './chunk-row.ts';
+import { CHUNK_COLUMNS, CHUNK_RECORD, chunkRecord } from './chunk-row.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { summaryRecord } from './summary-row.ts';
+import type { StoredHash } from './tables.ts';
 import { storeUnits } from './tag-unit-store.ts';
 
-export interface RebuiltSeries extends NewSeries {
+export interface RebuiltSeries extends NewSeries, RebuiltMasks {
   readonly id: string;
   readonly laneId: string;
   readonly createdAt: Date | null;
+  /** Higher than any that files tell. */
+  readonly version: number;
+  readonly sealedAt: Date | null;
+  readonly deletedAt: Date | null;
+  readonly contentHash: ContentHash | null;
   readonly rows: number;
   /** Regular series: in order of rows. */
   readonly segments: readonly Segment[];
@@ -26,25 +34,24 @@ export interface RebuiltShard {
   readonly laneId: string;
   readonly path: string;
   readonly bytes: number;
-  readonly leaseToken: bigint;
-  readonly createdAt: Date | null;
-  /** A sealed shard: those whose rows it took over; null: it is none. */
-  readonly parents: readonly string[] | null;
+  readonly commit: bigint;
+  readonly firstCommit: bigint;
+  readonly level: number;
+  readonly madeAt: Date | null;
 }
 
-/** What is there counts as one commit; the next one that is published is the second. */
-const FIRST_COMMIT = 1n;
-const SEGMENTS_AT_ONCE = 1000;
+/** Rows of one statement. */
+const ROWS_AT_ONCE = 1000;
 
 /**
  * @param work gets the catalog to fill; if it throws, nothing is kept
- * @throws conflict `catalog-not-empty` if the catalog knows a series, a lane, a shard or a write. Projects and tokens may be there
+ * @throws conflict `catalog-not-empty` if the catalog knows a series, a lane, a shard or a commit. Projects and tokens may be there
  */
 export async function fillEmptyCatalog<T>(db: Database, work: (catalog: EmptyCatalog) => Promise<T>): Promise<T> {
   return db.transaction().execute(async (trx) => {
-    // Nobody creates a series or claims a lane until all is in place.
-    await sql`lock table series, lanes, shards, writes in share row exclusive mode`.execute(trx);
-    for (const table of ['series', 'lanes', 'shards', 'writes'] as const) {
+    // Nobody creates a series or takes a lane until all is in place.
+    await sql`lock table series, lanes, shards, commits in share row exclusive mode`.execute(trx);
+    for (const table of ['series', 'lanes', 'shards', 'commits'] as const) {
       const { rows } = await sql`select from ${sql.table(table)} limit 1`.execute(trx);
       if (rows.length > 0) {
         throw new VarveError('conflict', `the catalog is not empty: it knows ${table}. Nothing was changed`, {
@@ -52,18 +59,46 @@ export async function fillEmptyCatalog<T>(db: Database, work: (catalog: EmptyCat
         });
       }
     }
-    const result = await work(new EmptyCatalog(trx));
-    await trx.updateTable('commit_counter').set({ value: FIRST_COMMIT }).execute();
-    return result;
+    return work(new EmptyCatalog(trx));
   });
+}
+
+/** A shard of which nothing is needed any more is replaced, whether its file was whole or not. @returns whether something still is */
+export async function retireShard(db: Database, shardId: string): Promise<boolean> {
+  const { rows } = await sql<{ needed: boolean }>`
+    with needed as (
+      select exists (select from chunks where shard_id = ${shardId}) or exists (select from summaries where shard_id = ${shardId}) as needed),
+    retired as (
+      update shards set state = 'replaced', replaced_at = coalesce(replaced_at, now()) from needed
+      where id = ${shardId} and not needed.needed)
+    select needed from needed`.execute(db);
+  return rows[0].needed;
+}
+
+/** As of which commit shards tell all of a lane. */
+export async function flushedCommit(db: Database, laneId: string): Promise<bigint> {
+  const lane = await db.selectFrom('lanes').select('flushed_commit').where('id', '=', laneId).executeTakeFirstOrThrow();
+  return lane.flushed_commit;
+}
+
+/** The samples are those that were hashed when the series was sealed: from here on the catalog says so. */
+export async function confirmHash(db: Database, seriesId: string, { commit }: ContentHash): Promise<void> {
+  await db.updateTable('heads').set({ commit }).where('series_id', '=', seriesId).execute();
 }
 
 class EmptyCatalog {
   readonly #trx: DatabaseTransaction;
   readonly #projects = new Map<string, string>();
+  #commit = 0n;
 
   constructor(trx: DatabaseTransaction) {
     this.#trx = trx;
+  }
+
+  /** What is there counts as one commit, and shards tell all of it. Comes first. */
+  async begin(commit: bigint): Promise<void> {
+    this.#commit = commit;
+    await this.#trx.updateTable('commit_counter').set({ value: commit }).execute();
   }
 
   /** @param newId for a project that is not there yet */
@@ -81,43 +116,47 @@ class EmptyCatalog {
     this.#projects.set(name, id);
   }
 
-  /** @param leaseToken the highest that was ever given, of either lease: later ones name new files */
-  async addLane(id: string, seriesCount: number, leaseToken: bigint): Promise<void> {
+  async addLane(id: string, seriesCount: number): Promise<void> {
     await this.#trx
       .insertInto('lanes')
-      .values({ id, series_count: seriesCount, lease_token: leaseToken, seal_token: leaseToken })
+      .values({ id, series_count: seriesCount, flushed_commit: this.#commit })
       .execute();
   }
 
-  /** It takes no more appends. */
-  async addShard({ id, laneId, path, bytes, leaseToken, createdAt, parents }: RebuiltShard): Promise<void> {
+  async addShard({ laneId, firstCommit, madeAt, ...shard }: RebuiltShard): Promise<void> {
     await this.#trx
       .insertInto('shards')
       .values({
-        id,
+        ...shard,
         lane_id: laneId,
-        state: parents ? 'sealed' : 'retired',
-        parents: sql<string[]>`${[...(parents ?? [])]}::uuid[]` as unknown as string[],
-        path,
-        bytes,
-        lease_token: leaseToken,
-        ...(createdAt && { created_at: createdAt }),
+        state: 'live',
+        first_commit: firstCommit,
+        ...(madeAt && { made_at: madeAt }),
       })
       .execute();
   }
 
-  /** Its project must have been added. @param units of the quantities among its tags */
+  /** Once all its chunks are known. @param level 0 if there are rows in it without the summaries that compaction makes */
+  async finishShard(id: string, dataBytes: number, level: number): Promise<void> {
+    await this.#trx
+      .updateTable('shards')
+      .set({ data_bytes: BigInt(dataBytes), level })
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** Its project and its lane must have been added. @param units of the quantities among its tags */
   async addSeries(series: RebuiltSeries, units: readonly TagUnit[]): Promise<void> {
     await storeUnits(this.#trx, units);
-    const { sampling, segments } = series;
+    const { id, sampling, contentHash, deletedAt } = series;
+    const projectId = this.#projects.get(series.project)!;
     const regular = sampling.kind === 'regular' ? sampling : null;
-    const newest = segments.at(-1);
+    const hash: StoredHash | null = contentHash && { ...contentHash, commit: Number(contentHash.commit) };
     await this.#trx
       .insertInto('series')
       .values({
-        id: series.id,
-        project_id: this.#projects.get(series.project)!,
-        lane_id: series.laneId,
+        id,
+        project_id: projectId,
         name: series.name,
         description: series.description,
         kind: sampling.kind,
@@ -140,82 +179,107 @@ class EmptyCatalog {
         time_zone: series.timeZone,
         external_ids: JSON.stringify(series.externalIds),
         provenance: JSON.stringify(series.provenance),
+        version: series.version,
+        deleted_at: deletedAt,
         ...(series.createdAt && { created_at: series.createdAt }),
-        rows: BigInt(series.rows),
-        commit: FIRST_COMMIT,
-        staged_rows: BigInt(series.rows),
-        staged_segment_start_ns: newest?.startNs ?? null,
-        staged_segment_rows: BigInt(newest?.rows ?? 0),
       })
       .execute();
-    for (let from = 0; from < segments.length; from += SEGMENTS_AT_ONCE) {
-      const some = segments.slice(from, from + SEGMENTS_AT_ONCE);
-      await this.#trx
-        .insertInto('segments')
-        .values(
-          some.map(({ firstRow, startNs, rows }) => ({
-            series_id: series.id,
-            first_row: firstRow,
-            start_ns: startNs,
-            rows,
-          })),
-        )
-        .execute();
+    if (hash) {
+      const content = JSON.stringify(hash);
+      await this.#trx.updateTable('series').set({ content_hash: content }).where('id', '=', id).execute();
     }
+    await sql`insert into series_history (series_id, id, action) values (${id}, ${id}, 'create')`.execute(this.#trx);
+    await this.#addHead(series, projectId);
+    // The newest segment is in the head.
+    for (const page of pagesOf(series.segments.slice(0, -1))) {
+      const rows = page.map(({ firstRow, startNs, rows: count }) => ({
+        series_id: id,
+        first_row: firstRow,
+        start_ns: startNs,
+        rows: count,
+      }));
+      await this.#trx.insertInto('closed_segments').values(rows).execute();
+    }
+    for (const page of pagesOf(series.holes)) {
+      const rows = page.map(({ from, to }) => ({ series_id: id, from_row: from, to_row: to }));
+      await this.#trx.insertInto('holes').values(rows).execute();
+    }
+    for (const page of pagesOf(series.erasures)) {
+      const rows = page.map(({ generation, startNs, endNs, beforeRow }) => ({
+        series_id: id,
+        generation,
+        start_ns: startNs,
+        end_ns: endNs,
+        before_row: beforeRow,
+      }));
+      await this.#trx.insertInto('erasures').values(rows).execute();
+    }
+  }
+
+  async #addHead(series: RebuiltSeries, projectId: string): Promise<void> {
+    const { edits, expiredNs, summariesExpiredNs } = series;
+    const newest = series.segments.at(-1);
+    const isMasked = edits > 0 || expiredNs !== null || summariesExpiredNs !== null;
+    await this.#trx
+      .insertInto('heads')
+      .values({
+        series_id: series.id,
+        lane_id: series.laneId,
+        project_id: projectId,
+        rows: BigInt(series.rows),
+        commit: this.#commit,
+        edits,
+        removed: BigInt(series.removed),
+        masked_commit: isMasked ? this.#commit : 0n,
+        expired_ns: expiredNs,
+        summaries_expired_ns: summariesExpiredNs,
+        sealed_at: series.sealedAt,
+        deleted_at: series.deletedAt,
+        shape_version: series.version,
+        segment_row: newest?.firstRow ?? null,
+        segment_ns: newest?.startNs ?? null,
+        segment_rows: newest?.rows ?? null,
+      })
+      .execute();
   }
 
   async addChunks(chunks: readonly Chunk[]): Promise<void> {
-    if (chunks.length > 0) await this.#trx.insertInto('chunks').values(chunks.map(fromChunk)).execute();
+    if (chunks.length === 0) return;
+    await sql`
+      insert into chunks (${CHUNK_COLUMNS})
+      select ${CHUNK_COLUMNS} from jsonb_to_recordset(${JSON.stringify(chunks.map(chunkRecord))}::jsonb) as r(${CHUNK_RECORD})`.execute(
+      this.#trx,
+    );
   }
 
-  /** What edits have left of a series: the next one has a higher number than all of them. */
-  async addMasks(
-    seriesId: string,
-    masks: {
-      readonly edits: number;
-      readonly removed: number;
-      readonly holes: readonly RowRange[];
-      readonly erasures: readonly Erasure[];
-    },
-  ): Promise<void> {
-    const { edits, removed, holes, erasures } = masks;
-    await this.#trx
-      .updateTable('series')
-      .set({ edits, removed: BigInt(removed), masked: edits > 0 })
-      .where('id', '=', seriesId)
-      .execute();
-    for (let from = 0; from < holes.length; from += SEGMENTS_AT_ONCE) {
-      const some = holes.slice(from, from + SEGMENTS_AT_ONCE);
-      await this.#trx
-        .insertInto('holes')
-        .values(some.map((hole) => ({ series_id: seriesId, from_row: hole.from, to_row: hole.to })))
-        .execute();
-    }
-    for (let from = 0; from < erasures.length; from += SEGMENTS_AT_ONCE) {
-      const some = erasures.slice(from, from + SEGMENTS_AT_ONCE);
-      await this.#trx
-        .insertInto('erasures')
-        .values(
-          some.map(({ generation, startNs, endNs, beforeRow }) => ({
-            series_id: seriesId,
-            generation,
-            start_ns: startNs,
-            end_ns: endNs,
-            before_row: beforeRow,
-          })),
-        )
-        .execute();
+  /** All that a shard has of a series. */
+  async addSummaries(seriesId: string, shardId: string, blocks: readonly SummaryBlock[]): Promise<void> {
+    const ordinals = new Map<number, number>();
+    for (const page of pagesOf(blocks)) {
+      const rows = page.map((block) => {
+        const ordinal = ordinals.get(block.factor) ?? 0;
+        ordinals.set(block.factor, ordinal + 1);
+        return summaryRecord(seriesId, shardId, ordinal, block);
+      });
+      await sql`
+        insert into summaries select * from jsonb_populate_recordset(null::summaries, ${JSON.stringify(rows)}::jsonb)`.execute(
+        this.#trx,
+      );
     }
   }
 
   /** The smallest and largest time of a series, once all its chunks are known. */
-  async setTimes(seriesId: string, firstNs: bigint | null, lastNs: bigint | null, irregular: boolean): Promise<void> {
+  async setTimes(seriesId: string, firstNs: bigint | null, lastNs: bigint | null): Promise<void> {
     await this.#trx
-      .updateTable('series')
-      .set({ first_ns: firstNs, last_ns: lastNs, ...(irregular && { staged_last_ns: lastNs }) })
-      .where('id', '=', seriesId)
+      .updateTable('heads')
+      .set({ first_ns: firstNs, last_ns: lastNs })
+      .where('series_id', '=', seriesId)
       .execute();
   }
+}
+
+function* pagesOf<T>(items: readonly T[]): Generator<T[]> {
+  for (let at = 0; at < items.length; at += ROWS_AT_ONCE) yield items.slice(at, at + ROWS_AT_ONCE);
 }
 
 export type { EmptyCatalog };

@@ -1,65 +1,253 @@
 /**
- * How the rows of one series are put together again from the shards that hold some of them, when nothing but the shards is left. Pure.
+ * How a series is put together again from what files say of it, when nothing but the files is left. Pure.
  *
- * A shard knows at which row of the series its datasets begin. Where a later shard begins inside an earlier one, the earlier one's rest was never
- * published: the same writes went to the later shard once more.
+ * Each file tells the truth as of its commit about the numbers of rows that it claims, whether it was ever swapped in or not, and whether it was replaced
+ * since. So files lie over each other in the order of their commits, and of each number the highest file that claims it counts.
  */
 import { nsOfRow, type Rate } from './rate.ts';
+import { clipRows, countRows, uniteRows, withoutRows } from './row-ranges.ts';
 import { extendSegments, type RowRange, type Segment } from './segment.ts';
+import type { Erasure } from './erasure.ts';
+import type { SegmentStart, SeriesRecord } from './series-record.ts';
 
-/** Rows of one series in one shard. */
-export interface ShardPart {
+/** What one file says of a series. */
+export interface Told {
   readonly shardId: string;
-  /** Of the lease under which the shard was made: of two that begin at the same row, the higher is the later. */
-  readonly token: bigint;
-  readonly firstRow: number;
-  readonly rows: number;
+  /** As of which the file tells the truth. */
+  readonly commit: bigint;
+  /** 0: made by a flush; 1: by compaction. */
+  readonly level: number;
+  readonly record: SeriesRecord;
 }
 
-export interface PartsInOrder<P extends ShardPart> {
-  /** In order of rows, not overlapping; the first `rows` rows of each part count. Parts of which none do are left out. */
-  readonly kept: readonly { readonly part: P; readonly rows: number }[];
-  /** Rows that no shard has. */
+/** Rows of one file that count. */
+export interface Layer<T extends Told> {
+  readonly told: T;
+  /** Those of its claims that no higher file claims. */
+  readonly claims: readonly RowRange[];
+  /** Of these, what is there. */
+  readonly rows: readonly RowRange[];
+}
+
+export interface Cut<T extends Told> {
+  readonly told: T;
+  readonly claim: RowRange;
+}
+
+export interface RebuiltRows<T extends Told> {
+  /** In the order of files. */
+  readonly layers: readonly Layer<T>[];
+  /** Irregular: claims of which only a part would count. Their rows are in an order of time of their own, so nothing of them does. */
+  readonly cut: readonly Cut<T>[];
+  /** Row numbers given out. */
+  readonly rows: number;
+  /** Numbers that no file knows to be removed or expired, and has no rows of. */
   readonly missing: readonly RowRange[];
-  /** Rows that a later shard took the place of; those past its end are in no other. */
-  readonly superseded: readonly { readonly part: P; readonly rows: RowRange }[];
-  /** Rows of the series. */
-  readonly rows: number;
+  /** Numbers beyond `rows` that were given out, too: the rows had not reached a file. */
+  readonly unwritten: RowRange | null;
 }
 
-export function orderParts<P extends ShardPart>(parts: readonly P[]): PartsInOrder<P> {
-  const inOrder = parts
-    .filter((part) => part.rows > 0)
-    .sort((a, b) => a.firstRow - b.firstRow || (a.token < b.token ? -1 : 1));
-  const kept: { part: P; rows: number }[] = [];
-  const missing: RowRange[] = [];
-  const superseded: { part: P; rows: RowRange }[] = [];
-  let row = 0;
-  for (const [i, part] of inOrder.entries()) {
-    const end = part.firstRow + part.rows;
-    const to = Math.min(end, inOrder[i + 1]?.firstRow ?? end);
-    if (part.firstRow > row) missing.push({ from: row, to: part.firstRow });
-    if (to > part.firstRow) kept.push({ part, rows: to - part.firstRow });
-    if (to < end) superseded.push({ part, rows: { from: to, to: end } });
-    row = to;
+/** What is said of a series as a whole. */
+export interface RebuiltMasks {
+  /** Number of the newest edit. */
+  readonly edits: number;
+  readonly removed: number;
+  readonly expiredNs: bigint | null;
+  readonly summariesExpiredNs: bigint | null;
+  readonly holes: readonly RowRange[];
+  readonly erasures: readonly Erasure[];
+}
+
+/** @returns the lowest first */
+export function inOrder<T extends Told>(told: readonly T[]): T[] {
+  return [...told].sort(
+    (a, b) =>
+      Number(a.commit - b.commit) || a.level - b.level || (a.shardId < b.shardId ? -1 : a.shardId > b.shardId ? 1 : 0),
+  );
+}
+
+/** The one that describes the series: of the highest version, and of those the last. @param told in order, at least one */
+export function describing<T extends Told>(told: readonly T[]): T {
+  return told.reduce((best, each) =>
+    each.record.description.version >= best.record.description.version ? each : best,
+  );
+}
+
+/** @param told in order, at least one */
+export function rebuildRows<T extends Told>(told: readonly T[]): RebuiltRows<T> {
+  const isIrregular = told[0].record.description.rate === null;
+  const { record: newest } = told.at(-1)!;
+  const { claimed, cut } = isIrregular ? withoutCuts(told) : { claimed: told.map(claimsOf), cut: [] };
+  const counted = countedClaims(claimed);
+  const layers = counted.map(({ told: each, claims }) => ({
+    told: each,
+    claims,
+    rows: claims.flatMap((claim) => clipRows(each.record.runs, claim)),
+  }));
+  const all = unite(counted.flatMap(({ claims }) => claims));
+  const given = Math.max(...told.map(({ record }) => record.rows), all.at(-1)?.to ?? 0);
+  if (isIrregular) {
+    // What was removed or has expired, and was dropped long ago, no file claims any more.
+    const unclaimed = withoutRows([{ from: 0, to: given }], all);
+    const isExplained = told.some(({ record }) => record.expiredNs !== null) || countRows(unclaimed) <= newest.removed;
+    return { layers, cut, rows: given, missing: isExplained ? [] : unclaimed, unwritten: null };
   }
-  return { kept, missing, superseded, rows: row };
+  const absent = absentRows(told);
+  // What is known to be absent may come after all that is claimed.
+  const rows = [{ from: 0, to: all.at(-1)?.to ?? 0 }, ...absent].reduce(
+    (end, { from, to }) => (from <= end ? Math.max(end, to) : end),
+    0,
+  );
+  const there = unite(layers.flatMap((layer) => layer.rows));
+  return {
+    layers,
+    cut,
+    rows,
+    missing: withoutRows([{ from: 0, to: rows }], unite([...there, ...absent])),
+    unwritten: given > rows ? { from: rows, to: given } : null,
+  };
+}
+
+/** @param told in order, at least one. @param rows that the series has */
+export function rebuildMasks(told: readonly Told[], rows: number): RebuiltMasks {
+  const { record: newest } = told.at(-1)!;
+  const holes = clipRows(newest.holes, { from: 0, to: rows });
+  return {
+    edits: Math.max(
+      ...told.flatMap(({ record }) => [record.generation, ...record.erasures.map((each) => each.generation)]),
+    ),
+    removed: newest.removed - (countRows(newest.holes) - countRows(holes)),
+    expiredNs: latest(told.map(({ record }) => record.expiredNs)),
+    summariesExpiredNs: latest(told.map(({ record }) => record.summariesExpiredNs)),
+    holes,
+    erasures: newest.erasures,
+  };
+}
+
+/** Rows of a regular series that are known to be removed or expired, in order. @param told in order, at least one */
+export function absentRows(told: readonly Told[]): RowRange[] {
+  const expired = Math.max(...told.map(({ record }) => record.expiredRow));
+  return unite([{ from: 0, to: expired }, ...told.at(-1)!.record.holes]);
+}
+
+function latest(times: readonly (bigint | null)[]): bigint | null {
+  return times.reduce((last, ns) => (last === null || (ns !== null && ns > last) ? ns : last), null);
+}
+
+/** A file with those of its claims that may count. */
+interface Claimed<T extends Told> {
+  readonly told: T;
+  readonly claims: readonly RowRange[];
+}
+
+function claimsOf<T extends Told>(told: T): Claimed<T> {
+  return { told, claims: told.record.claims };
+}
+
+/** Of each file the numbers that no higher one claims. */
+function countedClaims<T extends Told>(files: readonly Claimed<T>[]): Claimed<T>[] {
+  const counted: Claimed<T>[] = [];
+  let above: RowRange[] = [];
+  for (const { told, claims } of [...files].reverse()) {
+    counted.push({ told, claims: withoutRows(claims, above) });
+    above = uniteRows(above, claims);
+  }
+  return counted.reverse();
 }
 
 /**
- * The segments of a regular series from what its shards say of where rows begin, or begin anew.
- * @param starts in order of rows; a later shard repeats the time of its first row
+ * Files that cut a claim of a lower one, and of which the others cover all, do not count; the lowest is the first to go. Where that does not help, the claim
+ * that is cut gives nothing.
+ */
+function withoutCuts<T extends Told>(told: readonly T[]): { claimed: Claimed<T>[]; cut: Cut<T>[] } {
+  let claimed = told.map(claimsOf);
+  const cut: Cut<T>[] = [];
+  for (;;) {
+    const victim = firstCut(claimed);
+    if (!victim) return { claimed, cut };
+    const superfluous = claimed.findIndex((_, at) => isCutting(claimed, at) && isCovered(claimed, at));
+    if (superfluous >= 0) {
+      claimed = claimed.filter((_, at) => at !== superfluous);
+    } else {
+      cut.push(victim);
+      claimed = claimed.map((each) =>
+        each.told === victim.told ? { ...each, claims: each.claims.filter((claim) => claim !== victim.claim) } : each,
+      );
+    }
+  }
+}
+
+function firstCut<T extends Told>(files: readonly Claimed<T>[]): Cut<T> | null {
+  const counted = countedClaims(files);
+  for (const [at, { told, claims }] of files.entries()) {
+    const claim = claims.find((each) => isPart(counted[at].claims, each));
+    if (claim) return { told, claim };
+  }
+  return null;
+}
+
+/** Whether some of a claim are among these rows, and some are not. */
+function isPart(rows: readonly RowRange[], claim: RowRange): boolean {
+  const count = countRows(clipRows(rows, claim));
+  return count > 0 && count < claim.to - claim.from;
+}
+
+function isCutting(files: readonly Claimed<Told>[], at: number): boolean {
+  return files.slice(0, at).some((lower) => lower.claims.some((claim) => isPart(files[at].claims, claim)));
+}
+
+function isCovered(files: readonly Claimed<Told>[], at: number): boolean {
+  const others = unite(files.flatMap(({ claims }, other) => (other === at ? [] : claims)));
+  return withoutRows(files[at].claims, others).length === 0;
+}
+
+function unite(ranges: readonly RowRange[]): RowRange[] {
+  return uniteRows(ranges, []);
+}
+
+/** Where the rows of layers begin, or begin anew, in order of rows. */
+export function startsOf(layers: readonly Layer<Told>[], rate: Rate): SegmentStart[] {
+  return layers
+    .flatMap(({ told, claims }) => claims.flatMap((claim) => startsWithin(told.record.segments, claim, rate)))
+    .sort((a, b) => a.row - b.row);
+}
+
+/** @param segments of the file's claims, each of which begins with one */
+function startsWithin(segments: readonly SegmentStart[], { from, to }: RowRange, rate: Rate): SegmentStart[] {
+  const before = segments.filter(({ row }) => row <= from).at(-1);
+  const first = before ? [{ row: from, startNs: before.startNs + nsOfRow(rate, from - before.row) }] : [];
+  return [...first, ...segments.filter(({ row }) => row > from && row < to)];
+}
+
+/**
+ * The segments of a regular series from where its rows begin, or begin anew.
+ * @param starts in order of rows; one where nothing begins anew repeats the time of its row
  * @param rows of the series. Rows before the first start, and rows that are missing, are taken to be evenly spaced
  */
-export function segmentsFromStarts(
-  starts: readonly { readonly row: number; readonly startNs: bigint }[],
-  rate: Rate,
-  rows: number,
-): Segment[] {
+export function segmentsFromStarts(starts: readonly SegmentStart[], rate: Rate, rows: number): Segment[] {
   const known = starts.filter(({ row }) => row < rows);
   const first = known[0];
   if (!first) return [];
   const runs = known.map(({ row, startNs }, i) => ({ startNs, rows: (known[i + 1]?.row ?? rows) - row }));
   if (first.row > 0) runs.unshift({ startNs: first.startNs - nsOfRow(rate, first.row), rows: first.row });
   return extendSegments(null, rate, 0, runs);
+}
+
+/**
+ * The commit of the oldest flush whose rows a shard has, as far as can be told: so low that no shard comes after one with later rows of a series of both.
+ * @param all of each series the layers, in the order of files
+ */
+export function firstCommits(all: ReadonlyArray<ReadonlyArray<Layer<Told>>>): Map<string, bigint> {
+  const first = new Map<string, bigint>();
+  for (const layers of all) {
+    const there = layers.filter(({ rows }) => rows.length > 0).sort((a, b) => b.rows[0].from - a.rows[0].from);
+    let after: bigint | null = null;
+    for (const { told } of there) {
+      const own = first.get(told.shardId) ?? told.commit;
+      const commit: bigint = after !== null && after < own ? after : own;
+      first.set(told.shardId, commit);
+      after = commit;
+    }
+  }
+  return first;
 }

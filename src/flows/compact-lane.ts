@@ -1,7 +1,7 @@
 /** Compaction: some shards of a lane become one, sorted, compressed, with summaries, without what was removed. */
 import { lanesWithShards, overlappingShards, type LaneShard } from '../catalog/compaction-store.ts';
 import type { Database } from '../catalog/database.ts';
-import { readInOneInstant, type RewriteReader } from '../catalog/rewrite-reader.ts';
+import { readInOneInstant, type RewriteReader, type RewriteSeries } from '../catalog/rewrite-reader.ts';
 import { isUnderWay } from '../catalog/swap-shard.ts';
 import { planCompactions, type CompactableShard, type CompactionStep } from '../core/compaction-plan.ts';
 import { flushLane, type FlushOptions } from './flush-lane.ts';
@@ -63,20 +63,39 @@ export async function compactLane(
   return reports;
 }
 
-/** Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at. */
-export async function rewriteShard(deps: RewriteDeps, laneId: string, shardId: string): Promise<RewriteReport | null> {
-  const shards = (await lanesWithShards(deps.db, laneId)).get(laneId) ?? [];
-  const shard = shards.find(({ id }) => id === shardId);
-  if (!shard) throw new Error(`shard ${shardId} is not live, or tells of edits that no flush has told yet`);
-  return compact(deps, { laneId, reason: 'asked', shards: [{ ...shard, deadBytes: 0, overlap: null }] }, {});
+/** What a rewriting is to take for true of a series instead. */
+export type Adjust = (known: RewriteSeries) => RewriteSeries;
+
+/**
+ * Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at.
+ * @param adjust chunks that it says are not planned stay where they are
+ */
+export async function rewriteShard(
+  deps: RewriteDeps,
+  laneId: string,
+  shard: Pick<CompactableShard, 'id' | 'bytes'>,
+  adjust: Adjust,
+): Promise<RewriteReport | null> {
+  return compact(deps, { laneId, shards: [shard] }, {}, adjust);
 }
 
-async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOptions): Promise<RewriteReport | null> {
-  let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
+/** What is rewritten of a step. */
+interface Inputs {
+  readonly laneId: string;
+  readonly shards: readonly Pick<CompactableShard, 'id' | 'bytes'>[];
+}
+
+async function compact(
+  deps: RewriteDeps,
+  step: Inputs,
+  options: FlushOptions,
+  adjust: Adjust = (known) => known,
+): Promise<RewriteReport | null> {
+  let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step, adjust));
   // What a compaction takes in must have been told by a flush: else a catalog that is made anew from shards would miss rows without knowing why.
   if (plan.isHeldUp) {
     await flushLane(deps, step.laneId, { signal: options.signal });
-    plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
+    plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step, adjust));
   }
   if (plan.chunkIds.length === 0 && plan.series.length === 0) return null;
   const report = await rewriteShards(deps, plan, options);
@@ -87,7 +106,8 @@ async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOp
 /** `isHeldUp`: series are left out, for they have edits that no flush has told. */
 async function planStep(
   reader: RewriteReader,
-  { laneId, shards }: CompactionStep,
+  { laneId, shards }: Inputs,
+  adjust: Adjust,
 ): Promise<RewritePlan & { isHeldUp: boolean }> {
   const { flushed } = await reader.commits(laneId);
   const parents = shards.map(({ id }) => id);
@@ -99,7 +119,10 @@ async function planStep(
   const masked = (await reader.maskedSince(laneId, 0n)).filter((id) => !untold.has(id) && !isInput.has(id));
   const tasks: SeriesTask[] = [];
   const looked = [...inputs, ...masked.map((seriesId) => ({ seriesId, range: { from: 0, to: 0 } }))];
-  for await (const known of reader.series(looked, { kind: 'shards', ids: new Set(parents) })) {
+  const staying = new Set<number>();
+  for await (const each of reader.series(looked, { kind: 'shards', ids: new Set(parents) })) {
+    const known = adjust(each);
+    for (const { key, isPlanned } of known.chunks) if (!isPlanned) staying.add(Number(key.slice(1)));
     const task = planSeries(known, 1);
     if (task) tasks.push(task);
   }
@@ -110,7 +133,7 @@ async function planStep(
     series: inputs.map(({ seriesId }) => seriesId),
     tasks,
     freshIds: [],
-    chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!),
+    chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!).filter((id) => !staying.has(id)),
     parents,
     bytesBefore: shards.reduce((sum, { bytes }) => sum + bytes, 0),
     tellsAll: false,

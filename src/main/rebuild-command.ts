@@ -5,11 +5,10 @@ import { migrate } from '../catalog/migrate.ts';
 import { isVarveError } from '../core/errors.ts';
 import { rebuildCatalog, type RebuildCatalogReport } from '../flows/rebuild-catalog.ts';
 import { rebuildShard, type RebuildShardReport } from '../flows/rebuild-shard.ts';
+import { CodecPool } from '../storage/codec-pool.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
 import { Hdf5Reader } from '../storage/hdf5-reader.ts';
-import { thisProcess } from '../storage/process-identity.ts';
-import { ShardWriter } from '../storage/shard-writer.ts';
 import type { Config } from './config.ts';
 import { counted, printFindings } from './findings-table.ts';
 import { openPostgres } from './postgres-in-use.ts';
@@ -19,22 +18,24 @@ import { print } from './standard-output.ts';
 /** One for the transaction, one for what is asked beside it. */
 const CONNECTIONS = 2;
 const MB = 1e6;
+const SILENT = { info: () => {}, warn: () => {} };
 
 /** @returns whether nothing was found that is lost or has to be looked at */
 export async function rebuildCatalogOf(config: Config, { json }: { json?: boolean }): Promise<boolean> {
   const root = new DataRoot(config.dataRoot);
   const postgres = await openPostgres(config, 'create');
   const hdf5 = new Hdf5Reader();
+  const codec = new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), config.codecThreads);
   try {
     await migrate(postgres.url);
     const report = await withDatabase(postgres.url, (db) =>
-      withPhases((onProgress) => rebuildCatalog({ db, root, hdf5 }, onProgress)),
+      withPhases((onProgress) => rebuildCatalog({ db, root, hdf5, codec }, onProgress)),
     );
     if (json) await print(`${JSON.stringify(report, null, 2)}\n`);
     else await printCatalogReport(report);
     return report.findings.length === 0;
   } finally {
-    await hdf5.close();
+    await Promise.all([hdf5.close(), codec.close()]);
     await postgres.stop();
   }
 }
@@ -53,12 +54,11 @@ export async function rebuildShardOf(
 ): Promise<boolean> {
   const root = new DataRoot(config.dataRoot);
   const postgres = await openPostgres(config);
-  const writer = new ShardWriter(1);
   try {
     const report = await withDatabase(postgres.url, async (db) => {
       await claimFolder(root, await readCatalogIdentity(db));
-      return showProgress('rebuilding', 'chunks', (onProgress) =>
-        rebuildShard({ db, root, writer, holder: thisProcess() }, shardId, { skipCorrupt, remove }, onProgress),
+      return showProgress('checking', 'series', (onProgress) =>
+        rebuildShard({ db, root, log: SILENT }, shardId, { skipCorrupt, remove }, onProgress),
       );
     });
     if (json) await print(`${JSON.stringify(report, null, 2)}\n`);
@@ -69,7 +69,6 @@ export async function rebuildShardOf(
       for (const { field, message } of error.errors) process.stderr.write(`${field}: ${message}\n`);
     throw error;
   } finally {
-    await writer.close();
     await postgres.stop();
   }
 }
@@ -110,7 +109,7 @@ async function printCatalogReport(report: RebuildCatalogReport): Promise<void> {
 
 async function printShardReport({ newShard, series, chunks, oldPath, corrupt }: RebuildShardReport): Promise<void> {
   await printFindings(corrupt);
-  const old = oldPath === null ? 'the old file is removed' : `the old file is ${oldPath}`;
+  const old = oldPath === null ? 'the old file goes in a minute' : `the old file is ${oldPath}`;
   const left = corrupt.length === 0 ? '' : `, ${counted(corrupt.length, 'chunk')} left in it`;
   await print(`${newShard.path} has ${counted(chunks, 'chunk')} of ${series} series; ${old}${left}\n`);
 }

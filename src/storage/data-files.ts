@@ -1,5 +1,5 @@
 /** The files below the data root as whoever looks after them sees them: each of them, whatever its name. */
-import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import type { DataRoot } from './data-root.ts';
 
@@ -57,10 +57,22 @@ export async function keepSpooled(root: DataRoot, path: string): Promise<string>
   return kept;
 }
 
+/** Gives the file of a shard a second name, which stays when the first one goes. @returns the name */
+export async function keepFile(root: DataRoot, path: string): Promise<string> {
+  const kept = `${path}.damaged`;
+  await link(root.resolve(path), root.resolve(kept));
+  await syncFolder(root.resolve(kept));
+  return kept;
+}
+
 /** Renames a file, and makes its new name durable. */
 export async function renameDurably(root: DataRoot, from: string, to: string): Promise<void> {
   await rename(root.resolve(from), root.resolve(to));
-  const folder = await open(dirname(root.resolve(to)), 'r');
+  await syncFolder(root.resolve(to));
+}
+
+async function syncFolder(of: string): Promise<void> {
+  const folder = await open(dirname(of), 'r');
   try {
     await folder.sync();
   } finally {

@@ -30,6 +30,8 @@ export interface SurveyedSeries {
   readonly rows: number;
   /** Rows of a chunk of HDF5; of a contiguous dataset all of them. */
   readonly chunkRows: number;
+  /** Of the chunks, both datasets'. */
+  readonly codec: Codec;
   /** Of `time`; null for regular series. */
   readonly timeRows: number | null;
 }
@@ -69,7 +71,8 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
   const record = parseRecord(String(attributes(of)[RECORD]));
   const irregular = record.description.rate === null;
   if (!of.keys().includes('values')) {
-    return { seriesId, record, dtype: null, channels: null, rows: 0, chunkRows: 1, timeRows: irregular ? 0 : null };
+    const none = { dtype: null, channels: null, rows: 0, chunkRows: 1, codec: 'none' } as const;
+    return { seriesId, record, ...none, timeRows: irregular ? 0 : null };
   }
   const values = dataset(of, 'values');
   const dtype = DTYPE_OF.get(values.dtype as string);
@@ -81,6 +84,7 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
     channels: values.shape![1],
     rows: values.shape![0],
     chunkRows: chunkRowsOf(values),
+    codec: codecOf(values),
     timeRows: irregular ? dataset(of, 'time').shape![0] : null,
   };
 }
