@@ -110,10 +110,10 @@ export class Store {
     this.#start();
   }
 
-  async create(spec: Omit<NewSeries, 'project'>, project = 'default'): Promise<Series> {
+  async create(spec: Omit<NewSeries, 'project'>, project = 'default', id = uuidv7()): Promise<Series> {
     const projects = await listProjects(this.db, null);
     if (!projects.some(({ name }) => name === project)) await createProject(this.db, uuidv7(), project);
-    return createSeries(this.db, uuidv7(), uuidv7(), { ...spec, project });
+    return createSeries(this.db, id, uuidv7(), { ...spec, project });
   }
 
   /** @returns what is answered. @param startNs of a regular series; null: it goes on */
