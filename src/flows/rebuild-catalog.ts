@@ -7,6 +7,7 @@ import type { Chunk } from '../core/chunk.ts';
 import { DTYPES, viewAs } from '../core/dtype.ts';
 import { erasuresOf, expiry, isErased, type Erasure } from '../core/erasure.ts';
 import { isVarveError } from '../core/errors.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import { parseRate } from '../core/rate.ts';
 import {
   absentRows,
@@ -16,9 +17,10 @@ import {
   rebuildRows,
   segmentsFromStarts,
   startsOf,
+  type Layer,
   type RebuiltRows,
 } from '../core/rebuild-plan.ts';
-import { withoutRows } from '../core/row-ranges.ts';
+import { countRows, withoutRows } from '../core/row-ranges.ts';
 import { timesOfRows, type RowRange } from '../core/segment.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { ContentHash, Sampling } from '../core/series.ts';
@@ -30,13 +32,14 @@ import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
 import { finding, type Finding } from './finding.ts';
 import { hashContent } from './hash-content.ts';
 import { findChunks } from './rebuild-chunks.ts';
+import { findSummaries } from './rebuild-summaries.ts';
 import { surveyFiles, type FoundFiles, type FoundTold, type Remarks } from './rebuild-survey.ts';
 import { unitsOf } from './tag-units.ts';
 
 export interface RebuildCatalogDeps {
   readonly db: Database;
   readonly root: DataRoot;
-  readonly hdf5: Pick<Hdf5Reader, 'survey' | 'findChunks'>;
+  readonly hdf5: Pick<Hdf5Reader, 'survey' | 'findChunks' | 'findSummaries'>;
   readonly codec: CodecPool;
 }
 
@@ -94,7 +97,9 @@ export async function rebuildCatalog(
       onProgress('series', done, all.length);
       await addSeries(deps, catalog, plan, tally);
     }
-    for (const [id, bytes] of tally.shards) await catalog.finishShard(id, bytes, files.shards.get(id)!.level);
+    for (const [id, bytes] of tally.shards) {
+      await catalog.finishShard(id, bytes, tally.withoutSummaries.has(id) ? 0 : files.shards.get(id)!.level);
+    }
     onProgress('series', all.length, all.length);
     return all;
   });
@@ -118,6 +123,8 @@ export async function rebuildCatalog(
 class Tally implements Remarks {
   /** Bytes of the chunks of each. */
   readonly shards = new Map<string, number>();
+  /** Shards that have to be compacted again. */
+  readonly withoutSummaries = new Set<string>();
   chunks = 0;
   bytes = 0;
   readonly findings: Finding[] = [];
@@ -183,9 +190,17 @@ function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
     needed: new Set([
       described.shardId,
       newest.shardId,
-      ...rows.layers.filter((layer) => layer.rows.length > 0).map((layer) => layer.told.shardId),
+      ...rows.layers.filter((layer) => isNeeded(layer)).map((layer) => layer.told.shardId),
     ]),
   };
+}
+
+/** A file has rows that count, or may be the one that has the summaries of what has expired. */
+function isNeeded({ told, claims, rows }: Layer<FoundTold>): boolean {
+  const { level, record } = told;
+  return (
+    rows.length > 0 || (level === 1 && record.expiredNs !== null && countRows(claims) === countRows(record.claims))
+  );
 }
 
 /** Whether rows are of the type that the series is said to have. */
@@ -296,6 +311,7 @@ async function addSeries(
     const bytes = [...blocks.values()].reduce((sum, each) => sum + each, 0);
     tally.shards.set(told.shardId, (tally.shards.get(told.shardId) ?? 0) + bytes);
   }
+  await addSummaries(deps, catalog, id, rows.layers, shape, tally);
   if (sampling.kind === 'regular' && segments.length > 0) {
     const there = withoutRows([{ from: 0, to: series.rows }], absent);
     for (const row of there.length > 0 ? [there[0].from, there.at(-1)!.to - 1] : []) {
@@ -303,6 +319,31 @@ async function addSeries(
     }
   }
   await catalog.setTimes(id, firstNs, lastNs);
+}
+
+async function addSummaries(
+  deps: RebuildCatalogDeps,
+  catalog: EmptyCatalog,
+  seriesId: string,
+  layers: readonly Layer<FoundTold>[],
+  shape: RowShape,
+  tally: Tally,
+): Promise<void> {
+  // Those that are needed for nothing else have nothing that expired, or a newer shard has it.
+  const known = layers.filter(({ told }) => tally.shards.has(told.shardId));
+  try {
+    const { found, without } = await findSummaries(deps, known, shape);
+    for (const { told, blocks } of found) await catalog.addSummaries(seriesId, told.shardId, blocks);
+    for (const { shardId, path } of without) {
+      const message = 'its summaries are of rows that other shards have, too: they are made anew of the samples';
+      tally.notes.push(finding('summaries-left-out', message, { series: seriesId, shard: shardId, path }));
+      tally.withoutSummaries.add(shardId);
+    }
+  } catch (error) {
+    const message = `summaries cannot be read, and are made anew of the samples: ${(error as Error).message}`;
+    tally.findings.push(finding('summary-corrupt', message, { series: seriesId }));
+    for (const { told } of known) tally.withoutSummaries.add(told.shardId);
+  }
 }
 
 /** Times of rows of a chunk that are there, the smallest and the largest among them. */
