@@ -119,7 +119,9 @@ const STATEMENTS = [
      mins double precision[] not null,           -- … and over those min, max and sum (raw values)
      maxs double precision[] not null,
      sums double precision[] not null,
+     damaged_at timestamptz,                     -- it cannot be read: rewritings leave it out
      primary key (series_id, first_row, generation, id))`,
+  `create index chunks_damaged on chunks (shard_id) where damaged_at is not null`,
   `create index chunks_shard on chunks (shard_id, series_id, first_row)`,
   `create table summaries (
      series_id uuid not null references series,

@@ -29,8 +29,13 @@ export interface CommitToMake {
   readonly fresh: readonly FreshToInsert[];
   readonly heads: readonly Head[];
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
-  readonly changes: readonly SampleChange[];
+  readonly changes: readonly CommittedChange[];
 }
+
+/** Of samples; or of a series that the same transaction has made. */
+export type CommittedChange =
+  | SampleChange
+  | { readonly kind: 'create'; readonly seriesId: string; readonly projectId: string; readonly tokenId: string | null };
 
 /** What is known once everything but COMMIT itself has been said. */
 export interface Prepared {
@@ -114,6 +119,7 @@ export async function knownAppends(
   session: Session,
   keys: readonly { readonly seriesId: string; readonly key: string }[],
 ): Promise<Map<string, KnownAppend>> {
+  if (keys.length === 0) return new Map();
   const { rows } = await session.query<{
     series_id: string;
     key: string;
@@ -176,25 +182,34 @@ async function insertFresh(session: Session, fresh: readonly FreshToInsert[]): P
     return place;
   });
   await session.query(INSERT_FRESH, [
-    fresh.map(({ head }) => head.laneId),
-    fresh.map(({ head }) => head.seriesId),
-    fresh.map((each) => each.firstRow),
-    fresh.map((each) => each.rows),
-    fresh.map((each) => each.firstNs),
-    fresh.map((each) => each.lastNs),
-    fresh.map((each) => each.sorted),
-    fresh.map((each) => each.valuesCrc),
-    fresh.map((each) => each.timesCrc),
-    fresh.map((each) => each.bytes),
-    fresh.map(({ spool }) => spool?.id ?? null),
-    fresh.map(({ spool }) => spool?.valuesOffset ?? null),
-    fresh.map(({ spool }) => spool?.timesOffset ?? null),
-    places.map((place) => place.at),
+    list(fresh, ({ head }) => head.laneId),
+    list(fresh, ({ head }) => head.seriesId),
+    list(fresh, (each) => each.firstRow),
+    list(fresh, (each) => each.rows),
+    list(fresh, (each) => each.firstNs),
+    list(fresh, (each) => each.lastNs),
+    list(fresh, (each) => each.sorted),
+    list(fresh, (each) => each.valuesCrc),
+    list(fresh, (each) => each.timesCrc),
+    list(fresh, (each) => each.bytes),
+    list(fresh, ({ spool }) => spool?.id),
+    list(fresh, ({ spool }) => spool?.valuesOffset),
+    list(fresh, ({ spool }) => spool?.timesOffset),
+    list(places, (place) => place.at),
     Buffer.concat(pieces),
-    places.map(({ values }) => values),
-    places.map(({ times }) => times),
-    fresh.map(({ generation }) => generation),
+    list(places, ({ values }) => values),
+    list(places, ({ times }) => times),
+    list(fresh, ({ generation }) => generation),
   ]);
+}
+
+type Plain = string | number | bigint | boolean | null | undefined;
+
+/** An array as Postgres reads it, of numbers, ids and words: what needs no quotes. The driver looks at each element for longer than all else takes. */
+function list<T>(items: readonly T[], of: (item: T) => Plain): string {
+  let text = '{';
+  for (let i = 0; i < items.length; i++) text += `${i === 0 ? '' : ','}${of(items[i]) ?? 'NULL'}`;
+  return `${text}}`;
 }
 
 const FINISH = `
@@ -236,30 +251,32 @@ export async function prepareCommit(
       ],
     );
   }
-  const keyed = changes.flatMap((change, ordinal) => (change.key ? [{ ...change, ...change.key, ordinal }] : []));
+  const keyed = changes.flatMap((change, ordinal) =>
+    change.kind !== 'create' && change.key ? [{ ...change, ...change.key, ordinal }] : [],
+  );
   const { rows } = await session.query<{ commit: bigint; xid: string }>(FINISH, [
     fresh.reduce((sum, { bytes }) => sum + bytes, 0),
-    heads.map(({ seriesId }) => seriesId),
-    heads.map((head) => head.rows),
-    heads.map((head) => head.firstNs),
-    heads.map((head) => head.lastNs),
-    heads.map(({ segment }) => segment?.firstRow ?? null),
-    heads.map(({ segment }) => segment?.startNs ?? null),
-    heads.map(({ segment }) => segment?.rows ?? null),
-    keyed.map(({ seriesId }) => seriesId),
+    list(heads, ({ seriesId }) => seriesId),
+    list(heads, (head) => head.rows),
+    list(heads, (head) => head.firstNs),
+    list(heads, (head) => head.lastNs),
+    list(heads, ({ segment }) => segment?.firstRow),
+    list(heads, ({ segment }) => segment?.startNs),
+    list(heads, ({ segment }) => segment?.rows),
+    list(keyed, ({ seriesId }) => seriesId),
     keyed.map(({ key }) => key),
     keyed.map(({ hash }) => Buffer.from(hash)),
-    keyed.map(({ ordinal }) => ordinal),
-    keyed.map((change) => change.rows),
-    keyed.map(({ firstRow }) => firstRow),
-    changes.map(({ projectId }) => projectId),
-    changes.map(({ seriesId }) => seriesId),
-    changes.map(({ kind }) => kind),
-    changes.map(({ firstRow }) => firstRow),
-    changes.map((change) => change.rows),
-    changes.map(({ tokenId }) => tokenId),
-    heads.map(({ edits }) => edits),
-    heads.map(({ removed }) => removed),
+    list(keyed, ({ ordinal }) => ordinal),
+    list(keyed, (change) => change.rows),
+    list(keyed, ({ firstRow }) => firstRow),
+    list(changes, ({ projectId }) => projectId),
+    list(changes, ({ seriesId }) => seriesId),
+    list(changes, ({ kind }) => kind),
+    list(changes, (change) => (change.kind === 'create' ? null : change.firstRow)),
+    list(changes, (change) => (change.kind === 'create' ? null : change.rows)),
+    list(changes, ({ tokenId }) => tokenId),
+    list(heads, ({ edits }) => edits),
+    list(heads, ({ removed }) => removed),
   ]);
   return rows[0];
 }

@@ -9,8 +9,13 @@ export type LaneShard = Omit<CompactableShard, 'deadBytes' | 'overlap'>;
 /**
  * Live shards by lane, in the order in which their rows came; but for those that tell of more than what all shards of the lane tell.
  * @param laneId only this one
+ * @param shardId only this one, also if its file is too short
  */
-export async function lanesWithShards(db: Database, laneId: string | null = null): Promise<Map<string, LaneShard[]>> {
+export async function lanesWithShards(
+  db: Database,
+  laneId: string | null = null,
+  shardId: string | null = null,
+): Promise<Map<string, LaneShard[]>> {
   const { rows } = await sql<{
     id: string;
     lane_id: string;
@@ -24,7 +29,10 @@ export async function lanesWithShards(db: Database, laneId: string | null = null
       (extract(epoch from now() - h.made_at) * 1000)::float8 as age_ms, h.level = 0 and e.lane_id is not null as wanted
     from shards h join lanes l on l.id = h.lane_id
       left join (${EXPIRING}) e on e.lane_id = h.lane_id
-    where h.state = 'live' and h."commit" <= l.flushed_commit and ${laneId === null ? sql`true` : sql`h.lane_id = ${laneId}`}
+    where ${shardId === null ? sql`h.state = 'live'` : sql`h.state in ('live', 'damaged') and h.id = ${shardId}`}
+      and h."commit" <= l.flushed_commit and ${laneId === null ? sql`true` : sql`h.lane_id = ${laneId}`}
+      and (exists (select from chunks c where c.shard_id = h.id and c.damaged_at is null)
+        or not exists (select from chunks c where c.shard_id = h.id and c.damaged_at is not null))
     order by h.lane_id, h.first_commit, h.id`.execute(db);
   const lanes = new Map<string, LaneShard[]>();
   for (const row of rows) {

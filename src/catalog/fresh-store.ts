@@ -59,6 +59,11 @@ export async function markDamaged(db: Database, ids: readonly number[]): Promise
   );
 }
 
+/** Their bytes may be there again: the next flush finds out. */
+export async function markSound(db: Database, ids: readonly number[]): Promise<void> {
+  await sql`update fresh set damaged_at = null where id = any(${[...ids]}::bigint[])`.execute(db);
+}
+
 /** For those who watch: a lane whose flushes fail. @param restMs null: it is well again */
 export async function tellRest(db: Database, laneId: string, restMs: number | null): Promise<void> {
   await (
@@ -88,4 +93,79 @@ export async function vacuumFresh(db: Database): Promise<boolean> {
       await sql`select pg_advisory_unlock(${VACUUM_LOCK})`.execute(connection);
     }
   });
+}
+
+/** A fresh chunk, for those who look after its bytes. */
+export interface FreshBytes {
+  readonly id: number;
+  readonly seriesId: string;
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly valuesCrc: number;
+  readonly timesCrc: number | null;
+  /** Of the values; times have eight bytes a row. */
+  readonly valuesLength: number;
+  readonly place:
+    | { readonly kind: 'held'; readonly values: Buffer; readonly times: Buffer | null }
+    | {
+        readonly kind: 'spool';
+        readonly spoolId: string;
+        readonly valuesOffset: number;
+        readonly timesOffset: number | null;
+      };
+}
+
+const TIME_BYTES = 8;
+const PAGE_CHUNKS = 256;
+
+interface FreshRow {
+  id: number;
+  series_id: string;
+  first_row: number;
+  rows: number;
+  bytes: number;
+  values: Buffer | null;
+  times: Buffer | null;
+  values_crc: number;
+  times_crc: number | null;
+  spool_id: string | null;
+  values_offset: number | null;
+  times_offset: number | null;
+}
+
+/** All of them, or those of some series, in pages. Each page is as of its own instant: a flush may have taken away what the one before had. */
+export async function* freshPages(db: Database, only: readonly string[] | null): AsyncGenerator<FreshBytes[]> {
+  const wanted = only === null ? sql`true` : sql`series_id = any(${[...only]}::uuid[])`;
+  for (let after = 0; ;) {
+    const { rows } = await sql<FreshRow>`
+      select id::float8 as id, series_id, first_row::float8 as first_row, rows::float8 as rows, bytes::float8 as bytes, values, times,
+        values_crc::float8 as values_crc, times_crc::float8 as times_crc, spool_id, values_offset::float8 as values_offset,
+        times_offset::float8 as times_offset
+      from fresh where id > ${after} and ${wanted} order by id limit ${PAGE_CHUNKS}`.execute(db);
+    if (rows.length > 0) yield rows.map(toFreshBytes);
+    if (rows.length < PAGE_CHUNKS) return;
+    after = rows[rows.length - 1].id;
+  }
+}
+
+function toFreshBytes(row: FreshRow): FreshBytes {
+  const { spool_id: spoolId, values_offset: valuesOffset, times_offset: timesOffset } = row;
+  return {
+    id: row.id,
+    seriesId: row.series_id,
+    firstRow: row.first_row,
+    rows: row.rows,
+    valuesCrc: row.values_crc,
+    timesCrc: row.times_crc,
+    valuesLength: row.bytes - (row.times_crc === null ? 0 : TIME_BYTES * row.rows),
+    place:
+      spoolId === null
+        ? { kind: 'held', values: row.values!, times: row.times }
+        : { kind: 'spool', spoolId, valuesOffset: valuesOffset!, timesOffset },
+  };
+}
+
+/** @returns whether it is still fresh: a flush may have taken it away */
+export async function isFresh(db: Database, id: number): Promise<boolean> {
+  return (await sql`select from fresh where id = ${id}`.execute(db)).rows.length > 0;
 }

@@ -2,6 +2,8 @@
  * Fresh chunks whose bytes lie in rows of Postgres. Their bytes come with the statement that plans them, packed: a flush may take them away right after.
  * Neighbours become one chunk, for a slow sensor has thousands of one row.
  */
+import { crc32 } from 'node:zlib';
+import type { HeldBytes } from '../core/read-plan.ts';
 import type { ChunkLocation } from './sample-snapshot.ts';
 
 /** Columns of {@link HELD_CHUNKS}, to be selected as they are. */
@@ -47,18 +49,21 @@ export interface HeldRun {
   readonly timesCrc: number | null;
 }
 
-export type HeldChunk = ChunkLocation & { readonly runs: readonly HeldRun[] };
+export type HeldChunk = ChunkLocation & { readonly held: HeldBytes; readonly runs: readonly HeldRun[] };
 
 const TIME_BYTES = 8;
 
-/** @returns in order of rows, neighbours of one generation joined; the checksums are still to be compared */
+/**
+ * @returns in order of rows, neighbours of one generation joined. What does not match its checksums stays alone, and is told to be unsound: only who reads it
+ * fails.
+ */
 export function toHeldChunks({ held_places: places, held_values: values, held_times: times }: HeldRow): HeldChunk[] {
   if (!places || !values) return [];
   const [ids, firstRows, rows, generations, firstNs, lastNs, sorted, valuesCrcs, timesCrcs, lengths] = places;
-  const chunks: (Omit<HeldChunk, 'runs'> & { runs: HeldRun[] })[] = [];
-  let valuesAt = 0;
-  let timesAt = 0;
-  ids.forEach((id, i) => {
+  const chunks: HeldChunk[] = [];
+  let open: Joining | null = null;
+  let [valuesAt, timesAt] = [0, 0];
+  for (const [i, id] of ids.entries()) {
     const run: HeldRun = {
       key: `f${id}`,
       rows: rows[i],
@@ -66,54 +71,82 @@ export function toHeldChunks({ held_places: places, held_values: values, held_ti
       valuesCrc: valuesCrcs[i],
       timesCrc: timesCrcs[i],
     };
-    const [first, last] = [
-      firstNs[i] === null ? null : BigInt(firstNs[i]),
-      lastNs[i] === null ? null : BigInt(lastNs[i]),
-    ];
-    const before = chunks.at(-1);
-    if (before && before.generation === generations[i] && before.firstRow + before.rows === firstRows[i]) {
-      chunks[chunks.length - 1] = {
-        ...before,
-        rows: before.rows + rows[i],
-        values: { offset: 0, length: before.values.length + lengths[i] },
-        times: before.times && { offset: 0, length: before.times.length + rows[i] * TIME_BYTES },
-        firstNs: first !== null && first < before.firstNs! ? first : before.firstNs,
-        lastNs: last !== null && last > before.lastNs! ? last : before.lastNs,
-        sorted: before.sorted && sorted[i] && (first === null || first > before.lastNs!),
-      };
-      before.runs.push(run);
-    } else {
-      const isIrregular = run.timesCrc !== null;
-      chunks.push({
-        key: run.key,
-        shardId: '',
-        path: null,
-        held: { values: values.subarray(valuesAt), times: isIrregular ? times!.subarray(timesAt) : null },
+    const [valuesFrom, timesFrom] = [valuesAt, timesAt];
+    valuesAt += run.valuesLength;
+    timesAt += run.timesCrc === null ? 0 : run.rows * TIME_BYTES;
+    const isSound =
+      crc32(values.subarray(valuesFrom, valuesAt)) === run.valuesCrc &&
+      (run.timesCrc === null || crc32(times!.subarray(timesFrom, timesAt)) === run.timesCrc);
+    const span = firstNs[i] === null ? null : { firstNs: BigInt(firstNs[i]), lastNs: BigInt(lastNs[i]!) };
+    const isNext = open && open.generation === generations[i] && open.firstRow + open.rows === firstRows[i];
+    if (!open || !isNext || !isSound || !open.isSound) {
+      if (open)
+        chunks.push(
+          joined(open, values.subarray(open.valuesFrom, valuesFrom), times?.subarray(open.timesFrom, timesFrom)),
+        );
+      open = {
         firstRow: firstRows[i],
-        rows: rows[i],
+        rows: 0,
         generation: generations[i],
-        skip: 0,
-        firstNs: first,
-        lastNs: last,
-        sorted: sorted[i],
-        codec: 'none',
-        values: { offset: 0, length: lengths[i] },
-        valuesCrc: 0,
-        timesCodec: isIrregular ? 'none' : null,
-        times: isIrregular ? { offset: 0, length: rows[i] * TIME_BYTES } : null,
-        timesCrc: isIrregular ? 0 : null,
-        runs: [run],
-      });
+        span,
+        sorted: true,
+        isSound,
+        valuesFrom,
+        timesFrom,
+        runs: [],
+      };
     }
-    valuesAt += lengths[i];
-    timesAt += run.timesCrc === null ? 0 : rows[i] * TIME_BYTES;
-  });
-  // Only what is theirs: a plan may be sent to a thread.
-  return chunks.map((chunk) => ({
-    ...chunk,
-    held: {
-      values: chunk.held!.values.subarray(0, chunk.values.length),
-      times: chunk.held!.times && chunk.held!.times.subarray(0, chunk.times!.length),
-    },
-  }));
+    open.sorted &&= sorted[i] && (open.runs.length === 0 || !span || span.firstNs > open.span!.lastNs);
+    open.rows += run.rows;
+    open.runs.push(run);
+    if (span && open.span) {
+      if (span.firstNs < open.span.firstNs) open.span.firstNs = span.firstNs;
+      if (span.lastNs > open.span.lastNs) open.span.lastNs = span.lastNs;
+    }
+  }
+  if (open) chunks.push(joined(open, values.subarray(open.valuesFrom), times?.subarray(open.timesFrom)));
+  return chunks;
+}
+
+/** Fresh chunks that follow each other, on their way to be one. */
+interface Joining {
+  readonly firstRow: number;
+  rows: number;
+  readonly generation: number;
+  readonly span: { firstNs: bigint; lastNs: bigint } | null;
+  sorted: boolean;
+  readonly isSound: boolean;
+  /** In all bytes. */
+  readonly valuesFrom: number;
+  readonly timesFrom: number;
+  readonly runs: HeldRun[];
+}
+
+function joined(
+  { firstRow, rows, generation, ...open }: Joining,
+  values: Buffer,
+  times: Buffer | undefined,
+): HeldChunk {
+  const { span, sorted, isSound, runs } = open;
+  const isIrregular = span !== null;
+  return {
+    key: runs[0].key,
+    shardId: '',
+    path: null,
+    held: { values, times: isIrregular ? times! : null, isSound },
+    firstRow,
+    rows,
+    generation,
+    skip: 0,
+    firstNs: span && span.firstNs,
+    lastNs: span && span.lastNs,
+    sorted,
+    codec: 'none',
+    values: { offset: 0, length: values.length },
+    valuesCrc: runs[0].valuesCrc,
+    timesCodec: isIrregular ? 'none' : null,
+    times: isIrregular ? { offset: 0, length: times!.length } : null,
+    timesCrc: runs[0].timesCrc,
+    runs,
+  };
 }

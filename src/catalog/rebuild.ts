@@ -63,24 +63,6 @@ export async function fillEmptyCatalog<T>(db: Database, work: (catalog: EmptyCat
   });
 }
 
-/** A shard of which nothing is needed any more is replaced, whether its file was whole or not. @returns whether something still is */
-export async function retireShard(db: Database, shardId: string): Promise<boolean> {
-  const { rows } = await sql<{ needed: boolean }>`
-    with needed as (
-      select exists (select from chunks where shard_id = ${shardId}) or exists (select from summaries where shard_id = ${shardId}) as needed),
-    retired as (
-      update shards set state = 'replaced', replaced_at = coalesce(replaced_at, now()) from needed
-      where id = ${shardId} and not needed.needed)
-    select needed from needed`.execute(db);
-  return rows[0].needed;
-}
-
-/** As of which commit shards tell all of a lane. */
-export async function flushedCommit(db: Database, laneId: string): Promise<bigint> {
-  const lane = await db.selectFrom('lanes').select('flushed_commit').where('id', '=', laneId).executeTakeFirstOrThrow();
-  return lane.flushed_commit;
-}
-
 /** The samples are those that were hashed when the series was sealed: from here on the catalog says so. */
 export async function confirmHash(db: Database, seriesId: string, { commit }: ContentHash): Promise<void> {
   await db.updateTable('heads').set({ commit }).where('series_id', '=', seriesId).execute();

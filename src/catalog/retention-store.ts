@@ -8,7 +8,6 @@ import type { Tags } from '../core/tag-value.ts';
 import { nameKey } from '../core/same-name.ts';
 import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import { holesOf } from './edit-store.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
 import { lockHead } from './series-store.ts';
 import { segmentsOf } from './shard-store.ts';
@@ -107,6 +106,11 @@ export interface ExpirableSeries {
   /** Of a regular series; empty of an irregular one. */
   readonly segments: readonly Segment[];
   readonly holes: readonly RowRange[];
+}
+
+async function holesOf(db: Database, seriesId: string): Promise<RowRange[]> {
+  const rows = await db.selectFrom('holes').selectAll().where('series_id', '=', seriesId).orderBy('from_row').execute();
+  return rows.map((row) => ({ from: Number(row.from_row), to: Number(row.to_row) }));
 }
 
 /** May change as soon as it is read: {@link expireSeries} looks again. @returns null if the series is deleted */

@@ -157,7 +157,7 @@ export class RewriteReader {
     const { rows } = await sql<{ series_id: string; ids: number[] | null; from: number | null; to: number | null }>`
       select series_id, c.ids, c.from, c.to
       from (select series_id, json_agg(id order by id) as ids, min(first_row)::float8 as "from", max(first_row + rows)::float8 as "to"
-        from chunks where shard_id = ${ids} group by series_id) c
+        from chunks where shard_id = ${ids} and damaged_at is null group by series_id) c
       full join (select distinct series_id from summaries where shard_id = ${ids}) y using (series_id)
       order by series_id`.execute(this.#trx);
     return {
@@ -293,10 +293,10 @@ export class RewriteReader {
       ),
     );
     const held = planned.kind === 'fresh' ? await this.#held(ids, planned.lastId) : new Map<string, RewriteChunk[]>();
-    const damaged = planned.kind === 'fresh' ? await this.#damaged(ids) : new Set<string>();
+    const damaged = await this.#damaged(ids);
     const isPlanned = (chunk: ChunkLocation): boolean =>
       planned.kind === 'shards'
-        ? planned.ids.has(chunk.shardId) && chunk.key.startsWith('c')
+        ? planned.ids.has(chunk.shardId) && chunk.key.startsWith('c') && !damaged.has(chunk.key)
         : chunk.key.startsWith('f') && Number(chunk.key.slice(1)) <= planned.lastId && !damaged.has(chunk.key);
     const looksOf = new Map(looks.map((look) => [look.seriesId, look]));
     return new Map(
@@ -336,7 +336,9 @@ export class RewriteReader {
 
   async #damaged(ids: readonly string[]): Promise<Set<string>> {
     const { rows } = await sql<{ key: string }>`
-      select 'f' || id as key from fresh where series_id = any(${[...ids]}::uuid[]) and damaged_at is not null`.execute(
+      select 'f' || id as key from fresh where series_id = any(${[...ids]}::uuid[]) and damaged_at is not null
+      union all
+      select 'c' || id from chunks where series_id = any(${[...ids]}::uuid[]) and damaged_at is not null`.execute(
       this.#trx,
     );
     return new Set(rows.map(({ key }) => key));

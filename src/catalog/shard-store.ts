@@ -29,6 +29,7 @@ export interface ShardSeries extends RowShape {
   readonly datasetRows: number;
   /** Row of the series that row 0 of the datasets is. */
   readonly firstRow: number;
+  readonly chunks: number;
 }
 
 /** Chunks are asked for in pages: their blocks are at most 1 MiB (of rows that are not larger), so a page's are at most 64 MiB. */
@@ -91,6 +92,7 @@ export async function shardSeries(
     .select(['s.id', 's.dtype', 's.channel_count', 's.missing_value', 's.rate'])
     .select(({ fn }) => fn.max(sql<bigint>`c.dataset_row + c.rows`).as('dataset_rows'))
     .select(({ fn }) => fn.min(sql<bigint>`c.first_row - c.dataset_row`).as('first_row'))
+    .select(({ fn }) => fn.countAll<bigint>().as('chunks'))
     .where('c.shard_id', '=', shardId)
     .groupBy('s.id')
     .orderBy('s.id');
@@ -101,6 +103,7 @@ export async function shardSeries(
 type ShardSeriesRow = Pick<SeriesTable, 'id' | 'dtype' | 'channel_count' | 'missing_value' | 'rate'> & {
   readonly dataset_rows: bigint;
   readonly first_row: bigint;
+  readonly chunks: bigint;
 };
 
 export function toShardSeries(row: ShardSeriesRow): ShardSeries {
@@ -113,24 +116,29 @@ export function toShardSeries(row: ShardSeriesRow): ShardSeries {
     rate: row.rate === null ? null : (parseRate(row.rate) ?? null),
     datasetRows: Number(row.dataset_rows),
     firstRow: Number(row.first_row),
+    chunks: Number(row.chunks),
   };
 }
 
-/** The chunks of one series in one shard, in order of rows, a page at a time. */
-export async function* shardChunks(db: Database, shardId: string, seriesId: string): AsyncGenerator<Chunk[]> {
-  for (let after = -1; ;) {
+/** The chunks of one series in one shard, in the order in which they were written, a page at a time. */
+export async function* shardChunks(
+  db: Database,
+  shardId: string,
+  seriesId: string,
+): AsyncGenerator<(Chunk & { readonly id: number })[]> {
+  for (let after = 0n; ;) {
     const rows = await db
       .selectFrom('chunks as c')
       .selectAll('c')
       .where('c.shard_id', '=', shardId)
       .where('c.series_id', '=', seriesId)
-      .where('c.first_row', '>', BigInt(after))
-      .orderBy('first_row')
+      .where('c.id', '>', after)
+      .orderBy('c.id')
       .limit(PAGE_CHUNKS)
       .execute();
-    if (rows.length > 0) yield rows.map(toChunk);
+    if (rows.length > 0) yield rows.map((row) => ({ ...toChunk(row), id: Number(row.id) }));
     if (rows.length < PAGE_CHUNKS) return;
-    after = Number(rows[rows.length - 1].first_row);
+    after = rows[rows.length - 1].id;
   }
 }
 
@@ -165,11 +173,18 @@ export async function markShard(
   return numAffectedRows === 1n;
 }
 
-/** Whether samples are missing: of shards whose file is not as it was, or of fresh chunks that cannot be read. */
+/** Says which chunks of a shard cannot be read: rewritings leave them out. Its others can. */
+export async function markChunks(db: Database, shardId: string, damaged: readonly number[]): Promise<void> {
+  const isDamaged = sql<boolean>`id = any(${[...damaged]}::bigint[])`;
+  await sql`
+    update chunks set damaged_at = case when ${isDamaged} then coalesce(damaged_at, now()) end
+    where shard_id = ${shardId} and (damaged_at is not null) <> ${isDamaged}`.execute(db);
+}
+
+/** Whether samples are missing: of shards whose file is not as it was, or of chunks that cannot be read. */
 export async function hasDamage(db: Database): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
-    select exists (select from shards where state in ('lost', 'damaged')) or exists (select from fresh where damaged_at is not null) as found`.execute(
-    db,
-  );
+    select exists (select from shards where state in ('lost', 'damaged')) or exists (select from fresh where damaged_at is not null)
+      or exists (select from chunks where damaged_at is not null) as found`.execute(db);
   return rows[0].found;
 }

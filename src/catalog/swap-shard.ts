@@ -27,14 +27,18 @@ export async function isUnderWay(db: Database, laneId: string, level: 0 | 1): Pr
   return rows[0].found;
 }
 
-/** Before the file is made: a file that has no row is rubbish. @param parents shards whose rows it will have */
-export async function registerShard(db: Database, shard: WritingShard, parents: readonly string[]): Promise<void> {
-  await sql`
+/**
+ * Before the file is made: a file that has no row is rubbish.
+ * @param parents shards whose rows it will have
+ * @returns the commit of the oldest flush among them
+ */
+export async function registerShard(db: Database, shard: WritingShard, parents: readonly string[]): Promise<bigint> {
+  const { rows } = await sql<{ first_commit: bigint }>`
     insert into shards (id, lane_id, state, level, path, "commit", first_commit)
     values (${shard.id}, ${shard.laneId}, 'writing', ${shard.level}, ${shard.path}, ${shard.commit},
-      coalesce((select min(first_commit) from shards where id = any(${[...parents]}::uuid[])), ${shard.commit}))`.execute(
-    db,
-  );
+      coalesce((select min(first_commit) from shards where id = any(${[...parents]}::uuid[])), ${shard.commit}))
+    returning first_commit`.execute(db);
+  return rows[0].first_commit;
 }
 
 /** Nothing came of it. @returns whether its file may be removed: false if it was swapped in after all */
@@ -105,7 +109,7 @@ export async function swapShard(db: Database, swap: Swap): Promise<void> {
     );
     await sql`
       update shards h set state = 'replaced', replaced_at = now()
-      where h.id = ${old} and h.state = 'live' and not exists (select from chunks c where c.shard_id = h.id)
+      where h.id = ${old} and h.state in ('live', 'damaged') and not exists (select from chunks c where c.shard_id = h.id)
         and not exists (select from summaries y where y.shard_id = h.id)`.execute(trx);
     if (swap.tellsAll) {
       await sql`update lanes set flushed_commit = greatest(flushed_commit, ${shard.commit}) where id = ${shard.laneId}`.execute(

@@ -217,6 +217,7 @@ export interface ChunksTable {
   mins: number[];
   maxs: number[];
   sums: number[];
+  damaged_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 
 export interface SpoolFilesTable {

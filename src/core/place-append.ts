@@ -82,7 +82,7 @@ export interface AppendItem {
 /** Items that become visible in one commit. */
 export interface AppendBody {
   readonly items: readonly AppendItem[];
-  /** One refused item refuses all. */
+  /** One refused item refuses all. So does, in any body, one whose series is out of date. */
   readonly atomic: boolean;
 }
 
@@ -195,7 +195,9 @@ class Placing {
         return { kind: 'refused', error: error as VarveError };
       }
     });
-    if (!atomic || outcomes.every(({ kind }) => kind === 'placed')) return outcomes;
+    const isWhole = outcomes.every(({ kind }) => kind === 'placed');
+    // Whoever asks anew sends all of it once more: it is to be one commit then, too.
+    if (isWhole || !(atomic || outcomes.some(isOutOfDate))) return outcomes;
     this.#undo(mark);
     return outcomes.map((outcome) => (outcome.kind === 'refused' ? outcome : { kind: 'refused', error: notStored() }));
   }
@@ -204,8 +206,8 @@ class Placing {
   #item(item: AppendItem): Placed {
     const { seriesId, key } = item;
     const head = this.#moved.get(seriesId) ?? this.#heads.get(seriesId);
+    if (item.knownVersion !== null && !(head && item.knownVersion >= head.shapeVersion)) throw outOfDate(seriesId);
     if (!head) throw notFound('series', seriesId);
-    if (item.knownVersion !== null && item.knownVersion < head.shapeVersion) throw outOfDate(seriesId);
     const earlier = key && this.#earlier(seriesId, key);
     if (earlier) return { kind: 'placed', replayed: true, ...earlier };
     refuseSealed(head);
@@ -366,9 +368,16 @@ function join(run: FreshRun, part: AppendPart): FreshRun | null {
   };
 }
 
+const OUT_OF_DATE = 'series-changed';
+
 /** Whoever remembered the series asks for it anew. */
 export function outOfDate(seriesId: string): VarveError {
-  return new VarveError('conflict', `series ${seriesId} has changed`, { slug: 'series-changed' });
+  return new VarveError('conflict', `series ${seriesId} has changed`, { slug: OUT_OF_DATE });
+}
+
+/** Whether what was remembered of a series was the reason. Nothing of the item's body was stored then. */
+export function isOutOfDate(outcome: { readonly kind: string; readonly error?: VarveError }): boolean {
+  return outcome.kind === 'refused' && outcome.error?.slug === OUT_OF_DATE;
 }
 
 function notStored(): VarveError {

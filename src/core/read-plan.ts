@@ -25,10 +25,12 @@ export interface PlannedChunk extends Layer {
   readonly timesCrc: number | null;
 }
 
-/** Bytes that came with the plan, checked. Spans count from their beginning. */
+/** Bytes that came with the plan. Spans count from their beginning. */
 export interface HeldBytes {
   readonly values: Uint8Array;
   readonly times: Uint8Array | null;
+  /** They match their checksums; if not, reading them is an error. */
+  readonly isSound: boolean;
 }
 
 /** Bytes of one file. */

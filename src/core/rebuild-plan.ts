@@ -6,7 +6,7 @@
  */
 import { nsOfRow, type Rate } from './rate.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from './row-ranges.ts';
-import { extendSegments, type RowRange, type Segment } from './segment.ts';
+import type { RowRange, Segment } from './segment.ts';
 import type { Erasure } from './erasure.ts';
 import type { SegmentStart, SeriesRecord } from './series-record.ts';
 
@@ -205,49 +205,40 @@ function unite(ranges: readonly RowRange[]): RowRange[] {
   return uniteRows(ranges, []);
 }
 
-/** Where the rows of layers begin, or begin anew, in order of rows. */
-export function startsOf(layers: readonly Layer<Told>[], rate: Rate): SegmentStart[] {
-  return layers
+/** Where rows begin, or begin anew. */
+interface Start extends SegmentStart {
+  /** False: counted from an earlier row of a claim, so that its time may have been rounded once more. */
+  readonly isExact: boolean;
+}
+
+/**
+ * The segments of a regular series as its layers tell of them.
+ * @param rows of the series. Rows before all that is told, and rows that are missing, are taken to be evenly spaced
+ */
+export function rebuildSegments(layers: readonly Layer<Told>[], rate: Rate, rows: number): Segment[] {
+  const starts = layers
     .flatMap(({ told, claims }) => claims.flatMap((claim) => startsWithin(told.record.segments, claim, rate)))
+    .filter(({ row }) => row < rows)
     .sort((a, b) => a.row - b.row);
+  const open: { firstRow: number; startNs: bigint }[] = [];
+  for (const { row, startNs, isExact } of starts) {
+    const before = open.at(-1);
+    if (!before) {
+      open.push({ firstRow: 0, startNs: startNs - nsOfRow(rate, row) });
+      continue;
+    }
+    const differs = startNs - (before.startNs + nsOfRow(rate, row - before.firstRow));
+    const goesOn = differs === 0n || (!isExact && (differs === 1n || differs === -1n));
+    if (!goesOn) open.push({ firstRow: row, startNs });
+  }
+  return open.map((segment, i) => ({ ...segment, rows: (open[i + 1]?.firstRow ?? rows) - segment.firstRow }));
 }
 
 /** @param segments of the file's claims, each of which begins with one */
-function startsWithin(segments: readonly SegmentStart[], { from, to }: RowRange, rate: Rate): SegmentStart[] {
+function startsWithin(segments: readonly SegmentStart[], { from, to }: RowRange, rate: Rate): Start[] {
   const before = segments.filter(({ row }) => row <= from).at(-1);
-  const first = before ? [{ row: from, startNs: before.startNs + nsOfRow(rate, from - before.row) }] : [];
-  return [...first, ...segments.filter(({ row }) => row > from && row < to)];
-}
-
-/**
- * The segments of a regular series from where its rows begin, or begin anew.
- * @param starts in order of rows; one where nothing begins anew repeats the time of its row
- * @param rows of the series. Rows before the first start, and rows that are missing, are taken to be evenly spaced
- */
-export function segmentsFromStarts(starts: readonly SegmentStart[], rate: Rate, rows: number): Segment[] {
-  const known = starts.filter(({ row }) => row < rows);
-  const first = known[0];
-  if (!first) return [];
-  const runs = known.map(({ row, startNs }, i) => ({ startNs, rows: (known[i + 1]?.row ?? rows) - row }));
-  if (first.row > 0) runs.unshift({ startNs: first.startNs - nsOfRow(rate, first.row), rows: first.row });
-  return extendSegments(null, rate, 0, runs);
-}
-
-/**
- * The commit of the oldest flush whose rows a shard has, as far as can be told: so low that no shard comes after one with later rows of a series of both.
- * @param all of each series the layers, in the order of files
- */
-export function firstCommits(all: ReadonlyArray<ReadonlyArray<Layer<Told>>>): Map<string, bigint> {
-  const first = new Map<string, bigint>();
-  for (const layers of all) {
-    const there = layers.filter(({ rows }) => rows.length > 0).sort((a, b) => b.rows[0].from - a.rows[0].from);
-    let after: bigint | null = null;
-    for (const { told } of there) {
-      const own = first.get(told.shardId) ?? told.commit;
-      const commit: bigint = after !== null && after < own ? after : own;
-      first.set(told.shardId, commit);
-      after = commit;
-    }
-  }
-  return first;
+  const inside = segments.filter(({ row }) => row > from && row < to).map((start) => ({ ...start, isExact: true }));
+  if (!before) return inside;
+  const startNs = before.startNs + nsOfRow(rate, from - before.row);
+  return [{ row: from, startNs, isExact: before.row === from }, ...inside];
 }

@@ -70,7 +70,7 @@ export function toOutcome(result: AppendResult): AppendOutcome {
   return { write: writeId(commit, ordinal), rows, firstRow, commit, replayed };
 }
 
-export function timeRule({ sampling, duplicates }: Series): TimeRule {
+export function timeRule({ sampling, duplicates }: Pick<Series, 'sampling' | 'duplicates'>): TimeRule {
   return sampling.kind === 'regular' ? sampling : { kind: 'irregular', duplicates };
 }
 

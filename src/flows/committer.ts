@@ -320,7 +320,7 @@ function settle(batch: readonly Waiting[], { outcomes }: Placement, commit: bigi
   batch.forEach((each, i) => each.settle(outcomes[i].map((placed) => toResult(placed, commit))));
 }
 
-function toResult(placed: Placed, commit: bigint | null): AppendResult {
+export function toResult(placed: Placed, commit: bigint | null): AppendResult {
   if (placed.kind === 'refused') return placed;
   return { ...placed, kind: 'appended', commit: placed.commit ?? commit! };
 }
@@ -346,23 +346,18 @@ function bytesInMemory(items: readonly AppendItem[]): number {
 }
 
 /** The bytes of a run as a row of Postgres has them, or the place where they lie. */
-function materialize(run: FreshRun): FreshToInsert {
-  const [first] = run.parts;
-  const { place } = first;
+export function materialize(run: FreshRun): FreshToInsert {
+  const { head, firstRow, rows, bytes, firstNs, lastNs, sorted, parts } = run;
+  const known = { head, firstRow, rows, bytes, firstNs, lastNs, sorted, generation: 0 };
+  const { place, valuesCrc, timesCrc } = parts[0];
   if (place.kind === 'spool') {
     const { spoolId: id, valuesOffset, timesOffset } = place;
-    const { valuesCrc, timesCrc } = first;
-    return { ...run, generation: 0, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
+    return { ...known, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
   }
-  const { values, times } = run.parts.length === 1 ? place : joined(run.parts);
-  return {
-    ...run,
-    generation: 0,
-    valuesCrc: crc32(values),
-    timesCrc: times && crc32(times),
-    inline: { values, times },
-    spool: null,
-  };
+  if (parts.length === 1) return { ...known, valuesCrc, timesCrc, inline: place, spool: null };
+  const inline = joined(parts);
+  const { values, times } = inline;
+  return { ...known, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline, spool: null };
 }
 
 function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint8Array | null } {

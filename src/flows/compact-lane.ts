@@ -1,9 +1,12 @@
 /** Compaction: some shards of a lane become one, sorted, compressed, with summaries, without what was removed. */
 import { lanesWithShards, overlappingShards, type LaneShard } from '../catalog/compaction-store.ts';
 import type { Database } from '../catalog/database.ts';
-import { readInOneInstant, type RewriteReader, type RewriteSeries } from '../catalog/rewrite-reader.ts';
+import { readInOneInstant, type RewriteReader } from '../catalog/rewrite-reader.ts';
+import { getShard, markChunks } from '../catalog/shard-store.ts';
 import { isUnderWay } from '../catalog/swap-shard.ts';
 import { planCompactions, type CompactableShard, type CompactionStep } from '../core/compaction-plan.ts';
+import { isVarveError, VarveError } from '../core/errors.ts';
+import { corruptChunks } from './corrupt-chunks.ts';
 import { flushLane, type FlushOptions } from './flush-lane.ts';
 import { measureDead } from './measure-dead.ts';
 import { planSeries, type SeriesTask } from './plan-rewrite.ts';
@@ -63,39 +66,57 @@ export async function compactLane(
   return reports;
 }
 
-/** What a rewriting is to take for true of a series instead. */
-export type Adjust = (known: RewriteSeries) => RewriteSeries;
-
-/**
- * Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at.
- * @param adjust chunks that it says are not planned stay where they are
- */
-export async function rewriteShard(
-  deps: RewriteDeps,
-  laneId: string,
-  shard: Pick<CompactableShard, 'id' | 'bytes'>,
-  adjust: Adjust,
-): Promise<RewriteReport | null> {
-  return compact(deps, { laneId, shards: [shard] }, {}, adjust);
+/** Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at. */
+export async function rewriteShard(deps: RewriteDeps, laneId: string, shardId: string): Promise<RewriteReport | null> {
+  let [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
+  if (!shard) {
+    // It may tell of what the other shards of its lane do not tell yet.
+    await flushLane(deps, laneId, { asked: true });
+    [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
+  }
+  if (!shard) throw new VarveError('conflict', `shard ${shardId} has changed meanwhile`, { slug: 'shard-state' });
+  return compact(deps, { laneId, reason: 'asked', shards: [{ ...shard, deadBytes: 0, overlap: null }] }, {});
 }
 
-/** What is rewritten of a step. */
-interface Inputs {
-  readonly laneId: string;
-  readonly shards: readonly Pick<CompactableShard, 'id' | 'bytes'>[];
+/** Chunks that cannot be read are left where they are. */
+async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOptions): Promise<RewriteReport | null> {
+  try {
+    return await compactSound(deps, step, options);
+  } catch (error) {
+    if (!isVarveError(error) || error.code !== 'corrupt') throw error;
+    if (!(await markCorrupt(deps, step))) throw error;
+    return compactSound(deps, step, options);
+  }
 }
 
-async function compact(
+/** @returns whether there are any that nobody knew of */
+async function markCorrupt({ db, root, log }: RewriteDeps, { shards }: CompactionStep): Promise<boolean> {
+  let isAny = false;
+  for (const { id } of shards) {
+    const shard = await getShard(db, id);
+    const { corrupt } = await corruptChunks({ db, root }, shard);
+    if (corrupt.length === 0) continue;
+    isAny = true;
+    log.warn({ shard: id, path: shard.path, chunks: corrupt.length }, 'chunks cannot be read: they are left out');
+    await markChunks(
+      db,
+      id,
+      corrupt.map((chunk) => chunk.id),
+    );
+  }
+  return isAny;
+}
+
+async function compactSound(
   deps: RewriteDeps,
-  step: Inputs,
+  step: CompactionStep,
   options: FlushOptions,
-  adjust: Adjust = (known) => known,
 ): Promise<RewriteReport | null> {
-  let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step, adjust));
+  let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
   // What a compaction takes in must have been told by a flush: else a catalog that is made anew from shards would miss rows without knowing why.
   if (plan.isHeldUp) {
     await flushLane(deps, step.laneId, { signal: options.signal });
-    plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step, adjust));
+    plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
   }
   if (plan.chunkIds.length === 0 && plan.series.length === 0) return null;
   const report = await rewriteShards(deps, plan, options);
@@ -106,8 +127,7 @@ async function compact(
 /** `isHeldUp`: series are left out, for they have edits that no flush has told. */
 async function planStep(
   reader: RewriteReader,
-  { laneId, shards }: Inputs,
-  adjust: Adjust,
+  { laneId, shards }: CompactionStep,
 ): Promise<RewritePlan & { isHeldUp: boolean }> {
   const { flushed } = await reader.commits(laneId);
   const parents = shards.map(({ id }) => id);
@@ -119,10 +139,7 @@ async function planStep(
   const masked = (await reader.maskedSince(laneId, 0n)).filter((id) => !untold.has(id) && !isInput.has(id));
   const tasks: SeriesTask[] = [];
   const looked = [...inputs, ...masked.map((seriesId) => ({ seriesId, range: { from: 0, to: 0 } }))];
-  const staying = new Set<number>();
-  for await (const each of reader.series(looked, { kind: 'shards', ids: new Set(parents) })) {
-    const known = adjust(each);
-    for (const { key, isPlanned } of known.chunks) if (!isPlanned) staying.add(Number(key.slice(1)));
+  for await (const known of reader.series(looked, { kind: 'shards', ids: new Set(parents) })) {
     const task = planSeries(known, 1);
     if (task) tasks.push(task);
   }
@@ -133,7 +150,7 @@ async function planStep(
     series: inputs.map(({ seriesId }) => seriesId),
     tasks,
     freshIds: [],
-    chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!).filter((id) => !staying.has(id)),
+    chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!),
     parents,
     bytesBefore: shards.reduce((sum, { bytes }) => sum + bytes, 0),
     tellsAll: false,

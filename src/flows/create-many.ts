@@ -36,7 +36,7 @@ function assertInReach(principal: Principal, { project }: NewSeries): void {
 }
 
 /** What can be stored of the inputs, with what it needs; of the others why not. */
-type Checked = { readonly projectId: string; readonly input: NewSeries } | { readonly error: unknown };
+export type Checked = { readonly projectId: string; readonly input: NewSeries } | { readonly error: unknown };
 
 /**
  * Creates those that can be, in one transaction.
@@ -51,38 +51,54 @@ export async function createMany<A>(
   print: (outcomes: readonly CreateOutcome[]) => A,
 ): Promise<Answered<A>> {
   const { checked, units } = await checkAll(reads, principal, inputs);
-  const wanted = checked.filter((each) => 'input' in each);
-  // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
-  const places =
-    wanted.length === 0 ? [] : await db.transaction().execute((trx) => takePlaces(trx, wanted.length, uuidv7));
-  const lanes = laneOfEach(places);
-  const series = wanted.map((each, at): SeriesToInsert => ({ ...each, id: uuidv7(), laneId: lanes[at] }));
-  let stored: ReadonlySet<string> = new Set();
-  let changes: readonly Change[] = [];
-  const store = async (trx: DatabaseTransaction): Promise<A> => {
-    const inserted = await insertSeries(trx, series, units, principal.tokenId);
-    const answer = print(outcomesOf(checked, series, inserted.stored));
-    ({ stored, changes } = inserted);
-    return answer;
-  };
-  try {
-    return await db.transaction().execute(async (trx) => {
+  return withLanes(db, wantedOf(checked), async (series) => {
+    let stored: ReadonlySet<string> = new Set();
+    let changes: readonly Change[] = [];
+    const store = async (trx: DatabaseTransaction): Promise<A> => {
+      const inserted = await insertSeries(trx, series, units, principal.tokenId);
+      const answer = print(outcomesOf(checked, series, inserted.stored));
+      ({ stored, changes } = inserted);
+      return answer;
+    };
+    const result = await db.transaction().execute(async (trx) => {
       const answered = once
         ? await answerOnce(trx, principal.tokenId, once, () => store(trx))
         : { answer: await store(trx), replayed: false };
       await commitChanges(trx, changes);
       return answered;
     });
-  } catch (error) {
-    stored = new Set();
-    throw error;
+    return { stored, result };
+  });
+}
+
+/** Finds places in lanes for new series. Those that `work` does not store give theirs back, all of them if it throws. */
+export async function withLanes<T>(
+  db: Database,
+  wanted: readonly Pick<SeriesToInsert, 'projectId' | 'input'>[],
+  work: (series: readonly SeriesToInsert[]) => Promise<{ readonly stored: ReadonlySet<string>; readonly result: T }>,
+): Promise<T> {
+  // In a transaction of its own: lanes stay locked until it ends, and flushes would wait for thousands of series.
+  const places =
+    wanted.length === 0 ? [] : await db.transaction().execute((trx) => takePlaces(trx, wanted.length, uuidv7));
+  const lanes = laneOfEach(places);
+  const series = wanted.map((each, at): SeriesToInsert => ({ ...each, id: uuidv7(), laneId: lanes[at] }));
+  let stored: ReadonlySet<string> = new Set();
+  try {
+    const done = await work(series);
+    ({ stored } = done);
+    return done.result;
   } finally {
     const unused = series.filter(({ id }) => !stored.has(id)).map(({ laneId }) => laneId);
     if (unused.length > 0) await db.transaction().execute((trx) => returnPlaces(trx, countsOf(unused)));
   }
 }
 
-async function checkAll(
+export function wantedOf(checked: readonly Checked[]): Exclude<Checked, { readonly error: unknown }>[] {
+  return checked.filter((each) => 'input' in each);
+}
+
+/** What can be created of the inputs, with the units of the quantities among their tags. */
+export async function checkAll(
   db: Database,
   principal: Principal,
   inputs: readonly NewSeries[],

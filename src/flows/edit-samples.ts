@@ -1,6 +1,5 @@
 /** Replaces or removes a range of samples: at once, durable and readable by one commit. */
 import { createHash } from 'node:crypto';
-import { CompiledQuery } from 'kysely';
 import {
   keepSpools,
   knownAppends,
@@ -10,8 +9,8 @@ import {
   type FreshToInsert,
   type Session,
 } from '../catalog/append-commit.ts';
-import type { Database, DatabaseTransaction } from '../catalog/database.ts';
-import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf } from '../catalog/edit-store.ts';
+import type { Database } from '../catalog/database.ts';
+import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf, sessionOf } from '../catalog/edit-store.ts';
 import { writeId } from '../catalog/write-status.ts';
 import { viewAs } from '../core/dtype.ts';
 import { invalidField, notFound, unprocessableField, VarveError } from '../core/errors.ts';
@@ -88,6 +87,8 @@ interface Edit {
   readonly received: ReceivedPayload | null;
 }
 
+type EditToMake = CommitToMake & { readonly changes: readonly SampleChange[] };
+
 interface Edited {
   readonly commit: bigint;
   readonly ordinal: number;
@@ -147,7 +148,7 @@ async function changeRegular(
   session: Session,
   head: Head,
   { series, range, received, ...by }: Edit,
-): Promise<CommitToMake> {
+): Promise<EditToMake> {
   const { sampling, id } = series;
   if (sampling.kind !== 'regular') throw new Error('the series is not regular');
   const known = { rate: sampling.rate, segments: await segmentsOf(session, id), holes: await holesOf(session, id) };
@@ -175,7 +176,7 @@ async function changeIrregular(
   head: Head,
   { series, range, received, ...by }: Edit,
   measured: MeasuredRange,
-): Promise<CommitToMake | null> {
+): Promise<EditToMake | null> {
   const later = head.rows > measured.rows ? await chunksSince(session, series.id, measured.rows) : [];
   const plan = planIrregularEdit(head, measured, later, range, received);
   if (!plan) return null;
@@ -230,14 +231,6 @@ async function earlierEdit(session: Session, seriesId: string, { key, hash }: Ap
   }
   const { commit, ordinal, rows, firstRow } = earlier;
   return { commit: commit!, ordinal, rows, firstRow, replayed: true };
-}
-
-function sessionOf(trx: DatabaseTransaction): Session {
-  return {
-    query: async <R>(text: string, values: readonly unknown[] = []) => ({
-      rows: (await trx.executeQuery<R>(CompiledQuery.raw(text, [...values]))).rows,
-    }),
-  };
 }
 
 /** @throws invalid-input naming `end` */

@@ -12,11 +12,9 @@ import { parseRate } from '../core/rate.ts';
 import {
   absentRows,
   describing,
-  firstCommits,
   rebuildMasks,
   rebuildRows,
-  segmentsFromStarts,
-  startsOf,
+  rebuildSegments,
   type Layer,
   type RebuiltRows,
 } from '../core/rebuild-plan.ts';
@@ -158,7 +156,7 @@ function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
   reportRows(id, rows, tally);
   const masks = rebuildMasks(told, rows.rows);
   const rate = description.rate === null ? undefined : parseRate(description.rate);
-  const segments = rate ? segmentsFromStarts(startsOf(rows.layers, rate), rate, rows.rows) : [];
+  const segments = rate ? rebuildSegments(rows.layers, rate, rows.rows) : [];
   if (rate && rows.rows > 0 && segments.length === 0) {
     tally.findings.push(finding('segments-missing', 'no shard says when its rows were', { series: id }));
   }
@@ -262,7 +260,6 @@ async function addPlaces(
   for (const { series } of plans) lanes.set(series.laneId, (lanes.get(series.laneId) ?? 0) + 1);
   for (const [laneId, series] of lanes) await catalog.addLane(laneId, series);
   const needed = new Set(plans.flatMap((plan) => [...plan.needed]));
-  const first = firstCommits(plans.map(({ rows }) => rows.layers));
   for (const shard of shards.values()) {
     const { id, path } = shard;
     if (!needed.has(id)) {
@@ -270,7 +267,7 @@ async function addPlaces(
       tally.notes.push(finding('shard-unneeded', message, { shard: id, path }));
       continue;
     }
-    await catalog.addShard({ ...shard, firstCommit: first.get(id) ?? shard.commit, madeAt: timeOfId(id) });
+    await catalog.addShard({ ...shard, madeAt: timeOfId(id) });
     tally.shards.set(id, 0);
   }
 }

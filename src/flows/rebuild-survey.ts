@@ -14,6 +14,7 @@ export interface FoundShard {
   readonly path: string;
   readonly bytes: number;
   readonly commit: bigint;
+  readonly firstCommit: bigint;
   readonly level: number;
 }
 
@@ -44,8 +45,8 @@ export interface Remarks {
   readonly notes: Finding[];
 }
 
-/** What a file that is no shard any more, or not yet, has at its end. */
-const SUFFIX = /\.(tmp|damaged)$/;
+/** What a file that is no shard yet has at its end. */
+const SUFFIX = /\.tmp$/;
 
 /** @param onProgress files looked at */
 export async function surveyFiles(
@@ -71,13 +72,13 @@ export async function surveyFiles(
       return null;
     });
     if (!survey) continue;
-    const { shardId, laneId, commit, level } = survey;
+    const { shardId, laneId, commit, firstCommit, level } = survey;
     if (shardId !== name.shardId || commit !== name.commit) {
       const message = `says of itself that it is shard ${shardId} as of commit ${commit}; left out`;
       findings.push(finding('shard-misnamed', message, { path, shard: name.shardId }));
       continue;
     }
-    shards.set(shardId, { id: shardId, laneId, path, bytes, commit, level });
+    shards.set(shardId, { id: shardId, laneId, path, bytes, commit, firstCommit, level });
     for (const { seriesId, reason } of survey.damaged) {
       const message = `HDF5 cannot read its group: ${reason}`;
       findings.push(finding('hdf5-series', message, { path, shard: shardId, series: seriesId }));

@@ -2,6 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { forgetSpools, registerSpools } from '../catalog/spool-store.ts';
+import type { SampleShape } from '../core/batch.ts';
 import type { Series } from '../core/series.ts';
 import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -52,8 +53,9 @@ export async function withUpload<T>(
   const { backpressure, writes } = deps;
   const upload = await backpressure.admit(declaredBytes, WIRE_FORMATS[format].heldBytes);
   const spoolIds: string[] = [];
+  const pieces = upload.count(source);
   try {
-    const { first, rest } = await peek(upload.count(source));
+    const { first, rest } = await peek(pieces);
     const isSmall = rest === null;
     const receive: BodyUpload['receive'] = async (series, hash) => {
       const inMemory = isSmall || (declaredBytes !== null && declaredBytes <= MEMORY_BODY_BYTES);
@@ -70,6 +72,8 @@ export async function withUpload<T>(
     return await work({ isSmall, receive });
   } finally {
     upload.end();
+    // Whoever refuses it early may not have begun to read what is still to come. Not waited for: a client may never send it.
+    pieces.return(undefined).catch(() => {});
     // Of a file that a commit names, the row is kept, whatever became of the answer.
     if (spoolIds.length > 0) await forget(deps, spoolIds);
   }
@@ -77,13 +81,16 @@ export async function withUpload<T>(
 
 function taskOf(
   { root }: Pick<ReceiveDeps, 'root'>,
-  { dtype, channels, sampling, duplicates }: Series,
+  series: Series,
   how: Pick<PayloadTask, 'spoolId' | 'format' | 'hash'>,
 ): PayloadTask {
-  const { kind } = sampling;
+  return { dataRoot: root.root, shape: shapeOf(series), duplicates: series.duplicates, ...how };
+}
+
+export function shapeOf({ dtype, channels, sampling }: Pick<Series, 'dtype' | 'channels' | 'sampling'>): SampleShape {
   const channelLabels = channels.map(({ label }) => label);
-  const shape = { dtype, channelLabels, kind, ...(kind === 'regular' && { rate: sampling.rate }) };
-  return { dataRoot: root.root, shape, duplicates, ...how };
+  const { kind } = sampling;
+  return { dtype, channelLabels, kind, ...(kind === 'regular' && { rate: sampling.rate }) };
 }
 
 /** Binary bodies of regular series are only counted and copied; small ones of any kind are parsed at once; the rest goes to a thread. */

@@ -1,8 +1,8 @@
 /** Turns a request's body into checked rows of canonical bytes, in memory if they are few, in a spool file if not. Runs on either side of a thread. */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Batch, SampleShape } from '../core/batch.ts';
-import { bytesOf, DTYPES } from '../core/dtype.ts';
+import { bytesOf, DTYPES, type SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
 import type { AppendPart } from '../core/place-append.ts';
 import type { DuplicateRule } from '../core/series.ts';
@@ -46,29 +46,88 @@ export interface ReceivedPayload {
  * @throws invalid-input or unprocessable naming what is wrong; no file is left behind then
  */
 export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint8Array>): Promise<ReceivedPayload> {
-  const { shape } = task;
-  const check = new TimeCheck(task.duplicates);
-  const hash = task.hash ? createHash('sha256') : null;
+  const content = new Content(task);
   const parts = new PartCutter(task);
-  let rows = 0;
-  let startNs: bigint | null = null;
   try {
-    for await (const batch of WIRE_FORMATS[task.format].decode(body, shape)) {
+    for await (const batch of WIRE_FORMATS[task.format].decode(body, task.shape)) {
       if (batch.rows === 0) continue;
-      if (rows === 0 && batch.startNs !== undefined) startNs = batch.startNs;
-      if (batch.times) check.add(batch.times, rows);
-      rows += batch.rows;
-      hash?.update(bytesOf(batch.values));
-      if (hash && batch.times) hash.update(bytesOf(batch.times));
+      content.add(batch);
       await parts.add(batch);
     }
-    if (rows === 0) throw invalidField('values', 'holds no rows', 'empty');
-    if (hash) hash.update(`|${rows}|${startNs ?? ''}`);
-    const contentHash = hash ? new Uint8Array(hash.digest()) : null;
-    return { rows, startNs, contentHash, firstNs: check.min, lastNs: check.max, ...(await parts.finish()) };
+    return { ...content.finish(), ...(await parts.finish()) };
   } catch (error) {
     await parts.discard();
     throw error;
+  }
+}
+
+/**
+ * As {@link receivePayload}, of rows that are few enough to be read at once: each batch is a part, in memory.
+ * @param keep gives the bytes of an array, where they are to lie
+ * @throws as there
+ */
+export function checkRows(
+  batches: Iterable<Batch>,
+  rules: Pick<PayloadTask, 'duplicates' | 'hash'>,
+  keep: (array: SampleArray) => Uint8Array,
+): ReceivedPayload {
+  const content = new Content(rules);
+  const parts: AppendPart[] = [];
+  let bytes = 0;
+  for (const batch of batches) {
+    if (batch.rows === 0) continue;
+    content.add(batch);
+    const part = partOf(batch, keep);
+    parts.push(part);
+    bytes += part.bytes;
+  }
+  return { ...content.finish(), bytes, parts };
+}
+
+function partOf({ rows, values: array, times: stamps }: Batch, keep: (array: SampleArray) => Uint8Array): AppendPart {
+  const values = keep(array);
+  const times = stamps && keep(stamps);
+  const span = stamps && extendSpan(null, stamps);
+  return {
+    rows,
+    bytes: values.length + (times?.length ?? 0),
+    firstNs: span && span.firstNs,
+    lastNs: span && span.lastNs,
+    sorted: span?.sorted ?? true,
+    valuesCrc: crc32(values),
+    timesCrc: times && crc32(times),
+    place: { kind: 'memory', values, times },
+  };
+}
+
+/** What is to be known of rows as a whole, gathered batch by batch. */
+class Content {
+  readonly #check: TimeCheck;
+  readonly #hash: Hash | null;
+  #rows = 0;
+  #startNs: bigint | null = null;
+
+  constructor({ duplicates, hash }: Pick<PayloadTask, 'duplicates' | 'hash'>) {
+    this.#check = new TimeCheck(duplicates);
+    this.#hash = hash ? createHash('sha256') : null;
+  }
+
+  add({ rows, values, times, startNs }: Batch): void {
+    if (this.#rows === 0 && startNs !== undefined) this.#startNs = startNs;
+    if (times) this.#check.add(times, this.#rows);
+    this.#rows += rows;
+    this.#hash?.update(bytesOf(values));
+    if (times) this.#hash?.update(bytesOf(times));
+  }
+
+  /** @throws invalid-input `empty` */
+  finish(): Omit<ReceivedPayload, 'bytes' | 'parts'> {
+    const rows = this.#rows;
+    const startNs = this.#startNs;
+    if (rows === 0) throw invalidField('values', 'holds no rows', 'empty');
+    this.#hash?.update(`|${rows}|${startNs ?? ''}`);
+    const contentHash = this.#hash && new Uint8Array(this.#hash.digest());
+    return { rows, startNs, contentHash, firstNs: this.#check.min, lastNs: this.#check.max };
   }
 }
 

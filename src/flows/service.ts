@@ -24,6 +24,7 @@ import type { Vocabulary } from '../core/vocabulary.ts';
 import type { EpochUnit } from '../formats/epoch-text.ts';
 import type { TableFormatName } from '../formats/table-formats.ts';
 import type { AnswerFormatName, Spelling } from '../formats/wire-formats.ts';
+import type { AppendManyOutcome, AppendManyRequest } from './append-many.ts';
 import type { BucketFormat } from './overview-print.ts';
 import type { BodyRequest } from './receive-body.ts';
 
@@ -381,6 +382,8 @@ export interface LatestRequest extends Omit<ReadRequest, 'selection' | 'limit' |
 
 export interface SampleService {
   append(request: AppendRequest): Promise<AppendOutcome>;
+  /** Rows of many series, by one commit. What is wrong with an item is in its outcome. */
+  appendMany(request: AppendManyRequest): Promise<AppendManyOutcome>;
   replace(request: ReplaceRequest): Promise<AppendOutcome>;
   remove(request: RemoveRequest): Promise<RemoveOutcome>;
   /** @throws not-found for a series that is not, or is out of the principal's reach */

@@ -2,7 +2,9 @@
  * Verification: every byte the catalog names is there and matches its checksum, what the catalog says of it is true, HDF5 finds the same
  * bytes in the same places, and files and rows know of each other. Nothing is changed.
  */
+import { crc32 } from 'node:zlib';
 import type { Database } from '../catalog/database.ts';
+import { freshPages, isFresh, type FreshBytes } from '../catalog/fresh-store.ts';
 import {
   findSeries,
   getShard,
@@ -25,9 +27,10 @@ import type { SummaryBlock } from '../core/summary-block.ts';
 import { contentDifferences, contentOf } from '../storage/chunk-content.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import { listShardFiles, type DataFile } from '../storage/data-files.ts';
-import type { DataRoot } from '../storage/data-root.ts';
+import { spoolPath, type DataRoot } from '../storage/data-root.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
+import { readSpooled } from '../storage/spool.ts';
 import { readStoredPart, type StoredPart } from '../storage/stored-chunk.ts';
 import { readSummaries } from '../storage/summary-reader.ts';
 import { nowhere, type ChunkPlace } from '../storage/chunk-place.ts';
@@ -83,6 +86,7 @@ export async function verify(
     if (shard.state !== 'replaced') await verifyShard(deps, tally, shard, only);
   }
   if (scope.shard === undefined) {
+    await verifyFresh(deps, tally, only);
     await verifyTiling(deps.db, tally, only);
     await verifyContent(deps, tally, only);
   }
@@ -319,6 +323,37 @@ function placeProblem({ values, times }: Chunk, place: ChunkPlace): string | nul
     if (has !== wanted) return `HDF5 has the ${name} at ${has ?? 'no place'}, the catalog at ${wanted ?? 'no place'}`;
   }
   return null;
+}
+
+/** What is in no shard yet, in Postgres and in spool files. */
+async function verifyFresh({ db, root }: VerifyDeps, tally: Tally, only: readonly string[] | null): Promise<void> {
+  for await (const page of freshPages(db, only)) {
+    for (const chunk of page) {
+      tally.chunks++;
+      const { rows, valuesLength, timesCrc, seriesId, firstRow, place } = chunk;
+      tally.bytes += valuesLength + (timesCrc === null ? 0 : rows * NS_BYTES);
+      const problem = await freshProblem(root, chunk);
+      if (problem === null || !(await isFresh(db, chunk.id))) continue;
+      const path = place.kind === 'spool' ? spoolPath(place.spoolId) : null;
+      const message = `rows ${firstRow} to ${firstRow + rows - 1}, in no shard yet: ${problem}`;
+      tally.found('fresh-corrupt', message, { series: seriesId, row: firstRow, path });
+    }
+  }
+}
+
+async function freshProblem(root: DataRoot, chunk: FreshBytes): Promise<string | null> {
+  const { place, rows, valuesLength, valuesCrc, timesCrc } = chunk;
+  try {
+    const read = (offset: number, length: number): Promise<Buffer> =>
+      readSpooled(root, (place as { spoolId: string }).spoolId, offset, length);
+    const values = place.kind === 'held' ? place.values : await read(place.valuesOffset, valuesLength);
+    if (crc32(values) !== valuesCrc) return 'values do not match their checksum';
+    if (timesCrc === null) return null;
+    const times = place.kind === 'held' ? place.times! : await read(place.timesOffset!, rows * NS_BYTES);
+    return crc32(times) === timesCrc ? null : 'times do not match their checksum';
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 async function verifyTiling(db: Database, tally: Tally, only: readonly string[] | null): Promise<void> {

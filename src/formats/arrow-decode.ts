@@ -6,24 +6,24 @@
 import type { Batch, SampleShape } from '../core/batch.ts';
 import { columnName, placesOfColumns, TIME_COLUMN } from '../core/column-names.ts';
 import { copyValues } from '../core/copy-values.ts';
-import { DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
+import { DTYPES } from '../core/dtype.ts';
 import { invalidField, unprocessableField, type VarveError } from '../core/errors.ts';
 import { isTime, TIME_FORMS } from '../core/time.ts';
-import { arrowMessages, damaged, orDamaged, type ArrowMessage } from './arrow-messages.ts';
+import {
+  cellsOf,
+  columnsOfBatch,
+  FIELD,
+  isValid,
+  numberType,
+  RECORD_BATCH,
+  refuseBigEndian,
+  refuseCompressed,
+  SCHEMA,
+  unitOf,
+} from './arrow-columns.ts';
+import { arrowMessages, orDamaged, type ArrowMessage } from './arrow-messages.ts';
 import { fullBatchRows, recordBytes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
-
-/** Fields of the tables, by place. */
-const SCHEMA = { endianness: 0, fields: 1 } as const;
-const FIELD = { name: 0, typeType: 2, type: 3, dictionary: 4 } as const;
-const INT = { bitWidth: 0, isSigned: 1 } as const;
-const RECORD_BATCH = { length: 0, nodes: 1, buffers: 2, compression: 3 } as const;
-/** The types a column may have here; `precision` and `unit` are the first field of theirs. */
-const TYPE = { int: 2, float: 3, timestamp: 10, duration: 18 } as const;
-const PRECISIONS = ['float16', 'float32', 'float64'];
-/** Nanoseconds of the units: seconds, milliseconds … */
-const UNIT_NS = [1_000_000_000n, 1_000_000n, 1000n, 1n];
-const DURATION_UNIT_BY_DEFAULT = 1;
 
 /**
  * Values must be of the series' dtype; null is NaN, where the dtype has one. Irregular series need `time`: a timestamp or a duration
@@ -59,7 +59,7 @@ interface Columns {
 }
 
 function columnsOf(schema: FlatTable, shape: SampleShape): Columns {
-  if (schema.int16(SCHEMA.endianness) !== 0) throw unprocessableField('body', 'is big-endian Arrow');
+  refuseBigEndian(schema);
   const fields = schema.tables(SCHEMA.fields);
   const names = fields.map((field) => field.text(FIELD.name));
   const { time: timePlace, channels, unknown } = placesOfColumns(names, shape.channelLabels);
@@ -88,75 +88,21 @@ function missingColumn(name: string): VarveError {
   return invalidField(`column ${name}`, 'is missing');
 }
 
-/** The dtype of a column of numbers, or how one would be called that is none of the ten. */
-function numberType(field: FlatTable): string | null {
-  const type = field.table(FIELD.type);
-  switch (type && field.uint8(FIELD.typeType)) {
-    case TYPE.int:
-      return `${type?.uint8(INT.isSigned) ? 'int' : 'uint'}${type?.int32(INT.bitWidth)}`;
-    case TYPE.float:
-      return PRECISIONS[type?.int16(0) ?? 0] ?? null;
-    default:
-      return null;
-  }
-}
-
-function unitOf(field: FlatTable): bigint {
-  const kind = field.uint8(FIELD.typeType);
-  if (kind === TYPE.timestamp || kind === TYPE.duration) {
-    const unit = field.table(FIELD.type)?.int16(0, kind === TYPE.duration ? DURATION_UNIT_BY_DEFAULT : 0);
-    const unitNs = UNIT_NS[unit ?? -1];
-    if (unitNs === undefined) throw damaged();
-    return unitNs;
-  }
-  if (numberType(field) === 'int64') return 1n;
-  throw unprocessableField(
-    `column ${TIME_COLUMN}`,
-    'has no times; timestamps, durations and int64 nanoseconds are read',
-  );
-}
-
-/** Rows of one column of a record batch. */
-interface Cells {
-  readonly values: SampleArray;
-  /** A bit a row, set where there is a value; null: there is one everywhere. */
-  readonly valid: Uint8Array | null;
-}
-
-/** Every column has one node and two buffers, validity and values: other types than those of fixed width have been refused. */
-function cellsOf(header: FlatTable, body: Uint8Array, rows: number, count: number) {
-  const nodes = header.pairs(RECORD_BATCH.nodes);
-  const buffers = header.pairs(RECORD_BATCH.buffers);
-  if (nodes.length !== count || buffers.length !== 2 * count) throw damaged();
-  const bytesOf = (buffer: number, least: number): Uint8Array => {
-    const [offset, length] = buffers[buffer];
-    if (length < least || offset + length > body.length) throw damaged();
-    return body.subarray(offset, offset + least);
-  };
-  return (place: number, dtype: Dtype): Cells => {
-    const [length, nulls] = nodes[place];
-    if (length !== rows) throw damaged();
-    const isPlain = nulls === 0 || buffers[2 * place][1] === 0;
-    return {
-      values: viewAs(dtype, bytesOf(2 * place + 1, rows * DTYPES[dtype].bytes)),
-      valid: isPlain ? null : bytesOf(2 * place, Math.ceil(rows / 8)),
-    };
-  };
-}
-
 /** The rows of a record batch, in batches of our own size. */
 function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: SampleShape): Generator<Mutable<Batch>> {
   const { dtype, kind, channelLabels } = shape;
   const { rows, time, channels } = orDamaged(() => {
-    if (header.table(RECORD_BATCH.compression)) {
-      throw unprocessableField('body', 'has compressed record batches; send them plain, and the body with gzip');
-    }
+    refuseCompressed(header);
     const length = header.length(RECORD_BATCH.length);
-    const cells = cellsOf(header, body, length, columns.count);
+    // Other types than those of fixed width have been refused: each has two buffers.
+    const column = columnsOfBatch(header, body, length, new Array<number>(columns.count).fill(2));
     return {
       rows: length,
-      time: columns.time && { ...cells(columns.time.place, 'int64'), unitNs: columns.time.unitNs },
-      channels: columns.channels.map((place) => cells(place, dtype)),
+      time: columns.time && {
+        ...cellsOf(column(columns.time.place), 'int64', length),
+        unitNs: columns.time.unitNs,
+      },
+      channels: columns.channels.map((place) => cellsOf(column(place), dtype, length)),
     };
   });
   const timeOf = (row: number): bigint => {
@@ -198,7 +144,3 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
-function isValid(valid: Uint8Array | null, row: number): boolean {
-  return valid === null || (valid[row >> 3] & (1 << (row & 7))) !== 0;
-}

@@ -29,11 +29,12 @@ export class BatchBuilder {
   #values!: SampleArray;
   #times!: BigInt64Array | null;
 
-  constructor(shape: SampleShape) {
+  /** @param expectedRows as far as they are known: room is made for no more than these at first */
+  constructor(shape: SampleShape, expectedRows = FIRST_ROWS) {
     this.#shape = shape;
     this.#channels = shape.channelLabels.length;
     this.#fullRows = fullBatchRows(recordBytes(shape));
-    this.#allocate(Math.min(FIRST_ROWS, this.#fullRows));
+    this.#allocate(Math.max(1, Math.min(expectedRows, this.#fullRows)));
   }
 
   get full(): boolean {

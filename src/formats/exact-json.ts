@@ -40,7 +40,12 @@ function refuseRepeatedKeys(text: string, value: unknown, field: string): void {
   while (COLON_BEHIND_QUOTE.test(text)) colons++;
   if (colons <= Object.keys(value).length) return;
   const key = repeatedKey(text)?.map(String).join('.');
-  if (key !== undefined) throw invalidField(field === 'body' ? key : `${field} ${key}`, 'is given more than once');
+  if (key !== undefined) throw invalidField(fieldIn(field, key), 'is given more than once');
+}
+
+/** What is read one by one, or has its number told beside, need not be named with each of its fields. */
+function fieldIn(place: string, key: string): string {
+  return place === 'body' || place === 'line' ? key : `${place} ${key}`;
 }
 
 const COLON_BEHIND_QUOTE = /"\s*:/g;
@@ -77,7 +82,7 @@ export function jsonObject(value: unknown, keys: readonly string[], place: strin
   }
   for (const key of Object.keys(value)) {
     if (!keys.includes(key)) {
-      throw invalidField(place === 'body' ? key : `${place} ${key}`, `is not known here; ${keys.join(', ')} are`);
+      throw invalidField(fieldIn(place, key), `is not known here; ${keys.join(', ')} are`);
     }
   }
   return value as Record<string, unknown>;

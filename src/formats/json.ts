@@ -35,11 +35,24 @@ const ROUNDING_NS = 1n;
 export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   const bytes = await wholeBody(source, MAX_JSON_BODY_BYTES, tooLarge);
   const body = jsonObject(parseExactJson(utf8Text(bytes, 'body'), 'body'), BODY_KEYS, 'body');
+  yield* jsonBatches(
+    body,
+    shape,
+    ANSWER_KEYS.some((key) => body[key] !== undefined),
+  );
+}
+
+/**
+ * The rows of an object that {@link parseExactJson} has parsed.
+ * @param isAnswer whether a regular series may have times, which must then follow each other at its rate
+ * @throws as {@link decodeJson}
+ */
+export function* jsonBatches(body: Body, shape: SampleShape, isAnswer: boolean): Generator<Batch> {
   const { rows, cell, placeOf } = cellsOf(body, shape);
   const times = timesOf(body, shape, rows);
-  let startNs = startOf(body, shape, rows);
+  let startNs = startOf(body, shape, rows, isAnswer);
   const read = jsonValueReader(shape.dtype, placeOf);
-  const batch = new BatchBuilder(shape);
+  const batch = new BatchBuilder(shape, rows);
   for (let row = 0; row < rows; row++) {
     batch.push((c) => read(cell(row, c), row, c), times ? jsonTime(times[row], `times[${row}]`) : 0n);
     if (batch.full) {
@@ -136,12 +149,11 @@ function checkCount(times: readonly unknown[], rows: number): void {
 }
 
 /** Where a regular series goes on. Without `start`, an answer that is sent back says it by its times. */
-function startOf(body: Body, { kind, rate }: SampleShape, rows: number): bigint | undefined {
+function startOf(body: Body, { kind, rate }: SampleShape, rows: number, isAnswer: boolean): bigint | undefined {
   if (kind === 'irregular') return undefined;
   const { times = null, start = null } = body;
   const startNs = start === null ? undefined : jsonTime(start, 'start');
   if (times === null) return startNs;
-  const isAnswer = ANSWER_KEYS.some((key) => body[key] !== undefined);
   if (!isAnswer || !rate) throw unprocessableField('times', 'are not for a regular series; send `start`');
   if (!Array.isArray(times)) throw invalidField('times', 'is no list');
   checkCount(times, rows);

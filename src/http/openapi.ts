@@ -2,6 +2,7 @@
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { accessDescriptions } from './access-routes.ts';
 import { annotationDescriptions } from './annotation-routes.ts';
+import { appendManyDescriptions } from './append-many-routes.ts';
 import { bulkDescriptions } from './bulk-routes.ts';
 import { docsDescriptions } from './docs-routes.ts';
 import { healthDescriptions } from './health-routes.ts';
@@ -27,6 +28,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...subjectDescriptions,
   ...tagDescriptions,
   ...sampleDescriptions,
+  ...appendManyDescriptions,
   ...queryDescriptions,
   ...annotationDescriptions,
   ...writeDescriptions,
@@ -53,7 +55,7 @@ curl -H "$T" "$U/series/by-name/demo/ecg/mouse-12/samples?points=10"
 \`\`\`
 
 1. \`POST /v1/series\` says what is recorded: a name, a number type, channels, a rate or none, tags.
-2. \`POST /v1/series/{id}/samples\` appends rows, in any of the formats; with an \`Idempotency-Key\` a retry stores nothing twice.
+2. \`POST /v1/series/{id}/samples\` appends rows, in any of the formats; with an \`Idempotency-Key\` a retry stores nothing twice. \`POST /v1/samples\` appends to many series by one commit.
 3. \`GET /v1/series\` and \`POST /v1/series/search\` find series by their tags.
 4. \`GET /v1/series/{id}/samples\` reads rows, overviews (\`points\`), aggregates (\`every\`) or the newest ones (\`latest\`); \`POST /v1/query\` reads many series as one table.
 

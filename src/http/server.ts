@@ -9,6 +9,7 @@ import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { accessRoutes } from './access-routes.ts';
 import { annotationRoutes } from './annotation-routes.ts';
 import { allowedMethods } from './allowed-methods.ts';
+import { appendManyRoutes } from './append-many-routes.ts';
 import { authenticate } from './authenticate.ts';
 import { bulkRoutes } from './bulk-routes.ts';
 import { cutStalled } from './stalled.ts';
@@ -77,6 +78,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
   // Resources of a series come first: a by-name path would take them for the end of a name.
   app.use(sampleRoutes(service.samples, service.series));
+  app.use(appendManyRoutes(service.samples));
   app.use(queryRoutes(service.samples));
   app.use(annotationRoutes(service.series));
   app.use(spaceRoutes(service.space));

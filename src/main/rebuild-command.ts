@@ -5,10 +5,10 @@ import { migrate } from '../catalog/migrate.ts';
 import { isVarveError } from '../core/errors.ts';
 import { rebuildCatalog, type RebuildCatalogReport } from '../flows/rebuild-catalog.ts';
 import { rebuildShard, type RebuildShardReport } from '../flows/rebuild-shard.ts';
-import { CodecPool } from '../storage/codec-pool.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
 import { Hdf5Reader } from '../storage/hdf5-reader.ts';
+import { CodecPool } from '../storage/codec-pool.ts';
 import type { Config } from './config.ts';
 import { counted, printFindings } from './findings-table.ts';
 import { openPostgres } from './postgres-in-use.ts';
@@ -18,14 +18,13 @@ import { print } from './standard-output.ts';
 /** One for the transaction, one for what is asked beside it. */
 const CONNECTIONS = 2;
 const MB = 1e6;
-const SILENT = { info: () => {}, warn: () => {} };
 
 /** @returns whether nothing was found that is lost or has to be looked at */
 export async function rebuildCatalogOf(config: Config, { json }: { json?: boolean }): Promise<boolean> {
   const root = new DataRoot(config.dataRoot);
   const postgres = await openPostgres(config, 'create');
   const hdf5 = new Hdf5Reader();
-  const codec = new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), config.codecThreads);
+  const codec = new CodecPool(new URL('../flows/codec-thread.js', import.meta.url), 1);
   try {
     await migrate(postgres.url);
     const report = await withDatabase(postgres.url, (db) =>
@@ -42,7 +41,6 @@ export async function rebuildCatalogOf(config: Config, { json }: { json?: boolea
 
 export interface RebuildShardCommand {
   readonly skipCorrupt?: boolean;
-  readonly remove?: boolean;
   readonly json?: boolean;
 }
 
@@ -50,15 +48,15 @@ export interface RebuildShardCommand {
 export async function rebuildShardOf(
   config: Config,
   shardId: string,
-  { skipCorrupt = false, remove = false, json }: RebuildShardCommand,
+  { skipCorrupt = false, json }: RebuildShardCommand,
 ): Promise<boolean> {
   const root = new DataRoot(config.dataRoot);
   const postgres = await openPostgres(config);
   try {
     const report = await withDatabase(postgres.url, async (db) => {
       await claimFolder(root, await readCatalogIdentity(db));
-      return showProgress('checking', 'series', (onProgress) =>
-        rebuildShard({ db, root, log: SILENT }, shardId, { skipCorrupt, remove }, onProgress),
+      return showProgress('looking at', 'chunks', (onProgress) =>
+        rebuildShard({ db, root }, shardId, skipCorrupt, onProgress),
       );
     });
     if (json) await print(`${JSON.stringify(report, null, 2)}\n`);
@@ -109,7 +107,7 @@ async function printCatalogReport(report: RebuildCatalogReport): Promise<void> {
 
 async function printShardReport({ newShard, series, chunks, oldPath, corrupt }: RebuildShardReport): Promise<void> {
   await printFindings(corrupt);
-  const old = oldPath === null ? 'the old file goes in a minute' : `the old file is ${oldPath}`;
-  const left = corrupt.length === 0 ? '' : `, ${counted(corrupt.length, 'chunk')} left in it`;
+  const old = oldPath === null ? 'the old file goes in a minute' : `the old file stays: ${oldPath}`;
+  const left = corrupt.length === 0 ? '' : `, with ${counted(corrupt.length, 'chunk')} that cannot be read`;
   await print(`${newShard.path} has ${counted(chunks, 'chunk')} of ${series} series; ${old}${left}\n`);
 }

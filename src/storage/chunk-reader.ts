@@ -80,7 +80,9 @@ export async function* readPieces(
 
 const EMPTY = Buffer.alloc(0);
 
-function heldBytes({ held, values, times }: Piece): Omit<PieceBytes, 'piece'> {
+function heldBytes(piece: Piece): Omit<PieceBytes, 'piece'> {
+  const { held, values, times } = piece;
+  if (!held!.isSound) throw corrupt(piece, piece.blocks[0].firstRow, 'does not match its checksum');
   const part = (bytes: Uint8Array, { offset, length }: Span): Buffer =>
     Buffer.from(bytes.buffer, bytes.byteOffset + offset, length);
   return { values: part(held!.values, values), times: times && part(held!.times!, times) };
@@ -150,7 +152,8 @@ function crcOf(bytes: Buffer, whole: Span, part: Span): number {
 }
 
 function corrupt(piece: Piece, firstRow: number, what: string): VarveError {
-  return new VarveError('corrupt', `shard ${piece.shardId}, chunk with row ${firstRow}: ${what}`, {
+  const where = piece.path === null ? 'fresh chunk' : `shard ${piece.shardId}, chunk`;
+  return new VarveError('corrupt', `${where} with row ${firstRow}: ${what}`, {
     slug: 'chunk-corrupt',
   });
 }

@@ -1,5 +1,5 @@
 /** The files below the data root as whoever looks after them sees them: each of them, whatever its name. */
-import { link, mkdir, open, readdir, rename, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import type { DataRoot } from './data-root.ts';
 
@@ -9,6 +9,8 @@ export interface DataFile {
   readonly bytes: number;
   /** Since it was last written. */
   readonly ageMs: number;
+  /** Since it was last written, renamed or put here, whatever day it bears. */
+  readonly changedMs: number;
 }
 
 /** Where spool files go that a rebuilt catalog knows nothing of: nobody tidies up there. */
@@ -41,12 +43,18 @@ async function filesBelow(root: DataRoot, folder: string): Promise<DataFile[]> {
   const files: DataFile[] = [];
   const names = await readdir(folder, { recursive: true }).catch(ifMissing<string[]>([]));
   for (const name of names.sort()) {
-    const path = join(folder, name);
-    const found = await stat(path).catch(ifMissing(null)); // gone since
-    if (!found?.isFile()) continue;
-    files.push({ path: relative(root.root, path), bytes: found.size, ageMs: Math.max(0, Date.now() - found.mtimeMs) });
+    const file = await lookAt(root, relative(root.root, join(folder, name)));
+    if (file) files.push(file);
   }
   return files;
+}
+
+/** @returns null if there is no such file, or not any more */
+export async function lookAt(root: DataRoot, path: string): Promise<DataFile | null> {
+  const found = await stat(root.resolve(path)).catch(ifMissing(null));
+  if (!found?.isFile()) return null;
+  const since = (ms: number): number => Math.max(0, Date.now() - ms);
+  return { path, bytes: found.size, ageMs: since(found.mtimeMs), changedMs: since(found.ctimeMs) };
 }
 
 /** Moves a spool file out of the reach of whoever tidies up the spool, durably. @returns where it is now */
@@ -57,22 +65,10 @@ export async function keepSpooled(root: DataRoot, path: string): Promise<string>
   return kept;
 }
 
-/** Gives the file of a shard a second name, which stays when the first one goes. @returns the name */
-export async function keepFile(root: DataRoot, path: string): Promise<string> {
-  const kept = `${path}.damaged`;
-  await link(root.resolve(path), root.resolve(kept));
-  await syncFolder(root.resolve(kept));
-  return kept;
-}
-
 /** Renames a file, and makes its new name durable. */
 export async function renameDurably(root: DataRoot, from: string, to: string): Promise<void> {
   await rename(root.resolve(from), root.resolve(to));
-  await syncFolder(root.resolve(to));
-}
-
-async function syncFolder(of: string): Promise<void> {
-  const folder = await open(dirname(of), 'r');
+  const folder = await open(dirname(root.resolve(to)), 'r');
   try {
     await folder.sync();
   } finally {

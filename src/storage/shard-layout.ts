@@ -37,16 +37,19 @@ export interface NewShard {
   readonly path: string;
   /** It tells what was so as of this commit. */
   readonly commit: bigint;
+  /** That of the oldest flush whose rows it has. */
+  readonly firstCommit: bigint;
   /** 0: made by a flush; 1: by compaction. */
   readonly level: 0 | 1;
 }
 
 /** Root attributes of a new shard, and the group that its series go into. */
-export function describeShard(file: Hdf5File, { shardId, laneId, commit, level }: NewShard): Group {
+export function describeShard(file: Hdf5File, { shardId, laneId, commit, firstCommit, level }: NewShard): Group {
   file.create_attribute('varve_format', Int32Array.of(FORMAT_VERSION), [], '<i');
   file.create_attribute('shard', shardId);
   file.create_attribute('lane', laneId);
   file.create_attribute('commit', BigInt64Array.of(commit), [], '<q');
+  file.create_attribute('first_commit', BigInt64Array.of(firstCommit), [], '<q');
   file.create_attribute('level', Int32Array.of(level), [], '<i');
   return file.create_group('series');
 }

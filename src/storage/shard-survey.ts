@@ -15,6 +15,8 @@ export interface ShardSurvey {
   readonly laneId: string;
   /** It tells what was so as of this commit. */
   readonly commit: bigint;
+  /** That of the oldest flush whose rows it has. */
+  readonly firstCommit: bigint;
   /** 0: made by a flush; 1: by compaction. */
   readonly level: number;
   readonly series: readonly SurveyedSeries[];
@@ -25,14 +27,14 @@ export interface ShardSurvey {
 export interface SurveyedSeries {
   readonly seriesId: string;
   readonly record: SeriesRecord;
-  /** Of `values`; null, all four: there are no rows of it, only what is said of it. */
+  /** Of `values`; null, both: there are no rows of it, only what is said of it. */
   readonly dtype: Dtype | null;
   readonly channels: number | null;
   readonly rows: number;
+  /** Of `values` and `time`. */
+  readonly codec: Codec;
   /** Rows of a chunk of HDF5; of a contiguous dataset all of them. */
   readonly chunkRows: number;
-  /** Of the chunks, both datasets'. */
-  readonly codec: Codec;
   /** Of `time`; null for regular series. */
   readonly timeRows: number | null;
 }
@@ -44,7 +46,7 @@ const DTYPE_OF = new Map(Object.entries(HDF5_DTYPE).map(([dtype, code]) => [code
 
 /** @throws what HDF5 says where the file is damaged; unprocessable `not-a-shard` where it is something else */
 export function surveyShard(file: File): ShardSurvey {
-  const { varve_format: format, shard, lane, commit, level } = attributes(file);
+  const { varve_format: format, shard, lane, commit, first_commit: firstCommit, level } = attributes(file);
   if (format !== FORMAT_VERSION) {
     throw new VarveError('unprocessable', `is no shard of format ${FORMAT_VERSION}`, { slug: 'not-a-shard' });
   }
@@ -62,6 +64,7 @@ export function surveyShard(file: File): ShardSurvey {
     shardId: String(shard),
     laneId: String(lane),
     commit: commit as bigint,
+    firstCommit: firstCommit as bigint,
     level: Number(level),
     series,
     damaged,
@@ -84,8 +87,8 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
     dtype,
     channels: values.shape![1],
     rows: values.shape![0],
-    chunkRows: chunkRowsOf(values),
     codec: codecOf(values),
+    chunkRows: chunkRowsOf(values),
     timeRows: irregular ? dataset(of, 'time').shape![0] : null,
   };
 }

@@ -263,8 +263,8 @@ describe('what operators and programs look at', () => {
     await api.append(id, { values: [1] });
     const answer = expecting(200, await api.get('/metrics'));
     expect(answer.headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
-    expect(answer.body.toString()).toMatch(/^varve_writes_pending 0$/m);
-    expect(answer.body.toString()).toMatch(/^varve_shards\{state="hot"\} [1-9]/m);
+    expect(answer.body.toString()).toMatch(/^varve_fresh_chunks [1-9]/m);
+    expect(answer.body.toString()).toMatch(/^varve_shards\{state="live"\} 0$/m);
     expecting(401, await api.send('GET', '/metrics', { token: null }));
   });
 

@@ -52,21 +52,24 @@ export interface SeriesJson {
 export interface AppendJson {
   readonly write: string;
   readonly rows: number;
-  readonly first_row: number;
-  readonly last_row: number;
-  readonly level: 'visible' | 'durable';
+  /** Of regular series alone. */
+  readonly first_row?: number;
+  readonly last_row?: number;
+  readonly level: 'visible';
   readonly commit: number;
 }
 
 export interface WriteJson {
   readonly write: string;
   readonly series: string;
-  readonly state: 'pending' | 'applied' | 'failed';
-  readonly level: 'visible' | 'durable' | null;
-  readonly rows: number;
-  readonly first_row: number | null;
-  readonly last_row: number | null;
-  readonly commit: number | null;
+  readonly kind: 'append' | 'replace' | 'remove';
+  readonly level: 'visible';
+  readonly rows?: number;
+  readonly first_row?: number;
+  readonly last_row?: number;
+  readonly removed?: number;
+  readonly commit: number;
+  readonly at: string;
 }
 
 export interface SamplesJson {
@@ -146,7 +149,7 @@ export class ApiClient {
     return expecting(200, await this.get(`/v1/series/${id}`)).json<SeriesJson>();
   }
 
-  /** Appends samples as JSON, which must become visible. */
+  /** Appends samples as JSON, which must be accepted. */
   async append(id: string, samples: Readonly<Record<string, unknown>>): Promise<AppendJson> {
     return expecting(201, await this.post(`/v1/series/${id}/samples`, samples)).json<AppendJson>();
   }
@@ -157,12 +160,9 @@ export class ApiClient {
     return expecting(200, await this.get(path)).json<SamplesJson>();
   }
 
-  /** Asks for a write until it is no longer pending. */
-  async settled(write: string, limitMs = 15_000): Promise<WriteJson> {
-    for (const end = Date.now() + limitMs; ; await pause(20)) {
-      const status = expecting(200, await this.get(`/v1/writes/${write}`)).json<WriteJson>();
-      if (status.state !== 'pending' || Date.now() > end) return status;
-    }
+  /** What is told of a write. */
+  async write(id: string): Promise<WriteJson> {
+    return expecting(200, await this.get(`/v1/writes/${id}`)).json<WriteJson>();
   }
 }
 

@@ -1,16 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { startService, type RunningService } from '../support/service.ts';
-import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
-import {
-  ApiClient,
-  expecting,
-  type Answer,
-  type AppendJson,
-  type Call,
-  type Problem,
-  type WriteJson,
-} from './client.ts';
+import { compactAll, flushAll } from '../support/command.ts';
+import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { ApiClient, expecting, type Answer, type AppendJson, type Call, type Problem } from './client.ts';
 
 const REGULAR = { kind: 'regular', rate_hz: 100, start: '0' };
 const IRREGULAR = { kind: 'irregular' };
@@ -78,13 +71,10 @@ async function rows(id: string): Promise<[number, unknown][]> {
 
 const state = async (id: string): Promise<SeriesState> => (await api.series(id)) as unknown as SeriesState;
 
-/** Its next drain begins a new shard. */
-const newShard = (): Promise<void> =>
-  execute(
-    database.url,
-    `with h as (update lanes set hot_shard_id = null where hot_shard_id is not null returning id)
-     update shards set state = 'retired' where state = 'hot'`,
-  );
+/** What is fresh is in a shard then, and every edit is told by one. */
+async function newShard(): Promise<void> {
+  expect(await flushAll(service.dataRoot, { DATABASE_URL: database.url })).not.toEqual([]);
+}
 
 function fieldsOf(answer: Answer): string[] {
   return answer.json<Problem>().errors.map(({ field }) => field);
@@ -105,14 +95,16 @@ describe('replacing a range of a regular series', () => {
     });
     expect(await rows(id)).toEqual([0, 1, 20, 30, 4, 5].map((value, row) => [row, value]));
     const { write, commit } = answer.json<AppendJson>();
-    expect(expecting(200, await api.get(`/v1/writes/${write}`)).json()).toMatchObject({
+    expect(await api.write(write)).toEqual({
+      write,
+      series: id,
       kind: 'replace',
-      state: 'applied',
+      level: 'visible',
       rows: 2,
       first_row: 2,
       last_row: 3,
-      removed: null,
       commit,
+      at: expect.any(String),
     });
   });
 
@@ -127,6 +119,12 @@ describe('replacing a range of a regular series', () => {
     const times = [0, 1, 2, 10, 11, 12];
     expect(await rows(id)).toEqual([0, 10, 200, 300, 400, 5].map((value, i) => [times[i], value]));
     expect((await api.read(id, '?rows=1:4')).values).toEqual([[10, 200, 300]]);
+    const path = `/v1/series/${id}/samples`;
+    const before = await api.get(path);
+    await newShard();
+    expect(await compactAll(service.dataRoot, { DATABASE_URL: database.url })).not.toEqual([]);
+    const after = await api.get(path);
+    expect([after.body.toString(), after.headers.etag]).toEqual([before.body.toString(), before.headers.etag]);
   });
 
   test('fills rows again that were removed', async () => {
@@ -142,20 +140,22 @@ describe('replacing a range of a regular series', () => {
     expect(await state(id)).toMatchObject({ rows: 4, removed: 2, last_time: '1970-01-01T00:00:00.02Z' });
   });
 
-  test('may follow appends that are not visible yet', async () => {
+  test('of appends and edits that come at the same time, each is before or after', async () => {
     const id = await create();
-    const async = { prefer: 'respond-async' };
-    for (const values of [
-      [0, 1],
-      [2, 3],
-    ]) {
-      expecting(202, await api.post(`/v1/series/${id}/samples`, { values }, async));
-    }
-    const answer = expecting(202, await put(id, { start: at(1), end: at(3) }, { values: [10, 20] }, async));
-    const { write, level } = answer.json<AppendJson>();
-    expect([level, answer.headers.location]).toEqual(['durable', `/v1/writes/${write}`]);
-    expect(await api.settled(write)).toMatchObject({ state: 'applied', first_row: 1 });
-    expect(await rows(id)).toEqual([0, 10, 20, 3].map((value, row) => [row, value]));
+    await api.append(id, { values: [0, 1, 2, 3] });
+    const range = { start: at(1), end: at(3) };
+    const values = Array.from({ length: 10 }, (_, n) => [100 + n, 200 + n]);
+    const answers = await Promise.all(
+      values.flatMap((each, n) => [
+        put(id, range, { values: each }, { prefer: 'respond-async' }),
+        api.post(`/v1/series/${id}/samples`, { values: [n] }),
+      ]),
+    );
+    const commits = answers.map((answer, i) => expecting(i % 2 === 0 ? 200 : 201, answer).json<AppendJson>().commit);
+    const last = values.reduce((best, _, n) => (commits[2 * n] > commits[2 * best] ? n : best), 0);
+    const { values: stored } = await api.read(id, '?rows=0:4');
+    expect(stored).toEqual([[0, ...values[last], 3]]);
+    expect((await api.series(id)).rows).toBe(14);
   });
 
   test('takes every format of an append; a first time that the body states is that of the first row', async () => {
@@ -215,13 +215,15 @@ describe('removing a range of a regular series', () => {
     expect(await rows(id)).toEqual([0, 4, 5].map((row) => [row, row]));
     expect((await api.read(id, '?rows=3:5')).values).toEqual([[4]]);
     expect(await state(id)).toMatchObject({ rows: 6, removed: 3 });
-    const { write } = answer.json<RemoveJson>();
-    expect(expecting(200, await api.get(`/v1/writes/${write}`)).json<WriteJson>()).toMatchObject({
+    const { write, commit } = answer.json<RemoveJson>();
+    expect(await api.write(write)).toEqual({
+      write,
+      series: id,
       kind: 'remove',
-      rows: 0,
+      level: 'visible',
       removed: 2,
-      first_row: null,
-      last_row: null,
+      commit,
+      at: expect.any(String),
     });
   });
 
@@ -294,12 +296,17 @@ describe.each(['last', 'keep', 'error'])('an irregular series with duplicates: %
     ]);
   });
 
-  test('takes any number of rows in the place of a range, at its end by number', async () => {
+  test('takes any number of rows in the place of a range', async () => {
     const id = await series();
     await api.append(id, { times: times(1, 2, 3, 4), values: [1, 2, 3, 4] });
     await newShard();
     const answer = await put(id, { start: at(2), end: at(4) }, { times: times(2, 2.5, 3.5), values: [20, 25, 35] });
-    expect(expecting(200, answer).json()).toMatchObject({ rows: 3, first_row: 4, last_row: 6, level: 'visible' });
+    expect(expecting(200, answer).json()).toEqual({
+      write: expect.any(String),
+      rows: 3,
+      level: 'visible',
+      commit: expect.any(Number),
+    });
     expect(await rows(id)).toEqual([
       [1, 1],
       [2, 20],
@@ -307,7 +314,7 @@ describe.each(['last', 'keep', 'error'])('an irregular series with duplicates: %
       [3.5, 35],
       [4, 4],
     ]);
-    expect((await api.read(id, '?rows=0:')).values).toEqual([[1, 4, 20, 25, 35]]);
+    expect((await api.read(id, '?rows=0:')).values).toEqual([[1, 20, 25, 35, 4]]);
     expecting(200, await put(id, { start: at(2), end: at(3) }, { times: times(2.2), values: [22] }));
     expect((await api.read(id)).values).toEqual([[1, 22, 35, 4]]);
   });
@@ -461,13 +468,14 @@ test('the change feed tells of edits in their order', async () => {
   await client.connect();
   try {
     const { rows: changes } = await client.query<{ kind: string; first_row: string; rows: string }>(
-      'select kind, first_row, rows from changes where series_id = $1 order by "commit", ordinal',
+      `select e.kind, e.first_row, e.rows from commits k, unnest(k.series, k.kinds, k.first_rows, k.rows) as e (series, kind, first_row, rows)
+       where e.series = $1 order by k.commit`,
       [id],
     );
     expect(changes.map(({ kind, first_row, rows: n }) => [kind, Number(first_row), Number(n)]).slice(-3)).toEqual([
       ['append', 0, 3],
-      ['update', 1, 1],
-      ['delete', 0, 2],
+      ['replace', 1, 1],
+      ['remove', 0, 2],
     ]);
   } finally {
     await client.end();

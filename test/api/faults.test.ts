@@ -2,12 +2,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
-import { chown, mkdir, mkdtemp, rename, rm, stat, unlink } from 'node:fs/promises';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { chown, mkdir, mkdtemp, readFile, rename, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { flushAll } from '../support/command.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { runCli, startService, type RunningService } from '../support/service.ts';
 import { mountSmallDisk, type SmallDisk } from '../support/small-disk.ts';
@@ -16,7 +17,6 @@ import { ApiClient, bodyOf, expecting, pause, type AppendJson, type Problem } fr
 
 const SAMPLING = { kind: 'regular', rate_hz: 100 };
 const OCTETS = { 'content-type': 'application/octet-stream' };
-const ASYNC = { prefer: 'respond-async' };
 const MB = 1024 * 1024;
 
 async function eventually(what: () => Promise<boolean>, limitMs = 60_000): Promise<void> {
@@ -176,23 +176,19 @@ describe('a Postgres that is away when the service starts', () => {
   });
 });
 
-describe('more than the workers drain', () => {
+describe('more than the workers flush', () => {
   const at = serving({ VARVE_MAX_FRESH_CHUNKS: '5' }, ['--no-worker']);
 
   test('is answered 503 with Retry-After and stored not at all, until there is room', async () => {
-    const { samples } = await newSeries(at.api);
-    const acknowledged: string[] = [];
-    for (let write = 0; write < 5; write++) {
-      acknowledged.push(
-        expecting(202, await at.api.post(samples, { values: [write] }, ASYNC)).json<AppendJson>().write,
-      );
-    }
-    const refused = expecting(503, await at.api.post(samples, { values: [9] }, ASYNC));
+    const { id, samples } = await newSeries(at.api);
+    for (let write = 0; write < 5; write++) expecting(201, await at.api.post(samples, { values: [write] }));
+    const refused = expecting(503, await at.api.post(samples, { values: [9] }));
     expect(refused.headers['retry-after']).toBe('5');
     expect(refused.json<Problem>().type).toBe('urn:varve:problem:backlog-full');
     expect(await metric(at.api, 'varve_appends_refused_total{reason="backlog-full"}')).toBe(1);
-    expect(await metric(at.api, 'varve_writes_pending')).toBe(5);
-    expect(await metric(at.api, 'varve_writes_pending_bytes')).toBe(20);
+    expect(await metric(at.api, 'varve_fresh_chunks')).toBe(5);
+    expect(await metric(at.api, 'varve_fresh_bytes')).toBe(20);
+    expect((await at.api.read(id)).values).toEqual([[0, 1, 2, 3, 4]]);
 
     // Refused before its body is read: the answer comes though the body never ends.
     const endless = request(new URL(samples, at.service.url), {
@@ -205,11 +201,12 @@ describe('more than the workers drain', () => {
     expect(answer.statusCode).toBe(503);
     endless.destroy();
 
-    const worker = runCli(['worker'], { DATABASE_URL: at.database.url, VARVE_DATA: at.service.dataRoot });
+    const env = { DATABASE_URL: at.database.url, VARVE_DATA: at.service.dataRoot, VARVE_FLUSH_AGE_S: '1' };
+    const worker = runCli(['worker'], env);
     try {
-      for (const write of acknowledged) expect(await at.api.settled(write, 30_000)).toMatchObject({ state: 'applied' });
-      await pause(1_100);
-      expecting(201, await at.api.post(samples, { values: [9] }));
+      await eventually(async () => (await metric(at.api, 'varve_fresh_chunks')) === 0);
+      await eventually(async () => (await at.api.post(samples, { values: [9] })).status === 201);
+      expect((await at.api.read(id)).values).toEqual([[0, 1, 2, 3, 4, 9]]);
     } finally {
       worker.signal('SIGTERM');
       await worker.exited;
@@ -221,18 +218,21 @@ describe('a shard whose file is deleted', () => {
   const at = serving({});
 
   test('costs its own ranges; the service says so, serves the rest and goes on writing; the file may come back', async () => {
+    const env = { DATABASE_URL: at.database.url };
     const { id } = await newSeries(at.api);
     await at.api.append(id, { values: [1, 2, 3] });
+    await flushAll(at.service.dataRoot, env);
     const [{ path }] = await query<{ path: string }>(at.database.url, 'select path from shards');
     const file = join(at.service.dataRoot, path);
     await rename(file, `${file}.elsewhere`);
     expect(await at.api.append(id, { values: [4, 5] })).toMatchObject({ level: 'visible', first_row: 3 });
     expect((await at.api.read(id, '?rows=3:')).values).toEqual([[4, 5]]);
+    await flushAll(at.service.dataRoot, env);
+    expect((await at.api.read(id, '?rows=3:')).values).toEqual([[4, 5]]);
     const answer = expecting(500, await at.api.get(`/v1/series/${id}/samples?rows=0:2`));
     expect(answer.json<Problem>().type).toBe('urn:varve:problem:shard-missing');
 
-    const recover = (...args: string[]) =>
-      runCli(['recover', ...args], { DATABASE_URL: at.database.url, VARVE_DATA: at.service.dataRoot });
+    const recover = (...args: string[]) => runCli(['recover', ...args], { ...env, VARVE_DATA: at.service.dataRoot });
     const planned = recover('--dry-run');
     expect([await planned.exited, planned.output()]).toEqual([1, expect.stringContaining(`${path}: missing`)]);
     expect(expecting(200, await at.api.get('/readyz')).json()).toMatchObject({ checks: { shards: { ok: true } } });
@@ -246,11 +246,45 @@ describe('a shard whose file is deleted', () => {
 
     await rename(`${file}.elsewhere`, file);
     const found = recover();
-    expect([await found.exited, found.output()]).toEqual([0, expect.stringContaining('a lost shard is back')]);
+    expect([await found.exited, found.output()]).toEqual([0, expect.stringContaining('the file of a shard is back')]);
     expect(await metric(at.api, 'varve_shards_lost')).toBe(0);
     expect((await at.api.read(id)).values).toEqual([[1, 2, 3, 4, 5]]);
     const quiet = recover();
     expect([await quiet.exited, quiet.output()]).toEqual([0, 'rows and files agree\n']);
+  });
+});
+
+describe('a shard whose file is cut short', () => {
+  const at = serving({});
+
+  test('costs what was cut off and nothing else: never zeros, and appends go on behind it', async () => {
+    const env = { DATABASE_URL: at.database.url };
+    const { id, samples } = await newSeries(at.api);
+    const rows = Buffer.from(Int32Array.from({ length: 400_000 }, (_, i) => i).buffer);
+    expecting(201, await at.api.send('POST', samples, { headers: OCTETS, body: rows }));
+    await flushAll(at.service.dataRoot, env);
+    const [{ path, bytes }] = await query<{ path: string; bytes: string }>(
+      at.database.url,
+      'select path, bytes from shards',
+    );
+    const file = join(at.service.dataRoot, path);
+    const whole = await readFile(file);
+    await truncate(file, Math.floor(Number(bytes) / 2));
+    const recovered = runCli(['recover'], { ...env, VARVE_DATA: at.service.dataRoot });
+    expect([await recovered.exited, recovered.output()]).toEqual([1, expect.stringContaining('a shard is damaged')]);
+    expect(expecting(200, await at.api.get('/readyz')).json()).toMatchObject({
+      status: 'ready',
+      checks: { shards: { ok: true, degraded: true } },
+    });
+    const last = expecting(500, await at.api.get(`${samples}?rows=399990:400000&format=octet`));
+    expect(last.json<Problem>().type).toMatch(/^urn:varve:problem:(shard-|chunk-corrupt)/);
+    expect(await at.api.append(id, { values: [7] })).toMatchObject({ first_row: 400_000 });
+    expect((await at.api.read(id, '?rows=400000:')).values).toEqual([[7]]);
+    await writeFile(file, whole);
+    const back = runCli(['recover'], { ...env, VARVE_DATA: at.service.dataRoot });
+    expect([await back.exited, back.output()]).toEqual([0, expect.stringContaining('the file of a shard is back')]);
+    const read = expecting(200, await at.api.get(`${samples}?rows=0:400000&format=octet`));
+    expect(read.body.equals(rows)).toBe(true);
   });
 });
 
@@ -276,8 +310,17 @@ describe('a data folder and a database that do not belong together', () => {
   });
 });
 
+/** A bijection of 32 bits that leaves no pattern. */
+function mixed(n: number): number {
+  const a = Math.imul(n ^ (n >>> 16), 0x7feb352d);
+  const b = Math.imul(a ^ (a >>> 15), 0x846ca68b);
+  return b ^ (b >>> 16);
+}
+
 describe('a full disk', () => {
   const DISK_BYTES = 48 * MB;
+  /** A lane whose flush has failed rests for a while, the longer the more often it has. */
+  const FLUSH_LIMIT_MS = 120_000;
   const TOKEN = 'token-of-the-full-disk-test';
   let disk: SmallDisk | null = null;
   let database: TestDatabase;
@@ -288,7 +331,13 @@ describe('a full disk', () => {
     disk = await mountSmallDisk(DISK_BYTES);
     if (!disk) return;
     database = await testDatabase();
-    const env = { DATABASE_URL: database.url, VARVE_DATA: disk.folder, VARVE_TOKEN: TOKEN, VARVE_MIN_FREE_BYTES: '0' };
+    const env = {
+      DATABASE_URL: database.url,
+      VARVE_DATA: disk.folder,
+      VARVE_TOKEN: TOKEN,
+      VARVE_MIN_FREE_BYTES: '0',
+      VARVE_FLUSH_AGE_S: '1',
+    };
     service = await startService({ env });
     const at = {
       get url() {
@@ -307,31 +356,32 @@ describe('a full disk', () => {
 
   /** Mounting takes a permission that no package installs, so VARVE_TEST_NO_SKIP does not make this an error. */
   function onSmallDisk(name: string, run: (disk: SmallDisk) => Promise<void>): void {
-    test(name, async () => {
+    const runOrSkip = async (): Promise<void> => {
       if (disk) return run(disk);
       console.warn(`SKIPPED: a full disk ${name}: this process may not mount a tmpfs`);
-    });
+    };
+    test(name, runOrSkip, 2 * FLUSH_LIMIT_MS);
   }
 
-  /** int32 values 0, 1, 2 … so that lost or doubled ones show. */
-  const ramp = (from: number, rows: number): Buffer =>
-    Buffer.from(Int32Array.from({ length: rows }, (_, i) => from + i).buffer);
+  /** int32 values that tell the rows apart, and do not compress. */
+  const noise = (from: number, rows: number): Buffer =>
+    Buffer.from(Int32Array.from({ length: rows }, (_, i) => mixed(from + i)).buffer);
 
-  async function expectRamp(id: string, rows: number): Promise<void> {
+  async function expectNoise(id: string, rows: number): Promise<void> {
     const answer = expecting(200, await api.get(`/v1/series/${id}/samples?format=octet`));
-    expect(answer.body.equals(ramp(0, rows))).toBe(true);
+    expect(answer.body.equals(noise(0, rows))).toBe(true);
   }
 
   onSmallDisk('refuses a large append with 507 and keeps nothing of it', async (disk) => {
     const { id, samples } = await newSeries(api);
-    const answer = expecting(507, await api.send('POST', samples, { headers: OCTETS, body: ramp(0, 15 * MB) }));
+    const answer = expecting(507, await api.send('POST', samples, { headers: OCTETS, body: noise(0, 15 * MB) }));
     expect(answer.json<Problem>().type).toBe('urn:varve:problem:storage-full');
     expect(readdirSync(join(disk.folder, 'spool'))).toEqual([]);
     expect((await api.series(id)).rows).toBe(0);
     // Text is parsed in another thread, from where the error has to come through, too.
     const irregular = await newSeries(api, { sampling: { kind: 'irregular' } });
     await disk.fill();
-    const lines = Array.from({ length: 20_000 }, (_, i) => `${i},${i}\n`).join('');
+    const lines = Array.from({ length: 200_000 }, (_, i) => `${i},${i}\n`).join('');
     const csv = { headers: { 'content-type': 'text/csv' }, body: `time,value\n${lines}` };
     expecting(507, await api.send('POST', irregular.samples, csv));
     expect(readdirSync(join(disk.folder, 'spool'))).toEqual([]);
@@ -340,71 +390,65 @@ describe('a full disk', () => {
   });
 
   onSmallDisk(
-    'loses nothing that was acknowledged, blames no write, and drains by itself once there is room',
+    'loses nothing that was acknowledged, keeps small appends going, and flushes by itself once there is room',
     async (disk) => {
       const { id, samples } = await newSeries(api);
-      const rows = 256 * 1024;
-      expecting(201, await api.send('POST', samples, { headers: OCTETS, body: ramp(0, rows) }));
+      const rows = 512 * 1024;
       // Room for the spool, not for the shard; small appends lie in Postgres and need no room here.
-      await disk.fill(1.5 * MB);
-      const large = { headers: { ...OCTETS, ...ASYNC }, body: ramp(rows, rows) };
-      const writes = [expecting(202, await api.send('POST', samples, large)).json<AppendJson>().write];
+      await disk.fill(2.5 * MB);
+      const large = { headers: OCTETS, body: noise(0, rows) };
+      expecting(201, await api.send('POST', samples, large));
       for (let i = 0; i < 10; i++) {
-        const small = { headers: { ...OCTETS, ...ASYNC }, body: ramp(2 * rows + 100 * i, 100) };
-        writes.push(expecting(202, await api.send('POST', samples, small)).json<AppendJson>().write);
+        const small = { headers: OCTETS, body: noise(rows + 100 * i, 100) };
+        expecting(201, await api.send('POST', samples, small));
       }
-      await eventually(async () => (await outages(database.url)) >= 4);
-      expecting(507, await api.send('POST', samples, { headers: OCTETS, body: ramp(0, rows) }));
-      expect(await metric(api, 'varve_lanes_resting')).toBe(1);
-      expect(await metric(api, 'varve_writes_failed')).toBe(0);
-      expect(await metric(api, 'varve_writes_pending')).toBe(11);
-      const [blame] = await query(
-        database.url,
-        'select max(failures) as failures, max(attempts) as attempts from lanes, writes',
-      );
-      expect(blame).toEqual({ failures: 0, attempts: 0 });
-      expect((await api.series(id)).rows).toBe(rows);
-      expect(service.output()).toContain('a drain was kept from committing');
+      await eventually(async () => (await failures(database.url)) >= 2);
+      expecting(507, await api.send('POST', samples, large));
+      expect(await metric(api, 'varve_lanes_resting')).toBeGreaterThanOrEqual(1);
+      expect(await metric(api, 'varve_fresh_chunks')).toBeGreaterThan(10);
+      expect(service.output()).toContain('a lane could not be flushed: what is fresh stays where it is');
+      await expectNoise(id, rows + 1000);
+      expecting(201, await api.send('POST', samples, { headers: OCTETS, body: noise(rows + 1000, 5) }));
 
       await disk.free();
-      for (const write of writes) expect(await api.settled(write, 60_000)).toMatchObject({ state: 'applied' });
-      await expectRamp(id, 2 * rows + 1000);
-      const [{ failures, outages: left }] = await query(
-        database.url,
-        'select max(failures) as failures, max(outages) as outages from lanes',
-      );
-      expect([failures, left]).toEqual([0, 0]);
-      expect(readdirSync(join(disk.folder, 'spool'))).toEqual([]);
+      await flushed();
+      await expectNoise(id, rows + 1005);
+      await eventually(async () => (await failures(database.url)) === 0);
     },
   );
 
-  onSmallDisk('survives a kill and a restart while full, with everything acknowledged', async (disk) => {
-    const { id, samples } = await newSeries(api);
-    const rows = 128 * 1024;
-    await disk.fill(0.75 * MB);
-    const append = { headers: { ...OCTETS, ...ASYNC }, body: ramp(0, rows) };
-    const { write } = expecting(202, await api.send('POST', samples, append)).json<AppendJson>();
-    await eventually(async () => (await outages(database.url)) >= 1);
-    await service.kill9();
-    await service.restart();
-    expecting(200, await api.get('/readyz'));
-    expect((await api.series(id)).rows).toBe(0);
-    await disk.free();
-    expect(await api.settled(write, 60_000)).toMatchObject({ state: 'applied' });
-    await expectRamp(id, rows);
-  });
-
-  onSmallDisk('leaves no unpublished shard behind for every drain that fails', async (disk) => {
+  onSmallDisk('leaves no shard behind for flushes that fail', async (disk) => {
     expect(existsSync(join(disk.folder, 'shards', 'orphans'))).toBe(false);
     const known = await query<{ path: string }>(database.url, 'select path from shards');
+    expect(await query(database.url, `select path from shards where state = 'writing'`)).toEqual([]);
     const files = readdirSync(join(disk.folder, 'shards'), { recursive: true, encoding: 'utf8' }).filter((name) =>
-      name.endsWith('.h5'),
+      statSync(join(disk.folder, 'shards', name)).isFile(),
     );
     expect(files.map((name) => `shards/${name}`).sort()).toEqual(known.map(({ path }) => path).sort());
   });
 
-  async function outages(url: string): Promise<number> {
-    return (await query<{ most: number }>(url, 'select max(outages) as most from lanes'))[0].most;
+  onSmallDisk('survives a kill and a restart while full, with everything acknowledged', async (disk) => {
+    const { id, samples } = await newSeries(api);
+    const rows = 512 * 1024;
+    await disk.fill(2.5 * MB);
+    expecting(201, await api.send('POST', samples, { headers: OCTETS, body: noise(0, rows) }));
+    await eventually(async () => (await failures(database.url)) >= 1);
+    await service.kill9();
+    await service.restart();
+    expecting(200, await api.get('/readyz'));
+    await expectNoise(id, rows);
+    await disk.free();
+    await flushed();
+    await expectNoise(id, rows);
+  });
+
+  /** Flushes in a row that failed. */
+  async function failures(url: string): Promise<number> {
+    return (await query<{ most: number }>(url, 'select max(failures) as most from lanes'))[0].most;
+  }
+
+  async function flushed(): Promise<void> {
+    await eventually(async () => (await metric(api, 'varve_fresh_chunks')) === 0, FLUSH_LIMIT_MS);
   }
 });
 
@@ -427,7 +471,7 @@ describe('a full disk under Postgres', () => {
       await mkdir(folder);
       await chown(folder, uid, gid);
       await query(at.database.url, `create tablespace ${tablespace} location '${folder}'`);
-      await query(at.database.url, `alter table writes set tablespace ${tablespace}`);
+      await query(at.database.url, `alter table fresh set tablespace ${tablespace}`);
       await disk.fill();
       const body = Buffer.alloc(60_000, 1);
       const send = () => at.api.send('POST', samples, { headers: OCTETS, body });
@@ -435,7 +479,7 @@ describe('a full disk under Postgres', () => {
       const { rows } = await at.api.series(id);
       await disk.free();
       expect(expecting(201, await send()).json<AppendJson>().first_row).toBe(rows);
-      await query(at.database.url, 'alter table writes set tablespace pg_default');
+      await query(at.database.url, 'alter table fresh set tablespace pg_default');
       await query(at.database.url, `drop tablespace ${tablespace}`);
     } finally {
       await disk.drop();

@@ -4,7 +4,7 @@ import { tableFromIPC } from '@uwdata/flechette';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runVarve } from '../support/command.ts';
+import { compactAll, flushAll, runVarve } from '../support/command.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { describePython } from '../support/python.ts';
 import { startService, type RunningService } from '../support/service.ts';
@@ -262,7 +262,7 @@ for name, of in data.items():
     told = [(int(at), v) for at, v in zip(line["times"], line["values"][0]) if v is not None]
     points = [dtype.type(number(v)) for _, v in told]
     assert len(line["times"]) == 100 and set(points) <= set(x[there[:, 0], 0].tolist()), (name, points)
-    if stage == "hot":  # of a summary's cell it is known where it begins
+    if stage in ("fresh", "flushed"):  # of a summary's cell it is known where it begins
         assert [x[(at - START) // STEP, 0] for at, _ in told] == points, name
 
 # many series
@@ -297,14 +297,22 @@ describePython('what is missing is NaN to NumPy and pandas, and not counted', ['
     });
   };
 
-  test('in hot shards', () => check('hot'), LIMIT_MS);
+  test('in fresh chunks', () => check('fresh'), LIMIT_MS);
 
   test(
-    'in sealed ones, with summaries',
+    'in shards',
     async () => {
-      const { stdout } = await runVarve(['compact', '--all', '--json'], { ...env, VARVE_DATA: service.dataRoot });
-      expect(JSON.parse(stdout)).not.toHaveLength(0);
-      await check('sealed');
+      expect(await flushAll(service.dataRoot, env)).not.toEqual([]);
+      await check('flushed');
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    'in compacted ones, with summaries',
+    async () => {
+      expect(await compactAll(service.dataRoot, env)).not.toEqual([]);
+      await check('compacted');
     },
     LIMIT_MS,
   );

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { truncateSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runVarve } from '../support/command.ts';
+import { compactAll, flushAll } from '../support/command.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { describePython } from '../support/python.ts';
 import { startService, type RunningService } from '../support/service.ts';
@@ -88,11 +88,11 @@ async function checkParts(
 
 const SELECTIONS = ['', 'rows=17:91', `start=${T0 + 5001n}&end=${T0 + 400n * S}`, 'channels=1', 'channels=1,0', 'physical=true', 'latest=50', 'limit=33']; // prettier-ignore
 
-describe.each([['hot'], ['sealed']])('parts of what lies in %s shards', (stage) => {
+describe.each([['fresh chunks'], ['shards'], ['compacted shards']])('parts of what lies in %s', (stage) => {
   beforeAll(async () => {
-    if (stage === 'hot') return;
-    const env = { DATABASE_URL: database.url, VARVE_DATA: service.dataRoot };
-    expect(JSON.parse((await runVarve(['compact', '--all', '--json'], env)).stdout)).not.toHaveLength(0);
+    const env = { DATABASE_URL: database.url };
+    if (stage === 'shards') expect(await flushAll(service.dataRoot, env)).not.toEqual([]);
+    if (stage === 'compacted shards') expect(await compactAll(service.dataRoot, env)).not.toEqual([]);
   });
 
   test.each(['npy', 'octet'])('%s: any part is that of the whole, whatever was selected', async (format) => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { flushAll } from '../support/command.ts';
 import { startService, type RunningService } from '../support/service.ts';
 import { ApiClient, expecting, type Problem } from './client.ts';
 
@@ -67,7 +68,7 @@ describe('retention rules', () => {
 });
 
 describe('space', () => {
-  test('of a series: its rows, and the bytes they take in each shard', async () => {
+  test('of a series: its rows, and the bytes they take while they are fresh, and in each shard', async () => {
     const { id } = await api.createSeries({
       name: `lab/${randomUUID()}`,
       dtype: 'int16',
@@ -75,11 +76,24 @@ describe('space', () => {
       sampling: SAMPLING,
     });
     const empty = expecting(200, await api.get(`/v1/series/${id}/storage`)).json();
-    expect(empty).toEqual({ series: id, rows: 0, raw_bytes: 0, stored_bytes: 0, ratio: null, chunks: 0, shards: [] });
+    expect(empty).toEqual({
+      series: id,
+      rows: 0,
+      raw_bytes: 0,
+      stored_bytes: 0,
+      fresh_bytes: 0,
+      ratio: null,
+      chunks: 0,
+      shards: [],
+    });
     await api.append(id, { values: [[1, 2], [3, 4], [5, 6]] }); // prettier-ignore
+    const fresh = expecting(200, await api.get(`/v1/series/${id}/storage`)).json();
+    const same = { series: id, rows: 3, raw_bytes: 12, chunks: 1 };
+    expect(fresh).toEqual({ ...same, stored_bytes: 12, fresh_bytes: 12, ratio: 1, shards: [] });
+    await flushAll(service.dataRoot, {});
     const told = expecting(200, await api.get(`/v1/series/${id}/storage`)).json<{ stored_bytes: number }>();
-    const shards = [{ id: expect.stringMatching(UUID), state: 'hot', bytes: told.stored_bytes }];
-    expect(told).toMatchObject({ rows: 3, raw_bytes: 12, chunks: 1, shards });
+    const shards = [{ id: expect.stringMatching(UUID), state: 'live', bytes: told.stored_bytes }];
+    expect(told).toMatchObject({ ...same, fresh_bytes: 0, shards });
     expect(told.stored_bytes).toBeGreaterThanOrEqual(12);
     expecting(404, await api.get(`/v1/series/${randomUUID()}/storage`));
     const problem = expecting(400, await api.get(`/v1/series/${id}/storage?a=1`)).json<Problem>();
@@ -90,6 +104,7 @@ describe('space', () => {
     for (let n = 0; n < 3; n++) {
       const { id } = await api.createSeries({ name: `lab/${randomUUID()}`, dtype: 'int16', sampling: SAMPLING });
       await api.append(id, { values: [1, 2, 3] });
+      await flushAll(service.dataRoot, {});
     }
     const all = expecting(200, await api.get('/v1/shards')).json<{ items: { id: string }[]; next: null }>();
     expect(all.next).toBeNull();
@@ -98,7 +113,7 @@ describe('space', () => {
       expect(item).toEqual({
         id: expect.stringMatching(UUID),
         lane: expect.stringMatching(UUID),
-        state: 'hot',
+        state: 'live',
         bytes: expect.any(Number),
         stored_bytes: expect.any(Number),
         live_bytes: expect.any(Number),
@@ -132,11 +147,13 @@ describe('space', () => {
           .find((line) => line.startsWith(`${name} `))
           ?.split(' ')[1],
       );
-    expect(number('varve_shards{state="hot"}')).toBeGreaterThan(1);
-    expect(number('varve_shards{state="sealed"}')).toBe(0);
-    expect(number('varve_stored_bytes')).toBe(number('varve_shard_bytes{state="hot"}'));
+    expect(number('varve_shards{state="live"}')).toBeGreaterThan(1);
+    expect(number('varve_shards{state="damaged"}')).toBe(0);
+    expect(number('varve_stored_bytes')).toBe(number('varve_shard_bytes{state="live"}'));
     expect(number('varve_accepted_bytes_total')).toBe(12 + 3 * 6);
-    expect(number('varve_written_bytes_total{by="append"}')).toBeGreaterThan(30);
-    expect(number('varve_written_bytes_total{by="seal"}')).toBe(0);
+    expect(number('varve_fresh_bytes')).toBe(0);
+    expect(number('varve_written_bytes_total{by="spool"}')).toBe(0);
+    expect(number('varve_written_bytes_total{by="flush"}')).toBe(number('varve_stored_bytes'));
+    expect(number('varve_written_bytes_total{by="compaction"}')).toBe(0);
   });
 });

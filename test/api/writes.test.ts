@@ -5,7 +5,6 @@ import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { ApiClient, expecting, type AppendJson, type Problem, type WriteJson } from './client.ts';
 
 const SAMPLING = { kind: 'regular', rate_hz: 100 };
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 let database: TestDatabase;
 let service: RunningService;
@@ -28,61 +27,58 @@ async function create(fields: Readonly<Record<string, unknown>> = {}): Promise<{
   return { id, samples: `/v1/series/${id}/samples` };
 }
 
-describe('levels of acknowledgement', () => {
-  test('who asks nothing is answered when the rows are visible', async () => {
+describe('an append', () => {
+  test('is answered when its rows are durable and readable', async () => {
     const { id, samples } = await create();
     const answer = expecting(201, await api.post(samples, { values: [1, 2, 3] }));
     expect(answer.json()).toEqual({
-      write: expect.stringMatching(UUID),
+      write: expect.any(String),
       rows: 3,
       first_row: 0,
       last_row: 2,
       level: 'visible',
       commit: expect.any(Number),
     });
-    expect(answer.headers['preference-applied']).toBeUndefined();
     expect((await api.read(id)).values).toEqual([[1, 2, 3]]);
     const { write, commit } = answer.json<AppendJson>();
-    expect(expecting(200, await api.get(`/v1/writes/${write}`)).json()).toEqual({
+    expect(await api.write(write)).toEqual({
       write,
       series: id,
       kind: 'append',
-      state: 'applied',
       level: 'visible',
       rows: 3,
       first_row: 0,
       last_row: 2,
-      removed: null,
       commit,
-      error: null,
-      created_at: expect.any(String),
-      applied_at: expect.any(String),
+      at: expect.any(String),
     });
   });
 
-  test('who asks not to wait is answered when the rows are durable, and can follow them', async () => {
-    const { id, samples } = await create();
-    const answer = expecting(202, await api.post(samples, { values: [1, 2, 3] }, { prefer: 'respond-async' }));
-    const { write, level, rows } = answer.json<AppendJson>();
-    expect([level, rows]).toEqual(['durable', 3]);
-    expect(answer.headers.location).toBe(`/v1/writes/${write}`);
-    expect(answer.headers['preference-applied']).toBe('respond-async');
-    expect(await api.settled(write)).toMatchObject({ series: id, state: 'applied', level: 'visible', first_row: 0 });
-    expect((await api.read(id)).values).toEqual([[1, 2, 3]]);
-  });
+  test.each(['respond-async', 'wait=0', 'wait=5, respond-async', 'return=minimal', 'wait=soon', ''])(
+    'is answered alike to Prefer: %s, which changes nothing',
+    async (prefer) => {
+      const { id, samples } = await create();
+      const answer = expecting(201, await api.post(samples, { values: [1] }, { prefer }));
+      expect(answer.json()).toMatchObject({ level: 'visible', first_row: 0 });
+      expect([answer.headers['preference-applied'], answer.headers.location]).toEqual([undefined, undefined]);
+      expect((await api.read(id)).values).toEqual([[1]]);
+    },
+  );
 
-  test.each([
-    ['wait=5', 201, 'wait=5'],
-    ['wait=100000', 201, 'wait=60'],
-    ['wait=5, respond-async', 201, 'wait=5'],
-    ['return=minimal', 201, undefined],
-    ['handling=strict; wait=1, wait=7', 201, 'wait=7'],
-    ['wait=soon', 201, undefined],
-    ['wait=0', 202, 'wait=0'],
-  ])('Prefer: %s is answered with %d', async (prefer, status, applied) => {
-    const { samples } = await create();
-    const answer = expecting(status, await api.post(samples, { values: [1] }, { prefer }));
-    expect(answer.headers['preference-applied']).toBe(applied);
+  test('of an irregular series claims no row numbers: those are in order of time', async () => {
+    const { id, samples } = await create({ sampling: { kind: 'irregular' } });
+    const answer = expecting(201, await api.post(samples, { times: [30, 10], values: [3, 1] }));
+    const { write, commit } = answer.json<AppendJson>();
+    expect(answer.json()).toEqual({ write, rows: 2, level: 'visible', commit });
+    expect(await api.write(write)).toEqual({
+      write,
+      series: id,
+      kind: 'append',
+      level: 'visible',
+      rows: 2,
+      commit,
+      at: expect.any(String),
+    });
   });
 
   test('commit numbers of one series go up with its rows', async () => {
@@ -97,7 +93,22 @@ describe('levels of acknowledgement', () => {
   });
 
   test('a write that never was is not found', async () => {
-    for (const write of [randomUUID(), 'x']) expecting(404, await api.get(`/v1/writes/${write}`));
+    const { write } = await api.append((await create()).id, { values: [1] });
+    const [commit] = write.split('-');
+    const never = [
+      randomUUID(),
+      'x',
+      '',
+      '1',
+      `${commit}-1`,
+      `${commit}-00`,
+      `0${write}`,
+      `${commit}--1`,
+      `${Number(commit) + 1000}-0`,
+    ];
+    const huge = ['9'.repeat(30), '1-' + '9'.repeat(30), `${'9'.repeat(18)}-${'9'.repeat(9)}`];
+    for (const write of [...never.filter((each) => each !== ''), ...huge])
+      expecting(404, await api.get(`/v1/writes/${write}`));
   });
 });
 
@@ -173,15 +184,6 @@ describe('retries with an Idempotency-Key', () => {
     expecting(201, await api.post(samples, { values: [1] }, key));
     expect((await api.series(id)).rows).toBe(1);
   });
-
-  test('not waiting, then waiting, tell of one write', async () => {
-    const { id, samples } = await create();
-    const key = { 'idempotency-key': 'async' };
-    const first = expecting(202, await api.post(samples, { values: [1] }, { ...key, prefer: 'respond-async' }));
-    const again = expecting(201, await api.post(samples, { values: [1] }, key));
-    expect(again.json()).toMatchObject({ write: first.json<AppendJson>().write, first_row: 0, rows: 1 });
-    expect((await api.series(id)).rows).toBe(1);
-  });
 });
 
 describe('many writers at once', () => {
@@ -199,8 +201,8 @@ describe('many writers at once', () => {
     const acknowledged = await allAtOnce(samples, batches);
     const { values } = await api.read(id);
     const places = acknowledged.map((answer, n) => {
-      expect(values[0].slice(answer.first_row, answer.last_row + 1)).toEqual(batches[n]);
-      return [answer.first_row, answer.last_row + 1];
+      expect(values[0].slice(answer.first_row, answer.last_row! + 1)).toEqual(batches[n]);
+      return [answer.first_row!, answer.last_row! + 1];
     });
     places.sort(([a], [b]) => a - b);
     expect(places.map(([from]) => from)).toEqual([0, ...places.map(([, to]) => to).slice(0, -1)]);
@@ -208,16 +210,14 @@ describe('many writers at once', () => {
     expect((await api.series(id)).rows).toBe(batches.flat().length);
   });
 
-  test('appends that nobody waits for keep their order', async () => {
+  test('appends of which each is sent when the one before is answered keep their order', async () => {
     const { id, samples } = await create();
-    const writes: string[] = [];
+    const writes: WriteJson[] = [];
     for (let n = 0; n < 30; n++) {
-      const answer = await api.post(samples, { values: batch(n, 3) }, { prefer: 'respond-async' });
-      writes.push(answer.json<AppendJson>().write);
+      const answer = expecting(201, await api.post(samples, { values: batch(n, 3) }));
+      writes.push(await api.write(answer.json<AppendJson>().write));
     }
-    const settled: WriteJson[] = [];
-    for (const write of writes) settled.push(await api.settled(write));
-    expect(settled.map(({ state, first_row: row }) => [state, row])).toEqual(writes.map((_, n) => ['applied', n * 3]));
+    expect(writes.map(({ first_row: row }) => row)).toEqual(writes.map((_, n) => n * 3));
     expect((await api.read(id)).values).toEqual([writes.flatMap((_, n) => batch(n, 3))]);
   });
 
@@ -257,7 +257,7 @@ describe('many writers at once', () => {
     expect(stored.length).toBe(250_011);
     for (const [n, answer] of answers.entries()) {
       const { first_row: from, last_row: last } = expecting(201, answer).json<AppendJson>();
-      expect(stored.subarray(from, last + 1).every((value) => value === n + 1)).toBe(true);
+      expect(stored.subarray(from, last! + 1).every((value) => value === n + 1)).toBe(true);
     }
   });
 

@@ -23,7 +23,9 @@ function chunk(
 ): PlannedChunk {
   return {
     shardId: 's1',
+    key: `c${firstRow}`,
     path: 'a.h5',
+    held: null,
     firstRow,
     rows,
     generation: 0,
@@ -50,6 +52,7 @@ describe('a plan says which bytes to read', () => {
       {
         shardId: 's1',
         path: 'a.h5',
+        held: null,
         values: { offset: 1000, length: 40 },
         times: null,
         blocks: [
@@ -189,7 +192,9 @@ const anyLayout: fc.Arbitrary<Layout> = fc
       files.get(`times${shard}`)!.push(Buffer.alloc(gap, 0xee));
       planned.push({
         shardId: `id${shard}`,
+        key: `c${row}`,
         path: `shard${shard}`,
+        held: null,
         firstRow: row,
         rows,
         generation: 0,
@@ -230,7 +235,7 @@ function rowContent(row: number, length: number): Buffer {
 }
 
 function cut(layout: Layout, piece: Piece, span: Span): Buffer {
-  return layout.files.get(piece.path)!.subarray(span.offset, span.offset + span.length);
+  return layout.files.get(piece.path!)!.subarray(span.offset, span.offset + span.length);
 }
 
 test('the planned bytes are the wanted rows, of any chunks and ranges', () => {

@@ -1,88 +1,107 @@
 import { describe, expect, test } from '@jest/globals';
-import { orderParts, segmentsFromStarts } from '../../src/core/rebuild-plan.ts';
+import { parseRate } from '../../src/core/rate.ts';
+import { countRowsOf, segmentsOfCounted, type ToldSeries } from '../../src/core/rebuild-plan.ts';
+import type { SegmentStart, SeriesRecord } from '../../src/core/series-record.ts';
 
-const part = (name: string, firstRow: number, rows: number, token = 1n) => ({ shardId: name, token, firstRow, rows });
+const told = (
+  shardId: string,
+  commit: bigint,
+  claims: readonly [number, number][],
+  segments: readonly SegmentStart[] = [],
+  level = 0,
+): ToldSeries => ({
+  shardId,
+  commit,
+  level,
+  record: { claims: claims.map(([from, to]) => ({ from, to })), segments } as unknown as SeriesRecord,
+});
 
-describe('the parts of a series', () => {
-  test.each([
-    ['none', [], { kept: [], missing: [], superseded: [], rows: 0 }],
-    ['one', [part('a', 0, 10)], { kept: ['a:10'], missing: [], superseded: [], rows: 10 }],
-    [
-      'in any order',
-      [part('b', 10, 5), part('a', 0, 10)],
-      { kept: ['a:10', 'b:5'], missing: [], superseded: [], rows: 15 },
-    ],
-    [
-      'a later shard takes the place of an unpublished rest',
-      [part('a', 0, 12), part('b', 10, 5)],
-      { kept: ['a:10', 'b:5'], missing: [], superseded: ['a:10-12'], rows: 15 },
-    ],
-    [
-      'also where the rest is longer than the later shard',
-      [part('a', 0, 100), part('b', 10, 5)],
-      { kept: ['a:10', 'b:5'], missing: [], superseded: ['a:10-100'], rows: 15 },
-    ],
-    [
-      'of two that begin at one row the later lease wins',
-      [part('b', 0, 5, 7n), part('a', 0, 9, 2n)],
-      { kept: ['b:5'], missing: [], superseded: ['a:0-9'], rows: 5 },
-    ],
-    [
-      'rows of a shard that is gone are missing, at the front and between',
-      [part('a', 3, 2), part('b', 9, 1)],
-      {
-        kept: ['a:2', 'b:1'],
-        missing: [
-          [0, 3],
-          [5, 9],
-        ],
-        superseded: [],
-        rows: 10,
-      },
-    ],
-    [
-      'shards without rows do not count',
-      [part('a', 0, 4), part('b', 2, 0)],
-      { kept: ['a:4'], missing: [], superseded: [], rows: 4 },
-    ],
-  ])('%s', (_, parts, expected) => {
-    const { kept, missing, superseded, rows } = orderParts(parts);
-    expect({
-      kept: kept.map(({ part: { shardId }, rows: count }) => `${shardId}:${count}`),
-      missing: missing.map(({ from, to }) => [from, to]),
-      superseded: superseded.map(({ part: { shardId }, rows: range }) => `${shardId}:${range.from}-${range.to}`),
-      rows,
-    }).toEqual(expected);
+/** Which rows count of each file, in words. */
+function counted(files: readonly ToldSeries[], isIrregular = false): string[] {
+  return countRowsOf(files, isIrregular).files.map(
+    ({ told: { shardId }, ranges }) => `${shardId}: ${ranges.map(({ from, to }) => `${from}-${to}`).join(' ')}`,
+  );
+}
+
+describe('of each row', () => {
+  test('the claim of the highest commit counts, in whatever order files are found', () => {
+    const files = [told('b', 2n, [[5, 15]]), told('a', 1n, [[0, 10]])];
+    expect(counted(files)).toEqual(['a: 0-5', 'b: 5-15']);
+    expect(counted([...files].reverse())).toEqual(['a: 0-5', 'b: 5-15']);
+  });
+
+  test('of one commit that of the compaction counts, and of two flushes of the same chunks the later name', () => {
+    expect(counted([told('a', 1n, [[0, 10]], [], 1), told('b', 1n, [[0, 10]])])).toEqual(['b: ', 'a: 0-10']);
+    expect(counted([told('b', 1n, [[0, 10]]), told('a', 1n, [[0, 10]])])).toEqual(['a: ', 'b: 0-10']);
+  });
+
+  test('a later file that claims the middle leaves the ends', () => {
+    expect(counted([told('a', 1n, [[0, 10]]), told('b', 2n, [[3, 5]])])).toEqual(['a: 0-3 5-10', 'b: 3-5']);
   });
 });
 
-describe('segments from the starts that shards record', () => {
-  const rate = { num: 3n, den: 1n }; // a period of 333,333,333⅓ ns
+test('numbers in no claim are missing, and the highest one that is claimed ends the series', () => {
+  expect(
+    countRowsOf(
+      [
+        told('a', 1n, [
+          [2, 4],
+          [6, 7],
+        ]),
+        told('b', 2n, [[9, 10]]),
+      ],
+      false,
+    ),
+  ).toMatchObject({
+    rows: 10,
+    missing: [
+      { from: 0, to: 2 },
+      { from: 4, to: 6 },
+      { from: 7, to: 9 },
+    ],
+  });
+});
 
-  test('a later shard that goes on does not begin a segment, however its time was rounded', () => {
-    const starts = [0, 1, 2, 5].map((row) => ({ row, startNs: (BigInt(row) * 1_000_000_000n) / 3n }));
-    expect(segmentsFromStarts(starts, rate, 7)).toEqual([{ firstRow: 0, startNs: 0n, rows: 7 }]);
+describe('rows that are in order of time within a claim', () => {
+  test('are not parted: a file that cuts one, and is covered by the others, goes', () => {
+    const files = [told('a', 1n, [[0, 10]]), told('orphan', 2n, [[5, 15]]), told('b', 3n, [[10, 20]])];
+    expect(counted(files, true)).toEqual(['a: 0-10', 'b: 10-20']);
   });
 
-  test('gaps stay, and what lies past the end is left out', () => {
+  test('give nothing where none can go, and that is said', () => {
+    const plan = countRowsOf([told('a', 1n, [[0, 10]]), told('b', 2n, [[5, 15]])], true);
+    expect(plan.files.map(({ ranges }) => ranges)).toEqual([[], [{ from: 5, to: 15 }]]);
+    expect(plan.cut.map(({ told: { shardId }, claim }) => [shardId, claim])).toEqual([['a', { from: 0, to: 10 }]]);
+    expect(plan.missing).toEqual([{ from: 0, to: 5 }]);
+  });
+});
+
+describe('segments', () => {
+  const rate = parseRate(3)!; // a third of a second is no whole number of nanoseconds
+  const ns = (row: number): bigint => (BigInt(row) * 1_000_000_000n) / 3n;
+
+  test('go on over files, also where rows are counted from the middle of one', () => {
+    const files = [
+      told('a', 1n, [[3, 10]], [{ row: 3, startNs: ns(3) }]),
+      told('b', 2n, [[0, 5]], [{ row: 0, startNs: 0n }]),
+    ];
+    expect(segmentsOfCounted(countRowsOf(files, false), rate)).toEqual([{ firstRow: 0, startNs: 0n, rows: 10 }]);
+  });
+
+  test('begin anew where a file says so', () => {
     const starts = [
       { row: 0, startNs: 0n },
-      { row: 3, startNs: 5_000_000_000n },
-      { row: 9, startNs: 99_000_000_000n },
+      { row: 4, startNs: 9_000_000_000n },
     ];
-    expect(segmentsFromStarts(starts, rate, 9)).toEqual([
-      { firstRow: 0, startNs: 0n, rows: 3 },
-      { firstRow: 3, startNs: 5_000_000_000n, rows: 6 },
+    const plan = countRowsOf([told('a', 1n, [[0, 10]], starts)], false);
+    expect(segmentsOfCounted(plan, rate)).toEqual([
+      { firstRow: 0, startNs: 0n, rows: 4 },
+      { firstRow: 4, startNs: 9_000_000_000n, rows: 6 },
     ]);
   });
 
-  test('missing rows at the front end where the known ones begin', () => {
-    expect(segmentsFromStarts([{ row: 6, startNs: 2_000_000_000n }], rate, 8)).toEqual([
-      { firstRow: 0, startNs: 0n, rows: 8 },
-    ]);
-  });
-
-  test('no starts, no segments', () => {
-    expect(segmentsFromStarts([], rate, 0)).toEqual([]);
+  test('are evenly spaced where no file says when rows were', () => {
+    const plan = countRowsOf([told('a', 1n, [[6, 9]], [{ row: 6, startNs: 5_000_000_000n }])], false);
+    expect(segmentsOfCounted(plan, rate)).toEqual([{ firstRow: 0, startNs: 3_000_000_000n, rows: 9 }]);
   });
 });

@@ -2,180 +2,164 @@ import { describe, expect, test } from '@jest/globals';
 import {
   ASIDE_KEPT_MS,
   ORPHAN_GRACE_MS,
+  RECEIVING_KEPT_MS,
   REPLACED_KEPT_MS,
   reconcile,
-  type LaneFacts,
-  type LeaseState,
+  type Reconciliation,
   type Repair,
   type ShardFacts,
   type Situation,
+  type SpoolFacts,
   type StoredFile,
 } from '../../src/core/reconcile.ts';
 
 const PATH = 'shards/01/s1-7.h5';
+const SPOOL = 'spool/p1';
 const OLD = ORPHAN_GRACE_MS;
 const YOUNG = ORPHAN_GRACE_MS - 1;
 
-const lane = (fields: Partial<LaneFacts> = {}): LaneFacts => ({
-  id: 'l1',
-  lease: 'free',
-  token: 7n,
-  hasPending: false,
-  resting: false,
-  ...fields,
-});
 const shard = (fields: Partial<ShardFacts> = {}): ShardFacts => ({
   id: 's1',
-  laneId: 'l1',
   path: PATH,
-  state: 'hot',
-  mayBeOpen: false,
+  state: 'live',
+  bytes: 100,
+  ageMs: OLD,
   replacedMs: null,
   ...fields,
 });
-const shardFile: StoredFile = { path: PATH, ageMs: YOUNG, kind: 'shard', token: 7n };
-const oldShardFile: StoredFile = { ...shardFile, ageMs: OLD };
-const journal = (ageMs = YOUNG): StoredFile => ({ path: `${PATH}.journal`, ageMs, kind: 'journal', shardPath: PATH });
-const payload = (ageMs: number): StoredFile => ({ path: 'spool/w1.values', ageMs, kind: 'payload', writeId: 'w1' });
-const situation = (fields: Partial<Situation>): Situation => ({
-  lanes: [],
-  shards: [],
-  writeStates: new Map(),
-  files: [],
+const spool = (fields: Partial<SpoolFacts> = {}): SpoolFacts => ({
+  id: 'p1',
+  path: SPOOL,
+  state: 'kept',
+  ageMs: YOUNG,
+  chunks: [
+    { id: 1, end: 50 },
+    { id: 2, end: 80 },
+  ],
   ...fields,
 });
-const kinds = (fields: Partial<Situation>): Repair['kind'][] => reconcile(situation(fields)).map(({ kind }) => kind);
+const file = (path: string, fields: Partial<Pick<StoredFile, 'bytes' | 'ageMs'>> = {}, commit = 7n): StoredFile => {
+  const base = { path, bytes: 100, ageMs: OLD, ...fields };
+  if (path.startsWith('spool/')) return { ...base, kind: 'spool' };
+  if (path.startsWith('shards/orphans/')) return { ...base, kind: 'aside' };
+  return path.endsWith('.tmp') ? { ...base, kind: 'temporary' } : { ...base, kind: 'shard', commit };
+};
+const look = (fields: Partial<Situation>): Reconciliation =>
+  reconcile({ shards: [], spools: [], newestCommit: 7n, files: [], ...fields });
+const repairs = (fields: Partial<Situation>): readonly Repair[] => look(fields).repairs;
+const kinds = (fields: Partial<Situation>): Repair['kind'][] => repairs(fields).map(({ kind }) => kind);
 
 test('rows and files that agree need nothing', () => {
-  const agreeing = situation({
-    lanes: [lane({ lease: 'live', hasPending: true })],
-    shards: [shard(), shard({ id: 's2', path: 'shards/02/s2-1.h5', state: 'retired' })],
-    writeStates: new Map([['w1', 'pending' as const]]),
-    files: [oldShardFile, { ...oldShardFile, path: 'shards/02/s2-1.h5', token: 1n }, payload(OLD)],
-  });
-  expect(reconcile(agreeing)).toEqual([]);
-});
-
-describe('lanes', () => {
-  test.each<[LeaseState, boolean, Repair['kind'][]]>([
-    ['free', false, []],
-    ['free', true, ['ring']],
-    ['live', true, []],
-    ['expired', true, ['ring']],
-    ['dead', false, ['free-lease']],
-    ['dead', true, ['free-lease', 'ring']],
-  ])('with a lease that is %s, and writes pending: %p', (lease, hasPending, expected) => {
-    expect(kinds({ lanes: [lane({ lease, hasPending })] })).toEqual(expected);
-  });
-
-  test('that rest are not rung for', () => {
-    expect(kinds({ lanes: [lane({ hasPending: true, resting: true })] })).toEqual([]);
-  });
-
-  test('are freed of the very lease that was seen', () => {
-    expect(reconcile(situation({ lanes: [lane({ lease: 'dead', token: 9n })] }))).toEqual([
-      { kind: 'free-lease', laneId: 'l1', token: 9n },
-    ]);
+  expect(look({ shards: [shard()], spools: [spool()], files: [file(PATH), file(SPOOL)] })).toEqual({
+    repairs: [],
+    estranged: null,
   });
 });
 
 describe('shards', () => {
-  test.each<[ShardFacts['state'], boolean, Repair['kind'][]]>([
-    ['hot', true, []],
-    ['retired', true, []],
-    ['lost', true, ['mark-found']],
-    ['hot', false, ['mark-lost']],
-    ['retired', false, ['mark-lost']],
-    ['lost', false, []],
-    ['sealed', true, []],
-    ['sealed', false, ['mark-lost']],
-    ['replaced', true, []],
-    ['replaced', false, []],
-  ])('that are %s, with the file there: %p', (state, isThere, expected) => {
-    expect(kinds({ shards: [shard({ state })], files: isThere ? [shardFile] : [] })).toEqual(expected);
+  test.each<[ShardFacts['state'], number | null, Repair[]]>([
+    ['live', null, [{ kind: 'mark', shardId: 's1', path: PATH, as: 'lost' }]],
+    ['live', 99, [{ kind: 'mark', shardId: 's1', path: PATH, as: 'damaged' }]],
+    ['live', 101, []],
+    ['lost', null, []],
+    ['lost', 100, [{ kind: 'mark', shardId: 's1', path: PATH, as: 'live' }]],
+    ['lost', 99, [{ kind: 'mark', shardId: 's1', path: PATH, as: 'damaged' }]],
+    ['damaged', 99, []],
+    ['damaged', 100, [{ kind: 'mark', shardId: 's1', path: PATH, as: 'live' }]],
+  ])('that are %s, with a file of %p bytes', (state, bytes, expected) => {
+    const files = bytes === null ? [] : [file(PATH, { bytes })];
+    expect(repairs({ shards: [shard({ state })], files })).toEqual(expected);
+  });
+
+  test('that are being written are forgotten when nobody can be at it any more, with their file or without', () => {
+    for (const files of [[], [file(PATH)], [file(`${PATH}.tmp`, { ageMs: YOUNG })]]) {
+      expect(repairs({ shards: [shard({ state: 'writing' })], files })).toEqual([
+        { kind: 'forget', of: 'shard', id: 's1', path: PATH },
+      ]);
+      expect(repairs({ shards: [shard({ state: 'writing', ageMs: YOUNG })], files })).toEqual([]);
+    }
+  });
+
+  test('that were replaced go when nobody can have asked for them any more', () => {
+    const replaced = (replacedMs: number) => ({
+      shards: [shard({ state: 'replaced', replacedMs })],
+      files: [file(PATH)],
+    });
+    expect(kinds(replaced(REPLACED_KEPT_MS - 1))).toEqual([]);
+    expect(repairs(replaced(REPLACED_KEPT_MS))).toEqual([{ kind: 'drop-replaced', shardId: 's1', path: PATH }]);
   });
 });
 
-test('a replaced shard goes after its grace time, whether its file is there or not', () => {
-  const replaced = shard({ state: 'replaced', replacedMs: REPLACED_KEPT_MS });
-  expect(kinds({ shards: [replaced], files: [shardFile] })).toEqual(['drop-replaced']);
-  expect(kinds({ shards: [replaced] })).toEqual(['drop-replaced']);
-  expect(kinds({ shards: [{ ...replaced, replacedMs: REPLACED_KEPT_MS - 1 }], files: [shardFile] })).toEqual([]);
-});
-
-describe('journals', () => {
-  test.each<[string, Partial<Situation>, Repair['kind'][]]>([
-    ['nobody holds the lane', {}, ['settle']],
-    ['the lane is free', { lanes: [lane()] }, ['settle']],
-    ['its holder is gone', { lanes: [lane({ lease: 'dead' })] }, ['free-lease', 'settle']],
-    ['somebody drains', { lanes: [lane({ lease: 'live' })] }, []],
-    ['its holder is late and may live', { lanes: [lane({ lease: 'expired' })] }, []],
-    ['it was left to a process that may live', { shards: [shard({ state: 'retired', mayBeOpen: true })] }, []],
-    ['its process is gone', { shards: [shard({ state: 'retired' })] }, ['settle']],
-  ])('when %s', (_, fields, expected) => {
-    expect(kinds({ shards: [shard()], files: [shardFile, journal()], ...fields })).toEqual(expected);
+describe('the spool', () => {
+  test('says which chunks lie where its file does not reach', () => {
+    const of = (bytes: number | null) => ({ spools: [spool()], files: bytes === null ? [] : [file(SPOOL, { bytes })] });
+    expect(repairs(of(80))).toEqual([]);
+    expect(repairs(of(79))).toEqual([{ kind: 'mark-fresh', path: SPOOL, ids: [2] }]);
+    expect(repairs(of(null))).toEqual([{ kind: 'mark-fresh', path: SPOOL, ids: [1, 2] }]);
   });
 
-  test('of a missing shard are kept with its row, and go without one', () => {
-    expect(kinds({ shards: [shard({ state: 'lost' })], files: [journal(OLD)] })).toEqual([]);
-    expect(kinds({ files: [journal(YOUNG)] })).toEqual([]);
-    expect(kinds({ files: [journal(OLD)] })).toEqual(['remove']);
+  test('forgets what is not received any more', () => {
+    const receiving = (ageMs: number) => ({
+      spools: [spool({ state: 'receiving', ageMs, chunks: [] })],
+      files: [file(SPOOL)],
+    });
+    expect(repairs(receiving(RECEIVING_KEPT_MS - 1))).toEqual([]);
+    expect(repairs(receiving(RECEIVING_KEPT_MS))).toEqual([{ kind: 'forget', of: 'spool', id: 'p1', path: SPOOL }]);
   });
 });
 
-describe('a shard without a row', () => {
-  test.each<[string, StoredFile, LaneFacts[], Repair['kind'][]]>([
-    ['is set aside after the grace time', oldShardFile, [], ['set-aside']],
-    ['is left alone before it', shardFile, [], []],
-    ['is left to a live lease of its token', oldShardFile, [lane({ lease: 'live' })], []],
-    ['is left to a late one, which can still publish', oldShardFile, [lane({ lease: 'expired' })], []],
-    ['is not left to a process that is gone', oldShardFile, [lane({ lease: 'dead' })], ['free-lease', 'set-aside']],
-    ['is not left to a lease that was given back', oldShardFile, [lane({ lease: 'free' })], ['set-aside']],
-    ['is not left to a newer lease', oldShardFile, [lane({ lease: 'live', token: 8n })], ['set-aside']],
-    [
-      'is not left to a lane that never had the token',
-      oldShardFile,
-      [lane({ lease: 'live', token: 6n })],
-      ['set-aside'],
-    ],
-  ])('%s', (_, file, lanes, expected) => {
-    expect(kinds({ files: [file], lanes })).toEqual(expected);
+describe('files that no row names', () => {
+  test.each([
+    ['a shard', PATH, ['set-aside']],
+    ['a spool file', SPOOL, ['set-aside']],
+    ['one that was begun', `${PATH}.tmp`, ['remove']],
+  ])('%s is left alone for an hour', (_, path, expected) => {
+    expect(kinds({ files: [file(path, { ageMs: YOUNG })] })).toEqual([]);
+    expect(kinds({ files: [file(path)] })).toEqual(expected);
   });
 
-  test('takes its journal along', () => {
-    expect(reconcile(situation({ files: [oldShardFile, journal(OLD)] }))).toEqual([{ kind: 'set-aside', path: PATH }]);
+  test('are kept aside for a week', () => {
+    const path = 'shards/orphans/s1-7.h5';
+    expect(kinds({ files: [file(path, { ageMs: ASIDE_KEPT_MS - 1 })] })).toEqual([]);
+    expect(kinds({ files: [file(path, { ageMs: ASIDE_KEPT_MS })] })).toEqual(['remove']);
   });
 
-  test('is kept aside for a week', () => {
-    const aside = (ageMs: number): StoredFile => ({ path: 'shards/orphans/s1-7.h5', ageMs, kind: 'aside' });
-    expect(kinds({ files: [aside(ASIDE_KEPT_MS - 1)] })).toEqual([]);
-    expect(kinds({ files: [aside(ASIDE_KEPT_MS)] })).toEqual(['remove']);
+  test('stay where they are while a shard is missing: they may be what is needed', () => {
+    const files = [file('shards/02/s2-6.h5'), file(SPOOL), file('shards/orphans/s3-5.h5', { ageMs: ASIDE_KEPT_MS })];
+    expect(kinds({ shards: [shard({ state: 'lost' })], files })).toEqual([]);
   });
 });
 
-describe('payloads in the spool', () => {
-  test.each<[string, number, 'pending' | 'applied' | 'failed' | undefined, Repair['kind'][]]>([
-    ['an old one of a pending write stays', OLD, 'pending', []],
-    ['an old one of a failed write stays for whoever looks into it', OLD, 'failed', []],
-    ['one of an applied write goes at once', 0, 'applied', ['remove']],
-    ['one without a write stays for the grace time', YOUNG, undefined, []],
-    ['and goes after it', OLD, undefined, ['remove']],
-  ])('%s', (_, ageMs, state, expected) => {
-    expect(kinds({ files: [payload(ageMs)], writeStates: new Map(state && [['w1', state]]) })).toEqual(expected);
+describe('catalog and files of different days', () => {
+  test('a file that tells of a later commit than the last: the catalog is older, and nothing is taken away', () => {
+    const files = [file('shards/02/s2-8.h5', {}, 8n), file(SPOOL), file(PATH)];
+    const { repairs: found, estranged } = look({ shards: [shard()], files });
+    expect(estranged).toMatch(
+      /^a file of the data folder, among them shards\/02\/s2-8\.h5, is newer than the catalog, which ends with commit 7/,
+    );
+    expect(found).toEqual([]);
   });
-});
 
-test('unfinished files go after the grace time', () => {
-  const temporary = (ageMs: number): StoredFile => ({ path: 'shards/01/x.tmp', ageMs, kind: 'temporary' });
-  expect(kinds({ files: [temporary(YOUNG)] })).toEqual([]);
-  expect(kinds({ files: [temporary(OLD)] })).toEqual(['remove']);
-});
-
-test('leases are freed and shards marked before lanes are rung for and journals settled', () => {
-  const all = kinds({
-    lanes: [lane({ lease: 'dead', hasPending: true })],
-    shards: [shard(), shard({ id: 's2', path: 'shards/02/s2-1.h5' })],
-    files: [shardFile, journal(), payload(OLD)],
+  test('a file that is missing, and one that no row names: the files are older', () => {
+    const files = [file('shards/02/s2-6.h5', {}, 6n)];
+    const { repairs: found, estranged } = look({ shards: [shard()], spools: [spool()], files });
+    expect(estranged).toMatch(
+      /^2 files that the catalog names, .* are missing, and a file that it does not name is there/,
+    );
+    expect(found).toEqual([{ kind: 'mark', shardId: 's1', path: PATH, as: 'lost' }]);
   });
-  expect(all).toEqual(['free-lease', 'mark-lost', 'ring', 'settle', 'remove']);
+
+  test('all that is newer than the rest is missing: the files are older', () => {
+    const shards = ['a', 'b', 'c'].map((id, n) => shard({ id, path: `shards/0${n}/${id}-${n}.h5`, ageMs: OLD - n }));
+    expect(look({ shards, files: [file(shards[0].path)] }).estranged).toMatch(
+      /all of them are newer than what is there/,
+    );
+    expect(look({ shards, files: [file(shards[2].path)] }).estranged).toBeNull();
+    expect(look({ shards, files: shards.slice(0, 2).map(({ path }) => file(path)) }).estranged).toBeNull();
+  });
+
+  test('one missing shard, or one that is short, is damage', () => {
+    expect(look({ shards: [shard()] }).estranged).toBeNull();
+    expect(look({ shards: [shard()], files: [file(PATH, { bytes: 5 })] }).estranged).toBeNull();
+  });
 });

@@ -13,7 +13,7 @@ import { expireSamples } from '../../src/flows/expire-samples.ts';
 import { flushLane } from '../../src/flows/flush-lane.ts';
 import { hashContent } from '../../src/flows/hash-content.ts';
 import { rebuildCatalog, type RebuildCatalogReport } from '../../src/flows/rebuild-catalog.ts';
-import { rebuildShard, type RebuildShardOptions, type RebuildShardReport } from '../../src/flows/rebuild-shard.ts';
+import { rebuildShard, type RebuildShardReport } from '../../src/flows/rebuild-shard.ts';
 import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
 import { shardPath } from '../../src/storage/data-root.ts';
@@ -31,12 +31,8 @@ function rebuildAll(store: Store): Promise<RebuildCatalogReport> {
   return rebuildCatalog({ db: store.db, root: store.root, hdf5: store.hdf5, codec: store.codec });
 }
 
-function rebuildOne(
-  store: Store,
-  shard: string,
-  options: Partial<RebuildShardOptions> = {},
-): Promise<RebuildShardReport> {
-  return rebuildShard(store.rewriting, shard, { skipCorrupt: false, remove: false, ...options });
+function rebuildOne(store: Store, shard: string, skipCorrupt = false): Promise<RebuildShardReport> {
+  return rebuildShard(store.rewriting, shard, skipCorrupt);
 }
 
 function shardsOf(store: Store): Promise<{ id: string; path: string }[]> {
@@ -126,7 +122,7 @@ describeRecordings('rebuilding real recordings', () => {
       await ruin(store, shard);
       expect((await store.verify()).findings.length).toBeGreaterThan(0);
       const report = await rebuildOne(store, shard.id);
-      expect(report).toMatchObject({ oldShard: shard.id, oldPath: `${shard.path}.damaged`, corrupt: [] });
+      expect(report).toMatchObject({ oldShard: shard.id, oldPath: null, corrupt: [] });
       expect(readFileSync(store.root.resolve(report.newShard.path)).length).toBe(report.newShard.bytes);
       rebuilt.push(store.root.resolve(report.newShard.path));
     }
@@ -467,17 +463,16 @@ describeWithPostgres('rebuilding a shard', () => {
   });
   afterAll(() => store?.close());
 
-  test('a damaged one is written anew, and the old file is kept unless it may go', async () => {
+  test('a damaged one is written anew, and its file stays for those who have just asked for it', async () => {
     const [first] = await shardsOf(store);
     await ruinHead(store, first);
     const report = await rebuildOne(store, first.id);
-    expect(report).toMatchObject({ oldPath: `${first.path}.damaged`, corrupt: [] });
-    expect(existsSync(store.root.resolve(report.oldPath!))).toBe(true);
-    const again = await rebuildOne(store, report.newShard.id, { remove: true });
-    expect(again.oldPath).toBeNull();
-    expect(
-      (await store.db.selectFrom('shards').select(['id', 'state']).orderBy('id').execute()).map(({ state }) => state),
-    ).toEqual(['replaced', 'replaced', 'live']);
+    expect(report).toMatchObject({ oldPath: null, corrupt: [] });
+    expect(await store.db.selectFrom('shards').select(['id', 'state']).orderBy('id').execute()).toEqual([
+      { id: first.id, state: 'replaced' },
+      { id: report.newShard.id, state: 'live' },
+    ]);
+    expect(existsSync(store.root.resolve(first.path))).toBe(true);
     await appendNumbers(store, series, rows, 100);
     await store.flush();
     expect(await readNumbers(store, series)).toEqual(upTo(rows + 100));
@@ -505,7 +500,7 @@ describeWithPostgres('rebuilding a shard', () => {
       const { findings } = await store.verify();
       for (const { kind } of findings) expect(kind).toMatch(/^(hdf5-.+|dataset-rows|segments-differ|record-differs)$/);
       expect(await readNumbers(store, series)).toEqual(whole);
-      await rebuildOne(store, id, { remove: true });
+      await rebuildOne(store, id);
       expect(await readNumbers(store, series)).toEqual(whole);
       expect((await store.verify()).findings).toEqual([]);
     });
@@ -529,7 +524,7 @@ describeWithPostgres('rebuilding a shard', () => {
     });
     expect(await store.db.selectFrom('shards').select('id').where('state', '=', 'writing').execute()).toEqual([]);
 
-    const report = await rebuildOne(store, id, { skipCorrupt: true });
+    const report = await rebuildOne(store, id, true);
     expect(report.oldPath).toBe(path);
     expect(report.corrupt.map(({ row }) => row)).toEqual([victims[0].firstRow, victims[2].firstRow]);
     const after = await store.verify();
@@ -559,7 +554,7 @@ describeWithPostgres('rebuilding a shard', () => {
     await expect(rebuildOne(store, 'unknown')).rejects.toMatchObject({ code: 'not-found' });
     const [{ id, path }] = await shardsOf(store);
     await store.db.updateTable('shards').set({ state: 'replaced' }).where('id', '=', id).execute();
-    await expect(rebuildOne(store, id)).rejects.toMatchObject({ code: 'conflict', slug: 'shard-empty' });
+    await expect(rebuildOne(store, id)).rejects.toMatchObject({ code: 'conflict', slug: 'shard-state' });
     await store.db.updateTable('shards').set({ state: 'live' }).where('id', '=', id).execute();
     unlinkSync(store.root.resolve(path));
     await expect(rebuildOne(store, id)).rejects.toMatchObject({ code: 'corrupt', slug: 'shard-missing' });

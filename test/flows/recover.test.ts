@@ -1,357 +1,293 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+/** Rows and files that disagree, whatever has happened: what recovery does of it, and what it leaves alone. */
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { sql } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
-import { claimLease, releaseLease, restLane, retireHotShard } from '../../src/catalog/lane-store.ts';
-import { hasLostShards, listShards } from '../../src/catalog/shard-store.ts';
-import { ORPHAN_GRACE_MS } from '../../src/core/reconcile.ts';
-import { diagnose, recover, recoverLanes } from '../../src/flows/recover.ts';
-import { shardPath } from '../../src/storage/data-root.ts';
-import { journalPath, writeJournal } from '../../src/storage/journal.ts';
-import type { ProcessIdentity } from '../../src/storage/process-identity.ts';
+import { readEstrangement } from '../../src/catalog/recovery-reader.ts';
+import { hasDamage, listShards } from '../../src/catalog/shard-store.ts';
+import { ORPHAN_GRACE_MS, RECEIVING_KEPT_MS } from '../../src/core/reconcile.ts';
+import type { Series } from '../../src/core/series.ts';
+import { compactLane } from '../../src/flows/compact-lane.ts';
+import { flushLane } from '../../src/flows/flush-lane.ts';
+import { diagnose, recover, type RecoveryReport } from '../../src/flows/recover.ts';
+import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
+import { importedSpec } from '../../src/formats/imported-series.ts';
+import { registerSpools } from '../../src/catalog/spool-store.ts';
+import { shardPath, spoolPath } from '../../src/storage/data-root.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
-import { openLab, type Lab } from './lab.ts';
+import { Store } from './store.ts';
 
-let lab: Lab;
+const suite = hasTestPostgres() ? describe : describe.skip;
+/** More than a row of Postgres is to hold. */
+const MANY_ROWS = 300_000;
 
-beforeAll(async () => {
-  if (hasTestPostgres()) lab = await openLab();
+let store: Store;
+let lines: string[];
+
+beforeEach(async () => {
+  store = await Store.open();
+  lines = [];
 });
 
-afterAll(() => lab?.close());
+afterEach(() => store?.close());
 
-/** A process of this host that has ended: no process has pid 2^22 + 1. */
-const gone = (): ProcessIdentity => ({ ...lab.holder, pid: 4_194_305, started: '1' });
-/** One that may live: nobody can tell from here. */
-const elsewhere = (): ProcessIdentity => ({ ...lab.holder, host: 'another-host' });
+function recovering() {
+  const say = (_: object, message: string): void => void lines.push(message);
+  return { db: store.db, root: store.root, log: { info: say, warn: say, error: say } };
+}
+const run = (): Promise<RecoveryReport> => recover(recovering());
 
-/** A lane of its own with a hot shard of three rows. */
-async function laneWithShard(): Promise<{
-  seriesId: string;
-  laneId: string;
-  path: string;
-  file: string;
-  shardId: string;
-}> {
-  const { id: seriesId } = await lab.newSeries();
-  const laneId = uuidv7();
-  await lab.db.insertInto('lanes').values({ id: laneId, series_count: 1000 }).execute();
-  await lab.db.updateTable('series').set({ lane_id: laneId }).where('id', '=', seriesId).execute();
-  await lab.stage(seriesId, [1, 2, 3]);
-  await lab.drainAll(laneId);
-  const { id: shardId, path } = await hotShard(laneId);
-  return { seriesId, laneId, path, file: lab.root.resolve(path), shardId };
+let made = 0;
+async function newSeries(...values: number[]): Promise<Series> {
+  const spec = { name: `s${made++}`, dtype: 'float64', channels: [{ label: 'v' }], provenance: {} } as const;
+  const sampling = { kind: 'regular', rate: { num: 1n, den: 1n }, startNs: 0n } as const;
+  const series = await store.create(importedSpec({ ...spec, sampling }));
+  if (values.length > 0) await append(series, ...values);
+  return series;
+}
+const append = (series: Series, ...values: number[]) =>
+  store.append(series, { values: Float64Array.from(values), times: null });
+async function read(series: Series, from?: number, to?: number): Promise<number[]> {
+  const bytes = await store.read(series, { by: 'rows', from, to });
+  return [...new Float64Array(Uint8Array.from(bytes).buffer)];
 }
 
-async function hotShard(laneId: string): Promise<{ id: string; path: string }> {
-  return lab.db
-    .selectFrom('lanes as l')
-    .innerJoin('shards as s', 's.id', 'l.hot_shard_id')
-    .select(['s.id', 's.path'])
-    .where('l.id', '=', laneId)
-    .executeTakeFirstOrThrow();
-}
-
-async function setLease(laneId: string, seconds: number): Promise<void> {
-  const at = new Date(Date.now() + seconds * 1000);
-  await lab.db.updateTable('lanes').set({ lease_expires_at: at }).where('id', '=', laneId).execute();
+async function shardOf(series: Series): Promise<{ id: string; path: string; file: string; state: string }> {
+  const [shard] = await listShards(store.db, [series.id]);
+  return { ...shard, file: store.root.resolve(shard.path) };
 }
 
 async function age(path: string, ms: number): Promise<void> {
   const at = new Date(Date.now() - ms);
-  await utimes(lab.root.resolve(path), at, at);
+  await utimes(store.root.resolve(path), at, at);
 }
 
 async function put(path: string, ageMs: number): Promise<string> {
-  await mkdir(dirname(lab.root.resolve(path)), { recursive: true });
-  await writeFile(lab.root.resolve(path), 'x');
+  await mkdir(dirname(store.root.resolve(path)), { recursive: true });
+  await writeFile(store.root.resolve(path), 'x');
   await age(path, ageMs);
   return path;
 }
 
-const isThere = (path: string): boolean => existsSync(lab.root.resolve(path));
-const state = async (shardId: string): Promise<string | undefined> =>
-  (await listShards(lab.db)).find(({ id }) => id === shardId)?.state;
-const rows = async (seriesId: string): Promise<number> =>
-  Number((await lab.db.selectFrom('series').select('rows').where('id', '=', seriesId).executeTakeFirstOrThrow()).rows);
+const isThere = (path: string): boolean => existsSync(store.root.resolve(path));
 
-const suite = hasTestPostgres() ? describe : describe.skip;
-
-suite('lanes with pending writes', () => {
-  test('are rung for when nobody drains them, and not while somebody does', async () => {
-    const { seriesId, laneId } = await laneWithShard();
-    expect(await recoverLanes(lab)).not.toContain(laneId);
-    await lab.stage(seriesId, [4]);
-    expect(await recoverLanes(lab)).toContain(laneId);
-    const lease = await claimLease(lab.db, laneId, elsewhere());
-    expect(await recoverLanes(lab)).not.toContain(laneId);
-    await setLease(laneId, -1);
-    expect(await recoverLanes(lab)).toContain(laneId);
-    await releaseLease(lab.db, lease!, false);
-    await lab.drainAll(laneId);
-  });
-
-  test('are freed from a process that is gone, at once, and go on in their shard', async () => {
-    const { seriesId, laneId, shardId } = await laneWithShard();
-    await lab.stage(seriesId, [4]);
-    await claimLease(lab.db, laneId, gone());
-    expect(await lab.drain(laneId)).toMatchObject({ kind: 'busy' });
-    expect(await recoverLanes(lab)).toContain(laneId);
-    await lab.drainAll(laneId);
-    expect((await hotShard(laneId)).id).toBe(shardId);
-    expect(await rows(seriesId)).toBe(4);
-  });
-
-  test('are left to a process that may live, until its lease expires; then they go on in a new shard', async () => {
-    const { seriesId, laneId, shardId } = await laneWithShard();
-    await lab.stage(seriesId, [4]);
-    await claimLease(lab.db, laneId, elsewhere());
-    await recoverLanes(lab);
-    expect(await lab.drain(laneId)).toMatchObject({ kind: 'busy' });
-    await setLease(laneId, -1);
-    await lab.drainAll(laneId);
-    expect((await hotShard(laneId)).id).not.toBe(shardId);
-    expect(await state(shardId)).toBe('retired');
-    expect(await rows(seriesId)).toBe(4);
-  });
-
-  test('rest after an outage, longer after each in a row, and are rung for again after it', async () => {
-    const { seriesId, laneId } = await laneWithShard();
-    await lab.stage(seriesId, [4]);
-    const rests: number[] = [];
-    for (let outage = 0; outage < 8; outage++) {
-      const lease = await claimLease(lab.db, laneId, lab.holder);
-      rests.push(await restLane(lab.db, lease!));
-    }
-    expect(rests.map((ms) => Math.round(ms))).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
-    expect(await recoverLanes(lab)).not.toContain(laneId);
-    const past = new Date(Date.now() - 1000);
-    await lab.db.updateTable('lanes').set({ resting_until: past }).where('id', '=', laneId).execute();
-    expect(await recoverLanes(lab)).toContain(laneId);
-    await lab.drainAll(laneId);
-    const lease = await claimLease(lab.db, laneId, lab.holder);
-    expect(Math.round(await restLane(lab.db, lease!))).toBe(500);
-  });
-
-  test('do not wait for a clock that was set back', async () => {
-    const { seriesId, laneId } = await laneWithShard();
-    await lab.stage(seriesId, [4]);
-    await claimLease(lab.db, laneId, elsewhere());
-    const farOff = new Date(Date.now() + 3600_000);
-    const ahead = { lease_expires_at: farOff, resting_until: farOff };
-    await lab.db.updateTable('lanes').set(ahead).where('id', '=', laneId).execute();
-    expect(await recoverLanes(lab)).toContain(laneId);
-    await lab.drainAll(laneId);
-    expect(await rows(seriesId)).toBe(4);
-  });
-});
-
-suite('a shard whose file is missing', () => {
-  test('is lost with an alarm; its lane goes on in a new one; when the file is back, so is the shard', async () => {
-    const { seriesId, laneId, shardId, file } = await laneWithShard();
+suite('a shard', () => {
+  test('whose file is missing is lost with one alarm; appends go on; when the file is back, so is the shard', async () => {
+    const series = await newSeries(1, 2, 3);
+    await store.flush();
+    const { file } = await shardOf(series);
     await rename(file, `${file}.elsewhere`);
-    lab.lines.length = 0;
-    await recover(lab);
-    expect(await state(shardId)).toBe('lost');
-    expect(await hasLostShards(lab.db)).toBe(true);
-    expect(lab.lines.filter((line) => line.includes('a shard is lost'))).toHaveLength(1);
-    await recover(lab);
-    expect(lab.lines.filter((line) => line.includes('a shard is lost'))).toHaveLength(1);
-
-    await lab.stage(seriesId, [4]);
-    expect(await lab.drain(laneId)).toMatchObject({ kind: 'drained' });
-    expect((await hotShard(laneId)).id).not.toBe(shardId);
-
+    await run();
+    await run();
+    expect(lines.filter((line) => line.includes('a shard is lost'))).toHaveLength(1);
+    expect((await shardOf(series)).state).toBe('lost');
+    expect(await hasDamage(store.db)).toBe(true);
+    await append(series, 4);
+    expect(await read(series, 3)).toEqual([4]);
+    await expect(read(series)).rejects.toMatchObject({ code: 'corrupt' });
     await rename(`${file}.elsewhere`, file);
-    await recover(lab);
-    expect(await state(shardId)).toBe('retired');
-    expect(await hasLostShards(lab.db)).toBe(false);
+    await run();
+    expect((await shardOf(series)).state).toBe('live');
+    expect(await hasDamage(store.db)).toBe(false);
+    expect(await read(series)).toEqual([1, 2, 3, 4]);
   });
 
-  test('does not hold up its lane before recovery finds out', async () => {
-    const { seriesId, laneId, shardId, file } = await laneWithShard();
-    await rename(file, `${file}.elsewhere`);
-    const write = await lab.stage(seriesId, [4]);
-    await lab.drainAll(laneId);
-    expect(await lab.write(write)).toMatchObject({ state: 'applied', firstRow: 3 });
-    expect((await hotShard(laneId)).id).not.toBe(shardId);
-    await rename(`${file}.elsewhere`, file);
-  });
-});
-
-suite('a journal that was left behind', () => {
-  /** As a writer leaves it that ends between the journal and the file: the last byte of the file is still to be changed. */
-  async function leaveJournal(file: string): Promise<{ offset: number; byte: number }> {
+  test('that was cut short is damaged: its rows are refused, others are read, and nothing is appended on top', async () => {
+    const [cut, whole] = [await newSeries(1, 2, 3), await newSeries(7)];
+    await store.flush();
+    const { file, path } = await shardOf(cut);
     const bytes = await readFile(file);
-    const offset = bytes.length - 1;
-    const byte = bytes[offset] ^ 0xff;
-    writeJournal(file, { fileLength: bytes.length, runs: [{ offset, bytes: Uint8Array.of(byte) }] });
-    return { offset, byte };
-  }
-
-  async function byteAt(file: string, offset: number): Promise<number> {
-    const handle = await open(file);
-    const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, offset);
-    await handle.close();
-    return buffer[0];
-  }
-
-  test('is settled when nobody has the shard', async () => {
-    const { file } = await laneWithShard();
-    const { offset, byte } = await leaveJournal(file);
-    await recover(lab);
-    expect(existsSync(journalPath(file))).toBe(false);
-    expect(await byteAt(file, offset)).toBe(byte);
-  });
-
-  test('is left to whoever may be writing the shard', async () => {
-    const { laneId, file } = await laneWithShard();
-    const { offset, byte } = await leaveJournal(file);
-    const lease = await claimLease(lab.db, laneId, elsewhere());
-    await recover(lab);
-    await setLease(laneId, -1);
-    await recover(lab);
-    expect(existsSync(journalPath(file))).toBe(true);
-    expect(await byteAt(file, offset)).not.toBe(byte);
-    await releaseLease(lab.db, lease!, false);
-  });
-
-  test('of an abandoned shard waits for the end of the process that may have it open', async () => {
-    const { laneId, file, shardId } = await laneWithShard();
-    await leaveJournal(file);
-    const lease = await claimLease(lab.db, laneId, lab.holder);
-    await retireHotShard(lab.db, lease!, elsewhere());
-    await releaseLease(lab.db, lease!, false);
-    await recover(lab);
-    expect(existsSync(journalPath(file))).toBe(true);
-    await lab.db
-      .updateTable('shards')
-      .set({ abandoned_by: JSON.stringify(gone()) })
-      .where('id', '=', shardId)
-      .execute();
-    await recover(lab);
-    expect(existsSync(journalPath(file))).toBe(false);
+    await truncate(file, 100);
+    const { estranged } = await run();
+    expect(estranged).toBeNull();
+    expect((await shardOf(cut)).state).toBe('damaged');
+    await append(cut, 4);
+    await expect(read(cut, 0, 3)).rejects.toMatchObject({ code: 'corrupt' });
+    expect(await read(cut, 3)).toEqual([4]);
+    expect(await read(whole)).toEqual([7]);
+    await store.flush();
+    expect((await readFile(store.root.resolve(path))).length).toBe(100);
+    await writeFile(file, bytes);
+    await run();
+    expect([await read(cut), await read(whole)]).toEqual([[1, 2, 3, 4], [7]]);
   });
 });
 
-suite('files without a row', () => {
-  test('are removed from the spool after the grace time; what a write refers to stays', async () => {
-    const { seriesId, laneId } = await laneWithShard();
-    const old = await put(`spool/${uuidv7()}.values`, ORPHAN_GRACE_MS);
-    const oldTimes = await put(`spool/${uuidv7()}.times`, ORPHAN_GRACE_MS);
-    const young = await put(`spool/${uuidv7()}.values`, 0);
-    const foreign = await put('spool/notes.txt', ORPHAN_GRACE_MS);
-    const pending = await lab.stage(seriesId, [4, 5], 'spooled');
-    await age(`spool/${pending}.values`, ORPHAN_GRACE_MS);
-    await recover(lab);
-    expect([old, oldTimes, young, foreign, `spool/${pending}.values`].map(isThere)).toEqual([
-      false,
-      false,
-      true,
-      true,
-      true,
-    ]);
-    await lab.drainAll(laneId);
-    expect(await rows(seriesId)).toBe(5);
-    // As a crash right after the publish leaves it.
-    await put(`spool/${pending}.values`, 0);
-    await recover(lab);
-    expect(isThere(`spool/${pending}.values`)).toBe(false);
+suite('a process that ends, or is paused, between any two steps of a rewriting', () => {
+  const ended = (at: RewriteStage) => (stage: RewriteStage) => {
+    if (stage === at) throw new Error('ended here');
+  };
+  const long = sql`made_at = now() - make_interval(secs => ${ORPHAN_GRACE_MS / 1000})`;
+
+  test.each<RewriteStage>(['planned', 'registered', 'written', 'swapped'])(
+    'after it has %s: nothing is lost or doubled, and nothing stays behind',
+    async (stage) => {
+      const series = await newSeries(1, 2, 3);
+      const lane = await store.laneOf(series.id);
+      await expect(flushLane(store.rewriting, lane, { asked: true, onStage: ended(stage) })).rejects.toThrow(
+        'ended here',
+      );
+      expect(await read(series)).toEqual([1, 2, 3]);
+      await append(series, 4);
+      await run();
+      await sql`update shards set ${long} where state = 'writing'`.execute(store.db);
+      await run();
+      expect(await read(series)).toEqual([1, 2, 3, 4]);
+      await store.flush();
+      await expect(
+        compactLane(store.rewriting, lane, { all: true, asked: true, onStage: ended(stage) }),
+      ).rejects.toThrow('ended here');
+      await sql`update shards set ${long} where state = 'writing'`.execute(store.db);
+      await run();
+      await store.compact(series.id);
+      expect(await read(series)).toEqual([1, 2, 3, 4]);
+      await sql`update shards set replaced_at = now() - interval '1 hour' where state = 'replaced'`.execute(store.db);
+      await run();
+      const shards = await listShards(store.db);
+      expect(shards).toHaveLength(1);
+      expect((await store.verify()).notes).toEqual([]);
+    },
+  );
+
+  test('whose swap comes after its row was swept changes nothing', async () => {
+    const series = await newSeries(1, 2, 3);
+    const lane = await store.laneOf(series.id);
+    const pausing = flushLane(store.rewriting, lane, {
+      asked: true,
+      onStage: async (stage) => {
+        if (stage !== 'written') return;
+        await sql`update shards set ${long} where state = 'writing'`.execute(store.db);
+        await run();
+      },
+    });
+    await expect(pausing).rejects.toMatchObject({ slug: 'shard-swept' });
+    expect(await read(series)).toEqual([1, 2, 3]);
+    await store.flush();
+    expect(await read(series)).toEqual([1, 2, 3]);
+    expect((await store.verify()).findings).toEqual([]);
+  });
+});
+
+suite('the spool', () => {
+  async function large(): Promise<{ series: Series; path: string }> {
+    const series = await newSeries();
+    await store.append(series, { values: Float64Array.from({ length: MANY_ROWS }, (_, i) => i), times: null });
+    const [{ id }] = await store.db.selectFrom('spool_files').select('id').execute();
+    return { series, path: spoolPath(id) };
+  }
+
+  test('whose file is short: its last rows are refused, the others are read and flushed', async () => {
+    const { series, path } = await large();
+    await append(series, -1);
+    await truncate(store.root.resolve(path), MANY_ROWS * 8 - 1);
+    await run();
+    expect(lines.join()).toContain('fresh chunks are damaged');
+    expect(await hasDamage(store.db)).toBe(true);
+    expect((await read(series, 0, 100_000)).length).toBe(100_000);
+    expect(await read(series, MANY_ROWS)).toEqual([-1]);
+    await expect(read(series)).rejects.toMatchObject({ code: 'corrupt' });
+    await store.flush();
+    expect(await read(series, MANY_ROWS)).toEqual([-1]);
+    expect((await store.verify()).findings).toMatchObject([{ kind: 'fresh-corrupt', path }]);
   });
 
-  test('of a shard that was never published are set aside, unless a lease could still publish it', async () => {
-    const { laneId } = await laneWithShard();
-    const lease = await claimLease(lab.db, laneId, elsewhere());
-    const [mine, stale] = [shardPath(uuidv7(), lease!.token), shardPath(uuidv7(), 999_999n)];
-    await put(mine, ORPHAN_GRACE_MS);
-    await put(stale, ORPHAN_GRACE_MS);
-    await put(journalPath(stale), ORPHAN_GRACE_MS);
-    await setLease(laneId, -1);
-    await recover(lab);
-    expect([mine, stale, journalPath(stale)].map(isThere)).toEqual([true, false, false]);
-    const aside = `shards/orphans/${stale.split('/').at(-1)}`;
-    expect([aside, journalPath(aside)].map(isThere)).toEqual([true, true]);
-    await recover(lab);
-    expect(isThere(aside)).toBe(true);
-    await age(aside, 8 * 24 * ORPHAN_GRACE_MS);
-    await releaseLease(lab.db, lease!, false);
-    await recover(lab);
-    expect([mine, aside].map(isThere)).toEqual([false, false]);
+  test('keeps what a commit names, however old, and forgets what was begun long ago', async () => {
+    const { series, path } = await large();
+    await age(path, 10 * RECEIVING_KEPT_MS);
+    const [begun, late] = [uuidv7(), uuidv7()];
+    await registerSpools(store.db, [begun, late]);
+    await put(spoolPath(begun), 0);
+    await put(spoolPath(late), RECEIVING_KEPT_MS);
+    await sql`update spool_files set made_at = now() - make_interval(secs => ${RECEIVING_KEPT_MS / 1000}) where id = ${late}`.execute(
+      store.db,
+    );
+    await run();
+    expect([path, spoolPath(begun), spoolPath(late)].map(isThere)).toEqual([true, true, false]);
+    expect((await read(series)).length).toBe(MANY_ROWS);
+  });
+});
+
+suite('files that no row names', () => {
+  test('are set aside after an hour, and removed after a week; young ones and foreign ones stay', async () => {
+    const stale = await put(shardPath(uuidv7(), 0n), ORPHAN_GRACE_MS);
+    const staleSpool = await put(spoolPath(uuidv7()), ORPHAN_GRACE_MS);
+    const young = await put(shardPath(uuidv7(), 0n), 0);
+    const foreign = await put('spool/notes.txt', ORPHAN_GRACE_MS);
+    const begun = await put('shards/ab/x.h5.tmp', ORPHAN_GRACE_MS);
+    await run();
+    expect([stale, staleSpool, young, foreign, begun].map(isThere)).toEqual([false, false, true, true, false]);
+    const aside = [stale, staleSpool].map((path) => `shards/orphans/${path.split('/').at(-1)}`);
+    expect(aside.map(isThere)).toEqual([true, true]);
+    await run();
+    expect(aside.map(isThere)).toEqual([true, true]);
+    for (const path of aside) await age(path, 8 * 24 * ORPHAN_GRACE_MS);
+    await run();
+    expect(aside.map(isThere)).toEqual([false, false]);
   });
 
   test('that cannot be moved keep nothing else from being repaired', async () => {
-    const stale = await put(shardPath(uuidv7(), 999_999n), ORPHAN_GRACE_MS);
-    const folder = lab.root.resolve('shards/orphans');
-    await mkdir(folder, { recursive: true });
-    await rename(folder, `${folder}.moved`);
+    const stale = await put(shardPath(uuidv7(), 0n), ORPHAN_GRACE_MS);
     await put('shards/orphans', 0);
     const later = await put('shards/zz/x.tmp', ORPHAN_GRACE_MS);
-    const { outcomes } = await recover(lab);
+    const { outcomes } = await run();
     expect(outcomes).toContainEqual({
       repair: { kind: 'set-aside', path: stale },
       done: null,
       error: expect.stringMatching(/EEXIST|ENOTDIR/),
     });
     expect([stale, later].map(isThere)).toEqual([true, false]);
-    await rm(folder);
-    await rename(`${folder}.moved`, folder);
-    await recover(lab);
-    expect(isThere(stale)).toBe(false);
-  });
-
-  test('that somebody began and did not finish are removed after the grace time', async () => {
-    const old = await put('shards/ab/x.h5.tmp', ORPHAN_GRACE_MS);
-    const young = await put('spool/y.tmp', 0);
-    await recover(lab);
-    expect([old, young].map(isThere)).toEqual([false, true]);
+    await rm(store.root.resolve('shards/orphans'));
   });
 });
 
-suite('writes that were applied', () => {
-  test('are forgotten after a week, and not before; pending and failed ones never', async () => {
-    const { seriesId, laneId } = await laneWithShard();
-    const [old, young] = [await lab.stage(seriesId, [4]), await lab.stage(seriesId, [5])];
-    await lab.drainAll(laneId);
-    const failed = await lab.stage(seriesId, [6]);
-    const pending = await lab.stage(seriesId, [7]);
-    await lab.db.updateTable('writes').set({ state: 'failed' }).where('id', '=', failed).execute();
-    const days = (n: number): number => Date.now() - n * 24 * 3600_000;
-    const backdated: string[] = [];
-    for (const [id, ms] of [
-      [old, days(8)],
-      [young, days(6)],
-      [failed, days(100)],
-      [pending, days(100)],
-    ] as const) {
-      const then = uuidv7({ msecs: ms });
-      backdated.push(then);
-      await lab.db
-        .updateTable('writes')
-        .set({ id: then, applied_at: new Date(ms) })
-        .where('id', '=', id)
-        .execute();
-    }
-    expect((await recover(lab)).purgedWrites).toBe(1);
-    const found = await Promise.all(backdated.map((id) => lab.write(id)));
-    expect(found.map((write) => write?.state)).toEqual([undefined, 'applied', 'failed', 'pending']);
-    expect(await rows(seriesId)).toBe(5);
+suite('catalog and files of different days', () => {
+  test('an older catalog with newer files: it is said, and nothing is set aside however old it is', async () => {
+    const series = await newSeries(1, 2, 3);
+    await store.flush();
+    const { path, id } = await shardOf(series);
+    await age(path, 100 * 24 * ORPHAN_GRACE_MS);
+    // As a dump of the day before has it.
+    await sql`delete from chunks where shard_id = ${id}`.execute(store.db);
+    await sql`delete from shards where id = ${id}`.execute(store.db);
+    await sql`update commit_counter set value = 0`.execute(store.db);
+    const { estranged } = await run();
+    expect(estranged).toContain('Postgres was restored to an earlier day');
+    expect(await readEstrangement(store.db)).toBe(estranged);
+    expect(isThere(path)).toBe(true);
+  });
+
+  test('older files with a newer catalog: it is said until the right ones are there', async () => {
+    const series = await newSeries(1, 2, 3);
+    await store.flush();
+    const old = await shardOf(series);
+    const kept = `${store.root.root}/kept.h5`;
+    await copyFile(old.file, kept);
+    await append(series, 4);
+    await store.flush();
+    await store.compact(series.id);
+    const now = await shardOf(series);
+    await sql`delete from shards where state = 'replaced'`.execute(store.db);
+    await rename(now.file, `${now.file}.elsewhere`);
+    await copyFile(kept, old.file);
+    await age(old.path, 2 * ORPHAN_GRACE_MS);
+    expect((await run()).estranged).toContain('the data folder was restored to an earlier day');
+    expect([await readEstrangement(store.db), isThere(old.path)]).toEqual([expect.any(String), true]);
+    await expect(read(series)).rejects.toMatchObject({ code: 'corrupt' });
+    await rename(`${now.file}.elsewhere`, now.file);
+    const { estranged } = await run();
+    expect([estranged, await readEstrangement(store.db)]).toEqual([null, null]);
+    expect(await read(series)).toEqual([1, 2, 3, 4]);
   });
 });
 
 suite('a diagnosis', () => {
-  test('changes nothing', async () => {
-    const orphan = await put(`spool/${uuidv7()}.values`, ORPHAN_GRACE_MS);
-    const repairs = await diagnose(lab);
-    expect(repairs).toContainEqual(
-      expect.objectContaining({ kind: 'remove', file: expect.objectContaining({ path: orphan }) }),
-    );
+  test('changes nothing, and finds nothing left to do after a recovery', async () => {
+    const orphan = await put(spoolPath(uuidv7()), ORPHAN_GRACE_MS);
+    expect((await diagnose(recovering())).repairs).toEqual([{ kind: 'set-aside', path: orphan }]);
     expect(isThere(orphan)).toBe(true);
-  });
-
-  test('finds nothing left to do after a recovery', async () => {
-    await recover(lab);
-    const left = (await diagnose(lab)).filter(({ kind }) => kind !== 'ring');
-    expect(left).toEqual([]);
+    await run();
+    expect((await diagnose(recovering())).repairs).toEqual([]);
   });
 });

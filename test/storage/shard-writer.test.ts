@@ -42,7 +42,14 @@ afterAll(() => root.remove());
 
 function newShard(): NewShard {
   const shardId = randomUUID();
-  return { shardId, laneId: 'lane-1', path: `shards/${shardId.slice(-2)}/${shardId}-3.h5`, commit: 3n, level: 1 };
+  return {
+    shardId,
+    laneId: 'lane-1',
+    path: `shards/${shardId.slice(-2)}/${shardId}-3.h5`,
+    commit: 3n,
+    firstCommit: 1n,
+    level: 1,
+  };
 }
 
 /** Rows of noise in runs; of an irregular series without gaps, its times with duplicates now and then. */

@@ -22,7 +22,7 @@ export function spawnVarve(args: readonly string[], env: Environment): ChildProc
     ([name]) => !/^(VARVE_.*|NODE_OPTIONS|DATABASE_URL|REDIS_URL)$/.test(name),
   );
   // Not in the project, whose `.env` is a developer's own.
-  const options = { cwd: tmpdir(), env: { ...Object.fromEntries(inherited), ...env } };
+  const options = { cwd: tmpdir(), env: { ...Object.fromEntries(inherited), VARVE_ALLOW_FSYNC_OFF: '1', ...env } };
   return spawn(process.execPath, [CLI, ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
@@ -31,6 +31,22 @@ export async function runVarve(args: readonly string[], env: Environment): Promi
   const [stdout, stderr] = [textOf(child.stdout), textOf(child.stderr)];
   const [code] = (await once(child, 'close')) as [number | null];
   return { code, stdout: stdout(), stderr: stderr() };
+}
+
+/** Moves all that is fresh into shards, beside the service or without it. @returns what was done, a report a shard */
+export function flushAll(dataRoot: string, env: Environment): Promise<unknown[]> {
+  return rewriteAll('flush', dataRoot, env);
+}
+
+/** Makes one shard of all those of each lane. @returns what was done, a report a shard */
+export function compactAll(dataRoot: string, env: Environment): Promise<unknown[]> {
+  return rewriteAll('compact', dataRoot, env);
+}
+
+async function rewriteAll(command: 'flush' | 'compact', dataRoot: string, env: Environment): Promise<unknown[]> {
+  const { code, stdout, stderr } = await runVarve([command, '--all', '--json'], { ...env, VARVE_DATA: dataRoot });
+  if (code !== 0) throw new Error(`varve ${command} ended with ${code}: ${stderr}`);
+  return JSON.parse(stdout) as unknown[];
 }
 
 /** What a stream has given so far, whenever it is asked. */
