@@ -4,7 +4,7 @@ import type { ByteRange } from '../core/chunk.ts';
 import { CODECS, type Codec } from '../core/codec.ts';
 import type { Dtype } from '../core/dtype.ts';
 import { VarveError } from '../core/errors.ts';
-import type { SummaryPartName } from '../core/summary-block.ts';
+import { SUMMARY_PARTS, type SummaryPartName } from '../core/summary-block.ts';
 import { parseRecord, type SeriesRecord } from '../core/series-record.ts';
 import { FORMAT_VERSION, HDF5_DTYPE, RECORD } from './shard-layout.ts';
 import { decodeBlockNow, FILTERS } from './block-codec.ts';
@@ -152,7 +152,7 @@ export function findSummaries(
     .sort((a, b) => a - b);
   return factors.flatMap((factor) => {
     const columns = group(all.get(String(factor)), `summary of ${factor}`);
-    const names = columns.keys() as SummaryPartName[];
+    const names = SUMMARY_PARTS.filter((name) => columns.keys().includes(name));
     const datasets = names.map((name) => ({ name, data: dataset(columns, name) }));
     const [{ data: first }] = datasets;
     const [extent, blockCells] = [first.shape![0], chunkRowsOf(first)];

@@ -109,7 +109,7 @@ describeRecordings('rebuilding real recordings', () => {
     hashes = await store.hashes();
     described = await allMetadata(store);
     expect((await store.verify()).findings).toEqual([]);
-  });
+  }, 300_000);
 
   afterAll(() => store?.close());
 
@@ -274,7 +274,7 @@ describeWithPostgres('rebuilding a catalog', () => {
   test('what had not reached a shard is told, and appending goes on where the shards end, in time too', async () => {
     const series = await numbers(store, 'cut', 7000);
     await store.flush();
-    await appendNumbers(store, series, 7000, 50_000);
+    await appendNumbers(store, series, 7000, 100_000);
     const [spooled] = readdirSync(store.root.spoolFolder);
     const told = await numbers(store, 'told', 10);
     await appendNumbers(store, told, 10, 5);
@@ -282,7 +282,7 @@ describeWithPostgres('rebuilding a catalog', () => {
     await store.loseCatalog();
     const { findings } = await rebuildAll(store);
     expect(findings).toContainEqual(expect.objectContaining({ kind: 'spool-kept', path: `spool/kept/${spooled}` }));
-    expect(readFileSync(store.root.resolve(`spool/kept/${spooled}`)).length).toBe(200_000);
+    expect(readFileSync(store.root.resolve(`spool/kept/${spooled}`)).length).toBe(400_000);
     expect(await readNumbers(store, series)).toEqual(upTo(7000));
     await appendNumbers(store, series, 7000, 200);
     await store.flush();
