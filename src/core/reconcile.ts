@@ -101,14 +101,14 @@ export function reconcile(situation: Situation, isAccepted = false): Reconciliat
   const estranged = estrangement({ situation, wanted, missing, unnamed });
   if (estranged !== null && !isAccepted) return { estranged, repairs: files.flatMap(unfinished) };
   // What is missed may be in a file that nobody names, or that somebody has not finished.
-  const mayTakeAway = missing.length === 0 || isAccepted;
+  const isWhole = missing.length === 0;
   const unsound = shards.filter((shard) => isWantedShard(shard) && stateOf(shard, fileAt.get(shard.path)) !== 'live');
   return {
     estranged: null,
     repairs: [
-      ...shards.flatMap((shard) => repairsOfShard(shard, fileAt.get(shard.path), unsound, mayTakeAway)),
-      ...spools.flatMap((spool) => repairsOfSpool(spool, fileAt.get(spool.path), mayTakeAway)),
-      ...files.flatMap((file) => (named.has(file.path) ? [] : repairsOfFile(file, mayTakeAway))),
+      ...shards.flatMap((shard) => repairsOfShard(shard, fileAt.get(shard.path), unsound, isWhole)),
+      ...spools.flatMap((spool) => repairsOfSpool(spool, fileAt.get(spool.path), isWhole)),
+      ...files.flatMap((file) => (named.has(file.path) ? [] : repairsOfFile(file, isWhole, isWhole || isAccepted))),
     ],
   };
 }
@@ -131,7 +131,7 @@ function repairsOfShard(
   shard: ShardFacts,
   file: StoredFile | undefined,
   unsound: readonly ShardFacts[],
-  mayTakeAway: boolean,
+  isWhole: boolean,
 ): Repair[] {
   const { id, path, state, ageMs, replacedMs } = shard;
   if (state === 'replaced') {
@@ -139,7 +139,7 @@ function repairsOfShard(
     return isDue ? [{ kind: 'drop-replaced', shardId: id, path }] : [];
   }
   if (state === 'writing') {
-    return ageMs >= ORPHAN_GRACE_MS && mayTakeAway ? [{ kind: 'forget', of: 'shard', id, path }] : [];
+    return ageMs >= ORPHAN_GRACE_MS && isWhole ? [{ kind: 'forget', of: 'shard', id, path }] : [];
   }
   const is = stateOf(shard, file);
   return is === state ? [] : [{ kind: 'mark', shardId: id, path, as: is }];
@@ -153,10 +153,10 @@ function mayBeHeir(heir: ShardFacts, replaced: ShardFacts): boolean {
 function repairsOfSpool(
   { id, path, state, ageMs, chunks }: SpoolFacts,
   file: StoredFile | undefined,
-  mayTakeAway: boolean,
+  isWhole: boolean,
 ): Repair[] {
   if (state === 'receiving') {
-    return ageMs >= RECEIVING_KEPT_MS && mayTakeAway ? [{ kind: 'forget', of: 'spool', id, path }] : [];
+    return ageMs >= RECEIVING_KEPT_MS && isWhole ? [{ kind: 'forget', of: 'spool', id, path }] : [];
   }
   const idsOf = (of: (chunk: SpooledChunk) => boolean): number[] => chunks.filter(of).map((chunk) => chunk.id);
   const isCut = ({ end }: SpooledChunk): boolean => end > (file?.bytes ?? 0);
@@ -168,17 +168,17 @@ function repairsOfSpool(
   return [...mark(cut, 'damaged'), ...mark(back, 'sound')];
 }
 
-/** Of a file without a row. @param mayTakeAway false: it may be what is missed */
-function repairsOfFile(file: StoredFile, mayTakeAway: boolean): Repair[] {
+/** Of a file without a row. @param isWhole false: it may be what is missed */
+function repairsOfFile(file: StoredFile, isWhole: boolean, mayMove: boolean): Repair[] {
   const { path, ageMs, kind } = file;
   switch (kind) {
     case 'temporary':
       return unfinished(file);
     case 'aside':
-      return ageMs >= ASIDE_KEPT_MS && mayTakeAway ? [{ kind: 'remove', file, reason: 'kept aside long enough' }] : [];
+      return ageMs >= ASIDE_KEPT_MS && isWhole ? [{ kind: 'remove', file, reason: 'kept aside long enough' }] : [];
     case 'shard':
     case 'spool':
-      return ageMs >= ORPHAN_GRACE_MS && mayTakeAway ? [{ kind: 'set-aside', path }] : [];
+      return ageMs >= ORPHAN_GRACE_MS && mayMove ? [{ kind: 'set-aside', path }] : [];
   }
 }
 
@@ -196,13 +196,18 @@ interface Comparison {
   readonly unnamed: readonly StoredFile[];
 }
 
-const MEANWHILE = 'Nothing is accepted, and nothing is taken away, meanwhile.';
+const MEANWHILE =
+  'If there is none, varve recover --accept-loss goes on without. Nothing is accepted, and nothing is taken away, meanwhile.';
+
+function isKnownLoss(wanted: ShardFacts | SpoolFacts): boolean {
+  return 'chunks' in wanted ? wanted.chunks.every(({ damagedMs }) => damagedMs !== null) : wanted.state === 'lost';
+}
 
 /** Whether one of the two was restored to another day than the other. What is known to be lost says nothing of it. */
 function estrangement({ situation, wanted, missing, unnamed }: Comparison): string | null {
   const { shards, newestCommit } = situation;
   const ahead = unnamed.filter((file) => file.kind === 'shard' && file.commit > newestCommit);
-  const astray = missing.filter(({ state }) => state !== 'lost');
+  const astray = missing.filter((each) => !isKnownLoss(each));
   // Ids of shards are in order of time.
   const newestId = shards.reduce((newest, { id }) => (id > newest ? id : newest), '');
   const younger = astray.length > 0 ? unnamed.filter((file) => file.kind === 'shard' && file.shardId > newestId) : [];
