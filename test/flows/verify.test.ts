@@ -5,7 +5,6 @@ import {
   readSync,
   renameSync,
   truncateSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -182,12 +181,12 @@ describeWithPostgres('verify', () => {
   });
 
   test('a time of a segment that HDF5 has otherwise is named', async () => {
-    const [{ path }] = chunks;
-    const file = readFileSync(store.root.resolve(path));
-    const start = Buffer.alloc(8);
-    start.writeBigInt64LE(START_NS + 900_000_000_000n);
-    const at = file.indexOf(start);
-    await withBytes(path, at, Uint8Array.of(start[0] ^ 1), async () => {
+    const start = String(START_NS + 900_000_000_000n);
+    const { path } = chunks.find(({ series, chunk }) => series === regular && chunk.firstRow === 10_000)!;
+    const at = readFileSync(store.root.resolve(path)).indexOf(`[10000,"${start}"]`);
+    expect(at).toBeGreaterThan(0);
+    // One digit of it.
+    await withBytes(path, at + '[10000,"1'.length, Buffer.from('0'), async () => {
       expect((await store.verify()).findings).toMatchObject([
         { kind: 'segments-differ', series: regular.id, row: 10_000 },
       ]);
@@ -221,20 +220,16 @@ describeWithPostgres('verify', () => {
         expect.objectContaining({ kind: 'chunks-missing', row: second.firstRow + second.rows - 1 }),
       );
     });
-    await store.withRow('series', { id: regular.id }, 'rows = rows - 1', async () => {
+    await store.withRow('heads', { series_id: regular.id }, 'rows = rows - 1', async () => {
       expect(kinds(await store.verify({ series: regular.id }))).toEqual(['chunks-overlap', 'segments-overlap']);
     });
-    await store.withRow('segments', { series_id: regular.id, first_row: '0' }, 'rows = rows + 5', async () => {
+    await store.withRow('closed_segments', { series_id: regular.id, first_row: '0' }, 'rows = rows + 5', async () => {
       expect(kinds(await store.verify({ series: regular.id }))).toEqual(['segments-overlap']);
     });
-    await store.withRow(
-      'segments',
-      { series_id: regular.id, first_row: '10000' },
-      `start_ns = ${START_NS}`,
-      async () => {
-        expect(kinds(await store.verify({ series: regular.id }))).toEqual(expect.arrayContaining(['segments-time']));
-      },
-    );
+    const first = { series_id: regular.id, first_row: '0' };
+    await store.withRow('closed_segments', first, `start_ns = ${START_NS + 900_000_000_000n}`, async () => {
+      expect(kinds(await store.verify({ series: regular.id }))).toEqual(expect.arrayContaining(['segments-time']));
+    });
   });
 
   test('a fresh chunk whose bytes are not what was appended is named, in Postgres and in the spool', async () => {
