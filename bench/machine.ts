@@ -31,6 +31,37 @@ export function peakRssMb(pid: number): number | null {
   return kilobytes === undefined ? null : (Number(kilobytes) * 1024) / 1e6;
 }
 
+/** Processor time of processes and all that descend from them, in ms; what has ended is left out. NaN where there is no /proc to tell. */
+export function cpuMs(roots: readonly number[]): number {
+  const parents = new Map<number, number>();
+  const spent = new Map<number, number>();
+  for (const name of existsSync('/proc') ? readdirSync('/proc') : []) {
+    const pid = Number(name);
+    if (!Number.isInteger(pid)) continue;
+    const fields = statOf(pid)?.split(' ');
+    if (!fields) continue;
+    parents.set(pid, Number(fields[PARENT]));
+    spent.set(pid, (Number(fields[USER_TICKS]) + Number(fields[SYSTEM_TICKS])) * MS_PER_TICK);
+  }
+  const isMeant = (pid: number | undefined): boolean =>
+    pid !== undefined && (roots.includes(pid) || isMeant(parents.get(pid)));
+  let ms = parents.size === 0 ? NaN : 0;
+  for (const [pid, each] of spent) if (isMeant(pid)) ms += each;
+  return ms;
+}
+
+/** Fields of `/proc/<pid>/stat` behind the name. */
+const [PARENT, USER_TICKS, SYSTEM_TICKS] = [1, 11, 12];
+const MS_PER_TICK = 10;
+
+function statOf(pid: number): string | null {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!;
+  } catch {
+    return null;
+  }
+}
+
 /** Blocks on the disk, not lengths: a file may have holes, or be longer on the disk than it says. What vanishes meanwhile takes nothing. */
 export function allocatedBytes(path: string): number {
   const info = lstatSync(path, { throwIfNoEntry: false });

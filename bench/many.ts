@@ -1,6 +1,5 @@
 /**
  * `npm run bench:many`: rows of many series in one request, readable when it is answered. Bodies are made beforehand: client and service share the cores.
- * With `--profile <folder>` the service leaves there where its time went.
  */
 import { parseArgs } from 'node:util';
 import { Dictionary, Float64, Int32, Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
@@ -12,7 +11,6 @@ import { mulberry32 } from './workload.ts';
 const { values: options } = parseArgs({
   options: {
     seconds: { type: 'string', default: '10' },
-    profile: { type: 'string' },
   },
 });
 const WINDOW_MS = Number(options.seconds) * 1000;
@@ -75,8 +73,7 @@ const CASES: readonly Case[] = [
   { kind: 'irregular', format: 'arrow', connections: 1 },
 ];
 
-const profile = options.profile === undefined ? '' : `--cpu-prof --cpu-prof-dir=${options.profile}`;
-const varve = await Varve.start(profile === '' ? {} : { NODE_OPTIONS: profile });
+const varve = await Varve.start();
 try {
   console.log(JSON.stringify(describeMachine()));
   for (const shape of SHAPES) {
@@ -113,9 +110,14 @@ async function measure(shape: Shape, { kind, format, connections }: Case): Promi
     return performance.now() - begun;
   };
   await all(WARM_UP_MS, false);
+  const before = varve.cpuMs();
   const ms = await all(WINDOW_MS, true);
+  const after = varve.cpuMs();
+  const cpuOf = (process: keyof typeof after): string =>
+    `${((after[process] - before[process]) / latencies.length).toFixed(1)} ms`;
   const rows = (latencies.length * shape.series * shape.rows * 1000) / ms;
   const [p50, p95] = [0.5, 0.95].map((q) => quantile(latencies, q).toFixed(1));
   const mb = (Buffer.byteLength(bodies[0]) / 1e6).toFixed(2);
-  return `${Math.round(rows)} rows/s, p50 ${p50} ms, p95 ${p95} ms (${kind}, ${format} of ${mb} MB, ${connections} connections)`;
+  const cpu = `cpu a request: service ${cpuOf('service')}, postgres ${cpuOf('postgres')}`;
+  return `${Math.round(rows)} rows/s, p50 ${p50} ms, p95 ${p95} ms, ${cpu} (${kind}, ${format} of ${mb} MB, ${connections} connections)`;
 }

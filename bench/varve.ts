@@ -1,11 +1,12 @@
 /** Varve as its users meet it: `varve serve` in a process of its own, and HTTP over connections that are kept. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { findRunningPostgres } from '../src/main/embedded-postgres.ts';
 import type { RewriteReport } from '../src/flows/rewrite-shards.ts';
 import { runCli, startService, type RunningService } from '../test/support/service.ts';
 import { HttpClient, type Answer, type Call } from './http.ts';
-import { allocatedBytes, peakRssMb } from './machine.ts';
+import { allocatedBytes, cpuMs, peakRssMb } from './machine.ts';
 import { RATE_HZ } from './workload.ts';
 
 /** Connections at the same time; a client that asks one thing after the other uses one of them. */
@@ -161,6 +162,16 @@ export class Varve {
   /** Of the service's own process since its start, without Postgres; null where the system does not tell. */
   peakRssMb(): number | null {
     return peakRssMb(this.#service.pid);
+  }
+
+  /** Processor time of the service and of its Postgres so far, in ms. */
+  cpuMs(): { service: number; postgres: number } {
+    const { pid, dataRoot } = this.#service;
+    const postmaster = Number(
+      readFileSync(join(dataRoot, 'postgres', 'cluster', 'postmaster.pid'), 'utf8').split('\n')[0],
+    );
+    const postgres = cpuMs([postmaster]);
+    return { service: cpuMs([pid, postmaster]) - postgres, postgres };
   }
 
   /** What a folder of the data root takes on the disk. */

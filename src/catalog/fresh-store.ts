@@ -59,6 +59,11 @@ export async function markDamaged(db: Database, ids: readonly number[]): Promise
   );
 }
 
+/** Their bytes may be there again: the next flush finds out. */
+export async function markSound(db: Database, ids: readonly number[]): Promise<void> {
+  await sql`update fresh set damaged_at = null where id = any(${[...ids]}::bigint[])`.execute(db);
+}
+
 /** For those who watch: a lane whose flushes fail. @param restMs null: it is well again */
 export async function tellRest(db: Database, laneId: string, restMs: number | null): Promise<void> {
   await (

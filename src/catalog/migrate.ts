@@ -47,6 +47,23 @@ export async function migrate(url: string, onWait: (reason: string) => void = ()
   }
 }
 
+/**
+ * What Postgres acknowledges is to survive a power cut.
+ * @throws conflict `fsync-off`
+ */
+export async function refuseFsyncOff(url: string): Promise<void> {
+  const { db, close } = openDatabase(url, { poolSize: 1, onError: () => {} });
+  try {
+    const { rows } = await sql<{ fsync: string }>`show fsync`.execute(db);
+    if (rows[0].fsync !== 'off') return;
+  } finally {
+    await close();
+  }
+  const message =
+    'this Postgres runs with fsync=off: it acknowledges what a power cut takes away, and may not start after one. Set fsync = on in its postgresql.conf, and start it again';
+  throw new VarveError('conflict', message, { slug: 'fsync-off' });
+}
+
 /** Of the layout in which shards grew, and appends waited in `writes`. Its samples are in files that this version does not read. */
 async function refuseFormerLayout(db: Database): Promise<void> {
   const { rows } = await sql<{ former: boolean }>`

@@ -22,9 +22,10 @@ export async function freeSpools(db: Database): Promise<void> {
     where state = 'kept' and freed_at is null and not exists (select from fresh f where f.spool_id = s.id)`.execute(db);
 }
 
-/** Forgets files that were freed so long ago that nobody opens them any more. @returns those that are to be removed */
+/** Forgets files that were freed so long ago that nobody opens them any more; none while the shard that has their rows may be of another day. @returns those that are to be removed */
 export async function forgetFreed(db: Database, graceMs: number): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
-    delete from spool_files where freed_at < now() - make_interval(secs => ${graceMs / 1000}) returning id`.execute(db);
+    delete from spool_files where freed_at < now() - make_interval(secs => ${graceMs / 1000})
+      and not exists (select from catalog_identity where estranged is not null) returning id`.execute(db);
   return rows.map(({ id }) => id);
 }

@@ -12,6 +12,7 @@ export const ASIDE_KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 
 export interface ShardFacts {
   readonly id: string;
+  readonly laneId: string;
   readonly path: string;
   readonly state: ShardState;
   /** Of the whole file. */
@@ -28,8 +29,16 @@ export interface SpoolFacts {
   readonly path: string;
   readonly state: 'receiving' | 'kept';
   readonly ageMs: number;
-  /** The fresh chunks that lie in it, but for those that are known to be damaged: where in the file each ends. */
-  readonly chunks: ReadonlyArray<{ readonly id: number; readonly end: number }>;
+  /** The fresh chunks that lie in it. */
+  readonly chunks: readonly SpooledChunk[];
+}
+
+export interface SpooledChunk {
+  readonly id: number;
+  /** Where it ends in the file. */
+  readonly end: number;
+  /** Since it was found to be damaged; null: it was not. */
+  readonly damagedMs: number | null;
 }
 
 /** A file of the data folder, as its name tells. Paths are relative to the data root. */
@@ -38,8 +47,10 @@ export type StoredFile = {
   readonly bytes: number;
   /** Since it was last written. */
   readonly ageMs: number;
+  /** Since it was last written, renamed or put here, whatever day it bears. */
+  readonly changedMs: number;
 } & (
-  | { readonly kind: 'shard'; /** As of which it tells the truth. */ readonly commit: bigint }
+  | { readonly kind: 'shard'; readonly shardId: string; /** As of which it tells the truth. */ readonly commit: bigint }
   | { readonly kind: 'spool' }
   | { readonly kind: 'temporary' }
   /** Taken out of the way: no row names it. */
@@ -51,15 +62,19 @@ export interface Situation {
   readonly spools: readonly SpoolFacts[];
   /** The highest number that the catalog has given out. */
   readonly newestCommit: bigint;
-  /** Listed before the rows were read. */
   readonly files: readonly StoredFile[];
 }
 
 export type Repair =
   /** The file of a shard is missing, or shorter than it was; or as it was, again. */
   | { readonly kind: 'mark'; readonly shardId: string; readonly path: string; readonly as: 'lost' | 'damaged' | 'live' }
-  /** Bytes of fresh chunks are missing. */
-  | { readonly kind: 'mark-fresh'; readonly path: string; readonly ids: readonly number[] }
+  /** Bytes of fresh chunks are missing; or may be there again. */
+  | {
+      readonly kind: 'mark-fresh';
+      readonly path: string;
+      readonly ids: readonly number[];
+      readonly as: 'damaged' | 'sound';
+    }
   /** Nobody makes the file any more: its row goes, then the file. */
   | { readonly kind: 'forget'; readonly of: 'shard' | 'spool'; readonly id: string; readonly path: string }
   /** Remove the file of a shard whose rows are in another, and forget it. */
@@ -71,89 +86,152 @@ export type Repair =
 export interface Reconciliation {
   /** In the order in which they are to be made; none of them depends on another's success. */
   readonly repairs: readonly Repair[];
-  /** Catalog and files are of different days: what to say of it; null: they are not. Then only what was meant to go is taken away. */
+  /** Catalog and files are of different days: what to say of it; null: they are not. Then nothing is marked and nothing goes: the right ones may come. */
   readonly estranged: string | null;
 }
 
-export function reconcile(situation: Situation): Reconciliation {
+/** @param isAccepted nothing better is to be had: files of another day are what there is */
+export function reconcile(situation: Situation, isAccepted = false): Reconciliation {
   const { shards, spools, files } = situation;
   const fileAt = new Map(files.map((file) => [file.path, file]));
   const named = new Set([...shards, ...spools].map(({ path }) => path));
-  const estranged = estrangement(situation, fileAt, named);
-  const isWhole = shards.every(({ path, state }) => !isWanted(state) || fileAt.has(path));
-  const mayTakeAway = estranged === null && isWhole;
+  const wanted = [...shards.filter(isWantedShard), ...spools.filter(isWantedSpool)];
+  const missing = wanted.filter(({ path }) => !fileAt.has(path));
+  const unnamed = files.filter((file) => file.kind === 'shard' && !named.has(file.path));
+  const estranged = estrangement({ situation, wanted, missing, unnamed });
+  if (estranged !== null && !isAccepted) return { estranged, repairs: files.flatMap(unfinished) };
+  // What is missed may be in a file that nobody names, or that somebody has not finished.
+  const isWhole = missing.length === 0;
+  const unsound = shards.filter((shard) => isWantedShard(shard) && stateOf(shard, fileAt.get(shard.path)) !== 'live');
   return {
-    estranged,
+    estranged: null,
     repairs: [
-      ...shards.flatMap((shard) => repairsOfShard(shard, fileAt.get(shard.path))),
-      ...spools.flatMap((spool) => repairsOfSpool(spool, fileAt.get(spool.path), estranged !== null)),
-      ...files.flatMap((file) => (named.has(file.path) ? [] : repairsOfFile(file, mayTakeAway))),
+      ...shards.flatMap((shard) => repairsOfShard(shard, fileAt.get(shard.path), unsound, isWhole)),
+      ...spools.flatMap((spool) => repairsOfSpool(spool, fileAt.get(spool.path), isWhole)),
+      ...files.flatMap((file) => (named.has(file.path) ? [] : repairsOfFile(file, isWhole, isWhole || isAccepted))),
     ],
   };
 }
 
 /** Readers need the file. */
-function isWanted(state: ShardState): boolean {
+function isWantedShard({ state }: ShardFacts): boolean {
   return state === 'live' || state === 'lost' || state === 'damaged';
 }
 
-function repairsOfShard({ id, path, state, bytes, ageMs, replacedMs }: ShardFacts, file?: StoredFile): Repair[] {
-  if (state === 'replaced')
-    return replacedMs! >= REPLACED_KEPT_MS ? [{ kind: 'drop-replaced', shardId: id, path }] : [];
-  if (state === 'writing') return ageMs >= ORPHAN_GRACE_MS ? [{ kind: 'forget', of: 'shard', id, path }] : [];
-  const is = !file ? 'lost' : file.bytes < bytes ? 'damaged' : 'live';
+function isWantedSpool({ state, chunks }: SpoolFacts): boolean {
+  return state === 'kept' && chunks.length > 0;
+}
+
+function stateOf({ bytes }: ShardFacts, file?: StoredFile): 'lost' | 'damaged' | 'live' {
+  return !file ? 'lost' : file.bytes < bytes ? 'damaged' : 'live';
+}
+
+/** @param unsound shards that cannot be read as a whole */
+function repairsOfShard(
+  shard: ShardFacts,
+  file: StoredFile | undefined,
+  unsound: readonly ShardFacts[],
+  isWhole: boolean,
+): Repair[] {
+  const { id, path, state, ageMs, replacedMs } = shard;
+  if (state === 'replaced') {
+    const isDue = replacedMs! >= REPLACED_KEPT_MS && !unsound.some((heir) => mayBeHeir(heir, shard));
+    return isDue ? [{ kind: 'drop-replaced', shardId: id, path }] : [];
+  }
+  if (state === 'writing') {
+    return ageMs >= ORPHAN_GRACE_MS && isWhole ? [{ kind: 'forget', of: 'shard', id, path }] : [];
+  }
+  const is = stateOf(shard, file);
   return is === state ? [] : [{ kind: 'mark', shardId: id, path, as: is }];
+}
+
+/** Whether rows of a replaced shard may be in this one: it was begun after the other, and before the other was replaced. */
+function mayBeHeir(heir: ShardFacts, replaced: ShardFacts): boolean {
+  return heir.laneId === replaced.laneId && heir.ageMs <= replaced.ageMs && heir.ageMs >= replaced.replacedMs!;
 }
 
 function repairsOfSpool(
   { id, path, state, ageMs, chunks }: SpoolFacts,
   file: StoredFile | undefined,
-  isEstranged: boolean,
+  isWhole: boolean,
 ): Repair[] {
-  if (state === 'receiving') return ageMs >= RECEIVING_KEPT_MS ? [{ kind: 'forget', of: 'spool', id, path }] : [];
-  // The right files may still come.
-  if (isEstranged) return [];
-  const ids = chunks.filter(({ end }) => end > (file?.bytes ?? 0)).map((chunk) => chunk.id);
-  return ids.length > 0 ? [{ kind: 'mark-fresh', path, ids }] : [];
+  if (state === 'receiving') {
+    return ageMs >= RECEIVING_KEPT_MS && isWhole ? [{ kind: 'forget', of: 'spool', id, path }] : [];
+  }
+  const idsOf = (of: (chunk: SpooledChunk) => boolean): number[] => chunks.filter(of).map((chunk) => chunk.id);
+  const isCut = ({ end }: SpooledChunk): boolean => end > (file?.bytes ?? 0);
+  const cut = idsOf((chunk) => isCut(chunk) && chunk.damagedMs === null);
+  // The file was put here since: the next flush reads it, and finds out whether the bytes are the right ones.
+  const back = idsOf((chunk) => !isCut(chunk) && chunk.damagedMs !== null && file!.changedMs < chunk.damagedMs);
+  const mark = (ids: number[], as: 'damaged' | 'sound'): Repair[] =>
+    ids.length > 0 ? [{ kind: 'mark-fresh', path, ids, as }] : [];
+  return [...mark(cut, 'damaged'), ...mark(back, 'sound')];
 }
 
-/** Of a file without a row. @param mayTakeAway false: it may be what is missed */
-function repairsOfFile(file: StoredFile, mayTakeAway: boolean): Repair[] {
+/** Of a file without a row. @param isWhole false: it may be what is missed */
+function repairsOfFile(file: StoredFile, isWhole: boolean, mayMove: boolean): Repair[] {
   const { path, ageMs, kind } = file;
-  const remove = (reason: string): Repair[] => [{ kind: 'remove', file, reason }];
   switch (kind) {
     case 'temporary':
-      return ageMs >= ORPHAN_GRACE_MS ? remove('left by a process that did not finish it') : [];
+      return unfinished(file);
     case 'aside':
-      return ageMs >= ASIDE_KEPT_MS && mayTakeAway ? remove('kept aside long enough') : [];
+      return ageMs >= ASIDE_KEPT_MS && isWhole ? [{ kind: 'remove', file, reason: 'kept aside long enough' }] : [];
     case 'shard':
     case 'spool':
-      return ageMs >= ORPHAN_GRACE_MS && mayTakeAway ? [{ kind: 'set-aside', path }] : [];
+      return ageMs >= ORPHAN_GRACE_MS && mayMove ? [{ kind: 'set-aside', path }] : [];
   }
 }
 
-/** Whether one of the two was restored to another day than the other. */
-function estrangement(
-  { shards, spools, files, newestCommit }: Situation,
-  fileAt: ReadonlyMap<string, StoredFile>,
-  named: ReadonlySet<string>,
-): string | null {
-  const newer = files.filter((file) => file.kind === 'shard' && file.commit > newestCommit && !named.has(file.path));
+function unfinished(file: StoredFile): Repair[] {
+  if (file.kind !== 'temporary' || file.ageMs < ORPHAN_GRACE_MS) return [];
+  return [{ kind: 'remove', file, reason: 'left by a process that did not finish it' }];
+}
+
+interface Comparison {
+  readonly situation: Situation;
+  /** That readers need, of the catalog; `missing`: those without a file. */
+  readonly wanted: ReadonlyArray<ShardFacts | SpoolFacts>;
+  readonly missing: ReadonlyArray<ShardFacts | SpoolFacts>;
+  /** Shards in the folder that the catalog does not name. */
+  readonly unnamed: readonly StoredFile[];
+}
+
+const MEANWHILE =
+  'If there is none, varve recover --accept-loss goes on without. Nothing is accepted, and nothing is taken away, meanwhile.';
+
+function isKnownLoss(wanted: ShardFacts | SpoolFacts): boolean {
+  return 'chunks' in wanted ? wanted.chunks.every(({ damagedMs }) => damagedMs !== null) : wanted.state === 'lost';
+}
+
+/** Whether one of the two was restored to another day than the other. What is known to be lost says nothing of it. */
+function estrangement({ situation, wanted, missing, unnamed }: Comparison): string | null {
+  const { shards, newestCommit } = situation;
+  const ahead = unnamed.filter((file) => file.kind === 'shard' && file.commit > newestCommit);
+  const astray = missing.filter((each) => !isKnownLoss(each));
+  // Ids of shards are in order of time.
+  const newestId = shards.reduce((newest, { id }) => (id > newest ? id : newest), '');
+  const younger = astray.length > 0 ? unnamed.filter((file) => file.kind === 'shard' && file.shardId > newestId) : [];
+  const newer = ahead.length > 0 ? ahead : younger;
   if (newer.length > 0) {
-    return `${several(newer.length, 'file')} of the data folder, among them ${newer[0].path}, ${newer.length === 1 ? 'is' : 'are'} newer than the catalog, which ends with commit ${newestCommit}: Postgres was restored to an earlier day. Restore a newer dump, or run varve rebuild-catalog; nothing is taken away meanwhile.`;
+    return `${several(newer, 'of the data folder', 'is newer', 'are newer')} than the catalog, which ends with commit ${newestCommit}: Postgres was restored to an earlier day. Restore a newer dump, or make the catalog again with varve rebuild-catalog. ${MEANWHILE}`;
   }
-  const wanted = [
-    ...shards.filter(({ state }) => isWanted(state)),
-    ...spools.filter(({ state, chunks }) => state === 'kept' && chunks.length > 0),
-  ];
-  const missing = wanted.filter(({ path }) => !fileAt.has(path));
-  const present = wanted.filter(({ path }) => fileAt.has(path));
-  const unnamed = files.filter(({ kind, path }) => kind === 'shard' && !named.has(path));
-  const areNewest = missing.every(({ ageMs }) => present.every((other) => other.ageMs > ageMs));
-  if (missing.length === 0 || !(unnamed.length > 0 || (missing.length > 1 && areNewest))) return null;
-  return `${several(missing.length, 'file')} that the catalog names, among them ${missing[0].path}, ${missing.length === 1 ? 'is' : 'are'} missing${unnamed.length > 0 ? `, and ${several(unnamed.length, 'file')} that it does not name ${unnamed.length === 1 ? 'is' : 'are'} there` : ' and all of them are newer than what is there'}: the data folder was restored to an earlier day, or is another one. Bring the files of the same day; nothing is taken away meanwhile.`;
+  const missed = new Set(missing);
+  const present = wanted.filter((each) => !missed.has(each));
+  const areNewest = astray.every(({ ageMs }) => present.every((other) => other.ageMs > ageMs));
+  const isMajority = astray.length > present.length;
+  if (astray.length === 0 || !(unnamed.length > 0 || (astray.length > 1 && (areNewest || isMajority)))) return null;
+  const others =
+    unnamed.length > 0
+      ? several(unnamed, 'that it does not name', 'is there', 'are there')
+      : isMajority
+        ? 'that is most of them'
+        : 'all that is there is older';
+  return `${several(astray, 'that the catalog names', 'is missing', 'are missing')}, and ${others}: the data folder was restored to an earlier day, or is another one. Bring the files of the same day. ${MEANWHILE}`;
 }
 
-function several(count: number, what: string): string {
-  return count === 1 ? `a ${what}` : `${count} ${what}s`;
+function several(files: ReadonlyArray<{ readonly path: string }>, which: string, is: string, are: string): string {
+  const [{ path }] = files;
+  return files.length === 1
+    ? `a file ${which} ${is} (${path})`
+    : `${files.length} files ${which} ${are} (${path} among them)`;
 }

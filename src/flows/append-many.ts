@@ -15,6 +15,7 @@ import { createAndAppend } from './create-and-append.ts';
 import { createMany } from './create-many.ts';
 import { shapeOf, type BodyRequest } from './receive-body.ts';
 import { checkRows, type ReceivedPayload } from './receive-payload.ts';
+import { SharedMemory } from './shared-memory.ts';
 import type { SeriesMemory } from './series-memory.ts';
 import type { CreateOutcome, Principal, SeriesRef } from './service.ts';
 
@@ -113,6 +114,7 @@ class ManyAppend {
   readonly #request: AppendManyRequest;
   readonly #works: readonly Work[];
   readonly #targets: readonly Target[];
+  readonly #memory = new SharedMemory();
   #isConfirmed = false;
 
   constructor(deps: AppendManyDeps, request: AppendManyRequest, read: readonly ReadItem[]) {
@@ -200,7 +202,7 @@ class ManyAppend {
         await setImmediate();
       }
       const { found, missing } = work.target!;
-      if (found) readRows(work, found);
+      if (found) readRows(work, found, this.#memory);
       else Object.assign(work, { rows: null, error: missing });
     }
   }
@@ -215,7 +217,7 @@ class ManyAppend {
         try {
           const input = this.#request.describe(create(), target.called);
           const found = foundSeries(input, { id: null, knownVersion: null });
-          readRows(work, found);
+          readRows(work, found, this.#memory);
           if (work.error) continue;
           target.plan = { input, by: work };
           target.found = found;
@@ -312,14 +314,15 @@ class ManyAppend {
       if (result.kind === 'refused') ready[at].error = inItem(result.error);
     });
     const hasLines = this.#request.format === 'ndjson';
-    const resultOf = new Map(ready.map((work, at) => [work, results[at]]));
+    let next = 0;
     const outcomes = this.#works.map((work): ItemOutcome => {
-      const place = { line: work.line, series: hasLines ? null : work.item!.series };
-      const result = resultOf.get(work);
-      if (work.error) return { ...place, kind: 'refused', error: work.error };
-      if (result?.kind !== 'appended') return { ...place, kind: 'refused', error: notStored() };
+      const { line, item, error } = work;
+      const series = hasLines ? null : item!.series;
+      const result = ready[next] === work ? results[next++] : undefined;
+      if (error) return { line, series, kind: 'refused', error };
+      if (result?.kind !== 'appended') return { line, series, kind: 'refused', error: notStored() };
       const { rows, firstRow, replayed } = result;
-      return { ...place, kind: 'appended', rows, firstRow, replayed };
+      return { line, series, kind: 'appended', rows, firstRow, replayed };
     });
     const refused = outcomes.filter((each) => each.kind === 'refused');
     if (this.#request.atomic && refused.length > 0) {
@@ -344,21 +347,31 @@ function isStorable(called: string): boolean {
   return !/\0|\p{Cs}/u.test(called);
 }
 
-function foundSeries(
-  series: Pick<Series, 'dtype' | 'channels' | 'sampling' | 'duplicates'>,
-  known: Pick<FoundSeries, 'id' | 'knownVersion'>,
-): FoundSeries {
-  return { ...known, shape: shapeOf(series), rule: timeRule(series), duplicates: series.duplicates };
+type Described = Pick<Series, 'dtype' | 'channels' | 'sampling' | 'duplicates'>;
+type Rules = Pick<FoundSeries, 'shape' | 'rule' | 'duplicates'>;
+
+/** Those of remembered series, which come again and again. */
+const RULES = new WeakMap<Described, Rules>();
+
+function foundSeries(series: Described, { id, knownVersion }: Pick<FoundSeries, 'id' | 'knownVersion'>): FoundSeries {
+  let rules = RULES.get(series);
+  if (!rules) {
+    rules = { shape: shapeOf(series), rule: timeRule(series), duplicates: series.duplicates };
+    RULES.set(series, rules);
+  }
+  return { id, knownVersion, shape: rules.shape, rule: rules.rule, duplicates: rules.duplicates };
 }
 
 function isRemembered(found: FoundSeries | null): boolean {
   return found !== null && found.knownVersion !== null;
 }
 
-function readRows(work: Work, { shape, duplicates }: FoundSeries): void {
+function readRows(work: Work, { shape, duplicates }: FoundSeries, memory: SharedMemory): void {
   const { key, read } = work.item!;
   try {
-    const received = checkRows(read(shape), { duplicates, hash: key !== null });
+    const received = checkRows(read(shape), { duplicates, hash: key !== null }, (array) =>
+      memory.keep(array instanceof BigInt64Array ? 'int64' : shape.dtype, array),
+    );
     work.rows = { ...received, key: keyOf(key, received, received.startNs) };
     work.error = null;
   } catch (error) {

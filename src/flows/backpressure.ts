@@ -1,6 +1,7 @@
 /** Backpressure: refuses appends while too much waits to be flushed, too many are being received, or the disk is nearly full. */
 import type { Database } from '../catalog/database.ts';
 import { countFresh } from '../catalog/fresh-store.ts';
+import { readEstrangement } from '../catalog/recovery-reader.ts';
 import { VarveError } from '../core/errors.ts';
 import { freeBytes } from '../storage/disk-space.ts';
 import type { DataRoot } from '../storage/data-root.ts';
@@ -17,7 +18,7 @@ export interface BackpressureLimits {
 export interface Upload {
   /** The same bytes, counted. Ends with an error when the disk gets too full meanwhile, or too many others have come as far. */
   count(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
-  /** The body is received, or never will be. */
+  /** The body is received, or never will be. May be said more than once. */
   end(): void;
 }
 
@@ -39,6 +40,8 @@ interface Numbers {
   readonly freshBytes: number;
   readonly freshChunks: number;
   readonly freeBytes: number;
+  /** What is wrong if files and catalog are of different days. */
+  readonly estranged: string | null;
   /** When they are to be asked for again. */
   readonly untilMs: number;
 }
@@ -49,6 +52,7 @@ export class Backpressure {
     ['backlog-full', 0],
     ['too-many-uploads', 0],
     ['disk-nearly-full', 0],
+    ['store-estranged', 0],
   ]);
   readonly #db: Database;
   readonly #root: DataRoot;
@@ -80,15 +84,17 @@ export class Backpressure {
    * Before a byte of the body is read. What a body announces must fit, but keeps no others out before it has come: it is believed to be twice what has come.
    * @param declaredBytes what the body says it has; null: it does not
    * @param mostHeld bytes of the body that are in memory at once, at most, because they can be read only together
-   * @throws unavailable `backlog-full`; storage-full `disk-nearly-full`
+   * @throws unavailable `backlog-full`, `store-estranged`; storage-full `disk-nearly-full`
    */
   async admit(declaredBytes: number | null, mostHeld = 0): Promise<Upload> {
     const numbers = await this.#look();
+    if (numbers.estranged !== null) this.#refuse('unavailable', 'store-estranged', numbers.estranged);
     this.#checkBacklog(numbers, declaredBytes === null || declaredBytes > LARGE_BYTES ? this.#expectedBytes : 0);
     this.#checkDisk(numbers, declaredBytes ?? 0);
     let expected = 0;
     let received = 0;
     let isLarge = false;
+    let isOver = false;
     const heldOf = (bytes: number): number => Math.min(bytes, mostHeld);
     this.#uploads++;
     const expect = (bytes: number): void => {
@@ -96,6 +102,7 @@ export class Backpressure {
       expected = bytes;
     };
     const onBytes = (bytes: number): void => {
+      if (isOver) return;
       this.#heldBytes += heldOf(received + bytes) - heldOf(received);
       received += bytes;
       this.#receivedBytes += bytes;
@@ -110,7 +117,6 @@ export class Backpressure {
       if (!isLarge) this.#largeUploads++;
       isLarge = true;
     };
-    let isOver = false;
     const end = (): void => {
       if (isOver) return;
       isOver = true;
@@ -119,7 +125,6 @@ export class Backpressure {
       this.#receivedBytes -= received;
       this.#heldBytes -= heldOf(received);
       expect(0);
-      received = 0;
     };
     return { count: (body) => this.#counted(body, onBytes), end };
   }
@@ -175,7 +180,10 @@ export class Backpressure {
 
   #refuse(code: 'unavailable' | 'storage-full', slug: string, message: string): never {
     this.refused.set(slug, (this.refused.get(slug) ?? 0) + 1);
-    throw new VarveError(code, `${message}. Nothing was stored.`, { slug, retryAfterS: RETRY_AFTER_S });
+    throw new VarveError(code, `${message.replace(/\.$/, '')}. Nothing was stored.`, {
+      slug,
+      retryAfterS: RETRY_AFTER_S,
+    });
   }
 
   /** The numbers, of late. Those who ask at the same time share one question. */
@@ -188,9 +196,10 @@ export class Backpressure {
     const { maxFreshChunks, minFreeBytes } = this.#limits;
     const before = { bytes: this.#addedBytes, chunks: this.#addedChunks };
     const startedMs = performance.now();
-    const [fresh, free] = await Promise.all([
+    const [fresh, free, estranged] = await Promise.all([
       countFresh(this.#db, maxFreshChunks),
       minFreeBytes > 0 ? freeBytes(this.#root) : 0,
+      readEstrangement(this.#db),
     ]);
     this.#addedBytes -= before.bytes;
     this.#addedChunks -= before.chunks;
@@ -199,6 +208,7 @@ export class Backpressure {
       freshBytes: fresh.bytes,
       freshChunks: fresh.chunks,
       freeBytes: free,
+      estranged,
       untilMs: now + Math.max(TRUST_MS, (now - startedMs) / ASKING_PART),
     };
     return this.#numbers;

@@ -347,22 +347,17 @@ function bytesInMemory(items: readonly AppendItem[]): number {
 
 /** The bytes of a run as a row of Postgres has them, or the place where they lie. */
 export function materialize(run: FreshRun): FreshToInsert {
-  const [first] = run.parts;
-  const { place } = first;
+  const { head, firstRow, rows, bytes, firstNs, lastNs, sorted, parts } = run;
+  const known = { head, firstRow, rows, bytes, firstNs, lastNs, sorted, generation: 0 } as const;
+  const { place, valuesCrc, timesCrc } = parts[0];
   if (place.kind === 'spool') {
     const { spoolId: id, valuesOffset, timesOffset } = place;
-    const { valuesCrc, timesCrc } = first;
-    return { ...run, generation: 0, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
+    return { ...known, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
   }
-  const { values, times } = run.parts.length === 1 ? place : joined(run.parts);
-  return {
-    ...run,
-    generation: 0,
-    valuesCrc: crc32(values),
-    timesCrc: times && crc32(times),
-    inline: { values, times },
-    spool: null,
-  };
+  if (parts.length === 1) return { ...known, valuesCrc, timesCrc, inline: place, spool: null };
+  const inline = joined(parts);
+  const { values, times } = inline;
+  return { ...known, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline, spool: null };
 }
 
 function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint8Array | null } {

@@ -2,7 +2,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Batch, SampleShape } from '../core/batch.ts';
-import { bytesOf, DTYPES } from '../core/dtype.ts';
+import { bytesOf, DTYPES, type SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
 import type { AppendPart } from '../core/place-append.ts';
 import type { DuplicateRule } from '../core/series.ts';
@@ -63,25 +63,30 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
 
 /**
  * As {@link receivePayload}, of rows that are few enough to be read at once: each batch is a part, in memory.
+ * @param keep gives the bytes of an array, where they are to lie
  * @throws as there
  */
-export function checkRows(batches: Iterable<Batch>, rules: Pick<PayloadTask, 'duplicates' | 'hash'>): ReceivedPayload {
+export function checkRows(
+  batches: Iterable<Batch>,
+  rules: Pick<PayloadTask, 'duplicates' | 'hash'>,
+  keep: (array: SampleArray) => Uint8Array,
+): ReceivedPayload {
   const content = new Content(rules);
   const parts: AppendPart[] = [];
   let bytes = 0;
   for (const batch of batches) {
     if (batch.rows === 0) continue;
     content.add(batch);
-    const part = partOf(batch);
+    const part = partOf(batch, keep);
     parts.push(part);
     bytes += part.bytes;
   }
   return { ...content.finish(), bytes, parts };
 }
 
-function partOf({ rows, values: array, times: stamps }: Batch): AppendPart {
-  const values = bytesOf(array);
-  const times = stamps && bytesOf(stamps);
+function partOf({ rows, values: array, times: stamps }: Batch, keep: (array: SampleArray) => Uint8Array): AppendPart {
+  const values = keep(array);
+  const times = stamps && keep(stamps);
   const span = stamps && extendSpan(null, stamps);
   return {
     rows,
@@ -160,7 +165,7 @@ class PartCutter {
     for (let from = 0; from < rows;) {
       const part = (this.#open ??= newPart());
       const take = Math.min(rows - from, this.#rowsOfPart - part.rows);
-      const some = bytesOf(values.subarray(from * channels, (from + take) * channels) as typeof values);
+      const some = bytesOf(values.subarray(from * channels, (from + take) * channels));
       await this.#append(part, take, some, times && times.subarray(from, from + take));
       if (part.rows === this.#rowsOfPart) await this.#close(part);
       from += take;

@@ -1,16 +1,23 @@
 /** Recovery: makes rows and files agree again after whatever happened. The same flow at start, on a timer and by hand. */
 import { trimFeed } from '../catalog/commit-feed.ts';
 import type { Database } from '../catalog/database.ts';
-import { markDamaged } from '../catalog/fresh-store.ts';
+import { markDamaged, markSound } from '../catalog/fresh-store.ts';
 import { finishDeletions, purgeSeries } from '../catalog/purge-store.ts';
-import { isNamed, readRecoveryRows, tellEstrangement } from '../catalog/recovery-reader.ts';
+import { coverCommit, isNamed, readRecoveryRows, tellEstrangement } from '../catalog/recovery-reader.ts';
 import { markShard } from '../catalog/shard-store.ts';
 import { forgetSpools } from '../catalog/spool-store.ts';
 import { forgetReplaced, forgetShard } from '../catalog/swap-shard.ts';
-import { ORPHAN_GRACE_MS, reconcile, type Reconciliation, type Repair } from '../core/reconcile.ts';
+import { ORPHAN_GRACE_MS, reconcile, type Reconciliation, type Repair, type Situation } from '../core/reconcile.ts';
 import { spoolPath, type DataRoot } from '../storage/data-root.ts';
 import { sweepExports } from '../storage/hdf5-export.ts';
-import { fileBytes, listStoredFiles, removeFile, removeStale, setFileAside } from '../storage/stored-files.ts';
+import {
+  fileBytes,
+  listStoredFiles,
+  lookAtStored,
+  removeFile,
+  removeStale,
+  setFileAside,
+} from '../storage/stored-files.ts';
 
 export interface RecoverDeps {
   readonly db: Database;
@@ -43,25 +50,50 @@ const TRIM_BATCHES = 120;
 /** Series of one round: each takes a look at all chunks. */
 const PURGE_SERIES = 100;
 
-/** What a whole round would repair. */
-export async function diagnose({ db, root }: Pick<RecoverDeps, 'db' | 'root'>): Promise<Reconciliation> {
-  // Files first: what is made after this is in no list, and what is swapped in meanwhile is among the rows.
-  const files = await listStoredFiles(root);
-  const { spools, ...rows } = await readRecoveryRows(db);
-  return reconcile({ ...rows, spools: spools.map((spool) => ({ ...spool, path: spoolPath(spool.id) })), files });
+/** What a whole round would repair. @param isAccepted see {@link reconcile} */
+export async function diagnose(
+  { db, root }: Pick<RecoverDeps, 'db' | 'root'>,
+  isAccepted = false,
+): Promise<Reconciliation> {
+  return reconcile(await compare(db, root), isAccepted);
 }
 
-/** The whole of it. A repair that fails is reported and keeps no other from being made. */
-export async function recover(deps: RecoverDeps): Promise<RecoveryReport> {
+async function compare(db: Database, root: DataRoot): Promise<Situation> {
+  // Files first: what is made after this is in no list, and what is swapped in meanwhile is among the rows.
+  const listed = await listStoredFiles(root);
+  const rows = await readRecoveryRows(db);
+  const spools = rows.spools.map((spool) => ({ ...spool, path: spoolPath(spool.id) }));
+  const paths = new Set([...rows.shards, ...spools].map(({ path }) => path));
+  const isListed = new Set(listed.map(({ path }) => path));
+  // Whatever only one of the two has may have come, or gone, between the list and the rows.
+  const agreed = listed.filter(({ path, kind }) => kind !== 'shard' || paths.has(path));
+  const others = listed.filter(({ path, kind }) => kind === 'shard' && !paths.has(path)).map(({ path }) => path);
+  const unlisted = [...paths].filter((path) => !isListed.has(path));
+  return { ...rows, spools, files: [...agreed, ...(await lookAtStored(root, [...others, ...unlisted]))] };
+}
+
+/**
+ * The whole of it. A repair that fails is reported and keeps no other from being made.
+ * @param isAccepted see {@link reconcile}
+ */
+export async function recover(deps: RecoverDeps, isAccepted = false): Promise<RecoveryReport> {
   const { db, root, log } = deps;
-  const { repairs, estranged } = await diagnose(deps);
+  const situation = await compare(db, root);
+  const { repairs, estranged } = reconcile(situation, isAccepted);
+  if (isAccepted) await coverCommit(db, newestOf(situation));
   await tellEstrangement(db, estranged);
   if (estranged !== null) log.error({}, estranged);
   const outcomes: RepairOutcome[] = [];
   for (const repair of repairs) outcomes.push(await attempt(deps, repair));
   await sweepExports(root, ORPHAN_GRACE_MS);
+  if (estranged !== null) return { outcomes, estranged, trimmed: 0, purgedSeries: 0 };
   await finishDeletions(db, PURGE_SERIES);
   return { outcomes, estranged, trimmed: await trim(db), purgedSeries: await purgeSeries(db, PURGE_SERIES) };
+}
+
+/** The highest commit that a file of a shard bears. */
+function newestOf({ files }: Situation): bigint {
+  return files.reduce((most, file) => (file.kind === 'shard' && file.commit > most ? file.commit : most), 0n);
 }
 
 async function attempt(deps: RecoverDeps, repair: Repair): Promise<RepairOutcome> {
@@ -84,7 +116,8 @@ export function pathOf(repair: Repair): string {
 
 /** Whether samples cannot be read that were acknowledged. */
 export function isLoss(repair: Repair): boolean {
-  return repair.kind === 'mark-fresh' || (repair.kind === 'mark' && repair.as !== 'live');
+  if (repair.kind === 'mark-fresh') return repair.as === 'damaged';
+  return repair.kind === 'mark' && repair.as !== 'live';
 }
 
 function levelOf(repair: Repair): 'info' | 'warn' | 'error' {
@@ -97,6 +130,11 @@ const MARKED = {
   live: 'the file of a shard is back',
 } as const;
 
+const FRESH_MARKED = {
+  damaged: 'are damaged: bytes of their spool file are missing',
+  sound: 'are read again: their spool file is back',
+} as const;
+
 /** Looks once more before it acts: between the diagnosis and now the world went on. @returns what was done, or null */
 async function make({ db, root }: RecoverDeps, repair: Repair): Promise<string | null> {
   switch (repair.kind) {
@@ -105,8 +143,8 @@ async function make({ db, root }: RecoverDeps, repair: Repair): Promise<string |
       return (await markShard(db, repair.shardId, bytes, repair.as)) ? MARKED[repair.as] : null;
     }
     case 'mark-fresh':
-      await markDamaged(db, repair.ids);
-      return `${repair.ids.length} fresh chunks are damaged: bytes of their spool file are missing`;
+      await (repair.as === 'damaged' ? markDamaged : markSound)(db, repair.ids);
+      return `${repair.ids.length} fresh chunks ${FRESH_MARKED[repair.as]}`;
     case 'forget':
       if (repair.of === 'shard' && !(await forgetShard(db, repair.id))) return null;
       if (repair.of === 'spool' && (await forgetSpools(db, [repair.id])).length === 0) return null;

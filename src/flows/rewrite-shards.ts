@@ -4,6 +4,7 @@
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
+import { refuseEstranged } from '../catalog/recovery-reader.ts';
 import { forgetShard, registerShard, swapShard, type WritingShard } from '../catalog/swap-shard.ts';
 import { isVarveError } from '../core/errors.ts';
 import { isRefusedByPostgres } from '../core/fault.ts';
@@ -74,12 +75,14 @@ export async function rewriteShards(
   { signal, onStage = () => {} }: RewriteOptions,
 ): Promise<RewriteReport | DamagedInputs> {
   const begun = performance.now();
+  await refuseEstranged(db);
   const { laneId, level, commit, tasks } = plan;
   const id = uuidv7();
   const shard: WritingShard = { id, laneId, level, commit, path: shardPath(id, commit) };
   await onStage('planned');
   signal?.throwIfAborted();
   const firstCommit = await registerShard(db, shard, plan.parents);
+  let isSwapping = false;
   try {
     await onStage('registered');
     const task: RewriteTask = { dataRoot: root.root, shard: { ...shard, shardId: id, firstCommit }, series: tasks };
@@ -97,6 +100,7 @@ export async function rewriteShards(
     const summaries = outcome.series.flatMap((written, i) =>
       written.summaries.map((block) => ({ ...block, seriesId: tasks[i].write.seriesId })),
     );
+    isSwapping = true;
     await swapShard(db, { ...plan, shard, bytes: isEmpty ? null : outcome.bytes, chunks, summaries });
     await onStage('swapped');
     const report = {
@@ -114,7 +118,7 @@ export async function rewriteShards(
     return report;
   } catch (error) {
     // Where the answer to COMMIT was lost, the row says what became of it, and the sweep goes by that.
-    if (isCertain(error, signal)) await giveUp(db, root, shard).catch(() => {});
+    if (!isSwapping || isCertain(error, signal)) await giveUp(db, root, shard).catch(() => {});
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import { pingCatalog } from '../catalog/catalog-health.ts';
 import { openCommitSession } from '../catalog/commit-session.ts';
 import { openDatabase, openDatabasePools, type DatabasePools } from '../catalog/database.ts';
 import { tellRest } from '../catalog/fresh-store.ts';
-import { migrate } from '../catalog/migrate.ts';
+import { migrate, refuseFsyncOff } from '../catalog/migrate.ts';
 import { registerSpools } from '../catalog/spool-store.ts';
 import { tellEstrangement } from '../catalog/recovery-reader.ts';
 import { refreshUnits } from '../catalog/tag-unit-store.ts';
@@ -118,6 +118,7 @@ export async function openGround(
       url = config.database.url;
     }
     await migrate(url, (reason) => log.warn({ reason }, 'waiting for Postgres'));
+    if (!config.database.allowFsyncOff) await refuseFsyncOff(url);
     let backend: QueueBackend | null = null;
     const probe = openDatabase(url, { poolSize: 1, onError: () => {} });
     const outages = foldOutages(log, [
@@ -141,6 +142,8 @@ export async function openGround(
     });
     await refreshUnits(pools.writes, readUnit);
     await claimFolder(root, await readCatalogIdentity(pools.reads));
+    // Before the first request and the first flush: whether the files are those that the catalog means.
+    await tellEstrangement(pools.writes, (await diagnose({ db: pools.reads, root })).estranged);
     const queue = await openQueueBackend(
       config.queue.kind === 'redis' ? config.queue : { kind: 'postgres', url },
       outages.log,
@@ -225,8 +228,8 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
   const files = startReconciler({
     everyMs: RECOVER_ALL_MS,
     reconcile: async () => {
-      await sweep.run();
       await recover(deps);
+      await sweep.run();
       return [];
     },
     ring: () => Promise.resolve(),
@@ -267,8 +270,6 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const { pools, root, backend, log, databaseUrl } = ground;
   const { reads, writes, searches } = pools;
   await ensureAccess(writes, firstToken(config));
-  // Before the first request: whether the files are those that the catalog means.
-  await tellEstrangement(writes, (await diagnose({ db: reads, root })).estranged);
   const codec = codecPool(config);
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
   const tokenNews = listenForTokens(

@@ -13,6 +13,7 @@ import type { ListCommand } from './list-command.ts';
 import type { TagCommand } from './tag-command.ts';
 import type { NewTokenCommand } from './token-command.ts';
 import type { RebuildShardCommand } from './rebuild-command.ts';
+import type { RecoverCommand } from './recover-command.ts';
 import { endWithReader } from './standard-output.ts';
 import type { VerifyCommand } from './verify-command.ts';
 import { VERSION } from './version.ts';
@@ -322,9 +323,10 @@ withData(program.command('compact'))
   });
 
 withData(program.command('recover'))
-  .description('make the catalog and the files agree, now; exit code 1 if a shard is lost or a repair failed')
+  .description('make the catalog and the files agree, now; exit code 1 if samples cannot be read or a repair failed')
   .option('--dry-run', 'only say what is wrong')
-  .action(async (options: PlaceOptions & { dryRun?: boolean }) => {
+  .option('--accept-loss', 'go on with files of another day than the catalog: what is missing counts as lost')
+  .action(async (options: PlaceOptions & RecoverCommand) => {
     const { recoverData } = await import('./recover-command.ts');
     if (!(await recoverData(configOf(options), options))) process.exitCode = 1;
   });

@@ -55,6 +55,9 @@ const Environment = z.object({
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
   VARVE_POSTGRES_PORT: Port.default(0),
+  VARVE_ALLOW_FSYNC_OFF: z
+    .enum(['0', '1'], { error: ({ input }) => `must be 0 or 1, not ${JSON.stringify(input)}` })
+    .default('0'),
   VARVE_URL: HttpUrl.optional(),
   DATABASE_URL: PostgresUrl.optional(),
   REDIS_URL: RedisUrl.optional(),
@@ -76,8 +79,12 @@ export interface Config {
   readonly compactEveryMs: number;
   readonly backpressure: BackpressureLimits;
   readonly http: HttpLimits;
-  readonly database:
-    { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string };
+  readonly database: (
+    { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
+  ) & {
+    /** For tests: a Postgres that loses what it has acknowledged when the power fails. */
+    readonly allowFsyncOff: boolean;
+  };
   readonly queue: { readonly kind: 'postgres' } | { readonly kind: 'redis'; readonly url: string };
   /** Where the command line finds a running service. */
   readonly serviceUrl: string;
@@ -128,9 +135,12 @@ export function readConfig(
       maxConnections: env.VARVE_MAX_CONNECTIONS,
       maxRequestsPerToken: env.VARVE_MAX_REQUESTS_PER_TOKEN,
     },
-    database: env.DATABASE_URL
-      ? { kind: 'server', url: env.DATABASE_URL }
-      : { kind: 'embedded', port: env.VARVE_POSTGRES_PORT },
+    database: {
+      ...(env.DATABASE_URL
+        ? { kind: 'server', url: env.DATABASE_URL }
+        : { kind: 'embedded', port: env.VARVE_POSTGRES_PORT }),
+      allowFsyncOff: env.VARVE_ALLOW_FSYNC_OFF === '1',
+    },
     queue: env.REDIS_URL ? { kind: 'redis', url: env.REDIS_URL } : { kind: 'postgres' },
     serviceUrl: env.VARVE_URL ?? `http://${env.VARVE_HOST}:${env.VARVE_PORT}`,
   };

@@ -12,18 +12,22 @@ import { print } from './standard-output.ts';
 const CONNECTIONS = 2;
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 
-/**
- * @param dryRun only says what is wrong
- * @returns false if samples cannot be read, a repair failed, or catalog and files are of different days
- */
-export async function recoverData(config: Config, { dryRun }: { dryRun?: boolean }): Promise<boolean> {
+export interface RecoverCommand {
+  /** Only says what is wrong. */
+  readonly dryRun?: boolean;
+  /** Goes on with catalog and files of different days: nothing better is to be had. */
+  readonly acceptLoss?: boolean;
+}
+
+/** @returns false if samples cannot be read, a repair failed, or catalog and files are of different days */
+export async function recoverData(config: Config, { dryRun, acceptLoss }: RecoverCommand): Promise<boolean> {
   const postgres = await openPostgres(config);
   const { db, close } = openDatabase(postgres.url, { poolSize: CONNECTIONS, onError: () => {} });
   try {
     const root = new DataRoot(config.dataRoot);
     await claimFolder(root, await readCatalogIdentity(db));
     if (dryRun) {
-      const { repairs, estranged } = await diagnose({ db, root });
+      const { repairs, estranged } = await diagnose({ db, root }, acceptLoss);
       if (estranged !== null) await print(`${estranged}\n`);
       for (const repair of repairs) await print(`${needOf(repair)}\n`);
       await print(
@@ -31,7 +35,7 @@ export async function recoverData(config: Config, { dryRun }: { dryRun?: boolean
       );
       return estranged === null && !repairs.some(isLoss);
     }
-    const { outcomes, estranged, trimmed, purgedSeries } = await recover({ db, root, log: SILENT });
+    const { outcomes, estranged, trimmed, purgedSeries } = await recover({ db, root, log: SILENT }, acceptLoss);
     if (estranged !== null) await print(`${estranged}\n`);
     for (const outcome of outcomes) await print(`${needOf(outcome.repair)}: ${resultOf(outcome)}\n`);
     if (trimmed > 0) await print(`forgot ${trimmed} commits and keys of long ago\n`);
@@ -55,7 +59,7 @@ function needOf(repair: Repair): string {
     case 'mark':
       return `${repair.path}: ${MARKS[repair.as]}`;
     case 'mark-fresh':
-      return `${repair.path}: ${repair.ids.length} fresh chunks lie where it does not reach`;
+      return `${repair.path}: ${repair.ids.length} fresh chunks ${repair.as === 'damaged' ? 'lie where it does not reach' : 'could not be read, and may be now'}`;
     case 'forget':
       return `${repair.path}: nobody makes it any more`;
     case 'drop-replaced':

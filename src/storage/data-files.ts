@@ -9,6 +9,8 @@ export interface DataFile {
   readonly bytes: number;
   /** Since it was last written. */
   readonly ageMs: number;
+  /** Since it was last written, renamed or put here, whatever day it bears. */
+  readonly changedMs: number;
 }
 
 /** Where spool files go that a rebuilt catalog knows nothing of: nobody tidies up there. */
@@ -41,12 +43,18 @@ async function filesBelow(root: DataRoot, folder: string): Promise<DataFile[]> {
   const files: DataFile[] = [];
   const names = await readdir(folder, { recursive: true }).catch(ifMissing<string[]>([]));
   for (const name of names.sort()) {
-    const path = join(folder, name);
-    const found = await stat(path).catch(ifMissing(null)); // gone since
-    if (!found?.isFile()) continue;
-    files.push({ path: relative(root.root, path), bytes: found.size, ageMs: Math.max(0, Date.now() - found.mtimeMs) });
+    const file = await lookAt(root, relative(root.root, join(folder, name)));
+    if (file) files.push(file);
   }
   return files;
+}
+
+/** @returns null if there is no such file, or not any more */
+export async function lookAt(root: DataRoot, path: string): Promise<DataFile | null> {
+  const found = await stat(root.resolve(path)).catch(ifMissing(null));
+  if (!found?.isFile()) return null;
+  const since = (ms: number): number => Math.max(0, Date.now() - ms);
+  return { path, bytes: found.size, ageMs: since(found.mtimeMs), changedMs: since(found.ctimeMs) };
 }
 
 /** Moves a spool file out of the reach of whoever tidies up the spool, durably. @returns where it is now */

@@ -48,11 +48,16 @@ export class SpoolWriter {
     return offset;
   }
 
-  /** Makes bytes and name durable. @returns bytes of the file */
+  /** Makes bytes and name durable. @returns bytes of the file. @throws unavailable `payload-removed` if somebody has taken the name away */
   async finish(): Promise<number> {
     await this.#writing;
     await this.#flush();
     await this.#handle.datasync();
+    if ((await this.#handle.stat()).nlink === 0) {
+      throw new VarveError('unavailable', `the spool file ${this.id} was removed while it was written`, {
+        slug: 'payload-removed',
+      });
+    }
     await this.#handle.close();
     const folder = await open(this.#root.spoolFolder, 'r');
     try {

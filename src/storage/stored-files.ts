@@ -2,32 +2,45 @@
 import { mkdir, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { StoredFile } from '../core/reconcile.ts';
-import { listShardFiles, listSpoolFiles } from './data-files.ts';
+import { listShardFiles, listSpoolFiles, lookAt, type DataFile } from './data-files.ts';
 import type { DataRoot } from './data-root.ts';
 
 const SPOOL = /^spool\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** The folder is the end of the id: {@link shardPath}. */
-const SHARD = /^shards\/([0-9a-f]{2})\/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\1-(\d+)\.h5$/;
+const SHARD = /^shards\/([0-9a-f]{2})\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\1)-(\d+)\.h5$/;
 /** Within the folder of shards, so that a file system of its own is no obstacle to a rename. */
 const ASIDE = 'shards/orphans';
 
 /** Files with names that are not ours are nobody's business here. */
 export async function listStoredFiles(root: DataRoot): Promise<StoredFile[]> {
   const files = [...(await listSpoolFiles(root)), ...(await listShardFiles(root))];
-  return files.flatMap((file) => {
-    const kind = kindOf(file.path);
-    return kind ? [{ ...file, ...kind }] : [];
-  });
+  return files.flatMap((file) => asStored(file) ?? []);
 }
 
-type Kind<F = StoredFile> = F extends StoredFile ? Omit<F, 'path' | 'bytes' | 'ageMs'> : never;
+/** @returns those of these files that are there */
+export async function lookAtStored(root: DataRoot, paths: readonly string[]): Promise<StoredFile[]> {
+  const found: StoredFile[] = [];
+  for (const path of paths) {
+    const file = await lookAt(root, path);
+    const stored = file && asStored(file);
+    if (stored) found.push(stored);
+  }
+  return found;
+}
+
+function asStored(file: DataFile): StoredFile | null {
+  const kind = kindOf(file.path);
+  return kind && { ...file, ...kind };
+}
+
+type Kind<F = StoredFile> = F extends StoredFile ? Omit<F, keyof DataFile> : never;
 
 function kindOf(path: string): Kind | null {
   if (dirname(path) === ASIDE) return { kind: 'aside' };
   if (path.endsWith('.tmp')) return { kind: 'temporary' };
   if (SPOOL.test(path)) return { kind: 'spool' };
-  const [, , commit] = SHARD.exec(path) ?? [];
-  return commit === undefined ? null : { kind: 'shard', commit: BigInt(commit) };
+  const [, , shardId, commit] = SHARD.exec(path) ?? [];
+  return commit === undefined ? null : { kind: 'shard', shardId, commit: BigInt(commit) };
 }
 
 /** @returns the length of a file; null: there is none */

@@ -277,7 +277,7 @@ describe('a shard whose file is cut short', () => {
       checks: { shards: { ok: true, degraded: true } },
     });
     const last = expecting(500, await at.api.get(`${samples}?rows=399990:400000&format=octet`));
-    expect(last.json<Problem>().type).toMatch(/^urn:varve:problem:shard-/);
+    expect(last.json<Problem>().type).toMatch(/^urn:varve:problem:(shard-|chunk-corrupt)/);
     expect(await at.api.append(id, { values: [7] })).toMatchObject({ first_row: 400_000 });
     expect((await at.api.read(id, '?rows=400000:')).values).toEqual([[7]]);
     await writeFile(file, whole);
@@ -309,6 +309,13 @@ describe('a data folder and a database that do not belong together', () => {
     }
   });
 });
+
+/** A bijection of 32 bits that leaves no pattern. */
+function mixed(n: number): number {
+  const a = Math.imul(n ^ (n >>> 16), 0x7feb352d);
+  const b = Math.imul(a ^ (a >>> 15), 0x846ca68b);
+  return b ^ (b >>> 16);
+}
 
 describe('a full disk', () => {
   const DISK_BYTES = 48 * MB;
@@ -349,31 +356,32 @@ describe('a full disk', () => {
 
   /** Mounting takes a permission that no package installs, so VARVE_TEST_NO_SKIP does not make this an error. */
   function onSmallDisk(name: string, run: (disk: SmallDisk) => Promise<void>): void {
-    test(name, async () => {
+    const runOrSkip = async (): Promise<void> => {
       if (disk) return run(disk);
       console.warn(`SKIPPED: a full disk ${name}: this process may not mount a tmpfs`);
-    });
+    };
+    test(name, runOrSkip, 2 * FLUSH_LIMIT_MS);
   }
 
-  /** int32 values 0, 1, 2 … so that lost or doubled ones show. */
-  const ramp = (from: number, rows: number): Buffer =>
-    Buffer.from(Int32Array.from({ length: rows }, (_, i) => from + i).buffer);
+  /** int32 values that tell the rows apart, and do not compress. */
+  const noise = (from: number, rows: number): Buffer =>
+    Buffer.from(Int32Array.from({ length: rows }, (_, i) => mixed(from + i)).buffer);
 
-  async function expectRamp(id: string, rows: number): Promise<void> {
+  async function expectNoise(id: string, rows: number): Promise<void> {
     const answer = expecting(200, await api.get(`/v1/series/${id}/samples?format=octet`));
-    expect(answer.body.equals(ramp(0, rows))).toBe(true);
+    expect(answer.body.equals(noise(0, rows))).toBe(true);
   }
 
   onSmallDisk('refuses a large append with 507 and keeps nothing of it', async (disk) => {
     const { id, samples } = await newSeries(api);
-    const answer = expecting(507, await api.send('POST', samples, { headers: OCTETS, body: ramp(0, 15 * MB) }));
+    const answer = expecting(507, await api.send('POST', samples, { headers: OCTETS, body: noise(0, 15 * MB) }));
     expect(answer.json<Problem>().type).toBe('urn:varve:problem:storage-full');
     expect(readdirSync(join(disk.folder, 'spool'))).toEqual([]);
     expect((await api.series(id)).rows).toBe(0);
     // Text is parsed in another thread, from where the error has to come through, too.
     const irregular = await newSeries(api, { sampling: { kind: 'irregular' } });
     await disk.fill();
-    const lines = Array.from({ length: 20_000 }, (_, i) => `${i},${i}\n`).join('');
+    const lines = Array.from({ length: 200_000 }, (_, i) => `${i},${i}\n`).join('');
     const csv = { headers: { 'content-type': 'text/csv' }, body: `time,value\n${lines}` };
     expecting(507, await api.send('POST', irregular.samples, csv));
     expect(readdirSync(join(disk.folder, 'spool'))).toEqual([]);
@@ -388,49 +396,50 @@ describe('a full disk', () => {
       const rows = 512 * 1024;
       // Room for the spool, not for the shard; small appends lie in Postgres and need no room here.
       await disk.fill(2.5 * MB);
-      const large = { headers: OCTETS, body: ramp(0, rows) };
+      const large = { headers: OCTETS, body: noise(0, rows) };
       expecting(201, await api.send('POST', samples, large));
       for (let i = 0; i < 10; i++) {
-        const small = { headers: OCTETS, body: ramp(rows + 100 * i, 100) };
+        const small = { headers: OCTETS, body: noise(rows + 100 * i, 100) };
         expecting(201, await api.send('POST', samples, small));
       }
       await eventually(async () => (await failures(database.url)) >= 2);
       expecting(507, await api.send('POST', samples, large));
-      expect(await metric(api, 'varve_lanes_resting')).toBe(1);
+      expect(await metric(api, 'varve_lanes_resting')).toBeGreaterThanOrEqual(1);
       expect(await metric(api, 'varve_fresh_chunks')).toBeGreaterThan(10);
       expect(service.output()).toContain('a lane could not be flushed: what is fresh stays where it is');
-      await expectRamp(id, rows + 1000);
-      expecting(201, await api.send('POST', samples, { headers: OCTETS, body: ramp(rows + 1000, 5) }));
+      await expectNoise(id, rows + 1000);
+      expecting(201, await api.send('POST', samples, { headers: OCTETS, body: noise(rows + 1000, 5) }));
 
       await disk.free();
       await flushed();
-      await expectRamp(id, rows + 1005);
+      await expectNoise(id, rows + 1005);
       await eventually(async () => (await failures(database.url)) === 0);
     },
   );
+
+  onSmallDisk('leaves no shard behind for flushes that fail', async (disk) => {
+    expect(existsSync(join(disk.folder, 'shards', 'orphans'))).toBe(false);
+    const known = await query<{ path: string }>(database.url, 'select path from shards');
+    expect(await query(database.url, `select path from shards where state = 'writing'`)).toEqual([]);
+    const files = readdirSync(join(disk.folder, 'shards'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+      statSync(join(disk.folder, 'shards', name)).isFile(),
+    );
+    expect(files.map((name) => `shards/${name}`).sort()).toEqual(known.map(({ path }) => path).sort());
+  });
 
   onSmallDisk('survives a kill and a restart while full, with everything acknowledged', async (disk) => {
     const { id, samples } = await newSeries(api);
     const rows = 512 * 1024;
     await disk.fill(2.5 * MB);
-    expecting(201, await api.send('POST', samples, { headers: OCTETS, body: ramp(0, rows) }));
+    expecting(201, await api.send('POST', samples, { headers: OCTETS, body: noise(0, rows) }));
     await eventually(async () => (await failures(database.url)) >= 1);
     await service.kill9();
     await service.restart();
     expecting(200, await api.get('/readyz'));
-    await expectRamp(id, rows);
+    await expectNoise(id, rows);
     await disk.free();
     await flushed();
-    await expectRamp(id, rows);
-  });
-
-  onSmallDisk('leaves no shard behind for flushes that fail', async (disk) => {
-    expect(existsSync(join(disk.folder, 'shards', 'orphans'))).toBe(false);
-    const known = await query<{ path: string }>(database.url, 'select path from shards');
-    const files = readdirSync(join(disk.folder, 'shards'), { recursive: true, encoding: 'utf8' }).filter((name) =>
-      statSync(join(disk.folder, 'shards', name)).isFile(),
-    );
-    expect(files.map((name) => `shards/${name}`).sort()).toEqual(known.map(({ path }) => path).sort());
+    await expectNoise(id, rows);
   });
 
   /** Flushes in a row that failed. */

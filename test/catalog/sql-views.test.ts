@@ -93,7 +93,7 @@ test('varve_chunks shows a chunk from its append on, and where it lies once it i
   const chunk = { series: KEPT, rows: '2', values_length: '4', codec: 'none' };
   expect(await shown()).toEqual([{ ...chunk, shard: null, shard_state: 'fresh', counts: null }]);
   await client.query(
-    `insert into shards (id, lane_id, state, level, path, "commit") values ('${KEPT}', '${PROJECT}', 'live', 0, 'a.h5', 1)`,
+    `insert into shards (id, lane_id, state, level, path, first_commit, "commit") values ('${KEPT}', '${PROJECT}', 'live', 0, 'a.h5', 1, 1)`,
   );
   await client.query(
     `insert into chunks (series_id, first_row, rows, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc, counts, mins, maxs, sums)

@@ -1,65 +1,116 @@
-/** Rows and files that disagree, whatever has happened: what recovery does of it, and what it leaves alone. */
+/** What is left behind, whoever stopped wherever: recovery mends it, nothing acknowledged is lost, and what cannot be mended is told. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { sql } from 'kysely';
+import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cp, mkdir, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
+import { openDatabase } from '../../src/catalog/database.ts';
+import { hasDamage } from '../../src/catalog/shard-store.ts';
 import { readEstrangement } from '../../src/catalog/recovery-reader.ts';
-import { hasDamage, listShards } from '../../src/catalog/shard-store.ts';
-import { ORPHAN_GRACE_MS, RECEIVING_KEPT_MS } from '../../src/core/reconcile.ts';
-import type { Series } from '../../src/core/series.ts';
+import { freeSpools, registerSpools } from '../../src/catalog/spool-store.ts';
+import { forgetShard } from '../../src/catalog/swap-shard.ts';
+import { parseRate } from '../../src/core/rate.ts';
+import { ASIDE_KEPT_MS, ORPHAN_GRACE_MS, RECEIVING_KEPT_MS, REPLACED_KEPT_MS } from '../../src/core/reconcile.ts';
+import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
 import { compactLane } from '../../src/flows/compact-lane.ts';
-import { flushLane } from '../../src/flows/flush-lane.ts';
-import { diagnose, recover, type RecoveryReport } from '../../src/flows/recover.ts';
+import { flushLane, type FlushOptions } from '../../src/flows/flush-lane.ts';
+import { diagnose, recover, type RecoverDeps, type RecoveryReport } from '../../src/flows/recover.ts';
 import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
-import { registerSpools } from '../../src/catalog/spool-store.ts';
+import { sweepSpools } from '../../src/flows/sweep-fresh.ts';
 import { shardPath, spoolPath } from '../../src/storage/data-root.ts';
-import { hasTestPostgres } from '../support/postgres.ts';
+import { writeSpool } from '../../src/storage/spool.ts';
+import { execute, hasTestPostgres, type TestDatabase } from '../support/postgres.ts';
 import { Store } from './store.ts';
 
-const suite = hasTestPostgres() ? describe : describe.skip;
-/** More than a row of Postgres is to hold. */
-const MANY_ROWS = 300_000;
+const SPEC: Omit<NewSeries, 'project'> = {
+  name: 'regular',
+  description: null,
+  dtype: 'float64',
+  channels: [{ label: 'a' }],
+  unit: 'mV',
+  scale: 1,
+  offset: 0,
+  sampling: { kind: 'regular', rate: parseRate(1000)!, startNs: 0n },
+  timeReference: 'utc',
+  duplicates: 'last',
+  codec: 'none',
+  tags: {},
+  ...UNSAID,
+  provenance: {},
+};
+const IRREGULAR: Omit<NewSeries, 'project'> = { ...SPEC, name: 'irregular', sampling: { kind: 'irregular' } };
+/** So many rows of eight bytes go through the spool. */
+const MANY = 140_000;
+const HOUR_MS = 3600_000;
 
 let store: Store;
+let lane: string;
+let regular: Series;
+let irregular: Series;
 let lines: string[];
 
+const suite = hasTestPostgres() ? describe : describe.skip;
+
 beforeEach(async () => {
+  if (!hasTestPostgres()) return;
   store = await Store.open();
+  regular = await store.create(SPEC);
+  irregular = await store.create(IRREGULAR);
+  lane = await store.laneOf(regular.id);
+  await execute(store.databaseUrl, `update heads set lane_id = '${lane}'`);
   lines = [];
 });
-
 afterEach(() => store?.close());
 
-function recovering() {
-  const say = (_: object, message: string): void => void lines.push(message);
-  return { db: store.db, root: store.root, log: { info: say, warn: say, error: say } };
-}
-const run = (): Promise<RecoveryReport> => recover(recovering());
-
-let made = 0;
-async function newSeries(...values: number[]): Promise<Series> {
-  const spec = { name: `s${made++}`, dtype: 'float64', channels: [{ label: 'v' }], provenance: {} } as const;
-  const sampling = { kind: 'regular', rate: { num: 1n, den: 1n }, startNs: 0n } as const;
-  const series = await store.create(importedSpec({ ...spec, sampling }));
-  if (values.length > 0) await append(series, ...values);
-  return series;
-}
-const append = (series: Series, ...values: number[]) =>
-  store.append(series, { values: Float64Array.from(values), times: null });
-async function read(series: Series, from?: number, to?: number): Promise<number[]> {
-  const bytes = await store.read(series, { by: 'rows', from, to });
-  return [...new Float64Array(Uint8Array.from(bytes).buffer)];
+function deps(): RecoverDeps {
+  const log = (_: object, message: string): void => void lines.push(message);
+  return { db: store.db, root: store.root, log: { info: log, warn: log, error: log } };
 }
 
-async function shardOf(series: Series): Promise<{ id: string; path: string; file: string; state: string }> {
-  const [shard] = await listShards(store.db, [series.id]);
-  return { ...shard, file: store.root.resolve(shard.path) };
+const recovered = (isAccepted = false): Promise<RecoveryReport> => recover(deps(), isAccepted);
+const done = ({ outcomes }: RecoveryReport): string[] => outcomes.map(({ repair }) => repair.kind);
+
+async function append(part: number, rows = 1000): Promise<void> {
+  const values = Float64Array.from({ length: rows }, (_, i) => part * 1e6 + i);
+  await store.append(regular, { values, times: null });
+  const times = BigInt64Array.from({ length: 100 }, (_, i) => BigInt(part * 80 + i) * 1000n);
+  await store.append(irregular, { values: values.subarray(0, 100), times });
 }
 
-async function age(path: string, ms: number): Promise<void> {
+async function contents(): Promise<string[]> {
+  const all = [await store.read(regular, { by: 'rows' }), await store.read(irregular, { by: 'time' })];
+  return all.map((bytes) => bytes.toString('base64'));
+}
+
+const rowsOf = (from: number, to: number): Promise<Buffer> => store.read(regular, { by: 'rows', from, to });
+const shards = () => store.db.selectFrom('shards').selectAll().orderBy('id').execute();
+const states = async (): Promise<string[]> => (await shards()).map(({ state }) => state);
+const spools = () => store.db.selectFrom('spool_files').selectAll().orderBy('id').execute();
+const freshRows = () => store.db.selectFrom('fresh').selectAll().orderBy('id').execute();
+const isThere = (path: string): boolean => existsSync(store.root.resolve(path));
+const files = (folder: string): string[] =>
+  readdirSync(store.root.resolve(folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name)
+    .sort();
+
+const flush = (options: FlushOptions = {}) => flushLane(store.rewriting, lane, { asked: true, ...options });
+const compact = (options: FlushOptions = {}) =>
+  compactLane(store.rewriting, lane, { all: true, asked: true, ...options });
+
+/** As if all had happened so long before. */
+async function age(ms: number): Promise<void> {
+  const by = `make_interval(secs => ${ms / 1000})`;
+  await execute(store.databaseUrl, `update shards set made_at = made_at - ${by}, replaced_at = replaced_at - ${by}`);
+  await execute(store.databaseUrl, `update spool_files set made_at = made_at - ${by}, freed_at = freed_at - ${by}`);
+  for (const folder of ['shards', 'spool']) {
+    for (const name of readdirSync(store.root.resolve(folder), { recursive: true }).map(String)) {
+      await ageFile(`${folder}/${name}`, ms);
+    }
+  }
+}
+
+async function ageFile(path: string, ms: number): Promise<void> {
   const at = new Date(Date.now() - ms);
   await utimes(store.root.resolve(path), at, at);
 }
@@ -67,171 +118,307 @@ async function age(path: string, ms: number): Promise<void> {
 async function put(path: string, ageMs: number): Promise<string> {
   await mkdir(dirname(store.root.resolve(path)), { recursive: true });
   await writeFile(store.root.resolve(path), 'x');
-  await age(path, ageMs);
+  await ageFile(path, ageMs);
   return path;
 }
 
-const isThere = (path: string): boolean => existsSync(store.root.resolve(path));
+/** Rows and files say the same: nothing is left over, nothing is missing. */
+async function expectTidy(): Promise<void> {
+  expect(files('shards')).toEqual((await shards()).map(({ path }) => basename(path)).sort());
+  expect(files('spool')).toEqual((await spools()).map(({ id }) => id).sort());
+  expect((await store.verify()).findings).toEqual([]);
+  expect(await diagnose(deps())).toEqual({ repairs: [], estranged: null });
+}
 
 suite('a shard', () => {
-  test('whose file is missing is lost with one alarm; appends go on; when the file is back, so is the shard', async () => {
-    const series = await newSeries(1, 2, 3);
-    await store.flush();
-    const { file } = await shardOf(series);
+  let path: string;
+  let file: string;
+  beforeEach(async () => {
+    if (!hasTestPostgres()) return;
+    await append(0);
+    await flush();
+    [{ path }] = await shards();
+    file = store.root.resolve(path);
+    await append(1);
+    await flush();
+  });
+
+  test('whose file is missing is lost, and told once; the rest is served and goes on; when the file is back, so is the shard', async () => {
+    const before = await contents();
     await rename(file, `${file}.elsewhere`);
-    await run();
-    await run();
+    await recovered();
+    await recovered();
+    expect(await states()).toEqual(['lost', 'live']);
     expect(lines.filter((line) => line.includes('a shard is lost'))).toHaveLength(1);
-    expect((await shardOf(series)).state).toBe('lost');
     expect(await hasDamage(store.db)).toBe(true);
-    await append(series, 4);
-    expect(await read(series, 3)).toEqual([4]);
-    await expect(read(series)).rejects.toMatchObject({ code: 'corrupt' });
+    expect(await readEstrangement(store.db)).toBeNull();
+    await expect(rowsOf(0, 10)).rejects.toMatchObject({ code: 'corrupt', slug: 'shard-missing' });
+    expect((await rowsOf(1000, 2000)).length).toBe(8000);
+    await append(2);
+    await flush();
+    await compact();
+    expect((await rowsOf(1000, 3000)).length).toBe(16_000);
     await rename(`${file}.elsewhere`, file);
-    await run();
-    expect((await shardOf(series)).state).toBe('live');
+    await recovered();
+    expect(await states()).not.toContain('lost');
     expect(await hasDamage(store.db)).toBe(false);
-    expect(await read(series)).toEqual([1, 2, 3, 4]);
+    const all = await contents();
+    expect(Buffer.from(all[0], 'base64').subarray(0, 16_000)).toEqual(Buffer.from(before[0], 'base64'));
   });
 
-  test('that was cut short is damaged: its rows are refused, others are read, and nothing is appended on top', async () => {
-    const [cut, whole] = [await newSeries(1, 2, 3), await newSeries(7)];
-    await store.flush();
-    const { file, path } = await shardOf(cut);
-    const bytes = await readFile(file);
-    await truncate(file, 100);
-    const { estranged } = await run();
-    expect(estranged).toBeNull();
-    expect((await shardOf(cut)).state).toBe('damaged');
-    await append(cut, 4);
-    await expect(read(cut, 0, 3)).rejects.toMatchObject({ code: 'corrupt' });
-    expect(await read(cut, 3)).toEqual([4]);
-    expect(await read(whole)).toEqual([7]);
-    await store.flush();
-    expect((await readFile(store.root.resolve(path))).length).toBe(100);
-    await writeFile(file, bytes);
-    await run();
-    expect([await read(cut), await read(whole)]).toEqual([[1, 2, 3, 4], [7]]);
-  });
-});
+  test.each([1, 3000, 10_000])(
+    'whose file is %i bytes short is damaged: what it misses is refused, never zeros, and the rest is served',
+    async (short) => {
+      const whole = readFileSync(file);
+      const before = await rowsOf(0, 1000);
+      await truncate(file, Math.max(0, whole.length - short));
+      await recovered();
+      expect(await states()).toEqual(['damaged', 'live']);
+      expect(lines).toContain('recovery: a shard is damaged: its file is too short');
+      expect(await hasDamage(store.db)).toBe(true);
+      const read = await rowsOf(0, 1000).catch((error: unknown) => error);
+      if (Buffer.isBuffer(read)) expect(read).toEqual(before);
+      else expect(read).toMatchObject({ code: 'corrupt', slug: 'chunk-corrupt' });
+      if (short > 8000) expect(read).toMatchObject({ code: 'corrupt' });
+      expect((await rowsOf(1000, 2000)).length).toBe(8000);
+      expect((await store.verify()).findings.map(({ kind }) => kind)).toContain('shard-short');
 
-suite('a process that ends, or is paused, between any two steps of a rewriting', () => {
-  const ended = (at: RewriteStage) => (stage: RewriteStage) => {
-    if (stage === at) throw new Error('ended here');
-  };
-  const long = sql`made_at = now() - make_interval(secs => ${ORPHAN_GRACE_MS / 1000})`;
-
-  test.each<RewriteStage>(['planned', 'registered', 'written', 'swapped'])(
-    'after it has %s: nothing is lost or doubled, and nothing stays behind',
-    async (stage) => {
-      const series = await newSeries(1, 2, 3);
-      const lane = await store.laneOf(series.id);
-      await expect(flushLane(store.rewriting, lane, { asked: true, onStage: ended(stage) })).rejects.toThrow(
-        'ended here',
-      );
-      expect(await read(series)).toEqual([1, 2, 3]);
-      await append(series, 4);
-      await run();
-      await sql`update shards set ${long} where state = 'writing'`.execute(store.db);
-      await run();
-      expect(await read(series)).toEqual([1, 2, 3, 4]);
-      await store.flush();
-      await expect(
-        compactLane(store.rewriting, lane, { all: true, asked: true, onStage: ended(stage) }),
-      ).rejects.toThrow('ended here');
-      await sql`update shards set ${long} where state = 'writing'`.execute(store.db);
-      await run();
-      await store.compact(series.id);
-      expect(await read(series)).toEqual([1, 2, 3, 4]);
-      await sql`update shards set replaced_at = now() - interval '1 hour' where state = 'replaced'`.execute(store.db);
-      await run();
-      const shards = await listShards(store.db);
-      expect(shards).toHaveLength(1);
-      expect((await store.verify()).notes).toEqual([]);
+      await writeFile(file, whole);
+      await recovered();
+      expect(await states()).toEqual(['live', 'live']);
+      expect(await rowsOf(0, 1000)).toEqual(before);
     },
   );
 
-  test('whose swap comes after its row was swept changes nothing', async () => {
-    const series = await newSeries(1, 2, 3);
-    const lane = await store.laneOf(series.id);
-    const pausing = flushLane(store.rewriting, lane, {
-      asked: true,
-      onStage: async (stage) => {
-        if (stage !== 'written') return;
-        await sql`update shards set ${long} where state = 'writing'`.execute(store.db);
-        await run();
-      },
-    });
-    await expect(pausing).rejects.toMatchObject({ slug: 'shard-swept' });
-    expect(await read(series)).toEqual([1, 2, 3]);
-    await store.flush();
-    expect(await read(series)).toEqual([1, 2, 3]);
-    expect((await store.verify()).findings).toEqual([]);
+  test('is looked at once more before it is marked', async () => {
+    const { repairs } = await diagnose(deps());
+    expect(repairs).toEqual([]);
+    await rename(file, `${file}.elsewhere`);
+    expect((await diagnose(deps())).repairs).toMatchObject([{ kind: 'mark', as: 'lost' }]);
+    await rename(`${file}.elsewhere`, file);
+    await recovered();
+    expect(await states()).toEqual(['live', 'live']);
   });
 });
 
-suite('the spool', () => {
-  async function large(): Promise<{ series: Series; path: string }> {
-    const series = await newSeries();
-    await store.append(series, { values: Float64Array.from({ length: MANY_ROWS }, (_, i) => i), times: null });
-    const [{ id }] = await store.db.selectFrom('spool_files').select('id').execute();
-    return { series, path: spoolPath(id) };
+suite('a spool file', () => {
+  let path: string;
+  beforeEach(async () => {
+    if (!hasTestPostgres()) return;
+    await append(0, MANY);
+    await append(1);
+    path = spoolPath((await spools())[0].id);
+  });
+
+  test.each<[string, (file: string) => Promise<void>]>([
+    ['is missing', (file) => rm(file)],
+    ['is short', (file) => truncate(file, 1_000_000)],
+  ])(
+    'that %s costs its own rows: they are refused and told, the rest is served and flushed, and all is well when it is back',
+    async (_, harm) => {
+      const before = await contents();
+      const file = store.root.resolve(path);
+      await cp(file, `${file}.elsewhere`);
+      await harm(file);
+      await recovered();
+      expect(await hasDamage(store.db)).toBe(true);
+      expect(lines.filter((line) => line.includes('bytes of their spool file are missing'))).toHaveLength(1);
+      await expect(rowsOf(MANY - 10, MANY)).rejects.toMatchObject({ code: 'corrupt' });
+      expect((await rowsOf(MANY, MANY + 1000)).length).toBe(8000);
+      expect((await store.verify()).findings.length).toBeGreaterThan(0);
+      await flush();
+      const left = await freshRows();
+      expect(left.length).toBeGreaterThan(0);
+      expect(left.every(({ damaged_at: at }) => at !== null)).toBe(true);
+      expect((await rowsOf(MANY, MANY + 1000)).length).toBe(8000);
+
+      await rename(`${file}.elsewhere`, file);
+      expect(done(await recovered())).toContain('mark-fresh');
+      expect(await hasDamage(store.db)).toBe(false);
+      expect(await contents()).toEqual(before);
+      await flush();
+      expect(await freshRows()).toEqual([]);
+      expect(await contents()).toEqual(before);
+    },
+  );
+
+  test('that came back with other bytes is found out by the next flush, and not tried again and again', async () => {
+    const file = store.root.resolve(path);
+    const bytes = readFileSync(file);
+    await rm(file);
+    await recovered();
+    bytes[5] ^= 1;
+    await writeFile(file, bytes);
+    expect(done(await recovered())).toContain('mark-fresh');
+    await flush();
+    expect((await freshRows()).filter(({ damaged_at: at }) => at !== null)).toHaveLength(1);
+    expect((await diagnose(deps())).repairs).toEqual([]);
+  });
+});
+
+suite('whoever is killed', () => {
+  const STAGES: RewriteStage[] = ['planned', 'registered', 'written', 'swapped'];
+
+  /** As a process that ends there. */
+  const killedAt = (at: RewriteStage, also: () => Promise<void> = async () => {}): FlushOptions => ({
+    onStage: async (stage) => {
+      if (stage !== at) return;
+      await also();
+      throw new Error('killed');
+    },
+  });
+
+  /** What may be left of the file that is being written. */
+  const leaveTemporary = async (): Promise<void> => {
+    const [{ path }] = (await shards()).filter(({ state }) => state === 'writing');
+    await put(`${path}.tmp`, 0);
+  };
+
+  for (const [what, work] of [
+    ['a flush', flush],
+    ['a compaction', compact],
+  ] as const) {
+    test.each([...STAGES, 'in the middle of the file'] as const)(
+      `${what}, when it has %s, has lost nothing, and leaves nothing behind past the grace`,
+      async (stage) => {
+        await append(0, MANY);
+        await flush();
+        await append(1);
+        await store.remove(regular, { startNs: 100_000_000n, endNs: 200_000_000n });
+        if (what === 'a compaction') await flush();
+        const before = await contents();
+        const options =
+          stage === 'in the middle of the file' ? killedAt('registered', leaveTemporary) : killedAt(stage);
+        await expect(work(options)).rejects.toThrow('killed');
+        expect(await contents()).toEqual(before);
+        await recovered(); // nothing is touched before the grace
+        expect(await contents()).toEqual(before);
+        await age(ORPHAN_GRACE_MS + REPLACED_KEPT_MS);
+        await sweepSpools(store.rewriting, 0);
+        await recovered();
+        expect(await states()).not.toContain('writing');
+        await expectTidy();
+        expect(await contents()).toEqual(before);
+        await flush();
+        await compact();
+        await age(REPLACED_KEPT_MS);
+        await sweepSpools(store.rewriting, 0);
+        await recovered();
+        await expectTidy();
+        expect(await contents()).toEqual(before);
+      },
+    );
+
+    test(`${what} that is paused past the grace between rename and swap, and comes back, has lost nothing`, async () => {
+      await append(0);
+      if (what === 'a compaction') {
+        await flush();
+        await append(1);
+        await flush();
+      }
+      const before = await contents();
+      await expect(
+        work({
+          onStage: async (stage) => {
+            if (stage !== 'written') return;
+            await age(ORPHAN_GRACE_MS);
+            expect(done(await recovered())).toContain('forget');
+          },
+        }),
+      ).rejects.toMatchObject({ slug: 'shard-swept' });
+      expect(await contents()).toEqual(before);
+      await expectTidy();
+    });
+
+    test(`${what} that is paused past the grace before it makes its file has lost nothing, and leaves nothing`, async () => {
+      await append(0);
+      if (what === 'a compaction') await flush();
+      const before = await contents();
+      await expect(
+        work({
+          onStage: async (stage) => {
+            if (stage !== 'registered') return;
+            await age(ORPHAN_GRACE_MS);
+            expect(done(await recovered())).toContain('forget');
+          },
+        }),
+      ).rejects.toMatchObject({ slug: 'shard-swept' });
+      expect(await contents()).toEqual(before);
+      await expectTidy();
+    });
   }
 
-  test('whose file is short: its last rows are refused, the others are read and flushed', async () => {
-    const { series, path } = await large();
-    await append(series, -1);
-    await truncate(store.root.resolve(path), MANY_ROWS * 8 - 1);
-    await run();
-    expect(lines.join()).toContain('fresh chunks are damaged');
-    expect(await hasDamage(store.db)).toBe(true);
-    expect((await read(series, 0, 100_000)).length).toBe(100_000);
-    expect(await read(series, MANY_ROWS)).toEqual([-1]);
-    await expect(read(series)).rejects.toMatchObject({ code: 'corrupt' });
-    await store.flush();
-    expect(await read(series, MANY_ROWS)).toEqual([-1]);
-    expect((await store.verify()).findings).toMatchObject([{ kind: 'fresh-corrupt', path }]);
+  test('between row and file of what is swept leaves a file that is set aside, and removed after a week', async () => {
+    await append(0);
+    const before = await contents();
+    await expect(flush(killedAt('written'))).rejects.toThrow('killed');
+    const [{ id, path }] = await shards();
+    await forgetShard(store.db, id);
+    expect(done(await recovered())).toEqual([]);
+    await age(ORPHAN_GRACE_MS);
+    expect(done(await recovered())).toEqual(['set-aside']);
+    const aside = `shards/orphans/${basename(path)}`;
+    expect([path, aside].map(isThere)).toEqual([false, true]);
+    expect(await contents()).toEqual(before);
+    await ageFile(aside, ASIDE_KEPT_MS - HOUR_MS);
+    expect(done(await recovered())).toEqual([]);
+    await ageFile(aside, ASIDE_KEPT_MS);
+    expect(done(await recovered())).toEqual(['remove']);
+    expect(isThere(aside)).toBe(false);
   });
 
-  test('keeps what a commit names, however old, and forgets what was begun long ago', async () => {
-    const { series, path } = await large();
-    await age(path, 10 * RECEIVING_KEPT_MS);
-    const [begun, late] = [uuidv7(), uuidv7()];
-    await registerSpools(store.db, [begun, late]);
-    await put(spoolPath(begun), 0);
-    await put(spoolPath(late), RECEIVING_KEPT_MS);
-    await sql`update spool_files set made_at = now() - make_interval(secs => ${RECEIVING_KEPT_MS / 1000}) where id = ${late}`.execute(
-      store.db,
-    );
-    await run();
-    expect([path, spoolPath(begun), spoolPath(late)].map(isThere)).toEqual([true, true, false]);
-    expect((await read(series)).length).toBe(MANY_ROWS);
+  test('between file and row of what was replaced leaves a row that goes', async () => {
+    await append(0);
+    await flush();
+    await append(1);
+    await flush();
+    await compact();
+    const before = await contents();
+    const replaced = (await shards()).filter(({ state }) => state === 'replaced');
+    expect(replaced).toHaveLength(2);
+    expect(done(await recovered())).toEqual([]);
+    await age(REPLACED_KEPT_MS);
+    await rm(store.root.resolve(replaced[0].path));
+    await recovered();
+    expect(await states()).toEqual(['live']);
+    await expectTidy();
+    expect(await contents()).toEqual(before);
+  });
+
+  test('while a body is received, or before COMMIT, leaves a spool file that goes after half a day, row first', async () => {
+    const [early, late, kept] = [uuidv7(), uuidv7(), uuidv7()];
+    await registerSpools(store.db, [early, late]); // killed before the file
+    await writeSpool(store.root, late, [Buffer.alloc(100)]);
+    await append(0, MANY);
+    const before = await contents();
+    await age(RECEIVING_KEPT_MS - HOUR_MS);
+    expect(done(await recovered())).toEqual([]);
+    await age(HOUR_MS);
+    expect(done(await recovered())).toEqual(['forget', 'forget']);
+    expect(isThere(spoolPath(late))).toBe(false);
+    // Killed between its row and its file.
+    await put(spoolPath(kept), ORPHAN_GRACE_MS);
+    expect(done(await recovered())).toEqual(['set-aside']);
+    expect(await contents()).toEqual(before);
+    await rm(store.root.resolve('shards/orphans'), { recursive: true });
+    await expectTidy();
   });
 });
 
-suite('files that no row names', () => {
-  test('are set aside after an hour, and removed after a week; young ones and foreign ones stay', async () => {
-    const stale = await put(shardPath(uuidv7(), 0n), ORPHAN_GRACE_MS);
-    const staleSpool = await put(spoolPath(uuidv7()), ORPHAN_GRACE_MS);
-    const young = await put(shardPath(uuidv7(), 0n), 0);
-    const foreign = await put('spool/notes.txt', ORPHAN_GRACE_MS);
-    const begun = await put('shards/ab/x.h5.tmp', ORPHAN_GRACE_MS);
-    await run();
-    expect([stale, staleSpool, young, foreign, begun].map(isThere)).toEqual([false, false, true, true, false]);
-    const aside = [stale, staleSpool].map((path) => `shards/orphans/${path.split('/').at(-1)}`);
-    expect(aside.map(isThere)).toEqual([true, true]);
-    await run();
-    expect(aside.map(isThere)).toEqual([true, true]);
-    for (const path of aside) await age(path, 8 * 24 * ORPHAN_GRACE_MS);
-    await run();
-    expect(aside.map(isThere)).toEqual([false, false]);
+suite('files without a row', () => {
+  test('that somebody began and did not finish are removed after the grace time; those of others are nobody’s business', async () => {
+    const old = await put('shards/ab/x.h5.tmp', ORPHAN_GRACE_MS);
+    const young = await put('spool/y.tmp', 0);
+    const foreign = await put('spool/notes.txt', ASIDE_KEPT_MS);
+    await recovered();
+    expect([old, young, foreign].map(isThere)).toEqual([false, true, true]);
   });
 
   test('that cannot be moved keep nothing else from being repaired', async () => {
     const stale = await put(shardPath(uuidv7(), 0n), ORPHAN_GRACE_MS);
     await put('shards/orphans', 0);
     const later = await put('shards/zz/x.tmp', ORPHAN_GRACE_MS);
-    const { outcomes } = await run();
+    const { outcomes } = await recovered();
     expect(outcomes).toContainEqual({
       repair: { kind: 'set-aside', path: stale },
       done: null,
@@ -239,55 +426,270 @@ suite('files that no row names', () => {
     });
     expect([stale, later].map(isThere)).toEqual([true, false]);
     await rm(store.root.resolve('shards/orphans'));
+    await recovered();
+    expect(isThere(stale)).toBe(false);
+  });
+
+  test('are left where they are while a shard is lost', async () => {
+    await append(0);
+    await flush();
+    await append(1);
+    await flush();
+    const [{ path }] = await shards();
+    await rm(store.root.resolve(path));
+    await recovered();
+    const orphan = await put(shardPath(uuidv7(), 0n), ORPHAN_GRACE_MS);
+    const spooled = await put(spoolPath(uuidv7()), ORPHAN_GRACE_MS);
+    await recovered();
+    expect([orphan, spooled].map(isThere)).toEqual([true, true]);
   });
 });
 
 suite('catalog and files of different days', () => {
-  test('an older catalog with newer files: it is said, and nothing is set aside however old it is', async () => {
-    const series = await newSeries(1, 2, 3);
-    await store.flush();
-    const { path, id } = await shardOf(series);
-    await age(path, 100 * 24 * ORPHAN_GRACE_MS);
-    // As a dump of the day before has it.
-    await sql`delete from chunks where shard_id = ${id}`.execute(store.db);
-    await sql`delete from shards where id = ${id}`.execute(store.db);
-    await sql`update commit_counter set value = 0`.execute(store.db);
-    const { estranged } = await run();
-    expect(estranged).toContain('Postgres was restored to an earlier day');
-    expect(await readEstrangement(store.db)).toBe(estranged);
-    expect(isThere(path)).toBe(true);
+  const FOLDERS = ['shards', 'spool'];
+  let dumps: TestDatabase[];
+  beforeEach(() => {
+    dumps = [];
+  });
+  afterEach(async () => {
+    for (const each of dumps) if (each.url !== store.databaseUrl) await each.drop();
   });
 
-  test('older files with a newer catalog: it is said until the right ones are there', async () => {
-    const series = await newSeries(1, 2, 3);
-    await store.flush();
-    const old = await shardOf(series);
-    const kept = `${store.root.root}/kept.h5`;
-    await copyFile(old.file, kept);
-    await append(series, 4);
-    await store.flush();
-    await store.compact(series.id);
-    const now = await shardOf(series);
-    await sql`delete from shards where state = 'replaced'`.execute(store.db);
-    await rename(now.file, `${now.file}.elsewhere`);
-    await copyFile(kept, old.file);
-    await age(old.path, 2 * ORPHAN_GRACE_MS);
-    expect((await run()).estranged).toContain('the data folder was restored to an earlier day');
-    expect([await readEstrangement(store.db), isThere(old.path)]).toEqual([expect.any(String), true]);
-    await expect(read(series)).rejects.toMatchObject({ code: 'corrupt' });
-    await rename(`${now.file}.elsewhere`, now.file);
-    const { estranged } = await run();
-    expect([estranged, await readEstrangement(store.db)]).toEqual([null, null]);
-    expect(await read(series)).toEqual([1, 2, 3, 4]);
+  function copyFiles(from: string, to: string): void {
+    for (const folder of FOLDERS)
+      cpSync(store.root.resolve(from + folder), store.root.resolve(to + folder), {
+        recursive: true,
+        preserveTimestamps: true,
+      });
+  }
+
+  async function bringFiles(from: string): Promise<void> {
+    for (const folder of FOLDERS) await rm(store.root.resolve(folder), { recursive: true });
+    copyFiles(from, '');
+  }
+
+  const everything = async (): Promise<unknown> => ({
+    files: FOLDERS.map(files),
+    shards: await shards(),
+    spools: await spools(),
+    fresh: (await freshRows()).map(({ id, damaged_at: at }) => [id, at]),
+  });
+
+  /** Told, and everything stays as it is, however old: also if asked for again and again. */
+  async function expectEstranged(sentence: RegExp): Promise<void> {
+    await age(2 * RECEIVING_KEPT_MS);
+    await freeSpools(store.db);
+    const before = await everything();
+    for (let round = 0; round < 2; round++) {
+      const { estranged, outcomes } = await recovered();
+      expect(estranged).toMatch(sentence);
+      expect(outcomes).toEqual([]);
+      expect(await readEstrangement(store.db)).toBe(estranged);
+      expect(lines).toContain(estranged);
+    }
+    const refused = { code: 'unavailable', slug: 'store-estranged', message: expect.stringMatching(sentence) };
+    const flushed: unknown = await flush().catch((error: unknown) => error);
+    if ((await freshRows()).length > 0) expect(flushed).toMatchObject(refused);
+    await store.restart(); // the service may know for a second what was
+    await expect(store.append(regular, { values: Float64Array.of(1), times: null })).rejects.toMatchObject(refused);
+    await expect(store.remove(regular, { startNs: 0n, endNs: 1n })).rejects.toMatchObject(refused);
+    await sweepSpools(store.rewriting, 0);
+    expect(await everything()).toEqual(before);
+  }
+
+  async function expectWell(before: readonly string[]): Promise<void> {
+    const { estranged } = await recovered();
+    expect(estranged).toBeNull();
+    expect(await contents()).toEqual(before);
+    expect((await store.verify()).findings).toEqual([]);
+    await store.restart();
+    await append(9);
+    await flush();
+  }
+
+  test('files from before flushes: told, and well again with the files of the day', async () => {
+    await append(0);
+    await flush();
+    copyFiles('', 'yesterday/');
+    for (const part of [1, 2]) {
+      await append(part, part === 2 ? MANY : 1000);
+      await flush();
+    }
+    await append(3, MANY);
+    const before = await contents();
+    copyFiles('', 'today/');
+    await bringFiles('yesterday/');
+    await expect(rowsOf(0, 2000)).rejects.toMatchObject({ code: 'corrupt' });
+    await expectEstranged(/the data folder was restored to an earlier day/);
+    await bringFiles('today/');
+    await expectWell(before);
+  });
+
+  test('files from before a compaction: told, and what was replaced stays', async () => {
+    for (const part of [0, 1]) {
+      await append(part);
+      await flush();
+    }
+    copyFiles('', 'yesterday/');
+    await compact();
+    const before = await contents();
+    copyFiles('', 'today/');
+    await bringFiles('yesterday/');
+    const replaced = (await shards()).filter(({ state }) => state === 'replaced').map(({ path }) => path);
+    await age(RECEIVING_KEPT_MS);
+    await recovered();
+    expect(replaced.map(isThere)).toEqual([true, true]);
+    await bringFiles('today/');
+    await expectWell(before);
+  });
+
+  test('a dump from before flushes: told, and well again with the newer dump', async () => {
+    await append(0);
+    await flush();
+    await append(1, MANY);
+    const dump = await store.dumpCatalog();
+    await flush();
+    await sweepSpools(store.rewriting, 0);
+    await append(2, MANY);
+    await flush();
+    const before = await contents();
+    const newer = await store.restoreCatalog(dump);
+    dumps.push(dump, newer);
+    await expectEstranged(/Postgres was restored to an earlier day\. Restore a newer dump, or make the catalog again/);
+    await store.restoreCatalog(newer);
+    await expectWell(before);
+  });
+
+  test('a dump from before a compaction whose inputs are gone: told as an older dump', async () => {
+    for (const part of [0, 1]) {
+      await append(part);
+      await flush();
+    }
+    const dump = await store.dumpCatalog();
+    await compact();
+    await age(REPLACED_KEPT_MS);
+    await recovered();
+    const before = await contents();
+    const newer = await store.restoreCatalog(dump);
+    dumps.push(dump, newer);
+    await expectEstranged(/Postgres was restored to an earlier day/);
+    await store.restoreCatalog(newer);
+    await expectWell(before);
+  });
+
+  test('a dump of a moment at which a shard was being written: the file stays, which has rows that the spool has not', async () => {
+    await append(0, MANY);
+    let dump!: TestDatabase;
+    const before = await contents();
+    await flush({ onStage: async (stage) => void (stage === 'registered' && (dump = await copyWhileOpen())) });
+    await sweepSpools(store.rewriting, 0);
+    await append(1, MANY);
+    await flush();
+    const [{ path }] = await shards();
+    const newer = await store.restoreCatalog(dump);
+    dumps.push(newer);
+    await age(2 * RECEIVING_KEPT_MS);
+    await recovered(true);
+    await recovered(true);
+    expect(isThere(path)).toBe(true);
+    expect(before[0].length).toBeGreaterThan(0);
+
+    async function copyWhileOpen(): Promise<TestDatabase> {
+      const url = new URL(store.databaseUrl);
+      const name = url.pathname.slice(1);
+      const cluster = store.databaseUrl.replace(url.pathname, '/postgres');
+      await execute(cluster, `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+      await execute(cluster, `create database ${name}_dump template ${name}`);
+      url.pathname = `${name}_dump`;
+      return { url: url.href, drop: () => execute(cluster, `drop database ${name}_dump with (force)`) };
+    }
+  });
+
+  test('are not seen in shards that are swapped in between the look at the files and the look at the rows', async () => {
+    const narrow = openDatabase(store.databaseUrl, { poolSize: 1, onError: () => {} });
+    try {
+      let diagnosing: ReturnType<typeof diagnose> | null = null;
+      await narrow.db.connection().execute(async () => {
+        diagnosing = diagnose({ db: narrow.db, root: store.root }); // sees the files, and waits for the connection
+        for (const part of [0, 1, 2]) {
+          await append(part);
+          await flush();
+        }
+      });
+      expect(await diagnosing).toEqual({ repairs: [], estranged: null });
+    } finally {
+      await narrow.close();
+    }
+  });
+
+  test('go on without what is missing once that is accepted', async () => {
+    await append(0);
+    await flush();
+    copyFiles('', 'yesterday/');
+    for (const part of [1, 2]) {
+      await append(part);
+      await flush();
+    }
+    await bringFiles('yesterday/');
+    await expectEstranged(/earlier day/);
+    await recovered(true);
+    expect(await states()).toEqual(['live', 'lost', 'lost']);
+    expect((await rowsOf(0, 1000)).length).toBe(8000);
+    await expect(rowsOf(1000, 1001)).rejects.toMatchObject({ slug: 'shard-missing' });
+    expect((await recovered()).estranged).toBeNull();
+    await store.restart();
+    await append(3);
+    await flush();
+    expect((await rowsOf(3000, 4000)).length).toBe(8000);
+  });
+
+  test('newer files that are accepted as orphans never get in the way of what comes after them', async () => {
+    await append(0);
+    await flush();
+    const dump = await store.dumpCatalog();
+    for (const part of [1, 2]) {
+      await append(part);
+      await flush();
+    }
+    const newest = (await shards()).at(-1)!.commit;
+    dumps.push(await store.restoreCatalog(dump));
+    await age(RECEIVING_KEPT_MS);
+    expect((await recovered()).estranged).not.toBeNull();
+    expect(done(await recovered(true))).toEqual(['set-aside', 'set-aside']);
+    await store.restart();
+    await append(3);
+    await flush();
+    expect((await shards()).at(-1)!.commit > newest).toBe(true);
+    expect((await recovered()).estranged).toBeNull();
+  });
+});
+
+suite('what was long ago', () => {
+  test('is forgotten: commits after thirty days, keys after seven; samples never', async () => {
+    await append(0);
+    await append(1);
+    const before = await contents();
+    const keys = (days: number): string =>
+      `insert into append_keys (series_id, key, hash, "commit", ordinal, rows, at) values ('${regular.id}', 'k${days}', '', 1, 0, 1, now() - interval '${days} days')`;
+    for (const days of [6, 8]) await execute(store.databaseUrl, keys(days));
+    await execute(
+      store.databaseUrl,
+      `update commits set at = now() - interval '31 days' where "commit" = (select min("commit") from commits)`,
+    );
+    const count = async (): Promise<number> => (await store.db.selectFrom('commits').select('commit').execute()).length;
+    const commits = await count();
+    expect((await recovered()).trimmed).toBe(2);
+    expect(await count()).toBe(commits - 1);
+    const left = await store.db.selectFrom('append_keys').select('key').execute();
+    expect(left.map(({ key }) => key)).toEqual(['k6']);
+    expect(await contents()).toEqual(before);
   });
 });
 
 suite('a diagnosis', () => {
-  test('changes nothing, and finds nothing left to do after a recovery', async () => {
+  test('changes nothing', async () => {
     const orphan = await put(spoolPath(uuidv7()), ORPHAN_GRACE_MS);
-    expect((await diagnose(recovering())).repairs).toEqual([{ kind: 'set-aside', path: orphan }]);
+    expect((await diagnose(deps())).repairs).toEqual([{ kind: 'set-aside', path: orphan }]);
     expect(isThere(orphan)).toBe(true);
-    await run();
-    expect((await diagnose(recovering())).repairs).toEqual([]);
   });
 });

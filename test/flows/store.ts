@@ -34,7 +34,7 @@ import { DataRoot } from '../../src/storage/data-root.ts';
 import { Hdf5Reader } from '../../src/storage/hdf5-reader.ts';
 import { writeSpool } from '../../src/storage/spool.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
-import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { copyDatabase, execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { sharedDataPath } from '../support/shared-data.ts';
 
 const CONNECTIONS = 4;
@@ -102,18 +102,46 @@ export class Store {
 
   /** Loses Postgres: an empty database takes its place. */
   async loseCatalog(): Promise<void> {
+    await this.#setCatalog(async () => {
+      await this.#database.drop();
+      return testDatabase();
+    });
+  }
+
+  /** @returns a copy of the catalog of this day, to be restored or dropped */
+  async dumpCatalog(): Promise<TestDatabase> {
+    let dump: TestDatabase | null = null;
+    await this.#setCatalog(async () => {
+      dump = await copyDatabase(this.#database);
+      return this.#database;
+    });
+    return dump!;
+  }
+
+  /** @returns the catalog that was there */
+  async restoreCatalog(dump: TestDatabase): Promise<TestDatabase> {
+    const before = this.#database;
+    await this.#setCatalog(() => Promise.resolve(dump));
+    return before;
+  }
+
+  /** What the parts of the service remember is forgotten. */
+  restart(): Promise<void> {
+    return this.#setCatalog(() => Promise.resolve(this.#database));
+  }
+
+  async #setCatalog(choose: () => Promise<TestDatabase>): Promise<void> {
     await this.committer.close();
     await this.#open.close();
-    await this.#database.drop();
-    this.#database = await testDatabase();
+    this.#database = await choose();
     this.#open = openDatabase(this.#database.url, { poolSize: CONNECTIONS, onError: () => {} });
     this.#start();
   }
 
-  async create(spec: Omit<NewSeries, 'project'>, project = 'default'): Promise<Series> {
+  async create(spec: Omit<NewSeries, 'project'>, project = 'default', id = uuidv7()): Promise<Series> {
     const projects = await listProjects(this.db, null);
     if (!projects.some(({ name }) => name === project)) await createProject(this.db, uuidv7(), project);
-    return createSeries(this.db, uuidv7(), uuidv7(), { ...spec, project });
+    return createSeries(this.db, id, uuidv7(), { ...spec, project });
   }
 
   /** @returns what is answered. @param startNs of a regular series; null: it goes on */

@@ -22,7 +22,7 @@ export function spawnVarve(args: readonly string[], env: Environment): ChildProc
     ([name]) => !/^(VARVE_.*|NODE_OPTIONS|DATABASE_URL|REDIS_URL)$/.test(name),
   );
   // Not in the project, whose `.env` is a developer's own.
-  const options = { cwd: tmpdir(), env: { ...Object.fromEntries(inherited), ...env } };
+  const options = { cwd: tmpdir(), env: { ...Object.fromEntries(inherited), VARVE_ALLOW_FSYNC_OFF: '1', ...env } };
   return spawn(process.execPath, [CLI, ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

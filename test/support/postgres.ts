@@ -27,6 +27,14 @@ export async function testDatabase(): Promise<TestDatabase> {
   return { url: databaseUrl(cluster, name), drop: () => execute(cluster, `DROP DATABASE ${name} WITH (FORCE)`) };
 }
 
+/** As a dump that is restored: another database with the same rows. Nobody may be connected to the first one. */
+export async function copyDatabase({ url }: Pick<TestDatabase, 'url'>): Promise<TestDatabase> {
+  const cluster = process.env[POSTGRES_URL_VARIABLE]!;
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  await execute(cluster, `CREATE DATABASE ${name} TEMPLATE ${new URL(url).pathname.slice(1)}`);
+  return { url: databaseUrl(cluster, name), drop: () => execute(cluster, `DROP DATABASE ${name} WITH (FORCE)`) };
+}
+
 /** The database that all others are cloned from. Nobody may be connected to it afterwards. */
 export async function createTemplate(cluster: string): Promise<void> {
   await execute(cluster, `CREATE DATABASE ${TEMPLATE}`);
