@@ -1,16 +1,20 @@
 /** What is done to a store while clients write to it and read from it. */
-import { existsSync, readdirSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readdirSync, readlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { sleep, until } from './pause.ts';
 import type { Random } from './random.ts';
 import type { Store } from './store.ts';
-import type { VarveProcess } from './varve-process.ts';
+import { CLI, type VarveProcess } from './varve-process.ts';
 
 /** How long to wait for a process to be in the midst of what it shall be caught at. */
 const AIM_LIMIT_MS = 1_500;
 const POLL_MS = 3;
-const TAKEOVER_LIMIT_MS = 8_000;
+const OVERTAKEN_MS_MAX = 5_000;
+const FULL_DISK_MS_MAX = 6_000;
+/** Longer than any grace there is. */
+const ALL_GRACES_S = 48 * 3600;
 
 export interface Fault {
   readonly name: string;
@@ -20,8 +24,8 @@ export interface Fault {
   run(store: Store, random: Random): Promise<void>;
 }
 
-/** When a worker is caught: anywhere, with a lease, or with a journal being applied to a shard. */
-const MOMENTS = ['any', 'lease', 'lease', 'journal', 'journal'] as const;
+/** When a worker is caught: anywhere, with a shard that is registered, or with its file half made. */
+const MOMENTS = ['any', 'registered', 'registered', 'file', 'file'] as const;
 
 export const FAULTS: readonly Fault[] = [
   {
@@ -43,28 +47,43 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
-    name: 'worker paused past its lease, then resumed',
+    name: 'worker paused past every grace, then resumed',
     weight: 4,
     run: (store, random) => overtaken(store, random, (worker) => Promise.resolve(worker.resume())),
   },
   {
-    name: 'worker paused past its lease, then killed',
+    name: 'worker paused past every grace, then killed',
     weight: 3,
     run: (store, random) => overtaken(store, random, (worker) => worker.kill()),
   },
   {
-    name: 'worker paused past its lease, its heir killed, then resumed',
-    weight: 3,
-    run: (store, random) => overtaken(store, random, (worker) => Promise.resolve(worker.resume()), true),
-  },
-  {
-    name: 'all leases expired under their holders',
+    name: 'all that is half made given up under those who make it',
     weight: 3,
     async run(store, random) {
-      for (let i = random.between(1, 10); i > 0; i--) {
-        await expireLeases(store).catch(() => {});
-        await sleep(random.between(0, 150));
+      for (let i = random.between(1, 4); i > 0; i--) {
+        await aim(store, random);
+        await passGraces(store).catch(() => {});
+        await varve(store, 'recover');
       }
+    },
+  },
+  {
+    name: 'flushed and compacted by hand, twice at once',
+    weight: 3,
+    async run(store) {
+      const commands = ['flush', 'flush', 'compact', 'compact'] as const;
+      await Promise.all(commands.map((command) => varve(store, command, '--all')));
+    },
+  },
+  {
+    name: 'disk full',
+    weight: 4,
+    async run(store, random) {
+      if (!store.disk) return;
+      await aim(store, random);
+      store.disk.leave(random.chance(0.3) ? 0 : random.between(0, 2_000_000));
+      await sleep(random.between(200, FULL_DISK_MS_MAX));
+      store.disk.free();
     },
   },
   {
@@ -168,91 +187,110 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Ends the leases of processes that are gone, or all, without the wait of half a minute. */
-export async function expireLeases(store: Store, pids?: readonly number[]): Promise<void> {
+/**
+ * Lets all the time go by that a shard which is being made is left alone. Rows and files seem old; whoever makes them goes on if they still run.
+ */
+export async function passGraces(store: Store): Promise<void> {
   await store.postgres.query(
-    `update lanes set lease_expires_at = now() - interval '1 second'
-     where lease_holder is not null and ($1::int[] is null or (lease_holder->>'pid')::int = any($1))`,
-    [pids ?? null],
+    `update shards set made_at = made_at - make_interval(secs => $1) where state = 'writing'`,
+    [ALL_GRACES_S],
   );
+  const old = Date.now() / 1000 - ALL_GRACES_S;
+  for (const path of halfMade(store)) {
+    try {
+      utimesSync(path, old, old);
+    } catch {
+      // It is made by now.
+    }
+  }
 }
 
-/** Waits for a drawn moment: anywhere, while somebody has a lease, or just after somebody began to write a journal. */
+/** A command beside the service; it may fail as everything around it. */
+function varve(store: Store, ...args: readonly string[]): Promise<void> {
+  const env = { PATH: process.env.PATH, ...store.env };
+  return new Promise((resolve) => void execFile(process.execPath, [CLI, ...args], { env }, () => resolve()));
+}
+
+/** Waits for a drawn moment: anywhere, while a shard is registered, or just after somebody began its file. */
 async function aim(store: Store, random: Random): Promise<void> {
   try {
     const moment = random.pick(MOMENTS);
     if (moment === 'any') await sleep(random.between(0, 400));
-    if (moment === 'lease') await until(AIM_LIMIT_MS, POLL_MS, async () => (await leaseHolders(store)).length > 0);
-    if (moment === 'journal') {
-      await journalAppears(store);
-      await sleep(random.between(0, 4));
+    if (moment === 'registered') {
+      await until(AIM_LIMIT_MS, POLL_MS, async () => {
+        const rows = await store.postgres.query(`select from shards where state = 'writing' limit 1`);
+        return rows.length > 0;
+      });
+    }
+    if (moment === 'file') {
+      await fileAppears(store);
+      await sleep(random.between(0, 20));
     }
   } catch {
     // Postgres is away: that is a moment, too.
   }
 }
 
-/** A commit takes some ms from its journal's first byte to the last: this looks as often as the event loop turns. */
-async function journalAppears(store: Store): Promise<void> {
-  const rows = await store.postgres.query<{ path: string }>(`select path from shards where state = 'hot'`);
-  const journals = rows.map(({ path }) => join(store.dataRoot, `${path}.journal`));
+/** A file takes some ms from its first byte to its name: this looks as often as the event loop turns. */
+async function fileAppears(store: Store): Promise<void> {
   const endMs = performance.now() + AIM_LIMIT_MS;
-  while (!journals.some((path) => existsSync(path)) && performance.now() < endMs) await setImmediate();
+  while (halfMade(store).length === 0 && performance.now() < endMs) await setImmediate();
 }
 
-/** Halts a worker at a drawn moment, one with a lease if there is. All are halted at once, for only then it can be told who was at it. */
+/** Files of shards that have no name yet. */
+function halfMade(store: Store): string[] {
+  const folder = join(store.dataRoot, 'shards');
+  try {
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    return names.filter((name) => name.endsWith('.tmp')).map((name) => join(folder, name));
+  } catch {
+    return []; // a folder that went away while it was listed
+  }
+}
+
+/** Halts a worker at a drawn moment, one that makes a file if there is. All are halted at once, for only then it can be told who was at it. */
 async function caught(store: Store, random: Random): Promise<VarveProcess | undefined> {
   await aim(store, random);
   const workers = store.workers.filter(({ isRunning, isStopped }) => isRunning && !isStopped);
   if (workers.length === 0) return undefined;
   for (const worker of workers) worker.pause();
-  const holders = await leaseHolders(store).catch((): number[] => []);
-  const worker = workers.find(({ pid }) => holders.includes(pid)) ?? random.pick(workers);
+  const maker = workers.find(({ pid }) => makesFile(pid));
+  const worker = maker ?? random.pick(workers);
   for (const other of workers) if (other !== worker) other.resume();
-  if (holders.includes(worker.pid)) {
-    store.count('a worker was caught in a drain');
-    if (journalsOnDisk(store) > 0) store.count('a worker was caught with a journal on disk');
-  }
+  if (maker) store.count('a worker was caught with a file half made');
   return worker;
 }
 
-/** Processes that hold leases. */
-async function leaseHolders(store: Store): Promise<number[]> {
-  const rows = await store.postgres.query<{ pid: number }>(
-    `select (lease_holder->>'pid')::int as pid from lanes where lease_holder is not null`,
-  );
-  return rows.map(({ pid }) => pid);
-}
-
-function journalsOnDisk(store: Store): number {
-  const names = readdirSync(join(store.dataRoot, 'shards'), { recursive: true }) as string[];
-  return names.filter((name) => name.endsWith('.journal')).length;
+/** Whether a process has the file of a shard open that has no name yet. */
+function makesFile(pid: number): boolean {
+  try {
+    const folder = `/proc/${pid}/fd`;
+    return readdirSync(folder).some((fd) => {
+      try {
+        return readlinkSync(join(folder, fd)).endsWith('.h5.tmp');
+      } catch {
+        return false;
+      }
+    });
+  } catch {
+    return false;
+  }
 }
 
 /**
- * Halts a worker, in a drain if possible, and lets another take its lanes over.
+ * Halts a worker, with a file half made if possible, until others have given up what it makes, and have made it again.
  * @param then what happens to the halted one afterwards
  */
-async function overtaken(
-  store: Store,
-  random: Random,
-  then: (worker: VarveProcess) => Promise<void>,
-  heirDies = false,
-): Promise<void> {
+async function overtaken(store: Store, random: Random, then: (worker: VarveProcess) => Promise<void>): Promise<void> {
   const worker = await caught(store, random);
   if (!worker) return;
   try {
-    const { pid } = worker;
-    await expireLeases(store, [pid]);
-    let heirs: number[] = [];
-    const taken = await until(TAKEOVER_LIMIT_MS, POLL_MS, async () => {
-      const holders = await leaseHolders(store);
-      heirs = holders.filter((holder) => holder !== pid);
-      return !holders.includes(pid);
-    });
-    if (taken && heirs.length > 0) store.count('a halted worker was overtaken');
-    if (heirDies) await store.workers.find((heir) => heirs.includes(heir.pid))?.kill();
-    await sleep(random.between(0, 1_000));
+    await passGraces(store);
+    const given = await varve(store, 'recover').then(() =>
+      store.postgres.query(`select from shards where state = 'writing' and made_at < now() - interval '1 day'`),
+    );
+    if (given.length === 0) store.count('what a halted worker made was given up');
+    await sleep(random.between(0, OVERTAKEN_MS_MAX));
   } catch {
     // Postgres is away: then nobody takes over before it is back.
   }

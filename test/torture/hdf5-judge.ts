@@ -16,17 +16,19 @@ for line in sys.stdin:
     try:
         found = {}
         with h5py.File(task["path"], "r") as f:
+            for series in f["series"]:
+                json.loads(f["series"][series].attrs["varve"])
+                if "values" in f["series"][series]: f["series"][series]["values"].shape
             for series, ranges in task["ranges"].items():
                 g = f["series"][series]
                 record = json.loads(g.attrs["varve"])
-                known = {"first_row": record["first_row"], "extent": int(g["values"].shape[0])}
-                if "time" in g: known["extent"] = min(known["extent"], int(g["time"].shape[0]))
+                known = {"name": record["series"]["name"], "level": int(f.attrs["level"]), "extent": int(g["values"].shape[0])}
                 for name in ["values", "time"]:
                     if name not in g: continue
+                    known["extent"] = min(known["extent"], int(g[name].shape[0]))
                     crc = 0
                     for a, b in ranges: crc = zlib.crc32(g[name][a:b].tobytes(), crc)
                     known["values_crc" if name == "values" else "times_crc"] = crc
-                if "segments" in record: known["segments"] = record["segments"]
                 found[series] = known
         print(json.dumps({"found": found}), flush=True)
     except Exception as error:
@@ -34,12 +36,15 @@ for line in sys.stdin:
 `;
 
 export interface ShardSeries {
-  readonly first_row: number;
+  readonly name: string;
+  /** Of the shard. 0: made by a flush; 1: by compaction. */
+  readonly level: number;
   readonly extent: number;
   readonly values_crc: number;
   readonly times_crc?: number;
-  readonly segments?: readonly (readonly [row: number, ns: string])[];
 }
+
+type Range = readonly [from: number, to: number];
 
 export class Hdf5Judge {
   readonly #python: ChildProcessByStdio<Writable, Readable, null>;
@@ -54,13 +59,13 @@ export class Hdf5Judge {
   }
 
   /**
-   * What h5py finds of some series in a shard.
+   * What h5py finds of some series in a shard; of the others it reads the attributes.
    * @param rows which rows of the datasets the checksums go over: ranges, or the first so many
    * @throws Finding if h5dump or h5py cannot read the file
    */
   async look(
     path: string,
-    rows: Readonly<Record<string, number | readonly (readonly [from: number, to: number])[]>>,
+    rows: Readonly<Record<string, number | readonly Range[]>>,
   ): Promise<Record<string, ShardSeries>> {
     await run('h5dump', ['-H', path], { maxBuffer: 64 * 1024 * 1024 }).catch((error: Error) => {
       throw new Finding(`h5dump cannot read ${path}: ${error.message}`);

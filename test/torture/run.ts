@@ -8,9 +8,8 @@
  */
 import { parseArgs } from 'node:util';
 import { Checks } from './checks.ts';
-import { expireLeases, FAULTS, type Fault } from './faults.ts';
+import { FAULTS, passGraces, type Fault } from './faults.ts';
 import { Hdf5Judge } from './hdf5-judge.ts';
-import { isAlive } from './process-alive.ts';
 import { sleep, within } from './pause.ts';
 import { Random } from './random.ts';
 import { Readers } from './readers.ts';
@@ -20,8 +19,10 @@ import { Writers } from './writers.ts';
 const CYCLES_PER_STORE = 25;
 const WHOLE_EVERY_CYCLES = 5;
 const FAULTS_MAX = 3;
-/** Chance that a dead worker's lease is left to expire by itself, as it is outside of tests. */
-const NATURAL_EXPIRY = 0.1;
+/** Chance that what a dead worker has left half done is waited for, as it is outside of tests. */
+const NATURAL_GRACE = 0.1;
+/** Chance that a cycle ends with everything in shards; else some of it is fresh still. */
+const ALL_FLUSHED = 0.5;
 /** Nothing that is done in a cycle takes nearly as long. */
 const STEP_LIMIT_MS = 150_000;
 const DEFAULT_SECONDS = 60;
@@ -47,7 +48,9 @@ const usable = FAULTS.filter((fault) => options.redis || !fault.needsRedis).filt
 const weighted: readonly Fault[] = usable.flatMap((fault) => new Array<Fault>(fault.weight).fill(fault));
 
 const totals = {
-  batches: 0,
+  writes: 0,
+  edits: 0,
+  seals: 0,
   samples: 0,
   bytes: 0,
   retries: 0,
@@ -55,7 +58,8 @@ const totals = {
   reads: 0,
   shards: 0,
   spooled: 0,
-  sealedSeries: 0,
+  judged: 0,
+  compacted: 0,
 };
 const faultCounts = new Map<string, number>();
 const hits = new Map<string, number>();
@@ -87,13 +91,13 @@ async function torture(judge: Hdf5Judge): Promise<void> {
       const settleMs = await oneCycle(store, writers, readers, checks, random.fork(`cycle ${cycle}`));
       longestSettleMs = Math.max(longestSettleMs, settleMs);
       console.log(
-        `cycle ${cycle}: ${lastFaults.join(' + ')}; ${writers.counts.batches} batches, settled after ${(settleMs / 1000).toFixed(2)} s`,
+        `cycle ${cycle}: ${lastFaults.join(' + ')}; ${writers.counts.writes} writes, settled after ${(settleMs / 1000).toFixed(2)} s`,
       );
     }
     lastFaults = ['the end of the store'];
-    totals.shards += await checks.shards();
-    await checks.verify();
     totals.spooled += await checks.spool();
+    await checks.samples(true);
+    totals.shards += await checks.shards();
   } catch (error) {
     writers.abandon();
     readers.abandon();
@@ -103,10 +107,11 @@ async function torture(judge: Hdf5Judge): Promise<void> {
     process.exitCode = 1;
     return;
   } finally {
-    for (const key of ['batches', 'samples', 'bytes', 'retries', 'replays'] as const)
+    for (const key of ['writes', 'edits', 'seals', 'samples', 'bytes', 'retries', 'replays'] as const)
       totals[key] += writers.counts[key];
     totals.reads += readers.reads;
-    totals.sealedSeries += checks.sealedSeries;
+    totals.judged += checks.judged;
+    totals.compacted += checks.compacted;
     for (const [hit, count] of store.hits) add(hits, hit, count);
     for (const process of store.processes) for (const error of process.errorsLogged()) add(errorsLogged, error, 1);
   }
@@ -114,7 +119,7 @@ async function torture(judge: Hdf5Judge): Promise<void> {
   await store.remove();
 }
 
-/** @returns how long the writes took to settle once everything ran again */
+/** @returns how long it took until every write was answered, and mostly flushed, once everything ran again */
 async function oneCycle(
   store: Store,
   writers: Writers,
@@ -123,7 +128,7 @@ async function oneCycle(
   random: Random,
 ): Promise<number> {
   lastFaults = [];
-  const firstBatch = store.series.map((series) => series.batches.length);
+  const firstWrite = store.series.map((series) => series.writes.length);
   writers.start();
   readers.start();
   await sleep(random.between(200, 700));
@@ -143,17 +148,17 @@ async function oneCycle(
 
   await within(STEP_LIMIT_MS, 'starting everything again', store.startAll());
   await checks.ready();
-  if (!random.chance(NATURAL_EXPIRY)) await expireDeadLeases(store);
+  if (!random.chance(NATURAL_GRACE)) await passGraces(store);
   const settling = performance.now();
   await within(STEP_LIMIT_MS, 'finishing the writes', writers.finish());
   await within(STEP_LIMIT_MS, 'finishing the reads', readers.finish());
-  await checks.settled();
+  if (random.chance(ALL_FLUSHED)) await checks.flushed();
   const settleMs = performance.now() - settling;
   if (random.chance(0.3)) {
-    const batches = store.series.flatMap((series, i) =>
-      series.batches.slice(firstBatch[i]).map((batch) => ({ series, batch })),
+    const writes = store.series.flatMap((series, i) =>
+      series.writes.slice(firstWrite[i]).map((write) => ({ series, write })),
     );
-    await writers.replay(batches);
+    await writers.replay(writes);
   }
   checks.processes();
   const whole = cycle % WHOLE_EVERY_CYCLES === 0;
@@ -161,15 +166,6 @@ async function oneCycle(
   await checks.shards();
   if (whole) await checks.verify();
   return settleMs;
-}
-
-/** Ends the leases of processes that are gone at once, so that a cycle need not wait for them. */
-async function expireDeadLeases(store: Store): Promise<void> {
-  const rows = await store.postgres.query<{ pid: number }>(
-    `select (lease_holder->>'pid')::int as pid from lanes where lease_holder is not null`,
-  );
-  const dead = rows.map(({ pid }) => pid).filter((pid) => !isAlive(pid));
-  if (dead.length > 0) await expireLeases(store, dead);
 }
 
 const judge = new Hdf5Judge();
@@ -188,8 +184,8 @@ console.log(
     ...listed(hits),
     'errors in the logs:',
     ...listed(errorsLogged),
-    `${totals.batches} batches of ${totals.samples} samples (${(totals.bytes / 1e6).toFixed(1)} MB), ${totals.retries} retries, ${totals.replays} replays, ${totals.reads} reads amid faults`,
-    `longest settling ${(longestSettleMs / 1000).toFixed(2)} s; ${totals.shards} shards at the ends of the stores; ${totals.spooled} files swept from the spool; series judged in sealed shards: ${totals.sealedSeries}`,
+    `${totals.writes} writes of ${totals.samples} samples (${(totals.bytes / 1e6).toFixed(1)} MB), ${totals.edits} edits and ${totals.seals} seals among them, ${totals.retries} retries, ${totals.replays} replays, ${totals.reads} reads amid faults`,
+    `longest settling ${(longestSettleMs / 1000).toFixed(2)} s; ${totals.shards} shards at the ends of the stores; ${totals.spooled} files swept from the spool; ${totals.judged} shards judged, ${totals.compacted} of them compacted`,
   ].join('\n'),
 );
 

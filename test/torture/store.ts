@@ -8,6 +8,7 @@ import { BreakablePostgres } from './breakable-postgres.ts';
 import { demand } from './finding.ts';
 import { ModelSeries, SERIES_KINDS } from './model-series.ts';
 import type { Random } from './random.ts';
+import { ShrinkableDisk } from './shrinkable-disk.ts';
 import { VarveProcess } from './varve-process.ts';
 
 const SERVERS = 2;
@@ -20,6 +21,8 @@ export class Store {
   readonly dataRoot: string;
   readonly postgres: BreakablePostgres;
   readonly redis: TestRedis | null;
+  /** Of the data folder; null: this process may not mount one, and no disk gets full. */
+  readonly disk: ShrinkableDisk | null;
   readonly env: Readonly<Record<string, string>>;
   readonly servers: readonly VarveProcess[];
   readonly workers: readonly VarveProcess[];
@@ -33,13 +36,15 @@ export class Store {
     this.postgres = postgres;
     this.redis = redis;
     this.dataRoot = join(folder, 'data');
+    this.disk = ShrinkableDisk.mount(this.dataRoot);
     this.env = {
       VARVE_DATA: this.dataRoot,
       VARVE_PORT: '0',
       VARVE_TOKEN: TOKEN,
       VARVE_LOG: 'warn',
-      VARVE_FLUSH_AGE_S: '4',
-      VARVE_COMPACT_EVERY_S: '2',
+      VARVE_FLUSH_AGE_S: '1',
+      VARVE_COMPACT_EVERY_S: '1',
+      VARVE_MIN_FREE_BYTES: '0',
       DATABASE_URL: postgres.url,
       ...(redis && { REDIS_URL: redis.url }),
     };
@@ -75,6 +80,7 @@ export class Store {
 
   /** Starts or wakes whatever does not run. */
   async startAll(): Promise<void> {
+    this.disk?.free();
     await this.postgres.start();
     for (const process of this.processes) if (process.isStopped) process.resume();
     const [first, ...others] = this.processes;
@@ -90,6 +96,7 @@ export class Store {
   }
 
   async remove(): Promise<void> {
+    this.disk?.drop();
     await rm(this.folder, { recursive: true, maxRetries: 3 });
   }
 

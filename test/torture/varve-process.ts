@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { demand } from './finding.ts';
 import { until } from './pause.ts';
 
-const CLI = fileURLToPath(new URL('../../src/main/cli.js', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../src/main/cli.js', import.meta.url));
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 20;
 const TERM_LIMIT_MS = 45_000;
