@@ -8,6 +8,7 @@ import type { Segment } from '../core/segment.ts';
 
 /** What is needed of a connection: statements with parameters, one at a time. */
 export interface Session {
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- a cast, in fewer words
   query<R>(text: string, values?: readonly unknown[]): Promise<{ rows: R[] }>;
 }
 

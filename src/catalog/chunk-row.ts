@@ -1,5 +1,5 @@
 /** Between a row of `chunks` and a Chunk. */
-import { sql, type Insertable, type Selectable } from 'kysely';
+import { sql, type Selectable } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
 import type { ChunksTable } from './tables.ts';
 
@@ -22,34 +22,6 @@ export function toChunk(row: Selectable<ChunksTable>): Chunk {
     valuesCrc: Number(row.values_crc),
     timesCrc: row.times_crc === null ? null : Number(row.times_crc),
     stats: { counts: row.counts.map(Number), mins: row.mins, maxs: row.maxs, sums: row.sums },
-  };
-}
-
-export function fromChunk(chunk: Chunk): Insertable<ChunksTable> {
-  const { values, times, stats } = chunk;
-  return {
-    series_id: chunk.seriesId,
-    shard_id: chunk.shardId,
-    first_row: chunk.firstRow,
-    rows: chunk.rows,
-    dataset_row: chunk.datasetRow,
-    skip: chunk.skip,
-    generation: chunk.generation,
-    first_ns: chunk.firstNs,
-    last_ns: chunk.lastNs,
-    sorted: chunk.sorted,
-    values_offset: values.offset,
-    values_length: values.length,
-    times_offset: times && times.offset,
-    times_length: times && times.length,
-    codec: chunk.codec,
-    times_codec: chunk.timesCodec,
-    values_crc: chunk.valuesCrc,
-    times_crc: chunk.timesCrc,
-    counts: stats.counts.map(BigInt),
-    mins: [...stats.mins],
-    maxs: [...stats.maxs],
-    sums: [...stats.sums],
   };
 }
 

@@ -1,5 +1,5 @@
 /** A connection of a committer: prepared statements, and limits within which everybody else gets on whatever becomes of this process. */
-import pg from 'pg';
+import type pg from 'pg';
 import type { Session } from './append-commit.ts';
 import { typeParsers } from './database.ts';
 import { preparingClient } from './preparing-client.ts';
@@ -32,7 +32,7 @@ export async function openCommitSession(url: string): Promise<CommitSession> {
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
     statement_timeout: STATEMENT_MS,
     options: '-c synchronous_commit=on -c jit=off',
-  } as pg.ClientConfig);
+  });
   let isOpen = true;
   const lost = (): void => void (isOpen = false);
   client.on('error', lost);

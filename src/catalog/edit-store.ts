@@ -11,6 +11,7 @@ import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } fro
 /** The statements of a flow outside of the committer, on the connections of a pool or on that of a transaction. */
 export function sessionOf(db: Database | DatabaseTransaction): Session {
   return {
+    // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- a cast, in fewer words
     query: async <R>(text: string, values: readonly unknown[] = []) => ({
       rows: (await db.executeQuery<R>(CompiledQuery.raw(text, [...values]))).rows,
     }),

@@ -159,9 +159,7 @@ async function answers(reading: Reading, id: string): Promise<Record<string, str
     }
     for (const format of ['octet', 'arrow'] as const) {
       const chosen = { selection, format, channels: [{ by: 'label', label: 'b' }], physical: true } as const;
-      found[`physical b ${format} ${text(selection)}`] = told(
-        await read(reading, series, chosen as unknown as Partial<ReadRequest>),
-      );
+      found[`physical b ${format} ${text(selection)}`] = told(await read(reading, series, chosen));
     }
   }
   for (const format of ['octet', 'npy'] as const) {
