@@ -79,6 +79,7 @@ describe('where the service is', () => {
       'demo',
       'verify',
       'recover',
+      'flush',
       'compact',
       'rebuild-catalog',
       'rebuild-shard',

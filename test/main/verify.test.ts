@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { VerifyReport } from '../../src/flows/verify.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
 import { VarveClient } from '../../src/main/client.ts';
-import { runVarve, type Finished } from '../support/command.ts';
+import { flushAll, runVarve, type Finished } from '../support/command.ts';
 import { startService, type RunningService } from '../support/service.ts';
 
 let service: RunningService;
@@ -34,6 +34,7 @@ beforeAll(async () => {
     await client.appendSamples(id, new Uint8Array(valuesOf(i).buffer), {});
     ids.push(id);
   }
+  await flushAll(service.dataRoot, {});
 });
 
 afterAll(() => service?.drop());

@@ -19,7 +19,8 @@ const ALONE = 0.2;
 
 const { values: options } = parseArgs({ options: { seconds: { type: 'string' } } });
 const seconds = Number(options.seconds ?? DEFAULT_SECONDS);
-const service = await startService();
+// Flushes and compaction go on all the time, as they would in a longer run.
+const service = await startService({ env: { VARVE_FLUSH_AGE_S: '2', VARVE_COMPACT_EVERY_S: '2' } });
 try {
   const store = await fillStore(service);
   const alone = await ordinaryTraffic(service, store, seconds * ALONE);

@@ -230,10 +230,15 @@ export class Checks {
       const values = of(id).map(({ first, rows, generation }) =>
         series.chunkValues({ from: first, to: first + rows }, generation),
       );
-      demand(
-        seen[id].values_crc === crc32(Buffer.concat(values)),
-        () => `${where}: h5py reads other values than were sent`,
-      );
+      if (seen[id].values_crc === crc32(Buffer.concat(values))) continue;
+      for (const [i, chunk] of of(id).entries()) {
+        const { at, rows, first, generation } = chunk;
+        const alone = await this.#judge.look(file, { [id]: [[at, at + rows]] });
+        demand(alone[id].values_crc === crc32(values[i]), () => {
+          const edits = series.writesOver({ from: first, to: first + rows }).join('; ');
+          return `${where}: of the rows ${first} to ${first + rows}, generation ${generation}, h5py reads other values than were sent; edits: ${edits}`;
+        });
+      }
     }
   }
 

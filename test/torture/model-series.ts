@@ -239,6 +239,14 @@ export class ModelSeries {
     return whole;
   }
 
+  /** Regular: edits of some rows, to be read by people. */
+  writesOver({ from, to }: Span<number>): string[] {
+    const edits = this.writes.filter(({ kind }) => kind !== 'append');
+    return edits.flatMap(({ kind, at }, i) =>
+      at.from < to && at.to > from ? [`${i + 1} ${kind} ${at.from}:${at.to}`] : [],
+    );
+  }
+
   /**
    * Irregular: what a read of a range of times must answer as octets: in order of time, and of arrival where times are equal.
    * @param writes how many of them readers see
