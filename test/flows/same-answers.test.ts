@@ -169,7 +169,8 @@ async function answers(reading: Reading, id: string): Promise<Record<string, str
     });
     found[`part of ${format}`] = told(await read(reading, series, { format, choosePart }));
   }
-  const limit = Math.max(3, Math.ceil(rows / 4));
+  // No more rows than that share one time: an answer by time is not cut between them.
+  const limit = Math.max(50, Math.ceil(rows / 4));
   for (const selection of selections.slice(0, 4)) {
     for (const format of ['json', 'octet'] as const) {
       const each = await pages(reading, series, selection, limit, format);
@@ -195,7 +196,7 @@ async function answers(reading: Reading, id: string): Promise<Record<string, str
   const every = { kind: 'fixed', ns: (last - first) / 9n + 1n } as const;
   const wanted: TableRequest['wanted'][] = [
     { by: 'rows', most: null },
-    { by: 'rows', most: 5 },
+    { by: 'rows', most: 50 },
     { by: 'newest', rows: 20 },
     { by: 'as-of', clock: { seriesId: id }, toleranceNs: 0n, direction: 'backward' },
     { by: 'as-of', clock: { everyNs: (last - first) / 50n + 1n }, toleranceNs: 10n ** 9n, direction: 'nearest' },
