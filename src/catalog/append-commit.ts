@@ -207,9 +207,7 @@ type Plain = string | number | bigint | boolean | null | undefined;
 
 /** An array as Postgres reads it, of numbers, ids and words: what needs no quotes. The driver looks at each element for longer than all else takes. */
 function list<T>(items: readonly T[], of: (item: T) => Plain): string {
-  let text = '{';
-  for (let i = 0; i < items.length; i++) text += `${i === 0 ? '' : ','}${of(items[i]) ?? 'NULL'}`;
-  return `${text}}`;
+  return `{${items.map((item) => of(item) ?? 'NULL').join()}}`;
 }
 
 const FINISH = `

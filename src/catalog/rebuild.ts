@@ -1,35 +1,32 @@
 /** Fills an empty catalog from outside: all of it in one transaction, or none of it. */
 import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
-import type { Erasure } from '../core/erasure.ts';
 import { VarveError } from '../core/errors.ts';
 import { formatRate, rateHz } from '../core/rate.ts';
-import type { RowRange, Segment } from '../core/segment.ts';
+import type { RebuiltMasks } from '../core/rebuild-plan.ts';
+import type { Segment } from '../core/segment.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { ContentHash, NewSeries } from '../core/series.ts';
+import type { SummaryBlock } from '../core/summary-block.ts';
 import type { TagUnit } from '../core/tag-value.ts';
-import { fromChunk } from './chunk-row.ts';
+import { CHUNK_COLUMNS, CHUNK_RECORD, chunkRecord } from './chunk-row.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { summaryRecord } from './summary-row.ts';
+import type { StoredHash } from './tables.ts';
 import { storeUnits } from './tag-unit-store.ts';
 
-export interface RebuiltSeries extends NewSeries {
+export interface RebuiltSeries extends NewSeries, RebuiltMasks {
   readonly id: string;
   readonly laneId: string;
   readonly createdAt: Date | null;
+  /** Higher than any that files tell. */
   readonly version: number;
-  readonly rows: number;
-  readonly removed: number;
-  /** The newest edit: the next one has a higher number. */
-  readonly edits: number;
-  readonly expiredNs: bigint | null;
-  readonly summariesExpiredNs: bigint | null;
   readonly sealedAt: Date | null;
-  readonly contentHash: ContentHash | null;
   readonly deletedAt: Date | null;
+  readonly contentHash: ContentHash | null;
+  readonly rows: number;
   /** Regular series: in order of rows. */
   readonly segments: readonly Segment[];
-  readonly holes: readonly RowRange[];
-  readonly erasures: readonly Erasure[];
 }
 
 export interface RebuiltShard {
@@ -40,23 +37,21 @@ export interface RebuiltShard {
   readonly commit: bigint;
   readonly firstCommit: bigint;
   readonly level: number;
-  readonly createdAt: Date | null;
+  readonly madeAt: Date | null;
 }
 
+/** Rows of one statement. */
 const ROWS_AT_ONCE = 1000;
 
 /**
- * @param work gets the catalog to fill, and says what the newest commit was; if it throws, nothing is kept
- * @throws conflict `catalog-not-empty` if the catalog knows a series, a lane, a shard or a sample. Projects and tokens may be there
+ * @param work gets the catalog to fill; if it throws, nothing is kept
+ * @throws conflict `catalog-not-empty` if the catalog knows a series, a lane, a shard or a commit. Projects and tokens may be there
  */
-export async function fillEmptyCatalog<T extends { readonly newestCommit: bigint }>(
-  db: Database,
-  work: (catalog: EmptyCatalog) => Promise<T>,
-): Promise<T> {
+export async function fillEmptyCatalog<T>(db: Database, work: (catalog: EmptyCatalog) => Promise<T>): Promise<T> {
   return db.transaction().execute(async (trx) => {
-    // Nobody creates a series or appends until all is in place.
-    await sql`lock table series, heads, lanes, shards, fresh in share row exclusive mode`.execute(trx);
-    for (const table of ['series', 'lanes', 'shards', 'fresh'] as const) {
+    // Nobody creates a series or takes a lane until all is in place.
+    await sql`lock table series, lanes, shards, commits in share row exclusive mode`.execute(trx);
+    for (const table of ['series', 'lanes', 'shards', 'commits'] as const) {
       const { rows } = await sql`select from ${sql.table(table)} limit 1`.execute(trx);
       if (rows.length > 0) {
         throw new VarveError('conflict', `the catalog is not empty: it knows ${table}. Nothing was changed`, {
@@ -64,25 +59,28 @@ export async function fillEmptyCatalog<T extends { readonly newestCommit: bigint
         });
       }
     }
-    const result = await work(new EmptyCatalog(trx));
-    const { newestCommit } = result;
-    await sql`
-      update shards h set data_bytes = coalesce((
-        select sum(bytes) from (
-          select distinct series_id, values_offset, values_length + coalesce(times_length, 0) as bytes
-          from chunks where shard_id = h.id) blocks), 0)`.execute(trx);
-    await sql`update lanes set flushed_commit = ${newestCommit}`.execute(trx);
-    await sql`update commit_counter set value = greatest(value, ${newestCommit})`.execute(trx);
-    return result;
+    return work(new EmptyCatalog(trx));
   });
+}
+
+/** The samples are those that were hashed when the series was sealed: from here on the catalog says so. */
+export async function confirmHash(db: Database, seriesId: string, { commit }: ContentHash): Promise<void> {
+  await db.updateTable('heads').set({ commit }).where('series_id', '=', seriesId).execute();
 }
 
 class EmptyCatalog {
   readonly #trx: DatabaseTransaction;
   readonly #projects = new Map<string, string>();
+  #commit = 0n;
 
   constructor(trx: DatabaseTransaction) {
     this.#trx = trx;
+  }
+
+  /** What is there counts as one commit, and shards tell all of it. Comes first. */
+  async begin(commit: bigint): Promise<void> {
+    this.#commit = commit;
+    await this.#trx.updateTable('commit_counter').set({ value: commit }).execute();
   }
 
   /** @param newId for a project that is not there yet */
@@ -101,36 +99,45 @@ class EmptyCatalog {
   }
 
   async addLane(id: string, seriesCount: number): Promise<void> {
-    await this.#trx.insertInto('lanes').values({ id, series_count: seriesCount }).execute();
+    await this.#trx
+      .insertInto('lanes')
+      .values({ id, series_count: seriesCount, flushed_commit: this.#commit })
+      .execute();
   }
 
-  async addShard({ id, laneId, path, bytes, commit, firstCommit, level, createdAt }: RebuiltShard): Promise<void> {
+  async addShard({ laneId, firstCommit, madeAt, ...shard }: RebuiltShard): Promise<void> {
     await this.#trx
       .insertInto('shards')
       .values({
-        id,
+        ...shard,
         lane_id: laneId,
         state: 'live',
-        level,
-        path,
-        bytes,
-        commit,
         first_commit: firstCommit,
-        ...(createdAt && { made_at: createdAt }),
+        ...(madeAt && { made_at: madeAt }),
       })
       .execute();
   }
 
-  /** Its project must have been added. @param commit as of which it is told. @param units of the quantities among its tags */
-  async addSeries(series: RebuiltSeries, commit: bigint, units: readonly TagUnit[]): Promise<void> {
+  /** Once all its chunks are known. @param level 0 if there are rows in it without the summaries that compaction makes */
+  async finishShard(id: string, dataBytes: number, level: number): Promise<void> {
+    await this.#trx
+      .updateTable('shards')
+      .set({ data_bytes: BigInt(dataBytes), level })
+      .where('id', '=', id)
+      .execute();
+  }
+
+  /** Its project and its lane must have been added. @param units of the quantities among its tags */
+  async addSeries(series: RebuiltSeries, units: readonly TagUnit[]): Promise<void> {
     await storeUnits(this.#trx, units);
-    const { sampling, segments, contentHash } = series;
-    const regular = sampling.kind === 'regular' ? sampling : null;
+    const { id, sampling, contentHash, deletedAt } = series;
     const projectId = this.#projects.get(series.project)!;
+    const regular = sampling.kind === 'regular' ? sampling : null;
+    const hash: StoredHash | null = contentHash && { ...contentHash, commit: Number(contentHash.commit) };
     await this.#trx
       .insertInto('series')
       .values({
-        id: series.id,
+        id,
         project_id: projectId,
         name: series.name,
         description: series.description,
@@ -155,15 +162,46 @@ class EmptyCatalog {
         external_ids: JSON.stringify(series.externalIds),
         provenance: JSON.stringify(series.provenance),
         version: series.version,
-        deleted_at: series.deletedAt,
+        deleted_at: deletedAt,
         ...(series.createdAt && { created_at: series.createdAt }),
       })
       .execute();
-    if (contentHash) {
-      const stored = JSON.stringify({ ...contentHash, commit: Number(contentHash.commit) });
-      await this.#trx.updateTable('series').set({ content_hash: stored }).where('id', '=', series.id).execute();
+    if (hash) {
+      const content = JSON.stringify(hash);
+      await this.#trx.updateTable('series').set({ content_hash: content }).where('id', '=', id).execute();
     }
-    const newest = segments.at(-1);
+    await sql`insert into series_history (series_id, id, action) values (${id}, ${id}, 'create')`.execute(this.#trx);
+    await this.#addHead(series, projectId);
+    // The newest segment is in the head.
+    for (const page of pagesOf(series.segments.slice(0, -1))) {
+      const rows = page.map(({ firstRow, startNs, rows: count }) => ({
+        series_id: id,
+        first_row: firstRow,
+        start_ns: startNs,
+        rows: count,
+      }));
+      await this.#trx.insertInto('closed_segments').values(rows).execute();
+    }
+    for (const page of pagesOf(series.holes)) {
+      const rows = page.map(({ from, to }) => ({ series_id: id, from_row: from, to_row: to }));
+      await this.#trx.insertInto('holes').values(rows).execute();
+    }
+    for (const page of pagesOf(series.erasures)) {
+      const rows = page.map(({ generation, startNs, endNs, beforeRow }) => ({
+        series_id: id,
+        generation,
+        start_ns: startNs,
+        end_ns: endNs,
+        before_row: beforeRow,
+      }));
+      await this.#trx.insertInto('erasures').values(rows).execute();
+    }
+  }
+
+  async #addHead(series: RebuiltSeries, projectId: string): Promise<void> {
+    const { edits, expiredNs, summariesExpiredNs } = series;
+    const newest = series.segments.at(-1);
+    const isMasked = edits > 0 || expiredNs !== null || summariesExpiredNs !== null;
     await this.#trx
       .insertInto('heads')
       .values({
@@ -171,56 +209,45 @@ class EmptyCatalog {
         lane_id: series.laneId,
         project_id: projectId,
         rows: BigInt(series.rows),
-        commit,
-        edits: series.edits,
+        commit: this.#commit,
+        edits,
         removed: BigInt(series.removed),
-        expired_ns: series.expiredNs,
-        summaries_expired_ns: series.summariesExpiredNs,
-        shape_version: series.version,
+        masked_commit: isMasked ? this.#commit : 0n,
+        expired_ns: expiredNs,
+        summaries_expired_ns: summariesExpiredNs,
         sealed_at: series.sealedAt,
         deleted_at: series.deletedAt,
-        segment_row: newest ? BigInt(newest.firstRow) : null,
+        shape_version: series.version,
+        segment_row: newest?.firstRow ?? null,
         segment_ns: newest?.startNs ?? null,
-        segment_rows: newest ? BigInt(newest.rows) : null,
+        segment_rows: newest?.rows ?? null,
       })
       .execute();
-    for (const some of pages(segments.slice(0, -1))) {
-      await this.#trx
-        .insertInto('closed_segments')
-        .values(
-          some.map(({ firstRow, startNs, rows }) => ({
-            series_id: series.id,
-            first_row: firstRow,
-            start_ns: startNs,
-            rows,
-          })),
-        )
-        .execute();
-    }
-    for (const some of pages(series.holes)) {
-      await this.#trx
-        .insertInto('holes')
-        .values(some.map((hole) => ({ series_id: series.id, from_row: hole.from, to_row: hole.to })))
-        .execute();
-    }
-    for (const some of pages(series.erasures)) {
-      await this.#trx
-        .insertInto('erasures')
-        .values(
-          some.map(({ generation, startNs, endNs, beforeRow }) => ({
-            series_id: series.id,
-            generation,
-            start_ns: startNs,
-            end_ns: endNs,
-            before_row: beforeRow,
-          })),
-        )
-        .execute();
-    }
   }
 
   async addChunks(chunks: readonly Chunk[]): Promise<void> {
-    if (chunks.length > 0) await this.#trx.insertInto('chunks').values(chunks.map(fromChunk)).execute();
+    if (chunks.length === 0) return;
+    await sql`
+      insert into chunks (${CHUNK_COLUMNS})
+      select ${CHUNK_COLUMNS} from jsonb_to_recordset(${JSON.stringify(chunks.map(chunkRecord))}::jsonb) as r(${CHUNK_RECORD})`.execute(
+      this.#trx,
+    );
+  }
+
+  /** All that a shard has of a series. */
+  async addSummaries(seriesId: string, shardId: string, blocks: readonly SummaryBlock[]): Promise<void> {
+    const ordinals = new Map<number, number>();
+    for (const page of pagesOf(blocks)) {
+      const rows = page.map((block) => {
+        const ordinal = ordinals.get(block.factor) ?? 0;
+        ordinals.set(block.factor, ordinal + 1);
+        return summaryRecord(seriesId, shardId, ordinal, block);
+      });
+      await sql`
+        insert into summaries select * from jsonb_populate_recordset(null::summaries, ${JSON.stringify(rows)}::jsonb)`.execute(
+        this.#trx,
+      );
+    }
   }
 
   /** The smallest and largest time of a series, once all its chunks are known. */
@@ -233,8 +260,8 @@ class EmptyCatalog {
   }
 }
 
-function* pages<T>(list: readonly T[]): Generator<readonly T[]> {
-  for (let from = 0; from < list.length; from += ROWS_AT_ONCE) yield list.slice(from, from + ROWS_AT_ONCE);
+function* pagesOf<T>(items: readonly T[]): Generator<T[]> {
+  for (let at = 0; at < items.length; at += ROWS_AT_ONCE) yield items.slice(at, at + ROWS_AT_ONCE);
 }
 
 export type { EmptyCatalog };

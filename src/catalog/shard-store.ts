@@ -175,7 +175,7 @@ export async function markShard(
 
 /** Says which chunks of a shard cannot be read: rewritings leave them out. Its others can. */
 export async function markChunks(db: Database, shardId: string, damaged: readonly number[]): Promise<void> {
-  const isDamaged = sql<boolean>`id = any(${[...damaged]}::bigint[])`;
+  const isDamaged = sql<boolean>`(id = any(${[...damaged]}::bigint[]))`;
   await sql`
     update chunks set damaged_at = case when ${isDamaged} then coalesce(damaged_at, now()) end
     where shard_id = ${shardId} and (damaged_at is not null) <> ${isDamaged}`.execute(db);

@@ -27,6 +27,7 @@ export interface Batch {
 
 /** Rows on the way out: values may be physical (float64) and of selected channels; times are always known. */
 export interface OutBatch {
+  /** Of an irregular series in order of arrival, which says nothing to readers. */
   readonly firstRow: number;
   readonly rows: number;
   /** rows × channels, row-major. */
@@ -43,7 +44,8 @@ export interface OutShape {
   readonly kind: 'regular' | 'irregular';
   /** Rows that will follow in all; known before the first byte. */
   readonly totalRows: number;
-  readonly firstRow: number;
+  /** Null: rows have no numbers of their own, but for their order in time. */
+  readonly firstRow: number | null;
   /** Link to the rest where the answer was cut at a limit. */
   readonly next: string | null;
   readonly description: OutDescription;

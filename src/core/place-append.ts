@@ -334,15 +334,13 @@ function advancedIrregular(
 
 /** Chunks of what was placed: parts in memory of one series that follow each other become one. */
 function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
-  const runs: FreshRun[] = [];
+  const runs: OpenRun[] = [];
   const open = new Map<string, number>();
   for (const { item, before } of placed) {
     let firstRow = before.rows;
     for (const part of item.parts) {
       const at = open.get(item.seriesId);
-      const joined = at === undefined ? null : join(runs[at], part);
-      if (joined) runs[at!] = joined;
-      else {
+      if (at === undefined || !join(runs[at], part)) {
         open.set(item.seriesId, runs.length);
         const { rows, bytes, firstNs, lastNs, sorted } = part;
         runs.push({ head: before, firstRow, rows, bytes, firstNs, lastNs, sorted, parts: [part] });
@@ -353,19 +351,19 @@ function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
   return runs;
 }
 
-/** @returns null where they stay apart */
-function join(run: FreshRun, part: AppendPart): FreshRun | null {
-  const isInMemory = [...run.parts.slice(0, 1), part].every(({ place }) => place.kind === 'memory');
-  if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return null;
-  return {
-    ...run,
-    rows: run.rows + part.rows,
-    bytes: run.bytes + part.bytes,
-    firstNs: smallest(run.firstNs, part.firstNs),
-    lastNs: largest(run.lastNs, part.lastNs),
-    sorted: run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!),
-    parts: [...run.parts, part],
-  };
+type OpenRun = { -readonly [K in keyof FreshRun]: FreshRun[K] } & { readonly parts: AppendPart[] };
+
+/** Adds a part to a run. It grows in place: thousands of items of one body may be of one series. @returns false where they stay apart */
+function join(run: OpenRun, part: AppendPart): boolean {
+  const isInMemory = run.parts[0].place.kind === 'memory' && part.place.kind === 'memory';
+  if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return false;
+  run.sorted = run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!);
+  run.rows += part.rows;
+  run.bytes += part.bytes;
+  run.firstNs = smallest(run.firstNs, part.firstNs);
+  run.lastNs = largest(run.lastNs, part.lastNs);
+  run.parts.push(part);
+  return true;
 }
 
 const OUT_OF_DATE = 'series-changed';

@@ -1,129 +1,244 @@
 /**
- * How the rows of one series are put together again from the shards that hold some of them, when nothing but the shards is left. Pure.
+ * How a series is put together again from what files say of it, when nothing but the files is left. Pure.
  *
- * Each shard tells the truth as of its commit about the rows that it claims, whether or not it was ever swapped in, and however long ago it was replaced. So of
- * each row the newest claim counts, and files that nobody needs any more change nothing.
+ * Each file tells the truth as of its commit about the numbers of rows that it claims, whether it was ever swapped in or not, and whether it was replaced
+ * since. So files lie over each other in the order of their commits, and of each number the highest file that claims it counts.
  */
 import { nsOfRow, type Rate } from './rate.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from './row-ranges.ts';
 import type { RowRange, Segment } from './segment.ts';
-import type { SeriesRecord } from './series-record.ts';
+import type { Erasure } from './erasure.ts';
+import type { SegmentStart, SeriesRecord } from './series-record.ts';
 
-/** What one shard says of a series. */
-export interface ToldSeries {
+/** What one file says of a series. */
+export interface Told {
   readonly shardId: string;
+  /** As of which the file tells the truth. */
   readonly commit: bigint;
+  /** 0: made by a flush; 1: by compaction. */
   readonly level: number;
   readonly record: SeriesRecord;
 }
 
-export interface CountedSeries<T extends ToldSeries> {
-  /** Those of which some rows count, or that say how the series is masked. In order: later ones count. */
-  readonly files: ReadonlyArray<{ readonly told: T; readonly ranges: readonly RowRange[] }>;
-  /** Row numbers that no shard tells of. */
-  readonly missing: readonly RowRange[];
-  /** Irregular: claims of which only a part would count. Their rows cannot be told from those of others, so they give nothing. */
-  readonly cut: ReadonlyArray<{ readonly told: T; readonly claim: RowRange }>;
-  /** Row numbers given out. */
-  readonly rows: number;
+/** Rows of one file that count. */
+export interface Layer<T extends Told> {
+  readonly told: T;
+  /** Those of its claims that no higher file claims. */
+  readonly claims: readonly RowRange[];
+  /** Of these, what is there. */
+  readonly rows: readonly RowRange[];
 }
 
-/** Of the same commit, what a compaction made of a flush counts. */
-export function inOrderOfCommits<T extends Pick<ToldSeries, 'commit' | 'level' | 'shardId'>>(files: readonly T[]): T[] {
-  return [...files].sort((a, b) =>
-    a.commit !== b.commit ? (a.commit < b.commit ? -1 : 1) : a.level - b.level || (a.shardId < b.shardId ? -1 : 1),
+export interface Cut<T extends Told> {
+  readonly told: T;
+  readonly claim: RowRange;
+}
+
+export interface RebuiltRows<T extends Told> {
+  /** In the order of files. */
+  readonly layers: readonly Layer<T>[];
+  /** Irregular: claims of which only a part would count. Their rows are in an order of time of their own, so nothing of them does. */
+  readonly cut: readonly Cut<T>[];
+  /** Row numbers given out. */
+  readonly rows: number;
+  /** Numbers that no file knows to be removed or expired, and has no rows of. */
+  readonly missing: readonly RowRange[];
+  /** Numbers beyond `rows` that were given out, too: the rows had not reached a file. */
+  readonly unwritten: RowRange | null;
+}
+
+/** What is said of a series as a whole. */
+export interface RebuiltMasks {
+  /** Number of the newest edit. */
+  readonly edits: number;
+  readonly removed: number;
+  readonly expiredNs: bigint | null;
+  readonly summariesExpiredNs: bigint | null;
+  readonly holes: readonly RowRange[];
+  readonly erasures: readonly Erasure[];
+}
+
+/** @returns the lowest first */
+export function inOrder<T extends Told>(told: readonly T[]): T[] {
+  return [...told].sort(
+    (a, b) =>
+      Number(a.commit - b.commit) || a.level - b.level || (a.shardId < b.shardId ? -1 : a.shardId > b.shardId ? 1 : 0),
   );
 }
 
-/**
- * @param told by all files that tell of the series, in any order
- * @param isIrregular its rows are in order of time within a claim, so a claim counts as a whole or not at all
- */
-export function countRowsOf<T extends ToldSeries>(told: readonly T[], isIrregular: boolean): CountedSeries<T> {
-  const all = inOrderOfCommits(told);
-  const files = isIrregular ? withoutCuts(all) : all;
-  const cut: { told: T; claim: RowRange }[] = [];
-  const counted = counts(files).map((ranges, i) => {
-    if (!isIrregular) return ranges;
-    return files[i].record.claims.flatMap((claim) => {
-      const ours = clipRows(ranges, claim);
-      if (countRows(ours) === claim.to - claim.from || ours.length === 0) return ours;
-      cut.push({ told: files[i], claim });
-      return [];
-    });
-  });
-  const there = uniteRows(counted.flat(), []);
-  const rows = Math.max(0, ...files.flatMap(({ record }) => record.claims.map(({ to }) => to)));
+/** The one that describes the series: of the highest version, and of those the last. @param told in order, at least one */
+export function describing<T extends Told>(told: readonly T[]): T {
+  return told.reduce((best, each) =>
+    each.record.description.version >= best.record.description.version ? each : best,
+  );
+}
+
+/** @param told in order, at least one */
+export function rebuildRows<T extends Told>(told: readonly T[]): RebuiltRows<T> {
+  const isIrregular = told[0].record.description.rate === null;
+  const { record: newest } = told.at(-1)!;
+  const { claimed, cut } = isIrregular ? withoutCuts(told) : { claimed: told.map(claimsOf), cut: [] };
+  const counted = countedClaims(claimed);
+  const layers = counted.map(({ told: each, claims }) => ({
+    told: each,
+    claims,
+    rows: claims.flatMap((claim) => clipRows(each.record.runs, claim)),
+  }));
+  const all = unite(counted.flatMap(({ claims }) => claims));
+  const given = Math.max(...told.map(({ record }) => record.rows), all.at(-1)?.to ?? 0);
+  if (isIrregular) {
+    // What was removed or has expired, and was dropped long ago, no file claims any more.
+    const unclaimed = withoutRows([{ from: 0, to: given }], all);
+    const isExplained = told.some(({ record }) => record.expiredNs !== null) || countRows(unclaimed) <= newest.removed;
+    return { layers, cut, rows: given, missing: isExplained ? [] : unclaimed, unwritten: null };
+  }
+  const absent = absentRows(told);
+  // What is known to be absent may come after all that is claimed.
+  const rows = [{ from: 0, to: all.at(-1)?.to ?? 0 }, ...absent].reduce(
+    (end, { from, to }) => (from <= end ? Math.max(end, to) : end),
+    0,
+  );
+  const there = unite(layers.flatMap((layer) => layer.rows));
   return {
-    files: files.map((each, i) => ({ told: each, ranges: counted[i] })),
-    missing: rows === 0 ? [] : withoutRows([{ from: 0, to: rows }], there),
+    layers,
     cut,
     rows,
+    missing: withoutRows([{ from: 0, to: rows }], unite([...there, ...absent])),
+    unwritten: given > rows ? { from: rows, to: given } : null,
   };
 }
 
-/** Of each file, the rows that no later one claims. */
-function counts(files: readonly ToldSeries[]): RowRange[][] {
-  return files.map(({ record }, i) => {
-    const later = files.slice(i + 1).flatMap((each) => each.record.claims);
-    return withoutRows(record.claims, uniteRows(later, []));
-  });
+/** @param told in order, at least one. @param rows that the series has */
+export function rebuildMasks(told: readonly Told[], rows: number): RebuiltMasks {
+  const { record: newest } = told.at(-1)!;
+  const holes = clipRows(newest.holes, { from: 0, to: rows });
+  return {
+    edits: Math.max(
+      ...told.flatMap(({ record }) => [record.generation, ...record.erasures.map((each) => each.generation)]),
+    ),
+    removed: newest.removed - (countRows(newest.holes) - countRows(holes)),
+    expiredNs: latest(told.map(({ record }) => record.expiredNs)),
+    summariesExpiredNs: latest(told.map(({ record }) => record.summariesExpiredNs)),
+    holes,
+    erasures: newest.erasures,
+  };
 }
 
-/** Files that cut a claim of an earlier one, and that the others cover wholly, go; the lowest first. */
-function withoutCuts<T extends ToldSeries>(files: readonly T[]): T[] {
-  if (!counts(files).some((ranges, i) => files[i].record.claims.some((claim) => isCut(clipRows(ranges, claim), claim))))
-    return [...files];
-  for (const [i, { record }] of files.entries()) {
-    const cuts = files
-      .slice(0, i)
-      .some((earlier) => earlier.record.claims.some((claim) => isCut(clipRows(record.claims, claim), claim)));
-    if (!cuts) continue;
-    const others = files.filter((_, at) => at !== i);
-    const covered = uniteRows(
-      others.flatMap((other) => other.record.claims),
-      [],
-    );
-    if (withoutRows(record.claims, covered).length === 0) return withoutCuts(others);
+/** Rows of a regular series that are known to be removed or expired, in order. @param told in order, at least one */
+export function absentRows(told: readonly Told[]): RowRange[] {
+  const expired = Math.max(...told.map(({ record }) => record.expiredRow));
+  return unite([{ from: 0, to: expired }, ...told.at(-1)!.record.holes]);
+}
+
+function latest(times: readonly (bigint | null)[]): bigint | null {
+  return times.reduce((last, ns) => (last === null || (ns !== null && ns > last) ? ns : last), null);
+}
+
+/** A file with those of its claims that may count. */
+interface Claimed<T extends Told> {
+  readonly told: T;
+  readonly claims: readonly RowRange[];
+}
+
+function claimsOf<T extends Told>(told: T): Claimed<T> {
+  return { told, claims: told.record.claims };
+}
+
+/** Of each file the numbers that no higher one claims. */
+function countedClaims<T extends Told>(files: readonly Claimed<T>[]): Claimed<T>[] {
+  const counted: Claimed<T>[] = [];
+  let above: RowRange[] = [];
+  for (const { told, claims } of [...files].reverse()) {
+    counted.push({ told, claims: withoutRows(claims, above) });
+    above = uniteRows(above, claims);
   }
-  return [...files];
+  return counted.reverse();
 }
 
-function isCut(part: readonly RowRange[], claim: RowRange): boolean {
-  const rows = countRows(part);
-  return rows > 0 && rows < claim.to - claim.from;
-}
-
-/** When the rows of a regular series were, as the files say whose rows count. Rows of which no file says it are taken to be evenly spaced. */
-export function segmentsOfCounted(
-  { files, rows }: Pick<CountedSeries<ToldSeries>, 'files' | 'rows'>,
-  rate: Rate,
-): Segment[] {
-  const starts = files.flatMap(({ told: { record }, ranges }) =>
-    ranges.flatMap(({ from, to }) => {
-      const before = record.segments.filter(({ row }) => row <= from).at(-1);
-      const inside = record.segments
-        .filter(({ row }) => row > from && row < to)
-        .map((start) => ({ ...start, isExact: true }));
-      if (!before) return inside;
-      const startNs = before.startNs + nsOfRow(rate, from - before.row);
-      return [{ row: from, startNs, isExact: before.row === from }, ...inside];
-    }),
-  );
-  starts.sort((a, b) => a.row - b.row);
-  const segments: Segment[] = [];
-  for (const { row, startNs, isExact } of starts) {
-    const open = segments.at(-1);
-    if (!open) {
-      if (row > 0) segments.push({ firstRow: 0, startNs: startNs - nsOfRow(rate, row), rows: row });
-      else segments.push({ firstRow: row, startNs, rows: 0 });
-      if (row > 0) continue;
+/**
+ * Files that cut a claim of a lower one, and of which the others cover all, do not count; the lowest is the first to go. Where that does not help, the claim
+ * that is cut gives nothing.
+ */
+function withoutCuts<T extends Told>(told: readonly T[]): { claimed: Claimed<T>[]; cut: Cut<T>[] } {
+  let claimed = told.map(claimsOf);
+  const cut: Cut<T>[] = [];
+  for (;;) {
+    const victim = firstCut(claimed);
+    if (!victim) return { claimed, cut };
+    const superfluous = claimed.findIndex((_, at) => isCutting(claimed, at) && isCovered(claimed, at));
+    if (superfluous >= 0) {
+      claimed = claimed.filter((_, at) => at !== superfluous);
     } else {
-      const endNs = open.startNs + nsOfRow(rate, row - open.firstRow);
-      // Counted from within a segment, the time of a row is rounded once more than it was.
-      const goesOn = startNs === endNs || (!isExact && startNs - endNs <= 1n && endNs - startNs <= 1n);
-      if (!goesOn) segments.push({ firstRow: row, startNs, rows: 0 });
+      cut.push(victim);
+      claimed = claimed.map((each) =>
+        each.told === victim.told ? { ...each, claims: each.claims.filter((claim) => claim !== victim.claim) } : each,
+      );
     }
   }
-  return segments.map((segment, i) => ({ ...segment, rows: (segments[i + 1]?.firstRow ?? rows) - segment.firstRow }));
+}
+
+function firstCut<T extends Told>(files: readonly Claimed<T>[]): Cut<T> | null {
+  const counted = countedClaims(files);
+  for (const [at, { told, claims }] of files.entries()) {
+    const claim = claims.find((each) => isPart(counted[at].claims, each));
+    if (claim) return { told, claim };
+  }
+  return null;
+}
+
+/** Whether some of a claim are among these rows, and some are not. */
+function isPart(rows: readonly RowRange[], claim: RowRange): boolean {
+  const count = countRows(clipRows(rows, claim));
+  return count > 0 && count < claim.to - claim.from;
+}
+
+function isCutting(files: readonly Claimed<Told>[], at: number): boolean {
+  return files.slice(0, at).some((lower) => lower.claims.some((claim) => isPart(files[at].claims, claim)));
+}
+
+function isCovered(files: readonly Claimed<Told>[], at: number): boolean {
+  const others = unite(files.flatMap(({ claims }, other) => (other === at ? [] : claims)));
+  return withoutRows(files[at].claims, others).length === 0;
+}
+
+function unite(ranges: readonly RowRange[]): RowRange[] {
+  return uniteRows(ranges, []);
+}
+
+/** Where rows begin, or begin anew. */
+interface Start extends SegmentStart {
+  /** False: counted from an earlier row of a claim, so that its time may have been rounded once more. */
+  readonly isExact: boolean;
+}
+
+/**
+ * The segments of a regular series as its layers tell of them.
+ * @param rows of the series. Rows before all that is told, and rows that are missing, are taken to be evenly spaced
+ */
+export function rebuildSegments(layers: readonly Layer<Told>[], rate: Rate, rows: number): Segment[] {
+  const starts = layers
+    .flatMap(({ told, claims }) => claims.flatMap((claim) => startsWithin(told.record.segments, claim, rate)))
+    .filter(({ row }) => row < rows)
+    .sort((a, b) => a.row - b.row);
+  const open: { firstRow: number; startNs: bigint }[] = [];
+  for (const { row, startNs, isExact } of starts) {
+    const before = open.at(-1);
+    if (!before) {
+      open.push({ firstRow: 0, startNs: startNs - nsOfRow(rate, row) });
+      continue;
+    }
+    const differs = startNs - (before.startNs + nsOfRow(rate, row - before.firstRow));
+    const goesOn = differs === 0n || (!isExact && (differs === 1n || differs === -1n));
+    if (!goesOn) open.push({ firstRow: row, startNs });
+  }
+  return open.map((segment, i) => ({ ...segment, rows: (open[i + 1]?.firstRow ?? rows) - segment.firstRow }));
+}
+
+/** @param segments of the file's claims, each of which begins with one */
+function startsWithin(segments: readonly SegmentStart[], { from, to }: RowRange, rate: Rate): Start[] {
+  const before = segments.filter(({ row }) => row <= from).at(-1);
+  const inside = segments.filter(({ row }) => row > from && row < to).map((start) => ({ ...start, isExact: true }));
+  if (!before) return inside;
+  const startNs = before.startNs + nsOfRow(rate, from - before.row);
+  return [{ row: from, startNs, isExact: before.row === from }, ...inside];
 }

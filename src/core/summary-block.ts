@@ -5,7 +5,8 @@ import { bytesOf, viewAs, type Dtype } from './dtype.ts';
 import { meanDtype, type SummaryCells, type SummaryShape } from './summary.ts';
 
 /** The datasets of a summary: `cell` is there for regular series, `time` for irregular ones. */
-export type SummaryPartName = 'min' | 'max' | 'mean' | 'count' | 'time' | 'cell';
+export const SUMMARY_PARTS = ['min', 'max', 'mean', 'count', 'time', 'cell'] as const;
+export type SummaryPartName = (typeof SUMMARY_PARTS)[number];
 
 /** One column of a block, as it is stored. */
 export interface SummaryPart extends ByteRange {

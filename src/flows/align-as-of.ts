@@ -6,6 +6,7 @@ import type { OutBatch } from '../core/batch.ts';
 import { bitsOf } from '../core/copy-values.ts';
 import { DTYPES, type SampleArray } from '../core/dtype.ts';
 import type { TableBatch } from '../core/table.ts';
+import { cutBatches, MAX_BATCH_ROWS } from '../formats/cut-batches.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { eachOpened } from '../storage/shard-files.ts';
 import { rowBatches, type RowsTask } from './print-samples.ts';
@@ -64,9 +65,7 @@ async function* ticksOf({ firstNs, everyNs, count }: Ticks, block: number): Asyn
 }
 
 async function* timesOf(task: RowsTask, block: number): AsyncGenerator<BigInt64Array> {
-  for await (const { times } of batchesOf(task)) {
-    for (let from = 0; from < times!.length; from += block) yield times!.subarray(from, from + block);
-  }
+  for await (const { times } of cutBatches(batchesOf(task), Math.min(block, MAX_BATCH_ROWS))) yield times!;
 }
 
 function batchesOf(task: RowsTask): AsyncGenerator<OutBatch> {

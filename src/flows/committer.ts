@@ -348,7 +348,7 @@ function bytesInMemory(items: readonly AppendItem[]): number {
 /** The bytes of a run as a row of Postgres has them, or the place where they lie. */
 export function materialize(run: FreshRun): FreshToInsert {
   const { head, firstRow, rows, bytes, firstNs, lastNs, sorted, parts } = run;
-  const known = { head, firstRow, rows, bytes, firstNs, lastNs, sorted, generation: 0 };
+  const known = { head, firstRow, rows, bytes, firstNs, lastNs, sorted, generation: 0 } as const;
   const { place, valuesCrc, timesCrc } = parts[0];
   if (place.kind === 'spool') {
     const { spoolId: id, valuesOffset, timesOffset } = place;

@@ -29,8 +29,6 @@ export interface OrderTask {
 export interface OrderedRows {
   readonly times: BigInt64Array;
   readonly values: Uint8Array;
-  /** Row of the series that each was read from. */
-  readonly rows: Float64Array;
   /** Where the rest begins if there were more than `most`. */
   readonly restNs: bigint | null;
 }
@@ -57,7 +55,6 @@ export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
   return {
     times: BigInt64Array.from(kept, (row) => times[row]),
     values: chosen,
-    rows: Float64Array.from(kept, (row) => rows[row]),
     restNs,
   };
 }

@@ -33,7 +33,8 @@ type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
 export interface ReadPlan {
   readonly sections: readonly Section[];
   readonly rows: number;
-  readonly firstRow: number;
+  /** Null: of an irregular series, whose rows have no numbers that last. */
+  readonly firstRow: number | null;
   readonly rest: SampleSelection | null;
 }
 
@@ -136,7 +137,7 @@ async function planByRank(
   return {
     sections: joinStored(sections),
     rows,
-    firstRow: from,
+    firstRow: null,
     rest: isMore && next < to ? { by: 'rows', from: next, to } : null,
   };
 }
@@ -191,18 +192,18 @@ async function planByTime(
   const { startNs, endNs } = bounds(selection);
   const sections: Section[] = [];
   let rows = 0;
-  let firstRow: number | null = null;
   let rest: SampleSelection | null = null;
   for (const group of groupByTime(snapshot.chunks)) {
     if (rows >= most) {
-      rest = { by: 'time', startNs: most64(earliest(group), startNs), endNs: selection.endNs };
+      const restNs = await firstTime(deps, snapshot, group, { startNs, endNs });
+      if (restNs === null) continue;
+      rest = { by: 'time', startNs: restNs, endNs: selection.endNs };
       break;
     }
     const part = await partOf(deps, snapshot, group, { startNs, endNs, skip: 0, most: most - rows, isByRank: false });
     if (part.rows > 0) {
       sections.push(part.section);
       rows += part.rows;
-      firstRow ??= part.firstRow;
     }
     if (part.restNs !== null) {
       if (rows === 0) {
@@ -212,7 +213,7 @@ async function planByTime(
       break;
     }
   }
-  return { sections: joinStored(sections), rows, firstRow: firstRow ?? 0, rest };
+  return { sections: joinStored(sections), rows, firstRow: null, rest };
 }
 
 /** Rows of a group that are wanted: of those with times in `[startNs, endNs)`, at most so many after the first ones. */
@@ -228,7 +229,6 @@ interface Wanted {
 interface Part {
   readonly section: Section;
   readonly rows: number;
-  readonly firstRow: number;
   /** Time at which the rest begins if the part was cut at the limit. */
   readonly restNs: bigint | null;
 }
@@ -273,7 +273,6 @@ async function orderedPart(
   return {
     section: { kind: 'stored', pieces: planSeries(series, ranges, slices) },
     rows: countRows(ranges),
-    firstRow: ranges[0]?.from ?? chunk.firstRow,
     restNs,
   };
 }
@@ -300,12 +299,7 @@ async function disorderedPart(
       { slug: 'disorder-too-large' },
     );
   }
-  const {
-    times,
-    values,
-    rows: numbers,
-    restNs,
-  } = await orderHere(deps.codec, {
+  const { times, values, restNs } = await orderHere(deps.codec, {
     dataRoot: deps.root.root,
     pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
     rowBytes,
@@ -317,9 +311,7 @@ async function disorderedPart(
     most,
     isByRank,
   });
-  const firstRow = group.chunks[0].firstRow;
-  const lastRow = numbers.at(-1) ?? firstRow;
-  return { section: { kind: 'held', firstRow, lastRow, times, values }, rows: times.length, firstRow, restNs };
+  return { section: { kind: 'held', times, values }, rows: times.length, restNs };
 }
 
 function rowsOf(chunk: ChunkLocation): RowRange {
@@ -357,8 +349,18 @@ function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
   return { startNs: selection.startNs ?? INT64_MIN, endNs: selection.endNs ?? INT64_MAX };
 }
 
-function earliest({ chunks }: TimeGroup<ChunkLocation>): bigint {
-  return chunks.reduce((first, { firstNs }) => (firstNs! < first ? firstNs! : first), chunks[0].firstNs!);
+/** Of the first row of a group in a range that a reader sees; null: there is none. What was taken out may still be in chunks. */
+async function firstTime(
+  deps: PlanDeps,
+  { series, erasures }: SampleSnapshot,
+  { ordered, chunks }: TimeGroup<ChunkLocation>,
+  range: { startNs: bigint; endNs: bigint },
+): Promise<bigint | null> {
+  const [{ firstNs }] = chunks;
+  const isTold = ordered && firstNs! >= range.startNs && erasuresOf(chunks[0], erasures).length === 0;
+  if (isTold) return firstNs! < range.endNs ? firstNs : null;
+  const times = await seenTimes(deps, { chunks, duplicates: series.duplicates, erasures, ...range });
+  return times.at(0) ?? null;
 }
 
 const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);

@@ -20,9 +20,6 @@ export type Section =
   | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
   | {
       readonly kind: 'held';
-      readonly firstRow: number;
-      /** Number of the last of them: there may be others in between. */
-      readonly lastRow: number;
       readonly times: BigInt64Array;
       readonly values: Uint8Array;
     };
@@ -183,7 +180,7 @@ export async function* rowBatches(task: RowsTask, files: ShardFiles, withTimes: 
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
   for (const section of task.sections) {
     if (section.kind === 'held') {
-      yield outBatch(task, section.firstRow, section.values, section.times);
+      yield outBatch(task, 0, section.values, section.times);
       continue;
     }
     for await (const { piece, values, times } of readPieces(files, section.pieces)) {

@@ -5,6 +5,7 @@ import { castTo, type Dtype, type DtypeInfo } from '../core/dtype.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
 import { columnOf, type NumberType, type Table, type TableBatch } from '../core/table.ts';
 import type { EpochUnit } from '../formats/epoch-text.ts';
+import { cutBatches, MAX_BATCH_ROWS } from '../formats/cut-batches.ts';
 import { encodeTable, type TableFormatName } from '../formats/table-formats.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { eachOpened } from '../storage/shard-files.ts';
@@ -51,9 +52,6 @@ export interface BucketsPart extends AnyPart {
   readonly fold: FoldTask;
 }
 
-/** Rows of a batch: encoders hold some of them as text. */
-const BATCH_ROWS = 65_536;
-
 /** @param parts what the form takes, in the order of the series */
 export async function* printTable(task: TableTask, parts: AsyncIterable<object>): AsyncGenerator<Uint8Array> {
   const { form, format, epoch, table } = task;
@@ -78,19 +76,16 @@ export async function* printTable(task: TableTask, parts: AsyncIterable<object>)
 async function* longRows(dtype: Dtype, parts: AsyncIterable<RowsPart>): AsyncGenerator<TableBatch> {
   for await (const part of parts) {
     const channels = part.labels.length;
-    const most = Math.max(1, Math.floor(BATCH_ROWS / channels));
-    for await (const batch of rowBatches(part.rows, eachOpened(new DataRoot(part.rows.dataRoot)), true)) {
-      for (let from = 0; from < batch.rows; from += most) {
-        yield melted(part, dtype, batch, from, Math.min(batch.rows, from + most));
-      }
-    }
+    const most = Math.max(1, Math.floor(MAX_BATCH_ROWS / channels));
+    const batches = rowBatches(part.rows, eachOpened(new DataRoot(part.rows.dataRoot)), true);
+    for await (const batch of cutBatches(batches, most)) yield melted(part, dtype, batch);
   }
 }
 
-function melted(part: RowsPart, dtype: Dtype, batch: OutBatch, from: number, to: number): TableBatch {
+function melted(part: RowsPart, dtype: Dtype, batch: OutBatch): TableBatch {
   const channels = part.labels.length;
-  const rows = (to - from) * channels;
-  let times = batch.times!.subarray(from, to);
+  const rows = batch.rows * channels;
+  let times = batch.times!;
   const labels = new Int32Array(rows);
   for (let i = 0; i < rows; i++) labels[i] = part.labels[i % channels];
   if (channels > 1) {
@@ -99,7 +94,7 @@ function melted(part: RowsPart, dtype: Dtype, batch: OutBatch, from: number, to:
     times = repeated;
   }
   const places = new Int32Array(rows).fill(part.place);
-  const values = castTo(dtype, batch.values.subarray(from * channels, to * channels));
+  const values = castTo(dtype, batch.values);
   return { rows, columns: [times, places, places, labels, values], present: [null, null, null, null, null] };
 }
 
@@ -166,8 +161,8 @@ async function wideBuckets(
 type Column = ReturnType<typeof columnOf>;
 
 async function* pickRows(columns: readonly Column[], kept: readonly number[]): AsyncGenerator<TableBatch> {
-  for (let from = 0; from < kept.length; from += BATCH_ROWS) {
-    const rows = kept.slice(from, from + BATCH_ROWS);
+  for (let from = 0; from < kept.length; from += MAX_BATCH_ROWS) {
+    const rows = kept.slice(from, from + MAX_BATCH_ROWS);
     yield {
       rows: rows.length,
       columns: columns.map(({ data }) => {

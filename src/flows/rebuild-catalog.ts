@@ -1,40 +1,43 @@
-/**
- * Makes the catalog again from the shards alone: for the day on which Postgres is lost and there is no backup of it. The shards are not changed.
- * Files that no catalog names any more (of rewritings that never ended, or that were replaced) change nothing: see core/rebuild-plan.
- */
+/** Makes the catalog again from the shards alone: for the day on which Postgres is lost and there is no backup of it. No shard is changed. */
 import { v7 as uuidv7 } from 'uuid';
 import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import type { Database } from '../catalog/database.ts';
-import { fillEmptyCatalog, type EmptyCatalog } from '../catalog/rebuild.ts';
+import { confirmHash, fillEmptyCatalog, type EmptyCatalog, type RebuiltSeries } from '../catalog/rebuild.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES, viewAs } from '../core/dtype.ts';
 import { erasuresOf, expiry, isErased, type Erasure } from '../core/erasure.ts';
 import { isVarveError } from '../core/errors.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import { parseRate } from '../core/rate.ts';
-import { countRowsOf, segmentsOfCounted, type CountedSeries, type ToldSeries } from '../core/rebuild-plan.ts';
-import { clipRows, withoutRows } from '../core/row-ranges.ts';
-import { timesOfRows, type RowRange, type Segment } from '../core/segment.ts';
+import {
+  absentRows,
+  describing,
+  rebuildMasks,
+  rebuildRows,
+  rebuildSegments,
+  type Layer,
+  type RebuiltRows,
+} from '../core/rebuild-plan.ts';
+import { countRows, withoutRows } from '../core/row-ranges.ts';
+import { timesOfRows, type RowRange } from '../core/segment.ts';
 import { nameKey } from '../core/same-name.ts';
-import type { NewSeries, Sampling } from '../core/series.ts';
-import type { SeriesRecord } from '../core/series-record.ts';
-import { contentOf } from '../storage/chunk-content.ts';
-import { nowhere } from '../storage/chunk-place.ts';
+import type { ContentHash, Sampling } from '../core/series.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
-import { isSpoolFile, keepSpooled, listShardFiles, listSpoolFiles, parseShardName } from '../storage/data-files.ts';
-import { shardPath, type DataRoot } from '../storage/data-root.ts';
+import { isSpoolFile, keepSpooled, listSpoolFiles } from '../storage/data-files.ts';
+import type { DataRoot } from '../storage/data-root.ts';
 import { giveFolder } from '../storage/folder-owner.ts';
 import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
-import { ShardBytes } from '../storage/shard-bytes.ts';
-import type { ShardSurvey, SurveyedSeries } from '../storage/shard-survey.ts';
-import { readStoredPart } from '../storage/stored-chunk.ts';
 import { finding, type Finding } from './finding.ts';
 import { hashContent } from './hash-content.ts';
+import { findChunks } from './rebuild-chunks.ts';
+import { findSummaries } from './rebuild-summaries.ts';
+import { surveyFiles, type FoundFiles, type FoundTold, type Remarks } from './rebuild-survey.ts';
 import { unitsOf } from './tag-units.ts';
 
 export interface RebuildCatalogDeps {
   readonly db: Database;
   readonly root: DataRoot;
-  readonly hdf5: Pick<Hdf5Reader, 'survey' | 'findChunks'>;
+  readonly hdf5: Pick<Hdf5Reader, 'survey' | 'findChunks' | 'findSummaries'>;
   readonly codec: CodecPool;
 }
 
@@ -54,19 +57,20 @@ export interface RebuildCatalogReport {
 }
 
 export const NOT_IN_SHARDS: readonly string[] = [
-  'samples, edits and series that no flush had told yet; files of the spool are kept in spool/kept',
-  'descriptions, external ids and provenance of series, and changes of their names, tags and calibrations since their newest shard was made',
-  'annotations, history, and what is known of subjects',
+  'series without samples',
+  'samples, edits, deletions and changes of names, tags and calibrations since the newest flush of their lane; large appends among them are kept as files in spool/kept',
+  'descriptions, external ids, provenance and history of series',
+  'annotations, vocabularies, retention rules, and what is known of subjects',
   'tokens, but for the first one, which the next start makes work again',
-  'rules of retention, and vocabularies',
-  'idempotency keys and the feed of changes',
-  'summaries: overviews read samples instead, until the shards are rewritten; of samples that have expired nothing is left',
+  'idempotency keys and the change feed; commit numbers go on far beyond the newest one that is known',
   'the checksums: they are made anew from the bytes as they are, damaged or not',
 ];
 
-/** Chunks that are looked for and read at once: their blocks are at most 1 MiB (of rows that are not larger). */
-const PAGE_CHUNKS = 64;
-const NS_BYTES = DTYPES.int64.bytes;
+/**
+ * The lost catalog may have given out numbers that no file tells. None of them is given out again: who has followed the feed, or kept an entity tag, takes
+ * nothing new for what is known already.
+ */
+const LOST_COMMITS = 1_000_000_000n;
 
 type Phase = 'shards' | 'series';
 
@@ -79,167 +83,168 @@ export async function rebuildCatalog(
   onProgress: (phase: Phase, done: number, total: number) => void = () => {},
 ): Promise<RebuildCatalogReport> {
   const tally = new Tally();
-  const { plans } = await fillEmptyCatalog(deps.db, async (catalog) => {
-    const { shards, series } = await surveyShards(deps, tally, (done, total) => onProgress('shards', done, total));
-    const newestCommit = [...shards.values()].reduce((most, { commit }) => (commit > most ? commit : most), 0n);
-    const found = [...series].map(([id, told]) => planSeries(id, told, tally));
-    const chosen = chooseNames(found, tally);
-    await addPlaces(catalog, chosen, shards, tally);
-    for (const [done, plan] of chosen.entries()) {
-      onProgress('series', done, chosen.length);
+  const plans = await fillEmptyCatalog(deps.db, async (catalog) => {
+    const files = await surveyFiles(deps, tally, (done, total) => onProgress('shards', done, total));
+    const all = chooseNames(
+      [...files.told.values()].map((told) => planSeries(told, tally)),
+      tally,
+    );
+    await catalog.begin(commitAfter(files));
+    await addPlaces(catalog, all, files, tally);
+    for (const [done, plan] of all.entries()) {
+      onProgress('series', done, all.length);
       await addSeries(deps, catalog, plan, tally);
     }
-    onProgress('series', chosen.length, chosen.length);
-    await keepSpool(deps.root, tally);
-    return { plans: chosen, newestCommit };
+    for (const [id, bytes] of tally.shards) {
+      await catalog.finishShard(id, bytes, tally.withoutSummaries.has(id) ? 0 : files.shards.get(id)!.level);
+    }
+    onProgress('series', all.length, all.length);
+    return all;
   });
+  await keepSpoolFiles(deps.root, tally);
   giveFolder(deps.root, (await readCatalogIdentity(deps.db)).id);
-  for (const plan of plans) await checkHash(deps, plan, tally);
+  for (const { series } of plans) if (series.contentHash) await checkHash(deps, series, series.contentHash, tally);
   const { shards, chunks, bytes, findings, notes } = tally;
-  const rows = plans.reduce((sum, { counted }) => sum + counted.rows, 0);
-  return { shards, series: plans.length, chunks, rows, bytes, findings, notes, notInShards: NOT_IN_SHARDS };
+  const rows = plans.reduce((sum, { series }) => sum + series.rows, 0);
+  return {
+    shards: shards.size,
+    series: plans.length,
+    chunks,
+    rows,
+    bytes,
+    findings,
+    notes,
+    notInShards: NOT_IN_SHARDS,
+  };
 }
 
-class Tally {
-  shards = 0;
+class Tally implements Remarks {
+  /** Bytes of the chunks of each. */
+  readonly shards = new Map<string, number>();
+  /** Shards that have to be compacted again. */
+  readonly withoutSummaries = new Set<string>();
   chunks = 0;
   bytes = 0;
   readonly findings: Finding[] = [];
   readonly notes: Finding[] = [];
 }
 
-type FoundShard = Pick<ShardSurvey, 'laneId' | 'commit' | 'firstCommit' | 'level'> & {
-  readonly id: string;
-  readonly path: string;
-  readonly bytes: number;
-};
-
-/** One series in one shard. */
-type Told = ToldSeries & SurveyedSeries & Pick<FoundShard, 'laneId' | 'path'>;
-
-async function surveyShards(
-  { root, hdf5 }: RebuildCatalogDeps,
-  tally: Tally,
-  onProgress: (done: number, total: number) => void,
-): Promise<{ shards: Map<string, FoundShard>; series: Map<string, Told[]> }> {
-  const files = await listShardFiles(root);
-  const shards = new Map<string, FoundShard>();
-  const series = new Map<string, Told[]>();
-  for (const [done, { path, bytes }] of files.entries()) {
-    onProgress(done, files.length);
-    const name = parseShardName(path);
-    if (!name || path !== shardPath(name.shardId, name.commit)) {
-      tally.notes.push(finding('other-file', 'is no shard by its name', { path }));
-      continue;
-    }
-    const survey = await hdf5.survey(root.resolve(path)).catch((error: Error) => {
-      tally.findings.push(finding('hdf5-unreadable', `HDF5 cannot open it: ${error.message}`, { path }));
-      return null;
-    });
-    if (!survey) continue;
-    const { shardId: id, laneId, commit, firstCommit, level } = survey;
-    if (shards.has(id)) {
-      const place = { path, shard: id };
-      tally.findings.push(finding('shard-twice', 'is a shard that another file is, too; left out', place));
-      continue;
-    }
-    shards.set(id, { id, laneId, path, bytes, commit, firstCommit, level });
-    for (const { seriesId, reason } of survey.damaged) {
-      const place = { path, shard: id, series: seriesId };
-      tally.findings.push(finding('hdf5-series', `HDF5 cannot read its group: ${reason}`, place));
-    }
-    for (const one of survey.series) {
-      const told: Told = { ...one, shardId: id, laneId, path, commit, level };
-      series.set(one.seriesId, [...(series.get(one.seriesId) ?? []), told]);
-    }
+function commitAfter({ told, highestCommit }: FoundFiles): bigint {
+  let highest = highestCommit;
+  for (const { commit, record } of [...told.values()].flat()) {
+    for (const each of [commit, record.contentHash?.commit ?? 0n]) if (each > highest) highest = each;
   }
-  onProgress(files.length, files.length);
-  return { shards, series };
+  return highest + LOST_COMMITS;
 }
 
 interface SeriesPlan {
-  readonly id: string;
-  readonly laneId: string;
-  readonly commit: bigint;
-  readonly input: NewSeries;
-  readonly version: number;
-  readonly counted: CountedSeries<Told>;
-  readonly segments: readonly Segment[];
-  /** What its newest shard says of it. */
-  readonly newest: SeriesRecord;
-  readonly edits: number;
+  readonly series: RebuiltSeries;
+  readonly rows: RebuiltRows<FoundTold>;
+  /** Rows that are removed or have expired. */
+  readonly absent: readonly RowRange[];
+  /** Files that tell what no other does. */
+  readonly needed: ReadonlySet<string>;
 }
 
-function planSeries(id: string, all: readonly Told[], tally: Tally): SeriesPlan {
-  const described = all.reduce((a, b) => (b.record.description.version >= a.record.description.version ? b : a));
-  const { externalIds, provenance, description } = { externalIds: {}, provenance: {}, description: null };
-  const { version, rate: rateText, ...told } = described.record.description;
-  const shape = ({ record: { description: d } }: Told): string =>
-    `${d.channels.length} × ${d.dtype}, ${d.rate ?? 'irregular'}`;
-  const alike = all.filter((each) => {
-    const { dtype, channels } = each;
-    const isAlike = shape(each) === shape(described);
-    return isAlike && (dtype === null || (dtype === told.dtype && channels === told.channels.length));
-  });
-  for (const each of all.filter((one) => !alike.includes(one))) {
-    const message = `rows are ${shape(each)}, in another shard ${shape(described)}; ${each.rows} rows are left out`;
-    tally.findings.push(finding('series-differs', message, { ...placeOf(id, each), row: each.record.firstRow }));
+/** @param all what files say of one series, in their order */
+function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
+  const described = describing(all);
+  const { seriesId: id, record } = described;
+  const { version, project, ...description } = record.description;
+  const told = all.filter((each) => isAlike(each, described, tally));
+  const rows = rebuildRows(told);
+  reportRows(id, rows, tally);
+  const masks = rebuildMasks(told, rows.rows);
+  const rate = description.rate === null ? undefined : parseRate(description.rate);
+  const segments = rate ? rebuildSegments(rows.layers, rate, rows.rows) : [];
+  if (rate && rows.rows > 0 && segments.length === 0) {
+    tally.findings.push(finding('segments-missing', 'no shard says when its rows were', { series: id }));
   }
-  const rate = rateText === null ? null : parseRate(rateText)!;
-  const counted = countRowsOf(alike, rate === null);
-  for (const { from, to } of counted.missing) {
-    const message = `rows ${from} to ${to - 1} are in no shard`;
-    tally.findings.push(finding('rows-missing', message, { series: id, row: from }));
-  }
-  for (const { told: file, claim } of counted.cut) {
-    const message = `rows ${claim.from} to ${claim.to - 1} of this shard are claimed by a later one in part, and cannot be told apart`;
-    tally.findings.push(finding('claim-cut', message, { ...placeOf(id, file), row: claim.from }));
-  }
-  const segments = rate ? segmentsOfCounted(counted, rate) : [];
   const sampling: Sampling = rate
     ? { kind: 'regular', rate, startNs: segments[0]?.startNs ?? null }
     : { kind: 'irregular' };
-  const newest = counted.files.at(-1)!.told;
-  const generations = alike.flatMap(({ record }) => [
-    record.generation,
-    ...record.erasures.map(({ generation }) => generation),
-  ]);
+  const newest = told.at(-1)!;
   return {
-    id,
-    laneId: newest.laneId,
-    commit: newest.commit,
-    input: { ...told, description, externalIds, provenance, sampling },
-    version,
-    counted,
-    segments,
-    newest: newest.record,
-    edits: Math.max(0, ...generations),
+    series: {
+      ...description,
+      ...masks,
+      id,
+      laneId: newest.laneId,
+      project,
+      sampling,
+      segments,
+      rows: rows.rows,
+      version: version + 1,
+      description: null,
+      externalIds: {},
+      provenance: {},
+      createdAt: timeOfId(id),
+      sealedAt: record.sealedAt,
+      deletedAt: record.deletedAt,
+      contentHash: record.contentHash,
+    },
+    rows,
+    absent: rate ? absentRows(told) : [],
+    needed: new Set([
+      described.shardId,
+      newest.shardId,
+      ...rows.layers.filter((layer) => isNeeded(layer)).map((layer) => layer.told.shardId),
+    ]),
   };
 }
 
-function placeOf(
-  series: string,
-  { shardId, path }: Pick<Told, 'shardId' | 'path'>,
-): { series: string; shard: string; path: string } {
-  return { series, shard: shardId, path };
+/** A file has rows that count, or may be the one that has the summaries of what has expired. */
+function isNeeded({ told, claims, rows }: Layer<FoundTold>): boolean {
+  const { level, record } = told;
+  return (
+    rows.length > 0 || (level === 1 && record.expiredNs !== null && countRows(claims) === countRows(record.claims))
+  );
+}
+
+/** Whether rows are of the type that the series is said to have. */
+function isAlike(told: FoundTold, { record }: FoundTold, tally: Tally): boolean {
+  const { dtype, channels, rate } = record.description;
+  const shape = (type: string, width: number, of: string | null): string => `${width} × ${type}, ${of ?? 'irregular'}`;
+  const wanted = shape(dtype, channels.length, rate);
+  const is = told.dtype === null ? wanted : shape(told.dtype, told.channels!, told.record.description.rate);
+  if (is === wanted) return true;
+  const place = { series: told.seriesId, shard: told.shardId, path: told.path };
+  tally.findings.push(finding('series-differs', `rows are ${is}, the series is ${wanted}; left out`, place));
+  return false;
+}
+
+function reportRows(series: string, { missing, unwritten, cut }: RebuiltRows<FoundTold>, tally: Tally): void {
+  for (const { told, claim } of cut) {
+    const message = `rows ${claim.from} to ${claim.to - 1} are in an order of time that other shards have only parts of; left out`;
+    const place = { series, shard: told.shardId, path: told.path, row: claim.from };
+    tally.findings.push(finding('rows-cut', message, place));
+  }
+  for (const { from, to } of missing) {
+    tally.findings.push(finding('rows-missing', `rows ${from} to ${to - 1} are in no shard`, { series, row: from }));
+  }
+  if (unwritten) {
+    const { from, to } = unwritten;
+    const message = `rows ${from} to ${to - 1} had not reached a shard; the series ends before them`;
+    tally.findings.push(finding('rows-unwritten', message, { series, row: from }));
+  }
 }
 
 /** Two series may bear one name by now: one that was renamed comes back as its shard calls it. The newer one keeps the name. */
 function chooseNames(plans: readonly SeriesPlan[], tally: Tally): SeriesPlan[] {
   const taken = new Set<string>();
   // Ids of series begin with the time at which they were made.
-  const newestFirst = [...plans].sort((a, b) => (a.id > b.id ? -1 : 1));
+  const newestFirst = [...plans].sort((a, b) => (a.series.id > b.series.id ? -1 : 1));
   return newestFirst.map((plan) => {
-    const { project, name } = plan.input;
-    if (plan.newest.deletedAt) return plan;
-    const keyOf = (text: string): string => JSON.stringify([nameKey(project), nameKey(text)]);
-    const isFree = !taken.has(keyOf(name));
-    const chosen = isFree ? name : `${name} (${plan.id})`;
-    taken.add(keyOf(chosen));
+    const { id, project, name, deletedAt } = plan.series;
+    if (deletedAt) return plan;
+    const key = (as: string): string => JSON.stringify([nameKey(project), nameKey(as)]);
+    const isFree = !taken.has(key(name));
+    const chosen = isFree ? name : `${name} (${id})`;
+    taken.add(key(chosen));
     if (isFree) return plan;
-    const message = `another series of ${project} is called ${JSON.stringify(name)}, too; this one, renamed before, is now ${JSON.stringify(chosen)}`;
-    tally.notes.push(finding('name-taken', message, { series: plan.id }));
-    return { ...plan, input: { ...plan.input, name: chosen } };
+    const message = `another series of ${project} is called ${JSON.stringify(name)}, too; this one, renamed or deleted before, is now ${JSON.stringify(chosen)}`;
+    tally.notes.push(finding('name-taken', message, { series: id }));
+    return { ...plan, series: { ...plan.series, name: chosen } };
   });
 }
 
@@ -247,87 +252,95 @@ function chooseNames(plans: readonly SeriesPlan[], tally: Tally): SeriesPlan[] {
 async function addPlaces(
   catalog: EmptyCatalog,
   plans: readonly SeriesPlan[],
-  shards: ReadonlyMap<string, FoundShard>,
+  { shards }: FoundFiles,
   tally: Tally,
 ): Promise<void> {
-  for (const name of new Set(plans.map(({ input }) => input.project))) await catalog.addProject(name, uuidv7());
-  const seriesCounts = new Map<string, number>();
-  for (const { laneId } of plans) seriesCounts.set(laneId, (seriesCounts.get(laneId) ?? 0) + 1);
-  const needed = new Set(
-    plans.flatMap(({ counted }) =>
-      counted.files.filter(({ ranges }) => ranges.length > 0).map(({ told }) => told.shardId),
-    ),
-  );
-  for (const { laneId } of shards.values()) if (!seriesCounts.has(laneId)) seriesCounts.set(laneId, 0);
-  for (const [laneId, count] of seriesCounts) await catalog.addLane(laneId, count);
+  for (const name of new Set(plans.map(({ series }) => series.project))) await catalog.addProject(name, uuidv7());
+  const lanes = new Map([...shards.values()].map(({ laneId }) => [laneId, 0]));
+  for (const { series } of plans) lanes.set(series.laneId, (lanes.get(series.laneId) ?? 0) + 1);
+  for (const [laneId, series] of lanes) await catalog.addLane(laneId, series);
+  const needed = new Set(plans.flatMap((plan) => [...plan.needed]));
   for (const shard of shards.values()) {
     const { id, path } = shard;
     if (!needed.has(id)) {
-      tally.notes.push(finding('shard-unneeded', 'none of its rows count; left out', { shard: id, path }));
+      const message = 'other shards tell all that it tells; left out';
+      tally.notes.push(finding('shard-unneeded', message, { shard: id, path }));
       continue;
     }
-    await catalog.addShard({ ...shard, createdAt: timeOfId(id) });
-    tally.shards++;
+    await catalog.addShard({ ...shard, madeAt: timeOfId(id) });
+    tally.shards.set(id, 0);
   }
 }
 
 async function addSeries(
   deps: RebuildCatalogDeps,
   catalog: EmptyCatalog,
-  { id, laneId, commit, input, version, counted, segments, newest, edits }: SeriesPlan,
+  { series, rows, absent }: SeriesPlan,
   tally: Tally,
 ): Promise<void> {
-  const within = { from: 0, to: counted.rows };
-  const holes = clipRows(newest.holes, within);
-  const { removed, expiredNs, summariesExpiredNs, erasures, sealedAt, contentHash, deletedAt } = newest;
-  const masks = { removed, edits, expiredNs, summariesExpiredNs, holes, erasures };
-  const state = { sealedAt, contentHash, deletedAt };
-  await catalog.addSeries(
-    { ...input, id, laneId, version, createdAt: timeOfId(id), rows: counted.rows, segments, ...masks, ...state },
-    commit,
-    unitsOf(input.tags),
-  );
+  const { id, dtype, channels, missingValue, sampling, segments, expiredNs } = series;
+  const shape = { dtype, channels: channels.length, missingValue };
+  const rowBytes = channels.length * DTYPES[dtype].bytes + (sampling.kind === 'irregular' ? DTYPES.int64.bytes : 0);
+  await catalog.addSeries(series, unitsOf(series.tags));
+  const erasures = [...series.erasures, ...(expiredNs === null ? [] : [expiry(expiredNs)])];
   let firstNs: bigint | null = null;
   let lastNs: bigint | null = null;
   const see = (ns: bigint): void => {
     if (firstNs === null || ns < firstNs) firstNs = ns;
     if (lastNs === null || ns > lastNs) lastNs = ns;
   };
-  const hidden = [...erasures, ...(expiredNs === null ? [] : [expiry(expiredNs)])];
-  for (const { told, ranges } of counted.files) {
-    if (told.dtype === null) continue;
-    for (const run of ranges.flatMap((range) => clipRows(told.record.runs, range))) {
-      for await (const found of chunksOf(deps, told, run, input, tally)) {
-        await catalog.addChunks(found.map(({ chunk }) => chunk));
-        for (const { chunk, times } of found) {
-          tally.chunks++;
-          if (times) for (const ns of timesThere(chunk, times, erasuresOf(chunk, hidden))) see(ns);
-        }
+  for (const { told, rows: ranges } of rows.layers) {
+    const blocks = new Map<number, number>();
+    for await (const { found, missing } of findChunks(deps, told, shape, ranges)) {
+      await catalog.addChunks(found.map(({ chunk }) => chunk));
+      for (const { chunk, times } of found) {
+        tally.chunks++;
+        tally.bytes += chunk.rows * rowBytes;
+        blocks.set(chunk.values.offset, chunk.values.length + (chunk.times?.length ?? 0));
+        if (times) for (const ns of timesThere(chunk, times, erasuresOf(chunk, erasures))) see(ns);
+      }
+      for (const { rows: range, why } of missing) {
+        const message = `rows ${range.from} to ${range.to - 1} are missing: ${why}`;
+        const place = { series: id, shard: told.shardId, path: told.path, row: range.from };
+        tally.findings.push(finding('rows-missing', message, place));
       }
     }
+    const bytes = [...blocks.values()].reduce((sum, each) => sum + each, 0);
+    tally.shards.set(told.shardId, (tally.shards.get(told.shardId) ?? 0) + bytes);
   }
-  if (input.sampling.kind === 'regular' && segments.length > 0) {
-    const { rate } = input.sampling;
-    const expired = { from: 0, to: Math.min(newest.expiredRow, counted.rows) };
-    const there = withoutRows([within], [...(expired.to > 0 ? [expired] : []), ...holes]);
+  await addSummaries(deps, catalog, id, rows.layers, shape, tally);
+  if (sampling.kind === 'regular' && segments.length > 0) {
+    const there = withoutRows([{ from: 0, to: series.rows }], absent);
     for (const row of there.length > 0 ? [there[0].from, there.at(-1)!.to - 1] : []) {
-      see(timesOfRows(segments, rate, { from: row, to: row + 1 })[0]);
+      see(timesOfRows(segments, sampling.rate, { from: row, to: row + 1 })[0]);
     }
   }
   await catalog.setTimes(id, firstNs, lastNs);
 }
 
-/** What a sealed series says of its content is compared with what is there. */
-async function checkHash(deps: RebuildCatalogDeps, { id, newest }: SeriesPlan, tally: Tally): Promise<void> {
-  const { contentHash, deletedAt } = newest;
-  if (!contentHash || deletedAt) return;
-  const found = await hashContent(deps, id).catch((error: unknown) => {
-    if (isVarveError(error)) return null;
-    throw error;
-  });
-  const isSame = found?.values === contentHash.values && found.times === contentHash.times;
-  if (!isSame)
-    tally.findings.push(finding('content-changed', 'is sealed, and has other samples than then', { series: id }));
+async function addSummaries(
+  deps: RebuildCatalogDeps,
+  catalog: EmptyCatalog,
+  seriesId: string,
+  layers: readonly Layer<FoundTold>[],
+  shape: RowShape,
+  tally: Tally,
+): Promise<void> {
+  // Those that are needed for nothing else have nothing that expired, or a newer shard has it.
+  const known = layers.filter(({ told }) => tally.shards.has(told.shardId));
+  try {
+    const { found, without } = await findSummaries(deps, known, shape);
+    for (const { told, blocks } of found) await catalog.addSummaries(seriesId, told.shardId, blocks);
+    for (const { shardId, path } of without) {
+      const message = 'its summaries are of rows that other shards have, too: they are made anew of the samples';
+      tally.notes.push(finding('summaries-left-out', message, { series: seriesId, shard: shardId, path }));
+      tally.withoutSummaries.add(shardId);
+    }
+  } catch (error) {
+    const message = `summaries cannot be read, and are made anew of the samples: ${(error as Error).message}`;
+    tally.findings.push(finding('summary-corrupt', message, { series: seriesId }));
+    for (const { told } of known) tally.withoutSummaries.add(told.shardId);
+  }
 }
 
 /** Times of rows of a chunk that are there, the smallest and the largest among them. */
@@ -337,93 +350,37 @@ function timesThere(chunk: Chunk, times: Buffer, erasures: readonly Erasure[]): 
   return all.filter((ns, i) => !isErased(chunk.firstRow + i, ns, erasures));
 }
 
-/** The chunks of a run of rows in one shard, a page at a time, as its flush or compaction had them in the catalog. */
-async function* chunksOf(
-  { root, hdf5 }: RebuildCatalogDeps,
-  told: Told,
-  run: RowRange,
-  input: NewSeries,
+/** Whether a sealed series holds what was hashed; some of it may have expired since. */
+async function checkHash(
+  deps: RebuildCatalogDeps,
+  { id, deletedAt, expiredNs }: RebuiltSeries,
+  hash: ContentHash,
   tally: Tally,
-): AsyncGenerator<{ chunk: Chunk; times: Buffer | null }[]> {
-  const { seriesId, record, codec, chunkRows } = told;
-  const { dtype, missingValue } = input;
-  const shape = { dtype, channels: input.channels.length, missingValue };
-  const rowBytes = shape.channels * DTYPES[dtype].bytes;
-  const isIrregular = input.sampling.kind === 'irregular';
-  const begin = run.from - record.firstRow;
-  const end = run.to - record.firstRow;
-  const file = await ShardBytes.open(root, told.path);
-  if (!file) throw new Error(`${told.path} has gone`);
+): Promise<void> {
+  if (deletedAt) return;
   try {
-    const firstBlock = Math.floor(begin / chunkRows);
-    const blocks = Math.ceil(end / chunkRows) - firstBlock;
-    for (let done = 0; done < blocks; done += PAGE_CHUNKS) {
-      const blockRows = Array.from(
-        { length: Math.min(PAGE_CHUNKS, blocks - done) },
-        (_, i) => (firstBlock + done + i) * chunkRows,
-      );
-      const places = await hdf5
-        .findChunks(root.resolve(told.path), seriesId, blockRows)
-        .catch(({ message }: Error) => blockRows.map(() => nowhere(message)));
-      const chunks: { chunk: Chunk; times: Buffer | null }[] = [];
-      for (const [i, blockRow] of blockRows.entries()) {
-        const datasetRow = Math.max(begin, blockRow);
-        const rows = Math.min(end, blockRow + chunkRows) - datasetRow;
-        const firstRow = record.firstRow + datasetRow;
-        const { valuesOffset, valuesLength, timesOffset, timesLength, problem } = places[i];
-        const miss = (why: string): void => {
-          const message = `rows ${firstRow} to ${firstRow + rows - 1} are missing: ${why}`;
-          tally.findings.push(finding('rows-missing', message, { ...placeOf(seriesId, told), row: firstRow }));
-        };
-        if (valuesOffset === null || (isIrregular && timesOffset === null)) {
-          miss(problem ?? 'they were never written');
-          continue;
-        }
-        const place = { codec, skip: datasetRow - blockRow, rows };
-        const block = { offset: valuesOffset, length: valuesLength! };
-        const timesBlock = timesOffset === null ? null : { offset: timesOffset, length: timesLength! };
-        const stored = await readStoredPart(file, { ...place, block, rowBytes });
-        const storedTimes =
-          timesBlock && (await readStoredPart(file, { ...place, block: timesBlock, rowBytes: NS_BYTES }));
-        const [values, times] = await Promise.all([stored.rows(), storedTimes && storedTimes.rows()]).catch(
-          ({ message }: Error) => [null, message] as const,
-        );
-        if (values === null) {
-          miss(times);
-          continue;
-        }
-        tally.bytes += values.length + (times?.length ?? 0);
-        const chunk: Chunk = {
-          seriesId,
-          shardId: told.shardId,
-          firstRow,
-          rows,
-          datasetRow,
-          skip: place.skip,
-          generation: record.generation,
-          values: block,
-          times: timesBlock,
-          codec,
-          timesCodec: timesBlock && codec,
-          ...contentOf(shape, values, times),
-          valuesCrc: stored.crc,
-          timesCrc: storedTimes && storedTimes.crc,
-        };
-        chunks.push({ chunk, times });
-      }
-      yield chunks;
+    const found = await hashContent(deps, id);
+    const wrong = (['rows', 'values', 'times'] as const).filter((part) => found[part] !== hash[part]);
+    if (wrong.length === 0) await confirmHash(deps.db, id, hash);
+    else if (expiredNs === null) {
+      const message = `is not what was sealed: ${wrong.join(', ')} differ`;
+      tally.findings.push(finding('content-hash', message, { series: id }));
     }
-  } finally {
-    await file.close();
+  } catch (error) {
+    if (!isVarveError(error)) throw error;
+    // Rows that cannot be read have been reported.
+    if (error.code === 'corrupt') return;
+    const message = `could not be compared with what was sealed: ${error.message}`;
+    tally.notes.push(finding('content-hash', message, { series: id }));
   }
 }
 
-/** Their rows are gone with the catalog; they would be tidied up. */
-async function keepSpool(root: DataRoot, tally: Tally): Promise<void> {
+/** The rows that named them are gone with the catalog; nobody would need them, and they would be tidied up. */
+async function keepSpoolFiles(root: DataRoot, tally: Tally): Promise<void> {
   for (const { path, bytes } of await listSpoolFiles(root)) {
     if (!isSpoolFile(path)) continue;
     const kept = await keepSpooled(root, path);
-    const message = `${bytes} bytes of samples that may be in no shard are kept here`;
+    const message = `${bytes} bytes of appends that may have reached no shard are kept here`;
     tally.findings.push(finding('spool-kept', message, { path: kept }));
   }
 }

@@ -57,7 +57,7 @@ export async function rebuildShard(
     corrupt.map(({ id }) => id),
   );
   const report = await rewriteShard({ db, root, log: SILENT }, shard.laneId, shardId);
-  if (report?.shard == null || report.path === null) {
+  if (!report || report.shard === null || report.path === null) {
     throw new VarveError('conflict', 'the shard holds no rows any more', { slug: 'shard-empty' });
   }
   return {

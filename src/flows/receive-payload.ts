@@ -165,7 +165,7 @@ class PartCutter {
     for (let from = 0; from < rows;) {
       const part = (this.#open ??= newPart());
       const take = Math.min(rows - from, this.#rowsOfPart - part.rows);
-      const some = bytesOf(values.subarray(from * channels, (from + take) * channels) as typeof values);
+      const some = bytesOf(values.subarray(from * channels, (from + take) * channels));
       await this.#append(part, take, some, times && times.subarray(from, from + take));
       if (part.rows === this.#rowsOfPart) await this.#close(part);
       from += take;

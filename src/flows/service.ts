@@ -291,7 +291,8 @@ export interface SampleStream {
   /** Of the whole; known for files and packed formats, which can be had in part. */
   readonly contentLength: number | null;
   readonly rows: number;
-  readonly firstRow: number;
+  /** Null: of an irregular series, whose rows have no numbers that last. */
+  readonly firstRow: number | null;
   readonly dtype: string;
   readonly channelLabels: readonly string[];
   readonly commit: bigint;

@@ -9,9 +9,6 @@ import { joined } from './block-cutter.ts';
 
 export type ArrowLibrary = typeof Arrow;
 
-/** Most rows of a record batch: readers work batch by batch, and hold one at a time. */
-export const MAX_BATCH_ROWS = 65_536;
-
 /** The class of each dtype's Arrow type. */
 const NUMBER_TYPES = {
   int8: 'Int8',

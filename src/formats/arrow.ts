@@ -6,11 +6,11 @@ import type * as Arrow from 'apache-arrow';
 import type { OutBatch, OutShape } from '../core/batch.ts';
 import { columnName, TIME_COLUMN } from '../core/column-names.ts';
 import { copyValues } from '../core/copy-values.ts';
-import type { DtypeInfo, SampleArray } from '../core/dtype.ts';
+import { DTYPES, type DtypeInfo, type SampleArray } from '../core/dtype.ts';
 import type { Channel } from '../core/series.ts';
+import { batchRows, cutBatches } from './cut-batches.ts';
 import {
   loadArrow,
-  MAX_BATCH_ROWS,
   numberType,
   timeType,
   toRecordBatch,
@@ -40,7 +40,8 @@ async function* encodeArrow(
 ): AsyncGenerator<Uint8Array> {
   const arrow = await loadArrow();
   const schema = schemaOf(arrow, shape);
-  yield* writeRecordBatches(arrow, schema, recordBatches(arrow, schema, batches), framing);
+  const rows = batchRows(shape.channelLabels.length * DTYPES[shape.dtype].bytes);
+  yield* writeRecordBatches(arrow, schema, recordBatches(arrow, schema, cutBatches(batches, rows)), framing);
 }
 
 async function* recordBatches(
@@ -48,11 +49,7 @@ async function* recordBatches(
   schema: Arrow.Schema,
   batches: AsyncIterable<OutBatch>,
 ): AsyncGenerator<Arrow.RecordBatch> {
-  for await (const batch of batches) {
-    for (let from = 0; from < batch.rows; from += MAX_BATCH_ROWS) {
-      yield recordBatch(arrow, schema, batch, from, Math.min(batch.rows, from + MAX_BATCH_ROWS));
-    }
-  }
+  for await (const batch of batches) yield recordBatch(arrow, schema, batch);
 }
 
 function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
@@ -100,27 +97,20 @@ function fieldMetadata(channel: Channel): Map<string, string> {
   return new Map([...label, ...known.map((name): [string, string] => [name, String(channel[name])])]);
 }
 
-/** Rows `[from, to)` of a batch. */
-function recordBatch(
-  arrow: ArrowLibrary,
-  schema: Arrow.Schema,
-  { values, times, rows }: OutBatch,
-  from: number,
-  to: number,
-): Arrow.RecordBatch {
+function recordBatch(arrow: ArrowLibrary, schema: Arrow.Schema, { values, times, rows }: OutBatch): Arrow.RecordBatch {
   const channels = schema.fields.length - 1;
-  const columns = [(times as BigInt64Array).subarray(from, to)] as SampleArray[];
-  for (let c = 0; c < channels; c++) columns.push(columnOf(values, values.length / rows, c, from, to));
+  const columns = [times!] as SampleArray[];
+  for (let c = 0; c < channels; c++) columns.push(columnOf(values, channels, c, rows));
   const children = columns.map((data, i) => {
     const type = schema.fields[i].type as Arrow.DataType<never>;
-    return arrow.makeData({ type, length: to - from, nullCount: 0, data } as never) as Arrow.Data;
+    return arrow.makeData({ type, length: rows, nullCount: 0, data } as never) as Arrow.Data;
   });
-  return toRecordBatch(arrow, schema, children, to - from);
+  return toRecordBatch(arrow, schema, children, rows);
 }
 
-function columnOf(values: SampleArray, channels: number, channel: number, from: number, to: number): SampleArray {
-  if (channels === 1) return values.subarray(from, to);
-  const column = new (values.constructor as DtypeInfo['array'])(to - from);
-  copyValues(column, { at: 0, step: 1 }, values, { at: from * channels + channel, step: channels }, to - from);
+function columnOf(values: SampleArray, channels: number, channel: number, rows: number): SampleArray {
+  if (channels === 1) return values;
+  const column = new (values.constructor as DtypeInfo['array'])(rows);
+  copyValues(column, { at: 0, step: 1 }, values, { at: channel, step: channels }, rows);
   return column;
 }

@@ -26,6 +26,8 @@ export class BatchBuilder {
   readonly #channels: number;
   readonly #fullRows: number;
   #capacity = 0;
+  /** Of the next batch, once its first row comes. */
+  #nextCapacity: number;
   #values!: SampleArray;
   #times!: BigInt64Array | null;
 
@@ -34,7 +36,7 @@ export class BatchBuilder {
     this.#shape = shape;
     this.#channels = shape.channelLabels.length;
     this.#fullRows = fullBatchRows(recordBytes(shape));
-    this.#allocate(Math.max(1, Math.min(expectedRows, this.#fullRows)));
+    this.#nextCapacity = Math.max(1, Math.min(expectedRows, this.#fullRows));
   }
 
   get full(): boolean {
@@ -47,7 +49,9 @@ export class BatchBuilder {
    * @param timeNs of the row; ignored for regular series
    */
   push(valueOf: (channel: number) => number | bigint, timeNs: bigint): void {
-    if (this.rows === this.#capacity) this.#allocate(Math.min(this.#capacity * 2, this.#fullRows));
+    if (this.rows === this.#capacity) {
+      this.#allocate(this.rows === 0 ? this.#nextCapacity : Math.min(this.#capacity * 2, this.#fullRows));
+    }
     const values = this.#values as { [index: number]: number | bigint };
     const start = this.rows * this.#channels;
     for (let c = 0; c < this.#channels; c++) values[start + c] = valueOf(c);
@@ -58,10 +62,13 @@ export class BatchBuilder {
   /** The rows pushed so far as a batch; the builder starts again empty. */
   take(startNs?: bigint): Batch {
     const { rows } = this;
-    const values = this.#values.subarray(0, rows * this.#channels);
-    const times = this.#times?.subarray(0, rows) ?? null;
+    // A view of a small array costs more than the array.
+    const isFull = rows === this.#capacity;
+    const values = isFull ? this.#values : this.#values.subarray(0, rows * this.#channels);
+    const times = (isFull ? this.#times : this.#times?.subarray(0, rows)) ?? null;
     this.rows = 0;
-    this.#allocate(this.#capacity);
+    this.#nextCapacity = Math.max(this.#capacity, this.#nextCapacity);
+    this.#capacity = 0;
     return startNs === undefined ? { rows, values, times } : { rows, values, times, startNs };
   }
 

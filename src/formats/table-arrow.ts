@@ -4,13 +4,13 @@ import type * as Arrow from 'apache-arrow';
 import type { Table, TableBatch, TableColumn } from '../core/table.ts';
 import {
   loadArrow,
-  MAX_BATCH_ROWS,
   numberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
   type ArrowLibrary,
 } from './arrow-writer.ts';
+import { MAX_BATCH_ROWS } from './cut-batches.ts';
 
 /** What {@link Table.about} says is in the metadata of the schema, as JSON where it is no text; that of a column, in those of its field. */
 export async function* encodeTableArrow(
@@ -24,10 +24,10 @@ export async function* encodeTableArrow(
     typeof value === 'string' ? value : JSON.stringify(value),
   ]);
   const fields = table.columns.map(
-    (column) =>
+    (column, number) =>
       new arrow.Field(
         column.name,
-        typeOf(arrow, column, table),
+        typeOf(arrow, column, number, table),
         column.nullable ?? false,
         new Map(Object.entries(column.about ?? {})),
       ),
@@ -39,10 +39,11 @@ export async function* encodeTableArrow(
   yield* writeRecordBatches(arrow, schema, recordBatches(arrow, schema, words, batches), framing);
 }
 
-function typeOf(arrow: ArrowLibrary, { type }: TableColumn, { timeReference }: Table): Arrow.DataType {
+/** @param number of the column: its dictionary is called so. The library would count those of its process, and no answer be like the one before. */
+function typeOf(arrow: ArrowLibrary, { type }: TableColumn, number: number, { timeReference }: Table): Arrow.DataType {
   if (type === 'time') return timeType(arrow, timeReference);
   return type === 'text'
-    ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())
+    ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32(), number)
     : numberType(arrow, type === 'number' ? 'float64' : type);
 }
 

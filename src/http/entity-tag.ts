@@ -14,18 +14,22 @@ export function entityTag(series: Pick<Series, 'version' | 'commit'>): string {
 }
 
 /**
- * Of the answer to a request for samples. Strong where equal tags mean equal bytes; weak for texts, which may come compressed, and for
- * Arrow, whose record batches follow the chunks as they lie, which may be merged.
+ * Of the answer to a request for samples. Strong where equal tags mean equal bytes; weak for texts, which may come compressed.
  * @param url of the request: what was selected, and what its links say
  */
-export function samplesTag(
-  { version, commit }: Pick<Series, 'version' | 'commit'>,
-  url: string,
-  format: AnswerFormatName,
-): string {
+export function samplesTag(state: Pick<Series, 'version' | 'commit'>, url: string, format: AnswerFormatName): string {
+  const isStrong = isFile(format) || !WIRE_FORMATS[format].isText;
+  return (isStrong ? '' : 'W/') + tagOfRequest(state, url, format);
+}
+
+/** Of the answer to a request for buckets: weak, for means of floats may be told by summaries that were computed in another order. */
+export function bucketsTag(state: Pick<Series, 'version' | 'commit'>, url: string, format: AnswerFormatName): string {
+  return `W/${tagOfRequest(state, url, format)}`;
+}
+
+function tagOfRequest({ version, commit }: Pick<Series, 'version' | 'commit'>, url: string, format: string): string {
   const request = createHash('sha256').update(`${format} ${url}`).digest('base64url').slice(0, DIGEST_CHARS);
-  const isStrong = isFile(format) || WIRE_FORMATS[format].isPacked;
-  return `${isStrong ? '' : 'W/'}"${version}-${commit}-${request}"`;
+  return `"${version}-${commit}-${request}"`;
 }
 
 /** 132 bits: no two share them. */

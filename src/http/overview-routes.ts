@@ -6,7 +6,7 @@ import { openRange } from '../core/time.ts';
 import type { BucketRequest, SampleService, SeriesService } from '../flows/service.ts';
 import { principalOf } from './authenticate.ts';
 import { disconnectSignal } from './disconnect.ts';
-import { isKnownTo, samplesTag } from './entity-tag.ts';
+import { bucketsTag, isKnownTo } from './entity-tag.ts';
 import { formatToSend } from './negotiate.ts';
 import { searchParamsOf } from './query.ts';
 import { addressOf } from './series-address.ts';
@@ -44,7 +44,7 @@ export function answerBuckets(samples: SampleService, series: Pick<SeriesService
     const { ref, query, wanted } = asked;
     const format = query.format ?? formatToSend(req, BUCKET_FORMATS);
     const principal = principalOf(res);
-    const tagOf = (state: { version: number; commit: bigint }): string => samplesTag(state, req.originalUrl, format);
+    const tagOf = (state: { version: number; commit: bigint }): string => bucketsTag(state, req.originalUrl, format);
     const ifNoneMatch = req.get('if-none-match');
     if (ifNoneMatch !== undefined) {
       const tag = tagOf(await series.get(principal, ref));

@@ -55,7 +55,9 @@ const Environment = z.object({
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
   VARVE_POSTGRES_PORT: Port.default(0),
-  VARVE_ALLOW_FSYNC_OFF: z.enum(['0', '1'], 'must be 0 or 1').default('0'),
+  VARVE_ALLOW_FSYNC_OFF: z
+    .enum(['0', '1'], { error: ({ input }) => `must be 0 or 1, not ${JSON.stringify(input)}` })
+    .default('0'),
   VARVE_URL: HttpUrl.optional(),
   DATABASE_URL: PostgresUrl.optional(),
   REDIS_URL: RedisUrl.optional(),

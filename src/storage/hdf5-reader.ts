@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { SampleArray } from '../core/dtype.ts';
 import { fromErrorRecord, type ErrorRecord } from '../core/errors.ts';
 import type { ChunkPlace } from './chunk-place.ts';
-import type { ShardSurvey } from './shard-survey.ts';
+import type { FoundSummary, ShardSurvey } from './shard-survey.ts';
 
 export interface Hdf5Object {
   /** Absolute within the file, `/a/b`. */
@@ -20,7 +20,8 @@ export type Hdf5Request =
   | { readonly op: 'read'; readonly path: string; readonly dataset: string; readonly from: number; readonly to: number }
   | { readonly op: 'close'; readonly path: string }
   | { readonly op: 'survey'; readonly path: string }
-  | { readonly op: 'find-chunks'; readonly path: string; readonly seriesId: string; readonly rows: readonly number[] };
+  | { readonly op: 'find-chunks'; readonly path: string; readonly seriesId: string; readonly rows: readonly number[] }
+  | { readonly op: 'find-summaries'; readonly path: string; readonly seriesId: string };
 
 /** What a damaged file can make of the library is anybody's guess; a look into a shard that takes longer than this is given up. */
 const LOOK_LIMIT_MS = 120_000;
@@ -65,6 +66,11 @@ export class Hdf5Reader {
     const places = (await this.#look({ op: 'find-chunks', path: shard, seriesId, rows })) as ChunkPlace[];
     if (places.some(({ problem }) => problem !== null)) await this.close();
     return places;
+  }
+
+  /** Where the summaries of a series lie in a shard. @throws if HDF5 cannot read one of them */
+  findSummaries(shard: string, seriesId: string): Promise<FoundSummary[]> {
+    return this.#look({ op: 'find-summaries', path: shard, seriesId }) as Promise<FoundSummary[]>;
   }
 
   async close(): Promise<void> {

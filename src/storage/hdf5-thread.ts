@@ -4,7 +4,7 @@ import h5wasm, { Dataset, Group, type File } from 'h5wasm/node';
 import { isVarveError, toErrorRecord } from '../core/errors.ts';
 import type { Hdf5Object, Hdf5Request } from './hdf5-reader.ts';
 import { findPlugins, type PluginHost } from './hdf5-plugins.ts';
-import { findChunks, reasonOf, surveyShard, type ReadObserver } from './shard-survey.ts';
+import { findChunks, findSummaries, reasonOf, surveyShard, type ReadObserver } from './shard-survey.ts';
 
 /** Emscripten's file access, which every read of the library goes through. */
 interface FileSystem {
@@ -90,10 +90,12 @@ function answer(request: Hdf5Request): unknown {
       return shortly(request.path, (file) =>
         findChunks(file, (next) => (observer = next), request.seriesId, request.rows),
       );
+    case 'find-summaries':
+      return shortly(request.path, (file) => findSummaries(file, (next) => (observer = next), request.seriesId));
   }
 }
 
-/** Opens a file for one question: a shard that is appended to must be seen as it is now. After an error the thread is replaced. */
+/** Opens a file for one question: a shard that is replaced meanwhile is not held open. After an error the thread is replaced. */
 function shortly<T>(path: string, work: (file: File) => T): T {
   try {
     const result = work(open(path));

@@ -4,6 +4,7 @@ import type { ByteRange } from '../core/chunk.ts';
 import { CODECS, type Codec } from '../core/codec.ts';
 import type { Dtype } from '../core/dtype.ts';
 import { VarveError } from '../core/errors.ts';
+import { SUMMARY_PARTS, type SummaryPartName } from '../core/summary-block.ts';
 import { parseRecord, type SeriesRecord } from '../core/series-record.ts';
 import { FORMAT_VERSION, HDF5_DTYPE, RECORD } from './shard-layout.ts';
 import { decodeBlockNow, FILTERS } from './block-codec.ts';
@@ -74,7 +75,8 @@ function surveySeries(seriesId: string, of: Group): SurveyedSeries {
   const record = parseRecord(String(attributes(of)[RECORD]));
   const irregular = record.description.rate === null;
   if (!of.keys().includes('values')) {
-    return { seriesId, record, dtype: null, channels: null, rows: 0, codec: 'none', chunkRows: 1, timeRows: irregular ? 0 : null };
+    const none = { dtype: null, channels: null, rows: 0, chunkRows: 1, codec: 'none' } as const;
+    return { seriesId, record, ...none, timeRows: irregular ? 0 : null };
   }
   const values = dataset(of, 'values');
   const dtype = DTYPE_OF.get(values.dtype as string);
@@ -123,6 +125,46 @@ export function findChunks(
     } catch (error) {
       return nowhere(reasonOf(error));
     }
+  });
+}
+
+/** A batch of summary cells, where its columns lie. */
+export interface FoundSummary {
+  readonly factor: number;
+  /** First cell of the datasets in it, and how many. */
+  readonly from: number;
+  readonly cells: number;
+  readonly parts: ReadonlyArray<ByteRange & { readonly name: SummaryPartName; readonly codec: Codec }>;
+}
+
+/** The summaries of a series, in order. @throws what HDF5 says if one cannot be read */
+export function findSummaries(
+  file: File,
+  observe: (observer: ReadObserver | null) => void,
+  seriesId: string,
+): FoundSummary[] {
+  const of = group(file.get(`series/${seriesId}`), seriesId);
+  if (!of.keys().includes('summary')) return [];
+  const all = group(of.get('summary'), 'summary');
+  const factors = all
+    .keys()
+    .map(Number)
+    .sort((a, b) => a - b);
+  return factors.flatMap((factor) => {
+    const columns = group(all.get(String(factor)), `summary of ${factor}`);
+    const names = SUMMARY_PARTS.filter((name) => columns.keys().includes(name));
+    const datasets = names.map((name) => ({ name, data: dataset(columns, name) }));
+    const [{ data: first }] = datasets;
+    const [extent, blockCells] = [first.shape![0], chunkRowsOf(first)];
+    return Array.from({ length: Math.ceil(extent / blockCells) }, (_, i): FoundSummary => {
+      const from = i * blockCells;
+      const parts = datasets.map(({ name, data }) => {
+        const found = findChunk(data, observe, from);
+        if (!found) throw new Error(`${data.path}: the chunk of cell ${from} was never written`);
+        return { ...found, name, codec: codecOf(data) };
+      });
+      return { factor, from, cells: Math.min(extent - from, blockCells), parts };
+    });
   });
 }
 

@@ -114,7 +114,7 @@ describe('creating many series', () => {
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();
     const { rows } = await client.query(`
-      select l.series_count as counted, count(s.id)::int as there from lanes l left join series s on s.lane_id = l.id
+      select l.series_count as counted, count(s.series_id)::int as there from lanes l left join heads s on s.lane_id = l.id
       group by l.id`);
     await client.end();
     expect(rows.length).toBeGreaterThanOrEqual(10);

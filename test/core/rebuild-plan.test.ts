@@ -1,107 +1,167 @@
 import { describe, expect, test } from '@jest/globals';
-import { parseRate } from '../../src/core/rate.ts';
-import { countRowsOf, segmentsOfCounted, type ToldSeries } from '../../src/core/rebuild-plan.ts';
-import type { SegmentStart, SeriesRecord } from '../../src/core/series-record.ts';
+import { nsOfRow } from '../../src/core/rate.ts';
+import { inOrder, rebuildMasks, rebuildRows, rebuildSegments, type Told } from '../../src/core/rebuild-plan.ts';
+import type { RowRange } from '../../src/core/segment.ts';
+import type { SeriesRecord } from '../../src/core/series-record.ts';
 
-const told = (
+type Pair = readonly [from: number, to: number];
+
+const range = ([from, to]: Pair): RowRange => ({ from, to });
+
+/** What a file tells: its claims, of which all rows are there unless it is said otherwise. */
+function told(
   shardId: string,
-  commit: bigint,
-  claims: readonly [number, number][],
-  segments: readonly SegmentStart[] = [],
-  level = 0,
-): ToldSeries => ({
-  shardId,
-  commit,
-  level,
-  record: { claims: claims.map(([from, to]) => ({ from, to })), segments } as unknown as SeriesRecord,
-});
-
-/** Which rows count of each file, in words. */
-function counted(files: readonly ToldSeries[], isIrregular = false): string[] {
-  return countRowsOf(files, isIrregular).files.map(
-    ({ told: { shardId }, ranges }) => `${shardId}: ${ranges.map(({ from, to }) => `${from}-${to}`).join(' ')}`,
-  );
+  commit: number,
+  claims: readonly Pair[],
+  record: Partial<SeriesRecord> & {
+    readonly irregular?: boolean;
+    readonly level?: number;
+    readonly there?: readonly Pair[];
+  } = {},
+): Told {
+  const { irregular = false, level = 0, there = claims, ...rest } = record;
+  const rows = Math.max(0, ...claims.map(([, to]) => to));
+  const description = { rate: irregular ? null : '1/1', version: 1 } as SeriesRecord['description'];
+  const nothing = { removed: 0, generation: 0, expiredNs: null, summariesExpiredNs: null, expiredRow: 0 };
+  const lists = {
+    holes: [],
+    erasures: [],
+    segments: [],
+    firstRow: 0,
+    claims: claims.map(range),
+    runs: there.map(range),
+  };
+  const state = { sealedAt: null, contentHash: null, deletedAt: null };
+  return {
+    shardId,
+    commit: BigInt(commit),
+    level,
+    record: { ...nothing, ...lists, ...state, description, rows, ...rest },
+  };
 }
 
-describe('of each row', () => {
-  test('the claim of the highest commit counts, in whatever order files are found', () => {
-    const files = [told('b', 2n, [[5, 15]]), told('a', 1n, [[0, 10]])];
-    expect(counted(files)).toEqual(['a: 0-5', 'b: 5-15']);
-    expect(counted([...files].reverse())).toEqual(['a: 0-5', 'b: 5-15']);
-  });
+function rebuilt(files: readonly Told[]) {
+  const { layers, missing, rows, unwritten, cut } = rebuildRows(inOrder(files));
+  return {
+    kept: layers.flatMap((layer) => layer.rows.map(({ from, to }) => `${layer.told.shardId}:${from}-${to}`)),
+    missing: missing.map(({ from, to }) => [from, to]),
+    cut: cut.map(({ told: { shardId }, claim }) => `${shardId}:${claim.from}-${claim.to}`),
+    rows,
+    unwritten,
+  };
+}
 
-  test('of one commit that of the compaction counts, and of two flushes of the same chunks the later name', () => {
-    expect(counted([told('a', 1n, [[0, 10]], [], 1), told('b', 1n, [[0, 10]])])).toEqual(['b: ', 'a: 0-10']);
-    expect(counted([told('b', 1n, [[0, 10]]), told('a', 1n, [[0, 10]])])).toEqual(['a: ', 'b: 0-10']);
-  });
+const ALL_WELL = { missing: [], cut: [], unwritten: null };
+const i = { irregular: true };
 
-  test('a later file that claims the middle leaves the ends', () => {
-    expect(counted([told('a', 1n, [[0, 10]]), told('b', 2n, [[3, 5]])])).toEqual(['a: 0-3 5-10', 'b: 3-5']);
-  });
-});
-
-test('numbers in no claim are missing, and the highest one that is claimed ends the series', () => {
-  expect(
-    countRowsOf(
-      [
-        told('a', 1n, [
-          [2, 4],
-          [6, 7],
-        ]),
-        told('b', 2n, [[9, 10]]),
-      ],
-      false,
-    ),
-  ).toMatchObject({
-    rows: 10,
-    missing: [
-      { from: 0, to: 2 },
-      { from: 4, to: 6 },
-      { from: 7, to: 9 },
+describe('of each row number the highest file that claims it counts', () => {
+  test.each<[string, Told[], Partial<ReturnType<typeof rebuilt>>]>([
+    [
+      'files in any order',
+      [told('b', 2, [[10, 15]]), told('a', 1, [[0, 10]])],
+      { kept: ['a:0-10', 'b:10-15'], rows: 15 },
     ],
+    [
+      'two flushes of the same chunks',
+      [told('a', 1, [[0, 10]]), told('b', 2, [[0, 15]])],
+      { kept: ['b:0-15'], rows: 15 },
+    ],
+    [
+      'of one commit what was compacted counts, then the later id',
+      [told('c', 1, [[0, 5]], { level: 1 }), told('z', 1, [[0, 5]]), told('b', 1, [[0, 5]], { level: 1 })],
+      { kept: ['c:0-5'], rows: 5 },
+    ],
+    [
+      'rows that were replaced',
+      [told('a', 1, [[0, 10]]), told('b', 2, [[3, 5]])],
+      { kept: ['a:0-3', 'a:5-10', 'b:3-5'], rows: 10 },
+    ],
+    [
+      'rows of a file that is gone are missing',
+      [told('a', 1, [[3, 5]]), told('b', 2, [[9, 10]])],
+      {
+        kept: ['a:3-5', 'b:9-10'],
+        missing: [
+          [0, 3],
+          [5, 9],
+        ],
+        rows: 10,
+      },
+    ],
+    [
+      'rows that are known to be removed or expired are not missing, also at the end',
+      [told('a', 1, [[3, 8]], { there: [[3, 5]], expiredRow: 3, holes: [range([5, 8]), range([8, 12])] })],
+      { kept: ['a:3-5'], rows: 12 },
+    ],
+    [
+      'rows that were given out and had not reached a file',
+      [told('a', 1, [[0, 5]], { rows: 9 })],
+      { kept: ['a:0-5'], rows: 5, unwritten: range([5, 9]) },
+    ],
+    [
+      'irregular: a file that cuts the claim of another, and whose rows the others have, does not count',
+      [told('a', 1, [[0, 10]], i), told('b', 2, [[4, 6]], i)],
+      { kept: ['a:0-10'], rows: 10 },
+    ],
+    [
+      'irregular: a claim that is cut even so gives nothing',
+      [told('a', 1, [[0, 10]], i), told('b', 2, [[5, 15]], i)],
+      { kept: ['b:5-15'], cut: ['a:0-10'], missing: [[0, 5]], rows: 15 },
+    ],
+    [
+      'irregular: numbers of rows that were removed long ago are claimed by none',
+      [told('a', 1, [[10, 20]], { ...i, removed: 10 })],
+      { kept: ['a:10-20'], rows: 20 },
+    ],
+  ])('%s', (_, files, expected) => {
+    expect(rebuilt(files)).toEqual({ ...ALL_WELL, ...expected });
   });
 });
 
-describe('rows that are in order of time within a claim', () => {
-  test('are not parted: a file that cuts one, and is covered by the others, goes', () => {
-    const files = [told('a', 1n, [[0, 10]]), told('orphan', 2n, [[5, 15]]), told('b', 3n, [[10, 20]])];
-    expect(counted(files, true)).toEqual(['a: 0-10', 'b: 10-20']);
-  });
-
-  test('give nothing where none can go, and that is said', () => {
-    const plan = countRowsOf([told('a', 1n, [[0, 10]]), told('b', 2n, [[5, 15]])], true);
-    expect(plan.files.map(({ ranges }) => ranges)).toEqual([[], [{ from: 5, to: 15 }]]);
-    expect(plan.cut.map(({ told: { shardId }, claim }) => [shardId, claim])).toEqual([['a', { from: 0, to: 10 }]]);
-    expect(plan.missing).toEqual([{ from: 0, to: 5 }]);
+test('the next edit has a higher number than all that are told, and masks are those of the highest file', () => {
+  const erasure = { generation: 7, startNs: 0n, endNs: 1n, beforeRow: 5 };
+  const files = inOrder([
+    told('b', 2, [[0, 5]], { generation: 3, holes: [range([1, 2])], removed: 1 }),
+    told('a', 1, [[0, 5]], { generation: 1, holes: [range([0, 4])], removed: 4, erasures: [erasure], expiredNs: 9n }),
+  ]);
+  expect(rebuildMasks(files, 5)).toEqual({
+    edits: 7,
+    removed: 1,
+    expiredNs: 9n,
+    summariesExpiredNs: null,
+    holes: [range([1, 2])],
+    erasures: [],
   });
 });
 
-describe('segments', () => {
-  const rate = parseRate(3)!; // a third of a second is no whole number of nanoseconds
-  const ns = (row: number): bigint => (BigInt(row) * 1_000_000_000n) / 3n;
+describe('segments of a rebuilt series', () => {
+  const rate = { num: 3n, den: 1n }; // a period of 333,333,333⅓ ns
+  const segments = (files: readonly Told[], rows: number) =>
+    rebuildSegments(rebuildRows(inOrder(files)).layers, rate, rows);
 
-  test('go on over files, also where rows are counted from the middle of one', () => {
+  test('a file that goes on does not begin one, nor does the rest of a claim, however often its time was rounded', () => {
     const files = [
-      told('a', 1n, [[3, 10]], [{ row: 3, startNs: ns(3) }]),
-      told('b', 2n, [[0, 5]], [{ row: 0, startNs: 0n }]),
+      told('a', 1, [[1, 9]], { segments: [{ row: 1, startNs: nsOfRow(rate, 1) }] }),
+      told('b', 2, [[0, 2]], { segments: [{ row: 0, startNs: 0n }] }),
+      told('c', 3, [[4, 5]], { segments: [{ row: 4, startNs: nsOfRow(rate, 4) }] }),
     ];
-    expect(segmentsOfCounted(countRowsOf(files, false), rate)).toEqual([{ firstRow: 0, startNs: 0n, rows: 10 }]);
+    expect(segments(files, 9)).toEqual([{ firstRow: 0, startNs: 0n, rows: 9 }]);
   });
 
-  test('begin anew where a file says so', () => {
-    const starts = [
-      { row: 0, startNs: 0n },
-      { row: 4, startNs: 9_000_000_000n },
+  test('gaps stay, and rows before all that is told end where it begins', () => {
+    const files = [
+      told('a', 1, [[6, 12]], {
+        segments: [
+          { row: 6, startNs: 2_000_000_000n },
+          { row: 9, startNs: 99_000_000_000n },
+        ],
+      }),
     ];
-    const plan = countRowsOf([told('a', 1n, [[0, 10]], starts)], false);
-    expect(segmentsOfCounted(plan, rate)).toEqual([
-      { firstRow: 0, startNs: 0n, rows: 4 },
-      { firstRow: 4, startNs: 9_000_000_000n, rows: 6 },
+    expect(segments(files, 12)).toEqual([
+      { firstRow: 0, startNs: 0n, rows: 9 },
+      { firstRow: 9, startNs: 99_000_000_000n, rows: 3 },
     ]);
   });
 
-  test('are evenly spaced where no file says when rows were', () => {
-    const plan = countRowsOf([told('a', 1n, [[6, 9]], [{ row: 6, startNs: 5_000_000_000n }])], false);
-    expect(segmentsOfCounted(plan, rate)).toEqual([{ firstRow: 0, startNs: 3_000_000_000n, rows: 9 }]);
-  });
+  test('no rows, no segments', () => expect(segments([told('a', 1, [])], 0)).toEqual([]));
 });

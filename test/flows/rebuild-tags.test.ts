@@ -23,11 +23,10 @@ describeWithPostgres('tags of a rebuilt catalog', () => {
           provenance: {},
         }),
       );
-      await store.stage(series, { values: Int16Array.of(1), times: BigInt64Array.of(1n) });
-      await store.drain();
-      await store.retireAll();
+      await store.append(series, { values: Int16Array.of(1), times: BigInt64Array.of(1n) });
+      await store.flush();
       await store.loseCatalog();
-      await rebuildCatalog({ db: store.db, root: store.root, hdf5: store.hdf5 });
+      await rebuildCatalog({ db: store.db, root: store.root, hdf5: store.hdf5, codec: store.codec });
       const where = readExpression({ tag: 'depth', gte: { value: 0.3, unit: 'mm' } }, 'where', readUnit);
       const page = await searchSeries(store.db, { where, sort: [], limit: 10, after: null }, null);
       expect(page.items.map(({ id, tags }) => ({ id, tags }))).toEqual([{ id: series.id, tags: series.tags }]);

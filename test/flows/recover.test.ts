@@ -4,6 +4,7 @@ import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { cp, mkdir, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
+import { openDatabase } from '../../src/catalog/database.ts';
 import { hasDamage } from '../../src/catalog/shard-store.ts';
 import { readEstrangement } from '../../src/catalog/recovery-reader.ts';
 import { freeSpools, registerSpools } from '../../src/catalog/spool-store.ts';
@@ -601,6 +602,23 @@ suite('catalog and files of different days', () => {
       await execute(cluster, `create database ${name}_dump template ${name}`);
       url.pathname = `${name}_dump`;
       return { url: url.href, drop: () => execute(cluster, `drop database ${name}_dump with (force)`) };
+    }
+  });
+
+  test('are not seen in shards that are swapped in between the look at the files and the look at the rows', async () => {
+    const narrow = openDatabase(store.databaseUrl, { poolSize: 1, onError: () => {} });
+    try {
+      let diagnosing: ReturnType<typeof diagnose> | null = null;
+      await narrow.db.connection().execute(async () => {
+        diagnosing = diagnose({ db: narrow.db, root: store.root }); // sees the files, and waits for the connection
+        for (const part of [0, 1, 2]) {
+          await append(part);
+          await flush();
+        }
+      });
+      expect(await diagnosing).toEqual({ repairs: [], estranged: null });
+    } finally {
+      await narrow.close();
     }
   });
 

@@ -5,7 +5,6 @@ import {
   readSync,
   renameSync,
   truncateSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -52,12 +51,11 @@ describeWithPostgres('verify', () => {
     for (let round = 0; round < 3; round++) {
       const values = Int16Array.from({ length: 20_000 }, (_, i) => i * (round + 3));
       const later = round === 1 ? START_NS + 900_000_000_000n : null;
-      await store.stage(regular, { values, times: null }, later);
+      await store.append(regular, { values, times: null }, later);
       const times = BigInt64Array.from({ length: 3000 }, (_, i) => START_NS + BigInt(round * 3000 + i) * 1_000_003n);
       const numbers = Float64Array.from(times, (_, i) => (i % 7 === 0 ? NaN : Math.sin(i) / 3));
-      await store.stage(irregular, { values: numbers, times });
-      await store.drain();
-      if (round === 1) await store.retireAll();
+      await store.append(irregular, { values: numbers, times });
+      await store.flush();
     }
     chunks = [];
     for (const { id, path } of await store.db.selectFrom('shards').selectAll().orderBy('id').execute()) {
@@ -183,12 +181,12 @@ describeWithPostgres('verify', () => {
   });
 
   test('a time of a segment that HDF5 has otherwise is named', async () => {
-    const [{ path }] = chunks;
-    const file = readFileSync(store.root.resolve(path));
-    const start = Buffer.alloc(8);
-    start.writeBigInt64LE(START_NS + 900_000_000_000n);
-    const at = file.indexOf(start);
-    await withBytes(path, at, Uint8Array.of(start[0] ^ 1), async () => {
+    const start = String(START_NS + 900_000_000_000n);
+    const { path } = chunks.find(({ series, chunk }) => series === regular && chunk.firstRow === 10_000)!;
+    const at = readFileSync(store.root.resolve(path)).indexOf(`[10000,"${start}"]`);
+    expect(at).toBeGreaterThan(0);
+    // One digit of it.
+    await withBytes(path, at + '[10000,"1'.length, Buffer.from('0'), async () => {
       expect((await store.verify()).findings).toMatchObject([
         { kind: 'segments-differ', series: regular.id, row: 10_000 },
       ]);
@@ -222,62 +220,41 @@ describeWithPostgres('verify', () => {
         expect.objectContaining({ kind: 'chunks-missing', row: second.firstRow + second.rows - 1 }),
       );
     });
-    await store.withRow('series', { id: regular.id }, 'rows = rows - 1', async () => {
+    await store.withRow('heads', { series_id: regular.id }, 'rows = rows - 1', async () => {
       expect(kinds(await store.verify({ series: regular.id }))).toEqual(['chunks-overlap', 'segments-overlap']);
     });
-    await store.withRow('segments', { series_id: regular.id, first_row: '0' }, 'rows = rows + 5', async () => {
+    await store.withRow('closed_segments', { series_id: regular.id, first_row: '0' }, 'rows = rows + 5', async () => {
       expect(kinds(await store.verify({ series: regular.id }))).toEqual(['segments-overlap']);
     });
-    await store.withRow(
-      'segments',
-      { series_id: regular.id, first_row: '10000' },
-      `start_ns = ${START_NS}`,
-      async () => {
-        expect(kinds(await store.verify({ series: regular.id }))).toEqual(expect.arrayContaining(['segments-time']));
-      },
-    );
-  });
-
-  test('rows that a commit left unpublished are noted, not found fault with', async () => {
-    await store.stage(irregular, { values: Float64Array.of(1, 2), times: BigInt64Array.of(1n, 2n) });
-    await store.drainUnpublished();
-    const { findings, notes } = await store.verify();
-    expect(findings).toEqual([]);
-    expect(notes).toMatchObject([
-      { kind: 'rows-unpublished', series: irregular.id },
-      { kind: 'rows-unpublished', series: irregular.id },
-    ]);
-    await store.drain();
-    expect((await store.verify()).notes).toEqual([]);
-  });
-
-  test('a payload that waits in the spool is checked; one that nobody waits for is noted', async () => {
-    const values = Float64Array.from({ length: 20_000 }, (_, i) => i);
-    const id = await store.stage(irregular, { values, times: BigInt64Array.from(values, (v) => START_NS + BigInt(v)) });
-    const path = `spool/${id}.times`;
-    const stray = `spool/${id.replace(/^......../, '00000000')}.values`;
-    writeFileSync(store.root.resolve(stray), 'nobody knows');
-    const { findings, notes } = await store.verify();
-    expect(findings).toEqual([]);
-    expect(notes).toMatchObject([{ kind: 'orphan-spool', path: stray }]);
-    unlinkSync(store.root.resolve(stray));
-
-    const bytes = readFileSync(store.root.resolve(path));
-    await withBytes(path, 8, Uint8Array.of(bytes[8] ^ 128), async () => {
-      expect((await store.verify()).findings).toMatchObject([{ kind: 'spool-corrupt', path, series: irregular.id }]);
+    const first = { series_id: regular.id, first_row: '0' };
+    await store.withRow('closed_segments', first, `start_ns = ${START_NS + 900_000_000_000n}`, async () => {
+      expect(kinds(await store.verify({ series: regular.id }))).toEqual(expect.arrayContaining(['segments-time']));
     });
-    unlinkSync(store.root.resolve(path));
-    expect((await store.verify()).findings).toMatchObject([{ kind: 'spool-missing', path, series: irregular.id }]);
-    writeFileSync(store.root.resolve(path), bytes);
-    await store.drain();
   });
 
-  test('a journal that was left behind is noted', async () => {
-    const path = `${chunks[0].path}.journal`;
-    writeFileSync(store.root.resolve(path), 'torn');
-    const { notes } = await store.verify();
-    unlinkSync(store.root.resolve(path));
-    expect(notes).toMatchObject([{ kind: 'journal', shard: chunks[0].chunk.shardId, path }]);
+  test('a fresh chunk whose bytes are not what was appended is named, in Postgres and in the spool', async () => {
+    const values = Float64Array.from({ length: 40_000 }, (_, i) => i);
+    const later = START_NS + 1_000_000_000_000n;
+    await store.append(irregular, { values, times: BigInt64Array.from(values, (v) => later + BigInt(v)) });
+    await store.append(irregular, { values: Float64Array.of(1), times: BigInt64Array.of(later + 50_000n) });
+    expect((await store.verify()).findings).toEqual([]);
+    const [{ spool_id: spoolId }] = await store.db
+      .selectFrom('fresh')
+      .select('spool_id')
+      .where('spool_id', 'is not', null)
+      .execute();
+    const path = store.root.spooled(spoolId!);
+    const whole = readFileSync(path);
+    writeFileSync(
+      path,
+      Uint8Array.from(whole, (byte, at) => (at === 7 ? byte ^ 1 : byte)),
+    );
+    await store.db.updateTable('fresh').set({ values_crc: 1 }).where('spool_id', 'is', null).execute();
+    const { findings } = await store.verify({ series: irregular.id });
+    expect(findings.map(({ kind, row, path: at }) => [kind, row, at])).toEqual([
+      ['fresh-corrupt', 9000, `spool/${spoolId}`],
+      ['fresh-corrupt', 49_000, null],
+    ]);
   });
 
   test('a scope that names nothing is refused', async () => {

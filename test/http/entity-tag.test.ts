@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { entityTag, insistsOnVersion, isKnownTo, samplesTag } from '../../src/http/entity-tag.ts';
+import { bucketsTag, entityTag, insistsOnVersion, isKnownTo, samplesTag } from '../../src/http/entity-tag.ts';
 
 const series = { version: 3, commit: 17n };
 
@@ -43,9 +43,13 @@ describe('entity tags', () => {
       samplesTag({ ...series, commit: 18n }, '/a?rows=1:2', 'npy'),
       samplesTag(series, '/a?rows=1:3', 'npy'),
       samplesTag(series, '/a?rows=1:2', 'octet'),
+      samplesTag(series, '/a?rows=1:2', 'arrow'),
     ];
-    expect(new Set(tags).size).toBe(5);
+    expect(new Set(tags).size).toBe(6);
     for (const tag of tags) expect(tag).toMatch(/^"[\w-]+"$/);
+    for (const format of ['npy', 'json', 'arrow'] as const) {
+      expect(bucketsTag(series, '/a?points=7', format)).toMatch(/^W\/"[\w-]+"$/);
+    }
     const weak = samplesTag(series, '/a', 'csv');
     expect(weak).toMatch(/^W\/"[\w-]+"$/);
     expect([isKnownTo(weak, weak), isKnownTo(weak.slice(2), weak)]).toEqual([true, true]);

@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig, readEnvironment } from '../../src/main/config.ts';
+import { hasTestPostgres, testDatabase } from '../support/postgres.ts';
 import { projectRoot } from '../support/project-root.ts';
 import { runCli, startService } from '../support/service.ts';
 
@@ -78,6 +79,25 @@ describe('a taken port is noticed before a cluster is created', () => {
   });
 });
 
+(hasTestPostgres() ? describe : describe.skip)('a Postgres without fsync', () => {
+  test('is refused by service and worker, unless a test allows it', async () => {
+    const database = await testDatabase(); // of the run's Postgres, which is a fast one
+    try {
+      const env = { DATABASE_URL: database.url, VARVE_DATA: join(folder, 'data'), VARVE_PORT: '0' };
+      for (const command of ['serve', 'worker']) {
+        const refused = runCli([command], { ...env, VARVE_ALLOW_FSYNC_OFF: '0' });
+        expect([await refused.exited, refused.output()]).toEqual([1, expect.stringContaining('runs with fsync=off')]);
+      }
+      const allowed = runCli(['serve'], { ...env, VARVE_ALLOW_FSYNC_OFF: '1' });
+      await allowed.line('varve is ready at ');
+      allowed.signal('SIGTERM');
+      await allowed.exited;
+    } finally {
+      await database.drop();
+    }
+  });
+});
+
 describe('a variable that is wrong is named, with what it may be', () => {
   test('by the program, in one line', async () => {
     expect(await refusal({ VARVE_PORT: 'abc' })).toBe('VARVE_PORT must be a whole number from 0 to 65535, not "abc"');
@@ -103,6 +123,7 @@ describe('a variable that is wrong is named, with what it may be', () => {
     ['VARVE_MAX_FRESH_BYTES', '8GiB', 'must be a whole number of at least 1'],
     ['VARVE_MAX_FRESH_CHUNKS', '0', 'must be a whole number of at least 1'],
     ['VARVE_MIN_FREE_BYTES', '1e400', 'must be a whole number of at least 0'],
+    ['VARVE_ALLOW_FSYNC_OFF', 'yes', 'must be 0 or 1'],
     ['VARVE_LOG', 'loud', 'must be one of debug, info, warn, error, silent'],
   ])('%s=%s', (name, value, message) => {
     expect(() => readConfig({}, { [name]: value })).toThrow(`${name} ${message}, not "${value}"`);

@@ -217,7 +217,10 @@ export const samplesBody = z
 export const samplesAnswer = z
   .object({
     series: uuid.meta({ description: 'Id of the series' }),
-    first_row: z.int().meta({ description: 'Number of the first of these rows in the series' }),
+    first_row: z.int().nullable().meta({
+      description:
+        'Number of the first of these rows in the series; null: of an irregular one, whose rows have none that lasts',
+    }),
     times: z.array(z.string()).meta({ description: 'Integer nanoseconds UTC, one a row' }),
     orient: orient.meta({ description: 'How values lie' }),
     values: values.meta({

@@ -1,0 +1,322 @@
+/** No answer changes by flush, compaction or restart: byte for byte, in every format, of every range, page by page. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { createHash } from 'node:crypto';
+import { openDatabase, type Database } from '../../src/catalog/database.ts';
+import { getSeries } from '../../src/catalog/series-store.ts';
+import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
+import { parseRate } from '../../src/core/rate.ts';
+import { UNSAID, type DuplicateRule, type NewSeries, type Series } from '../../src/core/series.ts';
+import { AnswerRoom } from '../../src/flows/answer-room.ts';
+import { hashContent } from '../../src/flows/hash-content.ts';
+import { lastValues } from '../../src/flows/last-value.ts';
+import { readLatest } from '../../src/flows/latest-read.ts';
+import { querySeries } from '../../src/flows/query-series.ts';
+import { readSamples } from '../../src/flows/read-samples.ts';
+import type { ReadRequest, SampleSelection, SampleStream, TableRequest } from '../../src/flows/service.ts';
+import type { AnswerFormatName } from '../../src/formats/wire-formats.ts';
+import { CodecPool } from '../../src/storage/codec-pool.ts';
+import { eachOpened } from '../../src/storage/shard-files.ts';
+import { Store } from './store.ts';
+
+const RUNS = 2;
+/** It reads hundreds of answers a run. */
+const TIMEOUT_MS = 300_000;
+const RATE = parseRate('1000/3')!;
+const PERIOD = 3_000_000n;
+const THREAD = new URL('../../src/flows/codec-thread.js', import.meta.url);
+
+let store: Store;
+beforeAll(async () => {
+  store = await Store.open();
+});
+afterAll(async () => {
+  await store.close();
+});
+
+let names = 0;
+function spec(dtype: Dtype, sampling: NewSeries['sampling'], duplicates: DuplicateRule): Omit<NewSeries, 'project'> {
+  return {
+    name: `series ${names++}`,
+    description: null,
+    dtype,
+    channels: [{ label: 'a', scale: 0.5, offset: 1 }, { label: 'b' }],
+    unit: 'mV',
+    scale: 1,
+    offset: 0,
+    sampling,
+    timeReference: 'utc',
+    duplicates,
+    codec: 'gzip',
+    tags: {},
+    ...UNSAID,
+    provenance: {},
+  };
+}
+
+/** What reads are made with: a service of its own. */
+interface Reading {
+  readonly db: Database;
+  readonly codec: CodecPool;
+}
+
+const depsOf = ({ db, codec }: Reading) => ({
+  db,
+  codec,
+  searches: db,
+  root: store.root,
+  files: eachOpened(store.root),
+  room: new AnswerRoom(),
+});
+
+const asked = ({ id }: Series) => ({
+  principal: { tokenId: id, scopes: ['read'] as const, projects: null },
+  ref: { id },
+  channels: null,
+  physical: false,
+  signal: new AbortController().signal,
+});
+
+async function bytesOf(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of body) pieces.push(Buffer.from(piece)); // its memory is used again
+  return Buffer.concat(pieces);
+}
+
+const digest = (bytes: Buffer): string => `${bytes.length} ${createHash('sha256').update(bytes).digest('base64url')}`;
+
+interface Page {
+  readonly stream: SampleStream;
+  readonly bytes: Buffer;
+  readonly rest: SampleSelection | null;
+}
+
+async function read(reading: Reading, series: Series, more: Partial<ReadRequest>): Promise<Page> {
+  let rest: SampleSelection | null = null;
+  const stream = await readSamples(depsOf(reading), {
+    ...asked(series),
+    selection: { by: 'time' },
+    format: 'octet',
+    spelling: {},
+    limit: null,
+    linkTo: (selection) => {
+      rest = selection;
+      return text(selection);
+    },
+    ...more,
+  });
+  return { stream, bytes: await bytesOf(stream.body), rest };
+}
+
+const text = (what: unknown): string =>
+  JSON.stringify(what, (_, value: unknown) => (typeof value === 'bigint' ? `${value}n` : value));
+
+/** All that is told of an answer. */
+const told = ({ stream, bytes }: Page): string => {
+  const { body: _, ...rest } = stream;
+  return `${text(rest)} ${digest(bytes)}`;
+};
+
+async function pages(
+  reading: Reading,
+  series: Series,
+  selection: SampleSelection,
+  limit: number,
+  format: AnswerFormatName,
+): Promise<Page[]> {
+  const found: Page[] = [];
+  for (let next: SampleSelection | null = selection; next;) {
+    const page: Page = await read(reading, series, { selection: next, limit, format });
+    found.push(page);
+    next = page.rest;
+  }
+  return found;
+}
+
+const FORMATS = ['json', 'ndjson', 'csv', 'npy', 'octet', 'arrow', 'arrow-stream', 'hdf5'] as const;
+
+/** By what was asked for, digests of what is answered. */
+async function answers(reading: Reading, id: string): Promise<Record<string, string>> {
+  const series = await getSeries(reading.db, { id });
+  const found: Record<string, string> = {};
+  const { firstNs, lastNs } = series;
+  const [first, last] = [firstNs ?? 0n, lastNs ?? 0n];
+  const [third, twoThirds] = [first + (last - first) / 3n, first + ((last - first) * 2n) / 3n];
+  const whole = await read(reading, series, {});
+  const { rows } = whole.stream;
+  const selections: SampleSelection[] = [
+    { by: 'time' },
+    { by: 'rows' },
+    { by: 'time', startNs: third, endNs: twoThirds },
+    { by: 'rows', from: Math.floor(series.rows / 3), to: Math.floor(series.rows / 2) },
+    { by: 'rows', from: -7 },
+  ];
+  for (const selection of selections) {
+    for (const format of FORMATS) {
+      // It has a thread and a library of its own, which take a third of a second.
+      if (format === 'hdf5' && !('startNs' in selection)) continue;
+      found[`${format} ${text(selection)}`] = told(await read(reading, series, { selection, format }));
+    }
+    for (const format of ['octet', 'arrow'] as const) {
+      const chosen = { selection, format, channels: [{ by: 'label', label: 'b' }], physical: true } as const;
+      found[`physical b ${format} ${text(selection)}`] = told(
+        await read(reading, series, chosen as unknown as Partial<ReadRequest>),
+      );
+    }
+  }
+  for (const format of ['octet', 'npy'] as const) {
+    const choosePart: ReadRequest['choosePart'] = ({ bytes }) => ({
+      from: Math.floor(bytes / 3),
+      to: Math.floor(bytes / 2),
+    });
+    found[`part of ${format}`] = told(await read(reading, series, { format, choosePart }));
+  }
+  const limit = Math.max(3, Math.ceil(rows / 4));
+  for (const selection of selections.slice(0, 4)) {
+    for (const format of ['json', 'octet'] as const) {
+      const each = await pages(reading, series, selection, limit, format);
+      each.forEach((page, i) => (found[`page ${i} of ${format} ${text(selection)}`] = told(page)));
+      if (format === 'json') continue;
+      const joined = Buffer.concat(each.map(({ bytes }) => bytes));
+      const all = await read(reading, series, { selection });
+      expect(digest(joined)).toBe(digest(all.bytes));
+      expect(each.reduce((sum, page) => sum + page.stream.rows, 0)).toBe(all.stream.rows);
+    }
+  }
+  for (const newest of [1, 10, 10_000]) {
+    const { body, ...latest } = await readLatest(depsOf(reading), {
+      ...asked(series),
+      rows: newest,
+      format: 'json',
+      spelling: {},
+    });
+    found[`latest ${newest}`] = `${text(latest)} ${digest(await bytesOf(body))}`;
+  }
+  found['last value'] = text(await lastValues(depsOf(reading), asked(series).principal, [series]));
+  if (rows > 0) found.hash = text(await hashContent(depsOf(reading), id));
+  const every = { kind: 'fixed', ns: (last - first) / 9n + 1n } as const;
+  const wanted: TableRequest['wanted'][] = [
+    { by: 'rows', most: null },
+    { by: 'rows', most: 5 },
+    { by: 'newest', rows: 20 },
+    { by: 'as-of', clock: { seriesId: id }, toleranceNs: 0n, direction: 'backward' },
+    { by: 'as-of', clock: { everyNs: (last - first) / 50n + 1n }, toleranceNs: 10n ** 9n, direction: 'nearest' },
+  ];
+  const isWhole = DTYPES[series.dtype].kind === 'int';
+  const aggregates = isWhole ? (['count', 'min', 'max', 'sum', 'mean'] as const) : (['count', 'min', 'max'] as const);
+  wanted.push({ by: 'buckets', every, zone: 'UTC', aggregates, fill: 'null', isWide: true });
+  for (const each of wanted) {
+    for (const format of ['arrow', 'csv'] as const) {
+      const request = { ...asked(series), series: { by: 'ids', ids: [id] }, wanted: each, format } as const;
+      const { body } = await querySeries(depsOf(reading), request);
+      found[`table ${format} ${text(each)}`] = digest(await bytesOf(body));
+    }
+  }
+  return found;
+}
+
+const step = fc.record({
+  what: fc.constantFrom(
+    'append',
+    'append',
+    'append',
+    'append',
+    'late',
+    'remove',
+    'replace',
+    'flush one',
+    'flush',
+    'compact',
+  ),
+  // The most lie in the spool.
+  rows: fc.oneof(
+    { arbitrary: fc.constant(1), weight: 3 },
+    { arbitrary: fc.integer({ min: 2, max: 60 }), weight: 3 },
+    { arbitrary: fc.integer({ min: 500, max: 3_000 }), weight: 3 },
+    { arbitrary: fc.constant(30_000), weight: 1 },
+  ),
+  at: fc.double({ min: 0, max: 0.9, noNaN: true }),
+  gap: fc.boolean(),
+});
+type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
+
+/** A history of a series, with flushes and compactions on its way. */
+async function live(series: Series, steps: readonly Step[]): Promise<void> {
+  const isRegular = series.sampling.kind === 'regular';
+  const { duplicates } = series;
+  let value = 0;
+  const valuesOf = (rows: number): Float64Array => {
+    const values = new DTYPES[series.dtype].array(rows * 2) as Float64Array;
+    return values.map(() => value++ % 30_000);
+  };
+  for (const { what, rows, at, gap } of steps) {
+    const { firstNs, lastNs } = await getSeries(store.db, series);
+    const [first, last] = [firstNs ?? 0n, lastNs ?? 0n];
+    const position = first + BigInt(Math.floor(Number(last - first) * at));
+    const next = lastNs === null ? 0n : last + PERIOD * (gap ? 1000n : 1n);
+    // Of one time some rows, but of a series that refuses what is not newer.
+    const timesFrom = (begin: bigint): BigInt64Array =>
+      BigInt64Array.from({ length: rows }, (_, i) =>
+        duplicates === 'error' ? begin + BigInt(i) * PERIOD : begin + BigInt(i >> (i % 3)) * PERIOD,
+      );
+    if (what === 'flush one') await store.flushOne(series.id);
+    else if (what === 'flush') await store.flush();
+    else if (what === 'compact') {
+      await store.flush();
+      await store.compact(series.id);
+    } else if (what === 'append' || lastNs === null) {
+      const times = isRegular ? null : timesFrom(next);
+      await store.append(
+        series,
+        { values: valuesOf(rows), times },
+        isRegular && (gap || lastNs === null) ? next : null,
+      );
+    } else if (what === 'late' && !isRegular && duplicates !== 'error') {
+      await store.append(series, { values: valuesOf(rows), times: timesFrom(position) });
+    } else if (what === 'remove') {
+      await store.remove(series, { startNs: position, endNs: position + PERIOD * BigInt(rows) });
+    } else if (what === 'replace' && !isRegular) {
+      const endNs = position + PERIOD * BigInt(rows + 1);
+      await store.replace(
+        series,
+        { startNs: position, endNs },
+        { values: valuesOf(rows), times: timesFrom(position).map((ns) => (ns < endNs ? ns : position)) },
+      );
+    }
+  }
+}
+
+describe('no answer changes by flush, compaction or restart', () => {
+  test.each<[string, Dtype, NewSeries['sampling'], DuplicateRule]>([
+    ['regular', 'int16', { kind: 'regular', rate: RATE, startNs: 0n }, 'last'],
+    ['regular', 'float64', { kind: 'regular', rate: RATE, startNs: 0n }, 'last'],
+    ['irregular', 'int32', { kind: 'irregular' }, 'last'],
+    ['irregular', 'float64', { kind: 'irregular' }, 'keep'],
+    ['irregular', 'float32', { kind: 'irregular' }, 'error'],
+  ])(
+    'of a series that is %s, of %s',
+    async (_kind, dtype, sampling, duplicates) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 9 }), async (steps) => {
+          const series = await store.create(spec(dtype, sampling, duplicates));
+          await live(series, steps);
+          const reading = { db: store.db, codec: store.codec };
+          const before = await answers(reading, series.id);
+          await store.flush();
+          expect(await answers(reading, series.id)).toEqual(before);
+          await store.compact(series.id);
+          const { db, close } = openDatabase(store.databaseUrl, { poolSize: 4, onError: () => {} });
+          const codec = new CodecPool(THREAD, 1);
+          try {
+            expect(await answers({ db, codec }, series.id)).toEqual(before);
+          } finally {
+            await codec.close();
+            await close();
+          }
+        }),
+        { numRuns: RUNS, endOnFailure: true },
+      );
+    },
+    TIMEOUT_MS,
+  );
+});
