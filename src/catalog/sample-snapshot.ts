@@ -34,7 +34,8 @@ export interface SampleSnapshot {
 
 /** Which chunks are wanted; segments always come whole. */
 export type ChunkSelection =
-  | { readonly by: 'rows'; readonly from: number; readonly to: number }
+  /** @property most rows that are to be answered: of a regular series, no more chunks are wanted than have them; undefined: all */
+  | { readonly by: 'rows'; readonly from: number; readonly to: number; readonly most?: number }
   /** Regular series: rows follow from the segments, so chunks are found by row in the same statement. */
   | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint };
 
@@ -71,15 +72,16 @@ interface SnapshotRow extends SeriesRow, HeldRow {
 export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
   c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
 
-/** Parameters $3 and $4 are the range. */
+/** Parameters $3 and $4 are the range, $5 at most how many rows of it; of those that were removed all may lie among them. */
 const CHOSEN: Record<ChunkSelection['by'], string> = {
   // Rows of an irregular series are counted in order of time, so all chunks are wanted, if any.
   rows: `case when s.kind = 'irregular' then $3::bigint < $4::bigint
-      else c.first_row < $4::bigint and c.first_row + c.rows > $3::bigint end`,
-  // Of a regular series, generously: the row that a float64 rate says, and one more either way.
+      else c.first_row < least($4::bigint, case when h.expired_ns is null then $3::bigint + $5::bigint + h.removed end)
+        and c.first_row + c.rows > $3::bigint end`,
+  // Of a regular series all, without a look at segments, if all are in the range; else generously: the row that a float64 rate says, and one more either way.
   time: `case when s.kind = 'irregular'
       then c.first_ns < $4::bigint and c.last_ns >= $3::bigint
-      else exists (
+      else (h.first_ns >= $3::bigint and h.last_ns < $4::bigint) or exists (
         select from segments g where g.series_id = s.id
           and g.start_ns < $4::bigint
           and c.first_row < g.first_row + least(g.rows, ceil(($4::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) + 1)
@@ -120,7 +122,10 @@ export async function readSampleSnapshot(
   ref: SeriesRef,
   selection: ChunkSelection,
 ): Promise<SampleSnapshot> {
-  const range = selection.by === 'rows' ? [selection.from, selection.to] : [selection.startNs, selection.endNs];
+  const range =
+    selection.by === 'rows'
+      ? [selection.from, selection.to, selection.most ?? Number.MAX_SAFE_INTEGER]
+      : [selection.startNs, selection.endNs];
   const [where, named] =
     'id' in ref
       ? ['s.id = $1 and $2::text is null', [ref.id, null]]

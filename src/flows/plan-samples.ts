@@ -29,6 +29,7 @@ export const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
 const TIME_BYTES = 8;
 
 type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
+type RowSelection = Extract<SampleSelection, { by: 'rows' }>;
 
 export interface ReadPlan {
   readonly sections: readonly Section[];
@@ -342,7 +343,12 @@ export function slice(from: number | undefined, to: number | undefined, rows: nu
 /** What a plan of the selection needs to know. @param selection rows counted from the start */
 export function chunksOf(selection: SampleSelection): ChunkSelection {
   if (selection.by === 'time') return { by: 'time', ...bounds(selection) };
-  return { by: 'rows', from: selection.from ?? 0, to: selection.to ?? Number.MAX_SAFE_INTEGER };
+  return chunksOfRows(selection);
+}
+
+/** Rows counted from the start. */
+export function chunksOfRows({ from, to }: RowSelection): Extract<ChunkSelection, { by: 'rows' }> {
+  return { by: 'rows', from: from ?? 0, to: to ?? Number.MAX_SAFE_INTEGER };
 }
 
 function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {

@@ -14,7 +14,7 @@ import type { ShardFiles } from '../storage/shard-files.ts';
 import { jsonBytes, STREAM_BYTES, type AnswerRoom } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
 import { mayUse } from './series-reach.ts';
-import { chunksOf, planSamples, slice, type ReadPlan } from './plan-samples.ts';
+import { chunksOf, chunksOfRows, planSamples, slice, type ReadPlan } from './plan-samples.ts';
 import { canCopy, printSamples, printedBytes, rowsOfPart, type PrintTask, type RowsTask } from './print-samples.ts';
 import type { BytePart, ChosenPart, ReadRequest, SampleSelection, SampleStream } from './service.ts';
 
@@ -157,7 +157,7 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
  */
 export async function readSnapshot(
   { db }: Pick<ReadDeps, 'db'>,
-  { principal, ref, selection }: Pick<ReadRequest, 'principal' | 'ref' | 'selection'>,
+  { principal, ref, selection, limit }: Pick<ReadRequest, 'principal' | 'ref' | 'selection' | 'limit'>,
 ): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
   const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
     const snapshot = await readSampleSnapshot(db, ref, chunks);
@@ -173,8 +173,9 @@ export async function readSnapshot(
     if (series.sampling.kind === 'irregular') return { snapshot: await read(chunksOf({ by: 'rows' })), selection };
     ({ from, to } = slice(from, to, series.rows));
   }
-  const counted: SampleSelection = { by: 'rows', from, to };
-  return { snapshot: await read(chunksOf(counted)), selection: counted };
+  const counted = { by: 'rows', from, to } as const;
+  const most = limit ?? undefined;
+  return { snapshot: await read({ ...chunksOfRows(counted), most }), selection: counted };
 }
 
 /** Pulls the first bytes, so that what is wrong with them becomes an error and not a cut answer. */

@@ -67,7 +67,7 @@ export async function surveyFiles(
       continue;
     }
     const survey = await hdf5.survey(root.resolve(path)).catch((error: Error) => {
-      const message = `HDF5 cannot open it, and whatever it has is missing: ${error.message}`;
+      const message = `HDF5 cannot open it, so that rows which it alone has are missing: ${error.message}`;
       findings.push(finding('hdf5-unreadable', message, { path, shard: name.shardId }));
       return null;
     });

@@ -182,8 +182,9 @@ async function verifyExtent(
     ['values', surveyed.rows],
     ['time', series.rate ? null : (surveyed.timeRows ?? 0)],
   ] as const) {
-    if (rows === null || rows === series.datasetRows) continue;
-    tally.found('dataset-rows', `${name} has ${rows} rows, the catalog ${series.datasetRows}`, place);
+    // It may have more: their chunks are in another shard by now.
+    if (rows === null || rows >= series.datasetRows) continue;
+    tally.found('dataset-short', `${name} has ${rows} rows, the catalog ${series.datasetRows}`, place);
   }
   if (series.rate) verifySegmentStarts(tally, series, surveyed, await segmentsOf(deps.db, series.id), place);
   return surveyed;

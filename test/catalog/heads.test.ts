@@ -84,7 +84,9 @@ async function addShard(id: string, level: number, { firstRow, rows, firstNs, la
   const shard = uuidv7();
   await sql`
     insert into shards (id, lane_id, state, level, path, first_commit, "commit", bytes, data_bytes)
-    select ${shard}, lane_id, 'live', ${level}, ${shard}, 1, 1, 1000, 900 from heads where series_id = ${id}`.execute(db);
+    select ${shard}, lane_id, 'live', ${level}, ${shard}, 1, 1, 1000, 900 from heads where series_id = ${id}`.execute(
+    db,
+  );
   await sql`
     insert into chunks (series_id, first_row, rows, first_ns, last_ns, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc,
       counts, mins, maxs, sums)

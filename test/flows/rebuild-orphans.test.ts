@@ -251,7 +251,7 @@ describeWithPostgres.each(['last', 'keep'] as const)('files and orphans of any h
           await store.close();
         }
       }),
-      { numRuns: RUNS, endOnFailure: true, interruptAfterTimeLimit: 540_000 },
+      { numRuns: RUNS, endOnFailure: true, interruptAfterTimeLimit: 240_000 },
     );
-  }, 600_000);
+  }, 300_000);
 });

@@ -245,6 +245,7 @@ async function live(series: Series, steps: readonly Step[]): Promise<void> {
   const isRegular = series.sampling.kind === 'regular';
   const { duplicates } = series;
   let value = 0;
+  let gaps = 0;
   const valuesOf = (rows: number): Float64Array => {
     const values = new DTYPES[series.dtype].array(rows * 2) as Float64Array;
     return values.map(() => value++ % 30_000);
@@ -266,11 +267,9 @@ async function live(series: Series, steps: readonly Step[]): Promise<void> {
       await store.compact(series.id);
     } else if (what === 'append' || lastNs === null) {
       const times = isRegular ? null : timesFrom(next);
-      await store.append(
-        series,
-        { values: valuesOf(rows), times },
-        isRegular && (gap || lastNs === null) ? next : null,
-      );
+      // Far after all before: what was removed at the end still counts for where the data end.
+      const startNs = 10n ** 13n * BigInt(steps.length + ++gaps);
+      await store.append(series, { values: valuesOf(rows), times }, isRegular && gap ? startNs : null);
     } else if (what === 'late' && !isRegular && duplicates !== 'error') {
       await store.append(series, { values: valuesOf(rows), times: timesFrom(position) });
     } else if (what === 'remove') {

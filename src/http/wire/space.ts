@@ -20,11 +20,9 @@ missing; damaged: its file is shorter than it was`,
 export const storageAnswer = z
   .object({
     series: uuid.meta({ description: 'Id of the series' }),
-    rows: z
-      .int()
-      .meta({
-        description: 'In chunks, fresh ones too: removed and expired ones among them, until compaction drops them',
-      }),
+    rows: z.int().meta({
+      description: 'In chunks, fresh ones too: removed and expired ones among them, until compaction drops them',
+    }),
     raw_bytes: z.int().meta({ description: 'Of these rows, with the times of an irregular series' }),
     stored_bytes: z.int().meta({ description: 'Of fresh chunks, and of the blocks in shards, with summaries' }),
     fresh_bytes: z.int().meta({ description: 'Of fresh chunks: appended, and in no shard yet' }),
