@@ -9,7 +9,7 @@ import {
   readFileSync,
   readSync,
   renameSync,
-  unlinkSync,
+  rmSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -37,6 +37,7 @@ export interface Disk {
   sync(fd: number): void;
   exists(path: string): boolean;
   readFile(path: string): Buffer;
+  /** A missing file is fine. */
   remove(path: string): void;
   /** At once for every reader; after a power cut it has happened or not. Both names are in one folder. */
   rename(from: string, to: string): void;
@@ -68,7 +69,7 @@ export const systemDisk: Disk = {
   sync: fsyncSync,
   exists: existsSync,
   readFile: (path) => readFileSync(path),
-  remove: unlinkSync,
+  remove: (path) => rmSync(path, { force: true }),
   rename: renameSync,
   syncFolder(path) {
     const fd = openSync(dirname(path), 'r');

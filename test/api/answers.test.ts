@@ -229,9 +229,8 @@ describe('conditional requests', () => {
 
   test('tags are strong only where equal tags mean equal bytes', async () => {
     const tagOf = async (format: string): Promise<string> => String((await read(ecg, `format=${format}`)).headers.etag);
-    for (const format of ['json', 'ndjson', 'csv', 'arrow', 'arrow-stream'])
-      expect(await tagOf(format)).toMatch(/^W\//);
-    for (const format of ['npy', 'octet', 'hdf5']) expect(await tagOf(format)).toMatch(/^"/);
+    for (const format of ['json', 'ndjson', 'csv']) expect(await tagOf(format)).toMatch(/^W\//);
+    for (const format of ['npy', 'octet', 'hdf5', 'arrow', 'arrow-stream']) expect(await tagOf(format)).toMatch(/^"/);
   });
 
   test('formats that Accept chose have tags of their own', async () => {

@@ -174,7 +174,7 @@ export class Checks {
    */
   async shards(): Promise<number> {
     const chunks = await this.#store.postgres.query<ChunkInShard>(
-      `select s.path, c.series_id as series, c.generation, c.first_row::int as first, c.rows::int as rows, (c.dataset_row + c.skip)::int as at
+      `select s.path, c.series_id as series, c.generation, c.first_row::int as first, c.rows::int as rows, c.dataset_row::int as at
        from shards s join chunks c on c.shard_id = s.id where s.state = 'live' order by c.first_row`,
     );
     const byPath = new Map<string, ChunkInShard[]>();
