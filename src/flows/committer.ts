@@ -188,10 +188,7 @@ export class Committer {
           return this.#commit(batch.slice(batch.length / 2));
         case 'again':
           if (triesLeft > 0) return this.#commit(batch, triesLeft - 1);
-          return failAll(
-            batch,
-            unavailable('catalog-unavailable', `Postgres did not take it: ${(error as Error).message}`, error),
-          );
+          return failAll(batch, unavailable('unavailable', 'Postgres is away, or did not take it. Try again.', error));
         case 'full':
           return failAll(batch, new VarveError('storage-full', 'no space is left in the catalog', { cause: error }));
         case 'other':

@@ -153,7 +153,7 @@ describe('by an expression', () => {
 
   test('explain tells the plan and what would help', async () => {
     const { explain } = await search({ where: { tag: 'species', contains: 'ou' }, explain: true });
-    expect(explain?.plan[0]).toMatch(/^Limit \(\d+ rows/);
+    expect(explain?.plan[0]).toMatch(/^Nested Loop \(\d+ rows/);
     expect(explain?.hints.join()).toContain('prefix');
     expect((await search({})).explain).toBeUndefined();
   });

@@ -309,21 +309,25 @@ describe('the last value', () => {
     await api.append(irregular, { times: ['30', '10', '40', '20'], values: [0.1, 1, 2, 3] });
     expect(await withLast(irregular)).toEqual({
       time: '1970-01-01T00:00:00.00000004Z',
-      row: 2,
+      row: null,
       values: [2],
       physical: [2],
     });
     await api.append(irregular, { times: ['50'], values: [null] });
-    expect(await withLast(irregular)).toMatchObject({ row: 4, values: [null], physical: [null] });
+    expect(await withLast(irregular)).toMatchObject({ row: null, values: [null], physical: [null] });
     await api.append(irregular, { times: ['50', '5'], values: ['-Infinity', 7] });
-    expect(await withLast(irregular)).toMatchObject({ row: 5, values: ['-Infinity'], physical: ['-Infinity'] });
+    expect(await withLast(irregular)).toMatchObject({ row: null, values: ['-Infinity'], physical: ['-Infinity'] });
     expecting(200, await api.delete(`/v1/series/${irregular}/samples?start=31&end=60`));
     const tenth = await withLast(irregular);
-    expect(tenth).toMatchObject({ row: 0, values: [0.1], physical: [Math.fround(0.1)] });
+    expect(tenth).toMatchObject({ row: null, values: [0.1], physical: [Math.fround(0.1)] });
 
     const long = await create({ dtype: 'int64', sampling: { ...IRREGULAR }, duplicates: 'keep' });
     await api.append(long, { times: ['1', '1', '1'], values: [1, '-9223372036854775808', '9007199254740993'] });
-    expect(await withLast(long)).toMatchObject({ row: 2, values: ['9007199254740993'], physical: [9007199254740992] });
+    expect(await withLast(long)).toMatchObject({
+      row: null,
+      values: ['9007199254740993'],
+      physical: [9007199254740992],
+    });
     const { values, times } = await api.read(long, '?latest=1');
     expect([values[0].at(-1), times.at(-1)]).toEqual(['9007199254740993', '1']);
   });

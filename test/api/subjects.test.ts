@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { flushAll } from '../support/command.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startService, type RunningService } from '../support/service.ts';
 import { ApiClient, expecting, tally, type Answer, type Call, type Problem } from './client.ts';
@@ -269,6 +270,7 @@ describe('what is personal', () => {
       expecting(204, await api.delete(`${path}/${id}-${n}`, headers));
     }
     expect(await holding(secret)).toEqual([]);
+    await flushAll(service.dataRoot, { DATABASE_URL: database.url });
     expect(filesHolding(name).length).toBeGreaterThan(0);
     expect(filesHolding(secret)).toEqual([]);
     expect(service.output()).toContain(`${path}/${id}-1`);
