@@ -123,6 +123,21 @@ export async function rewriteShards(
   }
 }
 
+/** Tries of {@link unlessOvertaken}. */
+const TRIES = 10;
+const OVERTAKEN: readonly string[] = ['chunks-changed', 'shard-swept'];
+
+/** Once more where somebody else has rewritten the same chunks meanwhile: nothing was changed then. @throws what the last try did */
+export async function unlessOvertaken<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === TRIES || !isVarveError(error) || !OVERTAKEN.includes(error.slug)) throw error;
+    }
+  }
+}
+
 function isCertain(error: unknown, signal?: AbortSignal): boolean {
   return isVarveError(error) || isRefusedByPostgres(error) || signal?.aborted === true;
 }

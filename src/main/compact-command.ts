@@ -3,6 +3,7 @@ import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase } from '../catalog/database.ts';
 import type { CompactionReason, CompactionStep } from '../core/compaction-plan.ts';
 import { compactLane, planCompaction, type CompactionReport } from '../flows/compact-lane.ts';
+import { unlessOvertaken } from '../flows/rewrite-shards.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
 import type { Config } from './config.ts';
@@ -43,7 +44,7 @@ export async function compactData(config: Config, command: CompactCommand): Prom
     }
     const reports: CompactionReport[] = [];
     for (const laneId of new Set(steps.map((step) => step.laneId))) {
-      const done = await compactLane(deps, laneId, { all: command.all, asked: true });
+      const done = await unlessOvertaken(() => compactLane(deps, laneId, { all: command.all, asked: true }));
       for (const report of done ?? []) {
         reports.push(report);
         if (!command.json) {

@@ -3,7 +3,7 @@ import { readCatalogIdentity } from '../catalog/catalog-identity.ts';
 import { openDatabase } from '../catalog/database.ts';
 import { laneBacklogs } from '../catalog/fresh-store.ts';
 import { dueLanes, flushLane } from '../flows/flush-lane.ts';
-import type { RewriteReport } from '../flows/rewrite-shards.ts';
+import { unlessOvertaken, type RewriteReport } from '../flows/rewrite-shards.ts';
 import { FreshSweep } from '../flows/sweep-fresh.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { claimFolder } from '../storage/folder-owner.ts';
@@ -32,7 +32,7 @@ export async function flushData(config: Config, command: FlushCommand): Promise<
     const reports: RewriteReport[] = [];
     for (const laneId of await lanesToFlush()) {
       for (let more = true; more;) {
-        const outcome = await flushLane(deps, laneId, { asked: true });
+        const outcome = await unlessOvertaken(() => flushLane(deps, laneId, { asked: true }));
         more = outcome.kind === 'flushed' && outcome.more;
         if (outcome.kind !== 'flushed') continue;
         reports.push(outcome.report);
