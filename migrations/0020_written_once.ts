@@ -198,7 +198,8 @@ const STATEMENTS = [
      kinds text[] not null,                      -- append, create, update, delete, restore, expire, …
      first_rows bigint[] not null,               -- null where rows have no numbers of their own
      rows bigint[] not null,
-     tokens uuid[] not null)                     -- who asked`,
+     tokens uuid[] not null,                     -- who asked
+     marker uuid)                                -- of the one commit, for whoever has lost the answer to it`,
   `create index commits_age on commits (at)`,
   `create index commits_xid on commits (xid)`,
   `create table append_keys (

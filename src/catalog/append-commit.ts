@@ -2,6 +2,7 @@
  * One transaction that makes appends durable and visible. Statements are few and their number does not depend on how many appends there are; each has a text
  * of its own, so that a connection plans it once.
  */
+import { randomUUID } from 'node:crypto';
 import type { SampleChange, FreshRun, Head, KnownAppend } from '../core/place-append.ts';
 import { appendKeyOf } from '../core/place-append.ts';
 import type { Segment } from '../core/segment.ts';
@@ -41,8 +42,9 @@ export type CommittedChange =
 /** What is known once everything but COMMIT itself has been said. */
 export interface Prepared {
   readonly commit: bigint;
-  /** To be asked of Postgres where the answer to COMMIT is lost. */
+  /** To be asked of Postgres where the answer to COMMIT is lost: is it still under way, and is it there? */
   readonly xid: string;
+  readonly marker: string;
 }
 
 /** Postgres channel on which every commit is announced (to wake those who wait; the rows are the truth). */
@@ -225,8 +227,8 @@ const FINISH = `
       from k, unnest($9::uuid[], $10::text[], $11::bytea[], $12::integer[], $13::bigint[], $14::bigint[])
         as u(series_id, key, hash, ordinal, rows, first_row)),
     c as (
-      insert into commits ("commit", project_ids, series, kinds, first_rows, rows, tokens)
-      select k.value, $15::uuid[], $16::uuid[], $17::text[], $18::bigint[], $19::bigint[], $20::uuid[] from k)
+      insert into commits ("commit", project_ids, series, kinds, first_rows, rows, tokens, marker)
+      select k.value, $15::uuid[], $16::uuid[], $17::text[], $18::bigint[], $19::bigint[], $20::uuid[], $23::uuid from k)
   select k.value as commit, pg_current_xact_id()::text as xid, pg_notify('${COMMIT_CHANNEL}', k.value::text) from k`;
 
 /**
@@ -253,6 +255,7 @@ export async function prepareCommit(
   const keyed = changes.flatMap((change, ordinal) =>
     change.kind !== 'create' && change.key ? [{ ...change, ...change.key, ordinal }] : [],
   );
+  const marker = randomUUID();
   const { rows } = await session.query<{ commit: bigint; xid: string }>(FINISH, [
     fresh.reduce((sum, { bytes }) => sum + bytes, 0),
     list(heads, ({ seriesId }) => seriesId),
@@ -276,15 +279,26 @@ export async function prepareCommit(
     list(changes, ({ tokenId }) => tokenId),
     list(heads, ({ edits }) => edits),
     list(heads, ({ removed }) => removed),
+    marker,
   ]);
-  return rows[0];
+  return { ...rows[0], marker };
 }
 
-/** What became of a transaction whose answer was lost. @returns null while it is under way, or where Postgres has forgotten it */
-export async function wasCommitted(session: Session, xid: string): Promise<boolean | null> {
-  const { rows } = await session.query<{ status: string | null }>('select pg_xact_status($1::text::xid8) as status', [
-    xid,
+/**
+ * What became of a transaction whose answer was lost. A Postgres that has crashed gives numbers of transactions, and of commits, once more: only the
+ * marker says that what is there is ours.
+ * @returns null while it is under way
+ */
+export async function wasCommitted(session: Session, { commit, xid, marker }: Prepared): Promise<boolean | null> {
+  const { rows } = await session.query<{ status: string | null }>(
+    `select case when $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status($1::text::xid8) end as status`,
+    [xid],
+  );
+  if (rows[0].status === 'in progress') return null;
+  // By a statement of its own: it sees what has ended before it.
+  const { rows: found } = await session.query('select from commits where "commit" = $1 and marker = $2', [
+    commit,
+    marker,
   ]);
-  const { status } = rows[0];
-  return status === 'committed' ? true : status === 'aborted' ? false : null;
+  return found.length > 0;
 }

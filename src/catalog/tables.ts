@@ -319,6 +319,7 @@ export interface CommitsTable {
   first_rows: (bigint | null)[];
   rows: (bigint | null)[];
   tokens: (string | null)[];
+  marker: ColumnType<string | null, string | null | undefined, never>;
 }
 
 export interface AppendKeysTable {

@@ -235,7 +235,7 @@ export class Committer {
   }
 
   /** @returns whether it was committed, which Postgres is asked for where its answer is lost; null if it does not tell */
-  async #finish(session: CommitSession, { xid }: Prepared): Promise<boolean | null> {
+  async #finish(session: CommitSession, prepared: Prepared): Promise<boolean | null> {
     try {
       await session.query('commit');
       return true;
@@ -244,7 +244,7 @@ export class Committer {
       for (let tries = 0; tries < ASK_TRIES; tries++) {
         const told = await this.#open()
           .then(
-            (asked) => wasCommitted(asked, xid),
+            (asked) => wasCommitted(asked, prepared),
             () => null,
           )
           .catch(() => null);
