@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
+import { wasCommitted } from '../../src/catalog/append-commit.ts';
 import { openCommitSession, type CommitSession } from '../../src/catalog/commit-session.ts';
 import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
 import { registerSpools } from '../../src/catalog/spool-store.ts';
@@ -256,4 +257,20 @@ describe('the committer', () => {
       await committer.close();
     },
   );
+
+  test('takes no other transaction for its own, though Postgres gave it the same numbers after a crash', async () => {
+    const committer = makeCommitter();
+    await committer.submit({ items: [item(await createSeries(), 1)], atomic: false });
+    await committer.close();
+    const [{ commit, xid, marker }] = await query<{ commit: string; xid: string; marker: string }>(
+      'select "commit", xid, marker from commits where marker is not null order by "commit" desc limit 1',
+    );
+    const session = await openCommitSession(database.url);
+    const known = { commit: BigInt(commit), xid, marker };
+    expect(await wasCommitted(session, known)).toBe(true);
+    expect(await wasCommitted(session, { ...known, marker: uuidv7() })).toBe(false);
+    // Of a transaction that the crash has undone, before its number is given again.
+    expect(await wasCommitted(session, { ...known, marker: uuidv7(), xid: String(2n ** 40n) })).toBe(false);
+    await session.close();
+  });
 });
