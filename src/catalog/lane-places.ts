@@ -9,7 +9,7 @@ export async function takePlaces(
   count: number,
   newId: () => string,
 ): Promise<readonly LanePlaces[]> {
-  // Only lanes that are free to lock count, so creators neither wait for each other nor for a publishing drain.
+  // Only lanes that are free to lock count, so creators neither wait for each other nor for a swap.
   const { rows: lanes } = await sql<{ id: string; series: number }>`
     select id, series_count as series from lanes where series_count < ${SERIES_PER_LANE}
     order by series_count, id limit ${OPEN_LANES} for no key update skip locked`.execute(trx);

@@ -2,7 +2,7 @@
 
 /** A lane takes this many series: HDF5 creates and appends a few thousand a second per thread, and a shard opens with its groups. */
 export const SERIES_PER_LANE = 1000;
-/** New series are spread over this many lanes, so that their writes can be drained side by side. */
+/** New series are spread over this many lanes, so that they can be flushed side by side. */
 export const OPEN_LANES = 4;
 
 export interface OpenLane {

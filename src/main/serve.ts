@@ -34,7 +34,7 @@ export async function serve(config: Config, log: Logger, options: { worker: bool
   }
 }
 
-/** The worker alone, for machines that only drain. */
+/** The worker alone, for machines that only flush and compact. */
 export async function work(config: Config, log: Logger): Promise<{ close(): Promise<void> }> {
   const ground = await openGround(config, log);
   const closing = [...openWorker(config, ground).closing, ...ground.closing];

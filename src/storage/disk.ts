@@ -1,4 +1,4 @@
-/** The file operations that atomic commits are made of, as a port: what they promise is what the journal's proof rests on. */
+/** The file operations that a new file is made of, as a port: tests put a failing one in its place. */
 import {
   closeSync,
   existsSync,
