@@ -1,11 +1,20 @@
 /** Edits: what must be known to replace or remove a range, and what they leave behind beside chunks. */
-import { sql } from 'kysely';
+import { CompiledQuery, sql } from 'kysely';
 import { expiry, type Erasure } from '../core/erasure.ts';
 import type { LaterChunk, RegularEdit } from '../core/plan-edit.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import type { Session } from './append-commit.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
+
+/** The statements of a flow outside of the committer, on the connections of a pool or on that of a transaction. */
+export function sessionOf(db: Database | DatabaseTransaction): Session {
+  return {
+    query: async <R>(text: string, values: readonly unknown[] = []) => ({
+      rows: (await db.executeQuery<R>(CompiledQuery.raw(text, [...values]))).rows,
+    }),
+  };
+}
 
 /** In order of rows. */
 export async function segmentsOf(session: Session, seriesId: string): Promise<Segment[]> {

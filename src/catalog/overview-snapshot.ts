@@ -1,5 +1,5 @@
 /** What an overview must know of one series, as of one instant: summaries first, and then only the chunks that they leave. */
-import { CompiledQuery } from 'kysely';
+import { CompiledQuery, sql } from 'kysely';
 import type { ChunkStats } from '../core/chunk.ts';
 import { expiry, type Erasure } from '../core/erasure.ts';
 import { notFound } from '../core/errors.ts';
@@ -8,7 +8,8 @@ import type { Series } from '../core/series.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import type { ChunkLocation } from './sample-snapshot.ts';
+import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
+import { inOrder, LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
 import { toSummaryBlock } from './summary-row.ts';
@@ -76,60 +77,54 @@ interface KnownRow extends SeriesRow {
 }
 
 const KNOWN = `
-  select ${SERIES_COLUMNS_TEXT}, s.expired_ns, s.summaries_expired_ns, s.edits,
+  select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.summaries_expired_ns, h.edits,
     coalesce((
       select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
       from segments where series_id = s.id), '[]') as segments,
-    case when s.edits > 0 then (
+    case when h.edits > 0 then (
       select json_agg(json_build_array(from_row, to_row) order by from_row)
       from holes where series_id = s.id) end as holes,
-    case when s.edits > 0 then (
+    case when h.edits > 0 then (
       select json_agg(json_build_array(generation, start_ns::text, end_ns::text, before_row) order by generation)
       from erasures where series_id = s.id) end as erasures,
-    (select json_agg(json_build_array(y.shard_id, h.path, y.factor, y.first_cell, y.last_cell, y.cells, y.first_row, y.last_row,
+    (select json_agg(json_build_array(y.shard_id, d.path, y.factor, y.first_cell, y.last_cell, y.cells, y.first_row, y.last_row,
         y.first_ns::text, y.last_ns::text, y.parts) order by y.shard_id, y.factor, y.ordinal)
-      from summaries y join shards h on h.id = y.shard_id where y.series_id = s.id) as summaries,
+      from summaries y join shards d on d.id = y.shard_id where y.series_id = s.id) as summaries,
     (select json_agg(json_build_array(shard_id, first, last, count)) from (
         select c.shard_id, min(c.first_row) as first, max(c.first_row + c.rows) as last, sum(c.rows) as count
         from chunks c where c.series_id = s.id and c.shard_id in (select y.shard_id from summaries y where y.series_id = s.id)
         group by c.shard_id) each) as summarized
-  from series s join projects p on p.id = s.project_id
+  from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
   where s.deleted_at is null and `;
 
-/** Parameters: series, shards with summaries, whether all statistics are wanted, and the range. */
-const COLUMNS = `
-  select json_agg(json_build_array(h.id, h.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text,
-    c.sorted, c.codec, c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc,
-    case when $3 or not c.shard_id = any($2::uuid[]) then json_build_array(c.counts, c.mins, c.maxs, c.sums) end) order by c.first_row) as chunks
-  from chunks c join shards h on h.id = c.shard_id
-  where c.series_id = $1 and `;
-const CHUNKS: Record<OverviewChunks['by'], string> = {
-  rows: `${COLUMNS} c.first_row < $5::bigint and c.first_row + c.rows > $4::bigint and (not c.shard_id = any($2::uuid[]) or exists (
-    select from unnest($6::bigint[], $7::bigint[]) part(first, last) where c.first_row < part.last and c.first_row + c.rows > part.first))`,
-  time: `${COLUMNS} c.first_ns < $5::bigint and c.last_ns >= $4::bigint`,
+/** Parameters $4 and $5 are the range; of rows, $6 and $7 the parts that are wanted of shards with summaries. */
+const CHOSEN: Record<OverviewChunks['by'], { readonly held: string; readonly stored: string }> = {
+  rows: {
+    held: 'c.first_row < $5::bigint and c.first_row + c.rows > $4::bigint',
+    stored: `(not c.shard_id = any($2::uuid[]) or exists (
+      select from unnest($6::bigint[], $7::bigint[]) part(first, last) where c.first_row < part.last and c.first_row + c.rows > part.first))`,
+  },
+  time: { held: 'c.first_ns < $5::bigint and c.last_ns >= $4::bigint', stored: 'true' },
 };
 
-type ChunkArray = [
-  shardId: string,
-  path: string,
-  firstRow: number,
-  rows: number,
-  generation: number,
-  skip: number,
-  firstNs: string | null,
-  lastNs: string | null,
-  sorted: boolean,
-  codec: string,
-  valuesOffset: number,
-  valuesLength: number,
-  valuesCrc: number,
-  timesCodec: string | null,
-  timesOffset: number | null,
-  timesLength: number | null,
-  timesCrc: number | null,
+/** Parameters: series, shards with summaries, whether all statistics are wanted, and the range. Fresh chunks have no statistics. */
+const CHUNKS = Object.fromEntries(
+  (['rows', 'time'] as const).map((by) => [
+    by,
+    `select ${HELD_COLUMNS}, coalesce((
+        select json_agg(json_build_array(
+          case when c.counts is not null and ($3 or not c.shard_id = any($2::uuid[])) then json_build_array(c.counts, c.mins, c.maxs, c.sums) end,
+          ${LOCATION_COLUMNS}) order by c.first_row)
+        from located_chunks c
+        where c.series_id = s.id and c.values is null and ${CHOSEN[by].held} and ${CHOSEN[by].stored}), '[]') as chunks
+      from (select $1::uuid as id) s ${heldChunks(CHOSEN[by].held)}`,
+  ]),
+) as Record<OverviewChunks['by'], string>;
+
+interface ChunksRow extends HeldRow {
   /** Numbers that JSON does not have are texts. */
-  stats: (number | string)[][] | null,
-];
+  readonly chunks: [stats: (number | string)[][] | null, ...location: ChunkArray][];
+}
 
 /**
  * Lends a reader whose answers are all of one instant.
@@ -219,34 +214,15 @@ async function readChunks(
       ? [wanted.startNs, wanted.endNs]
       : [wanted.range.from, wanted.range.to, wanted.parts.map(({ from }) => from), wanted.parts.map(({ to }) => to)];
   const parameters = [seriesId, [...wanted.summarized], wanted.stats === 'all', ...range];
-  const { rows } = await trx.executeQuery<{ chunks: ChunkArray[] | null }>(
-    CompiledQuery.raw(CHUNKS[wanted.by], parameters),
-  );
-  return (rows[0].chunks ?? []).map(toLocation);
+  const { rows } = await trx.executeQuery<ChunksRow>(CompiledQuery.raw(CHUNKS[wanted.by], parameters));
+  const [{ chunks, ...held }] = rows;
+  const stored = chunks.map(([stats, ...location]) => ({ ...toLocation(location), stats: stats && toStats(stats) }));
+  return inOrder([...stored, ...toHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
 }
 
-function toLocation([shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): OverviewChunkLocation {
-  const [firstNs, lastNs, sorted, codec, valuesOffset, valuesLength, valuesCrc, ...more] = rest;
-  const [timesCodec, timesOffset, timesLength, timesCrc, stats] = more;
-  const [counts, mins, maxs, sums] = (stats ?? []).map((column) => column.map(Number));
-  return {
-    shardId,
-    path,
-    firstRow,
-    rows,
-    generation,
-    skip,
-    firstNs: firstNs === null ? null : BigInt(firstNs),
-    lastNs: lastNs === null ? null : BigInt(lastNs),
-    sorted,
-    codec,
-    values: { offset: valuesOffset, length: valuesLength },
-    valuesCrc,
-    timesCodec,
-    times: timesOffset === null ? null : { offset: timesOffset, length: timesLength! },
-    timesCrc,
-    stats: stats && { counts, mins, maxs, sums },
-  };
+function toStats(columns: (number | string)[][]): ChunkStats {
+  const [counts, mins, maxs, sums] = columns.map((column) => column.map(Number));
+  return { counts, mins, maxs, sums };
 }
 
 /** A chunk of an irregular series, without its place. */
@@ -258,13 +234,8 @@ export interface NewestChunk {
 
 /** The chunks of an irregular series that end last, the last first. */
 export async function newestChunks(db: Database, seriesId: string, most: number): Promise<NewestChunk[]> {
-  const rows = await db
-    .selectFrom('chunks')
-    .select(['rows', 'first_ns', 'last_ns'])
-    .where('series_id', '=', seriesId)
-    .where('last_ns', 'is not', null)
-    .orderBy('last_ns', 'desc')
-    .limit(most)
-    .execute();
-  return rows.map((row) => ({ rows: Number(row.rows), firstNs: row.first_ns!, lastNs: row.last_ns! }));
+  const { rows } = await sql<{ rows: bigint; first_ns: bigint; last_ns: bigint }>`
+    select rows, first_ns, last_ns from located_chunks
+    where series_id = ${seriesId} and last_ns is not null order by last_ns desc limit ${most}`.execute(db);
+  return rows.map((row) => ({ rows: Number(row.rows), firstNs: row.first_ns, lastNs: row.last_ns }));
 }

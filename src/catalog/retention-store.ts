@@ -8,7 +8,7 @@ import type { Tags } from '../core/tag-value.ts';
 import { nameKey } from '../core/same-name.ts';
 import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import { holesOf } from './edit-store.ts';
+import { holesOf, sessionOf } from './edit-store.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
 import { lockHead } from './series-store.ts';
 import { segmentsOf } from './shard-store.ts';
@@ -123,7 +123,7 @@ export async function readExpirable(db: Database, seriesId: string): Promise<Exp
   const series = toSeries(row);
   const isRegular = series.sampling.kind === 'regular';
   const segments = isRegular ? await segmentsOf(db, seriesId) : [];
-  const holes = isRegular ? await holesOf(db, seriesId) : [];
+  const holes = isRegular ? await holesOf(sessionOf(db), seriesId) : [];
   const { firstNs, lastNs } = series;
   const facts = firstNs !== null &&
     lastNs !== null && {

@@ -147,7 +147,7 @@ export async function readSampleSnapshot(
   };
 }
 
-function inOrder(chunks: ChunkLocation[]): ChunkLocation[] {
+export function inOrder<C extends ChunkLocation>(chunks: C[]): C[] {
   return chunks.sort((a, b) => a.firstRow - b.firstRow);
 }
 

@@ -50,6 +50,7 @@ export function groupByTime<C extends TimedChunk>(chunks: readonly C[]): TimeGro
  * @param rule `keep` answers every row; otherwise the last that came wins its time
  */
 export function orderRows(times: BigInt64Array, positions: Uint32Array, rule: DuplicateRule): Uint32Array {
+  if (isAscending(times, positions)) return positions;
   const order = positions.slice().sort((a, b) => compare(times[a], times[b]) || a - b);
   if (rule === 'keep') return order;
   let kept = 0;
@@ -58,6 +59,13 @@ export function orderRows(times: BigInt64Array, positions: Uint32Array, rule: Du
     order[kept++] = order[i];
   }
   return order.subarray(0, kept);
+}
+
+function isAscending(times: BigInt64Array, positions: Uint32Array): boolean {
+  for (let i = 1; i < positions.length; i++) {
+    if (positions[i - 1] > positions[i] || times[positions[i - 1]] >= times[positions[i]]) return false;
+  }
+  return true;
 }
 
 /** First position in sorted times that is at or after `ns`. */

@@ -1,6 +1,5 @@
 /** Replaces or removes a range of samples: at once, durable and readable by one commit. */
 import { createHash } from 'node:crypto';
-import { CompiledQuery } from 'kysely';
 import {
   keepSpools,
   knownAppends,
@@ -10,8 +9,8 @@ import {
   type FreshToInsert,
   type Session,
 } from '../catalog/append-commit.ts';
-import type { Database, DatabaseTransaction } from '../catalog/database.ts';
-import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf } from '../catalog/edit-store.ts';
+import type { Database } from '../catalog/database.ts';
+import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf, sessionOf } from '../catalog/edit-store.ts';
 import { writeId } from '../catalog/write-status.ts';
 import { viewAs } from '../core/dtype.ts';
 import { invalidField, notFound, unprocessableField, VarveError } from '../core/errors.ts';
@@ -230,14 +229,6 @@ async function earlierEdit(session: Session, seriesId: string, { key, hash }: Ap
   }
   const { commit, ordinal, rows, firstRow } = earlier;
   return { commit: commit!, ordinal, rows, firstRow, replayed: true };
-}
-
-function sessionOf(trx: DatabaseTransaction): Session {
-  return {
-    query: async <R>(text: string, values: readonly unknown[] = []) => ({
-      rows: (await trx.executeQuery<R>(CompiledQuery.raw(text, [...values]))).rows,
-    }),
-  };
 }
 
 /** @throws invalid-input naming `end` */

@@ -258,14 +258,13 @@ async function* foldRows(
   const range = (start: bigint, end: bigint) => ({ startNs: start > from ? start : from, endNs: end < to ? end : to });
   for (const zone of commonTimes(left, shared)) {
     const touched = task.chunks.filter(({ firstNs, lastNs }) => firstNs < zone.to && lastNs >= zone.from);
-    yield* foldOrdered(task, fold, borders, [zone], touched, 'time', range(zone.from, zone.to));
+    yield* foldOrdered(task, fold, borders, [zone], touched, range(zone.from, zone.to));
   }
   const alone = withoutTimes(left, shared);
   for (const chunk of task.chunks) {
     const own = commonTimes(alone, [spanOf(chunk)]);
     if (own.length === 0) continue;
-    const order = chunk.sorted ? 'arrival' : 'time';
-    yield* foldOrdered(task, fold, borders, own, [chunk], order, range(own[0].from, own.at(-1)!.to));
+    yield* foldOrdered(task, fold, borders, own, [chunk], range(own[0].from, own.at(-1)!.to));
   }
 }
 
@@ -275,7 +274,6 @@ async function* foldOrdered(
   borders: BigInt64Array,
   wanted: readonly TimeRange[],
   chunks: readonly TimedFoldChunk[],
-  order: 'time' | 'arrival',
   range: Pick<OrderTask, 'startNs' | 'endNs'>,
 ): AsyncGenerator<void, void> {
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
@@ -289,10 +287,12 @@ async function* foldOrdered(
     dataRoot: task.dataRoot,
     pieces: chunks.flatMap(({ pieces }) => pieces),
     rowBytes,
-    order: order === 'time' ? { by: 'time', duplicates: task.duplicates } : { by: 'arrival' },
+    duplicates: task.duplicates,
     erasures: [...task.erasures, ...task.expiry],
     ...range,
+    skip: 0,
     most: Infinity,
+    isByRank: false,
   });
   const typed = viewAs(task.dtype, values);
   let at = 0;
