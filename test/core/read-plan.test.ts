@@ -22,8 +22,10 @@ function chunk(
   { timesOffset, ...other }: Other = {},
 ): PlannedChunk {
   return {
+    key: `c${firstRow}`,
     shardId: 's1',
     path: 'a.h5',
+    held: null,
     firstRow,
     rows,
     generation: 0,
@@ -50,6 +52,7 @@ describe('a plan says which bytes to read', () => {
       {
         shardId: 's1',
         path: 'a.h5',
+        held: null,
         values: { offset: 1000, length: 40 },
         times: null,
         blocks: [
@@ -188,6 +191,8 @@ const anyLayout: fc.Arbitrary<Layout> = fc
       files.get(`shard${shard}`)!.push(Buffer.alloc(gap, 0xee));
       files.get(`times${shard}`)!.push(Buffer.alloc(gap, 0xee));
       planned.push({
+        key: `c${row}`,
+        held: null,
         shardId: `id${shard}`,
         path: `shard${shard}`,
         firstRow: row,
@@ -230,7 +235,7 @@ function rowContent(row: number, length: number): Buffer {
 }
 
 function cut(layout: Layout, piece: Piece, span: Span): Buffer {
-  return layout.files.get(piece.path)!.subarray(span.offset, span.offset + span.length);
+  return layout.files.get(piece.path!)!.subarray(span.offset, span.offset + span.length);
 }
 
 test('the planned bytes are the wanted rows, of any chunks and ranges', () => {

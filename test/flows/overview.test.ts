@@ -6,21 +6,19 @@ import { DTYPES, viewAs, type Dtype, type SampleArray } from '../../src/core/dty
 import { parseRate } from '../../src/core/rate.ts';
 import { timesOfRows } from '../../src/core/segment.ts';
 import { UNSAID, type DuplicateRule, type NewSeries, type Series } from '../../src/core/series.ts';
-import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
 import { readBuckets } from '../../src/flows/overview-read.ts';
 import { AnswerRoom } from '../../src/flows/answer-room.ts';
 import { readLatest } from '../../src/flows/latest-read.ts';
-import { sealLane } from '../../src/flows/seal-lane.ts';
 import type { BucketRequest, WantedBuckets } from '../../src/flows/service.ts';
 import { unpackRecords } from '../../src/formats/packed-records.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
 import { execute } from '../support/postgres.ts';
 import { Store } from './store.ts';
 
-const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 const RATE = parseRate('1000/3')!;
+const PERIOD_NS = 3_000_000n;
 const RUNS = 3;
 
 let store: Store;
@@ -63,11 +61,10 @@ const regular = (dtype: Dtype, channels: number, missing?: Missing): Promise<Ser
 const irregular = (dtype: Dtype, channels: number, duplicates: DuplicateRule, missing?: Missing): Promise<Series> =>
   store.create(spec(dtype, channels, { kind: 'irregular' }, duplicates, missing));
 
-async function seal(): Promise<void> {
-  for (const { id } of await store.db.selectFrom('lanes').select('id').execute()) {
-    const deps = { db: store.db, root: store.root, holder: store.holder, limits: DEFAULT_SEAL_LIMITS, log: SILENT };
-    await sealLane(deps, id, { all: true });
-  }
+/** Into a shard that has summaries. */
+async function compact(series: Series): Promise<void> {
+  await store.flush();
+  await store.compact(series.id);
 }
 
 /** Small and large numbers, and NaN where there can be one. @param missing is one in ten, and all of some stretches */
@@ -247,24 +244,11 @@ async function latest(series: Series, rows: number): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-async function hole(series: Series, from: number, to: number): Promise<void> {
-  await execute(store.databaseUrl, `insert into holes values ('${series.id}', ${from}, ${to})`);
-  await execute(store.databaseUrl, `update series set edits = edits + 1, masked = true where id = '${series.id}'`);
-}
-
-async function erase(series: Series, startNs: bigint, endNs: bigint, beforeRow: number): Promise<void> {
-  await execute(store.databaseUrl, `update series set edits = edits + 1, masked = true where id = '${series.id}'`);
-  await execute(
-    store.databaseUrl,
-    `insert into erasures select id, edits, ${startNs}, ${endNs}, ${beforeRow} from series where id = '${series.id}'`,
-  );
-}
-
 /** A piece of a recording, and what is done after it. */
 const part = fc.record({
   rows: fc.integer({ min: 100, max: 12_000 }),
   gap: fc.boolean(),
-  next: fc.constantFrom('nothing', 'retire', 'seal', 'hide'),
+  next: fc.constantFrom('nothing', 'flush', 'compact', 'remove'),
 });
 
 describe('buckets of a regular series', () => {
@@ -274,31 +258,30 @@ describe('buckets of a regular series', () => {
     ['int64', 1, null],
     ['int8', 2, -128],
     ['uint64', 1, 2n ** 64n - 1n],
-  ])('of %s say exactly what its rows say, hot, sealed and with holes', async (dtype, channels, missing) => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
-        const series = await regular(dtype, channels, missing);
-        let row = 0;
-        let endNs = 0n;
-        for (const [i, { rows, gap, next }] of parts.entries()) {
-          const startNs = gap ? endNs + BigInt(1 + ((seed * 7919) % 30)) * 1_000_000_000n : null;
-          await store.stage(
-            series,
-            { values: values(dtype, rows * channels, seed + i, missing), times: null },
-            startNs,
-          );
-          await store.drain();
-          endNs = (await getSeries(store.db, { id: series.id })).lastNs! + 3_000_000n;
-          if (next === 'hide' && rows > 10) await hole(series, row + Math.floor(rows / 3), row + Math.floor(rows / 2));
-          row += rows;
-          if (next === 'retire') await store.retireAll();
-          if (next === 'seal') await seal();
-        }
-        await checkAll(series, seed);
-      }),
-      { numRuns: RUNS },
-    );
-  });
+  ])(
+    'of %s say exactly what its rows say, fresh, flushed, compacted and with holes',
+    async (dtype, channels, missing) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
+          const series = await regular(dtype, channels, missing);
+          let endNs = 0n;
+          for (const [i, { rows, gap, next }] of parts.entries()) {
+            const startNs = gap ? endNs + BigInt(1 + ((seed * 7919) % 30)) * 1_000_000_000n : null;
+            const batch = { values: values(dtype, rows * channels, seed + i, missing), times: null };
+            await store.append(series, batch, startNs);
+            endNs = (await getSeries(store.db, { id: series.id })).lastNs! + PERIOD_NS;
+            const nsOf = (row: number): bigint => endNs - BigInt(rows - row) * PERIOD_NS;
+            if (next === 'remove')
+              await store.remove(series, { startNs: nsOf(Math.floor(rows / 3)), endNs: nsOf(Math.floor(rows / 2)) });
+            if (next === 'flush') await store.flush();
+            if (next === 'compact') await compact(series);
+          }
+          await checkAll(series, seed);
+        }),
+        { numRuns: RUNS },
+      );
+    },
+  );
 });
 
 describe('buckets of an irregular series', () => {
@@ -309,13 +292,12 @@ describe('buckets of an irregular series', () => {
     ['int64', 2, 'keep', -(2n ** 63n)],
     ['float32', 1, 'last', 0],
   ])(
-    'of %s say exactly what its rows say, hot, sealed, late and erased',
+    'of %s say exactly what its rows say, fresh, flushed, compacted, late and erased',
     async (dtype, channels, duplicates, missing) => {
       await fc.assert(
         fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), fc.nat(1000), async (parts, seed) => {
           const series = await irregular(dtype, channels, duplicates, missing);
           let at = 0n;
-          let row = 0;
           for (const [i, { rows, gap, next }] of parts.entries()) {
             let state = seed + i;
             const begin = gap ? at : at - BigInt(Math.floor(rows / 10)) * 50_000n;
@@ -323,20 +305,13 @@ describe('buckets of an irregular series', () => {
               state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
               return begin + BigInt(k) * 50_000n + BigInt(gap ? 0 : (state % 3) * 50_000);
             });
-            await store.stage(series, { values: values(dtype, rows * channels, seed + i, missing), times });
-            await store.drain();
-            row += rows;
-            if (next === 'hide') {
-              await erase(
-                series,
-                begin + BigInt(Math.floor(rows / 3)) * 50_000n,
-                begin + BigInt(Math.floor(rows / 2)) * 50_000n,
-                row,
-              );
-            }
+            await store.append(series, { values: values(dtype, rows * channels, seed + i, missing), times });
+            const nsOf = (row: number): bigint => begin + BigInt(row) * 50_000n;
+            if (next === 'remove')
+              await store.remove(series, { startNs: nsOf(Math.floor(rows / 3)), endNs: nsOf(Math.floor(rows / 2)) });
             at = times.reduce((a, b) => (b > a ? b : a), at) + (gap ? 1_000_000_000n : 50_000n);
-            if (next === 'retire') await store.retireAll();
-            if (next === 'seal') await seal();
+            if (next === 'flush') await store.flush();
+            if (next === 'compact') await compact(series);
           }
           await checkAll(series, seed);
         }),
@@ -350,34 +325,30 @@ describe('buckets of an irregular series', () => {
 const MANY = 300_000;
 
 describe('a long series', () => {
-  test('that is regular is told by coarse cells, with a hole, a gap and rows that are not sealed', async () => {
+  test('that is regular is told by coarse cells, with a hole, a gap and rows that are fresh', async () => {
     const series = await regular('int16', 1, -32_768);
-    await store.stage(series, { values: values('int16', MANY, 1, -32_768), times: null });
-    await store.drain();
-    await seal();
-    await hole(series, 100_000, 100_100);
-    await store.stage(series, { values: values('int16', 50_000, 2), times: null }, 2_000_000_000_000n);
-    await store.drain();
+    await store.append(series, { values: values('int16', MANY, 1, -32_768), times: null });
+    await compact(series);
+    await store.remove(series, { startNs: 100_000n * PERIOD_NS, endNs: 100_100n * PERIOD_NS });
+    await store.append(series, { values: values('int16', 50_000, 2), times: null }, 2_000_000_000_000n);
     await checkAll(series, 5);
   });
 
   test('that is irregular is told by coarse cells, with an erasure and rows that came late', async () => {
     const series = await irregular('int16', 1, 'last', 0);
     const times = BigInt64Array.from({ length: MANY }, (_, i) => BigInt(i) * 1000n);
-    await store.stage(series, { values: values('int16', MANY, 1, 0), times });
-    await store.drain();
-    await seal();
-    await erase(series, 50_000_000n, 50_100_000n, MANY);
+    await store.append(series, { values: values('int16', MANY, 1, 0), times });
+    await compact(series);
+    await store.remove(series, { startNs: 50_000_000n, endNs: 50_100_000n });
     const late = BigInt64Array.from({ length: 5000 }, (_, i) => 200_000_000n + BigInt(i) * 1500n);
-    await store.stage(series, { values: values('int16', 5000, 3), times: late });
-    await store.drain();
+    await store.append(series, { values: values('int16', 5000, 3), times: late });
     await checkAll(series, 5);
   });
 });
 
 describe('what has expired', () => {
   const expire = (series: Series, ns: bigint): Promise<void> =>
-    execute(store.databaseUrl, `update series set expired_ns = ${ns} where id = '${series.id}'`);
+    execute(store.databaseUrl, `update heads set expired_ns = ${ns} where series_id = '${series.id}'`);
 
   test.each([['regular'], ['irregular']])('of a series that is %s is still told by its summaries', async (kind) => {
     const series = kind === 'regular' ? await regular('int16', 1) : await irregular('int16', 1, 'last');
@@ -385,9 +356,8 @@ describe('what has expired', () => {
     const step = 3_000_000n;
     const times = BigInt64Array.from({ length: rows }, (_, i) => BigInt(i) * step);
     const all: Rows = { times, values: values('int16', rows, 1), channels: 1, missing: null };
-    await store.stage(series, { values: all.values, times: kind === 'regular' ? null : times });
-    await store.drain();
-    await seal();
+    await store.append(series, { values: all.values, times: kind === 'regular' ? null : times });
+    await compact(series);
     await expire(series, 20_000n * step + 1n);
     for (const points of [1, 20, 300]) {
       const answer = await ask(series, { by: 'points', points });
@@ -418,10 +388,9 @@ describe('a line', () => {
       const series = await (isRegular ? regular('float64', 1) : irregular('float64', 1, 'last'));
       const wave = Float64Array.from({ length: 20_000 }, (_, i) => Math.sin(i / 700) + (i === 7777 ? 50 : 0));
       const ticks = isRegular ? null : BigInt64Array.from(wave, (_, i) => BigInt(i) * 3_000_000n);
-      await store.stage(series, { values: wave, times: ticks });
-      await store.drain();
-      for (const sealed of [false, true]) {
-        if (sealed) await seal();
+      await store.append(series, { values: wave, times: ticks });
+      for (const compacted of [false, true]) {
+        if (compacted) await compact(series);
         const { times, values: lists } = (await ask(series, { by: 'line', points: 60 })) as unknown as {
           times: string[];
           values: number[][];
@@ -431,7 +400,7 @@ describe('a line', () => {
         expect([times[0], lists[0][0]]).toEqual(['0', wave[0]]);
         expect([times.at(-1), lists[0].at(-1)]).toEqual([String(19_999n * 3_000_000n), wave[19_999]]);
         expect(times.every((ns, i) => i === 0 || BigInt(ns) > BigInt(times[i - 1]))).toBe(true);
-        if (!sealed)
+        if (!compacted)
           expect(lists[0].every((value, i) => wave[Number(BigInt(times[i]) / 3_000_000n)] === value)).toBe(true);
       }
     },

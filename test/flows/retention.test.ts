@@ -6,13 +6,12 @@ import { createRetentionRule, deleteRetentionRule } from '../../src/catalog/rete
 import { deleteSeries, getSeries, restoreSeries } from '../../src/catalog/series-store.ts';
 import { toSummaryBlock } from '../../src/catalog/summary-row.ts';
 import { parseRate } from '../../src/core/rate.ts';
-import { DEFAULT_SEAL_LIMITS } from '../../src/core/seal-plan.ts';
 import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
 import { eachCell } from '../../src/core/summary.ts';
 import { TIME_MAX } from '../../src/core/time.ts';
+import { compactLane, type CompactionReport } from '../../src/flows/compact-lane.ts';
 import { expireSamples } from '../../src/flows/expire-samples.ts';
 import { recover } from '../../src/flows/recover.ts';
-import { sealLane, type SealReport } from '../../src/flows/seal-lane.ts';
 import { spaceService } from '../../src/flows/tell-space.ts';
 import { readSummaries } from '../../src/storage/summary-reader.ts';
 import { execute } from '../support/postgres.ts';
@@ -59,8 +58,7 @@ const everyMs = (rows: number, fromNs = 0n): BigInt64Array =>
 
 async function append(series: Series, rows: number, fromNs: bigint | null = null): Promise<void> {
   const times = series.sampling.kind === 'irregular' ? everyMs(rows, fromNs ?? 0n) : null;
-  await store.stage(series, { values: values(rows), times }, times ? null : fromNs);
-  await store.drain();
+  await store.append(series, { values: values(rows), times }, times ? null : fromNs);
 }
 
 async function filled(spec: Omit<NewSeries, 'project'>, name = spec.name): Promise<Series> {
@@ -69,11 +67,17 @@ async function filled(spec: Omit<NewSeries, 'project'>, name = spec.name): Promi
   return series;
 }
 
-async function sealAll(): Promise<SealReport[]> {
-  const deps = { db: store.db, root: store.root, holder: store.holder, limits: DEFAULT_SEAL_LIMITS, log: SILENT };
-  const reports: SealReport[] = [];
+/** Into one shard a lane, with summaries. @returns what compaction did */
+const compactAll = (): Promise<CompactionReport[]> => compact(true);
+
+/** What is due without being asked for. */
+const compactDue = (): Promise<CompactionReport[]> => compact(false);
+
+async function compact(all: boolean): Promise<CompactionReport[]> {
+  await store.flush();
+  const reports: CompactionReport[] = [];
   for (const { id } of await store.db.selectFrom('lanes').select('id').orderBy('id').execute()) {
-    reports.push(...((await sealLane(deps, id, { all: true })) ?? []));
+    reports.push(...((await compactLane(store.rewriting, id, { all, asked: true })) ?? []));
   }
   return reports;
 }
@@ -147,7 +151,7 @@ describe.each([
 ])('samples of a %s series', (kind, spec) => {
   test('expire: readers miss them at once, the disk is freed, and their summaries stay as they were', async () => {
     const series = await filled(spec);
-    await sealAll();
+    await compactAll();
     const [before, all, commit] = [await cells(series), await valueBytes(series), await column(series, 'commit')];
     expect(before.length).toBeGreaterThan(300);
     await keep(8, 30);
@@ -162,7 +166,7 @@ describe.each([
     expect((await valueBytes(series)).equals(all.subarray(11_999 * 8))).toBe(true);
     expect((await store.read(series, { by: 'time', endNs: expiredNs })).length).toBe(0);
 
-    const [report] = await sealAll();
+    const [report] = await compactDue();
     expect(report.step.reason).toBe('dead-rows');
     expect(length(report.path)).toBeLessThan(report.bytesBefore * 0.65);
     expect((await valueBytes(series)).equals(all.subarray(11_999 * 8))).toBe(true);
@@ -178,11 +182,11 @@ describe.each([
 
     await append(series, ROWS, 20n * SECOND);
     expect(await expire()).toEqual([series.id]);
-    expect(await column(series, 'expired_ns')).toBe(20n * SECOND); // no further: the rest is in a hot shard
-    await sealAll();
-    await sealAll();
-    const sealed = await store.db.selectFrom('shards').select('id').where('state', '=', 'sealed').execute();
-    expect(sealed).toHaveLength(1);
+    expect(await column(series, 'expired_ns')).toBe(20n * SECOND); // no further: the rest is fresh
+    await compactAll();
+    await compactAll();
+    const live = await store.db.selectFrom('shards').select('id').where('state', '=', 'live').execute();
+    expect(live).toHaveLength(1);
     expect(await rowCount(series)).toBe(ROWS);
     // Summaries are kept 30 s: of 39.999 s, what ends before 9.999 s has expired.
     const left = (cell: Cell): boolean =>
@@ -193,31 +197,31 @@ describe.each([
     expect((await store.verify()).findings).toEqual([]);
   });
 
-  test('go with their summaries when these have expired, and so does the file', async () => {
+  test('go with their summaries when these have expired, and leave their bytes', async () => {
     const series = await filled(spec);
     await append(series, 32, 20n * SECOND); // so that no cell ends beyond them
-    await sealAll();
+    await compactAll();
     await keep(2, 2);
     await expire();
-    await sealAll();
+    await compactAll();
     await append(series, 1000, 1000n * SECOND);
     await expire();
-    const reports = await sealAll();
-    expect(reports.some(({ shard }) => shard === null)).toBe(true);
+    const [report] = await compactDue();
+    expect(report).toMatchObject({ step: { reason: 'dead-rows' }, chunks: 0 }); // it tells that they have expired
+    expect(report.bytesAfter).toBeLessThan(report.bytesBefore / 2);
     expect(await cells(series)).toEqual([]);
     expect(await rowCount(series)).toBe(1000);
   });
 
-  test('that are not in a sealed shard yet do not expire, nor does what is on its way', async () => {
+  test('that are not in a compacted shard yet do not expire, nor does what is on its way', async () => {
     const series = await filled(spec);
     await keep(1, null);
     expect(await expire()).toEqual([]);
-    await sealAll();
+    await compactAll();
     if (kind === 'irregular') {
-      await store.stage(series, { values: values(1), times: everyMs(1, 5n * SECOND) });
+      await store.append(series, { values: values(1), times: everyMs(1, 5n * SECOND) });
       expect(await expire()).toEqual([series.id]);
       expect(await column(series, 'expired_ns')).toBe(5n * SECOND);
-      await store.drain();
       expect((await store.read(series, { by: 'time' })).length).toBe(15_000 * 16); // it took the place of one
     } else {
       expect(await expire()).toEqual([series.id]);
@@ -231,7 +235,7 @@ describe('retention', () => {
     const now = BigInt(Date.now()) * MS;
     await append(series, 1000, now - 100n * SECOND);
     await append(series, 1, TIME_MAX);
-    await sealAll();
+    await compactAll();
     await keep(3600, null);
     expect(await expire()).toEqual([]);
     await keep(5000, null);
@@ -241,7 +245,7 @@ describe('retention', () => {
   test('takes the rule that keeps longest, and only series with all of its tags', async () => {
     const meant = await filled(REGULAR, 'meant');
     const other = await filled({ ...REGULAR, tags: { kind: 'science', depth: 5 } }, 'other');
-    await sealAll();
+    await compactAll();
     await keep(2, null, { kind: 'housekeeping' });
     const longer = await keep(10, null, { kind: 'housekeeping' });
     await keep(1, null, { kind: 'science', depth: 6 });
@@ -258,10 +262,9 @@ describe('retention', () => {
     const regular = await filled(REGULAR);
     const irregular = await filled(IRREGULAR);
     for (const series of [regular, irregular]) {
-      await store.stageEdit(series, { startNs: 11n * SECOND, endNs: 14n * SECOND }, null);
+      await store.remove(series, { startNs: 11n * SECOND, endNs: 14n * SECOND });
     }
-    await store.drain();
-    await sealAll();
+    await compactAll();
     await keep(8, null);
     expect((await expire()).sort()).toEqual([regular.id, irregular.id].sort());
     for (const series of [regular, irregular]) {
@@ -272,50 +275,59 @@ describe('retention', () => {
 
   test('refuses appends of which all has expired, and takes those that have not', async () => {
     const series = await filled(IRREGULAR);
-    await sealAll();
+    await compactAll();
     await keep(8, null);
     await expire();
     const old = (): BigInt64Array => everyMs(10, 3n * SECOND);
     const refused = { code: 'unprocessable', slug: 'expired', errors: [{ field: 'times' }] };
-    await expect(store.stage(series, { values: values(10), times: old() })).rejects.toMatchObject(refused);
+    await expect(store.append(series, { values: values(10), times: old() })).rejects.toMatchObject(refused);
     const range = { startNs: 0n, endNs: 4n * SECOND };
-    await expect(store.stageEdit(series, range, { values: values(10), times: old() })).rejects.toMatchObject(refused);
-    await store.stage(series, { values: values(2), times: BigInt64Array.of(3n * SECOND, 30n * SECOND) });
-    await store.drain();
+    await expect(store.replace(series, range, { values: values(10), times: old() })).rejects.toMatchObject(refused);
+    await store.append(series, { values: values(2), times: BigInt64Array.of(3n * SECOND, 30n * SECOND) });
     expect(await rowCount(series)).toBe(8002);
   });
 });
 
-const DELETED_LONG_AGO = ['series', 'heads']
-  .map((table) => `update ${table} set deleted_at = now() - interval '7 days 2 hours' where deleted_at is not null`)
-  .join(';');
+const deletedAt = (time: string): string =>
+  ['series', 'heads'].map((table) => `update ${table} set deleted_at = ${time} where deleted_at is not null`).join(';');
+const DELETED_LONG_AGO = deletedAt(`now() - interval '7 days 2 hours'`);
 
 describe('a deleted series', () => {
   test('is purged after its deadline: half of the bytes are freed, and no row refers to it', async () => {
     const kinds = [REGULAR, IRREGULAR, { ...REGULAR, dtype: 'float64' as const }, IRREGULAR];
     const series: Series[] = [];
     for (const [i, spec] of kinds.entries()) series.push(await store.create({ ...spec, name: `series ${i}` }));
-    await execute(store.databaseUrl, 'update series set lane_id = (select min(id::text)::uuid from lanes)');
+    await execute(store.databaseUrl, 'update heads set lane_id = (select min(id::text)::uuid from lanes)');
     await execute(
       store.databaseUrl,
-      'update lanes l set series_count = (select count(*) from series where lane_id = l.id)',
+      'update lanes l set series_count = (select count(*) from heads where lane_id = l.id)',
     );
     for (const each of series) await append(each, ROWS);
-    await sealAll();
+    await compactAll();
     const before = await bytesOnDisk();
     const [gone, kept] = [series.slice(0, 2), series.slice(2)];
     const contents = await Promise.all(kept.map(valueBytes));
     await keep(8, null, { none: 'of these' });
     for (const { id } of gone) await deleteSeries(store.db, id);
-    expect(await sealAll()).toEqual([]);
+    expect(await compactAll()).toEqual([]);
     await execute(store.databaseUrl, DELETED_LONG_AGO);
-    const deps = { db: store.db, root: store.root, holder: store.holder, log: SILENT };
+    const deps = { db: store.db, root: store.root, log: SILENT };
     expect((await recover(deps)).purgedSeries).toBe(0);
-    const [report] = await sealAll();
+    const [report] = await compactDue();
     expect(report.step.reason).toBe('dead-rows');
     expect(await bytesOnDisk()).toBeLessThan(before * 0.55);
     expect((await recover(deps)).purgedSeries).toBe(2);
-    for (const table of ['series', 'segments', 'writes', 'chunks', 'summaries', 'series_tags', 'annotations']) {
+    for (const table of [
+      'series',
+      'heads',
+      'segments',
+      'fresh',
+      'append_keys',
+      'chunks',
+      'summaries',
+      'series_tags',
+      'annotations',
+    ]) {
       const key = table === 'series' ? 'id' : 'series_id';
       const query = `do $$ begin if exists (select from ${table} where ${key} in ('${gone.map(({ id }) => id).join("','")}'))
         then raise '${table} has rows of it'; end if; end $$`;
@@ -331,14 +343,14 @@ describe('a deleted series', () => {
 
   test('can be restored until the deadline, which a late restore is told', async () => {
     const series = await filled(REGULAR);
-    await sealAll();
+    await compactAll();
     await deleteSeries(store.db, series.id);
-    await execute(store.databaseUrl, `update series set deleted_at = now() - interval '6 days 23 hours'`);
-    await recover({ db: store.db, root: store.root, holder: store.holder, log: SILENT });
-    expect(await sealAll()).toEqual([]);
+    await execute(store.databaseUrl, deletedAt(`now() - interval '6 days 23 hours'`));
+    await recover({ db: store.db, root: store.root, log: SILENT });
+    expect(await compactAll()).toEqual([]);
     expect((await restoreSeries(store.db, series.id)).rows).toBe(ROWS);
     await deleteSeries(store.db, series.id);
-    await execute(store.databaseUrl, `update series set deleted_at = '2026-01-02T03:04:05Z'`);
+    await execute(store.databaseUrl, deletedAt(`'2026-01-02T03:04:05Z'`));
     await expect(restoreSeries(store.db, series.id)).rejects.toMatchObject({
       code: 'gone',
       slug: 'deadline-passed',
@@ -348,12 +360,12 @@ describe('a deleted series', () => {
 
   test('that is all of a shard leaves nothing of it', async () => {
     const series = await filled(IRREGULAR);
-    await sealAll();
+    await compactAll();
     await deleteSeries(store.db, series.id);
     await execute(store.databaseUrl, DELETED_LONG_AGO);
-    const deps = { db: store.db, root: store.root, holder: store.holder, log: SILENT };
+    const deps = { db: store.db, root: store.root, log: SILENT };
     await recover(deps);
-    const [report] = await sealAll();
+    const [report] = await compactAll();
     expect(report.shard).toBeNull();
     expect((await recover(deps)).purgedSeries).toBe(1);
   });
@@ -366,40 +378,41 @@ describe('removing half of the data and compacting', () => {
   ])('halves the bytes of a %s series, and says so', async (_, spec) => {
     const series = await filled(spec);
     await append(series, 3 * ROWS, 20n * SECOND); // enough that HDF5's own structure does not count
-    await sealAll();
+    await compactAll();
     const before = await bytesOnDisk();
     const space = spaceService(store.db);
     const told = async (): Promise<number> => (await space.ofSeries(ADMIN, series)).storage.storedBytes;
     const toldBefore = await told();
     expect(toldBefore).toBeLessThan(before);
     expect(toldBefore).toBeGreaterThan(before * 0.8);
-    await store.stageEdit(series, { startNs: 20n * SECOND, endNs: 60n * SECOND }, null);
-    await store.drain();
+    await store.remove(series, { startNs: 20n * SECOND, endNs: 60n * SECOND });
     const { items } = await space.shards({ limit: 10, after: null });
-    const sealed = items.find(({ state }) => state === 'sealed')!;
-    expect(sealed).toMatchObject({ series: 1, bytes: before, storedBytes: toldBefore });
-    expect(sealed.liveBytes / sealed.storedBytes).toBeCloseTo(0.5, 1);
-    await sealAll();
+    const live = items.find(({ state }) => state === 'live')!;
+    expect(live).toMatchObject({ series: 1, bytes: before, storedBytes: toldBefore });
+    expect(live.liveBytes / live.storedBytes).toBeCloseTo(0.5, 1);
+    await compactAll();
     expect(await bytesOnDisk()).toBeLessThan(before * 0.57);
     const after = await told();
     expect(after).toBeLessThan(toldBefore * 0.55);
     const { storage } = await space.ofSeries(ADMIN, series);
     expect(storage.rows).toBe(ROWS * 2);
-    expect(storage.shards.map(({ state }) => state)).toEqual(['sealed']);
+    expect(storage.shards.map(({ state }) => state)).toEqual(['live']);
     expect(await rowCount(series)).toBe(ROWS * 2);
   });
 });
 
 test('what is accepted and what is written for it is counted', async () => {
   const series = await filled(REGULAR);
-  const counted = () => store.db.selectFrom('commit_counter').selectAll().executeTakeFirstOrThrow();
-  const first = await counted();
-  expect(first.accepted_bytes).toBe(BigInt(ROWS * 8));
-  expect(Number(first.appended_bytes)).toBeGreaterThanOrEqual(ROWS * 8);
+  const { db } = store;
+  const accepted = async (): Promise<bigint> =>
+    (await db.selectFrom('commit_counter').select('accepted_bytes').executeTakeFirstOrThrow()).accepted_bytes;
+  const written = () => db.selectFrom('written_bytes').selectAll().executeTakeFirstOrThrow();
+  expect(await accepted()).toBe(BigInt(ROWS * 8));
   await append(series, 10);
-  const second = await counted();
-  expect(second.accepted_bytes - first.accepted_bytes).toBe(80n);
-  expect(Number(second.appended_bytes - first.appended_bytes)).toBeGreaterThan(160); // a journal, and in place
-  const [report] = await sealAll();
-  expect((await counted()).sealed_bytes).toBe(BigInt(report.bytesAfter));
+  expect(await accepted()).toBe(BigInt(ROWS * 8 + 80));
+  expect(await written()).toMatchObject({ flushed: 0n, compacted: 0n });
+  await store.flush();
+  expect((await written()).flushed).toBe(BigInt(await bytesOnDisk()));
+  const [report] = await compactAll();
+  expect((await written()).compacted).toBe(BigInt(report.bytesAfter));
 });

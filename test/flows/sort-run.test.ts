@@ -35,8 +35,10 @@ function store(lists: readonly (readonly bigint[])[]): SortableChunk[] {
     const times = Buffer.from(BigInt64Array.from(list).buffer);
     const values = Buffer.from(Int32Array.from(list, (_, i) => row + i).buffer);
     const chunk: PlannedChunk = {
+      key: `c${row}`,
       shardId: 's',
       path: PATH,
+      held: null,
       firstRow: row,
       rows: list.length,
       generation: 0,

@@ -58,9 +58,9 @@ beforeAll(async () => {
   disordered = await store.create(spec('disordered', { kind: 'irregular' }));
   const values = Float64Array.from({ length: ROWS }, (_, i) => i);
   const times = BigInt64Array.from({ length: ROWS }, (_, i) => BigInt((i * 7919) % ROWS) * HOUR_NS);
-  await store.stage(regular, { values, times: null });
-  await store.stage(disordered, { values, times });
-  await store.drain();
+  await store.append(regular, { values, times: null });
+  await store.flush();
+  await store.append(disordered, { values, times }); // a flush would put it in order
 });
 
 afterAll(async () => {
