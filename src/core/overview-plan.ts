@@ -1,10 +1,10 @@
 /**
  * What answers each bucket of an overview of a regular series: summary cells, statistics of chunks, and rows. Pure; tests compare plans as plain objects.
  *
- * A bucket is a range of rows. Its borders are placed on borders of cells where cells are small beside buckets, so that only the two ends of the
- * range, a few gaps and what was edited need rows. An overview of N buckets then takes at most 128 N cells, 64 × 64 more for each shard that is too
- * short for cells of that size, half a chunk a bucket of what is not sealed yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps
- * and of the ranges that were edited.
+ * A bucket is a range of rows. Its borders are placed where cells begin if cells are small beside buckets, so that only the two ends of the range, a few
+ * gaps and what was edited need rows. Cells lie in one grid of rows, so that borders hang on no shard and stay where they are whatever is flushed or
+ * compacted. An overview of N buckets takes at most 128 N cells, 64 × 64 more for each shard that is too short for cells of that size, a chunk a border
+ * of what has no summary yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps and of the ranges that were edited.
  */
 import type { ChunkStats } from './chunk.ts';
 import type { Rate } from './rate.ts';
@@ -16,11 +16,6 @@ import { visibleSlices, type Layer, type Slice } from './visible-rows.ts';
 
 /** Cells that a bucket should have at least. */
 const CELLS_A_BUCKET = 2;
-/**
- * A border inside a chunk that has no summary is moved back to where it begins, if the chunk is no longer than this many buckets: every second bucket may
- * then be empty, but reading all rows of a long recording that is not sealed yet takes seconds.
- */
-export const BUCKETS_A_CHUNK = 2;
 /** Gaps at which a bucket ends exactly; the longest ones. At others a bucket may begin a little before the gap, which then does not show. */
 export const EXACT_GAPS = 16;
 
@@ -82,13 +77,10 @@ export interface CellRange {
 
 export interface SnapRules {
   readonly segments: readonly Segment[];
-  readonly shards: readonly SummarizedShard[];
   /** Of the cells; null: rows are read. */
   readonly factor: number | null;
   /** Rows before have only their cells left. */
   readonly expiredRow: number;
-  /** Where chunks begin that no shard with summaries has; a border inside one of them is placed there if it is no longer than {@link BUCKETS_A_CHUNK} buckets. In order. */
-  readonly chunks: readonly RowRange[];
   /** Rows at which borders stay where they are, besides the longest gaps. */
   readonly fixed?: ReadonlySet<number>;
 }
@@ -98,29 +90,19 @@ export interface SnapRules {
  * @param rows of the borders
  */
 export function snapBorders(rows: Float64Array, rules: SnapRules): Float64Array {
-  const { segments, factor, expiredRow, chunks, fixed } = rules;
+  const { segments, factor, expiredRow, fixed } = rules;
   const last = rows.length - 1;
   const exact = longestGaps(segments, rows[0], rows[last]);
-  const rowsOfBucket = (rows[last] - rows[0]) / last;
   const finest = SUMMARY_FACTORS[0];
   const snapped = new Float64Array(rows.length);
-  let chunk = 0;
   for (let i = 0; i <= last; i++) {
     let row = rows[i];
     const isFixed = i === 0 || i === last || exact.has(row) || fixed?.has(row) === true;
-    while (chunk < chunks.length && chunks[chunk].to <= row) chunk++;
-    const within = chunks[chunk]?.from < row ? chunks[chunk] : null;
     if (row < expiredRow) row = floorTo(row, isFixed ? finest : Math.max(factor ?? 0, finest));
-    else if (isFixed) row = rows[i];
-    else if (within) row = within.to - within.from <= BUCKETS_A_CHUNK * rowsOfBucket ? within.from : row;
-    else if (factor !== null && isSummarized(rules.shards, row)) row = floorTo(row, factor);
+    else if (!isFixed && factor !== null) row = floorTo(row, factor);
     snapped[i] = i === 0 ? row : Math.max(row, snapped[i - 1]);
   }
   return snapped;
-}
-
-function isSummarized(shards: readonly SummarizedShard[], row: number): boolean {
-  return shards.some(({ rows }) => rows.from < row && row < rows.to);
 }
 
 /** Rows behind the longest gaps between two rows. */

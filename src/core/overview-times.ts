@@ -82,8 +82,14 @@ export function isInOrder(chunks: readonly TimeSpanned[]): boolean {
   return chunks.every(({ firstNs }, i) => i === 0 || firstNs >= chunks[i - 1].lastNs);
 }
 
-/** Where borders may be placed. `fixed`: where they are. `ends`: the first and the last are fixed, others move back to where cells begin. */
-export type BorderRule = 'fixed' | 'ends';
+/**
+ * Where borders may be placed. `fixed` and `kept`: where they are; of `fixed` no cell tells, but of what has expired. `ends`: the first and the last are
+ * where they are, others move back to where cells begin.
+ */
+export type BorderRule = 'fixed' | 'kept' | 'ends';
+
+/** A border inside a chunk that has no summary moves back to where it begins, if the chunk is no longer than this many buckets. */
+export const BUCKETS_A_CHUNK = 2;
 
 /**
  * Finds the bucket of whatever has a span of time, and moves borders meanwhile. What is placed must not share times with other things, so the order of
@@ -118,7 +124,7 @@ export class TimeCover {
     const hasExpired = this.#expiredNs !== null && firstNs < this.#expiredNs;
     if (bucket !== first) {
       const isCut = first < 0 || bucket === last;
-      if (isCut ? !hasExpired : !hasExpired && (this.#rule === 'fixed' || !mayMove)) return null;
+      if (isCut ? !hasExpired : !hasExpired && (this.#rule !== 'ends' || !mayMove)) return null;
       if (bucket === last) {
         if (firstNs < this.borders[last]) this.borders[last] = firstNs;
         return null;

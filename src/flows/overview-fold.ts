@@ -4,8 +4,9 @@ import { viewAs, DTYPES } from '../core/dtype.ts';
 import type { Erasure } from '../core/erasure.ts';
 import { VarveError } from '../core/errors.ts';
 import { BucketFold, type FoldedSeries } from '../core/overview-fold.ts';
-import { BUCKETS_A_CHUNK, type CellRange } from '../core/overview-plan.ts';
+import type { CellRange } from '../core/overview-plan.ts';
 import {
+  BUCKETS_A_CHUNK,
   RangeFinder,
   TimeCover,
   commonTimes,

@@ -48,6 +48,11 @@ export interface FoldPlan {
 }
 
 const FINEST = SUMMARY_FACTORS[0];
+/**
+ * Up to so many rows borders of an irregular series stay where they are, and what lies on both sides of one is read. Of longer ones they move to where cells
+ * begin, which a compaction changes: reading around each border would take seconds.
+ */
+const MOST_KEPT_ROWS = 2 ** 20;
 /** Rows that take as many bytes are read as quickly as a block of finer cells. */
 const ROWS_RATHER_THAN_CELLS_BYTES = 1024 * 1024;
 
@@ -70,7 +75,7 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
     return coverAll(shards, borders, { coarsest, rowsRatherThanCells, expiredRow });
   };
   const fixed = new Set(rows.filter((_, i) => request.fixed?.has(request.borders[i])));
-  const rules = { segments, shards: known, factor, expiredRow, fixed };
+  const borders = buckets === 0 ? rows : snapBorders(rows, { segments, factor, expiredRow, fixed });
   const range = { from: Math.min(rows[0], floorTo(rows[0], FINEST)), to: rows[buckets] };
   const chunks =
     buckets === 0
@@ -80,18 +85,13 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
           stats: isExact ? 'all' : 'of others',
           range,
           summarized: known.map(({ id }) => id),
-          parts: isSimple
-            ? uniteRows([...cover(known, snapBorders(rows, { ...rules, chunks: [] })).left.values()].flat(), [])
-            : [range],
+          parts: isSimple ? uniteRows([...cover(known, borders).left.values()].flat(), []) : [range],
         });
 
   const seen = seenSlices(chunks, snapshot.holes);
   const shards = isSimple
     ? known
     : known.map((shard) => ({ ...shard, dirty: uniteRows(shard.dirty, dirtyOf(shard.id, chunks, seen)) }));
-  const ids = new Set(shards.map(({ id }) => id));
-  const others = isExact ? [] : seen.filter(({ chunk }) => !ids.has(chunk.shardId));
-  const borders = buckets === 0 ? rows : snapBorders(rows, { ...rules, shards, chunks: others });
   const { cells, left } = cover(shards, borders);
   const live = seen.flatMap((slice) =>
     clipRows([slice], { from: expiredRow, to: Infinity }).map((part) => ({ ...slice, ...part })),
@@ -254,7 +254,7 @@ export async function planTimeFold(reader: OverviewReader, request: PlanRequest)
     selected: request.selected,
     details,
     borders,
-    rule: request.rule,
+    rule: request.rule === 'ends' && series.rows <= MOST_KEPT_ROWS ? 'kept' : request.rule,
     chunks: chunks.map((chunk): TimedFoldChunk => ({
       shardId: chunk.shardId,
       firstRow: chunk.firstRow,

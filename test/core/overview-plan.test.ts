@@ -60,7 +60,7 @@ describe('borders', () => {
       { firstRow: 5000, startNs: 90_000n * MS, rows: 5000 },
     ];
     const rows = Float64Array.from([10, 1000, 2000, 5000, 9000, 9990]);
-    const rules = { segments, shards: [shard(0, 10_000)], factor: 64, expiredRow: 0, chunks: [] };
+    const rules = { segments, factor: 64, expiredRow: 0 };
     expect([...snapBorders(rows, rules)]).toEqual([10, 960, 1984, 5000, 8960, 9990]);
   });
 
@@ -71,25 +71,15 @@ describe('borders', () => {
       rows: 1001,
     }));
     const rows = Float64Array.from({ length: 101 }, (_, i) => i * 1001);
-    const rules = { segments, shards: [shard(0, 100_100)], factor: 64, expiredRow: 0, chunks: [] };
+    const rules = { segments, factor: 64, expiredRow: 0 };
     const moved = [...snapBorders(rows, rules)].filter((row, i) => row !== rows[i] || row % 64 === 0).length;
     expect(101 - moved).toBeLessThanOrEqual(EXACT_GAPS + 2);
     expect(101 - moved).toBeGreaterThanOrEqual(EXACT_GAPS);
   });
 
   test('where rows have expired are all on cells', () => {
-    const rules = { segments: one(1e6), shards: [shard(0, 1e6)], factor: null, expiredRow: 1e6, chunks: [] };
+    const rules = { segments: one(1e6), factor: null, expiredRow: 1e6 };
     expect([...snapBorders(Float64Array.from([100, 150, 300]), rules)]).toEqual([64, 128, 256]);
-  });
-
-  test('inside chunks that have no summary move back to where they begin, unless chunks are longer than two buckets', () => {
-    const rules = { segments: one(1000), shards: [], factor: null, expiredRow: 0 };
-    const rows = Float64Array.from([0, 330, 660, 1000]);
-    const chunks = (size: number) =>
-      Array.from({ length: 1000 / size }, (_, i) => ({ from: i * size, to: (i + 1) * size }));
-    expect([...snapBorders(rows, { ...rules, chunks: chunks(100) })]).toEqual([0, 300, 600, 1000]);
-    expect([...snapBorders(rows, { ...rules, chunks: chunks(500) })]).toEqual([0, 0, 500, 1000]);
-    expect([...snapBorders(rows, { ...rules, chunks: chunks(1000) })]).toEqual([0, 330, 660, 1000]);
   });
 });
 
@@ -146,7 +136,7 @@ describe('cells', () => {
     const borders = Float64Array.from({ length: 2001 }, (_, i) => Math.floor((i * rows) / 2000));
     const factor = factorFor(rows / 2000)!;
     const known = shard(0, rows);
-    const snapped = snapBorders(borders, { segments: one(rows), shards: [known], factor, expiredRow: 0, chunks: [] });
+    const snapped = snapBorders(borders, { segments: one(rows), factor, expiredRow: 0 });
     const { cells, left } = coverByCells(known, snapped, { ...RULES, coarsest: factor });
     const count = cells.reduce((sum, { from, to }) => sum + to - from, 0);
     expect(count).toBeLessThanOrEqual(128 * 2000);

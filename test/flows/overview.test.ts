@@ -406,3 +406,69 @@ describe('a line', () => {
     },
   );
 });
+
+describe('rows that lie in a compacted shard, in flushed ones, in a spool file and in Postgres', () => {
+  const SPOOLED = 150_000;
+  const STEP_NS = 3_000_000n;
+
+  /** Counts, extremes and sums, which are the same wherever rows lie, and means, which are nearly so. */
+  async function told(series: Series): Promise<{ exact: unknown; means: unknown[] }> {
+    const means: unknown[] = [];
+    const exact: unknown[] = [];
+    const every = { kind: 'fixed', ns: 7_000_000_000n } as const;
+    const aggregates: Aggregate[] = ['count', 'sum', 'min', 'max', 'first', 'last', 'mean'];
+    for (const wanted of [
+      ...[1, 20, 1000].map((points): WantedBuckets => ({ by: 'points', points })),
+      { by: 'every', every, zone: 'UTC', aggregates, fill: 'null' } as const,
+    ]) {
+      const { buckets, channels } = await ask(series, wanted);
+      for (const { mean, ...others } of channels) {
+        exact.push(others);
+        means.push(mean);
+      }
+      exact.push(buckets);
+    }
+    return { exact, means };
+  }
+
+  test.each(['regular', 'irregular'])('of a %s series are told as if they were in one', async (kind) => {
+    const isRegular = kind === 'regular';
+    const make = () => (isRegular ? regular('int32', 1) : irregular('int32', 1, 'last'));
+    const [mixed, single] = [await make(), await make()];
+    let row = 0;
+    const part = (rows: number, late = 0): { values: SampleArray; times: BigInt64Array | null } => {
+      const times = BigInt64Array.from({ length: rows }, (_, i) => BigInt(row + i - late) * STEP_NS);
+      row += rows;
+      return { values: values('int32', rows, row), times: isRegular ? null : times };
+    };
+    const both = async (...batch: Parameters<typeof part>): Promise<void> => {
+      const rows = part(...batch);
+      for (const series of [mixed, single]) await store.append(series, rows);
+    };
+    const edit = { startNs: 9_990n * STEP_NS, endNs: 10_010n * STEP_NS };
+    await both(30_000);
+    await compact(mixed);
+    await both(10_000, 500);
+    await store.flush();
+    await both(SPOOLED);
+    for (const rows of [1, 1, 3000, 1]) await both(rows, rows);
+    for (const series of [mixed, single]) await store.remove(series, edit);
+    const { rows: fresh } = { rows: await store.db.selectFrom('fresh').selectAll().execute() };
+    const own = fresh.filter(({ series_id: id }) => id === mixed.id);
+    expect(own.some(({ spool_id: id }) => id !== null) && own.some(({ spool_id: id }) => id === null)).toBe(true);
+
+    const before = await told(mixed);
+    await compact(single);
+    for (const after of [await told(single), await told(mixed)]) {
+      expect(after.exact).toEqual(before.exact);
+      after.means.flat().forEach((mean, i) => {
+        const known = before.means.flat()[i] as number | null;
+        if (known === null) expect(mean).toBeNull();
+        else expect(Math.abs((mean as number) - known)).toBeLessThan(1e-3);
+      });
+    }
+    expect(
+      check(await ask(single, { by: 'points', points: 77 }), await rowsOf(single), -(2n ** 62n), 2n ** 62n),
+    ).toBeGreaterThan(row / 2);
+  });
+});

@@ -160,10 +160,10 @@ export const lineAnswer = z
 
 export const BUCKETS_DESCRIPTION = `With \`points\`, \`every\` or \`latest\`, less than all rows is answered.
 
-**points=N**: N buckets of equal spans of the range, or of the part of it that has data. Borders between buckets are moved
-back to where cells of a stored summary begin, at most half a bucket, or to where a chunk of rows that have no summary yet begins, at most two (a bucket
-may then be empty, of no length): \`start\` and \`end\` of a bucket tell where it lies in truth, and its minimum, maximum, mean and count are
-exact for that span. At a gap (of very many, at the longest) a border stays where it is. What has expired is told by summaries alone, and so are the ends of the
+**points=N**: N buckets of equal spans of the range, or of the part of it that has data. Borders between buckets of a regular series
+are moved back to a number of rows that cells of a summary begin at, at most half a bucket; so are those of an irregular series of more than 1,048,576 rows, to where its
+cells begin, which a compaction may change (or, of rows without a summary, a chunk: at most two buckets; one may then be empty, of no length).
+\`start\` and \`end\` of a bucket tell where it lies in truth, and its minimum, maximum, mean and count are exact for that span. At a gap (of very many, at the longest) a border stays where it is. What has expired is told by summaries alone, and so are the ends of the
 range there. The cost follows N, not the rows.
 
 **points=N&method=lttb**: a line of at most N points. They are chosen from minimum and maximum of 2 N buckets; where summaries answer, a point's time is that of
