@@ -5,6 +5,7 @@ import type { LaterChunk, RegularEdit } from '../core/plan-edit.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import type { Session } from './append-commit.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { checkHeld } from './held-chunks.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
 
 /** The statements of a flow outside of the committer, on the connections of a pool or on that of a transaction. */
@@ -127,7 +128,9 @@ export async function readErasureView(
     });
 }
 
+/** @throws corrupt */
 function withTimes(chunk: ChunkLocation, times: Buffer): ChunkLocation {
+  checkHeld('times', chunk.firstRow, times, chunk.timesCrc!);
   return {
     ...chunk,
     path: null,

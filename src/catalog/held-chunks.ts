@@ -2,6 +2,8 @@
  * Fresh chunks whose bytes lie in rows of Postgres. Their bytes come with the statement that plans them, packed: a flush may take them away right after.
  * Neighbours become one chunk, for a slow sensor has thousands of one row.
  */
+import { crc32 } from 'node:zlib';
+import { VarveError } from '../core/errors.ts';
 import type { ChunkLocation } from './sample-snapshot.ts';
 
 /** Columns of {@link HELD_CHUNKS}, to be selected as they are. */
@@ -50,6 +52,31 @@ export interface HeldRun {
 export type HeldChunk = ChunkLocation & { readonly runs: readonly HeldRun[] };
 
 const TIME_BYTES = 8;
+
+/** As {@link toHeldChunks}, for readers. @throws corrupt `chunk-corrupt` naming the row of the first chunk that does not match its checksums */
+export function checkedHeldChunks(row: HeldRow): HeldChunk[] {
+  const chunks = toHeldChunks(row);
+  for (const { held, runs, firstRow, rows } of chunks) {
+    const rowBytes = held!.values.length / rows;
+    let at = firstRow;
+    for (const run of runs) {
+      const [from, to] = [at - firstRow, at - firstRow + run.rows];
+      checkHeld('values', at, held!.values.subarray(from * rowBytes, to * rowBytes), run.valuesCrc);
+      if (held!.times && run.timesCrc !== null)
+        checkHeld('times', at, held!.times.subarray(from * TIME_BYTES, to * TIME_BYTES), run.timesCrc);
+      at += run.rows;
+    }
+  }
+  return chunks;
+}
+
+/** @throws corrupt `chunk-corrupt` */
+export function checkHeld(what: 'values' | 'times', firstRow: number, bytes: Uint8Array, crc: number): void {
+  if (crc32(bytes) === crc) return;
+  throw new VarveError('corrupt', `fresh chunk with row ${firstRow}: ${what} do not match their checksum`, {
+    slug: 'chunk-corrupt',
+  });
+}
 
 /** @returns in order of rows, neighbours of one generation joined; the checksums are still to be compared */
 export function toHeldChunks({ held_places: places, held_values: values, held_times: times }: HeldRow): HeldChunk[] {

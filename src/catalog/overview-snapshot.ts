@@ -8,7 +8,7 @@ import type { Series } from '../core/series.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
+import { HELD_COLUMNS, heldChunks, checkedHeldChunks, type HeldRow } from './held-chunks.ts';
 import { inOrder, LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
@@ -217,7 +217,7 @@ async function readChunks(
   const { rows } = await trx.executeQuery<ChunksRow>(CompiledQuery.raw(CHUNKS[wanted.by], parameters));
   const [{ chunks, ...held }] = rows;
   const stored = chunks.map(([stats, ...location]) => ({ ...toLocation(location), stats: stats && toStats(stats) }));
-  return inOrder([...stored, ...toHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
+  return inOrder([...stored, ...checkedHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
 }
 
 function toStats(columns: (number | string)[][]): ChunkStats {

@@ -7,7 +7,7 @@ import type { RowRange, Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { Database } from './database.ts';
-import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
+import { HELD_COLUMNS, heldChunks, checkedHeldChunks, type HeldRow } from './held-chunks.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
 
@@ -140,7 +140,7 @@ export async function readSampleSnapshot(
   return {
     series: toSeries(row),
     segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
-    chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
+    chunks: inOrder([...row.chunks.map(toLocation), ...checkedHeldChunks(row)]),
     holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
     erasures,
     expiredNs: row.expired_ns,

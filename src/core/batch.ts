@@ -27,7 +27,8 @@ export interface Batch {
 
 /** Rows on the way out: values may be physical (float64) and of selected channels; times are always known. */
 export interface OutBatch {
-  readonly firstRow: number;
+  /** Null of an irregular series. */
+  readonly firstRow: number | null;
   readonly rows: number;
   /** rows × channels, row-major. */
   readonly values: SampleArray;
@@ -43,7 +44,8 @@ export interface OutShape {
   readonly kind: 'regular' | 'irregular';
   /** Rows that will follow in all; known before the first byte. */
   readonly totalRows: number;
-  readonly firstRow: number;
+  /** Number in the series; null of an irregular one, whose rows keep no numbers. */
+  readonly firstRow: number | null;
   /** Link to the rest where the answer was cut at a limit. */
   readonly next: string | null;
   readonly description: OutDescription;

@@ -108,7 +108,8 @@ export interface ContentHash {
 /** The newest row of a series. */
 export interface LastValue {
   readonly ns: bigint;
-  readonly row: number;
+  /** Null of an irregular series, whose rows keep no numbers. */
+  readonly row: number | null;
   /** As stored, and calibrated; one a channel. */
   readonly values: readonly (number | bigint)[];
   readonly physical: readonly number[];

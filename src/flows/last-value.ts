@@ -43,11 +43,10 @@ async function readLast(deps: ReadDeps, principal: Principal, series: Series): P
     const calibrations = series.channels.map((channel) => calibrationOf(series, channel));
     last = {
       ns: times![rows - 1],
-      row: firstRow + rows - 1,
+      row: firstRow === null ? null : firstRow + rows - 1,
       values: [...newest],
       physical: [...toPhysical(series, newest, calibrations)],
     };
   }
-  const section = task.sections.at(-1);
-  return last && section?.kind === 'held' ? { ...last, row: section.lastRow } : last;
+  return last;
 }

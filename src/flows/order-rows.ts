@@ -22,34 +22,33 @@ export interface OrderTask {
   /** At most this many rows, after the first ones. A row that is skipped may share its time with one that is not. */
   readonly skip: number;
   readonly most: number;
-  /** Rows are counted: the rest is asked for by rank, not by time. */
-  readonly isByRank: boolean;
+  /** Only rows of `startNs` are skipped. */
+  readonly isSkippedInTime: boolean;
 }
 
 export interface OrderedRows {
   readonly times: BigInt64Array;
   readonly values: Uint8Array;
-  /** Row of the series that each was read from. */
-  readonly rows: Float64Array;
   /** Where the rest begins if there were more than `most`. */
-  readonly restNs: bigint | null;
+  readonly rest: RestOfRows | null;
 }
 
-/**
- * The rows whose times lie in `[startNs, endNs)`, in order of time. Unless they are counted, rows of one time are not parted: none come, but a rest, if more
- * than `most` share the first one.
- */
+/** A place between rows in order of time. */
+export interface RestOfRows {
+  readonly ns: bigint;
+  /** Rows of that time that come before. */
+  readonly skip: number;
+}
+
+/** The rows whose times lie in `[startNs, endNs)`, in order of time. */
 export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
   const { times, values, rows } = await readRows(task.dataRoot, task.pieces, 'both', task.erasures);
-  const order = wantedRows(task, times, rows).subarray(task.skip);
-  let count = Math.min(order.length, task.most);
-  let restNs: bigint | null = null;
-  if (count < order.length) {
-    // The rest is asked for by time, so rows of one time stay together.
-    while (!task.isByRank && count > 0 && times[order[count - 1]] === times[order[count]]) count--;
-    restNs = times[order[count]];
-  }
-  const kept = order.subarray(0, count);
+  const order = wantedRows(task, times, rows);
+  let from = Math.min(task.skip, order.length);
+  if (task.isSkippedInTime) while (from > 0 && times[order[from - 1]] > task.startNs) from--;
+  const to = Math.min(order.length, from + task.most);
+  const kept = order.subarray(from, to);
+  const count = to - from;
   const chosen = new Uint8Array(count * task.rowBytes);
   kept.forEach((row, i) => {
     chosen.set(values.subarray(row * task.rowBytes, (row + 1) * task.rowBytes), i * task.rowBytes);
@@ -57,9 +56,15 @@ export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
   return {
     times: BigInt64Array.from(kept, (row) => times[row]),
     values: chosen,
-    rows: Float64Array.from(kept, (row) => rows[row]),
-    restNs,
+    rest: to < order.length ? restAt(order, times, to) : null,
   };
+}
+
+function restAt(order: Uint32Array, times: BigInt64Array, at: number): RestOfRows {
+  const ns = times[order[at]];
+  let first = at;
+  while (first > 0 && times[order[first - 1]] === ns) first--;
+  return { ns, skip: at - first };
 }
 
 /** Positions in the order to answer. Rows that were taken out (their number is NaN) are left out before duplicates are looked for. */

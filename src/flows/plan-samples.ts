@@ -13,8 +13,8 @@ import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { orderHere, seenTimes } from './order-here.ts';
-import { readRows } from './order-rows.ts';
+import { orderHere, seenTimes, timesOnly } from './order-here.ts';
+import { readRows, type RestOfRows } from './order-rows.ts';
 import type { Section } from './print-samples.ts';
 import type { SampleSelection } from './service.ts';
 
@@ -33,7 +33,8 @@ type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
 export interface ReadPlan {
   readonly sections: readonly Section[];
   readonly rows: number;
-  readonly firstRow: number;
+  /** Null of an irregular series, whose rows keep no numbers. */
+  readonly firstRow: number | null;
   readonly rest: SampleSelection | null;
 }
 
@@ -45,10 +46,19 @@ export async function planSamples(
   most: number,
 ): Promise<ReadPlan> {
   const { sampling } = snapshot.series;
+  if (sampling.kind === 'regular') refuseToGoOn(selection);
   if (sampling.kind === 'regular') return planRegular(snapshot, sampling.rate, selection, most);
   return selection.by === 'time'
     ? planByTime(deps, snapshot, selection, most)
     : planByRank(deps, snapshot, selection, most);
+}
+
+/** Rows of a regular series have numbers to go on by. @throws invalid-input naming the parameter */
+function refuseToGoOn(selection: SampleSelection): void {
+  if (selection.by === 'rows') return;
+  for (const name of ['skip', 'count'] as const) {
+    if (selection[name] !== undefined) throw invalidField(name, 'is for irregular series');
+  }
 }
 
 /** Regular series: rows in their order, which is that of time. */
@@ -107,14 +117,10 @@ async function planByRank(
   const sections: Section[] = [];
   let skip = from;
   let left = Math.min(most, to - from);
-  let isMore = false;
+  let rest: RestOfRows | null = null;
   for (const group of groupByTime(snapshot.chunks)) {
-    if (left === 0) {
-      // All that was asked for, or a page of it: then one row more is worth a link.
-      isMore = to - from > most && (await counting.of(group)) > 0;
-      if (isMore || to - from <= most) break;
-      continue;
-    }
+    // All that was asked for; of a page it is looked where the rest begins.
+    if (left === 0 && to - from <= most) break;
     if (skip > 0) {
       const count = await counting.of(group);
       if (skip >= count) {
@@ -122,22 +128,28 @@ async function planByRank(
         continue;
       }
     }
-    const part = await partOf(deps, snapshot, group, { ...bounds({ by: 'time' }), skip, most: left, isByRank: true });
+    const part = await partOf(deps, snapshot, group, { ...bounds({ by: 'time' }), skip, most: left, isRanked: true });
     skip = 0;
     if (part.rows > 0) sections.push(part.section);
     left -= part.rows;
-    if (part.restNs !== null) {
-      isMore = true;
+    if (part.rest !== null) {
+      rest = to - from > most ? part.rest : null;
       break;
     }
   }
   const rows = Math.min(most, to - from) - left;
-  const next = from + rows;
+  const count = to === Number.MAX_SAFE_INTEGER ? undefined : to - from - rows;
+  return { sections: joinStored(sections), rows, firstRow: null, rest: rest && goOn(rest, undefined, count) };
+}
+
+/** Rows that come late do not shift what is to follow: it goes on by time, and by the place among the rows of one time. */
+function goOn({ ns, skip }: RestOfRows, endNs: bigint | undefined, count: number | undefined): TimeSelection {
   return {
-    sections: joinStored(sections),
-    rows,
-    firstRow: from,
-    rest: isMore && next < to ? { by: 'rows', from: next, to } : null,
+    by: 'time',
+    startNs: ns,
+    ...(endNs !== undefined && { endNs }),
+    ...(skip > 0 && { skip }),
+    ...(count !== undefined && { count }),
   };
 }
 
@@ -189,30 +201,31 @@ async function planByTime(
   most: number,
 ): Promise<ReadPlan> {
   const { startNs, endNs } = bounds(selection);
+  const { skip = 0, count = Infinity } = selection;
   const sections: Section[] = [];
+  const page = Math.min(most, count);
   let rows = 0;
-  let firstRow: number | null = null;
-  let rest: SampleSelection | null = null;
+  let rest: RestOfRows | null = null;
   for (const group of groupByTime(snapshot.chunks)) {
-    if (rows >= most) {
-      rest = { by: 'time', startNs: most64(earliest(group), startNs), endNs: selection.endNs };
-      break;
-    }
-    const part = await partOf(deps, snapshot, group, { startNs, endNs, skip: 0, most: most - rows, isByRank: false });
+    if (rows === count) break;
+    const wanted = { startNs, endNs, skip, most: page - rows, isRanked: false };
+    const part = await partOf(deps, snapshot, group, wanted);
     if (part.rows > 0) {
       sections.push(part.section);
       rows += part.rows;
-      firstRow ??= part.firstRow;
     }
-    if (part.restNs !== null) {
-      if (rows === 0) {
-        throw invalidField('limit', `more than ${most} rows share one time; ask for more of them, or by rows`);
-      }
-      rest = { by: 'time', startNs: part.restNs, endNs: selection.endNs };
+    if (part.rest !== null) {
+      rest = part.rest;
       break;
     }
   }
-  return { sections: joinStored(sections), rows, firstRow: firstRow ?? 0, rest };
+  const left = count === Infinity ? undefined : count - rows;
+  return {
+    sections: joinStored(sections),
+    rows,
+    firstRow: null,
+    rest: rest && left !== 0 ? goOn(rest, selection.endNs, left) : null,
+  };
 }
 
 /** Rows of a group that are wanted: of those with times in `[startNs, endNs)`, at most so many after the first ones. */
@@ -221,16 +234,15 @@ interface Wanted {
   readonly endNs: bigint;
   readonly skip: number;
   readonly most: number;
-  /** Rows are counted: those of one time may be parted. */
-  readonly isByRank: boolean;
+  /** Rows are skipped whatever their time; else those of `startNs` alone. */
+  readonly isRanked: boolean;
 }
 
 interface Part {
   readonly section: Section;
   readonly rows: number;
-  readonly firstRow: number;
-  /** Time at which the rest begins if the part was cut at the limit. */
-  readonly restNs: bigint | null;
+  /** Where the rest begins if the part was cut at the limit. */
+  readonly rest: RestOfRows | null;
 }
 
 function partOf(
@@ -249,12 +261,12 @@ async function orderedPart(
   deps: PlanDeps,
   { series, erasures }: SampleSnapshot,
   chunk: ChunkLocation,
-  { startNs, endNs, skip, most }: Wanted,
+  { startNs, endNs, skip, most, isRanked }: Wanted,
 ): Promise<Part> {
   const concerning = erasuresOf(chunk, erasures);
   const slices = visibleSlices([chunk]);
   let ranges = [rowsOf(chunk)];
-  let restNs: bigint | null = null;
+  let rest: RestOfRows | null = null;
   if (concerning.length > 0 || chunk.firstNs! < startNs || chunk.lastNs! >= endNs || chunk.rows > most || skip > 0) {
     const { times } = await readRows(deps.root.root, planSeries(series, ranges, slices), 'times');
     const between = (from: bigint, to: bigint): RowRange => ({
@@ -266,15 +278,16 @@ async function orderedPart(
       return { from, to: Math.min(to, erasure.beforeRow) };
     });
     const seen = withoutRows(clipRows([between(startNs, endNs)], rowsOf(chunk)), uniteRows(gone, []));
-    const wanted = firstRows(withoutFirst(seen, skip), most);
+    const timeOf = (row: number): bigint => times[row - chunk.firstRow];
+    const isSkipped = skip > 0 && (isRanked || (seen.length > 0 && timeOf(seen[0].from) === startNs));
+    const wanted = firstRows(isSkipped ? withoutFirst(seen, isRanked ? skip : 1) : seen, most);
     ({ ranges } = wanted);
-    restNs = wanted.restFrom === null ? null : times[wanted.restFrom - chunk.firstRow];
+    rest = wanted.restFrom === null ? null : { ns: timeOf(wanted.restFrom), skip: 0 };
   }
   return {
     section: { kind: 'stored', pieces: planSeries(series, ranges, slices) },
     rows: countRows(ranges),
-    firstRow: ranges[0]?.from ?? chunk.firstRow,
-    restNs,
+    rest,
   };
 }
 
@@ -289,9 +302,11 @@ async function disorderedPart(
   deps: PlanDeps,
   { series, erasures }: SampleSnapshot,
   group: TimeGroup<ChunkLocation>,
-  { startNs, endNs, skip, most, isByRank }: Wanted,
+  { startNs, endNs, skip, most, isRanked }: Wanted,
 ): Promise<Part> {
-  const rowBytes = rowBytesOf(series);
+  // Without any row it is only looked where the first one is.
+  const rowBytes = most > 0 ? rowBytesOf(series) : 0;
+  const chunks = most > 0 ? group.chunks : timesOnly(group.chunks);
   const stored = group.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
   if (stored * rowBytes > MAX_ORDERED_BYTES) {
     throw new VarveError(
@@ -300,14 +315,9 @@ async function disorderedPart(
       { slug: 'disorder-too-large' },
     );
   }
-  const {
-    times,
-    values,
-    rows: numbers,
-    restNs,
-  } = await orderHere(deps.codec, {
+  const { times, values, rest } = await orderHere(deps.codec, {
     dataRoot: deps.root.root,
-    pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
+    pieces: planRead(chunks.map(rowsOf), visibleSlices(chunks), rowBytes),
     rowBytes,
     duplicates: series.duplicates,
     erasures,
@@ -315,11 +325,9 @@ async function disorderedPart(
     endNs,
     skip,
     most,
-    isByRank,
+    isSkippedInTime: !isRanked,
   });
-  const firstRow = group.chunks[0].firstRow;
-  const lastRow = numbers.at(-1) ?? firstRow;
-  return { section: { kind: 'held', firstRow, lastRow, times, values }, rows: times.length, firstRow, restNs };
+  return { section: { kind: 'held', times, values }, rows: times.length, rest };
 }
 
 function rowsOf(chunk: ChunkLocation): RowRange {
@@ -355,10 +363,6 @@ export function chunksOf(selection: SampleSelection): ChunkSelection {
 
 function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
   return { startNs: selection.startNs ?? INT64_MIN, endNs: selection.endNs ?? INT64_MAX };
-}
-
-function earliest({ chunks }: TimeGroup<ChunkLocation>): bigint {
-  return chunks.reduce((first, { firstNs }) => (firstNs! < first ? firstNs! : first), chunks[0].firstNs!);
 }
 
 const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);

@@ -20,9 +20,6 @@ export type Section =
   | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
   | {
       readonly kind: 'held';
-      readonly firstRow: number;
-      /** Number of the last of them: there may be others in between. */
-      readonly lastRow: number;
       readonly times: BigInt64Array;
       readonly values: Uint8Array;
     };
@@ -163,17 +160,19 @@ export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
   let nextRow = -1;
   for await (const { firstRow, rows, values, times: known } of rowBatches(task, files, true)) {
     const times = known as BigInt64Array;
-    for (const segment of task.clock?.segments ?? []) {
-      const from = Math.max(firstRow, segment.firstRow);
-      if (from >= Math.min(firstRow + rows, segment.firstRow + segment.rows)) continue;
-      if (from === segment.firstRow || from !== nextRow) {
-        starts.push(BigInt(written + from - firstRow), times[from - firstRow]);
+    if (firstRow !== null) {
+      for (const segment of task.clock?.segments ?? []) {
+        const from = Math.max(firstRow, segment.firstRow);
+        if (from >= Math.min(firstRow + rows, segment.firstRow + segment.rows)) continue;
+        if (from === segment.firstRow || from !== nextRow) {
+          starts.push(BigInt(written + from - firstRow), times[from - firstRow]);
+        }
       }
+      nextRow = firstRow + rows;
     }
     yield bytesOf(times);
     yield bytesOf(values);
     written += rows;
-    nextRow = firstRow + rows;
   }
   if (task.clock) yield bytesOf(BigInt64Array.from(starts));
 }
@@ -183,7 +182,7 @@ export async function* rowBatches(task: RowsTask, files: ShardFiles, withTimes: 
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
   for (const section of task.sections) {
     if (section.kind === 'held') {
-      yield outBatch(task, section.firstRow, section.values, section.times);
+      yield outBatch(task, null, section.values, section.times);
       continue;
     }
     for await (const { piece, values, times } of readPieces(files, section.pieces)) {
@@ -191,12 +190,12 @@ export async function* rowBatches(task: RowsTask, files: ShardFiles, withTimes: 
       const range = { from: firstRow, to: firstRow + values.length / rowBytes };
       const stored = times && (viewAs('int64', times) as BigInt64Array);
       const computed = withTimes && task.clock ? timesOfRows(task.clock.segments, task.clock.rate, range) : null;
-      yield outBatch(task, firstRow, values, stored ?? computed);
+      yield outBatch(task, stored ? null : firstRow, values, stored ?? computed);
     }
   }
 }
 
-function outBatch(task: RowsTask, firstRow: number, bytes: Uint8Array, times: BigInt64Array | null): OutBatch {
+function outBatch(task: RowsTask, firstRow: number | null, bytes: Uint8Array, times: BigInt64Array | null): OutBatch {
   const stored = viewAs(task.dtype, bytes);
   const chosen = task.selected ? pick(stored, task.channels, task.selected, task.dtype) : stored;
   const values = task.calibrations ? toPhysical(task, chosen, task.calibrations) : chosen;

@@ -250,7 +250,15 @@ export interface RemoveOutcome {
 
 export type SampleSelection =
   /** Half-open; undefined ends are open. */
-  | { readonly by: 'time'; readonly startNs?: bigint; readonly endNs?: bigint }
+  | {
+      readonly by: 'time';
+      readonly startNs?: bigint;
+      readonly endNs?: bigint;
+      /** Irregular series, of a selection that goes on: rows of `startNs` that come before it. */
+      readonly skip?: number;
+      /** Irregular series: rows of the selection, at most; undefined: all. */
+      readonly count?: number;
+    }
   /** As a Python slice: half-open, undefined ends are open, negative counts from the end. */
   | { readonly by: 'rows'; readonly from?: number; readonly to?: number };
 
@@ -290,7 +298,8 @@ export interface SampleStream {
   /** Of the whole; known for files and packed formats, which can be had in part. */
   readonly contentLength: number | null;
   readonly rows: number;
-  readonly firstRow: number;
+  /** Null of an irregular series, whose rows keep no numbers. */
+  readonly firstRow: number | null;
   readonly dtype: string;
   readonly channelLabels: readonly string[];
   readonly commit: bigint;

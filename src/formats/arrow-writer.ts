@@ -9,8 +9,14 @@ import { joined } from './block-cutter.ts';
 
 export type ArrowLibrary = typeof Arrow;
 
-/** Most rows of a record batch: readers work batch by batch, and hold one at a time. */
-export const MAX_BATCH_ROWS = 65_536;
+/** Most rows of a record batch, and bytes of its values: readers work batch by batch, and hold one at a time. */
+const MAX_BATCH_ROWS = 65_536;
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
+
+/** Rows of every record batch but the last: they hang on what a row is, not on where rows lie. */
+export function batchRows(rowBytes: number): number {
+  return Math.max(1, Math.min(MAX_BATCH_ROWS, Math.floor(MAX_BATCH_BYTES / rowBytes)));
+}
 
 /** The class of each dtype's Arrow type. */
 const NUMBER_TYPES = {

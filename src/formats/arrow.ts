@@ -1,22 +1,24 @@
 /**
- * Arrow IPC on the way out, as a stream or as a file: a column `time` and a column a channel, a record batch for each batch of rows.
+ * Arrow IPC on the way out, as a stream or as a file: a column `time` and a column a channel, a record batch for so many rows.
  * @see https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
  */
 import type * as Arrow from 'apache-arrow';
 import type { OutBatch, OutShape } from '../core/batch.ts';
 import { columnName, TIME_COLUMN } from '../core/column-names.ts';
 import { copyValues } from '../core/copy-values.ts';
-import type { DtypeInfo, SampleArray } from '../core/dtype.ts';
+import { DTYPES, type DtypeInfo, type SampleArray } from '../core/dtype.ts';
+import type { TableBatch } from '../core/table.ts';
 import type { Channel } from '../core/series.ts';
 import {
+  batchRows,
   loadArrow,
-  MAX_BATCH_ROWS,
   numberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
   type ArrowLibrary,
 } from './arrow-writer.ts';
+import { groupRows } from './row-groups.ts';
 
 /** `application/vnd.apache.arrow.stream` */
 export function encodeArrowStream(batches: AsyncIterable<OutBatch>, shape: OutShape): AsyncGenerator<Uint8Array> {
@@ -40,18 +42,24 @@ async function* encodeArrow(
 ): AsyncGenerator<Uint8Array> {
   const arrow = await loadArrow();
   const schema = schemaOf(arrow, shape);
-  yield* writeRecordBatches(arrow, schema, recordBatches(arrow, schema, batches), framing);
+  yield* writeRecordBatches(arrow, schema, recordBatches(arrow, schema, batches, shape), framing);
 }
 
 async function* recordBatches(
   arrow: ArrowLibrary,
   schema: Arrow.Schema,
   batches: AsyncIterable<OutBatch>,
+  { dtype, channelLabels }: OutShape,
 ): AsyncGenerator<Arrow.RecordBatch> {
-  for await (const batch of batches) {
-    for (let from = 0; from < batch.rows; from += MAX_BATCH_ROWS) {
-      yield recordBatch(arrow, schema, batch, from, Math.min(batch.rows, from + MAX_BATCH_ROWS));
-    }
+  const channels = channelLabels.length;
+  for await (const group of groupRows(asColumns(batches), batchRows(channels * DTYPES[dtype].bytes))) {
+    yield recordBatch(arrow, schema, group, channels);
+  }
+}
+
+async function* asColumns(batches: AsyncIterable<OutBatch>): AsyncGenerator<TableBatch> {
+  for await (const { rows, times, values } of batches) {
+    if (rows > 0) yield { rows, columns: [times as BigInt64Array, values], present: [null, null] };
   }
 }
 
@@ -100,27 +108,25 @@ function fieldMetadata(channel: Channel): Map<string, string> {
   return new Map([...label, ...known.map((name): [string, string] => [name, String(channel[name])])]);
 }
 
-/** Rows `[from, to)` of a batch. */
+/** @param group times, and values as rows × channels */
 function recordBatch(
   arrow: ArrowLibrary,
   schema: Arrow.Schema,
-  { values, times, rows }: OutBatch,
-  from: number,
-  to: number,
+  { rows, columns: [times, values] }: TableBatch,
+  channels: number,
 ): Arrow.RecordBatch {
-  const channels = schema.fields.length - 1;
-  const columns = [(times as BigInt64Array).subarray(from, to)] as SampleArray[];
-  for (let c = 0; c < channels; c++) columns.push(columnOf(values, values.length / rows, c, from, to));
+  const columns = [times as SampleArray];
+  for (let c = 0; c < channels; c++) columns.push(columnOf(values as SampleArray, channels, c, rows));
   const children = columns.map((data, i) => {
     const type = schema.fields[i].type as Arrow.DataType<never>;
-    return arrow.makeData({ type, length: to - from, nullCount: 0, data } as never) as Arrow.Data;
+    return arrow.makeData({ type, length: rows, nullCount: 0, data } as never) as Arrow.Data;
   });
-  return toRecordBatch(arrow, schema, children, to - from);
+  return toRecordBatch(arrow, schema, children, rows);
 }
 
-function columnOf(values: SampleArray, channels: number, channel: number, from: number, to: number): SampleArray {
-  if (channels === 1) return values.subarray(from, to);
-  const column = new (values.constructor as DtypeInfo['array'])(to - from);
-  copyValues(column, { at: 0, step: 1 }, values, { at: from * channels + channel, step: channels }, to - from);
+function columnOf(values: SampleArray, channels: number, channel: number, rows: number): SampleArray {
+  if (channels === 1) return values;
+  const column = new (values.constructor as DtypeInfo['array'])(rows);
+  copyValues(column, { at: 0, step: 1 }, values, { at: channel, step: channels }, rows);
   return column;
 }

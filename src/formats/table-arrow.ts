@@ -3,14 +3,15 @@ import type * as Arrow from 'apache-arrow';
 
 import type { Table, TableBatch, TableColumn } from '../core/table.ts';
 import {
+  batchRows,
   loadArrow,
-  MAX_BATCH_ROWS,
   numberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
   type ArrowLibrary,
 } from './arrow-writer.ts';
+import { groupRows } from './row-groups.ts';
 
 /** What {@link Table.about} says is in the metadata of the schema, as JSON where it is no text; that of a column, in those of its field. */
 export async function* encodeTableArrow(
@@ -24,10 +25,10 @@ export async function* encodeTableArrow(
     typeof value === 'string' ? value : JSON.stringify(value),
   ]);
   const fields = table.columns.map(
-    (column) =>
+    (column, id) =>
       new arrow.Field(
         column.name,
-        typeOf(arrow, column, table),
+        typeOf(arrow, column, table, id),
         column.nullable ?? false,
         new Map(Object.entries(column.about ?? {})),
       ),
@@ -39,10 +40,11 @@ export async function* encodeTableArrow(
   yield* writeRecordBatches(arrow, schema, recordBatches(arrow, schema, words, batches), framing);
 }
 
-function typeOf(arrow: ArrowLibrary, { type }: TableColumn, { timeReference }: Table): Arrow.DataType {
+/** @param id of the dictionary, of a text: the library would count on from the answer before */
+function typeOf(arrow: ArrowLibrary, { type }: TableColumn, { timeReference }: Table, id: number): Arrow.DataType {
   if (type === 'time') return timeType(arrow, timeReference);
   return type === 'text'
-    ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32())
+    ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32(), id)
     : numberType(arrow, type === 'number' ? 'float64' : type);
 }
 
@@ -52,20 +54,17 @@ async function* recordBatches(
   words: readonly (Arrow.Vector | null)[],
   batches: AsyncIterable<TableBatch>,
 ): AsyncGenerator<Arrow.RecordBatch> {
-  for await (const { rows, columns, present } of batches) {
-    for (let from = 0; from < rows; from += MAX_BATCH_ROWS) {
-      const length = Math.min(MAX_BATCH_ROWS, rows - from);
-      const children = columns.map((column, c): Arrow.Data => {
-        const { type } = schema.fields[c];
-        const data = Array.isArray(column)
-          ? Float64Array.from(column.slice(from, from + length), Number)
-          : column.subarray(from, from + length);
-        const nulls = nullsOf(present[c]?.subarray(from, from + length));
-        const dictionary = words[c];
-        return arrow.makeData({ type, length, data, ...nulls, ...(dictionary && { dictionary }) } as never);
-      });
-      yield toRecordBatch(arrow, schema, children, length);
-    }
+  // Of the widest columns eight bytes a row.
+  const most = batchRows(Math.max(1, words.length) * 8);
+  for await (const { rows: length, columns, present } of groupRows(batches, most)) {
+    const children = columns.map((column, c): Arrow.Data => {
+      const { type } = schema.fields[c];
+      const data = Array.isArray(column) ? Float64Array.from(column, Number) : column;
+      const dictionary = words[c];
+      const nulls = nullsOf(present[c] ?? undefined);
+      return arrow.makeData({ type, length, data, ...nulls, ...(dictionary && { dictionary }) } as never);
+    });
+    yield toRecordBatch(arrow, schema, children, length);
   }
 }
 

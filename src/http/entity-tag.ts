@@ -14,17 +14,18 @@ export function entityTag(series: Pick<Series, 'version' | 'commit'>): string {
 }
 
 /**
- * Of the answer to a request for samples. Strong where equal tags mean equal bytes; weak for texts, which may come compressed, and for
- * Arrow, whose record batches follow the chunks as they lie, which may be merged.
+ * Of the answer to a request for samples. Strong where equal tags mean equal bytes; weak for texts, which may come compressed, and for buckets, whose
+ * means may differ in their last digits when rows have been summarised.
  * @param url of the request: what was selected, and what its links say
  */
 export function samplesTag(
   { version, commit }: Pick<Series, 'version' | 'commit'>,
   url: string,
   format: AnswerFormatName,
+  of: 'rows' | 'buckets' = 'rows',
 ): string {
   const request = createHash('sha256').update(`${format} ${url}`).digest('base64url').slice(0, DIGEST_CHARS);
-  const isStrong = isFile(format) || WIRE_FORMATS[format].isPacked;
+  const isStrong = of === 'rows' && (isFile(format) || !WIRE_FORMATS[format].isText);
   return `${isStrong ? '' : 'W/'}"${version}-${commit}-${request}"`;
 }
 

@@ -44,7 +44,8 @@ export function answerBuckets(samples: SampleService, series: Pick<SeriesService
     const { ref, query, wanted } = asked;
     const format = query.format ?? formatToSend(req, BUCKET_FORMATS);
     const principal = principalOf(res);
-    const tagOf = (state: { version: number; commit: bigint }): string => samplesTag(state, req.originalUrl, format);
+    const tagOf = (state: { version: number; commit: bigint }): string =>
+      samplesTag(state, req.originalUrl, format, 'buckets');
     const ifNoneMatch = req.get('if-none-match');
     if (ifNoneMatch !== undefined) {
       const tag = tagOf(await series.get(principal, ref));

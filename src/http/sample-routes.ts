@@ -163,7 +163,7 @@ function sendOutcome(
 /** The same request for another selection. */
 function linkTo(url: string, selection: SampleSelection): string {
   const params = searchParamsOf(url);
-  for (const name of ['start', 'end', 'rows']) params.delete(name);
+  for (const name of ['start', 'end', 'rows', 'skip', 'count']) params.delete(name);
   for (const [name, value] of Object.entries(fromSelection(selection))) params.set(name, value);
   return `${url.split('?', 1)[0]}?${params.toString()}`;
 }
@@ -223,7 +223,7 @@ function setSampleHeaders(res: Response, stream: SampleStream, tag: string): voi
     res.set('Content-Length', String(stream.contentLength));
   }
   res.set('X-Varve-Rows', String(stream.rows));
-  res.set('X-Varve-First-Row', String(stream.firstRow));
+  if (stream.firstRow !== null) res.set('X-Varve-First-Row', String(stream.firstRow));
   res.set('X-Varve-Dtype', stream.dtype);
   if (labels.length <= MAX_LABELS_HEADER_CHARS) res.set('X-Varve-Channels', labels);
   res.set('X-Varve-Commit', String(stream.commit));
@@ -332,7 +332,9 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
         headers: {
           ...CACHED,
           'X-Varve-Rows': header('Rows of this answer'),
-          'X-Varve-First-Row': header('Number of the first of them in the series'),
+          'X-Varve-First-Row': header(
+            'Number of the first of them; not of an irregular series, whose rows keep no numbers',
+          ),
           'X-Varve-Dtype': header('Number type of the values sent'),
           'X-Varve-Channels': header(
             `Labels, percent-encoded, comma-separated; left out beyond ${MAX_LABELS_HEADER_CHARS} characters`,

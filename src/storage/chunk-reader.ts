@@ -149,8 +149,11 @@ function crcOf(bytes: Buffer, whole: Span, part: Span): number {
   return crc32(bytes.subarray(from, from + part.length));
 }
 
+const SPOOL = 'spool/';
+
 function corrupt(piece: Piece, firstRow: number, what: string): VarveError {
-  return new VarveError('corrupt', `shard ${piece.shardId}, chunk with row ${firstRow}: ${what}`, {
+  const file = piece.path?.startsWith(SPOOL) ? 'spool file' : 'shard';
+  return new VarveError('corrupt', `${file} ${piece.shardId}, chunk with row ${firstRow}: ${what}`, {
     slug: 'chunk-corrupt',
   });
 }

@@ -46,6 +46,8 @@ describe('entity tags', () => {
     ];
     expect(new Set(tags).size).toBe(5);
     for (const tag of tags) expect(tag).toMatch(/^"[\w-]+"$/);
+    expect(samplesTag(series, '/a', 'arrow')).toMatch(/^"[\w-]+"$/);
+    expect(samplesTag(series, '/a', 'npy', 'buckets')).toMatch(/^W\/"[\w-]+"$/);
     const weak = samplesTag(series, '/a', 'csv');
     expect(weak).toMatch(/^W\/"[\w-]+"$/);
     expect([isKnownTo(weak, weak), isKnownTo(weak.slice(2), weak)]).toEqual([true, true]);

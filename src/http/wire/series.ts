@@ -239,7 +239,7 @@ const lastNumber = z.union([z.number(), z.string()]).nullable();
 const lastValueAnswer = z
   .object({
     time: instant.meta({ description: 'Of the row, as RFC 3339' }),
-    row: z.int().meta({ description: 'Its number' }),
+    row: z.int().nullable().meta({ description: 'Its number; null of an irregular series' }),
     values: z.array(lastNumber).meta({ description: 'As stored, one a channel; spelled as in answers of samples' }),
     physical: z.array(lastNumber).meta({ description: 'Scale and offset applied' }),
   })
