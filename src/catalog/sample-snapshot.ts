@@ -20,7 +20,7 @@ export interface ChunkLocation extends PlannedChunk {
 
 export interface SampleSnapshot {
   readonly series: Series;
-  /** Regular series: all segments, in order of rows. */
+  /** Regular series: those that have rows of what is wanted, in order of rows; all where samples have expired and rows are wanted. */
   readonly segments: readonly Segment[];
   /** In order of rows; chunks of later edits may cover others. */
   readonly chunks: readonly ChunkLocation[];
@@ -32,9 +32,10 @@ export interface SampleSnapshot {
   readonly expiredNs: bigint | null;
 }
 
-/** Which chunks are wanted; segments always come whole. */
+/** Which chunks are wanted. */
 export type ChunkSelection =
-  | { readonly by: 'rows'; readonly from: number; readonly to: number }
+  /** `most`: of these, so many rows that are seen are enough; null or undefined: all. */
+  | { readonly by: 'rows'; readonly from: number; readonly to: number; readonly most?: number | null }
   /** Regular series: rows follow from the segments, so chunks are found by row in the same statement. */
   | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint };
 
@@ -71,21 +72,33 @@ interface SnapshotRow extends SeriesRow, HeldRow {
 export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
   c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
 
-/** Parameters $3 and $4 are the range. */
+/** Of a regular series, the end of the rows that may be wanted: with those that were removed, so many have enough that are seen. */
+const LAST_ROW = `case when h.expired_ns is null then least($4::bigint, $3::bigint + $5::bigint + h.removed) else $4::bigint end`;
+
+/** Of a row `g` of `segments`, generously: the row that a float64 rate says is at a time, and one more either way. */
+const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
+  `${round}((${time}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) ${round === 'ceil' ? '+' : '-'} 1`;
+
+/** Parameters $3 and $4 are the range; of rows, $5 says how many are enough. */
 const CHOSEN: Record<ChunkSelection['by'], string> = {
   // Rows of an irregular series are counted in order of time, so all chunks are wanted, if any.
   rows: `case when s.kind = 'irregular' then $3::bigint < $4::bigint
-      else c.first_row < $4::bigint and c.first_row + c.rows > $3::bigint end`,
-  // Of a regular series, generously: the row that a float64 rate says, and one more either way.
+      else c.first_row < ${LAST_ROW} and c.first_row + c.rows > $3::bigint end`,
   time: `case when s.kind = 'irregular'
       then c.first_ns < $4::bigint and c.last_ns >= $3::bigint
       else exists (
         select from segments g where g.series_id = s.id
           and g.start_ns < $4::bigint
-          and c.first_row < g.first_row + least(g.rows, ceil(($4::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) + 1)
-          and c.first_row + c.rows > g.first_row + greatest(0, floor(($3::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) - 1)
+          and c.first_row < g.first_row + least(g.rows, ${rowAt('$4', 'ceil')})
+          and c.first_row + c.rows > g.first_row + greatest(0, ${rowAt('$3', 'floor')})
           and c.first_row + c.rows > g.first_row)
       end`,
+};
+
+/** Of a row `g` of `segments`. */
+const CHOSEN_SEGMENTS: Record<ChunkSelection['by'], string> = {
+  rows: `(h.expired_ns is not null or (g.first_row < ${LAST_ROW} and g.first_row + g.rows > $3::bigint))`,
+  time: `g.start_ns < $4::bigint and g.rows > ${rowAt('$3', 'floor')}`,
 };
 
 /** Texts rather than a query builder: this runs for every read, and building it took longer than Postgres takes to answer. */
@@ -95,7 +108,7 @@ const TEXTS = Object.fromEntries(
     `select ${SERIES_COLUMNS_TEXT}, h.expired_ns, ${HELD_COLUMNS},
         coalesce((
           select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
-          from segments where series_id = s.id), '[]') as segments,
+          from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS[by]}), '[]') as segments,
         coalesce((
           select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
           from located_chunks c where c.series_id = s.id and c.values is null and ${CHOSEN[by]}), '[]') as chunks,
@@ -120,7 +133,10 @@ export async function readSampleSnapshot(
   ref: SeriesRef,
   selection: ChunkSelection,
 ): Promise<SampleSnapshot> {
-  const range = selection.by === 'rows' ? [selection.from, selection.to] : [selection.startNs, selection.endNs];
+  const range =
+    selection.by === 'rows'
+      ? [selection.from, selection.to, selection.most ?? null]
+      : [selection.startNs, selection.endNs];
   const [where, named] =
     'id' in ref
       ? ['s.id = $1 and $2::text is null', [ref.id, null]]

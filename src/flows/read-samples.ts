@@ -51,7 +51,8 @@ export async function onceMore<T>(read: () => Promise<T>): Promise<T> {
 
 async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleStream> {
   const { format } = request;
-  const { snapshot, selection } = await readSnapshot(deps, request);
+  const enough = Math.min(request.limit ?? Infinity, format === 'json' ? MAX_JSON_VALUES : Infinity);
+  const { snapshot, selection } = await readSnapshot(deps, request, enough);
   const { series } = snapshot;
   const selected = chooseChannels(series.channels, request.channels);
   const channels = (selected ?? series.channels).length;
@@ -153,11 +154,13 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
 
 /**
  * Series and chunks of the request, of one instant, and the selection with its rows counted from the start.
+ * @param enough so many rows; chunks of later ones may be missing
  * @throws not-found, also for a series out of the principal's reach
  */
 export async function readSnapshot(
   { db }: Pick<ReadDeps, 'db'>,
   { principal, ref, selection }: Pick<ReadRequest, 'principal' | 'ref' | 'selection'>,
+  enough = Infinity,
 ): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
   const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
     const snapshot = await readSampleSnapshot(db, ref, chunks);
@@ -174,7 +177,11 @@ export async function readSnapshot(
     ({ from, to } = slice(from, to, series.rows));
   }
   const counted: SampleSelection = { by: 'rows', from, to };
-  return { snapshot: await read(chunksOf(counted)), selection: counted };
+  const most = Number.isSafeInteger(enough) ? enough : null;
+  return {
+    snapshot: await read({ by: 'rows', from: from ?? 0, to: to ?? Number.MAX_SAFE_INTEGER, most }),
+    selection: counted,
+  };
 }
 
 /** Pulls the first bytes, so that what is wrong with them becomes an error and not a cut answer. */

@@ -29,7 +29,7 @@ export async function rowsOf(
   selection: SampleSelection,
   most: number,
 ): Promise<RowsTask> {
-  const read = await readSnapshot(deps, { principal, ref: { id }, selection });
+  const read = await readSnapshot(deps, { principal, ref: { id }, selection }, most);
   const plan = await planSamples(deps, read.snapshot, read.selection, most);
   return rowsTask(deps, read.snapshot, plan, { selected, physical, next: null });
 }

@@ -103,7 +103,7 @@ async function rowsOf(series: Series): Promise<Rows> {
     segments,
     holes,
     series: now,
-  } = await readSampleSnapshot(store.db, { id: series.id }, { by: 'rows', from: 0, to: 0 });
+  } = await readSampleSnapshot(store.db, { id: series.id }, { by: 'rows', from: 0, to: Number.MAX_SAFE_INTEGER });
   const all = timesOfRows(segments, series.sampling.rate, { from: 0, to: now.rows });
   const isHole = (row: number): boolean => holes.some(({ from, to }) => row >= from && row < to);
   return { times: all.filter((_, row) => !isHole(row)), values: viewAs(series.dtype, bytes), ...shape };

@@ -20,10 +20,10 @@ import { eachOpened } from '../../src/storage/shard-files.ts';
 import { execute } from '../support/postgres.ts';
 import { Store } from './store.ts';
 
-const FORMATS: AnswerFormatName[] = ['json', 'ndjson', 'csv', 'npy', 'octet', 'arrow', 'arrow-stream', 'hdf5'];
+const FORMATS: AnswerFormatName[] = ['json', 'ndjson', 'csv', 'npy', 'octet', 'arrow', 'arrow-stream'];
 const RULES: DuplicateRule[] = ['last', 'keep', 'error'];
 const STEP_NS = 1_000_000n;
-const RUNS = 2;
+const RUNS = 1;
 
 let store: Store;
 beforeAll(async () => {
@@ -133,11 +133,11 @@ async function answers(deps: ReturnType<typeof services>, all: readonly Series[]
       { by: 'rows', from: -20, to: -3 },
     ];
     for (const [s, selection] of selections.entries()) {
-      for (const format of FORMATS)
+      for (const format of s === 1 ? [...FORMATS, 'hdf5' as const] : FORMATS)
         found[`${i} ${s} ${format}`] = await told(await read(deps, series, selection, format));
       found[`${i} ${s} page`] = await told(await read(deps, series, selection, 'json', { limit: 7, physical: true }));
       const whole = await bytesOf((await read(deps, series, selection)).body);
-      expect((await pagesOf(deps, series, selection, 131)).equals(whole)).toBe(true);
+      expect((await pagesOf(deps, series, selection, 331)).equals(whole)).toBe(true);
     }
     for (const rows of [1, 300]) {
       const { linkTo, limit, ...request } = { ...asker(series), linkTo: null, limit: null };
