@@ -19,7 +19,7 @@ import { hasTestPostgres } from '../support/postgres.ts';
 import { Store } from './store.ts';
 
 const describeWithPostgres = hasTestPostgres() ? describe : describe.skip;
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 8);
+const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 4);
 const RATE = parseRate(30)!; // rows are not a whole number of nanoseconds apart
 const SECOND = 1_000_000_000n;
 /** So wide that some appends fill more than one block. */

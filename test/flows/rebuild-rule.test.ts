@@ -15,7 +15,7 @@ import type { SampleSelection } from '../../src/flows/service.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
 import { Store } from './store.ts';
 
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 8);
+const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 4);
 const RATE = parseRate(1)!;
 const SECOND = 1_000_000_000n;
 
