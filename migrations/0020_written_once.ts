@@ -192,7 +192,6 @@ const STATEMENTS = [
   `create table commits (
      "commit" bigint primary key,
      at timestamptz not null default now(),
-     xid xid8 not null default pg_current_xact_id(),
      project_ids uuid[] not null,
      series uuid[] not null,
      kinds text[] not null,                      -- append, create, update, delete, restore, expire, …
@@ -201,7 +200,6 @@ const STATEMENTS = [
      tokens uuid[] not null,                     -- who asked
      marker uuid)                                -- of the one commit, for whoever has lost the answer to it`,
   `create index commits_age on commits (at)`,
-  `create index commits_xid on commits (xid)`,
   `create table append_keys (
      series_id uuid not null,
      key text not null,

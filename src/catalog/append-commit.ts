@@ -6,12 +6,8 @@ import { randomUUID } from 'node:crypto';
 import type { SampleChange, FreshRun, Head, KnownAppend } from '../core/place-append.ts';
 import { appendKeyOf } from '../core/place-append.ts';
 import type { Segment } from '../core/segment.ts';
-
-/** What is needed of a connection: statements with parameters, one at a time. */
-export interface Session {
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- a cast, in fewer words
-  query<R>(text: string, values?: readonly unknown[]): Promise<{ rows: R[] }>;
-}
+import { COMMIT_CHANNEL } from './commit-feed.ts';
+import type { Session } from './session.ts';
 
 /** A fresh chunk with its bytes where they are to lie. */
 export interface FreshToInsert extends Pick<
@@ -46,9 +42,6 @@ export interface Prepared {
   readonly xid: string;
   readonly marker: string;
 }
-
-/** Postgres channel on which every commit is announced (to wake those who wait; the rows are the truth). */
-export const COMMIT_CHANNEL = 'varve_commits';
 
 interface HeadRow {
   series_id: string;

@@ -20,12 +20,6 @@ export interface Change {
   readonly tokenId: string | null;
 }
 
-export interface Commit {
-  readonly commit: bigint;
-  /** Of the transaction, for `pg_xact_status`. */
-  readonly xid: string;
-}
-
 /** What the statement that takes a number does besides. */
 export interface AlongWith {
   /** Statements that change rows and may use the number, as `k.value` of a table `k`. Their rows are locked already. */
@@ -42,7 +36,7 @@ export interface AlongWith {
 export function commitStatement(
   changes: readonly Change[],
   { also = [], acceptedBytes = 0 }: AlongWith = {},
-): RawBuilder<Commit> {
+): RawBuilder<{ commit: bigint }> {
   const list = (of: (change: Change) => unknown, type: string): RawBuilder<unknown> =>
     sql`${changes.map(of)}::${sql.raw(type)}[]`;
   const work = also.map((statement, at) => sql`, ${sql.ref(`also_${at}`)} as (${statement})`);
@@ -55,7 +49,7 @@ export function commitStatement(
         ${list((each) => each.kind, 'text')}, ${list((each) => each.firstRow ?? null, 'bigint')},
         ${list((each) => each.rows ?? null, 'bigint')}, ${list((each) => each.tokenId, 'uuid')} from k)
     ${sql.join(work, sql` `)}
-    select k.value as "commit", pg_current_xact_id()::text as xid, pg_notify(${COMMIT_CHANNEL}, k.value::text) from k`;
+    select k.value as "commit", pg_notify(${COMMIT_CHANNEL}, k.value::text) from k`;
 }
 
 /**

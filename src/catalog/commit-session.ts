@@ -1,8 +1,8 @@
 /** A connection of a committer: prepared statements, and limits within which everybody else gets on whatever becomes of this process. */
 import type pg from 'pg';
-import type { Session } from './append-commit.ts';
 import { typeParsers } from './database.ts';
 import { preparingClient } from './preparing-client.ts';
+import type { Session } from './session.ts';
 
 export interface CommitSession extends Session {
   /** False once the connection is lost. */

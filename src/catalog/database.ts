@@ -43,7 +43,7 @@ const MINUTE_MS = 60 * SECOND_MS;
 /** What answers a request: it is told soon that it cannot be served. */
 const READ_LIMITS = { statementMs: 30_000, lockMs: 5_000, idleMs: 30_000, transactionMs: MINUTE_MS };
 const WRITE_LIMITS = READ_LIMITS;
-/** Drains, sealing, recovery: they are few, nobody waits for one of them alone, and half of one done is work to do again. */
+/** Flushes, compaction, recovery: they are few, nobody waits for one of them alone, and half of one done is work to do again. */
 const JOB_LIMITS = {
   statementMs: 10 * MINUTE_MS,
   lockMs: MINUTE_MS,
@@ -79,7 +79,7 @@ export interface OpenDatabase {
 export interface DatabasePools {
   readonly reads: Database;
   readonly writes: Database;
-  /** Drains, sealing, recovery, expiry. */
+  /** Flushes, compaction, recovery, expiry. */
   readonly jobs: Database;
   /**
    * For statements that are built to measure: planned each time for the values they are given (a plan for any value would not know a rare one

@@ -1,22 +1,12 @@
 /** Edits: what must be known to replace or remove a range, and what they leave behind beside chunks. */
 import { crc32 } from 'node:zlib';
-import { CompiledQuery, sql } from 'kysely';
+import { sql } from 'kysely';
 import { expiry, type Erasure } from '../core/erasure.ts';
 import type { LaterChunk, RegularEdit } from '../core/plan-edit.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
-import type { Session } from './append-commit.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
-
-/** The statements of a flow outside of the committer, on the connections of a pool or on that of a transaction. */
-export function sessionOf(db: Database | DatabaseTransaction): Session {
-  return {
-    // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- a cast, in fewer words
-    query: async <R>(text: string, values: readonly unknown[] = []) => ({
-      rows: (await db.executeQuery<R>(CompiledQuery.raw(text, [...values]))).rows,
-    }),
-  };
-}
+import type { Session } from './session.ts';
 
 /** In order of rows. */
 export async function segmentsOf(session: Session, seriesId: string): Promise<Segment[]> {

@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib';
 import type { HeldBytes } from '../core/read-plan.ts';
 import type { ChunkLocation } from './sample-snapshot.ts';
 
-/** Columns of {@link HELD_CHUNKS}, to be selected as they are. */
+/** Columns of {@link heldChunks}, to be selected as they are. */
 export const HELD_COLUMNS = 'i.places as held_places, i.values as held_values, i.times as held_times';
 
 export interface HeldRow {

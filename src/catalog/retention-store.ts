@@ -8,9 +8,10 @@ import type { Tags } from '../core/tag-value.ts';
 import { nameKey } from '../core/same-name.ts';
 import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { holesOf, segmentsOf } from './edit-store.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
 import { lockHead } from './series-store.ts';
-import { segmentsOf } from './shard-store.ts';
+import { sessionOf } from './session.ts';
 
 export interface NewRetentionRule extends RetentionTerms {
   readonly project: string;
@@ -108,11 +109,6 @@ export interface ExpirableSeries {
   readonly holes: readonly RowRange[];
 }
 
-async function holesOf(db: Database, seriesId: string): Promise<RowRange[]> {
-  const rows = await db.selectFrom('holes').selectAll().where('series_id', '=', seriesId).orderBy('from_row').execute();
-  return rows.map((row) => ({ from: Number(row.from_row), to: Number(row.to_row) }));
-}
-
 /** May change as soon as it is read: {@link expireSeries} looks again. @returns null if the series is deleted */
 export async function readExpirable(db: Database, seriesId: string): Promise<ExpirableSeries | null> {
   const row = await db
@@ -126,8 +122,9 @@ export async function readExpirable(db: Database, seriesId: string): Promise<Exp
   if (!row) return null;
   const series = toSeries(row);
   const isRegular = series.sampling.kind === 'regular';
-  const segments = isRegular ? await segmentsOf(db, seriesId) : [];
-  const holes = isRegular ? await holesOf(db, seriesId) : [];
+  const session = sessionOf(db);
+  const segments = isRegular ? await segmentsOf(session, seriesId) : [];
+  const holes = isRegular ? await holesOf(session, seriesId) : [];
   const { firstNs, lastNs } = series;
   const facts = firstNs !== null &&
     lastNs !== null && {

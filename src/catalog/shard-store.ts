@@ -5,7 +5,6 @@ import { valueOf, type Dtype } from '../core/dtype.ts';
 import { notFound } from '../core/errors.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import { parseRate, type Rate } from '../core/rate.ts';
-import type { Segment } from '../core/segment.ts';
 import type { ShardState } from '../core/shard-state.ts';
 import { toChunk } from './chunk-row.ts';
 import type { Database } from './database.ts';
@@ -140,17 +139,6 @@ export async function* shardChunks(
     if (rows.length < PAGE_CHUNKS) return;
     after = rows[rows.length - 1].id;
   }
-}
-
-/** The segments of a regular series, in order of rows. */
-export async function segmentsOf(db: Database, seriesId: string): Promise<Segment[]> {
-  const rows = await db
-    .selectFrom('segments')
-    .selectAll()
-    .where('series_id', '=', seriesId)
-    .orderBy('first_row')
-    .execute();
-  return rows.map((row) => ({ firstRow: Number(row.first_row), startNs: row.start_ns, rows: Number(row.rows) }));
 }
 
 /**

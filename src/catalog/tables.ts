@@ -312,7 +312,6 @@ export interface WrittenBytesTable {
 export interface CommitsTable {
   commit: Int8;
   at: Generated<Date>;
-  xid: Generated<string>;
   project_ids: string[];
   series: string[];
   kinds: string[];

@@ -1,4 +1,4 @@
-/** How the blocks of a sealed shard are compressed. */
+/** How the blocks of a shard are compressed. */
 
 /**
  * - `gzip`: HDF5's deflate, which every HDF5 tool reads.

@@ -378,9 +378,12 @@ export function isOutOfDate(outcome: { readonly kind: string; readonly error?: V
   return outcome.kind === 'refused' && outcome.error?.slug === OUT_OF_DATE;
 }
 
-function notStored(): VarveError {
+export const NOT_STORED = 'not-stored';
+
+/** Of an item with which nothing is wrong, where one refused item refuses all. */
+export function notStored(): VarveError {
   return new VarveError('unprocessable', 'another item of the request was refused, so nothing was stored', {
-    slug: 'not-stored',
+    slug: NOT_STORED,
   });
 }
 

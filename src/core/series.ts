@@ -117,7 +117,7 @@ export interface LastValue {
 
 export interface Series extends NewSeries {
   readonly id: string;
-  /** Since when it takes no more samples, while what describes it may still change; null: it is open. Sealed shards are another matter. */
+  /** Since when it takes no more samples, while what describes it may still change; null: it is open. */
   readonly sealedAt: Date | null;
   /** Null while it is open, and until the hash has been computed. */
   readonly contentHash: ContentHash | null;

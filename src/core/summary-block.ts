@@ -1,4 +1,4 @@
-/** A block of summary cells: where its columns lie in a sealed shard, and how they become cells again. */
+/** A block of summary cells: where its columns lie in a shard, and how they become cells again. */
 import type { ByteRange } from './chunk.ts';
 import type { Codec } from './codec.ts';
 import { bytesOf, viewAs, type Dtype } from './dtype.ts';

@@ -3,7 +3,14 @@ import { setImmediate } from 'node:timers/promises';
 import type { ReadsAndWrites } from '../catalog/database.ts';
 import type { SampleShape } from '../core/batch.ts';
 import { isVarveError, notFound, unprocessableField, VarveError } from '../core/errors.ts';
-import { isOutOfDate, type AppendItem, type AppendKey, type TimeRule } from '../core/place-append.ts';
+import {
+  isOutOfDate,
+  NOT_STORED,
+  notStored,
+  type AppendItem,
+  type AppendKey,
+  type TimeRule,
+} from '../core/place-append.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { NewSeries, Series } from '../core/series.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../formats/item-formats.ts';
@@ -394,12 +401,6 @@ function refuseMaking(work: Work, error: unknown): void {
 function inItem(error: VarveError): VarveError {
   if (error.slug !== 'key-reused') return error;
   return unprocessableField('idempotency_key', 'was used for a write with other content', error.slug);
-}
-
-const NOT_STORED = 'not-stored';
-
-function notStored(): VarveError {
-  return new VarveError('unprocessable', 'another item of the request was refused', { slug: NOT_STORED });
 }
 
 /** What is wrong with a series to be made, with fields as an item has them. */

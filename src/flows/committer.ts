@@ -46,8 +46,6 @@ export interface CommitterDeps {
   readonly spool: (
     pieces: readonly Uint8Array[],
   ) => Promise<{ readonly id: string; readonly offsets: readonly number[] }>;
-  /** Told of every commit: what it brought to lanes. */
-  readonly onCommit?: (fresh: readonly FreshToInsert[]) => void;
   /** Told where a transaction stands, for tests that end it there. */
   readonly onStage?: (stage: CommitStage) => Promise<void> | void;
 }
@@ -64,8 +62,8 @@ export const MOST_WAITING_BYTES = 64 * 1024 * 1024;
 const SPOOL_FROM_BYTES = 256 * 1024;
 const LEAST_SPOOLED_BYTES = 1024;
 /** A series that somebody else keeps locked is waited for this long. */
-const LOCKED_MS = 2_000;
-const LOCKED_PAUSE_MS = 5;
+export const LOCKED_MS = 2_000;
+export const LOCKED_PAUSE_MS = 5;
 /** Further tries of a batch that lost its connection, or its transaction to another one. */
 const TRIES = 2;
 const ASK_TRIES = 20;
@@ -200,7 +198,7 @@ export class Committer {
   /** @throws what Postgres answered, or that the connection was lost; nothing was committed then */
   async #attempt(given: readonly Waiting[]): Promise<void> {
     const session = await this.#open();
-    const { onStage = () => {}, onCommit } = this.#deps;
+    const { onStage = () => {} } = this.#deps;
     try {
       await session.query('begin');
       await onStage('begun');
@@ -226,7 +224,6 @@ export class Committer {
         return failAll(kept, unavailable('outcome-unknown', message));
       }
       await onStage('committed');
-      onCommit?.(fresh);
       settle(kept, placement, prepared.commit);
     } catch (error) {
       if (session.isOpen) await session.query('rollback').catch(() => {});
@@ -366,6 +363,7 @@ function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint
   };
 }
 
-function unavailable(slug: string, message: string, cause?: unknown): VarveError {
+/** With nothing stored, or nobody knows. */
+export function unavailable(slug: string, message: string, cause?: unknown): VarveError {
   return new VarveError('unavailable', message, { slug, retryAfterS: RETRY_AFTER_S, cause });
 }

@@ -2,13 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { heldElsewhere, knownAppends, lockHeads, prepareCommit } from '../catalog/append-commit.ts';
 import type { DatabaseTransaction, ReadsAndWrites } from '../catalog/database.ts';
-import { sessionOf } from '../catalog/edit-store.ts';
 import { insertSeries, type SeriesToInsert } from '../catalog/series-insert.ts';
-import { VarveError } from '../core/errors.ts';
+import { sessionOf } from '../catalog/session.ts';
 import { placeAppends, type AppendItem } from '../core/place-append.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
-import { materialize, toResult, type AppendResult } from './committer.ts';
+import { LOCKED_MS, LOCKED_PAUSE_MS, materialize, toResult, unavailable, type AppendResult } from './committer.ts';
 import { checkAll, wantedOf, withLanes } from './create-many.ts';
 import type { Principal } from './service.ts';
 
@@ -18,11 +17,6 @@ export type CreatedAndAppended =
   | { readonly kind: 'refused'; readonly errors: ReadonlyMap<number, unknown> }
   /** Somebody has made one of the series meanwhile. Nothing was stored. */
   | { readonly kind: 'taken' };
-
-/** A series that somebody else keeps locked is waited for this long, without locks of our own. */
-const LOCKED_MS = 2_000;
-const LOCKED_PAUSE_MS = 5;
-const RETRY_AFTER_S = 2;
 
 /**
  * @param itemsOf gives what is appended, from the ids of the new series
@@ -41,6 +35,7 @@ export async function createAndAppend(
   return withLanes<CreatedAndAppended>(writes, wantedOf(checked), async (series) => {
     const items = itemsOf(series.map(({ id }) => id));
     const untilMs = performance.now() + LOCKED_MS;
+    // Between two tries no locks of our own are held.
     for (;;) {
       const result = await undoable<CreatedAndAppended | 'held'>((undo) =>
         writes.transaction().execute((trx) => allWithin(trx, { series, units, tokenId, items, undo })),
@@ -50,8 +45,7 @@ export async function createAndAppend(
         return { stored: new Set(isStored ? series.map(({ id }) => id) : []), result };
       }
       if (performance.now() > untilMs) {
-        const message = 'something else keeps a series of the request locked';
-        throw new VarveError('unavailable', message, { slug: 'series-busy', retryAfterS: RETRY_AFTER_S });
+        throw unavailable('series-busy', 'something else keeps a series of the request locked');
       }
       await sleep(LOCKED_PAUSE_MS);
     }

@@ -7,10 +7,10 @@ import {
   prepareCommit,
   type CommitToMake,
   type FreshToInsert,
-  type Session,
 } from '../catalog/append-commit.ts';
 import type { Database } from '../catalog/database.ts';
-import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf, sessionOf } from '../catalog/edit-store.ts';
+import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf } from '../catalog/edit-store.ts';
+import { sessionOf, type Session } from '../catalog/session.ts';
 import { writeId } from '../catalog/write-status.ts';
 import { viewAs } from '../core/dtype.ts';
 import { invalidField, notFound, unprocessableField, VarveError } from '../core/errors.ts';

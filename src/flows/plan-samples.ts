@@ -23,7 +23,7 @@ export interface PlanDeps {
   readonly codec: CodecPool;
 }
 
-/** Rows out of order in time are put in order in memory; sealing does it for good. */
+/** Rows out of order in time are put in order in memory; compaction does it for good. */
 export const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
 
 const TIME_BYTES = 8;

@@ -1,4 +1,5 @@
 /** What the files of a data folder say, when nothing else is left: each shard's, and of each series what each of them tells. */
+import type { RebuiltShard } from '../catalog/rebuild.ts';
 import type { Codec } from '../core/codec.ts';
 import type { Dtype } from '../core/dtype.ts';
 import { inOrder, type Told } from '../core/rebuild-plan.ts';
@@ -8,15 +9,7 @@ import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
 import type { ShardSurvey } from '../storage/shard-survey.ts';
 import { finding, type Finding } from './finding.ts';
 
-export interface FoundShard {
-  readonly id: string;
-  readonly laneId: string;
-  readonly path: string;
-  readonly bytes: number;
-  readonly commit: bigint;
-  readonly firstCommit: bigint;
-  readonly level: number;
-}
+export type FoundShard = Omit<RebuiltShard, 'madeAt'>;
 
 /** One series in one shard. */
 export interface FoundTold extends Told {

@@ -178,7 +178,7 @@ export interface SubjectService {
 /** Series that take no more samples. */
 export interface StateService {
   /**
-   * Refuses all writes from then on, waits until those acknowledged before are applied, and stores the hash of what there is. Sealed already and
+   * Refuses all writes from then on, and stores the hash of what there is. Sealed already and
    * hashed, the series is answered as it is; sealed and not hashed, it is hashed.
    * @throws not-found; precondition-failed; conflict `series-unsealed`, `content-changed`; limit-exceeded
    *   `disorder-too-large`; corrupt; an abort

@@ -9,12 +9,13 @@ import {
   findSeries,
   getShard,
   listShards,
-  segmentsOf,
   shardChunks,
   shardSeries,
   type ShardRecord,
   type ShardSeries,
 } from '../catalog/shard-store.ts';
+import { segmentsOf } from '../catalog/edit-store.ts';
+import { sessionOf } from '../catalog/session.ts';
 import { shardSummaries } from '../catalog/summary-row.ts';
 import { segmentOverlaps, tilingBreaks } from '../catalog/tiling.ts';
 import { hashedSeries } from '../catalog/series-state.ts';
@@ -186,7 +187,7 @@ async function verifyExtent(
     if (rows === null || rows >= series.datasetRows) continue;
     tally.found('dataset-short', `${name} has ${rows} rows, the catalog ${series.datasetRows}`, place);
   }
-  if (series.rate) verifySegmentStarts(tally, series, surveyed, await segmentsOf(deps.db, series.id), place);
+  if (series.rate) verifySegmentStarts(tally, series, surveyed, await segmentsOf(sessionOf(deps.db), series.id), place);
   return surveyed;
 }
 

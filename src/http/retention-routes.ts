@@ -55,7 +55,7 @@ export const retentionDescriptions: ZodOpenApiPathsObject = {
       summary: 'Create a retention rule (scope admin)',
       description: `Samples older than \`keep_days\` expire: within about a minute nobody sees them any more, and compaction frees their space. Their
 summaries stay for \`keep_summaries_days\`. Age counts back from the newest sample of the series, or from now if that lies in the future. Only what lies in
-sealed shards expires, so a series may keep about a day more than the rule says, and a hundredth of \`keep_days\`. Where several rules match a series, the one
+compacted shards expires, so a series may keep about a day more than the rule says, and a hundredth of \`keep_days\`. Where several rules match a series, the one
 that keeps longest counts, of samples and of summaries each. Without any rule, everything is kept.`,
       requestBody: { description: 'Which series, and how long', required: true, content: json(retentionCreate) },
       responses: { 201: { description: 'The rule', content: json(retentionAnswer) }, ...problems(404, 413, 415) },

@@ -1,4 +1,4 @@
-/** Decodes the compressed blocks of sealed shards, as they lie in the file. */
+/** Decodes the compressed blocks of shards, as they lie in the file. */
 import { promisify } from 'node:util';
 import { inflate, inflateSync } from 'node:zlib';
 import type { Codec } from '../core/codec.ts';
@@ -6,7 +6,7 @@ import { decodeBitshuffleLz4, PIECE_VALUES } from './bitshuffle.ts';
 import type { Hdf5Filter } from './shard-layout.ts';
 
 /**
- * Level: times smaller, and MB of samples sealed a second of one core, summaries and all.
+ * Level: times smaller, and MB of samples compacted a second of one core, summaries and all.
  *
  * |                         |         1 |         4 |         6 |
  * | ----------------------- | --------- | --------- | --------- |

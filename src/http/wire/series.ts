@@ -34,7 +34,7 @@ const ABOUT = {
   scale: 'physical = raw × scale + offset, where a channel does not say otherwise',
   offset: 'See scale',
   sampling: 'regular: evenly spaced rows, at a rate; irregular: a time on every row',
-  codec: 'How its samples are compressed once their shard is sealed',
+  codec: 'How its samples are compressed in shards of compaction',
   tags: 'What it is found by: texts, numbers, booleans, times, quantities, and lists of these',
   continuity: 'What the signal does between two rows, as in NWB',
   resolution: 'Smallest difference between two physical values that means anything',
