@@ -23,7 +23,7 @@ import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
 import { queryRoutes } from './query-routes.ts';
 import { retentionRoutes } from './retention-routes.ts';
-import { sampleRoutes } from './sample-routes.ts';
+import { sampleReads, sampleWrites } from './sample-routes.ts';
 import { seriesRoutes } from './series-routes.ts';
 import { spaceRoutes } from './space-routes.ts';
 import { subjectRoutes } from './subject-routes.ts';
@@ -71,13 +71,15 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   );
   app.use(wellFormed);
   app.use(allowedMethods(PATHS, DOCS_FILES));
-  app.use(compressTexts());
   const authenticated = authenticate(service.access);
+  app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
+  // Before what a few words have no use for: many sensors send a row each.
+  app.use(sampleWrites(service.samples));
+  app.use(compressTexts());
   app.use(docsRoutes(() => openApiDocument(version), version));
   app.use(healthRoutes(service.health, authenticated, log));
-  app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
   // Resources of a series come first: a by-name path would take them for the end of a name.
-  app.use(sampleRoutes(service.samples, service.series));
+  app.use(sampleReads(service.samples, service.series));
   app.use(appendManyRoutes(service.samples));
   app.use(queryRoutes(service.samples));
   app.use(annotationRoutes(service.series));
