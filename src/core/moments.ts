@@ -361,13 +361,6 @@ export class Moments {
     return Math.min(Number(this.maxs[slot]), Math.max(Number(this.mins[slot]), mean));
   }
 
-  /** The standard deviation of these numbers, as a population (n); NaN where nothing counts. It is never more than half of maximum less minimum. */
-  populationDeviation(slot: number): number {
-    const count = this.counts[slot];
-    if (count === 0 || !this.#spread) return NaN;
-    return Math.sqrt(Math.max(0, this.#spread.squares[slot]) / count) / this.#scaleOf(slot);
-  }
-
   /** The standard deviation of a sample (n − 1); NaN of less than two values. */
   deviation(slot: number): number {
     const count = this.counts[slot];

@@ -2,14 +2,14 @@
 import type { ByteRange } from './chunk.ts';
 import type { Codec } from './codec.ts';
 import { bytesOf, DTYPES, isBigDtype, viewAs, type Dtype } from './dtype.ts';
-import { deviationDtype, halvesOfSums, sumsOfHalves } from './summary-cell.ts';
+import { halvesOfSums, sumsOfHalves } from './summary-cell.ts';
 import type { SummaryCells, SummaryShape } from './summary.ts';
 
 /**
  * The datasets of a summary: `mean` is there for floats, `sum` for integers (of 64 bits with `sum_high`), `cell` for regular series, `time` for
  * irregular ones.
  */
-export const SUMMARY_PARTS = ['min', 'max', 'mean', 'sum', 'sum_high', 'std', 'count', 'time', 'cell'] as const;
+export const SUMMARY_PARTS = ['min', 'max', 'mean', 'sum', 'sum_high', 'spread', 'count', 'time', 'cell'] as const;
 export type SummaryPartName = (typeof SUMMARY_PARTS)[number];
 
 /** One column of a block, as it is stored. */
@@ -54,7 +54,7 @@ export function summaryColumns({
     { name: 'min', dtype, width: channels },
     { name: 'max', dtype, width: channels },
     ...totalsOf(dtype).map(([name, type]) => ({ name, dtype: type, width: channels })),
-    { name: 'std', dtype: deviationDtype(dtype), width: channels },
+    { name: 'spread', dtype: 'float32', width: channels },
     { name: 'count', dtype: 'uint32', width: channels },
     irregular ? { name: 'time', dtype: 'int64', width: 2 } : { name: 'cell', dtype: 'int64', width: null },
   ];
@@ -84,8 +84,8 @@ export function columnBytes(cells: SummaryCells, name: SummaryPartName): Uint8Ar
       return bytesOf(halvesOfSums(cells).low);
     case 'sum_high':
       return bytesOf(halvesOfSums(cells).high);
-    case 'std':
-      return bytesOf(cells.deviations);
+    case 'spread':
+      return bytesOf(cells.spreads);
     case 'count':
       return bytesOf(cells.counts);
     case 'time':
@@ -120,7 +120,7 @@ export function decodeSummary(block: SummaryBlock, decoded: ReadonlyMap<SummaryP
           column('sum', 'int64', channels),
           isBigDtype(dtype) ? column('sum_high', 'int64', channels) : null,
         )),
-    deviations: column('std', deviationDtype(dtype), channels),
+    spreads: column('spread', 'float32', channels),
     times: irregular ? column('time', 'int64', 2) : null,
   };
 }

@@ -17,13 +17,11 @@ export interface CellColumns {
   readonly sums: Float64Array | null;
   /** 64-bit integers: what doubles leave of the sums. Null of others. */
   readonly rests: Float64Array | null;
-  /** Standard deviations of the population; kept as {@link deviationDtype}. NaN where the count is 0. */
-  readonly deviations: SampleArray;
-}
-
-/** The type that holds a deviation: float32 where the values themselves have no more than its 24 bits. */
-export function deviationDtype(dtype: Dtype): 'float32' | 'float64' {
-  return DTYPES[dtype].bytes <= 2 || dtype === 'float32' ? 'float32' : 'float64';
+  /**
+   * Standard deviations of the population (n), as parts of (max − min) / 2: 0 to 1, whatever the values are, so that few bits do. NaN where the
+   * count is 0.
+   */
+  readonly spreads: Float32Array;
 }
 
 /** @param size cells × channels */
@@ -36,7 +34,7 @@ export function emptyCells(dtype: Dtype, size: number): CellColumns {
     means: isFloat ? new Float64Array(size) : null,
     sums: isFloat ? null : new Float64Array(size),
     rests: isBigDtype(dtype) ? new Float64Array(size) : null,
-    deviations: new DTYPES[deviationDtype(dtype)].array(size),
+    spreads: new Float32Array(size),
   };
 }
 
@@ -50,7 +48,7 @@ export function partOfCells(columns: CellColumns, from: number, to: number): Cel
     means: means && means.subarray(from, to),
     sums: sums && sums.subarray(from, to),
     rests: rests && rests.subarray(from, to),
-    deviations: columns.deviations.subarray(from, to),
+    spreads: columns.spreads.subarray(from, to),
   };
 }
 
@@ -62,7 +60,7 @@ export function setCells(to: CellColumns, at: number, cells: CellColumns): void 
   to.means?.set(cells.means!, at);
   to.sums?.set(cells.sums!, at);
   to.rests?.set(cells.rests!, at);
-  (to.deviations as Float64Array).set(cells.deviations as Float64Array, at);
+  to.spreads.set(cells.spreads, at);
 }
 
 /** Writes what moments know of all their slots. @param at place of the first */
@@ -75,7 +73,7 @@ export function writeCells(
   // What stands where no value counts.
   const none = DTYPES[dtype].kind === 'float' ? NaN : (missingValue ?? 0);
   for (let c = 0; c < channels; c++) {
-    const { count, min, max, sum, low } = moments.tell(c);
+    const { count, min, max, sum, low, squares } = moments.tell(c);
     const isSome = count > 0;
     to.counts[at + c] = count;
     to.mins[at + c] = isSome ? min : none;
@@ -83,20 +81,26 @@ export function writeCells(
     if (to.means) to.means[at + c] = moments.mean(c);
     if (to.sums) to.sums[at + c] = isSome ? sum : 0;
     if (to.rests) to.rests[at + c] = isSome ? low : 0;
-    to.deviations[at + c] = moments.populationDeviation(c);
+    const half = isSome ? halfRange(min, max) : NaN;
+    // Rounding may leave a little less than nothing.
+    to.spreads[at + c] = half === 0 ? 0 : Math.sqrt(Math.max(0, squares) / count) / half;
   }
 }
 
+/** Half of the distance, times the scale of the numbers. */
+function halfRange(min: number | bigint, max: number | bigint): number {
+  if (typeof min === 'bigint') return Number((max as bigint) - min) / 2;
+  const scale = scaleFor(min, max as number);
+  return ((max as number) * scale - min * scale) / 2;
+}
+
 /** @returns null where no value counts */
-export function toldOfCell(
-  { counts, mins, maxs, means, sums, rests, deviations }: CellColumns,
-  at: number,
-): Told | null {
+export function toldOfCell({ counts, mins, maxs, means, sums, rests, spreads }: CellColumns, at: number): Told | null {
   const count = counts[at];
   if (count === 0) return null;
   const [min, max] = [mins[at], maxs[at]];
   const scale = typeof min === 'bigint' ? 1 : scaleFor(min, max as number);
-  const deviation = Number(deviations[at]) * scale;
+  const deviation = spreads[at] * halfRange(min, max);
   const [sum, low] = means ? exactProduct(means[at] * scale, count) : [sums![at], rests ? rests[at] : 0];
   return { count, min, max, sum, low, squares: deviation * deviation * count };
 }

@@ -8,6 +8,8 @@ import {
   type SummaryCell,
   type SummaryShape,
 } from '../../src/core/summary.ts';
+import { scaleFor } from '../../src/core/moments.ts';
+import { toldOfCell } from '../../src/core/summary-cell.ts';
 import { nearestNumber } from '../../src/core/fraction.ts';
 import { columnBytes, decodeSummary, summaryColumns, type SummaryBlock } from '../../src/core/summary-block.ts';
 
@@ -58,7 +60,12 @@ function plain(cell: SummaryCell): PlainCell {
     maxs: [...cell.maxs],
     totals: [...(cell.sums ?? [])].map((sum, c) => String(BigInt(sum) + BigInt(cell.rests?.[c] ?? 0))),
     means: [...cell.counts].map((_, c) => meanOf(cell, c)),
-    deviations: Array.from(cell.deviations, Number),
+    deviations: [...cell.counts].map((count, c) => {
+      const told = toldOfCell(cell, c);
+      if (!told) return NaN;
+      const scale = typeof told.min === 'bigint' ? 1 : scaleFor(told.min, told.max as number);
+      return Math.sqrt(told.squares / count) / scale;
+    }),
     times: [cell.firstNs, cell.lastNs],
   };
 }
@@ -280,7 +287,7 @@ describe('a summary', () => {
     means: Float64Array.of(mean),
     sums: null,
     rests: null,
-    deviations: Float64Array.of(0.5),
+    spreads: Float32Array.of(0.5),
     firstNs: time,
     lastNs: time && time + 1n,
   });
@@ -308,7 +315,7 @@ describe('a summary', () => {
         mins: [5],
         maxs: [21],
         means: [mean],
-        deviations: [expect.closeTo(Math.sqrt(squares / 200), 12)],
+        deviations: [expect.closeTo(Math.sqrt(squares / 200), 5)],
       },
       { ...plainly, index: 1, counts: [64], mins: [29], maxs: [31], means: [30], deviations: [0.5] },
     ]);

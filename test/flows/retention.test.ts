@@ -114,8 +114,8 @@ async function cells(series: Series): Promise<Cell[]> {
     store.root,
     rows.map((row) => ({ ...toSummaryBlock(row, series), path: row.path })),
   )) {
-    for (const { index, counts, mins, maxs, means, sums, rests, deviations, firstNs, lastNs } of eachCell(columns)) {
-      const totals = [...(means ?? []), ...(sums ?? []), ...(rests ?? []), ...deviations];
+    for (const { index, counts, mins, maxs, means, sums, rests, spreads, firstNs, lastNs } of eachCell(columns)) {
+      const totals = [...(means ?? []), ...(sums ?? []), ...(rests ?? []), ...spreads];
       const numbers = [...counts, ...mins, ...maxs, ...totals, firstNs, lastNs];
       found.push({ index, rows: counts[0], lastNs, text: numbers.join(' ') });
     }
@@ -300,7 +300,7 @@ describe('retention', () => {
         const cells = Math.floor(11_999 / 64);
         expect(after.sum.slice(0, cells)).toEqual(before.sum.slice(0, cells));
         expect(after.mean.slice(0, cells)).toEqual(before.mean.slice(0, cells));
-        for (let i = 0; i < cells; i++) expect(Number(after.std[i]) / Number(before.std[i])).toBeCloseTo(1, 12);
+        for (let i = 0; i < cells; i++) expect(Number(after.std[i]) / Number(before.std[i])).toBeCloseTo(1, 6);
       }
     },
   );

@@ -249,8 +249,8 @@ interface Cell {
 function texts(cells: readonly Cell[]): string[] {
   return cells
     .toSorted((a, b) => a.factor - b.factor || a.cell.index - b.cell.index)
-    .map(({ factor, cell: { index, counts, mins, maxs, means, sums, rests, deviations, firstNs, lastNs } }) =>
-      [factor, index, counts, mins, maxs, means, sums, rests, deviations, firstNs, lastNs].join(' '),
+    .map(({ factor, cell: { index, counts, mins, maxs, means, sums, rests, spreads, firstNs, lastNs } }) =>
+      [factor, index, counts, mins, maxs, means, sums, rests, spreads, firstNs, lastNs].join(' '),
     );
 }
 
@@ -375,7 +375,7 @@ describe('a shard', () => {
       means: null,
       sums: Float64Array.of(13),
       rests: null,
-      deviations: Float32Array.of(1.5),
+      spreads: Float32Array.of(0.5),
       firstNs: 1n,
       lastNs: 2n,
     };
@@ -557,8 +557,7 @@ describePython('h5py', ['h5py'], (run) => {
       expect(item('summary/64/max')).toMatchObject({ dtype: DTYPES[dtype].npy, shape: [finest.length, channels] });
       const counts = viewAs('uint32', bytes('summary/64/count'));
       expect(counts.join(' ')).toEqual(finest.map(({ cell }) => cell.counts.join(' ')).join(' '));
-      const isNarrow = DTYPES[dtype].bytes <= 2 || dtype === 'float32';
-      expect(item('summary/64/std').dtype).toBe(isNarrow ? '<f4' : '<f8');
+      expect(item('summary/64/spread').dtype).toBe('<f4');
       if (DTYPES[dtype].kind === 'float') {
         expect(item('summary/64/mean').dtype).toBe('<f8');
       } else {

@@ -175,6 +175,6 @@ float64. The mean lies within minimum and maximum. What has expired is told by s
 which they begin; \`first\` and \`last\` are not known there.
 
 Counts, minima, maxima, and of integers sums and means are the same wherever rows lie. Means of floats may differ in their last digits after a flush or a compaction: by at most 2^-50 of the largest magnitude
-in the bucket, sums by that times the count, \`std\` by that and 2^-40 of itself (of expired samples of types up to 16 bits and of float32, 2^-23). So the \`ETag\` of all these answers is weak, in every format.
+in the bucket, sums by that times the count, \`std\` by that and 2^-40 of itself (of expired samples 2^-23). So the \`ETag\` of all these answers is weak, in every format.
 
 **latest=N**: the newest N rows, in order of time.`;
