@@ -54,7 +54,6 @@ async function hashPages(
       if (series.commit !== commit) {
         throw new VarveError('conflict', `the samples of series ${seriesId} have changed`, { slug: CHANGED });
       }
-      // As many rows as may have to be put in order at once: no page is cut within one time.
       const most = Math.max(1, Math.floor(pageBytes / rowBytesOf(series)));
       const plan = await planSamples(deps, snapshot, selection, most);
       yield rowsTask(deps, snapshot, plan, { selected: null, physical: false, next: null });

@@ -24,23 +24,21 @@ export interface SeenTimes {
   readonly endNs: bigint;
 }
 
+/** Chunks with values of no bytes: only times are planned and read. */
+export function timesOnly<C extends PlannedChunk>(chunks: readonly C[]): C[] {
+  return chunks.map((chunk) => ({ ...chunk, codec: 'none', values: { offset: 0, length: 0 }, valuesCrc: 0 }));
+}
+
 /** The times in `[startNs, endNs)` that a reader sees of some chunks, in order. No values are read. */
 export async function seenTimes(
   { root, codec }: { readonly root: DataRoot; readonly codec: Pick<CodecPool, 'run'> },
   { chunks, duplicates, erasures, startNs, endNs }: SeenTimes,
 ): Promise<BigInt64Array> {
-  // Values of no bytes: only times are planned and read.
-  const timesOnly = chunks.map((chunk) => ({
-    ...chunk,
-    codec: 'none',
-    values: { offset: 0, length: 0 },
-    valuesCrc: 0,
-  }));
   const { times } = await orderHere(codec, {
     dataRoot: root.root,
     pieces: planRead(
       chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })),
-      visibleSlices(timesOnly),
+      visibleSlices(timesOnly(chunks)),
       0,
     ),
     rowBytes: 0,
@@ -50,7 +48,7 @@ export async function seenTimes(
     endNs,
     skip: 0,
     most: Infinity,
-    isByRank: false,
+    isSkippedInTime: false,
   });
   return times;
 }

@@ -293,7 +293,7 @@ async function* foldOrdered(
     ...range,
     skip: 0,
     most: Infinity,
-    isByRank: false,
+    isSkippedInTime: false,
   });
   const typed = viewAs(task.dtype, values);
   let at = 0;

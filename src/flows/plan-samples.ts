@@ -2,7 +2,7 @@
 import type { ChunkLocation, ChunkSelection, SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { erasuresOf } from '../core/erasure.ts';
-import { VarveError, invalidField } from '../core/errors.ts';
+import { VarveError, unprocessableField } from '../core/errors.ts';
 import type { Rate } from '../core/rate.ts';
 import { planRead, type Piece } from '../core/read-plan.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from '../core/row-ranges.ts';
@@ -13,8 +13,8 @@ import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { orderHere, seenTimes } from './order-here.ts';
-import { readRows } from './order-rows.ts';
+import { orderHere, seenTimes, timesOnly } from './order-here.ts';
+import { readRows, type RestOfRows } from './order-rows.ts';
 import type { Section } from './print-samples.ts';
 import type { SampleSelection } from './service.ts';
 
@@ -39,7 +39,7 @@ export interface ReadPlan {
   readonly rest: SampleSelection | null;
 }
 
-/** @throws corrupt if the catalog contradicts itself; limit-exceeded `disorder-too-large`; invalid-input naming `limit` */
+/** @throws corrupt if the catalog contradicts itself; limit-exceeded `disorder-too-large`, `order-too-costly`; unprocessable naming `skip`, `count` */
 export async function planSamples(
   deps: PlanDeps,
   snapshot: SampleSnapshot,
@@ -47,10 +47,22 @@ export async function planSamples(
   most: number,
 ): Promise<ReadPlan> {
   const { sampling } = snapshot.series;
-  if (sampling.kind === 'regular') return planRegular(snapshot, sampling.rate, selection, most);
+  if (sampling.kind === 'regular') {
+    refuseToGoOn(selection);
+    return planRegular(snapshot, sampling.rate, selection, most);
+  }
   return selection.by === 'time'
     ? planByTime(deps, snapshot, selection, most)
     : planByRank(deps, snapshot, selection, most);
+}
+
+/** Rows of a regular series have numbers to go on by. @throws unprocessable naming the parameter */
+function refuseToGoOn(selection: SampleSelection): void {
+  if (selection.by === 'rows') return;
+  for (const name of ['skip', 'count'] as const) {
+    if (selection[name] !== undefined)
+      throw unprocessableField(name, 'is of irregular series; this one has numbered rows');
+  }
 }
 
 /** Regular series: rows in their order, which is that of time. */
@@ -109,14 +121,10 @@ async function planByRank(
   const sections: Section[] = [];
   let skip = from;
   let left = Math.min(most, to - from);
-  let isMore = false;
+  let rest: RestOfRows | null = null;
   for (const group of groupByTime(snapshot.chunks)) {
-    if (left === 0) {
-      // All that was asked for, or a page of it: then one row more is worth a link.
-      isMore = to - from > most && (await counting.of(group)) > 0;
-      if (isMore || to - from <= most) break;
-      continue;
-    }
+    // Of a page it is looked where the rest begins.
+    if (left === 0 && to - from <= most) break;
     if (skip > 0) {
       const count = await counting.of(group);
       if (skip >= count) {
@@ -124,22 +132,31 @@ async function planByRank(
         continue;
       }
     }
-    const part = await partOf(deps, snapshot, group, { ...bounds({ by: 'time' }), skip, most: left, isByRank: true });
+    const part = await partOf(deps, snapshot, group, { ...bounds({ by: 'time' }), skip, most: left, isRanked: true });
     skip = 0;
     if (part.rows > 0) sections.push(part.section);
     left -= part.rows;
-    if (part.restNs !== null) {
-      isMore = true;
-      break;
-    }
+    rest = part.rest;
+    if (rest) break;
   }
   const rows = Math.min(most, to - from) - left;
-  const next = from + rows;
+  const count = to === Number.MAX_SAFE_INTEGER ? undefined : to - from - rows;
   return {
     sections: joinStored(sections),
     rows,
     firstRow: null,
-    rest: isMore && next < to ? { by: 'rows', from: next, to } : null,
+    rest: rest && count !== 0 ? goOn(rest, undefined, count) : null,
+  };
+}
+
+/** Rows that come late do not shift what is to follow: it goes on by time, and by the place among the rows of one time. */
+function goOn({ ns, skip }: RestOfRows, endNs: bigint | undefined, count: number | undefined): TimeSelection {
+  return {
+    by: 'time',
+    startNs: ns,
+    ...(endNs !== undefined && { endNs }),
+    ...(skip > 0 && { skip }),
+    ...(count !== undefined && { count }),
   };
 }
 
@@ -191,30 +208,26 @@ async function planByTime(
   most: number,
 ): Promise<ReadPlan> {
   const { startNs, endNs } = bounds(selection);
+  const { skip = 0, count = Infinity } = selection;
+  const page = Math.min(most, count);
   const sections: Section[] = [];
   let rows = 0;
-  let rest: SampleSelection | null = null;
+  let rest: RestOfRows | null = null;
   for (const group of groupByTime(snapshot.chunks)) {
-    if (rows >= most) {
-      const restNs = await firstTime(deps, snapshot, group, { startNs, endNs });
-      if (restNs === null) continue;
-      rest = { by: 'time', startNs: restNs, endNs: selection.endNs };
-      break;
-    }
-    const part = await partOf(deps, snapshot, group, { startNs, endNs, skip: 0, most: most - rows, isByRank: false });
-    if (part.rows > 0) {
-      sections.push(part.section);
-      rows += part.rows;
-    }
-    if (part.restNs !== null) {
-      if (rows === 0) {
-        throw invalidField('limit', `more than ${most} rows share one time; ask for more of them, or by rows`);
-      }
-      rest = { by: 'time', startNs: part.restNs, endNs: selection.endNs };
-      break;
-    }
+    if (rows === count) break;
+    const part = await partOf(deps, snapshot, group, { startNs, endNs, skip, most: page - rows, isRanked: false });
+    if (part.rows > 0) sections.push(part.section);
+    rows += part.rows;
+    rest = part.rest;
+    if (rest) break;
   }
-  return { sections: joinStored(sections), rows, firstRow: null, rest };
+  const left = count === Infinity ? undefined : count - rows;
+  return {
+    sections: joinStored(sections),
+    rows,
+    firstRow: null,
+    rest: rest && left !== 0 ? goOn(rest, selection.endNs, left) : null,
+  };
 }
 
 /** Rows of a group that are wanted: of those with times in `[startNs, endNs)`, at most so many after the first ones. */
@@ -222,16 +235,17 @@ interface Wanted {
   readonly startNs: bigint;
   readonly endNs: bigint;
   readonly skip: number;
+  /** None: it is only looked where the rest begins. */
   readonly most: number;
-  /** Rows are counted: those of one time may be parted. */
-  readonly isByRank: boolean;
+  /** Rows are skipped whatever their time; else those of `startNs` alone. */
+  readonly isRanked: boolean;
 }
 
 interface Part {
   readonly section: Section;
   readonly rows: number;
-  /** Time at which the rest begins if the part was cut at the limit. */
-  readonly restNs: bigint | null;
+  /** Where the rest begins if the part was cut at the limit. */
+  readonly rest: RestOfRows | null;
 }
 
 function partOf(
@@ -250,13 +264,17 @@ async function orderedPart(
   deps: PlanDeps,
   { series, erasures }: SampleSnapshot,
   chunk: ChunkLocation,
-  { startNs, endNs, skip, most }: Wanted,
+  { startNs, endNs, skip, most, isRanked }: Wanted,
 ): Promise<Part> {
   const concerning = erasuresOf(chunk, erasures);
   const slices = visibleSlices([chunk]);
   let ranges = [rowsOf(chunk)];
-  let restNs: bigint | null = null;
-  if (concerning.length > 0 || chunk.firstNs! < startNs || chunk.lastNs! >= endNs || chunk.rows > most || skip > 0) {
+  let rest: RestOfRows | null = null;
+  const isUncut = concerning.length === 0 && skip === 0 && chunk.firstNs! >= startNs && chunk.lastNs! < endNs;
+  if (isUncut && most === 0) {
+    ranges = [];
+    rest = { ns: chunk.firstNs!, skip: 0 };
+  } else if (!isUncut || chunk.rows > most) {
     const { times } = await readRows(deps.root.root, planSeries(series, ranges, slices), 'times');
     const between = (from: bigint, to: bigint): RowRange => ({
       from: chunk.firstRow + lowerBound(times, from),
@@ -267,14 +285,17 @@ async function orderedPart(
       return { from, to: Math.min(to, erasure.beforeRow) };
     });
     const seen = withoutRows(clipRows([between(startNs, endNs)], rowsOf(chunk)), uniteRows(gone, []));
-    const wanted = firstRows(withoutFirst(seen, skip), most);
+    const timeOf = (row: number): bigint => times[row - chunk.firstRow];
+    // No two rows share a time.
+    const inTime = seen.length > 0 && timeOf(seen[0].from) === startNs ? Math.min(skip, 1) : 0;
+    const wanted = firstRows(withoutFirst(seen, isRanked ? skip : inTime), most);
     ({ ranges } = wanted);
-    restNs = wanted.restFrom === null ? null : times[wanted.restFrom - chunk.firstRow];
+    rest = wanted.restFrom === null ? null : { ns: timeOf(wanted.restFrom), skip: 0 };
   }
   return {
     section: { kind: 'stored', pieces: planSeries(series, ranges, slices) },
     rows: countRows(ranges),
-    restNs,
+    rest,
   };
 }
 
@@ -289,9 +310,10 @@ async function disorderedPart(
   deps: PlanDeps,
   { series, erasures }: SampleSnapshot,
   group: TimeGroup<ChunkLocation>,
-  { startNs, endNs, skip, most, isByRank }: Wanted,
+  { startNs, endNs, skip, most, isRanked }: Wanted,
 ): Promise<Part> {
-  const rowBytes = rowBytesOf(series);
+  const rowBytes = most > 0 ? rowBytesOf(series) : 0;
+  const chunks = most > 0 ? group.chunks : timesOnly(group.chunks);
   const stored = group.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
   if (stored * rowBytes > MAX_ORDERED_BYTES) {
     throw new VarveError(
@@ -300,9 +322,9 @@ async function disorderedPart(
       { slug: 'disorder-too-large' },
     );
   }
-  const { times, values, restNs } = await orderHere(deps.codec, {
+  const { times, values, rest } = await orderHere(deps.codec, {
     dataRoot: deps.root.root,
-    pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
+    pieces: planRead(chunks.map(rowsOf), visibleSlices(chunks), rowBytes),
     rowBytes,
     duplicates: series.duplicates,
     erasures,
@@ -310,9 +332,9 @@ async function disorderedPart(
     endNs,
     skip,
     most,
-    isByRank,
+    isSkippedInTime: !isRanked,
   });
-  return { section: { kind: 'held', times, values }, rows: times.length, restNs };
+  return { section: { kind: 'held', times, values }, rows: times.length, rest };
 }
 
 function rowsOf(chunk: ChunkLocation): RowRange {
@@ -353,20 +375,6 @@ export function chunksOfRows({ from, to }: RowSelection): Extract<ChunkSelection
 
 function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
   return { startNs: selection.startNs ?? INT64_MIN, endNs: selection.endNs ?? INT64_MAX };
-}
-
-/** Of the first row of a group in a range that a reader sees; null: there is none. What was taken out may still be in chunks. */
-async function firstTime(
-  deps: PlanDeps,
-  { series, erasures }: SampleSnapshot,
-  { ordered, chunks }: TimeGroup<ChunkLocation>,
-  range: { startNs: bigint; endNs: bigint },
-): Promise<bigint | null> {
-  const [{ firstNs }] = chunks;
-  const isTold = ordered && firstNs! >= range.startNs && erasuresOf(chunks[0], erasures).length === 0;
-  if (isTold) return firstNs! < range.endNs ? firstNs : null;
-  const times = await seenTimes(deps, { chunks, duplicates: series.duplicates, erasures, ...range });
-  return times.at(0) ?? null;
 }
 
 const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);

@@ -169,8 +169,7 @@ async function answers(reading: Reading, id: string): Promise<Record<string, str
     });
     found[`part of ${format}`] = told(await read(reading, series, { format, choosePart }));
   }
-  // No more rows than that share one time: an answer by time is not cut between them.
-  const limit = Math.max(50, Math.ceil(rows / 4));
+  const limit = Math.max(7, Math.ceil(rows / 4));
   for (const selection of selections.slice(0, 4)) {
     for (const format of ['json', 'octet'] as const) {
       const each = await pages(reading, series, selection, limit, format);
