@@ -27,6 +27,8 @@ export interface OrderTask {
 }
 
 export interface OrderedRows {
+  /** Rows that were skipped: fewer than were to be, if there are no more. */
+  readonly skipped: number;
   readonly times: BigInt64Array;
   readonly values: Uint8Array;
   /** Where the rest begins if there were more than `most`. */
@@ -55,6 +57,7 @@ export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
   return {
     times: BigInt64Array.from(kept, (row) => times[row]),
     values: chosen,
+    skipped: from,
     rest: to < order.length ? restAt(order, times, to) : null,
   };
 }

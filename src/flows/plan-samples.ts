@@ -13,8 +13,9 @@ import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { orderHere, seenTimes, timesOnly } from './order-here.ts';
+import { countHere, orderHere } from './order-here.ts';
 import { readRows, type RestOfRows } from './order-rows.ts';
+import { orderedBytes, rowsInOrderAtOnce, touchedChunks, type CountTask, type SortableChunk } from './order-windows.ts';
 import type { Section } from './print-samples.ts';
 import type { SampleSelection } from './service.ts';
 
@@ -23,10 +24,15 @@ export interface PlanDeps {
   readonly codec: CodecPool;
 }
 
-/** Rows out of order in time are put in order in memory; compaction does it for good. */
-export const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
+/** What rows out of order in time take in memory, of one answer: few are held, many are put in order window by window as they are read. */
+export const ORDER_BYTES = 16 * 1024 * 1024;
+/** Rows whose times are read to count them, for rows= of an irregular series: some seconds. More are refused. */
+const MAX_COUNTED_ROWS = 32 * 1024 * 1024;
 
-const TIME_BYTES = 8;
+export interface PlanLimits {
+  readonly orderBytes?: number;
+  readonly countedRows?: number;
+}
 
 type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
 type RowSelection = Extract<SampleSelection, { by: 'rows' }>;
@@ -39,21 +45,31 @@ export interface ReadPlan {
   readonly rest: SampleSelection | null;
 }
 
-/** @throws corrupt if the catalog contradicts itself; limit-exceeded `disorder-too-large`, `order-too-costly`; unprocessable naming `skip`, `count` */
+/** @throws corrupt if the catalog contradicts itself; limit-exceeded `order-too-costly`; unprocessable naming `skip`, `count` */
 export async function planSamples(
   deps: PlanDeps,
   snapshot: SampleSnapshot,
   selection: SampleSelection,
   most: number,
+  { orderBytes = ORDER_BYTES, countedRows = MAX_COUNTED_ROWS }: PlanLimits = {},
 ): Promise<ReadPlan> {
   const { sampling } = snapshot.series;
   if (sampling.kind === 'regular') {
     refuseToGoOn(selection);
     return planRegular(snapshot, sampling.rate, selection, most);
   }
-  return selection.by === 'time'
-    ? planByTime(deps, snapshot, selection, most)
-    : planByRank(deps, snapshot, selection, most);
+  const planning: Planning = { ...deps, snapshot, orderBytes, heldBytes: orderBytes, countedRows };
+  return selection.by === 'time' ? planByTime(planning, selection, most) : planByRank(planning, selection, most);
+}
+
+/** A plan of an irregular series on its way. */
+interface Planning extends PlanDeps {
+  readonly snapshot: SampleSnapshot;
+  readonly orderBytes: number;
+  /** Left for rows that are held … */
+  heldBytes: number;
+  /** … and for rows that are counted. */
+  countedRows: number;
 }
 
 /** Rows of a regular series have numbers to go on by. @throws unprocessable naming the parameter */
@@ -108,32 +124,26 @@ function firstRows(
 }
 
 /** Irregular series by rows: counted in order of time. */
-async function planByRank(
-  deps: PlanDeps,
-  snapshot: SampleSnapshot,
-  selection: Extract<SampleSelection, { by: 'rows' }>,
-  most: number,
-): Promise<ReadPlan> {
-  const counting = new Counting(deps, snapshot);
+async function planByRank(planning: Planning, selection: RowSelection, most: number): Promise<ReadPlan> {
+  const groups = groupByTime(planning.snapshot.chunks);
   const isFromEnd = (selection.from ?? 0) < 0 || (selection.to ?? 0) < 0;
-  const known = isFromEnd ? await counting.all() : Number.MAX_SAFE_INTEGER;
+  const known = isFromEnd ? await countRowsOf(planning, groups) : Number.MAX_SAFE_INTEGER;
   const { from, to } = slice(selection.from, selection.to, known);
   const sections: Section[] = [];
   let skip = from;
   let left = Math.min(most, to - from);
   let rest: RestOfRows | null = null;
-  for (const group of groupByTime(snapshot.chunks)) {
+  for (const group of groups) {
     // Of a page it is looked where the rest begins.
     if (left === 0 && to - from <= most) break;
-    if (skip > 0) {
-      const count = await counting.of(group);
-      if (skip >= count) {
-        skip -= count;
-        continue;
-      }
+    const told = toldRows(planning, group);
+    if (told !== null && told <= skip) {
+      skip -= told;
+      continue;
     }
-    const part = await partOf(deps, snapshot, group, { ...bounds({ by: 'time' }), skip, most: left, isRanked: true });
-    skip = 0;
+    if (skip > 0 && told === null) chargeCounting(planning, Math.min(skip, storedRows(group)));
+    const part = await partOf(planning, group, { ...bounds({ by: 'time' }), skip, most: left, isRanked: true });
+    skip -= part.skipped;
     if (part.rows > 0) sections.push(part.section);
     left -= part.rows;
     rest = part.rest;
@@ -160,62 +170,48 @@ function goOn({ ns, skip }: RestOfRows, endNs: bigint | undefined, count: number
   };
 }
 
-/** Times that are read to count rows: more are refused. */
-const MAX_COUNTED_BYTES = MAX_ORDERED_BYTES;
-
-/** How many rows of groups a reader sees. Looks into times only where chunks do not tell. */
-class Counting {
-  readonly #deps: PlanDeps;
-  readonly #snapshot: SampleSnapshot;
-  readonly #known = new Map<number, number>();
-  #bytes = 0;
-
-  constructor(deps: PlanDeps, snapshot: SampleSnapshot) {
-    this.#deps = deps;
-    this.#snapshot = snapshot;
+/** @throws limit-exceeded `order-too-costly` */
+async function countRowsOf(planning: Planning, groups: readonly Group[]): Promise<number> {
+  let sum = 0;
+  for (const group of groups) {
+    const told = toldRows(planning, group);
+    if (told === null) {
+      chargeCounting(planning, storedRows(group));
+      const task = countTask(planning, group, { ...bounds({ by: 'time' }), skip: 0, most: Infinity, isRanked: true });
+      sum += (await countHere(planning.codec, { ...task, heldRows: 0 })).rows;
+    } else sum += told;
   }
+  return sum;
+}
 
-  async all(): Promise<number> {
-    let sum = 0;
-    for (const group of groupByTime(this.#snapshot.chunks)) sum += await this.of(group);
-    return sum;
-  }
+/** Rows of a group that a reader sees; null: its times must be looked into. */
+function toldRows({ snapshot }: Planning, { ordered, chunks: [first] }: Group): number | null {
+  return ordered && erasuresOf(first, snapshot.erasures).length === 0 ? first.rows : null;
+}
 
-  /** @throws limit-exceeded `order-too-costly` */
-  async of({ ordered, chunks }: TimeGroup<ChunkLocation>): Promise<number> {
-    const { series, erasures } = this.#snapshot;
-    const [first] = chunks;
-    if (ordered && erasuresOf(first, erasures).length === 0) return first.rows;
-    const known = this.#known.get(first.firstRow);
-    if (known !== undefined) return known;
-    this.#bytes += chunks.reduce((sum, { rows }) => sum + rows * TIME_BYTES, 0);
-    if (this.#bytes > MAX_COUNTED_BYTES) {
-      const message = 'too many rows are out of order in time to count them; ask by time';
-      throw new VarveError('limit-exceeded', message, { slug: 'order-too-costly' });
-    }
-    const { startNs, endNs } = bounds({ by: 'time' });
-    const times = await seenTimes(this.#deps, { chunks, duplicates: series.duplicates, erasures, startNs, endNs });
-    this.#known.set(first.firstRow, times.length);
-    return times.length;
-  }
+function storedRows({ chunks }: Group): number {
+  return chunks.reduce((sum, { rows }) => sum + rows, 0);
+}
+
+/** @throws limit-exceeded `order-too-costly` */
+function chargeCounting(planning: Planning, rows: number): void {
+  planning.countedRows -= rows;
+  if (planning.countedRows >= 0) return;
+  const message = 'too many rows are out of order in time to count them; ask by time, or follow the pages';
+  throw new VarveError('limit-exceeded', message, { slug: 'order-too-costly' });
 }
 
 /** Irregular series by time: rows in order of time, whatever the order they came in. */
-async function planByTime(
-  deps: PlanDeps,
-  snapshot: SampleSnapshot,
-  selection: TimeSelection,
-  most: number,
-): Promise<ReadPlan> {
+async function planByTime(planning: Planning, selection: TimeSelection, most: number): Promise<ReadPlan> {
   const { startNs, endNs } = bounds(selection);
   const { skip = 0, count = Infinity } = selection;
   const page = Math.min(most, count);
   const sections: Section[] = [];
   let rows = 0;
   let rest: RestOfRows | null = null;
-  for (const group of groupByTime(snapshot.chunks)) {
+  for (const group of groupByTime(planning.snapshot.chunks)) {
     if (rows === count) break;
-    const part = await partOf(deps, snapshot, group, { startNs, endNs, skip, most: page - rows, isRanked: false });
+    const part = await partOf(planning, group, { startNs, endNs, skip, most: page - rows, isRanked: false });
     if (part.rows > 0) sections.push(part.section);
     rows += part.rows;
     rest = part.rest;
@@ -244,25 +240,20 @@ interface Wanted {
 interface Part {
   readonly section: Section;
   readonly rows: number;
+  readonly skipped: number;
   /** Where the rest begins if the part was cut at the limit. */
   readonly rest: RestOfRows | null;
 }
 
-function partOf(
-  deps: PlanDeps,
-  snapshot: SampleSnapshot,
-  group: TimeGroup<ChunkLocation>,
-  wanted: Wanted,
-): Promise<Part> {
-  return group.ordered
-    ? orderedPart(deps, snapshot, group.chunks[0], wanted)
-    : disorderedPart(deps, snapshot, group, wanted);
+type Group = TimeGroup<ChunkLocation>;
+
+function partOf(planning: Planning, group: Group, wanted: Wanted): Promise<Part> {
+  return group.ordered ? orderedPart(planning, group.chunks[0], wanted) : disorderedPart(planning, group, wanted);
 }
 
 /** Of a chunk whose times increase: what is wanted, and what was taken out, are ranges of its rows. */
 async function orderedPart(
-  deps: PlanDeps,
-  { series, erasures }: SampleSnapshot,
+  { root, snapshot: { series, erasures } }: Planning,
   chunk: ChunkLocation,
   { startNs, endNs, skip, most, isRanked }: Wanted,
 ): Promise<Part> {
@@ -270,12 +261,13 @@ async function orderedPart(
   const slices = visibleSlices([chunk]);
   let ranges = [rowsOf(chunk)];
   let rest: RestOfRows | null = null;
+  let skipped = 0;
   const isUncut = concerning.length === 0 && skip === 0 && chunk.firstNs! >= startNs && chunk.lastNs! < endNs;
   if (isUncut && most === 0) {
     ranges = [];
     rest = { ns: chunk.firstNs!, skip: 0 };
   } else if (!isUncut || chunk.rows > most) {
-    const { times } = await readRows(deps.root.root, planSeries(series, ranges, slices), 'times');
+    const { times } = await readRows(root.root, planSeries(series, ranges, slices), 'times');
     const between = (from: bigint, to: bigint): RowRange => ({
       from: chunk.firstRow + lowerBound(times, from),
       to: chunk.firstRow + lowerBound(times, to),
@@ -288,13 +280,15 @@ async function orderedPart(
     const timeOf = (row: number): bigint => times[row - chunk.firstRow];
     // No two rows share a time.
     const inTime = seen.length > 0 && timeOf(seen[0].from) === startNs ? Math.min(skip, 1) : 0;
-    const wanted = firstRows(withoutFirst(seen, isRanked ? skip : inTime), most);
+    skipped = Math.min(isRanked ? skip : inTime, countRows(seen));
+    const wanted = firstRows(withoutFirst(seen, skipped), most);
     ({ ranges } = wanted);
     rest = wanted.restFrom === null ? null : { ns: timeOf(wanted.restFrom), skip: 0 };
   }
   return {
     section: { kind: 'stored', pieces: planSeries(series, ranges, slices) },
     rows: countRows(ranges),
+    skipped,
     rest,
   };
 }
@@ -306,25 +300,27 @@ function withoutFirst(ranges: readonly RowRange[], skip: number): RowRange[] {
   return clipRows(ranges, { from: restFrom, to: Number.MAX_SAFE_INTEGER });
 }
 
-async function disorderedPart(
-  deps: PlanDeps,
-  { series, erasures }: SampleSnapshot,
-  group: TimeGroup<ChunkLocation>,
-  { startNs, endNs, skip, most, isRanked }: Wanted,
-): Promise<Part> {
-  const rowBytes = most > 0 ? rowBytesOf(series) : 0;
-  const chunks = most > 0 ? group.chunks : timesOnly(group.chunks);
-  const stored = group.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
-  if (stored * rowBytes > MAX_ORDERED_BYTES) {
-    throw new VarveError(
-      'limit-exceeded',
-      `the range holds ${stored} rows that are out of order in time; ask for a shorter one, or by rows`,
-      { slug: 'disorder-too-large' },
-    );
+/** Few rows are put in order at once, and held. Of many it is counted which windows of time have those to answer; they are put in order as they are read. */
+async function disorderedPart(planning: Planning, group: Group, wanted: Wanted): Promise<Part> {
+  const { root, codec, snapshot } = planning;
+  const { series, erasures } = snapshot;
+  const rowBytes = rowBytesOf(series);
+  const bytes = orderedBytes(storedRows(group), rowBytes);
+  if (bytes > planning.heldBytes || wanted.most === 0) {
+    const task = countTask(planning, group, wanted);
+    const { held, windows, rows, skipped, rest } = await countHere(codec, task);
+    planning.heldBytes -= held ? orderedBytes(rows, rowBytes) : 0;
+    const { dataRoot, duplicates, windowRows } = task;
+    const chunks = touchedChunks(task.chunks, windows);
+    const section: Section = held
+      ? { kind: 'held', ...held }
+      : { kind: 'disordered', task: { dataRoot, rowBytes, duplicates, erasures, chunks }, windows, windowRows };
+    return { section, rows, skipped, rest };
   }
-  const { times, values, rest } = await orderHere(deps.codec, {
-    dataRoot: deps.root.root,
-    pieces: planRead(chunks.map(rowsOf), visibleSlices(chunks), rowBytes),
+  const { startNs, endNs, skip, most, isRanked } = wanted;
+  const { times, values, skipped, rest } = await orderHere(codec, {
+    dataRoot: root.root,
+    pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
     rowBytes,
     duplicates: series.duplicates,
     erasures,
@@ -334,7 +330,33 @@ async function disorderedPart(
     most,
     isSkippedInTime: !isRanked,
   });
-  return { section: { kind: 'held', times, values }, rows: times.length, rest };
+  planning.heldBytes -= orderedBytes(times.length, rowBytes);
+  return { section: { kind: 'held', times, values }, rows: times.length, skipped, rest };
+}
+
+function countTask({ root, snapshot, orderBytes, heldBytes }: Planning, group: Group, wanted: Wanted): CountTask {
+  const { series, erasures } = snapshot;
+  const { startNs, endNs, skip, most, isRanked } = wanted;
+  const rowBytes = rowBytesOf(series);
+  return {
+    dataRoot: root.root,
+    rowBytes,
+    duplicates: series.duplicates,
+    erasures,
+    chunks: visibleSlices(group.chunks).map((slice): SortableChunk => {
+      const { generation, firstNs, lastNs, sorted } = slice.chunk;
+      const range = { from: slice.from, to: slice.to };
+      const pieces = planRead([range], [slice], rowBytes);
+      return { firstRow: slice.from, rows: slice.to - slice.from, generation, firstNs, lastNs, sorted, pieces };
+    }),
+    startNs,
+    endNs,
+    skip,
+    isSkippedInTime: !isRanked,
+    most,
+    windowRows: rowsInOrderAtOnce(orderBytes, rowBytes),
+    heldRows: rowsInOrderAtOnce(heldBytes, rowBytes),
+  };
 }
 
 function rowsOf(chunk: ChunkLocation): RowRange {
@@ -346,7 +368,7 @@ function joinStored(sections: readonly Section[]): Section[] {
   const joined: Section[] = [];
   let pieces: Piece[] | null = null;
   for (const section of sections) {
-    if (section.kind === 'held') {
+    if (section.kind !== 'stored') {
       joined.push(section);
       pieces = null;
     } else if (pieces) pieces.push(...section.pieces);

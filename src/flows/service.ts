@@ -180,8 +180,7 @@ export interface StateService {
   /**
    * Refuses all writes from then on, and stores the hash of what there is. Sealed already and
    * hashed, the series is answered as it is; sealed and not hashed, it is hashed.
-   * @throws not-found; precondition-failed; conflict `series-unsealed`, `content-changed`; limit-exceeded
-   *   `disorder-too-large`; corrupt; an abort
+   * @throws not-found; precondition-failed; conflict `series-unsealed`, `content-changed`; corrupt; an abort
    */
   seal(
     principal: Principal,
