@@ -133,7 +133,7 @@ async function editWithin(session: Session, asked: Edit, measured: MeasuredRange
     ? await changeIrregular(session, head, asked, measured)
     : await changeRegular(session, head, asked);
   if (!change) return null;
-  const { commit } = await prepareCommit(session, change);
+  const commit = await prepareCommit(session, change);
   const [{ rows, firstRow }] = change.changes;
   return {
     commit,

@@ -61,6 +61,17 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
   }
 }
 
+/** As {@link receivePayload}, of a body that is here as a whole and small enough to be parsed at once: nothing of it needs a file. */
+export async function receiveSmall(task: PayloadTask, pieces: Iterable<Uint8Array>): Promise<ReceivedPayload> {
+  const batches: Batch[] = [];
+  for await (const batch of WIRE_FORMATS[task.format].decode(streamOf(pieces), task.shape)) batches.push(batch);
+  return checkRows(batches, task, bytesOf);
+}
+
+async function* streamOf(pieces: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* pieces;
+}
+
 /**
  * As {@link receivePayload}, of rows that are few enough to be read at once: each batch is a part, in memory.
  * @param keep gives the bytes of an array, where they are to lie
