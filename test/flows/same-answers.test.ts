@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
+import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import type { OutBatch } from '../../src/core/batch.ts';
 import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
@@ -17,6 +18,7 @@ import { planSamples, type PlanLimits } from '../../src/flows/plan-samples.ts';
 import { rowBatches } from '../../src/flows/print-samples.ts';
 import { readSamples, readSnapshot, rowsTask } from '../../src/flows/read-samples.ts';
 import type { ReadRequest, SampleSelection, SampleStream, TableRequest } from '../../src/flows/service.ts';
+import { unpackRecords } from '../../src/formats/packed-records.ts';
 import type { AnswerFormatName } from '../../src/formats/wire-formats.ts';
 import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
@@ -397,4 +399,28 @@ describe('rows that overlap in time', () => {
     const all = await answered(strict, { by: 'time' }, Infinity, none);
     expect((await answered(strict, { by: 'rows', from: -5 }, Infinity, none)).rows).toEqual(all.rows.slice(-5));
   });
+});
+
+test('fresh rows that came one by one are read as one chunk, in order of time if they came so, on either side of 1970', async () => {
+  const step = 3_000_000_000n; // past 32 bits
+  for (const places of [
+    [-3, -2, -1, 0, 1, 2, 3],
+    [-3, -1, -2, 0, 3, 1, 2],
+  ]) {
+    const series = await store.create(spec('int16', { kind: 'irregular' }, 'last'));
+    for (const place of places) {
+      const values = Int16Array.of(place, -place);
+      await store.append(series, { values, times: BigInt64Array.of(BigInt(place) * step) });
+    }
+    const selection = { by: 'time', startNs: -3n * step, endNs: 4n * step } as const;
+    const { chunks } = await readSampleSnapshot(store.db, { id: series.id }, selection);
+    const isInOrder = places.every((place, i) => i === 0 || place > places[i - 1]);
+    expect(
+      chunks.map(({ firstRow, rows, firstNs, lastNs, sorted }) => ({ firstRow, rows, firstNs, lastNs, sorted })),
+    ).toEqual([{ firstRow: 0, rows: 7, firstNs: -3n * step, lastNs: 3n * step, sorted: isInOrder }]);
+    const { bytes } = await read({ db: store.db, codec: store.codec }, series, { selection });
+    const { times, values } = unpackRecords(bytes, 'int16', 2);
+    expect([...times]).toEqual([-3n, -2n, -1n, 0n, 1n, 2n, 3n].map((place) => place * step));
+    expect(Array.from(values, Number)).toEqual([-3, 3, -2, 2, -1, 1, 0, 0, 1, -1, 2, -2, 3, -3]);
+  }
 });
