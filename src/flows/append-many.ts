@@ -88,7 +88,8 @@ interface Work {
   readonly line: number;
   readonly item: SampleItem | null;
   readonly target: Target | null;
-  rows: (ReceivedPayload & { readonly key: AppendKey | null }) | null;
+  rows: ReceivedPayload | null;
+  key: AppendKey | null;
   error: VarveError | null;
 }
 
@@ -129,12 +130,13 @@ class ManyAppend {
     this.#request = request;
     const targets = new Map<string, Target>();
     this.#works = read.map((each): Work => {
-      if ('error' in each) return { line: each.line, item: null, target: null, rows: null, error: each.error };
+      if ('error' in each)
+        return { line: each.line, item: null, target: null, rows: null, key: null, error: each.error };
       const { line, item } = each;
       const called = UUID.test(item.series) ? item.series.toLowerCase() : nameKey(item.series);
       const target = targets.get(called) ?? newTarget(item.series, request.project);
       targets.set(called, target);
-      const work = { line, item, target, rows: null, error: null };
+      const work: Work = { line, item, target, rows: null, key: null, error: null };
       target.works.push(work);
       return work;
     });
@@ -308,9 +310,9 @@ class ManyAppend {
     return this.#works.filter(({ error }) => !error);
   }
 
-  #itemOf({ rows: received, target }: Work): AppendItem {
+  #itemOf({ rows: received, key, target }: Work): AppendItem {
     const { id, rule, knownVersion } = target!.found!;
-    const { rows, startNs, parts, key } = received!;
+    const { rows, startNs, parts } = received!;
     const { tokenId } = this.#request.principal;
     return { seriesId: id!, rule, knownVersion, rows, startNs, parts, key, tokenId };
   }
@@ -379,7 +381,8 @@ function readRows(work: Work, { shape, duplicates }: FoundSeries, memory: Shared
     const received = checkRows(read(shape), { duplicates, hash: key !== null }, (array) =>
       memory.keep(array instanceof BigInt64Array ? 'int64' : shape.dtype, array),
     );
-    work.rows = { ...received, key: keyOf(key, received, received.startNs) };
+    work.rows = received;
+    work.key = keyOf(key, received, received.startNs);
     work.error = null;
   } catch (error) {
     refuse(work, error);
