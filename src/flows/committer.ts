@@ -340,17 +340,40 @@ function bytesInMemory(items: readonly AppendItem[]): number {
 
 /** The bytes of a run as a row of Postgres has them, or the place where they lie. */
 export function materialize(run: FreshRun): FreshToInsert {
-  const { head, firstRow, rows, bytes, firstNs, lastNs, sorted, parts } = run;
-  const known = { head, firstRow, rows, bytes, firstNs, lastNs, sorted, generation: 0 } as const;
-  const { place, valuesCrc, timesCrc } = parts[0];
+  const [{ place, valuesCrc, timesCrc }] = run.parts;
   if (place.kind === 'spool') {
     const { spoolId: id, valuesOffset, timesOffset } = place;
-    return { ...known, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
+    return freshOf(run, valuesCrc, timesCrc, null, { id, valuesOffset, timesOffset });
   }
-  if (parts.length === 1) return { ...known, valuesCrc, timesCrc, inline: place, spool: null };
-  const inline = joined(parts);
+  if (run.parts.length === 1) return freshOf(run, valuesCrc, timesCrc, place, null);
+  const inline = joined(run.parts);
   const { values, times } = inline;
-  return { ...known, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline, spool: null };
+  return freshOf(run, crc32(values), times && crc32(times), inline, null);
+}
+
+/** Field by field: to spread an object of so many costs more than all else that is done for a chunk. */
+function freshOf(
+  { head, firstRow, rows, bytes, firstNs, lastNs, sorted }: FreshRun,
+  valuesCrc: number,
+  timesCrc: number | null,
+  inline: FreshToInsert['inline'],
+  spool: FreshToInsert['spool'],
+): FreshToInsert {
+  const generation = 0;
+  return {
+    head,
+    firstRow,
+    rows,
+    bytes,
+    firstNs,
+    lastNs,
+    sorted,
+    generation,
+    valuesCrc,
+    timesCrc,
+    inline,
+    spool,
+  };
 }
 
 function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint8Array | null } {

@@ -92,7 +92,8 @@ export function checkRows(
     parts.push(part);
     bytes += part.bytes;
   }
-  return { ...content.finish(), bytes, parts };
+  const { rows, firstNs, lastNs, startNs, contentHash } = content.finish();
+  return { rows, bytes, parts, firstNs, lastNs, startNs, contentHash };
 }
 
 function partOf({ rows, values: array, times: stamps }: Batch, keep: (array: SampleArray) => Uint8Array): AppendPart {

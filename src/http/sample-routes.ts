@@ -169,7 +169,7 @@ function sendOutcome(
 /** The same request for another selection. */
 function linkTo(url: string, selection: SampleSelection): string {
   const params = searchParamsOf(url);
-  for (const name of ['start', 'end', 'rows']) params.delete(name);
+  for (const name of ['start', 'end', 'rows', 'skip', 'count']) params.delete(name);
   for (const [name, value] of Object.entries(fromSelection(selection))) params.set(name, value);
   return `${url.split('?', 1)[0]}?${params.toString()}`;
 }
