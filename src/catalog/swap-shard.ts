@@ -111,14 +111,15 @@ export async function swapShard(db: Database, swap: Swap): Promise<void> {
       update shards h set state = 'replaced', replaced_at = now()
       where h.id = ${old} and h.state in ('live', 'damaged') and not exists (select from chunks c where c.shard_id = h.id)
         and not exists (select from summaries y where y.shard_id = h.id)`.execute(trx);
-    if (swap.tellsAll) {
-      await sql`update lanes set flushed_commit = greatest(flushed_commit, ${shard.commit}) where id = ${shard.laneId}`.execute(
-        trx,
-      );
-    }
+    if (swap.tellsAll) await tellFlushed(trx, shard.laneId, shard.commit);
     const column = sql.ref(shard.level === 0 ? 'flushed' : 'compacted');
     await sql`update written_bytes set ${column} = ${column} + ${bytes ?? 0}`.execute(trx);
   });
+}
+
+/** Shards tell all that was so in the lane as of this commit. */
+export async function tellFlushed(db: Database, laneId: string, commit: bigint): Promise<void> {
+  await sql`update lanes set flushed_commit = greatest(flushed_commit, ${commit}) where id = ${laneId}`.execute(db);
 }
 
 /** Blocks, each once: several chunks may be runs of one. */
