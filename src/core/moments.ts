@@ -111,7 +111,9 @@ export class Moments {
       return;
     }
     // One type of array for the inner loop: over ten types it would be compiled for none.
-    const slab = (this.#slab ??= new Float64Array(Math.max(SLAB_VALUES, channels)));
+    const most = Math.max(Math.min(SLAB_VALUES, values.length), channels); // a slow sensor has few, and a new slab for each chunk
+    if (!this.#slab || this.#slab.length < most) this.#slab = new Float64Array(most);
+    const slab = this.#slab;
     const step = Math.floor(slab.length / channels) * channels;
     for (let at = 0; at < values.length; at += step) {
       const count = Math.min(step, values.length - at);
