@@ -10,7 +10,7 @@ import { allocatedBytes, cpuMs, peakRssMb } from './machine.ts';
 import { RATE_HZ } from './workload.ts';
 
 /** Connections at the same time; a client that asks one thing after the other uses one of them. */
-const MAX_CONNECTIONS = 32;
+const MAX_CONNECTIONS = 64;
 const MB = 1e6;
 
 export class Varve {
