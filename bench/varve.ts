@@ -101,13 +101,6 @@ export class Varve {
     return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
-  /** All numbers of `/metrics` of one name, whatever their labels. */
-  async metricSum(name: string): Promise<number> {
-    const text = (await this.#exchange('/metrics')).body.toString();
-    const lines = text.split('\n').filter((each) => each.startsWith(`${name}{`));
-    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
-  }
-
   /** Of a series: blocks of chunks and summaries. */
   async storedBytes(seriesId: string): Promise<number> {
     const answer = await this.#exchange(`/v1/series/${seriesId}/storage`);

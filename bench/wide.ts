@@ -71,7 +71,7 @@ try {
   await watching;
   const raw = SECONDS * APPENDS * batches[0].length;
   const spent = varve.cpuMs();
-  const written = await varve.metricSum('varve_written_bytes_total');
+  const written = await varve.metric('varve_written_bytes_total');
   const half = backlog.slice(backlog.length >> 1);
   console.log(
     [
