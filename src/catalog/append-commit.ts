@@ -107,7 +107,7 @@ export async function beginCommit(
 /** Waits for all statements that were sent together. @throws what the first one was refused with: those behind it fail for it */
 async function allInTurn<T extends readonly unknown[]>(asked: { readonly [K in keyof T]: Promise<T[K]> }): Promise<T> {
   await Promise.allSettled(asked);
-  return Promise.all(asked) as unknown as Promise<T>;
+  return Promise.all(asked);
 }
 
 function toHead(row: HeadRow): Head {

@@ -276,7 +276,7 @@ async function verifyBytes(
       crc: chunk.timesCrc!,
     }));
   if (!values || (chunk.times && !times)) return;
-  const differences = contentDifferences(chunk, contentOf(series, values, times));
+  const differences = contentDifferences(series, chunk, contentOf(series, values, times));
   if (differences.length > 0) {
     tally.found('chunk-statistics', `the catalog is wrong about ${rows}: ${differences.join(', ')}`, place);
   }

@@ -17,7 +17,7 @@ import { AnswerRoom } from '../flows/answer-room.ts';
 import { appendMany } from '../flows/append-many.ts';
 import { appendSamples } from '../flows/append-samples.ts';
 import { Backpressure } from '../flows/backpressure.ts';
-import { Committer } from '../flows/committer.ts';
+import { Committers } from '../flows/committers.ts';
 import { compactLane, planCompaction } from '../flows/compact-lane.ts';
 import { removeSamples, replaceSamples } from '../flows/edit-samples.ts';
 import { expireSamples, retentionService } from '../flows/expire-samples.ts';
@@ -280,7 +280,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const queue = new LaneQueue(backend, 'flush', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);
   const turns = new SeriesTurns();
-  const committer = new Committer({
+  const committer = new Committers({
     connect: () => openCommitSession(databaseUrl),
     spool: async (pieces) => {
       const id = uuidv7();

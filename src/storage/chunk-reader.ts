@@ -125,7 +125,7 @@ async function readSpan(handle: FileHandle, span: Span, piece: Piece, lend: bool
 async function unpack(stored: Buffer, { codec, wanted }: Unpacking, piece: Piece): Promise<Buffer> {
   let bytes: Uint8Array;
   try {
-    bytes = await decodeBlock(codec as Codec, stored);
+    bytes = await decodeBlock(codec as Codec, stored, wanted.offset + wanted.length);
   } catch (error) {
     throw corrupt(piece, piece.blocks[0].firstRow, `cannot be decoded: ${(error as Error).message}`);
   }
