@@ -241,7 +241,7 @@ interface Buckets {
 /** What is answered of buckets, by what was asked for. */
 async function bucketsOf(reading: Reading, id: string): Promise<Map<string, Buckets>> {
   const { firstNs, lastNs } = await getSeries(reading.db, { id });
-  const span = (lastNs ?? 0n) - (firstNs ?? 0n) + 1n;
+  const span = (lastNs ?? 0n) - (firstNs ?? 0n) + PERIOD; // of one row, too, no more buckets than are answered
   const wanted: WantedBuckets[] = [1n, 7n, 60n].flatMap((buckets): WantedBuckets[] => [
     { by: 'points', points: Number(buckets) },
     { by: 'every', every: { kind: 'fixed', ns: span / buckets + 1n }, zone: 'UTC', aggregates: SPREAD, fill: 'null' },
