@@ -254,7 +254,7 @@ const FINISH = `
     c as (
       insert into commits ("commit", project_ids, series, kinds, first_rows, rows, tokens, marker)
       select k.value, $15::uuid[], $16::uuid[], $17::text[], $18::bigint[], $19::bigint[], $20::uuid[], $23::uuid from k)
-  select k.value as commit, pg_notify('${COMMIT_CHANNEL}', k.value::text) from k`;
+  select k.value as commit, pg_current_xact_id()::text as xid, pg_notify('${COMMIT_CHANNEL}', k.value::text) from k`;
 
 interface Statement {
   readonly text: string;
@@ -312,14 +312,18 @@ function statementsOf({ fresh, heads, closed, changes }: CommitToMake, marker: s
   return statements;
 }
 
-/** All that a transaction changes, which its owner commits. @returns the number of its commit */
-export async function prepareCommit(session: Session, change: CommitToMake): Promise<bigint> {
-  let commit = 0n;
-  for (const { text, values } of statementsOf(change, randomUUID())) {
-    const { rows } = await session.query<{ commit: bigint }>(text, values);
-    commit = rows[0]?.commit;
+/** All that a transaction changes, which its owner commits. @returns the number of its commit, and how to ask for it */
+export async function prepareCommit(
+  session: Session,
+  change: CommitToMake,
+): Promise<{ readonly commit: bigint; readonly trace: CommitTrace }> {
+  const marker = randomUUID();
+  let told = { commit: 0n, xid: '' };
+  for (const { text, values } of statementsOf(change, marker)) {
+    const { rows } = await session.query<typeof told>(text, values);
+    if (rows.length > 0) [told] = rows;
   }
-  return commit;
+  return { commit: told.commit, trace: { xid: told.xid, marker, after: told.commit - 1n } };
 }
 
 /**
@@ -344,7 +348,9 @@ export async function findCommit(
   { xid, marker, after }: CommitTrace,
 ): Promise<bigint | null | undefined> {
   const { rows } = await session.query<{ status: string | null }>(
-    `select case when $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status($1::text::xid8) end as status`,
+    // Our own number is greater than any that was given before it, but for those of before a crash: these were undone.
+    `with own as materialized (select pg_current_xact_id() as xid)
+     select case when $1::text::xid8 < own.xid then pg_xact_status($1::text::xid8) end as status from own`,
     [xid],
   );
   if (rows[0].status === 'in progress') return undefined;

@@ -14,14 +14,16 @@ export interface CommitSession extends Session {
 /** A process that is paused inside its transaction loses it after this long: its locks keep nobody waiting for longer. */
 const IDLE_IN_TRANSACTION_MS = 2_000;
 const LOCK_MS = 5_000;
-const STATEMENT_MS = 20_000;
+const STATEMENT_MS = 10_000;
+/** A server that is silent for longer is left: its answer to COMMIT is asked for on another connection. */
+const SILENT_MS = STATEMENT_MS + 2_000;
 const TRANSACTION_MS = 30_000;
 const CONNECT_MS = 5_000;
 /** The first version of Postgres that knows `transaction_timeout`. */
 const TRANSACTION_TIMEOUT_SINCE = 170_000;
 
-/** @param url postgres://…; never logged */
-export async function openCommitSession(url: string): Promise<CommitSession> {
+/** @param url postgres://…; never logged. @param silentMs a server that does not answer for so long is left */
+export async function openCommitSession(url: string, silentMs = SILENT_MS): Promise<CommitSession> {
   const Client = preparingClient();
   const client = new Client({
     connectionString: url,
@@ -29,6 +31,7 @@ export async function openCommitSession(url: string): Promise<CommitSession> {
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
     pipeline: true,
+    query_timeout: silentMs,
     types: typeParsers,
     lock_timeout: LOCK_MS,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,

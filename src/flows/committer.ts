@@ -12,9 +12,11 @@ import {
   heldElsewhere,
   keepSpools,
   type CommitToMake,
+  type CommitTrace,
   type FreshToInsert,
 } from '../catalog/append-commit.ts';
 import type { CommitSession } from '../catalog/commit-session.ts';
+import type { Session } from '../catalog/session.ts';
 import { VarveError } from '../core/errors.ts';
 import { faultOf, isRefusedByPostgres } from '../core/fault.ts';
 import {
@@ -23,6 +25,7 @@ import {
   type AppendItem,
   type AppendPart,
   type FreshRun,
+  type Head,
   type Placed,
   type Placement,
 } from '../core/place-append.ts';
@@ -71,6 +74,9 @@ const ASK_PAUSE_MS = 250;
 const RETRY_AFTER_S = 2;
 
 interface Waiting {
+  /** As it came … */
+  readonly original: AppendBody;
+  /** … and with what is large of it in the spool file of its batch. */
   body: AppendBody;
   readonly bytes: number;
   lockedSince: number | null;
@@ -87,6 +93,8 @@ export class Committer {
   #closed = false;
   /** The newest commit of ours. */
   #last = 0n;
+  /** When the transaction that is under way was begun. */
+  #attemptSince: number | null = null;
 
   constructor(deps: CommitterDeps) {
     this.#deps = deps;
@@ -105,12 +113,17 @@ export class Committer {
     this.#waitingBytes += bytes;
     try {
       return await new Promise<AppendResult[]>((settle, fail) => {
-        this.#queue.push({ body, bytes, lockedSince: null, settle, fail });
+        this.#queue.push({ original: body, body, bytes, lockedSince: null, settle, fail });
         this.#running ??= this.#run().finally(() => (this.#running = null));
       });
     } finally {
       this.#waitingBytes -= bytes;
     }
+  }
+
+  /** How long the transaction has been under way. */
+  get stuckMs(): number {
+    return this.#attemptSince === null ? 0 : performance.now() - this.#attemptSince;
   }
 
   /** Commits what waits, and ends the connection. */
@@ -124,11 +137,18 @@ export class Committer {
     while (this.#queue.length > 0) {
       const batch = this.#take();
       if (batch.every(({ lockedSince }) => lockedSince !== null)) await sleep(LOCKED_PAUSE_MS);
-      await this.#spoolLarge(batch).then(
-        () => this.#commit(batch),
-        (error: unknown) => failAll(batch, error),
-      );
+      await this.#process(batch);
     }
+  }
+
+  /** Settles every body of the batch, or puts it back into the queue. */
+  async #process(batch: readonly Waiting[]): Promise<void> {
+    try {
+      await this.#spoolLarge(batch);
+    } catch (error) {
+      return failAll(batch, error);
+    }
+    return this.#commit(batch);
   }
 
   /** The oldest bodies, within the limits of a batch; one body alone may be larger. */
@@ -148,7 +168,9 @@ export class Committer {
     return batch;
   }
 
+  /** Into a file of this batch alone: one that a commit has kept may be swept as soon as that commit's chunks are flushed. */
   async #spoolLarge(batch: readonly Waiting[]): Promise<void> {
+    for (const each of batch) each.body = each.original;
     if (batch.reduce((sum, { body }) => sum + bytesInMemory(body.items), 0) <= SPOOL_FROM_BYTES) return;
     const pieces: Uint8Array[] = [];
     const isLarge = ({ bytes, place }: AppendPart): boolean => place.kind === 'memory' && bytes >= LEAST_SPOOLED_BYTES;
@@ -175,7 +197,6 @@ export class Committer {
     });
   }
 
-  /** Settles every body of the batch. */
   async #commit(batch: readonly Waiting[], triesLeft = TRIES): Promise<void> {
     try {
       await this.#attempt(batch);
@@ -184,8 +205,8 @@ export class Committer {
         case 'data':
           // One of them is to blame: without it the others must not fail.
           if (batch.length === 1) return batch[0].fail(error);
-          await this.#commit(batch.slice(0, batch.length / 2));
-          return this.#commit(batch.slice(batch.length / 2));
+          await this.#process(batch.slice(0, batch.length / 2));
+          return this.#process(batch.slice(batch.length / 2));
         case 'again':
           if (triesLeft > 0) return this.#commit(batch, triesLeft - 1);
           return failAll(batch, unavailable('unavailable', 'Postgres is away, or did not take it. Try again.', error));
@@ -197,44 +218,46 @@ export class Committer {
     }
   }
 
-  /** @throws what Postgres answered, or that the connection was lost; nothing was committed then */
+  /** @throws what Postgres answered, or that the connection was lost; nothing was committed then, and no body was settled or put back */
   async #attempt(given: readonly Waiting[]): Promise<void> {
     const session = await this.#open();
     const { onStage = () => {} } = this.#deps;
+    this.#attemptSince = performance.now();
     try {
       await onStage('opened');
       const wanted = [...new Set(given.flatMap(({ body }) => body.items.map(({ seriesId }) => seriesId)))];
       const { heads, xid, known } = await beginCommit(session, wanted, keysOf(given));
       await onStage('locked');
-      const missing = wanted.filter((id) => !heads.has(id));
-      const free = missing.length === 0 ? given : await this.#withoutHeld(session, given, missing);
-      const batch = await this.#keepSpools(session, free);
+      const held = await heldAmong(session, given, heads);
+      const swept = await sweptAmong(session, without(given, held));
+      const batch = without(without(given, held), swept);
       const placement = placeAppends(
         batch.map(({ body }) => body),
         heads,
         known,
       );
-      if (placement.changes.length === 0) {
-        await session.query('rollback');
-        return settle(batch, placement, null);
+      let commit: bigint | 'unknown' | null = null;
+      if (placement.changes.length === 0) await session.query('rollback');
+      else commit = await this.#finish(session, { ...placement, fresh: placement.fresh.map(materialize) }, xid);
+      // Only from here on: an attempt that fails is made once more, with all of them.
+      this.#putOff(held);
+      failAll(swept, unavailable('payload-removed', 'the samples took so long to come that they were swept'));
+      if (commit === 'unknown') return failAll(batch, outcomeUnknown());
+      if (commit !== null) {
+        this.#last = commit;
+        await onStage('committed');
       }
-      const fresh = placement.fresh.map(materialize);
-      const commit = await this.#finish(session, { ...placement, fresh }, xid);
-      if (commit === null) {
-        const message = 'the connection to Postgres was lost, and it cannot tell whether the rows were stored';
-        return failAll(batch, unavailable('outcome-unknown', message));
-      }
-      this.#last = commit;
-      await onStage('committed');
       settle(batch, placement, commit);
     } catch (error) {
       if (session.isOpen) await session.query('rollback').catch(() => {});
       throw error;
+    } finally {
+      this.#attemptSince = null;
     }
   }
 
-  /** @returns the number of the commit, which Postgres is asked for where its answer is lost; null if it does not tell */
-  async #finish(session: CommitSession, change: CommitToMake, xid: string): Promise<bigint | null> {
+  /** @returns the number of the commit, which Postgres is asked for where its answer is lost */
+  async #finish(session: CommitSession, change: CommitToMake, xid: string): Promise<bigint | 'unknown'> {
     const marker = randomUUID();
     try {
       const committed = commitBatch(session, change, marker);
@@ -243,15 +266,9 @@ export class Committer {
       return await committed;
     } catch (error) {
       if (isRefusedByPostgres(error)) throw error;
-      for (let tries = 0; tries < ASK_TRIES; tries++) {
-        const found = await this.#open()
-          .then((asked) => findCommit(asked, { xid, marker, after: this.#last }))
-          .catch(() => undefined);
-        if (typeof found === 'bigint') return found;
-        if (found === null) throw error;
-        await sleep(ASK_PAUSE_MS);
-      }
-      return null;
+      const found = await askForCommit(() => this.#open(), { xid, marker, after: this.#last });
+      if (found === null) throw error;
+      return found;
     }
   }
 
@@ -263,36 +280,63 @@ export class Committer {
     return this.#session;
   }
 
-  /** Bodies of which a series is held elsewhere wait for the next batch, or are refused once they have waited for long. @returns the others */
-  async #withoutHeld(
-    session: CommitSession,
-    given: readonly Waiting[],
-    missing: readonly string[],
-  ): Promise<readonly Waiting[]> {
-    const held = await heldElsewhere(session, missing);
-    const isHeld = ({ body }: Waiting): boolean => body.items.some(({ seriesId }) => held.has(seriesId));
+  /** Bodies of which a series is held elsewhere wait for the next batch, or are refused once they have waited for long. */
+  #putOff(held: ReadonlySet<Waiting>): void {
     const now = performance.now();
     const later: Waiting[] = [];
-    for (const each of given.filter(isHeld)) {
+    for (const each of held) {
       each.lockedSince ??= now;
       if (now - each.lockedSince < LOCKED_MS) later.push(each);
       else each.fail(unavailable('series-busy', 'something else keeps the series locked'));
     }
     this.#queue.unshift(...later);
-    return given.filter((each) => !isHeld(each));
   }
+}
 
-  /** A file that was swept meanwhile must not be named by a commit. */
-  async #keepSpools(session: CommitSession, batch: readonly Waiting[]): Promise<readonly Waiting[]> {
-    const ids = new Set(batch.flatMap(({ body }) => spoolsOf(body.items)));
-    if (ids.size === 0) return batch;
-    const kept = await keepSpools(session, [...ids]);
-    const isKept = ({ body }: Waiting): boolean => spoolsOf(body.items).every((id) => kept.has(id));
-    for (const each of batch.filter((one) => !isKept(one))) {
-      each.fail(unavailable('payload-removed', 'the samples took so long to come that they were swept'));
-    }
-    return batch.filter(isKept);
+const NONE: ReadonlySet<Waiting> = new Set();
+
+/** Bodies of which a series is locked by somebody else. @param heads those that are locked by the session */
+async function heldAmong(
+  session: CommitSession,
+  given: readonly Waiting[],
+  heads: ReadonlyMap<string, Head>,
+): Promise<ReadonlySet<Waiting>> {
+  const isMissing = ({ seriesId }: AppendItem): boolean => !heads.has(seriesId);
+  const missing = new Set(given.flatMap(({ body }) => body.items.filter(isMissing).map(({ seriesId }) => seriesId)));
+  if (missing.size === 0) return NONE;
+  const held = await heldElsewhere(session, [...missing]);
+  return new Set(given.filter(({ body }) => body.items.some(({ seriesId }) => held.has(seriesId))));
+}
+
+/** Bodies of which a spool file was swept meanwhile: no commit may name it. */
+async function sweptAmong(session: CommitSession, given: readonly Waiting[]): Promise<ReadonlySet<Waiting>> {
+  const ids = new Set(given.flatMap(({ body }) => spoolsOf(body.items)));
+  if (ids.size === 0) return NONE;
+  const kept = await keepSpools(session, [...ids]);
+  return new Set(given.filter(({ body }) => !spoolsOf(body.items).every((id) => kept.has(id))));
+}
+
+function without(given: readonly Waiting[], some: ReadonlySet<Waiting>): readonly Waiting[] {
+  return some.size === 0 ? given : given.filter((each) => !some.has(each));
+}
+
+/**
+ * What became of a transaction whose answer to COMMIT was lost.
+ * @param open gives a session that is open
+ * @returns the number of its commit; null: it was undone; `unknown`: Postgres does not tell within seconds
+ */
+export async function askForCommit(
+  open: () => Promise<Session>,
+  trace: CommitTrace,
+): Promise<bigint | 'unknown' | null> {
+  for (let tries = 0; tries < ASK_TRIES; tries++) {
+    const found = await open()
+      .then((session) => findCommit(session, trace))
+      .catch(() => undefined);
+    if (found !== undefined) return found;
+    await sleep(ASK_PAUSE_MS);
   }
+  return 'unknown';
 }
 
 /** What Postgres refuses for its content, what another try may settle, a full disk, and what is a fault of ours. */
@@ -318,7 +362,7 @@ export function toResult(placed: Placed, commit: bigint | null): AppendResult {
   return { ...placed, kind: 'appended', commit: placed.commit ?? commit! };
 }
 
-function failAll(batch: readonly Waiting[], error: unknown): void {
+function failAll(batch: Iterable<Waiting>, error: unknown): void {
   for (const each of batch) each.fail(error);
 }
 
@@ -383,6 +427,13 @@ function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint
     values: Buffer.concat(places.map(({ values }) => values)),
     times: times.length > 0 ? Buffer.concat(times) : null,
   };
+}
+
+export function outcomeUnknown(): VarveError {
+  return unavailable(
+    'outcome-unknown',
+    'the connection to Postgres was lost, and it cannot tell whether the rows were stored',
+  );
 }
 
 /** With nothing stored, or nobody knows. */

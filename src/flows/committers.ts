@@ -19,6 +19,11 @@ export class Committers {
     return (hasMany(body) ? this.#many : this.#few).submit(body);
   }
 
+  /** How long the transaction of one has been under way, at most. */
+  get stuckMs(): number {
+    return Math.max(this.#few.stuckMs, this.#many.stuckMs);
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#few.close(), this.#many.close()]);
   }

@@ -1,12 +1,13 @@
 /** Makes series and appends to them and to others in one transaction: all of it is there by one commit, or nothing. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { heldElsewhere, knownAppends, lockHeads, prepareCommit } from '../catalog/append-commit.ts';
+import { heldElsewhere, knownAppends, lockHeads, prepareCommit, type CommitTrace } from '../catalog/append-commit.ts';
 import type { DatabaseTransaction, ReadsAndWrites } from '../catalog/database.ts';
 import { insertSeries, type SeriesToInsert } from '../catalog/series-insert.ts';
 import { sessionOf } from '../catalog/session.ts';
 import { placeAppends, type AppendItem } from '../core/place-append.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { TagUnit } from '../core/tag-value.ts';
+import { commitTold } from './commit-told.ts';
 import { LOCKED_MS, LOCKED_PAUSE_MS, materialize, toResult, unavailable, type AppendResult } from './committer.ts';
 import { checkAll, wantedOf, withLanes } from './create-many.ts';
 import type { Principal } from './service.ts';
@@ -38,7 +39,7 @@ export async function createAndAppend(
     // Between two tries no locks of our own are held.
     for (;;) {
       const result = await undoable<CreatedAndAppended | 'held'>((undo) =>
-        writes.transaction().execute((trx) => allWithin(trx, { series, units, tokenId, items, undo })),
+        commitTold(writes, (trx, told) => allWithin(trx, { series, units, tokenId, items, undo, told })),
       );
       if (result !== 'held') {
         const isStored = result.kind === 'done' && result.results.every(({ kind }) => kind === 'appended');
@@ -58,11 +59,12 @@ interface All {
   readonly tokenId: string;
   readonly items: readonly AppendItem[];
   readonly undo: Undo<CreatedAndAppended | 'held'>;
+  readonly told: (trace: CommitTrace) => void;
 }
 
 async function allWithin(
   trx: DatabaseTransaction,
-  { series, units, tokenId, items, undo }: All,
+  { series, units, tokenId, items, undo, told }: All,
 ): Promise<CreatedAndAppended> {
   const inserted = await insertSeries(trx, series, units, tokenId);
   if (inserted.stored.size < series.length) return undo({ kind: 'taken' });
@@ -77,11 +79,12 @@ async function allWithin(
   if (outcomes.some(({ kind }) => kind === 'refused')) {
     return undo({ kind: 'done', results: outcomes.map((each) => toResult(each, null)) });
   }
-  const commit = await prepareCommit(session, {
+  const { commit, trace } = await prepareCommit(session, {
     ...placement,
     fresh: placement.fresh.map(materialize),
     changes: [...inserted.changes.map((each) => ({ ...each, kind: 'create' as const })), ...placement.changes],
   });
+  told(trace);
   return { kind: 'done', results: outcomes.map((each) => toResult(each, commit)) };
 }
 

@@ -6,6 +6,7 @@ import {
   lockHead,
   prepareCommit,
   type CommitToMake,
+  type CommitTrace,
   type FreshToInsert,
 } from '../catalog/append-commit.ts';
 import type { Database } from '../catalog/database.ts';
@@ -27,6 +28,7 @@ import { planIrregularEdit, planRegularEdit, type MeasuredRange, type TimeRange 
 import type { Series } from '../core/series.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { readSpooled } from '../storage/spool.ts';
+import { commitTold } from './commit-told.ts';
 import { measureErasure } from './measure-erasure.ts';
 import { withUpload, type ReceiveDeps } from './receive-body.ts';
 import type { ReceivedPayload } from './receive-payload.ts';
@@ -106,7 +108,7 @@ async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
     const { reads: db, root, codec } = deps;
     const measured = isRegular ? null : await measureErasure({ db, root, codec }, series, range.startNs, range.endNs);
     const edited = await deps.turns.take(series.id, () =>
-      deps.writes.transaction().execute((trx) => editWithin(sessionOf(trx), asked, measured)),
+      commitTold(deps.writes, (trx, told) => editWithin(sessionOf(trx), asked, measured, told)),
     );
     if (edited) return edited;
   }
@@ -115,7 +117,12 @@ async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
 }
 
 /** @returns null if what was measured is true no more; nothing is changed then */
-async function editWithin(session: Session, asked: Edit, measured: MeasuredRange | null): Promise<Edited | null> {
+async function editWithin(
+  session: Session,
+  asked: Edit,
+  measured: MeasuredRange | null,
+  told: (trace: CommitTrace) => void,
+): Promise<Edited | null> {
   const { series, key, received } = asked;
   const head = await lockHead(session, series.id);
   if (!head) throw notFound('series', series.id);
@@ -133,7 +140,8 @@ async function editWithin(session: Session, asked: Edit, measured: MeasuredRange
     ? await changeIrregular(session, head, asked, measured)
     : await changeRegular(session, head, asked);
   if (!change) return null;
-  const commit = await prepareCommit(session, change);
+  const { commit, trace } = await prepareCommit(session, change);
+  told(trace);
   const [{ rows, firstRow }] = change.changes;
   return {
     commit,

@@ -313,7 +313,16 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     },
     retention: retentionService(pools),
     space: spaceService(reads),
-    health: healthService({ pools, root, codec, backend, queue, backpressure, outage: ground.outage }),
+    health: healthService({
+      pools,
+      root,
+      codec,
+      committers: committer,
+      backend,
+      queue,
+      backpressure,
+      outage: ground.outage,
+    }),
   };
   return {
     service,

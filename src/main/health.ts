@@ -7,6 +7,7 @@ import { readEstrangement } from '../catalog/recovery-reader.ts';
 import { hasDamage } from '../catalog/shard-store.ts';
 import { SHARD_STATES } from '../core/shard-state.ts';
 import type { Backpressure } from '../flows/backpressure.ts';
+import type { Committers } from '../flows/committers.ts';
 import type { HealthCheck, HealthService } from '../flows/service.ts';
 import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
@@ -23,6 +24,7 @@ export interface HealthDeps {
   readonly pools: DatabasePools;
   readonly root: DataRoot;
   readonly codec: Pick<CodecPool, 'ping' | 'stuckMs'>;
+  readonly committers: Pick<Committers, 'stuckMs'>;
   readonly backend: QueueBackend;
   readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
@@ -31,7 +33,7 @@ export interface HealthDeps {
 }
 
 export function healthService(deps: HealthDeps): HealthService {
-  const { pools, root, codec, backend, queue, backpressure, outage } = deps;
+  const { pools, root, codec, committers, backend, queue, backpressure, outage } = deps;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
@@ -64,14 +66,15 @@ export function healthService(deps: HealthDeps): HealthService {
     },
     async ready() {
       // A pool that is stuck answers nothing, though Postgres does.
-      const [reads, writes, threads, queued, storage] = await Promise.all([
+      const [reads, writes, commits, threads, queued, storage] = await Promise.all([
         check(() => pingCatalog(pools.reads)),
         check(() => pingCatalog(pools.writes)),
+        check(() => refuseStuck(committers)),
         check(() => pingThreads(codec)),
         check(() => backend.ping()),
         checkStorage(root, backpressure),
       ]);
-      const postgres = reads.ok ? writes : reads;
+      const postgres = [reads, writes, commits].find(({ ok }) => !ok) ?? reads;
       const shards = postgres.ok ? await checkShards(pools.reads) : { ok: true };
       const checks = { postgres, queue: queued, storage, threads, shards };
       return { ok: Object.values(checks).every((each) => each.ok), checks };
@@ -109,6 +112,13 @@ export function healthService(deps: HealthDeps): HealthService {
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
   };
+}
+
+/** A transaction of appends is a matter of milliseconds. */
+const COMMIT_LIMIT_MS = 5_000;
+
+async function refuseStuck({ stuckMs }: HealthDeps['committers']): Promise<void> {
+  if (stuckMs > COMMIT_LIMIT_MS) throw new Error(`appends wait for a commit since ${Math.round(stuckMs)} ms`);
 }
 
 async function pingThreads(codec: HealthDeps['codec']): Promise<void> {

@@ -2,21 +2,24 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import { findCommit } from '../../src/catalog/append-commit.ts';
+import { findCommit, lockHead, prepareCommit } from '../../src/catalog/append-commit.ts';
 import { openCommitSession, type CommitSession } from '../../src/catalog/commit-session.ts';
 import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
 import { sessionOf } from '../../src/catalog/session.ts';
 import { registerSpools } from '../../src/catalog/spool-store.ts';
 import type { AppendItem, AppendPart } from '../../src/core/place-append.ts';
 import { Committer, type AppendResult, type CommitStage } from '../../src/flows/committer.ts';
+import { commitTold } from '../../src/flows/commit-told.ts';
 import { Committers, MANY_SERIES } from '../../src/flows/committers.ts';
 import { DataRoot } from '../../src/storage/data-root.ts';
 import { writeSpool } from '../../src/storage/spool.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { relayTo } from '../support/tcp-relay.ts';
 
 let database: TestDatabase;
 let open: OpenDatabase;
@@ -224,6 +227,136 @@ describe('the committer', () => {
     expect((await many).every(isAppended)).toBe(true);
     await committers.close();
   });
+
+  /** A body that is under way, so that those submitted after it make one batch. */
+  async function gate(onStage: (stage: CommitStage, batch: number) => Promise<void> | void = () => {}): Promise<{
+    committer: Committer;
+    open: () => void;
+  }> {
+    let open = (): void => {};
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    let batch = 0;
+    const committer = makeCommitter(async (stage) => {
+      if (stage === 'opened') batch++;
+      if (batch === 1 && stage === 'opened') await opened;
+      await onStage(stage, batch);
+    });
+    void committer.submit({ items: [item(await createSeries(), 1)], atomic: false });
+    return { committer, open };
+  }
+
+  /** Holds what a statement locks, until it is let go. */
+  async function hold(statement: string): Promise<() => Promise<void>> {
+    const holder = new pg.Client({ connectionString: database.url });
+    await holder.connect();
+    await holder.query('begin');
+    await holder.query(statement);
+    return async () => {
+      await holder.query('rollback');
+      await holder.end();
+    };
+  }
+
+  test('stores once what was held elsewhere while the batch it came with failed', async () => {
+    const [held, free] = [await createSeries(), await createSeries()];
+    const letHead = await hold(`select from heads where series_id = '${held}' for update`);
+    let letCounter: () => Promise<void> = async () => {};
+    const { committer, open } = await gate(async (stage, batch) => {
+      if (batch !== 2) return;
+      if (stage === 'opened') letCounter = await hold('select from commit_counter for update');
+      if (stage !== 'sent') return;
+      // All is said, the counter is waited for: now the held series is free, and the attempt ends.
+      await letHead();
+      await query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'varve committer' and datname = current_database()`,
+      );
+      await letCounter();
+    });
+    const both = [held, free].map((id) => committer.submit({ items: [item(id, 1)], atomic: false }));
+    open();
+    expect((await Promise.all(both)).flat().every(isAppended)).toBe(true);
+    await committer.submit({ items: [item(free, 2)], atomic: false });
+    expect([await storedRows(held), await storedRows(free)]).toEqual([1, 2]);
+    await committer.close();
+  });
+
+  test('stores a large body that was put off, whose spool file another one of its batch has kept', async () => {
+    const [held, free] = [await createSeries(), await createSeries()];
+    const letHead = await hold(`select from heads where series_id = '${held}' for update`);
+    const { committer, open } = await gate();
+    const [waiting, passing] = [held, free].map((id) =>
+      committer.submit({ items: [item(id, 1, null, 12_000)], atomic: false }),
+    );
+    open();
+    expect((await passing).every(isAppended)).toBe(true);
+    await letHead();
+    expect((await waiting).every(isAppended)).toBe(true);
+    expect([await storedRows(held), await storedRows(free)]).toEqual([12_000, 12_000]);
+    await committer.close();
+  });
+
+  test('leaves a server that has fallen silent, and stores once what it was asked', async () => {
+    const relay = await relayTo(database.url);
+    const committer = makeCommitter(
+      (stage) => {
+        if (stage === 'sent' && !isMute) relay.mute();
+        isMute ||= stage === 'sent';
+      },
+      () => openCommitSession(relay.url, 500),
+    );
+    let isMute = false;
+    const id = await createSeries();
+    const [result] = await committer.submit({ items: [item(id, 1)], atomic: false });
+    expect(isAppended(result)).toBe(true);
+    expect(await storedRows(id)).toBe(1);
+    await committer.close();
+    await relay.cut();
+  });
+
+  test('waits for a transaction that is the newest of all and under way, before it says that it was undone', async () => {
+    const [asked, other] = [await openCommitSession(database.url), await openCommitSession(database.url)];
+    await other.query('begin');
+    const { rows } = await other.query<{ xid: string }>('select pg_current_xact_id()::text as xid');
+    const trace = { xid: rows[0].xid, marker: uuidv7(), after: 0n };
+    expect(await findCommit(asked, trace)).toBeUndefined();
+    await other.query('rollback');
+    expect(await findCommit(asked, trace)).toBeNull();
+    await Promise.all([asked.close(), other.close()]);
+  });
+
+  test.each([true, false])(
+    'an edit whose answer to COMMIT is lost is told by what became of it (committed: %s)',
+    async (did) => {
+      const relay = await relayTo(database.url);
+      const pool = openDatabase(relay.url, { poolSize: 1, onError: () => {} });
+      const id = await createSeries();
+      let breaking: Promise<void> = Promise.resolve();
+      const edited = commitTold(pool.db, async (trx, told) => {
+        const session = sessionOf(trx);
+        const head = (await lockHead(session, id))!;
+        const change = { fresh: [], closed: [], heads: [{ ...head, edits: 1 }], changes: [] };
+        const { trace, commit } = await prepareCommit(session, change);
+        told(trace);
+        relay.mute();
+        // Either the connection breaks before COMMIT has come, or after it.
+        if (!did)
+          await query(
+            `select pg_terminate_backend(pid) from pg_stat_activity where xact_start is not null and pid <> pg_backend_pid() and datname = current_database()`,
+          );
+        breaking = sleep(200)
+          .then(() => relay.cut())
+          .then(() => relay.restore());
+        return commit;
+      });
+      if (did) expect(typeof (await edited)).toBe('bigint');
+      else await expect(edited).rejects.toThrow();
+      const [head] = await query<{ edits: number }>('select edits from heads where series_id = $1', [id]);
+      expect(head.edits).toBe(did ? 1 : 0);
+      await breaking;
+      await pool.close();
+      await relay.cut();
+    },
+  );
 
   test('brings many bytes into one spool file, and keeps their place', async () => {
     const committer = makeCommitter();

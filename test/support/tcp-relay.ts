@@ -7,6 +7,8 @@ export interface TcpRelay {
   readonly url: string;
   /** Ends all connections and refuses new ones. */
   cut(): Promise<void>;
+  /** From now on the present connections bring questions to the server, and no answers back. New ones are as ever. */
+  mute(): void;
   /** Accepts connections again, at the same address. */
   restore(): Promise<void>;
 }
@@ -14,6 +16,7 @@ export interface TcpRelay {
 export async function relayTo(targetUrl: string): Promise<TcpRelay> {
   const target = new URL(targetUrl);
   const sockets = new Set<Socket>();
+  const answering = new Map<Socket, Socket>();
   let server: Server | undefined;
 
   async function listen(port: number): Promise<number> {
@@ -23,10 +26,12 @@ export async function relayTo(targetUrl: string): Promise<TcpRelay> {
         [inward, outward],
         [outward, inward],
       ]) {
+        if (from === outward) answering.set(outward, inward);
         sockets.add(from);
         from.on('error', () => {});
         from.on('close', () => {
           sockets.delete(from);
+          answering.delete(from);
           to.destroy();
         });
         from.pipe(to);
@@ -48,6 +53,12 @@ export async function relayTo(targetUrl: string): Promise<TcpRelay> {
       for (const socket of sockets) socket.destroy();
       await closed;
       server = undefined;
+    },
+    mute() {
+      for (const [outward, inward] of answering) {
+        outward.unpipe(inward);
+        outward.resume();
+      }
     },
     async restore() {
       await listen(port);
