@@ -62,7 +62,7 @@ export type ChunkArray = [
 
 interface SnapshotRow extends SeriesRow, HeldRow {
   readonly expired_ns: bigint | null;
-  readonly segments: [number, string, number][];
+  readonly segments: SegmentArray[];
   readonly chunks: ChunkArray[];
   readonly holes: [number, number][] | null;
   readonly erasures: [number, string, string, number][] | null;
@@ -96,7 +96,7 @@ const TEXTS = Object.fromEntries(
     by,
     `select ${SERIES_COLUMNS_TEXT}, h.expired_ns, ${HELD_COLUMNS},
         coalesce((
-          select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
+          select json_agg(json_build_array(first_row, start_ns::text, rows, skip) order by first_row)
           from segments where series_id = s.id), '[]') as segments,
         coalesce((
           select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
@@ -144,12 +144,18 @@ export async function readSampleSnapshot(
   if (row.expired_ns !== null && row.kind === 'irregular') erasures.push(expiry(row.expired_ns));
   return {
     series: toSeries(row),
-    segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
+    segments: row.segments.map(toSegment),
     chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
     holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
     erasures,
     expiredNs: row.expired_ns,
   };
+}
+
+export type SegmentArray = [firstRow: number, startNs: string, rows: number, skip: number];
+
+export function toSegment([firstRow, startNs, rows, skip]: SegmentArray): Segment {
+  return { firstRow, startNs: BigInt(startNs), rows, skip };
 }
 
 export function inOrder<C extends ChunkLocation>(chunks: C[]): C[] {

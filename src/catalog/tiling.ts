@@ -10,7 +10,7 @@ export interface TilingBreak {
   readonly to: number;
 }
 
-/** A segment that begins before the one before it has ended. */
+/** A segment that begins before the last row of the one before it in time. */
 export interface SegmentOverlap {
   readonly seriesId: string;
   readonly firstRow: number;
@@ -18,7 +18,7 @@ export interface SegmentOverlap {
 
 /**
  * Fresh chunks count as those in shards do. Chunks of different generations may cover each other. Rows that were removed or have expired may be in no chunk,
- * nor need the numbers of an irregular series: compaction leaves them out.
+ * and in no segment where others have taken their time; nor need the numbers of an irregular series: compaction leaves them out.
  * @param only these series; null: all
  */
 export async function tilingBreaks(db: Database, only: readonly string[] | null): Promise<TilingBreak[]> {
@@ -44,10 +44,10 @@ export async function tilingBreaks(db: Database, only: readonly string[] | null)
         where h.rows > coalesce(e.after, 0))
       select p.series_id as id, p.due, p.found
       from spaces p join series s on s.id = p.series_id join heads h on h.series_id = p.series_id
-      where ${isRegular} and ${chosen(only)} and not (${what} = 'chunks' and (h.expired_ns is not null and p.due = 0
+      where ${isRegular} and ${chosen(only)} and not (h.expired_ns is not null and p.due = 0
         or p.found - p.due <= (
           select coalesce(sum(least(o.to_row, p.found) - greatest(o.from_row, p.due)), 0) from holes o
-          where o.series_id = p.series_id and o.from_row < p.found and o.to_row > p.due)))
+          where o.series_id = p.series_id and o.from_row < p.found and o.to_row > p.due))
       union all
       select series_id, due, first_row
       from (select series_id, first_row, lag(after) over (partition by series_id, layer order by first_row) as due from tiles) t
@@ -65,11 +65,12 @@ export async function segmentOverlaps(db: Database, only: readonly string[] | nu
   // Numerics, as a rate is an exact fraction; div() cuts as floor does, rows not being negative.
   const { rows } = await sql<{ id: string; first_row: bigint }>`
     select g.series_id as id, g.first_row
-    from (select series_id, first_row, start_ns, lag(start_ns) over w as before_ns, lag(rows) over w as before_rows
-      from segments ${where('series_id', only)} window w as (partition by series_id order by first_row)) g
+    from (select series_id, first_row, start_ns, lag(start_ns) over w as before_ns, lag(rows) over w as before_rows, lag(skip) over w as skip
+      from segments ${where('series_id', only)} window w as (partition by series_id order by start_ns)) g
     join series s on s.id = g.series_id
-    where g.before_ns is not null and s.rate is not null and g.start_ns < g.before_ns + div(
-      g.before_rows::numeric * 1000000000 * split_part(s.rate, '/', 2)::numeric, split_part(s.rate, '/', 1)::numeric)
+    where g.before_ns is not null and s.rate is not null and g.start_ns <= g.before_ns
+      + div((g.skip + g.before_rows - 1)::numeric * 1000000000 * split_part(s.rate, '/', 2)::numeric, split_part(s.rate, '/', 1)::numeric)
+      - div(g.skip::numeric * 1000000000 * split_part(s.rate, '/', 2)::numeric, split_part(s.rate, '/', 1)::numeric)
     order by 1, 2`.execute(db);
   return rows.map((row) => ({ seriesId: row.id, firstRow: Number(row.first_row) }));
 }

@@ -12,6 +12,7 @@ import {
   type TimeRule,
 } from '../core/place-append.ts';
 import { nameKey } from '../core/same-name.ts';
+import { runsOfStamps } from '../core/stamps.ts';
 import type { NewSeries, Series } from '../core/series.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../formats/item-formats.ts';
 import { MAX_ITEMS_BYTES, type ReadItem, type SampleItem } from '../formats/sample-items.ts';
@@ -310,9 +311,10 @@ class ManyAppend {
 
   #itemOf({ rows: received, target }: Work): AppendItem {
     const { id, rule, knownVersion } = target!.found!;
-    const { rows, startNs, parts, key } = received!;
+    const { rows, startNs, stamps, parts, key } = received!;
+    const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps) : [];
     const { tokenId } = this.#request.principal;
-    return { seriesId: id!, rule, knownVersion, rows, startNs, parts, key, tokenId };
+    return { seriesId: id!, rule, knownVersion, rows, runs, parts, key, tokenId };
   }
 
   #outcome(results: readonly AppendResult[]): AppendManyOutcome {

@@ -10,6 +10,7 @@ import {
   knownAppends,
   lockHeads,
   prepareCommit,
+  segmentsNear,
   wasCommitted,
   type FreshToInsert,
   type Prepared,
@@ -206,11 +207,8 @@ export class Committer {
       await onStage('locked');
       const known = await knownAppends(session, keysOf(batch));
       const kept = await this.#keepSpools(session, batch);
-      const placement = placeAppends(
-        kept.map(({ body }) => body),
-        heads,
-        known,
-      );
+      const bodies = kept.map(({ body }) => body);
+      const placement = await placeAppends(bodies, heads, known, (looks) => segmentsNear(session, looks));
       if (placement.changes.length === 0) {
         await session.query('rollback');
         return settle(kept, placement, null);

@@ -22,8 +22,7 @@ import { hashedSeries } from '../catalog/series-state.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { isVarveError } from '../core/errors.ts';
-import { nsOfRow } from '../core/rate.ts';
-import type { Segment } from '../core/segment.ts';
+import { timeWithin, type Segment } from '../core/segment.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import { contentDifferences, contentOf } from '../storage/chunk-content.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -199,14 +198,14 @@ function verifySegmentStarts(
   segments: readonly Segment[],
   place: Place,
 ): void {
-  const stored = new Map(record.segments.map(({ row, startNs }) => [row, startNs]));
+  const stored = new Map(record.segments.map(({ firstRow, startNs }) => [firstRow, startNs]));
   const expected = new Map(
     record.claims.flatMap(({ from, to }) =>
       segments
         .filter(({ firstRow, rows }) => firstRow < to && firstRow + rows > from)
-        .map(({ firstRow, startNs }) => {
-          const row = Math.max(firstRow, from);
-          return [row, startNs + nsOfRow(series.rate!, row - firstRow)];
+        .map((segment) => {
+          const row = Math.max(segment.firstRow, from);
+          return [row, timeWithin(segment, series.rate!, row)];
         }),
     ),
   );
@@ -367,7 +366,7 @@ async function verifyTiling(db: Database, tally: Tally, only: readonly string[] 
     tally.found(`${what}-${to > from ? 'missing' : 'overlap'}`, message, { series: seriesId, row: Math.min(from, to) });
   }
   for (const { seriesId, firstRow } of await segmentOverlaps(db, only)) {
-    const message = 'the segment begins before the one before it has ended';
+    const message = 'the segment begins before the one before it in time has ended';
     tally.found('segments-time', message, { series: seriesId, row: firstRow });
   }
 }

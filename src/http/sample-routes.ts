@@ -121,6 +121,7 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
       spelling,
       channels: toChannels(query),
       physical: query.physical ?? false,
+      clock: query.time,
       ...(req.method === 'GET' && {
         choosePart: (answer: DivisibleAnswer) => partToSend(req, answer.bytes, tagOf(answer)),
       }),

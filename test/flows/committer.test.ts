@@ -94,7 +94,7 @@ function item(seriesId: string, at: number, key: string | null = null, rows = 1)
     rule: { kind: 'irregular', duplicates: 'last' },
     knownVersion: null,
     rows,
-    startNs: null,
+    runs: [],
     parts: [part],
     key: key === null ? null : { key, hash: Uint8Array.of(at % 256) },
     tokenId: null,
