@@ -8,6 +8,7 @@ import { appendKeyOf, type Look, type Placement, type Surroundings } from '../co
 import type { NearSegment } from '../core/place-run.ts';
 import { clampBound } from '../core/time.ts';
 import { COMMIT_CHANNEL } from './commit-feed.ts';
+import type { CommitSession } from './commit-session.ts';
 import type { Session } from './session.ts';
 
 /** A fresh chunk with its bytes where they are to lie. */
@@ -35,12 +36,12 @@ export type CommittedChange =
   | SampleChange
   | { readonly kind: 'create'; readonly seriesId: string; readonly projectId: string; readonly tokenId: string | null };
 
-/** What is known once everything but COMMIT itself has been said. */
-export interface Prepared {
-  readonly commit: bigint;
-  /** To be asked of Postgres where the answer to COMMIT is lost: is it still under way, and is it there? */
+/** What Postgres is asked by where the answer to COMMIT is lost: is it still under way, and is it there? */
+export interface CommitTrace {
   readonly xid: string;
   readonly marker: string;
+  /** A commit that is known to be older. */
+  readonly after: bigint;
 }
 
 interface HeadRow {
@@ -77,13 +78,41 @@ export async function lockHead(session: Session, seriesId: string): Promise<Head
   return rows.length === 0 ? null : toHead(rows[0]);
 }
 
+const LOCK_HEADS = `select ${HEAD_COLUMNS}, pg_current_xact_id()::text as xid from heads
+  where series_id = any($1::uuid[]) and deleted_at is null order by series_id for no key update skip locked`;
+
 /** Locks the heads that nobody else holds: who is paused keeps nobody waiting. @returns by series; without those that are deleted or locked */
 export async function lockHeads(session: Session, seriesIds: readonly string[]): Promise<Map<string, Head>> {
-  const { rows } = await session.query<HeadRow>(
-    `select ${HEAD_COLUMNS} from heads where series_id = any($1::uuid[]) and deleted_at is null order by series_id for no key update skip locked`,
-    [seriesIds],
-  );
+  const { rows } = await session.query<HeadRow>(LOCK_HEADS, [list(seriesIds, (id) => id)]);
   return new Map(rows.map((row) => [row.series_id, toHead(row)]));
+}
+
+/** What a batch begins with, asked in one round trip. */
+export interface Begun {
+  readonly heads: Map<string, Head>;
+  /** Empty if no head is locked. */
+  readonly xid: string;
+  readonly known: Map<string, KnownAppend>;
+}
+
+/** Begins a transaction as {@link lockHeads} and {@link knownAppends} say, in one round trip. */
+export async function beginCommit(
+  session: CommitSession,
+  seriesIds: readonly string[],
+  keys: readonly SeriesKey[],
+): Promise<Begun> {
+  const [, { rows }, known] = await allInTurn([
+    session.query('begin'),
+    session.query<HeadRow & { xid: string }>(LOCK_HEADS, [list(seriesIds, (id) => id)]),
+    knownAppends(session, keys),
+  ]);
+  return { heads: new Map(rows.map((row) => [row.series_id, toHead(row)])), xid: rows[0]?.xid ?? '', known };
+}
+
+/** Waits for all statements that were sent together. @throws what the first one was refused with: those behind it fail for it */
+async function allInTurn<T extends readonly unknown[]>(asked: { readonly [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  await Promise.allSettled(asked);
+  return Promise.all(asked);
 }
 
 function toHead(row: HeadRow): Head {
@@ -183,11 +212,13 @@ export async function heldElsewhere(session: Session, seriesIds: readonly string
   return new Set(rows.map((row) => row.series_id));
 }
 
+interface SeriesKey {
+  readonly seriesId: string;
+  readonly key: string;
+}
+
 /** Asked after the heads are locked: a key that committed with a head is seen together with it. @returns by {@link appendKeyOf} */
-export async function knownAppends(
-  session: Session,
-  keys: readonly { readonly seriesId: string; readonly key: string }[],
-): Promise<Map<string, KnownAppend>> {
+export async function knownAppends(session: Session, keys: readonly SeriesKey[]): Promise<Map<string, KnownAppend>> {
   if (keys.length === 0) return new Map();
   const { rows } = await session.query<{
     series_id: string;
@@ -238,7 +269,7 @@ const INSERT_FRESH = `
       times_offset, values_at, values_length, times_length, generation, n)
   order by u.n`;
 
-async function insertFresh(session: Session, fresh: readonly FreshToInsert[]): Promise<void> {
+function insertFresh(fresh: readonly FreshToInsert[]): Statement {
   // One parameter has all bytes: an array of them would be sent as text, at twice the size.
   const pieces: Uint8Array[] = [];
   let at = 1;
@@ -250,7 +281,7 @@ async function insertFresh(session: Session, fresh: readonly FreshToInsert[]): P
     at += place.values + place.times;
     return place;
   });
-  await session.query(INSERT_FRESH, [
+  const values = [
     list(fresh, ({ head }) => head.laneId),
     list(fresh, ({ head }) => head.seriesId),
     list(fresh, (each) => each.firstRow),
@@ -269,7 +300,8 @@ async function insertFresh(session: Session, fresh: readonly FreshToInsert[]): P
     list(places, ({ values }) => values),
     list(places, ({ times }) => times),
     list(fresh, ({ generation }) => generation),
-  ]);
+  ];
+  return { text: INSERT_FRESH, values };
 }
 
 type Plain = string | number | bigint | boolean | null | undefined;
@@ -299,42 +331,44 @@ const FINISH = `
     c as (
       insert into commits ("commit", project_ids, series, kinds, first_rows, rows, tokens, marker)
       select k.value, $15::uuid[], $16::uuid[], $17::text[], $18::bigint[], $19::bigint[], $20::uuid[], $23::uuid from k)
-  select k.value as commit, pg_current_xact_id()::text as xid, pg_notify('${COMMIT_CHANNEL}', k.value::text) from k`;
+  select k.value as commit, pg_notify('${COMMIT_CHANNEL}', k.value::text) from k`;
+
+interface Statement {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
 
 /**
  * All that a batch changes, but for COMMIT. The counter comes with the last statement: it is locked from there on, so that commits become visible in the
  * order of their numbers, and nothing is waited for while it is.
  */
-export async function prepareCommit(
-  session: Session,
-  { fresh, heads, closed, gone, marks, changes }: CommitToMake,
-): Promise<Prepared> {
-  if (fresh.length > 0) await insertFresh(session, fresh);
+function statementsOf({ fresh, heads, closed, gone, marks, changes }: CommitToMake, marker: string): Statement[] {
+  const statements: Statement[] = [];
+  if (fresh.length > 0) statements.push(insertFresh(fresh));
   if (gone.length > 0) {
-    await session.query(
-      `delete from closed_segments where (series_id, first_row) in (select * from unnest($1::uuid[], $2::bigint[]))`,
-      [list(gone, ({ seriesId }) => seriesId), list(gone, ({ firstRow }) => firstRow)],
-    );
+    statements.push({
+      text: 'delete from closed_segments where (series_id, first_row) in (select * from unnest($1::uuid[], $2::bigint[]))',
+      values: [list(gone, ({ seriesId }) => seriesId), list(gone, ({ firstRow }) => firstRow)],
+    });
   }
   if (closed.length > 0) {
-    await session.query(
-      `insert into closed_segments (series_id, first_row, start_ns, rows, skip)
+    statements.push({
+      text: `insert into closed_segments (series_id, first_row, start_ns, rows, skip)
        select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
        on conflict (series_id, first_row) do update set rows = excluded.rows`,
-      [
+      values: [
         list(closed, ({ seriesId }) => seriesId),
         list(closed, ({ firstRow }) => firstRow),
         list(closed, ({ startNs }) => startNs),
         list(closed, ({ rows }) => rows),
         list(closed, ({ skip }) => skip ?? 0),
       ],
-    );
+    });
   }
   const keyed = changes.flatMap((change, ordinal) =>
     change.kind !== 'create' && change.key ? [{ ...change, ...change.key, ordinal }] : [],
   );
-  const marker = randomUUID();
-  const { rows } = await session.query<{ commit: bigint; xid: string }>(FINISH, [
+  const values = [
     fresh.reduce((sum, { bytes }) => sum + bytes, 0),
     list(heads, ({ seriesId }) => seriesId),
     list(heads, (head) => head.rows),
@@ -366,25 +400,51 @@ export async function prepareCommit(
     list(marks, ({ seriesId }) => seriesId),
     list(marks, ({ row }) => row),
     list(marks, ({ ns }) => ns),
-  ]);
-  return { ...rows[0], marker };
+  ];
+  statements.push({ text: FINISH, values });
+  return statements;
+}
+
+/** All that a transaction changes, which its owner commits. @returns the number of its commit */
+export async function prepareCommit(session: Session, change: CommitToMake): Promise<bigint> {
+  let commit = 0n;
+  for (const { text, values } of statementsOf(change, randomUUID())) {
+    const { rows } = await session.query<{ commit: bigint }>(text, values);
+    commit = rows[0]?.commit;
+  }
+  return commit;
+}
+
+/**
+ * All that a batch changes, and COMMIT, in one round trip. Where a statement is refused, Postgres makes a rollback of the COMMIT behind it.
+ * @param marker a UUID that nothing else bears
+ * @returns the number of the commit
+ * @throws what Postgres refused, or that the connection was lost: then {@link findCommit} tells what became of it
+ */
+export async function commitBatch(session: CommitSession, change: CommitToMake, marker: string): Promise<bigint> {
+  const asked = statementsOf(change, marker).map(({ text, values }) => session.query<{ commit: bigint }>(text, values));
+  const answers = await allInTurn([...asked, session.query<never>('commit')]);
+  return answers[asked.length - 1].rows[0].commit;
 }
 
 /**
  * What became of a transaction whose answer was lost. A Postgres that has crashed gives numbers of transactions, and of commits, once more: only the
  * marker says that what is there is ours.
- * @returns null while it is under way
+ * @returns its number; null: it was undone; undefined: it is under way
  */
-export async function wasCommitted(session: Session, { commit, xid, marker }: Prepared): Promise<boolean | null> {
+export async function findCommit(
+  session: Session,
+  { xid, marker, after }: CommitTrace,
+): Promise<bigint | null | undefined> {
   const { rows } = await session.query<{ status: string | null }>(
     `select case when $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status($1::text::xid8) end as status`,
     [xid],
   );
-  if (rows[0].status === 'in progress') return null;
+  if (rows[0].status === 'in progress') return undefined;
   // By a statement of its own: it sees what has ended before it.
-  const { rows: found } = await session.query('select from commits where "commit" = $1 and marker = $2', [
-    commit,
-    marker,
-  ]);
-  return found.length > 0;
+  const { rows: found } = await session.query<{ commit: bigint }>(
+    'select "commit" from commits where "commit" > $1 and marker = $2',
+    [after, marker],
+  );
+  return found[0]?.commit ?? null;
 }

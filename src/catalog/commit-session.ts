@@ -1,9 +1,10 @@
-/** A connection of a committer: prepared statements, and limits within which everybody else gets on whatever becomes of this process. */
+/** A connection of a committer: prepared statements, sent without waiting for those before them, and limits within which everybody else gets on whatever becomes of this process. */
 import type pg from 'pg';
 import { typeParsers } from './database.ts';
 import { preparingClient } from './preparing-client.ts';
 import type { Session } from './session.ts';
 
+/** Statements that are asked together are answered in turn, after one round trip. */
 export interface CommitSession extends Session {
   /** False once the connection is lost. */
   readonly isOpen: boolean;
@@ -27,6 +28,7 @@ export async function openCommitSession(url: string): Promise<CommitSession> {
     application_name: 'varve committer',
     connectionTimeoutMillis: CONNECT_MS,
     keepAlive: true,
+    pipeline: true,
     types: typeParsers,
     lock_timeout: LOCK_MS,
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,

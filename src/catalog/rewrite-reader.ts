@@ -11,7 +11,7 @@ import type { Series } from '../core/series.ts';
 import { INT64_MAX } from '../core/time.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
-import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow, type HeldRun } from './held-chunks.ts';
+import { HELD_COLUMNS, heldChunks, toHeldRuns, type HeldRow, type HeldRun } from './held-chunks.ts';
 import { isPurgeable } from './purge-store.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
@@ -324,14 +324,14 @@ export class RewriteReader {
   async #held(ids: readonly string[], lastId: number): Promise<Map<string, RewriteChunk[]>> {
     const { rows } = await this.#trx.executeQuery<HeldRow & { id: string }>(
       CompiledQuery.raw(
-        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id <= $2::bigint and c.damaged_at is null')} where s.id = any($1::uuid[])`,
+        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id <= $2::bigint and c.damaged_at is null', true)} where s.id = any($1::uuid[])`,
         [ids, lastId],
       ),
     );
     return new Map(
       rows.map(({ id, ...row }) => [
         id,
-        toHeldChunks(row).map((chunk) => ({ ...chunk, isPlanned: true, storedBytes: 0 })),
+        toHeldRuns(row).map((chunk) => ({ ...chunk, isPlanned: true, storedBytes: 0 })),
       ]),
     );
   }

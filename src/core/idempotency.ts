@@ -8,7 +8,13 @@ export function keyOfPair(source: string, sequence: bigint): string {
   return `${sequence} ${source}`;
 }
 
+/** The key of a line of a request that has one for all of its lines. It meets neither of the other kinds. */
+export function keyOfLine(key: string, line: number): string {
+  return `#${line} ${key}`;
+}
+
 /** What a client calls the key. */
 export function fieldOfKey(key: string): 'Idempotency-Key' | 'sequence' {
+  if (key.startsWith('#') && key.includes(' ')) return 'Idempotency-Key';
   return key.includes(' ') ? 'sequence' : 'Idempotency-Key';
 }

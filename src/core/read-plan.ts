@@ -8,7 +8,7 @@ import type { Layer, Slice } from './visible-rows.ts';
 
 /** A chunk as a plan needs it. */
 export interface PlannedChunk extends Layer {
-  /** Never given again: `c…` of a chunk in a shard, `f…` of a fresh one. */
+  /** Never given again: `c…` of a chunk in a shard, `f…` of a fresh one. Empty where several are read as one. */
   readonly key: string;
   /** Or that of the spool file; empty where the bytes are held. */
   readonly shardId: string;

@@ -51,7 +51,7 @@ export function groupByTime<C extends TimedChunk>(chunks: readonly C[]): TimeGro
  */
 export function orderRows(times: BigInt64Array, positions: Uint32Array, rule: DuplicateRule): Uint32Array {
   if (isAscending(times, positions)) return positions;
-  const order = positions.slice().sort((a, b) => compare(times[a], times[b]) || a - b);
+  const order = sortByTime(times, positions);
   if (rule === 'keep') return order;
   let kept = 0;
   for (let i = 0; i < order.length; i++) {
@@ -59,6 +59,33 @@ export function orderRows(times: BigInt64Array, positions: Uint32Array, rule: Du
     order[kept++] = order[i];
   }
   return order.subarray(0, kept);
+}
+
+const DIGITS = 8;
+const DIGIT_VALUES = 256;
+
+/** Byte by byte, the lowest first, each pass leaving what is equal as it was: about twice as quick as comparing. Bytes that all have in common are passed over. */
+function sortByTime(times: BigInt64Array, positions: Uint32Array): Uint32Array {
+  const bytes = new Uint8Array(times.buffer, times.byteOffset, times.byteLength); // little-endian, as all that is stored
+  let from = positions.every((at, i) => i === 0 || at > positions[i - 1])
+    ? new Uint32Array(positions)
+    : new Uint32Array(positions).sort();
+  let to = new Uint32Array(from.length);
+  for (let digit = 0; digit < DIGITS; digit++) {
+    const sign = digit === DIGITS - 1 ? 0x80 : 0; // so that negative ones come first
+    const places = new Uint32Array(DIGIT_VALUES);
+    for (let i = 0; i < from.length; i++) places[bytes[from[i] * DIGITS + digit] ^ sign]++;
+    if (places.includes(from.length)) continue;
+    let sum = 0;
+    for (let value = 0; value < DIGIT_VALUES; value++) {
+      const count = places[value];
+      places[value] = sum;
+      sum += count;
+    }
+    for (let i = 0; i < from.length; i++) to[places[bytes[from[i] * DIGITS + digit] ^ sign]++] = from[i];
+    [from, to] = [to, from];
+  }
+  return from;
 }
 
 function isAscending(times: BigInt64Array, positions: Uint32Array): boolean {

@@ -11,6 +11,7 @@ import {
   type AppendKey,
   type TimeRule,
 } from '../core/place-append.ts';
+import { keyOfLine } from '../core/idempotency.ts';
 import { nameKey } from '../core/same-name.ts';
 import { runsOfStamps } from '../core/stamps.ts';
 import type { NewSeries, Series } from '../core/series.ts';
@@ -40,6 +41,8 @@ export interface AppendManyRequest extends Pick<BodyRequest, 'body' | 'declaredB
   readonly project: string;
   /** One refused item refuses all. */
   readonly atomic: boolean;
+  /** Of the request; with its line, the key of each item that has none of its own. */
+  readonly idempotencyKey: string | null;
   /** Reads what a new series is to be. @throws invalid-input naming a field of it */
   readonly describe: (spec: unknown, name: string) => NewSeries;
 }
@@ -89,7 +92,10 @@ interface Work {
   readonly line: number;
   readonly item: SampleItem | null;
   readonly target: Target | null;
-  rows: (ReceivedPayload & { readonly key: AppendKey | null }) | null;
+  /** What a retry of the item is known by. */
+  readonly known: string | null;
+  rows: ReceivedPayload | null;
+  key: AppendKey | null;
   error: VarveError | null;
 }
 
@@ -130,12 +136,14 @@ class ManyAppend {
     this.#request = request;
     const targets = new Map<string, Target>();
     this.#works = read.map((each): Work => {
-      if ('error' in each) return { line: each.line, item: null, target: null, rows: null, error: each.error };
+      if ('error' in each)
+        return { line: each.line, item: null, target: null, known: null, rows: null, key: null, error: each.error };
       const { line, item } = each;
       const called = UUID.test(item.series) ? item.series.toLowerCase() : nameKey(item.series);
       const target = targets.get(called) ?? newTarget(item.series, request.project);
       targets.set(called, target);
-      const work = { line, item, target, rows: null, error: null };
+      const known = item.key ?? (request.idempotencyKey === null ? null : keyOfLine(request.idempotencyKey, line));
+      const work: Work = { line, item, target, known, rows: null, key: null, error: null };
       target.works.push(work);
       return work;
     });
@@ -309,9 +317,9 @@ class ManyAppend {
     return this.#works.filter(({ error }) => !error);
   }
 
-  #itemOf({ rows: received, target }: Work): AppendItem {
+  #itemOf({ rows: received, key, target }: Work): AppendItem {
     const { id, rule, knownVersion } = target!.found!;
-    const { rows, startNs, stamps, parts, key } = received!;
+    const { rows, startNs, stamps, parts } = received!;
     const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps) : [];
     const { tokenId } = this.#request.principal;
     return { seriesId: id!, rule, knownVersion, rows, runs, parts, key, tokenId };
@@ -320,7 +328,7 @@ class ManyAppend {
   #outcome(results: readonly AppendResult[]): AppendManyOutcome {
     const ready = this.#ready();
     results.forEach((result, at) => {
-      if (result.kind === 'refused') ready[at].error = inItem(result.error);
+      if (result.kind === 'refused') ready[at].error = inItem(result.error, ready[at].item!);
     });
     const hasLines = this.#request.format === 'ndjson';
     let next = 0;
@@ -376,12 +384,13 @@ function isRemembered(found: FoundSeries | null): boolean {
 }
 
 function readRows(work: Work, { shape, duplicates }: FoundSeries, memory: SharedMemory): void {
-  const { key, read } = work.item!;
+  const { known } = work;
   try {
-    const received = checkRows(read(shape), { duplicates, hash: key !== null }, (array) =>
+    const received = checkRows(work.item!.read(shape), { duplicates, hash: known !== null }, (array) =>
       memory.keep(array instanceof BigInt64Array ? 'int64' : shape.dtype, array),
     );
-    work.rows = { ...received, key: keyOf(key, received, received.startNs) };
+    work.rows = received;
+    work.key = keyOf(known, received, received.startNs);
     work.error = null;
   } catch (error) {
     refuse(work, error);
@@ -400,8 +409,8 @@ function refuseMaking(work: Work, error: unknown): void {
 }
 
 /** In an item the key is a field of its own. */
-function inItem(error: VarveError): VarveError {
-  if (error.slug !== 'key-reused') return error;
+function inItem(error: VarveError, { key }: SampleItem): VarveError {
+  if (error.slug !== 'key-reused' || key === null) return error;
   return unprocessableField('idempotency_key', 'was used for a write with other content', error.slug);
 }
 

@@ -8,6 +8,7 @@ import { receiveStream, sendStream } from '../storage/port-stream.ts';
 import { zonedBorders, type ZonedBorderTask } from './aggregate-calendar.ts';
 import { hashRows } from './hash-rows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
+import { countWindows, type CountedWindows, type CountTask } from './order-windows.ts';
 import { printBuckets, type BucketPrintTask } from './overview-print.ts';
 import { printSamples, rowBlocks, type PrintTask, type RowsTask } from './print-samples.ts';
 import { printTable, type TableTask } from './print-table.ts';
@@ -21,6 +22,10 @@ export function receive(task: WithPort<PayloadTask>): Promise<Outcome<ReceivedPa
 
 export function order(task: OrderTask): Promise<Outcome<OrderedRows>> {
   return outcome(orderStoredRows(task));
+}
+
+export function windows(task: CountTask): Promise<Outcome<CountedWindows>> {
+  return outcome(countWindows(task));
 }
 
 export async function print(task: WithPort<PrintTask>): Promise<void> {

@@ -2,18 +2,18 @@
  * Commits appends: one transaction is under way while the next batch gathers, so one client waits for one commit and many share one. A body becomes durable,
  * readable and told of in the change feed by the same COMMIT, or is refused without a trace.
  */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import {
+  beginCommit,
+  commitBatch,
+  findCommit,
   heldElsewhere,
   keepSpools,
-  knownAppends,
-  lockHeads,
-  prepareCommit,
   segmentsNear,
-  wasCommitted,
+  type CommitToMake,
   type FreshToInsert,
-  type Prepared,
 } from '../catalog/append-commit.ts';
 import type { CommitSession } from '../catalog/commit-session.ts';
 import { VarveError } from '../core/errors.ts';
@@ -51,7 +51,7 @@ export interface CommitterDeps {
   readonly onStage?: (stage: CommitStage) => Promise<void> | void;
 }
 
-export type CommitStage = 'begun' | 'locked' | 'prepared' | 'committed';
+export type CommitStage = 'opened' | 'locked' | 'sent' | 'committed';
 
 /** Limits of a batch. */
 const MOST_ITEMS = 1_000;
@@ -86,6 +86,8 @@ export class Committer {
   #running: Promise<void> | null = null;
   #session: CommitSession | null = null;
   #closed = false;
+  /** The newest commit of ours. */
+  #last = 0n;
 
   constructor(deps: CommitterDeps) {
     this.#deps = deps;
@@ -201,50 +203,50 @@ export class Committer {
     const session = await this.#open();
     const { onStage = () => {} } = this.#deps;
     try {
-      await session.query('begin');
-      await onStage('begun');
-      const { batch, heads } = await this.#lock(session, given);
+      await onStage('opened');
+      const wanted = [...new Set(given.flatMap(({ body }) => body.items.map(({ seriesId }) => seriesId)))];
+      const { heads, xid, known } = await beginCommit(session, wanted, keysOf(given));
       await onStage('locked');
-      const known = await knownAppends(session, keysOf(batch));
-      const kept = await this.#keepSpools(session, batch);
-      const bodies = kept.map(({ body }) => body);
+      const missing = wanted.filter((id) => !heads.has(id));
+      const free = missing.length === 0 ? given : await this.#withoutHeld(session, given, missing);
+      const batch = await this.#keepSpools(session, free);
+      const bodies = batch.map(({ body }) => body);
       const placement = await placeAppends(bodies, heads, known, (looks) => segmentsNear(session, looks));
       if (placement.changes.length === 0) {
         await session.query('rollback');
-        return settle(kept, placement, null);
+        return settle(batch, placement, null);
       }
       const fresh = placement.fresh.map(materialize);
-      const prepared = await prepareCommit(session, { ...placement, fresh });
-      await onStage('prepared');
-      const isCommitted = await this.#finish(session, prepared);
-      if (isCommitted === null) {
+      const commit = await this.#finish(session, { ...placement, fresh }, xid);
+      if (commit === null) {
         const message = 'the connection to Postgres was lost, and it cannot tell whether the rows were stored';
-        return failAll(kept, unavailable('outcome-unknown', message));
+        return failAll(batch, unavailable('outcome-unknown', message));
       }
+      this.#last = commit;
       await onStage('committed');
-      settle(kept, placement, prepared.commit);
+      settle(batch, placement, commit);
     } catch (error) {
       if (session.isOpen) await session.query('rollback').catch(() => {});
       throw error;
     }
   }
 
-  /** @returns whether it was committed, which Postgres is asked for where its answer is lost; null if it does not tell */
-  async #finish(session: CommitSession, prepared: Prepared): Promise<boolean | null> {
+  /** @returns the number of the commit, which Postgres is asked for where its answer is lost; null if it does not tell */
+  async #finish(session: CommitSession, change: CommitToMake, xid: string): Promise<bigint | null> {
+    const marker = randomUUID();
     try {
-      await session.query('commit');
-      return true;
+      const committed = commitBatch(session, change, marker);
+      committed.catch(() => {}); // which is waited for below, after the tests have had their turn
+      await this.#deps.onStage?.('sent');
+      return await committed;
     } catch (error) {
       if (isRefusedByPostgres(error)) throw error;
       for (let tries = 0; tries < ASK_TRIES; tries++) {
-        const told = await this.#open()
-          .then(
-            (asked) => wasCommitted(asked, prepared),
-            () => null,
-          )
-          .catch(() => null);
-        if (told === true) return true;
-        if (told === false) throw error;
+        const found = await this.#open()
+          .then((asked) => findCommit(asked, { xid, marker, after: this.#last }))
+          .catch(() => undefined);
+        if (typeof found === 'bigint') return found;
+        if (found === null) throw error;
         await sleep(ASK_PAUSE_MS);
       }
       return null;
@@ -259,15 +261,12 @@ export class Committer {
     return this.#session;
   }
 
-  /** Locks what is free. Bodies of which a series is held elsewhere wait for the next batch, or are refused once they have waited for long. */
-  async #lock(
+  /** Bodies of which a series is held elsewhere wait for the next batch, or are refused once they have waited for long. @returns the others */
+  async #withoutHeld(
     session: CommitSession,
     given: readonly Waiting[],
-  ): Promise<{ batch: readonly Waiting[]; heads: Awaited<ReturnType<typeof lockHeads>> }> {
-    const wanted = [...new Set(given.flatMap(({ body }) => body.items.map(({ seriesId }) => seriesId)))];
-    const heads = await lockHeads(session, wanted);
-    const missing = wanted.filter((id) => !heads.has(id));
-    if (missing.length === 0) return { batch: given, heads };
+    missing: readonly string[],
+  ): Promise<readonly Waiting[]> {
     const held = await heldElsewhere(session, missing);
     const isHeld = ({ body }: Waiting): boolean => body.items.some(({ seriesId }) => held.has(seriesId));
     const now = performance.now();
@@ -278,7 +277,7 @@ export class Committer {
       else each.fail(unavailable('series-busy', 'something else keeps the series locked'));
     }
     this.#queue.unshift(...later);
-    return { batch: given.filter((each) => !isHeld(each)), heads };
+    return given.filter((each) => !isHeld(each));
   }
 
   /** A file that was swept meanwhile must not be named by a commit. */
@@ -339,17 +338,40 @@ function bytesInMemory(items: readonly AppendItem[]): number {
 
 /** The bytes of a run as a row of Postgres has them, or the place where they lie. */
 export function materialize(run: FreshRun): FreshToInsert {
-  const { head, firstRow, rows, bytes, firstNs, lastNs, sorted, parts } = run;
-  const known = { head, firstRow, rows, bytes, firstNs, lastNs, sorted, generation: 0 } as const;
-  const { place, valuesCrc, timesCrc } = parts[0];
+  const [{ place, valuesCrc, timesCrc }] = run.parts;
   if (place.kind === 'spool') {
     const { spoolId: id, valuesOffset, timesOffset } = place;
-    return { ...known, valuesCrc, timesCrc, inline: null, spool: { id, valuesOffset, timesOffset } };
+    return freshOf(run, valuesCrc, timesCrc, null, { id, valuesOffset, timesOffset });
   }
-  if (parts.length === 1) return { ...known, valuesCrc, timesCrc, inline: place, spool: null };
-  const inline = joined(parts);
+  if (run.parts.length === 1) return freshOf(run, valuesCrc, timesCrc, place, null);
+  const inline = joined(run.parts);
   const { values, times } = inline;
-  return { ...known, valuesCrc: crc32(values), timesCrc: times && crc32(times), inline, spool: null };
+  return freshOf(run, crc32(values), times && crc32(times), inline, null);
+}
+
+/** Field by field: to spread an object of so many costs more than all else that is done for a chunk. */
+function freshOf(
+  { head, firstRow, rows, bytes, firstNs, lastNs, sorted }: FreshRun,
+  valuesCrc: number,
+  timesCrc: number | null,
+  inline: FreshToInsert['inline'],
+  spool: FreshToInsert['spool'],
+): FreshToInsert {
+  const generation = 0;
+  return {
+    head,
+    firstRow,
+    rows,
+    bytes,
+    firstNs,
+    lastNs,
+    sorted,
+    generation,
+    valuesCrc,
+    timesCrc,
+    inline,
+    spool,
+  };
 }
 
 function joined(parts: readonly AppendPart[]): { values: Uint8Array; times: Uint8Array | null } {

@@ -80,7 +80,7 @@ async function allWithin(
   if (outcomes.some(({ kind }) => kind === 'refused')) {
     return undo({ kind: 'done', results: outcomes.map((each) => toResult(each, null)) });
   }
-  const { commit } = await prepareCommit(session, {
+  const commit = await prepareCommit(session, {
     ...placement,
     fresh: placement.fresh.map(materialize),
     changes: [...inserted.changes.map((each) => ({ ...each, kind: 'create' as const })), ...placement.changes],

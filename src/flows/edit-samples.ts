@@ -141,7 +141,7 @@ async function editWithin(
     ? await changeIrregular(session, head, asked, measured)
     : await changeRegular(session, root, head, asked);
   if (!change) return null;
-  const { commit } = await prepareCommit(session, change);
+  const commit = await prepareCommit(session, change);
   const [{ rows, firstRow }] = change.changes;
   return {
     commit,

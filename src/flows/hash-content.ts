@@ -4,7 +4,7 @@ import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { isVarveError, VarveError } from '../core/errors.ts';
 import type { ContentHash } from '../core/series.ts';
 import { SHA256_BYTES } from './hash-rows.ts';
-import { chunksOf, MAX_ORDERED_BYTES, planSamples, rowBytesOf, type PlanDeps } from './plan-samples.ts';
+import { chunksOf, planSamples, rowBytesOf, type PlanDeps } from './plan-samples.ts';
 import type { RowsTask } from './print-samples.ts';
 import { onceMore, rowsTask } from './read-samples.ts';
 import type { SampleSelection } from './service.ts';
@@ -13,6 +13,8 @@ export interface HashDeps extends PlanDeps {
   readonly db: Database;
 }
 
+/** Values that are planned at once. */
+const PAGE_BYTES = 256 * 1024 * 1024;
 /** Samples of a sealed series change only by expiring, once a minute at most. */
 const ATTEMPTS = 3;
 const CHANGED = 'content-changed';
@@ -20,7 +22,7 @@ const CHANGED = 'content-changed';
 /**
  * As of one commit: pages of a series whose samples change meanwhile do not fit together, and are read again.
  * @param options pageBytes: of values that are planned at once
- * @throws not-found; corrupt; conflict `content-changed` if the samples keep changing; limit-exceeded `disorder-too-large`; an abort
+ * @throws not-found; corrupt; conflict `content-changed` if the samples keep changing; an abort
  */
 export async function hashContent(
   deps: HashDeps,
@@ -41,7 +43,7 @@ export async function hashContent(
 async function hashPages(
   deps: HashDeps,
   seriesId: string,
-  { signal, pageBytes = MAX_ORDERED_BYTES }: NonNullable<Parameters<typeof hashContent>[2]>,
+  { signal, pageBytes = PAGE_BYTES }: NonNullable<Parameters<typeof hashContent>[2]>,
 ): Promise<ContentHash> {
   let rows = 0;
   let commit: bigint | null = null;
@@ -54,7 +56,6 @@ async function hashPages(
       if (series.commit !== commit) {
         throw new VarveError('conflict', `the samples of series ${seriesId} have changed`, { slug: CHANGED });
       }
-      // As many rows as may have to be put in order at once: no page is cut within one time.
       const most = Math.max(1, Math.floor(pageBytes / rowBytesOf(series)));
       const plan = await planSamples(deps, snapshot, selection, most);
       yield rowsTask(deps, snapshot, plan, { selected: null, physical: false, next: null });

@@ -5,6 +5,7 @@ import { planRead, type PlannedChunk } from '../core/read-plan.ts';
 import { visibleSlices } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
+import { countWindows, type CountedWindows, type CountTask } from './order-windows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 
 /** Rows put in order on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
@@ -13,6 +14,11 @@ const ORDER_HERE_ROWS = 8_192;
 export function orderHere(codec: Pick<CodecPool, 'run'>, task: OrderTask): Promise<OrderedRows> {
   const rows = task.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((n, block) => n + block.rows, 0), 0);
   return rows <= ORDER_HERE_ROWS ? orderStoredRows(task) : codec.run<OrderedRows>('order', task);
+}
+
+export function countHere(codec: Pick<CodecPool, 'run'>, task: CountTask): Promise<CountedWindows> {
+  const rows = task.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
+  return rows <= ORDER_HERE_ROWS ? countWindows(task) : codec.run<CountedWindows>('windows', task);
 }
 
 export interface SeenTimes {
@@ -24,23 +30,21 @@ export interface SeenTimes {
   readonly endNs: bigint;
 }
 
+/** Chunks with values of no bytes: only times are planned and read. */
+export function timesOnly<C extends PlannedChunk>(chunks: readonly C[]): C[] {
+  return chunks.map((chunk) => ({ ...chunk, codec: 'none', values: { offset: 0, length: 0 }, valuesCrc: 0 }));
+}
+
 /** The times in `[startNs, endNs)` that a reader sees of some chunks, in order. No values are read. */
 export async function seenTimes(
   { root, codec }: { readonly root: DataRoot; readonly codec: Pick<CodecPool, 'run'> },
   { chunks, duplicates, erasures, startNs, endNs }: SeenTimes,
 ): Promise<BigInt64Array> {
-  // Values of no bytes: only times are planned and read.
-  const timesOnly = chunks.map((chunk) => ({
-    ...chunk,
-    codec: 'none',
-    values: { offset: 0, length: 0 },
-    valuesCrc: 0,
-  }));
   const { times } = await orderHere(codec, {
     dataRoot: root.root,
     pieces: planRead(
       chunks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows })),
-      visibleSlices(timesOnly),
+      visibleSlices(timesOnly(chunks)),
       0,
     ),
     rowBytes: 0,
@@ -50,7 +54,7 @@ export async function seenTimes(
     endNs,
     skip: 0,
     most: Infinity,
-    isByRank: false,
+    isSkippedInTime: false,
   });
   return times;
 }

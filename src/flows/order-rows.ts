@@ -19,44 +19,54 @@ export interface OrderTask {
   readonly erasures: readonly Erasure[];
   readonly startNs: bigint;
   readonly endNs: bigint;
-  /** At most this many rows, after the first ones. A row that is skipped may share its time with one that is not. */
+  /** At most this many rows, after the first ones. */
   readonly skip: number;
   readonly most: number;
-  /** Rows are counted: the rest is asked for by rank, not by time. */
-  readonly isByRank: boolean;
+  /** Of rows that come before, those of `startNs` alone are skipped. */
+  readonly isSkippedInTime: boolean;
 }
 
 export interface OrderedRows {
+  /** Rows that were skipped: fewer than were to be, if there are no more. */
+  readonly skipped: number;
   readonly times: BigInt64Array;
   readonly values: Uint8Array;
   /** Where the rest begins if there were more than `most`. */
-  readonly restNs: bigint | null;
+  readonly rest: RestOfRows | null;
 }
 
-/**
- * The rows whose times lie in `[startNs, endNs)`, in order of time. Unless they are counted, rows of one time are not parted: none come, but a rest, if more
- * than `most` share the first one.
- */
+/** A place between rows in order of time. Rows that come late do not move it: they are before its time, or behind all that have it. */
+export interface RestOfRows {
+  readonly ns: bigint;
+  /** Rows of that time that come before. */
+  readonly skip: number;
+}
+
+/** The rows whose times lie in `[startNs, endNs)`, in order of time. */
 export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
   const { times, values, rows } = await readRows(task.dataRoot, task.pieces, 'both', task.erasures);
-  const order = wantedRows(task, times, rows).subarray(task.skip);
-  let count = Math.min(order.length, task.most);
-  let restNs: bigint | null = null;
-  if (count < order.length) {
-    // The rest is asked for by time, so rows of one time stay together.
-    while (!task.isByRank && count > 0 && times[order[count - 1]] === times[order[count]]) count--;
-    restNs = times[order[count]];
-  }
-  const kept = order.subarray(0, count);
-  const chosen = new Uint8Array(count * task.rowBytes);
+  const order = wantedRows(task, times, rows);
+  let from = Math.min(task.skip, order.length);
+  if (task.isSkippedInTime) while (from > 0 && times[order[from - 1]] !== task.startNs) from--;
+  const to = Math.min(order.length, from + task.most);
+  const kept = order.subarray(from, to);
+  const chosen = new Uint8Array(kept.length * task.rowBytes);
   kept.forEach((row, i) => {
     chosen.set(values.subarray(row * task.rowBytes, (row + 1) * task.rowBytes), i * task.rowBytes);
   });
   return {
     times: BigInt64Array.from(kept, (row) => times[row]),
     values: chosen,
-    restNs,
+    skipped: from,
+    rest: to < order.length ? restAt(order, times, to) : null,
   };
+}
+
+function restAt(order: Uint32Array, times: BigInt64Array, at: number): RestOfRows {
+  const ns = times[order[at]];
+  let first = at;
+  while (first > 0 && times[order[first - 1]] === ns) first--;
+  return { ns, skip: at - first };
 }
 
 /** Positions in the order to answer. Rows that were taken out (their number is NaN) are left out before duplicates are looked for. */

@@ -2,7 +2,6 @@
 import type { ChunkStats } from '../core/chunk.ts';
 import { viewAs, DTYPES } from '../core/dtype.ts';
 import type { Erasure } from '../core/erasure.ts';
-import { VarveError } from '../core/errors.ts';
 import { BucketFold, type FoldedSeries } from '../core/overview-fold.ts';
 import type { CellRange, RankedRows } from '../core/overview-plan.ts';
 import {
@@ -28,10 +27,10 @@ import { readPieces } from '../storage/chunk-reader.ts';
 import { eachOpened } from '../storage/shard-files.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { readSummaries, type StoredSummary } from '../storage/summary-reader.ts';
-import { orderStoredRows, type OrderTask } from './order-rows.ts';
+import { rowsInOrderAtOnce, sortWindow, timeWindows, type SortTask } from './order-windows.ts';
 
-/** Rows of an irregular series that share their times with others are put in order in memory. */
-const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
+/** What rows out of order in time take in memory: more are put in order window by window. */
+const ORDER_BYTES = 16 * 1024 * 1024;
 
 interface AnyFoldTask extends FoldedSeries {
   readonly dataRoot: string;
@@ -311,7 +310,7 @@ async function* foldRows(
   shared: readonly TimeRange[],
 ): AsyncGenerator<void, void> {
   const [from, to] = [borders[0], borders[borders.length - 1]];
-  const range = (start: bigint, end: bigint) => ({ startNs: start > from ? start : from, endNs: end < to ? end : to });
+  const range = (start: bigint, end: bigint) => ({ from: start > from ? start : from, to: end < to ? end : to });
   for (const zone of commonTimes(left, shared)) {
     const touched = task.chunks.filter(({ firstNs, lastNs }) => firstNs < zone.to && lastNs >= zone.from);
     yield* foldOrdered(task, fold, borders, [zone], touched, range(zone.from, zone.to));
@@ -330,40 +329,30 @@ async function* foldOrdered(
   borders: BigInt64Array,
   wanted: readonly TimeRange[],
   chunks: readonly TimedFoldChunk[],
-  range: Pick<OrderTask, 'startNs' | 'endNs'>,
+  range: TimeRange,
 ): AsyncGenerator<void, void> {
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
-  const stored = chunks.reduce((sum, { rows }) => sum + rows, 0);
-  if (chunks.length > 1 && stored * rowBytes > MAX_ORDERED_BYTES) {
-    throw new VarveError('limit-exceeded', `the range holds ${stored} rows that are out of order in time`, {
-      slug: 'disorder-too-large',
-    });
-  }
-  const { times, values } = await orderStoredRows({
-    dataRoot: task.dataRoot,
-    pieces: chunks.flatMap(({ pieces }) => pieces),
-    rowBytes,
-    duplicates: task.duplicates,
-    erasures: [...task.erasures, ...task.expiry],
-    ...range,
-    skip: 0,
-    most: Infinity,
-    isByRank: false,
-  });
-  const typed = viewAs(task.dtype, values);
+  const { dataRoot, duplicates } = task;
+  const sort: SortTask = { dataRoot, rowBytes, duplicates, erasures: [...task.erasures, ...task.expiry], chunks };
+  const most = rowsInOrderAtOnce(ORDER_BYTES, rowBytes);
   let at = 0;
-  for (let row = 0; row < times.length;) {
-    while (at < wanted.length && wanted[at].to <= times[row]) at++;
-    if (at === wanted.length) break;
-    if (times[row] < wanted[at].from) {
-      row++;
-      continue;
+  for await (const window of timeWindows(sort, range, most)) {
+    for await (const { times, values } of sortWindow(sort, window, most)) {
+      const typed = viewAs(task.dtype, values);
+      for (let row = 0; row < times.length;) {
+        while (at < wanted.length && wanted[at].to <= times[row]) at++;
+        if (at === wanted.length) break;
+        if (times[row] < wanted[at].from) {
+          row++;
+          continue;
+        }
+        const bucket = upperBound(borders, times[row]) - 1;
+        const end = borders[bucket + 1] < wanted[at].to ? borders[bucket + 1] : wanted[at].to;
+        const first = row;
+        while (row < times.length && times[row] < end) row++;
+        fold.addBucketRows(bucket, typed, first, row, (i) => times[i]);
+      }
+      yield;
     }
-    const bucket = upperBound(borders, times[row]) - 1;
-    const end = borders[bucket + 1] < wanted[at].to ? borders[bucket + 1] : wanted[at].to;
-    const first = row;
-    while (row < times.length && times[row] < end) row++;
-    fold.addBucketRows(bucket, typed, first, row, (i) => times[i]);
   }
-  yield;
 }

@@ -18,10 +18,10 @@ type WantedAsOf = Extract<WantedTable, { by: 'as-of' }>;
 const MAX_AS_OF_SERIES = 64;
 /** Ticks of a clock: as many rows as a day at 100 Hz. */
 const MAX_TICKS = 10_000_000n;
-/** Rows out of order in time, of all series that are read side by side. */
-const MAX_HELD_BYTES = 256 * 1024 * 1024;
+/** What rows out of order in time take in memory, of each series that is read side by side. */
+const ORDER_BYTES = 4 * 1024 * 1024;
 
-/** @throws limit-exceeded naming `as_of`, and `disorder-too-large`; invalid-input, not-found and unprocessable naming the field */
+/** @throws limit-exceeded naming `as_of`; invalid-input, not-found and unprocessable naming the field */
 export async function planAsOf(
   deps: PlanDeps,
   request: TableRequest,
@@ -49,15 +49,10 @@ export async function planAsOf(
   };
   async function* parts(): AsyncGenerator<AsOfPart> {
     if (clock) yield { rows: clock };
-    let held = 0;
     for (const { series, selected } of chosen) {
-      const rows = await rowsOf(deps, request, series, selected, selection, Infinity);
-      held += rows.sections.reduce((sum, section) => sum + heldBytes(section), 0);
-      if (held > MAX_HELD_BYTES) {
-        throw new VarveError('limit-exceeded', 'too many rows are out of order in time; ask for a shorter range', {
-          slug: 'disorder-too-large',
-        });
-      }
+      const rows = await rowsOf(deps, request, series, selected, selection, Infinity, {
+        orderBytes: ORDER_BYTES,
+      });
       yield { rows: { ...rows, sections: rows.sections.map(inBlocks) } };
     }
   }
@@ -123,10 +118,6 @@ async function clockSeries(
   }
 }
 
-function heldBytes(section: Section): number {
-  return section.kind === 'held' ? section.values.byteLength + section.times.byteLength : 0;
-}
-
 function inBlocks(section: Section): Section {
-  return section.kind === 'held' ? section : { kind: 'stored', pieces: blockByBlock(section.pieces) };
+  return section.kind !== 'stored' ? section : { kind: 'stored', pieces: blockByBlock(section.pieces) };
 }

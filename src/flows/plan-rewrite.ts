@@ -12,7 +12,7 @@ import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { SeriesToWrite } from '../storage/series-writer.ts';
 import type { NewShard } from '../storage/shard-layout.ts';
 import type { StoredSummary } from '../storage/summary-reader.ts';
-import type { SortableChunk } from './sort-run.ts';
+import type { SortableChunk } from './order-windows.ts';
 
 export interface RewriteTask {
   readonly dataRoot: string;

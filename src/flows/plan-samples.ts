@@ -2,7 +2,7 @@
 import type { ChunkLocation, ChunkSelection, SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { erasuresOf } from '../core/erasure.ts';
-import { VarveError, invalidField } from '../core/errors.ts';
+import { VarveError, unprocessableField } from '../core/errors.ts';
 import type { Rate } from '../core/rate.ts';
 import { planRead, type Piece } from '../core/read-plan.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from '../core/row-ranges.ts';
@@ -13,8 +13,9 @@ import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
-import { orderHere, seenTimes } from './order-here.ts';
-import { readRows } from './order-rows.ts';
+import { countHere, orderHere } from './order-here.ts';
+import { readRows, type RestOfRows } from './order-rows.ts';
+import { orderedBytes, rowsInOrderAtOnce, touchedChunks, type CountTask, type SortableChunk } from './order-windows.ts';
 import type { Section } from './print-samples.ts';
 import type { SampleSelection } from './service.ts';
 
@@ -23,10 +24,15 @@ export interface PlanDeps {
   readonly codec: CodecPool;
 }
 
-/** Rows out of order in time are put in order in memory; compaction does it for good. */
-export const MAX_ORDERED_BYTES = 256 * 1024 * 1024;
+/** What rows out of order in time take in memory, of one answer: few are held, many are put in order window by window as they are read. */
+export const ORDER_BYTES = 16 * 1024 * 1024;
+/** Rows whose times are read to count them, for rows= of an irregular series: some seconds. More are refused. */
+const MAX_COUNTED_ROWS = 32 * 1024 * 1024;
 
-const TIME_BYTES = 8;
+export interface PlanLimits {
+  readonly orderBytes?: number;
+  readonly countedRows?: number;
+}
 
 type TimeSelection = Extract<SampleSelection, { by: 'time' }>;
 type RowSelection = Extract<SampleSelection, { by: 'rows' }>;
@@ -39,18 +45,40 @@ export interface ReadPlan {
   readonly rest: SampleSelection | null;
 }
 
-/** @throws corrupt if the catalog contradicts itself; limit-exceeded `disorder-too-large`; invalid-input naming `limit` */
+/** @throws corrupt if the catalog contradicts itself; limit-exceeded `order-too-costly`; unprocessable naming `skip`, `count` */
 export async function planSamples(
   deps: PlanDeps,
   snapshot: SampleSnapshot,
   selection: SampleSelection,
   most: number,
+  { orderBytes = ORDER_BYTES, countedRows = MAX_COUNTED_ROWS }: PlanLimits = {},
 ): Promise<ReadPlan> {
   const { sampling } = snapshot.series;
-  if (sampling.kind === 'regular') return planRegular(snapshot, sampling.rate, selection, most);
-  return selection.by === 'time'
-    ? planByTime(deps, snapshot, selection, most)
-    : planByRank(deps, snapshot, selection, most);
+  if (sampling.kind === 'regular') {
+    refuseToGoOn(selection);
+    return planRegular(snapshot, sampling.rate, selection, most);
+  }
+  const planning: Planning = { ...deps, snapshot, orderBytes, heldBytes: orderBytes, countedRows };
+  return selection.by === 'time' ? planByTime(planning, selection, most) : planByRank(planning, selection, most);
+}
+
+/** A plan of an irregular series on its way. */
+interface Planning extends PlanDeps {
+  readonly snapshot: SampleSnapshot;
+  readonly orderBytes: number;
+  /** Left for rows that are held … */
+  heldBytes: number;
+  /** … and for rows that are counted. */
+  countedRows: number;
+}
+
+/** Rows of a regular series have numbers to go on by. @throws unprocessable naming the parameter */
+function refuseToGoOn(selection: SampleSelection): void {
+  if (selection.by === 'rows') return;
+  for (const name of ['skip', 'count'] as const) {
+    if (selection[name] !== undefined)
+      throw unprocessableField(name, 'is of irregular series; this one has numbered rows');
+  }
 }
 
 /** Regular series: rows of a range of time in order of time, which is that of their numbers unless some came late. */
@@ -103,125 +131,106 @@ function firstRows(
 }
 
 /** Irregular series by rows: counted in order of time. */
-async function planByRank(
-  deps: PlanDeps,
-  snapshot: SampleSnapshot,
-  selection: Extract<SampleSelection, { by: 'rows' }>,
-  most: number,
-): Promise<ReadPlan> {
-  const counting = new Counting(deps, snapshot);
+async function planByRank(planning: Planning, selection: RowSelection, most: number): Promise<ReadPlan> {
+  const groups = groupByTime(planning.snapshot.chunks);
   const isFromEnd = (selection.from ?? 0) < 0 || (selection.to ?? 0) < 0;
-  const known = isFromEnd ? await counting.all() : Number.MAX_SAFE_INTEGER;
+  const known = isFromEnd ? await countRowsOf(planning, groups) : Number.MAX_SAFE_INTEGER;
   const { from, to } = slice(selection.from, selection.to, known);
   const sections: Section[] = [];
   let skip = from;
   let left = Math.min(most, to - from);
-  let isMore = false;
-  for (const group of groupByTime(snapshot.chunks)) {
-    if (left === 0) {
-      // All that was asked for, or a page of it: then one row more is worth a link.
-      isMore = to - from > most && (await counting.of(group)) > 0;
-      if (isMore || to - from <= most) break;
+  let rest: RestOfRows | null = null;
+  for (const group of groups) {
+    // Of a page it is looked where the rest begins.
+    if (left === 0 && to - from <= most) break;
+    const told = toldRows(planning, group);
+    if (told !== null && told <= skip) {
+      skip -= told;
       continue;
     }
-    if (skip > 0) {
-      const count = await counting.of(group);
-      if (skip >= count) {
-        skip -= count;
-        continue;
-      }
-    }
-    const part = await partOf(deps, snapshot, group, { ...bounds({ by: 'time' }), skip, most: left, isByRank: true });
-    skip = 0;
+    if (skip > 0 && told === null) chargeCounting(planning, Math.min(skip, storedRows(group)));
+    const part = await partOf(planning, group, { ...bounds({ by: 'time' }), skip, most: left, isRanked: true });
+    skip -= part.skipped;
     if (part.rows > 0) sections.push(part.section);
     left -= part.rows;
-    if (part.restNs !== null) {
-      isMore = true;
-      break;
-    }
+    rest = part.rest;
+    if (rest) break;
   }
   const rows = Math.min(most, to - from) - left;
-  const next = from + rows;
+  const count = to === Number.MAX_SAFE_INTEGER ? undefined : to - from - rows;
   return {
     sections: joinStored(sections),
     rows,
     firstRow: null,
-    rest: isMore && next < to ? { by: 'rows', from: next, to } : null,
+    rest: rest && count !== 0 ? goOn(rest, undefined, count) : null,
   };
 }
 
-/** Times that are read to count rows: more are refused. */
-const MAX_COUNTED_BYTES = MAX_ORDERED_BYTES;
+/** Rows that come late do not shift what is to follow: it goes on by time, and by the place among the rows of one time. */
+function goOn({ ns, skip }: RestOfRows, endNs: bigint | undefined, count: number | undefined): TimeSelection {
+  return {
+    by: 'time',
+    startNs: ns,
+    ...(endNs !== undefined && { endNs }),
+    ...(skip > 0 && { skip }),
+    ...(count !== undefined && { count }),
+  };
+}
 
-/** How many rows of groups a reader sees. Looks into times only where chunks do not tell. */
-class Counting {
-  readonly #deps: PlanDeps;
-  readonly #snapshot: SampleSnapshot;
-  readonly #known = new Map<number, number>();
-  #bytes = 0;
-
-  constructor(deps: PlanDeps, snapshot: SampleSnapshot) {
-    this.#deps = deps;
-    this.#snapshot = snapshot;
+/** @throws limit-exceeded `order-too-costly` */
+async function countRowsOf(planning: Planning, groups: readonly Group[]): Promise<number> {
+  let sum = 0;
+  for (const group of groups) {
+    const told = toldRows(planning, group);
+    if (told === null) {
+      chargeCounting(planning, storedRows(group));
+      const task = countTask(planning, group, { ...bounds({ by: 'time' }), skip: 0, most: Infinity, isRanked: true });
+      sum += (await countHere(planning.codec, { ...task, heldRows: 0 })).rows;
+    } else sum += told;
   }
+  return sum;
+}
 
-  async all(): Promise<number> {
-    let sum = 0;
-    for (const group of groupByTime(this.#snapshot.chunks)) sum += await this.of(group);
-    return sum;
-  }
+/** Rows of a group that a reader sees; null: its times must be looked into. */
+function toldRows({ snapshot }: Planning, { ordered, chunks: [first] }: Group): number | null {
+  return ordered && erasuresOf(first, snapshot.erasures).length === 0 ? first.rows : null;
+}
 
-  /** @throws limit-exceeded `order-too-costly` */
-  async of({ ordered, chunks }: TimeGroup<ChunkLocation>): Promise<number> {
-    const { series, erasures } = this.#snapshot;
-    const [first] = chunks;
-    if (ordered && erasuresOf(first, erasures).length === 0) return first.rows;
-    const known = this.#known.get(first.firstRow);
-    if (known !== undefined) return known;
-    this.#bytes += chunks.reduce((sum, { rows }) => sum + rows * TIME_BYTES, 0);
-    if (this.#bytes > MAX_COUNTED_BYTES) {
-      const message = 'too many rows are out of order in time to count them; ask by time';
-      throw new VarveError('limit-exceeded', message, { slug: 'order-too-costly' });
-    }
-    const { startNs, endNs } = bounds({ by: 'time' });
-    const times = await seenTimes(this.#deps, { chunks, duplicates: series.duplicates, erasures, startNs, endNs });
-    this.#known.set(first.firstRow, times.length);
-    return times.length;
-  }
+function storedRows({ chunks }: Group): number {
+  return chunks.reduce((sum, { rows }) => sum + rows, 0);
+}
+
+/** @throws limit-exceeded `order-too-costly` */
+function chargeCounting(planning: Planning, rows: number): void {
+  planning.countedRows -= rows;
+  if (planning.countedRows >= 0) return;
+  const message = 'too many rows are out of order in time to count them; ask by time, or follow the pages';
+  throw new VarveError('limit-exceeded', message, { slug: 'order-too-costly' });
 }
 
 /** Irregular series by time: rows in order of time, whatever the order they came in. */
-async function planByTime(
-  deps: PlanDeps,
-  snapshot: SampleSnapshot,
-  selection: TimeSelection,
-  most: number,
-): Promise<ReadPlan> {
+async function planByTime(planning: Planning, selection: TimeSelection, most: number): Promise<ReadPlan> {
   const { startNs, endNs } = bounds(selection);
+  const { skip = 0, count = Infinity } = selection;
+  const page = Math.min(most, count);
   const sections: Section[] = [];
   let rows = 0;
-  let rest: SampleSelection | null = null;
-  for (const group of groupByTime(snapshot.chunks)) {
-    if (rows >= most) {
-      const restNs = await firstTime(deps, snapshot, group, { startNs, endNs });
-      if (restNs === null) continue;
-      rest = { by: 'time', startNs: restNs, endNs: selection.endNs };
-      break;
-    }
-    const part = await partOf(deps, snapshot, group, { startNs, endNs, skip: 0, most: most - rows, isByRank: false });
-    if (part.rows > 0) {
-      sections.push(part.section);
-      rows += part.rows;
-    }
-    if (part.restNs !== null) {
-      if (rows === 0) {
-        throw invalidField('limit', `more than ${most} rows share one time; ask for more of them, or by rows`);
-      }
-      rest = { by: 'time', startNs: part.restNs, endNs: selection.endNs };
-      break;
-    }
+  let rest: RestOfRows | null = null;
+  for (const group of groupByTime(planning.snapshot.chunks)) {
+    if (rows === count) break;
+    const part = await partOf(planning, group, { startNs, endNs, skip, most: page - rows, isRanked: false });
+    if (part.rows > 0) sections.push(part.section);
+    rows += part.rows;
+    rest = part.rest;
+    if (rest) break;
   }
-  return { sections: joinStored(sections), rows, firstRow: null, rest };
+  const left = count === Infinity ? undefined : count - rows;
+  return {
+    sections: joinStored(sections),
+    rows,
+    firstRow: null,
+    rest: rest && left !== 0 ? goOn(rest, selection.endNs, left) : null,
+  };
 }
 
 /** Rows of a group that are wanted: of those with times in `[startNs, endNs)`, at most so many after the first ones. */
@@ -229,42 +238,43 @@ interface Wanted {
   readonly startNs: bigint;
   readonly endNs: bigint;
   readonly skip: number;
+  /** None: it is only looked where the rest begins. */
   readonly most: number;
-  /** Rows are counted: those of one time may be parted. */
-  readonly isByRank: boolean;
+  /** Rows are skipped whatever their time; else those of `startNs` alone. */
+  readonly isRanked: boolean;
 }
 
 interface Part {
   readonly section: Section;
   readonly rows: number;
-  /** Time at which the rest begins if the part was cut at the limit. */
-  readonly restNs: bigint | null;
+  readonly skipped: number;
+  /** Where the rest begins if the part was cut at the limit. */
+  readonly rest: RestOfRows | null;
 }
 
-function partOf(
-  deps: PlanDeps,
-  snapshot: SampleSnapshot,
-  group: TimeGroup<ChunkLocation>,
-  wanted: Wanted,
-): Promise<Part> {
-  return group.ordered
-    ? orderedPart(deps, snapshot, group.chunks[0], wanted)
-    : disorderedPart(deps, snapshot, group, wanted);
+type Group = TimeGroup<ChunkLocation>;
+
+function partOf(planning: Planning, group: Group, wanted: Wanted): Promise<Part> {
+  return group.ordered ? orderedPart(planning, group.chunks[0], wanted) : disorderedPart(planning, group, wanted);
 }
 
 /** Of a chunk whose times increase: what is wanted, and what was taken out, are ranges of its rows. */
 async function orderedPart(
-  deps: PlanDeps,
-  { series, erasures }: SampleSnapshot,
+  { root, snapshot: { series, erasures } }: Planning,
   chunk: ChunkLocation,
-  { startNs, endNs, skip, most }: Wanted,
+  { startNs, endNs, skip, most, isRanked }: Wanted,
 ): Promise<Part> {
   const concerning = erasuresOf(chunk, erasures);
   const slices = visibleSlices([chunk]);
   let ranges = [rowsOf(chunk)];
-  let restNs: bigint | null = null;
-  if (concerning.length > 0 || chunk.firstNs! < startNs || chunk.lastNs! >= endNs || chunk.rows > most || skip > 0) {
-    const { times } = await readRows(deps.root.root, planSeries(series, ranges, slices), 'times');
+  let rest: RestOfRows | null = null;
+  let skipped = 0;
+  const isUncut = concerning.length === 0 && skip === 0 && chunk.firstNs! >= startNs && chunk.lastNs! < endNs;
+  if (isUncut && most === 0) {
+    ranges = [];
+    rest = { ns: chunk.firstNs!, skip: 0 };
+  } else if (!isUncut || chunk.rows > most) {
+    const { times } = await readRows(root.root, planSeries(series, ranges, slices), 'times');
     const between = (from: bigint, to: bigint): RowRange => ({
       from: chunk.firstRow + lowerBound(times, from),
       to: chunk.firstRow + lowerBound(times, to),
@@ -274,14 +284,19 @@ async function orderedPart(
       return { from, to: Math.min(to, erasure.beforeRow) };
     });
     const seen = withoutRows(clipRows([between(startNs, endNs)], rowsOf(chunk)), uniteRows(gone, []));
-    const wanted = firstRows(withoutFirst(seen, skip), most);
+    const timeOf = (row: number): bigint => times[row - chunk.firstRow];
+    // No two rows share a time.
+    const inTime = seen.length > 0 && timeOf(seen[0].from) === startNs ? Math.min(skip, 1) : 0;
+    skipped = Math.min(isRanked ? skip : inTime, countRows(seen));
+    const wanted = firstRows(withoutFirst(seen, skipped), most);
     ({ ranges } = wanted);
-    restNs = wanted.restFrom === null ? null : times[wanted.restFrom - chunk.firstRow];
+    rest = wanted.restFrom === null ? null : { ns: timeOf(wanted.restFrom), skip: 0 };
   }
   return {
     section: { kind: 'stored', pieces: planSeries(series, ranges, slices) },
     rows: countRows(ranges),
-    restNs,
+    skipped,
+    rest,
   };
 }
 
@@ -292,23 +307,26 @@ function withoutFirst(ranges: readonly RowRange[], skip: number): RowRange[] {
   return clipRows(ranges, { from: restFrom, to: Number.MAX_SAFE_INTEGER });
 }
 
-async function disorderedPart(
-  deps: PlanDeps,
-  { series, erasures }: SampleSnapshot,
-  group: TimeGroup<ChunkLocation>,
-  { startNs, endNs, skip, most, isByRank }: Wanted,
-): Promise<Part> {
+/** Few rows are put in order at once, and held. Of many it is counted which windows of time have those to answer; they are put in order as they are read. */
+async function disorderedPart(planning: Planning, group: Group, wanted: Wanted): Promise<Part> {
+  const { root, codec, snapshot } = planning;
+  const { series, erasures } = snapshot;
   const rowBytes = rowBytesOf(series);
-  const stored = group.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
-  if (stored * rowBytes > MAX_ORDERED_BYTES) {
-    throw new VarveError(
-      'limit-exceeded',
-      `the range holds ${stored} rows that are out of order in time; ask for a shorter one, or by rows`,
-      { slug: 'disorder-too-large' },
-    );
+  const bytes = orderedBytes(storedRows(group), rowBytes);
+  if (bytes > planning.heldBytes || wanted.most === 0) {
+    const task = countTask(planning, group, wanted);
+    const { held, windows, rows, skipped, rest } = await countHere(codec, task);
+    planning.heldBytes -= held ? orderedBytes(rows, rowBytes) : 0;
+    const { dataRoot, duplicates, windowRows } = task;
+    const chunks = touchedChunks(task.chunks, windows);
+    const section: Section = held
+      ? { kind: 'held', ...held }
+      : { kind: 'disordered', task: { dataRoot, rowBytes, duplicates, erasures, chunks }, windows, windowRows };
+    return { section, rows, skipped, rest };
   }
-  const { times, values, restNs } = await orderHere(deps.codec, {
-    dataRoot: deps.root.root,
+  const { startNs, endNs, skip, most, isRanked } = wanted;
+  const { times, values, skipped, rest } = await orderHere(codec, {
+    dataRoot: root.root,
     pieces: planSeries(series, group.chunks.map(rowsOf), visibleSlices(group.chunks)),
     rowBytes,
     duplicates: series.duplicates,
@@ -317,9 +335,35 @@ async function disorderedPart(
     endNs,
     skip,
     most,
-    isByRank,
+    isSkippedInTime: !isRanked,
   });
-  return { section: { kind: 'held', times, values }, rows: times.length, restNs };
+  planning.heldBytes -= orderedBytes(times.length, rowBytes);
+  return { section: { kind: 'held', times, values }, rows: times.length, skipped, rest };
+}
+
+function countTask({ root, snapshot, orderBytes, heldBytes }: Planning, group: Group, wanted: Wanted): CountTask {
+  const { series, erasures } = snapshot;
+  const { startNs, endNs, skip, most, isRanked } = wanted;
+  const rowBytes = rowBytesOf(series);
+  return {
+    dataRoot: root.root,
+    rowBytes,
+    duplicates: series.duplicates,
+    erasures,
+    chunks: visibleSlices(group.chunks).map((slice): SortableChunk => {
+      const { generation, firstNs, lastNs, sorted } = slice.chunk;
+      const range = { from: slice.from, to: slice.to };
+      const pieces = planRead([range], [slice], rowBytes);
+      return { firstRow: slice.from, rows: slice.to - slice.from, generation, firstNs, lastNs, sorted, pieces };
+    }),
+    startNs,
+    endNs,
+    skip,
+    isSkippedInTime: !isRanked,
+    most,
+    windowRows: rowsInOrderAtOnce(orderBytes, rowBytes),
+    heldRows: rowsInOrderAtOnce(heldBytes, rowBytes),
+  };
 }
 
 function rowsOf(chunk: ChunkLocation): RowRange {
@@ -331,7 +375,7 @@ function joinStored(sections: readonly Section[]): Section[] {
   const joined: Section[] = [];
   let pieces: Piece[] | null = null;
   for (const section of sections) {
-    if (section.kind === 'held') {
+    if (section.kind !== 'stored') {
       joined.push(section);
       pieces = null;
     } else if (pieces) pieces.push(...section.pieces);
@@ -360,20 +404,6 @@ export function chunksOfRows({ from, to }: RowSelection): Extract<ChunkSelection
 
 function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
   return { startNs: selection.startNs ?? INT64_MIN, endNs: selection.endNs ?? INT64_MAX };
-}
-
-/** Of the first row of a group in a range that a reader sees; null: there is none. What was taken out may still be in chunks. */
-async function firstTime(
-  deps: PlanDeps,
-  { series, erasures }: SampleSnapshot,
-  { ordered, chunks }: TimeGroup<ChunkLocation>,
-  range: { startNs: bigint; endNs: bigint },
-): Promise<bigint | null> {
-  const [{ firstNs }] = chunks;
-  const isTold = ordered && firstNs! >= range.startNs && erasuresOf(chunks[0], erasures).length === 0;
-  if (isTold) return firstNs! < range.endNs ? firstNs : null;
-  const times = await seenTimes(deps, { chunks, duplicates: series.duplicates, erasures, ...range });
-  return times.at(0) ?? null;
 }
 
 const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);

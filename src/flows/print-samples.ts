@@ -15,15 +15,23 @@ import { WIRE_FORMATS, type Spelling, type WireFormatName } from '../formats/wir
 import { readPieces } from '../storage/chunk-reader.ts';
 import { DataRoot } from '../storage/data-root.ts';
 import { eachOpened, type ShardFiles } from '../storage/shard-files.ts';
+import { cutWindows, orderedBytes, readWindows, type AnsweredWindow, type SortTask } from './order-windows.ts';
 import type { BytePart } from './service.ts';
 
-/** Rows to answer, in order: where to read them, or the rows themselves where they had to be put in order first. */
+/** Rows to answer, in order: where to read them, how to put them in order as they are read, or the rows themselves where few had to be put in order. */
 export type Section =
   | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
   | {
       readonly kind: 'held';
       readonly times: BigInt64Array;
       readonly values: Uint8Array;
+    }
+  | {
+      readonly kind: 'disordered';
+      readonly task: SortTask;
+      readonly windows: readonly AnsweredWindow[];
+      /** Most rows of a window: what is in memory at once. */
+      readonly windowRows: number;
     };
 
 /** When the rows of a regular series are. */
@@ -135,6 +143,7 @@ function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): S
     to += rowsOf(section);
     const range = { from: Math.max(0, rows.from - before), to: Math.max(0, rows.to - before) };
     if (section.kind === 'stored') return { kind: 'stored', pieces: cutPieces(section.pieces, range, rowBytes) };
+    if (section.kind === 'disordered') return { ...section, windows: cutWindows(section.windows, range) };
     return {
       ...section,
       times: section.times.subarray(range.from, range.to),
@@ -145,14 +154,26 @@ function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): S
 
 function rowsOf(section: Section): number {
   if (section.kind === 'held') return section.times.length;
+  if (section.kind === 'disordered') return section.windows.reduce((sum, { rows }) => sum + rows, 0);
   return section.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((rows, block) => rows + block.rows, 0), 0);
 }
+
+/** What is in memory while rows of a section are put in order; of those that are held, themselves. */
+export function orderingBytes(section: Section): number {
+  if (section.kind === 'stored') return 0;
+  if (section.kind === 'held') return section.values.byteLength + section.times.byteLength;
+  const most = Math.min(rowsOf(section), section.windowRows);
+  return COPIES_IN_ORDERING * orderedBytes(most, section.task.rowBytes);
+}
+
+/** As read, joined, and in order. */
+const COPIES_IN_ORDERING = 3;
 
 async function* copyBytes(task: PrintTask, files: ShardFiles, lend: boolean): AsyncGenerator<Uint8Array> {
   // With the first rows, not before them: one packet, and an error in them can still be told.
   let header = task.format === 'npy' ? headOf(task.format, task.shape) : null;
   for (const section of task.sections) {
-    if (section.kind === 'held') continue;
+    if (section.kind !== 'stored') continue; // only of irregular series
     for await (const { values } of readPieces(files, section.pieces, 'values', { lend })) {
       if (header) yield header;
       header = null;
@@ -200,6 +221,12 @@ export async function* rowBatches(task: RowsTask, files: ShardFiles, withTimes: 
   for (const section of task.sections) {
     if (section.kind === 'held') {
       yield outBatch(task, 0, section.values, section.times);
+      continue;
+    }
+    if (section.kind === 'disordered') {
+      for await (const { values, times } of readWindows(section.task, section.windows, section.windowRows)) {
+        yield outBatch(task, 0, values, times);
+      }
       continue;
     }
     for await (const { piece, values, times } of readPieces(files, section.pieces)) {

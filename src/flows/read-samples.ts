@@ -20,6 +20,7 @@ import { mayUse } from './series-reach.ts';
 import { chunksOf, chunksOfRows, planSamples, slice, type ReadPlan } from './plan-samples.ts';
 import {
   canCopy,
+  orderingBytes,
   printSamples,
   printedBytes,
   rowsOfPart,
@@ -183,7 +184,8 @@ async function bodyOf(deps: ReadDeps, request: ReadRequest, rows: RowsTask, stat
   const task = { ...whole, part: part === 'unsatisfiable' ? NOTHING : part };
   const wanted = task.part ? rowsOfPart(task, task.part) : { from: 0, to: task.shape.totalRows };
   const isSmall = (wanted.to - wanted.from) * task.shape.channelLabels.length <= PRINT_HERE_VALUES;
-  const here = canCopy(task) || (isSmall && !WIRE_FORMATS[format].inThread);
+  const isReady = task.sections.every(({ kind }) => kind !== 'disordered');
+  const here = canCopy(task) || (isSmall && isReady && !WIRE_FORMATS[format].inThread);
   const bytes = here ? printSamples(task, deps.files, true) : deps.codec.stream('print', task, signal);
   const body = await started(deps.room.hold(heldBytes(task), bytes));
   return { contentLength, body, part };
@@ -193,7 +195,8 @@ async function bodyOf(deps: ReadDeps, request: ReadRequest, rows: RowsTask, stat
 function heldBytes(task: PrintTask): number {
   const { totalRows, channelLabels } = task.shape;
   const values = totalRows * channelLabels.length;
-  return Math.min(STREAM_BYTES, jsonBytes(values)) + (task.format === 'json' ? jsonBytes(values) : 0);
+  const text = Math.min(STREAM_BYTES, jsonBytes(values)) + (task.format === 'json' ? jsonBytes(values) : 0);
+  return text + task.sections.reduce((most, section) => Math.max(most, orderingBytes(section)), 0);
 }
 
 function describeRows(series: Series, channels: readonly Channel[], physical: boolean): OutDescription {

@@ -9,7 +9,7 @@ import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { removeSpooled } from '../storage/spool.ts';
 import type { Backpressure } from './backpressure.ts';
-import { receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
+import { receivePayload, receiveSmall, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
 export interface ReceiveDeps {
   /** For rows of spool files. */
@@ -65,7 +65,8 @@ export async function withUpload<T>(
         spoolIds.push(spoolId);
       }
       const task = taskOf(deps, series, { spoolId, format, hash });
-      const received = await receiveAll(deps, task, isSmall, chain(first, rest)).finally(() => upload.end());
+      const receiving = rest === null ? receiveSmall(task, first) : receiveLarge(deps, task, chain(first, rest));
+      const received = await receiving.finally(() => upload.end());
       await backpressure.confirm(received.bytes);
       return received;
     };
@@ -95,15 +96,14 @@ export function shapeOf({ dtype, channels, sampling }: Pick<Series, 'dtype' | 'c
   return { dtype, channelLabels, kind, rate, startTolerance };
 }
 
-/** Binary bodies of regular series are only counted and copied; small ones of any kind are parsed at once; the rest goes to a thread. */
-function receiveAll(
+/** Binary bodies of regular series are only counted and copied; the rest goes to a thread. */
+function receiveLarge(
   { codec }: Pick<ReceiveDeps, 'codec'>,
   task: PayloadTask,
-  isSmall: boolean,
   body: AsyncIterable<Uint8Array>,
 ): Promise<ReceivedPayload> {
   const isCopied = WIRE_FORMATS[task.format].isPacked && task.shape.kind === 'regular';
-  return isSmall || isCopied ? receivePayload(task, body) : codec.feed<ReceivedPayload>('receive', task, body);
+  return isCopied ? receivePayload(task, body) : codec.feed<ReceivedPayload>('receive', task, body);
 }
 
 async function forget({ writes, root }: Pick<ReceiveDeps, 'writes' | 'root'>, spoolIds: string[]): Promise<void> {
@@ -128,10 +128,7 @@ async function peek(
   return { first, rest: source };
 }
 
-async function* chain(
-  first: readonly Uint8Array[],
-  rest: AsyncGenerator<Uint8Array> | null,
-): AsyncGenerator<Uint8Array> {
+async function* chain(first: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield* first;
-  if (rest) yield* rest;
+  yield* rest;
 }

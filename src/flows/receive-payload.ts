@@ -65,6 +65,17 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
   }
 }
 
+/** As {@link receivePayload}, of a body that is here as a whole and small enough to be parsed at once: nothing of it needs a file. */
+export async function receiveSmall(task: PayloadTask, pieces: Iterable<Uint8Array>): Promise<ReceivedPayload> {
+  const batches: Batch[] = [];
+  for await (const batch of WIRE_FORMATS[task.format].decode(streamOf(pieces), task.shape)) batches.push(batch);
+  return checkRows(batches, task, bytesOf);
+}
+
+async function* streamOf(pieces: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* pieces;
+}
+
 /**
  * As {@link receivePayload}, of rows that are few enough to be read at once: each batch is a part, in memory.
  * @param keep gives the bytes of an array, where they are to lie
@@ -85,7 +96,8 @@ export function checkRows(
     parts.push(part);
     bytes += part.bytes;
   }
-  return { ...content.finish(), bytes, parts };
+  const { rows, firstNs, lastNs, startNs, stamps, heard, contentHash } = content.finish();
+  return { rows, bytes, parts, firstNs, lastNs, startNs, stamps, heard, contentHash };
 }
 
 function partOf({ rows, values: array, times: stamps }: Batch, keep: (array: SampleArray) => Uint8Array): AppendPart {

@@ -181,8 +181,7 @@ export interface StateService {
   /**
    * Refuses all writes from then on, and stores the hash of what there is. Sealed already and
    * hashed, the series is answered as it is; sealed and not hashed, it is hashed.
-   * @throws not-found; precondition-failed; conflict `series-unsealed`, `content-changed`; limit-exceeded
-   *   `disorder-too-large`; corrupt; an abort
+   * @throws not-found; precondition-failed; conflict `series-unsealed`, `content-changed`; corrupt; an abort
    */
   seal(
     principal: Principal,
@@ -252,7 +251,15 @@ export interface RemoveOutcome {
 
 export type SampleSelection =
   /** Half-open; undefined ends are open. */
-  | { readonly by: 'time'; readonly startNs?: bigint; readonly endNs?: bigint }
+  | {
+      readonly by: 'time';
+      readonly startNs?: bigint;
+      readonly endNs?: bigint;
+      /** Irregular series, of a selection that goes on: rows of `startNs` that came before. */
+      readonly skip?: number;
+      /** Irregular series: rows of the selection, at most; undefined: all. */
+      readonly count?: number;
+    }
   /** As a Python slice: half-open, undefined ends are open, negative counts from the end. */
   | { readonly by: 'rows'; readonly from?: number; readonly to?: number };
 

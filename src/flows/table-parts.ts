@@ -5,7 +5,7 @@ import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import type { AsOfPart } from './align-as-of.ts';
 import type { TimeSpan } from './bucket-borders.ts';
 import type { ChosenSeries } from './choose-series.ts';
-import { planSamples } from './plan-samples.ts';
+import { planSamples, type PlanLimits } from './plan-samples.ts';
 import type { RowsTask } from './print-samples.ts';
 import type { BucketsPart, RowsPart, TableForm } from './print-table.ts';
 import { readSnapshot, rowsTask, type ReadDeps } from './read-samples.ts';
@@ -28,6 +28,7 @@ export async function rowsOf(
   selected: readonly number[] | null,
   selection: SampleSelection,
   most: number,
+  limits: PlanLimits = {},
 ): Promise<RowsTask> {
   const read = await readSnapshot(deps, {
     principal,
@@ -35,7 +36,7 @@ export async function rowsOf(
     selection,
     limit: Number.isFinite(most) ? most : null,
   });
-  const plan = await planSamples(deps, read.snapshot, read.selection, most);
+  const plan = await planSamples(deps, read.snapshot, read.selection, most, limits);
   return rowsTask(deps, read.snapshot, plan, { selected, physical, next: null });
 }
 

@@ -1,11 +1,12 @@
 /** Rows of many series with one request. */
 import express, { type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import { invalidField, VarveError } from '../core/errors.ts';
+import { VarveError } from '../core/errors.ts';
 import type { SampleService } from '../flows/service.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../formats/item-formats.ts';
 import { MAX_ITEMS, MAX_ITEMS_BYTES } from '../formats/sample-items.ts';
 import { needs, principalOf } from './authenticate.ts';
+import { LINES_KEY_HEADER, parseIdempotencyKey } from './idempotency-key.ts';
 import { formatOfBody } from './negotiate.ts';
 import { json, problems } from './operation.ts';
 import { toProblem } from './problem.ts';
@@ -30,10 +31,7 @@ export function appendManyRoutes(samples: Pick<SampleService, 'appendMany'>): Ro
   router.post('/v1/samples', needs('write'), async (req, res) => {
     const { project, atomic = false } = queryOf(req, appendManyQuery);
     const format = itemFormatOf(req.get('content-type'));
-    // One key for all would promise what the items do not keep.
-    if (req.get('idempotency-key') !== undefined) {
-      throw invalidField('Idempotency-Key', 'is not for many series: each item has its own `idempotency_key`');
-    }
+    const idempotencyKey = parseIdempotencyKey(req.get('idempotency-key'));
     const outcome = await samples.appendMany({
       principal: principalOf(res),
       format,
@@ -41,6 +39,7 @@ export function appendManyRoutes(samples: Pick<SampleService, 'appendMany'>): Ro
       declaredBytes: Number(req.get('content-length')) || null,
       project,
       atomic,
+      idempotencyKey,
       describe: (spec, name) => describedSeries(spec, name, project),
     });
     const request = { path: req.path, id: res.locals.requestId };
@@ -74,7 +73,7 @@ export const appendManyDescriptions: ZodOpenApiPathsObject = {
 
 Items of one series apply in their order. An item that is refused keeps no other out, unless \`atomic=true\`; all that is stored is stored by one commit. At most ${MAX_ITEMS} items and ${MAX_ITEMS_BYTES / 1024 / 1024} MiB in one request;
 beyond that nothing is stored (413), nor of a body that is cut off or no UTF-8 text (400).`,
-      requestParams: { query: appendManyQuery },
+      requestParams: { query: appendManyQuery, header: LINES_KEY_HEADER },
       requestBody: {
         description: 'Items: one a line, or one a series',
         required: true,

@@ -40,3 +40,10 @@ export const KEY_HEADER = z.object({
       'A second request with this key gets the first one’s answer, for at least 24 hours; with other content it is a 422',
   }),
 });
+
+export const LINES_KEY_HEADER = z.object({
+  'Idempotency-Key': z.string().optional().meta({
+    description:
+      'Stands, together with its line, for the key of each item that has no `idempotency_key`. A request sent again stores only what the first one did not',
+  }),
+});

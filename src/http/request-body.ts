@@ -23,8 +23,10 @@ export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTE
   const encoding = (req.get('content-encoding') ?? 'identity').trim().toLowerCase();
   if (encoding === 'identity' || encoding === '') {
     const length = req.get('content-length');
-    if (length !== undefined && Number(length) > maxBytes) throw tooLarge(maxBytes);
-    return limited(readIncoming(req), maxBytes);
+    if (length === undefined) return limited(readIncoming(req), maxBytes);
+    if (Number(length) > maxBytes) throw tooLarge(maxBytes);
+    // Node ends a body where its length says.
+    return readIncoming(req);
   }
   const decoder = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
   if (!decoder) {

@@ -49,7 +49,7 @@ import { anyReadQuery, bucketsAnswer, BUCKETS_DESCRIPTION, latestQuery, lineAnsw
 /** Longest list of labels a header may carry: clients refuse headers of more than about 16 KiB in all. */
 const MAX_LABELS_HEADER_CHARS = 8192;
 
-export function sampleRoutes(samples: SampleService, series: Pick<SeriesService, 'get'>): Router {
+export function sampleWrites(samples: SampleService): Router {
   const router = seriesRouter();
 
   router.post(seriesPaths('/samples'), needs('write'), async (req, res) => {
@@ -97,6 +97,12 @@ export function sampleRoutes(samples: SampleService, series: Pick<SeriesService,
     });
     sendOutcome(res, outcome, 200, toRemoveAnswer(outcome));
   });
+
+  return router;
+}
+
+export function sampleReads(samples: SampleService, series: Pick<SeriesService, 'get'>): Router {
+  const router = seriesRouter();
 
   router.get(seriesPaths('/samples'), needs('read'), answerBuckets(samples, series), async (req, res) => {
     const signal = disconnectSignal(res);
@@ -164,7 +170,7 @@ function sendOutcome(
 /** The same request for another selection. */
 function linkTo(url: string, selection: SampleSelection): string {
   const params = searchParamsOf(url);
-  for (const name of ['start', 'end', 'rows']) params.delete(name);
+  for (const name of ['start', 'end', 'rows', 'skip', 'count']) params.delete(name);
   for (const [name, value] of Object.entries(fromSelection(selection))) params.set(name, value);
   return `${url.split('?', 1)[0]}?${params.toString()}`;
 }

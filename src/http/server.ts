@@ -1,6 +1,6 @@
 /** The HTTP door: the app with everything mounted, and the socket it listens on. */
-import { createServer } from 'node:http';
-import { createServer as createTcpServer, isIPv6, type AddressInfo } from 'node:net';
+import { createServer, IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createTcpServer, isIPv6, type AddressInfo, type Socket } from 'node:net';
 import compression from 'compression';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
@@ -23,7 +23,7 @@ import { answerProblems, unknownRoute } from './problem.ts';
 import { logRequests, type Log } from './request-log.ts';
 import { queryRoutes } from './query-routes.ts';
 import { retentionRoutes } from './retention-routes.ts';
-import { sampleRoutes } from './sample-routes.ts';
+import { sampleReads, sampleWrites } from './sample-routes.ts';
 import { seriesRoutes } from './series-routes.ts';
 import { spaceRoutes } from './space-routes.ts';
 import { subjectRoutes } from './subject-routes.ts';
@@ -72,13 +72,15 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   );
   app.use(wellFormed);
   app.use(allowedMethods(PATHS, DOCS_FILES));
-  app.use(compressTexts());
   const authenticated = authenticate(service.access);
+  app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
+  // Before what a few words have no use for: many sensors send a row each.
+  app.use(sampleWrites(service.samples));
+  app.use(compressTexts());
   app.use(docsRoutes(() => openApiDocument(version), version));
   app.use(healthRoutes(service.health, authenticated, log));
-  app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
   // Resources of a series come first: a by-name path would take them for the end of a name.
-  app.use(sampleRoutes(service.samples, service.series));
+  app.use(sampleReads(service.samples, service.series));
   app.use(timeAxisRoutes(service.timeAxis));
   app.use(appendManyRoutes(service.samples));
   app.use(queryRoutes(service.samples));
@@ -143,6 +145,7 @@ export async function listen(
       maxHeaderSize: MAX_HEADER_BYTES,
       // Ours to say: Node's answer is no problem document.
       requireHostHeader: false,
+      ...bornFor(app),
     },
     app,
   );
@@ -174,6 +177,26 @@ export async function tryAddress(host: string, port: number): Promise<void> {
     server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(error, host, port)));
     server.listen({ port, host, exclusive: true }, () => server.close(() => resolve()));
   });
+}
+
+/**
+ * Constructors whose objects have the prototypes of the app from the start. Express sets them on every request otherwise, and V8 runs
+ * Node's own code slowly on an object whose prototype has changed: 0.105 instead of 0.045 ms for a small answer.
+ * `Reflect.construct`, or a class that extends them, would be slower still: 0.23 ms.
+ */
+function bornFor(app: Express): { IncomingMessage: typeof IncomingMessage; ServerResponse: typeof ServerResponse } {
+  function AppRequest(this: IncomingMessage, socket: Socket): void {
+    (IncomingMessage as unknown as (this: IncomingMessage, socket: Socket) => void).call(this, socket);
+  }
+  AppRequest.prototype = app.request;
+  function AppResponse(this: ServerResponse, request: IncomingMessage, options: object): void {
+    (ServerResponse as unknown as typeof AppResponse).call(this, request, options);
+  }
+  AppResponse.prototype = app.response;
+  return {
+    IncomingMessage: AppRequest as unknown as typeof IncomingMessage,
+    ServerResponse: AppResponse as unknown as typeof ServerResponse,
+  };
 }
 
 const LISTEN_FAILURES: Readonly<Record<string, string>> = {

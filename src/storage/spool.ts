@@ -14,20 +14,23 @@ export class SpoolWriter {
   readonly id: string;
   readonly #root: DataRoot;
   readonly #handle: FileHandle;
+  readonly #open: typeof open;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
   #written = 0;
   /** The write under way: the next bytes are received meanwhile. */
   #writing: Promise<void> = Promise.resolve();
 
-  private constructor(root: DataRoot, id: string, handle: FileHandle) {
+  private constructor(root: DataRoot, id: string, handle: FileHandle, openFile: typeof open) {
     this.#root = root;
     this.id = id;
     this.#handle = handle;
+    this.#open = openFile;
   }
 
-  static async open(root: DataRoot, id: string): Promise<SpoolWriter> {
-    return new SpoolWriter(root, id, await open(root.spooled(id), 'wx'));
+  /** @param openFile in the place of Node's, where a test wants to know what reaches the disk, and in which order */
+  static async open(root: DataRoot, id: string, openFile = open): Promise<SpoolWriter> {
+    return new SpoolWriter(root, id, await openFile(root.spooled(id), 'wx'), openFile);
   }
 
   /** Bytes so far: where the next ones will lie. */
@@ -59,7 +62,7 @@ export class SpoolWriter {
       });
     }
     await this.#handle.close();
-    const folder = await open(this.#root.spoolFolder, 'r');
+    const folder = await this.#open(this.#root.spoolFolder, 'r');
     try {
       await folder.sync();
     } finally {

@@ -207,6 +207,38 @@ describe('rows of many series in one request', () => {
   });
 });
 
+describe('a key of the whole request', () => {
+  test('makes a retry store only what the first request did not', async () => {
+    const [a, b] = [await make(REGULAR), await make()];
+    const header = { 'idempotency-key': randomUUID() };
+    const own = randomUUID();
+    const body = lines(
+      { series: a, values: [1, 2] },
+      { series: 'not made yet', values: [5], idempotency_key: own },
+      { series: b, times: [5], values: [7] },
+      { series: a, values: [1, 2] },
+    );
+    expect((await many(body, '', header)).items.map(({ status }) => status)).toEqual([201, 404, 201, 201]);
+    await make({ ...REGULAR, name: 'not made yet' });
+    const { items } = await many(body, '', header);
+    expect(items.map(({ status, replayed }) => [status, replayed])).toEqual([
+      [201, true],
+      [201, undefined],
+      [201, true],
+      [201, true],
+    ]);
+    expect(await valuesOf(a)).toEqual([1, 2, 1, 2]);
+    const other = await many(lines({ series: a, values: [9] }), '', header);
+    expect(other.items[0]).toMatchObject({
+      status: 422,
+      problem: { type: 'urn:varve:problem:key-reused', errors: [{ field: 'Idempotency-Key' }] },
+    });
+    const arrow = { ...header, 'content-type': ARROW };
+    const rows = stream([b, b], [8n, 9n], [1, 2]);
+    for (const replayed of [undefined, true]) expect((await many(rows, '', arrow)).items[0].replayed).toBe(replayed);
+  });
+});
+
 describe('an item that is wrong', () => {
   test('is refused with its line and field, as the route of one series refuses it, and the good ones stand', async () => {
     const [int16, int64, strict] = [
@@ -370,7 +402,7 @@ describe('a body that is wrong as a whole', () => {
     await leavesNothing(() => post(good, '', { 'content-type': `${NDJSON}; charset=latin1` }), 415);
     expect((await leavesNothing(() => post(good, '?atomic=yes'), 400)).errors[0].field).toBe('atomic');
     expect((await leavesNothing(() => post(good, '?start=1'), 400)).errors[0].field).toBe('start');
-    const keyed = await leavesNothing(() => post(good, '', { 'idempotency-key': 'x' }), 400);
+    const keyed = await leavesNothing(() => post(good, '', { 'idempotency-key': 'x y' }), 400);
     expect(keyed.errors[0].field).toBe('Idempotency-Key');
     const long = `{"series":"${id}","values":[${'1,'.repeat(600_000)}1]}`;
     expect((await leavesNothing(() => post(lines(good, long)), 413)).detail).toContain('line 2');

@@ -35,6 +35,8 @@ function regular(rate: number): object {
   return { kind: 'regular', rate_hz: rate };
 }
 
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
 /** @returns the id of a new series */
 async function create(fields: Readonly<Record<string, unknown>>): Promise<string> {
   return (await api.createSeries({ name: randomUUID(), ...fields })).id;
@@ -496,24 +498,107 @@ describe('irregular series', () => {
     ]);
   });
 
-  test('rule keep: pages never part rows of one time, and lose none', async () => {
+  test('rule keep: pages end where the limit says, between rows of one time, too, and lose none', async () => {
     // Wide rows, so that a few of them fill a chunk, and pages end in the middle of chunks and between them.
     const id = await create({ dtype: 'float64', channels: 256, sampling: IRREGULAR, duplicates: 'keep' });
     const times = Array.from({ length: 60 }, (_, i) => (i % 11 < 8 ? i : i - (i % 11) + 8));
     const row = (n: number): number[] => Array.from({ length: 256 }, () => n);
     await api.append(id, { times: times.slice(0, 1), values: [row(0)] });
     await api.append(id, { times: times.slice(1), values: times.slice(1).map((_, i) => row(i + 1)) });
-    for (let limit = 3; limit <= 14; limit++) {
+    for (let limit = 1; limit <= 14; limit++) {
       const seen: unknown[] = [];
       for (let link: string | null = `/v1/series/${id}/samples?channels=0&limit=${limit}`; link !== null;) {
         const page: SamplesJson = expecting(200, await api.get(link)).json<SamplesJson>();
         seen.push(...page.values); // of one channel
+        if (page.next !== null) expect(page.values).toHaveLength(limit);
         link = page.next;
       }
       expect({ limit, seen }).toEqual({ limit, seen: times.map((_, n) => n) });
     }
-    const tooNarrow = expecting(400, await api.get(`/v1/series/${id}/samples?start=8&limit=2`));
-    expect(tooNarrow.json<Problem>().errors).toMatchObject([{ field: 'limit' }]);
+  });
+
+  test.each(FORMATS)('%s: pages go on by time and place among thousands of rows of one time', async (format) => {
+    const id = await create({ dtype: 'int32', sampling: IRREGULAR, duplicates: 'keep' });
+    const times = [...range(5), ...Array.from({ length: 3_000 }, () => 5), ...range(3).map((i) => 6 + i)];
+    await api.append(id, { times, values: times.map((_, i) => i) });
+    const shape = { dtype: 'int32', channels: 1, irregular: true } as const;
+    const wanted: Record<string, [from: number, to: number]> = {
+      '': [0, times.length],
+      'start=5&end=8&': [5, times.length - 1],
+      'rows=3:2500&': [3, 2500],
+      'rows=-2000:-1&': [times.length - 2000, times.length - 1],
+    };
+    for (const [query, [from, to]] of Object.entries(wanted)) {
+      const values: number[] = [];
+      for (let link: string | null = `/v1/series/${id}/samples?${query}limit=700`; link !== null;) {
+        const answer = expecting(200, await api.get(link, { accept: MEDIA_TYPES[format] }));
+        values.push(...[...decode(format, answer.body, shape).values].map(Number));
+        link = /^<(.*)>; rel="next"$/.exec(String(answer.headers.link))?.[1] ?? null;
+      }
+      expect({ query, values }).toEqual({ query, values: range(to - from).map((i) => from + i) });
+    }
+  });
+
+  test('rows that come late between two pages shift none of those that follow', async () => {
+    const page = async (link: string): Promise<SamplesJson> => expecting(200, await api.get(link)).json<SamplesJson>();
+    for (const query of ['limit=3', 'rows=0:6&limit=3']) {
+      const id = await create({ dtype: 'int32', sampling: IRREGULAR, duplicates: 'keep' });
+      await api.append(id, { times: [10, 20, 20, 20, 20, 30], values: [1, 2, 3, 4, 5, 6] });
+      const first = await page(`/v1/series/${id}/samples?${query}`);
+      expect(first.values).toEqual([1, 2, 3]);
+      await api.append(id, { times: [5, 10, 15, 40], values: [90, 91, 92, 93] });
+      const second = await page(first.next!);
+      expect(second.values).toEqual([4, 5, 6]);
+      // Only who asked for no certain number of rows goes on to what is new.
+      const third = second.next && (await page(second.next)).values;
+      expect(third).toEqual(query.startsWith('rows') ? null : [93]);
+    }
+  });
+
+  test('only an irregular series is gone on with by skip and count, and only its rows', async () => {
+    const id = await create({ dtype: 'int32', sampling: IRREGULAR });
+    const regular = await create({ dtype: 'int32', sampling: { kind: 'regular', rate_hz: 10 } });
+    for (const [status, series, query, field] of [
+      [422, regular, 'start=0&skip=1', 'skip'],
+      [422, regular, 'count=1', 'count'],
+      [400, id, 'skip=1', 'skip'],
+      [400, id, 'start=0&skip=-1', 'skip'],
+      [400, id, 'start=0&skip=1.5', 'skip'],
+      [400, id, 'rows=0:2&count=1', 'count'],
+      [400, id, 'rows=0:2&skip=1', 'skip'],
+      [400, id, 'start=0&count=0', 'count'],
+      [400, id, 'start=0&points=2&skip=1', 'skip'],
+      [400, id, 'latest=2&count=1', 'count'],
+    ] as const) {
+      const answer = await api.get(`/v1/series/${series}/samples?${query}`);
+      expect([query, answer.status, answer.json<Problem>().errors?.[0]?.field]).toEqual([query, status, field]);
+    }
+  });
+
+  test('no answer claims numbers of its rows', async () => {
+    const name = randomUUID();
+    const id = await create({ name, dtype: 'int32', sampling: IRREGULAR });
+    const path = `/v1/series/${id}/samples`;
+    const appended = await api.append(id, { times: [10, 20], values: [1, 2] });
+    const json = { headers: { 'content-type': MEDIA_TYPES.json }, body: JSON.stringify({ times: [21], values: [3] }) };
+    const put = expecting(200, await api.send('PUT', `${path}?start=20&end=30`, json));
+    const removed = expecting(200, await api.send('DELETE', `${path}?start=20&end=30`));
+    const many = expecting(
+      200,
+      await api.send('POST', '/v1/samples?project=default', {
+        headers: { 'content-type': MEDIA_TYPES.ndjson },
+        body: JSON.stringify({ series: name, times: [5], values: [4] }),
+      }),
+    );
+    for (const claim of [appended, put.json(), removed.json(), many.json<{ items: object[] }>().items[0]]) {
+      expect(Object.keys(claim as object).filter((key) => key.endsWith('_row'))).toEqual([]);
+    }
+    for (const query of ['rows=1:2', 'latest=1', 'start=6&limit=1']) {
+      const answer = expecting(200, await read(id, 'json', query));
+      expect(answer.headers['x-varve-first-row']).toBeUndefined();
+      expect(answer.json<SamplesJson>()).toMatchObject({ first_row: null, values: [1] });
+    }
+    expect((await api.get(`/v1/series/${id}?include=last_value`)).json()).toMatchObject({ last_value: { row: null } });
   });
 
   test('rule error: rows must come in order, and each time once', async () => {

@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import { wasCommitted } from '../../src/catalog/append-commit.ts';
+import { findCommit } from '../../src/catalog/append-commit.ts';
 import { openCommitSession, type CommitSession } from '../../src/catalog/commit-session.ts';
 import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
 import { registerSpools } from '../../src/catalog/spool-store.ts';
@@ -209,7 +209,7 @@ describe('the committer', () => {
     expect(states).toEqual([{ state: 'kept' }]);
   });
 
-  test.each<CommitStage>(['begun', 'locked', 'prepared', 'committed'])(
+  test.each<CommitStage>(['opened', 'locked', 'sent', 'committed'])(
     'stores every append exactly once when its connection is cut after "%s"',
     async (stage) => {
       let cuts = 1;
@@ -267,11 +267,11 @@ describe('the committer', () => {
     );
     const [{ xid }] = await query<{ xid: string }>('select pg_current_xact_id()::text as xid');
     const session = await openCommitSession(database.url);
-    const known = { commit: BigInt(commit), xid, marker };
-    expect(await wasCommitted(session, known)).toBe(true);
-    expect(await wasCommitted(session, { ...known, marker: uuidv7() })).toBe(false);
+    const known = { xid, marker, after: BigInt(commit) - 1n };
+    expect(await findCommit(session, known)).toBe(BigInt(commit));
+    expect(await findCommit(session, { ...known, marker: uuidv7() })).toBeNull();
     // Of a transaction that the crash has undone, before its number is given again.
-    expect(await wasCommitted(session, { ...known, marker: uuidv7(), xid: String(2n ** 40n) })).toBe(false);
+    expect(await findCommit(session, { ...known, marker: uuidv7(), xid: String(2n ** 40n) })).toBeNull();
     await session.close();
   });
 });

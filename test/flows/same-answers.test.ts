@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
+import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
+import type { OutBatch } from '../../src/core/batch.ts';
 import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
 import { parseRate } from '../../src/core/rate.ts';
 import { UNSAID, type DuplicateRule, type NewSeries, type Series } from '../../src/core/series.ts';
@@ -12,8 +14,11 @@ import { hashContent } from '../../src/flows/hash-content.ts';
 import { lastValues } from '../../src/flows/last-value.ts';
 import { readLatest } from '../../src/flows/latest-read.ts';
 import { querySeries } from '../../src/flows/query-series.ts';
-import { readSamples } from '../../src/flows/read-samples.ts';
+import { planSamples, type PlanLimits } from '../../src/flows/plan-samples.ts';
+import { rowBatches } from '../../src/flows/print-samples.ts';
+import { readSamples, readSnapshot, rowsTask } from '../../src/flows/read-samples.ts';
 import type { ReadRequest, SampleSelection, SampleStream, TableRequest } from '../../src/flows/service.ts';
+import { unpackRecords } from '../../src/formats/packed-records.ts';
 import type { AnswerFormatName } from '../../src/formats/wire-formats.ts';
 import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
@@ -169,8 +174,7 @@ async function answers(reading: Reading, id: string): Promise<Record<string, str
     });
     found[`part of ${format}`] = told(await read(reading, series, { format, choosePart }));
   }
-  // No more rows than that share one time: an answer by time is not cut between them.
-  const limit = Math.max(50, Math.ceil(rows / 4));
+  const limit = Math.max(7, Math.ceil(rows / 4));
   for (const selection of selections.slice(0, 4)) {
     for (const format of ['json', 'octet'] as const) {
       const each = await pages(reading, series, selection, limit, format);
@@ -317,4 +321,106 @@ describe('no answer changes by flush, compaction or restart', () => {
     },
     TIMEOUT_MS,
   );
+});
+
+describe('rows that overlap in time', () => {
+  const ROWS = 3_000;
+  /** Chunk by chunk over the whole time, many of one time. */
+  async function overlapping(duplicates: DuplicateRule): Promise<Series> {
+    const series = await store.create(spec('int16', { kind: 'irregular' }, duplicates));
+    for (let n = 0; n < 6; n++) {
+      const times = BigInt64Array.from({ length: ROWS }, (_, i) => BigInt(((i * 7 + n) % ROWS) >> 1) * PERIOD);
+      await store.append(series, { values: Int16Array.from({ length: ROWS * 2 }, (_, i) => n * ROWS + i), times });
+    }
+    return getSeries(store.db, { id: series.id });
+  }
+
+  async function answered(series: Series, selection: SampleSelection, most: number, limits: PlanLimits) {
+    const deps = depsOf({ db: store.db, codec: store.codec });
+    const { snapshot } = await readSnapshot(deps, { ...asked(series), selection, limit: null });
+    const plan = await planSamples(deps, snapshot, selection, most, limits);
+    const task = rowsTask(deps, snapshot, plan, { selected: null, physical: false, next: null });
+    const batches: OutBatch[] = [];
+    for await (const batch of rowBatches(task, deps.files, true)) batches.push(batch);
+    return {
+      kinds: plan.sections.map(({ kind }) => kind),
+      largest: Math.max(...batches.map(({ rows }) => rows)),
+      rest: plan.rest,
+      rows: batches.flatMap(({ times, values }) =>
+        Array.from(times!, (ns, i) => `${ns} ${values[i * 2]} ${values[i * 2 + 1]}`),
+      ),
+    };
+  }
+
+  test.each<DuplicateRule>(['last', 'keep'])('are put in order in bounded memory, by rule %s', async (duplicates) => {
+    const series = await overlapping(duplicates);
+    const most = 500;
+    const limits = { orderBytes: most * (4 + 40) };
+    // What is flushed by rule last has been put in order.
+    for (const isFlushed of duplicates === 'keep' ? [false, true] : [false]) {
+      if (isFlushed) await store.flush();
+      for (const selection of [
+        { by: 'time' },
+        { by: 'time', startNs: 100n * PERIOD, endNs: 1_400n * PERIOD },
+        { by: 'rows', from: 40, to: 17_000 },
+        { by: 'rows', from: -900 },
+      ] satisfies SampleSelection[]) {
+        const whole = await answered(series, selection, Infinity, {});
+        const found = await answered(series, selection, Infinity, limits);
+        expect([whole.kinds, found.kinds]).toEqual([['held'], ['disordered']]);
+        expect(found.largest).toBeLessThanOrEqual(most);
+        expect(found.rows).toEqual(whole.rows);
+        const pages: string[] = [];
+        for (let next: SampleSelection | null = selection; next;) {
+          const page = await answered(series, next, 2_000, limits);
+          expect(page.rest ? page.rows.length : 2_000).toBe(2_000);
+          pages.push(...page.rows);
+          next = page.rest;
+        }
+        expect(pages).toEqual(whole.rows);
+      }
+    }
+  });
+
+  test('are counted exactly, or refused with order-too-costly', async () => {
+    const series = await overlapping('keep');
+    const limits = { countedRows: 1_000 };
+    const tooCostly = { code: 'limit-exceeded', slug: 'order-too-costly' };
+    await expect(answered(series, { by: 'rows', from: -5 }, Infinity, limits)).rejects.toMatchObject(tooCostly);
+    await expect(answered(series, { by: 'rows', from: 1_001 }, Infinity, limits)).rejects.toMatchObject(tooCostly);
+    const { rows } = await answered(series, { by: 'time' }, Infinity, limits);
+    const found = await answered(series, { by: 'rows', from: 1_000, to: 1_010 }, Infinity, limits);
+    expect(found.rows).toEqual(rows.slice(1_000, 1_010));
+    // What compaction has put in order is counted without a look at it.
+    const strict = await overlapping('last');
+    await store.flush();
+    await store.compact(strict.id);
+    const none = { countedRows: 0 };
+    const all = await answered(strict, { by: 'time' }, Infinity, none);
+    expect((await answered(strict, { by: 'rows', from: -5 }, Infinity, none)).rows).toEqual(all.rows.slice(-5));
+  });
+});
+
+test('fresh rows that came one by one are read as one chunk, in order of time if they came so, on either side of 1970', async () => {
+  const step = 3_000_000_000n; // past 32 bits
+  for (const places of [
+    [-3, -2, -1, 0, 1, 2, 3],
+    [-3, -1, -2, 0, 3, 1, 2],
+  ]) {
+    const series = await store.create(spec('int16', { kind: 'irregular' }, 'last'));
+    for (const place of places) {
+      const values = Int16Array.of(place, -place);
+      await store.append(series, { values, times: BigInt64Array.of(BigInt(place) * step) });
+    }
+    const selection = { by: 'time', startNs: -3n * step, endNs: 4n * step } as const;
+    const { chunks } = await readSampleSnapshot(store.db, { id: series.id }, selection);
+    const isInOrder = places.every((place, i) => i === 0 || place > places[i - 1]);
+    expect(
+      chunks.map(({ firstRow, rows, firstNs, lastNs, sorted }) => ({ firstRow, rows, firstNs, lastNs, sorted })),
+    ).toEqual([{ firstRow: 0, rows: 7, firstNs: -3n * step, lastNs: 3n * step, sorted: isInOrder }]);
+    const { bytes } = await read({ db: store.db, codec: store.codec }, series, { selection });
+    const { times, values } = unpackRecords(bytes, 'int16', 2);
+    expect([...times]).toEqual([-3n, -2n, -1n, 0n, 1n, 2n, 3n].map((place) => place * step));
+    expect(Array.from(values, Number)).toEqual([-3, 3, -2, 2, -1, 1, 0, 0, 1, -1, 2, -2, 3, -3]);
+  }
 });

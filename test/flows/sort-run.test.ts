@@ -8,7 +8,15 @@ import type { Erasure } from '../../src/core/erasure.ts';
 import { planRead, type PlannedChunk } from '../../src/core/read-plan.ts';
 import type { DuplicateRule } from '../../src/core/series.ts';
 import { visibleSlices } from '../../src/core/visible-rows.ts';
-import { sortRun, type SortableChunk } from '../../src/flows/sort-run.ts';
+import {
+  countWindows,
+  cutWindows,
+  readWindows,
+  type CountedWindows,
+  type SortableChunk,
+  type SortedRows,
+} from '../../src/flows/order-windows.ts';
+import { sortRun } from '../../src/flows/sort-run.ts';
 import { temporaryRoot } from '../storage/temporary-root.ts';
 
 const root = temporaryRoot();
@@ -110,6 +118,82 @@ test.each<DuplicateRule>(['last', 'keep'])(
         }
         expect(found).toEqual(expected(lists, rule, erased));
       }),
+      { numRuns: 150 },
+    );
+  },
+);
+
+async function* once(rows: SortedRows): AsyncGenerator<SortedRows> {
+  yield rows;
+}
+
+async function numbersOf(rows: AsyncIterable<SortedRows>, most: number): Promise<[bigint, number][]> {
+  const found: [bigint, number][] = [];
+  for await (const { times, values } of rows) {
+    const numbers = new Int32Array(Uint8Array.from(values).buffer);
+    times.forEach((time, i) => found.push([time, numbers[i]]));
+    expect(times.length <= most || times.every((time) => time === times[0])).toBe(true);
+  }
+  return found;
+}
+
+const anyRange = fc.tuple(anyTime, anyTime).map(([a, b]) => (a < b ? [a, b + 1n] : [b, a + 1n]));
+
+test.each<DuplicateRule>(['last', 'keep'])(
+  'pages of rows out of order are the whole by rule %s, whatever fits in at once, and so are parts of them',
+  async (rule) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          lists: anyLists,
+          erased: anyErasure,
+          range: anyRange,
+          windowRows: fc.integer({ min: 1, max: 25 }),
+          heldRows: fc.constantFrom(0, 10),
+          page: fc.integer({ min: 1, max: 40 }),
+          part: fc.tuple(fc.nat(40), fc.nat(40)),
+        }),
+        async ({ lists, erased, range: [startNs, endNs], windowRows, heldRows, page, part: [from, length] }) => {
+          const task = {
+            dataRoot: root.root,
+            rowBytes: ROW_BYTES,
+            duplicates: rule,
+            erasures: erased ? [erased] : [],
+            chunks: store(lists),
+            endNs,
+            windowRows,
+            heldRows,
+          };
+          const whole = expected(lists, rule, erased).filter(([time]) => time >= startNs && time < endNs);
+          const all = await countWindows({ ...task, startNs, skip: 0, most: Infinity, isSkippedInTime: true });
+          expect([all.rows, all.rest]).toEqual([whole.length, null]);
+          const cut = cutWindows(all.windows, { from, to: from + length });
+          expect(await numbersOf(readWindows(task, cut, windowRows), windowRows)).toEqual(
+            whole.slice(from, from + length),
+          );
+          const ranked = await countWindows({ ...task, startNs, skip: from, most: length, isSkippedInTime: false });
+          expect(ranked.skipped).toBe(Math.min(from, whole.length));
+          expect(ranked.rows).toBe(whole.slice(from, from + length).length);
+
+          const found: [bigint, number][] = [];
+          let next: { ns: bigint; skip: number } | null = { ns: startNs, skip: 0 };
+          while (next) {
+            const counted: CountedWindows = await countWindows({
+              ...task,
+              startNs: next.ns,
+              skip: next.skip,
+              most: page,
+              isSkippedInTime: true,
+            });
+            const { held, windows, rows, rest } = counted;
+            const own = await numbersOf(held ? once(held) : readWindows(task, windows, windowRows), Infinity);
+            expect([own.length, rest ? own.length : page]).toEqual([rows, page]);
+            found.push(...own);
+            next = rest;
+          }
+          expect(found).toEqual(whole);
+        },
+      ),
       { numRuns: 150 },
     );
   },

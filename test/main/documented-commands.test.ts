@@ -15,8 +15,17 @@ const CLI = fileURLToPath(new URL('../../src/main/cli.js', import.meta.url));
 const ROOT = projectRoot();
 const DOCUMENTED_URL = 'http://127.0.0.1:7424';
 const INTRODUCTION = 'the introduction of /docs';
-/** In the order in which they are read: the README makes what others use. */
-const DOCUMENTS = ['README.md', 'docs/search.md', 'docs/metadata.md', 'docs/sql.md', 'docs/python.md', INTRODUCTION];
+/** In the order in which they are read: the page on HTTP makes what others use. */
+const DOCUMENTS = [
+  'README.md',
+  'docs/http.md',
+  'docs/command-line.md',
+  'docs/search.md',
+  'docs/metadata.md',
+  'docs/sql.md',
+  'docs/python.md',
+  INTRODUCTION,
+];
 
 interface Block {
   readonly document: string;
@@ -62,7 +71,7 @@ function commandsOf(block: string): string[] {
 const WITHOUT_PSQL =
   process.env.VARVE_TEST_NO_SKIP === '1' ? '' : "command -v psql > /dev/null || psql() { echo 'SKIPPED: no psql'; }";
 
-/** What every shell of this suite knows: the program, the variables of the README, and a curl that fails where HTTP does. */
+/** What every shell of this suite knows: the program, the variables of the page on HTTP, and a curl that fails where HTTP does. */
 const PRELUDE = `
 varve() { "${process.execPath}" "${CLI}" "$@"; }
 curl() { command curl -sS --fail-with-body "$@"; }
@@ -131,6 +140,12 @@ describe('the documents', () => {
         ]);
     }
     expect(blocks.filter(({ language }) => language === 'sh').length).toBeGreaterThan(10);
+  });
+
+  test('show what the demo prints', () => {
+    const lines = blocks.flatMap(({ language, text }) => (language === 'text' ? text.trimEnd().split('\n') : []));
+    expect(lines.length).toBeGreaterThan(3);
+    for (const line of lines) expect(demo.output()).toContain(line);
   });
 
   const shells = blocks.filter(({ language }) => language === 'sh');

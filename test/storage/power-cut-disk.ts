@@ -90,9 +90,7 @@ export class PowerCutDisk implements Disk {
     const fd = hastyDisk.open(path, how);
     let file = this.#names.get(path);
     if (file === undefined) {
-      file = this.#files.push(Buffer.alloc(0)) - 1;
-      this.#names.set(path, file);
-      this.#events.push({ of: 'names', change: { path, file } });
+      file = this.created(path);
     } else if (how === 'replace') {
       this.#events.push({ of: 'file', file, change: { length: 0 } });
     }
@@ -135,6 +133,22 @@ export class PowerCutDisk implements Disk {
   close(fd: number): void {
     this.#open.delete(fd);
     hastyDisk.close(fd);
+  }
+
+  /** Who writes by other means than these tells of it. @returns what the file is called in {@link written} and {@link synced} */
+  created(path: string): number {
+    const file = this.#files.push(Buffer.alloc(0)) - 1;
+    this.#names.set(path, file);
+    this.#events.push({ of: 'names', change: { path, file } });
+    return file;
+  }
+
+  written(file: number, position: number, bytes: Uint8Array): void {
+    this.#events.push({ of: 'file', file, change: { position, bytes: Buffer.from(bytes) } });
+  }
+
+  synced(file: number): void {
+    this.#events.push({ of: 'file', file, change: 'sync' });
   }
 
   length = hastyDisk.length;

@@ -88,7 +88,7 @@ export const latestQuery = z.strictObject({ latest, ...chosen, physical, format,
 
 /** Parameters that each choose another kind of answer, and those that none of these takes. */
 export const KINDS = ['points', 'every', 'latest'] as const;
-export const NOT_WITH = ['rows', 'limit'] as const;
+export const NOT_WITH = ['rows', 'limit', 'skip', 'count'] as const;
 
 /** For the document: everything that a read may be asked. */
 export const anyReadQuery = z.strictObject({

@@ -123,6 +123,16 @@ const readParameters = z.strictObject({
   start: queryBound.optional().meta({ description: 'First time, inclusive' }),
   end: queryBound.optional().meta({ description: 'Last time, exclusive' }),
   rows: rowSlice.optional(),
+  skip: queryInteger(
+    1,
+    Number.MAX_SAFE_INTEGER,
+    'Of a next link of an irregular series: rows with the time of start that came before',
+  ).optional(),
+  count: queryInteger(
+    1,
+    Number.MAX_SAFE_INTEGER,
+    'Of a next link of an irregular series: rows that are left of those asked for by rows',
+  ).optional(),
   channels: z
     .string()
     .optional()
@@ -154,7 +164,11 @@ const readParameters = z.strictObject({
 });
 
 /** Checks that only one way to select is used, and that it runs forwards. */
-export const readQuery = readParameters.superRefine(({ start, end, rows }, context) => {
+export const readQuery = readParameters.superRefine(({ start, end, rows, skip, count }, context) => {
+  if (skip !== undefined && start === undefined) {
+    context.addIssue({ code: 'custom', path: ['skip'], message: 'needs start' });
+  }
+  if (rows && count !== undefined) context.addIssue({ code: 'custom', path: ['count'], message: 'excludes rows' });
   if (rows && (start !== undefined || end !== undefined)) {
     context.addIssue({ code: 'custom', path: ['rows'], message: 'excludes start and end' });
   }
@@ -164,9 +178,14 @@ export const readQuery = readParameters.superRefine(({ start, end, rows }, conte
   }
 });
 
-export function toSelection({ start, end, rows }: z.output<typeof readQuery>): SampleSelection {
+export function toSelection({ start, end, rows, skip, count }: z.output<typeof readQuery>): SampleSelection {
   if (rows) return { by: 'rows', ...rows };
-  return { by: 'time', ...openRange({ start, end }) };
+  return {
+    by: 'time',
+    ...openRange({ start, end }),
+    ...(skip !== undefined && { startNs: start, skip }),
+    ...(count !== undefined && { count }),
+  };
 }
 
 /** @throws invalid-input for a parameter that is not for this format */
@@ -180,8 +199,9 @@ export function toSpelling({ epoch, orient }: z.output<typeof readQuery>, format
 /** The parameters that make the selection again. */
 export function fromSelection(selection: SampleSelection): Record<string, string> {
   if (selection.by === 'rows') return { rows: `${selection.from ?? ''}:${selection.to ?? ''}` };
-  const { startNs, endNs } = selection;
-  return { ...(startNs !== undefined && { start: `${startNs}` }), ...(endNs !== undefined && { end: `${endNs}` }) };
+  const { startNs: start, endNs: end, skip, count } = selection;
+  const given = Object.entries({ start, end, skip, count }).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given.map(([name, value]) => [name, String(value)]));
 }
 
 /** Null: all. */
