@@ -202,7 +202,7 @@ const arrowBody = (times: readonly number[], format: 'arrow' | 'arrow-stream'): 
     labels: ['value'],
     values: Int32Array.from(times, (_, i) => i),
     times: times.map((t) => BigInt(at(t))),
-  }).body as Uint8Array;
+  }).body;
 
 describe.each(Object.keys(STAMPED) as (keyof typeof STAMPED)[])('times on rows in %s', (format) => {
   const body = STAMPED[format];
