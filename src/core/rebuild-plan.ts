@@ -5,9 +5,9 @@
  * since. So files lie over each other in the order of their commits, and of each number the highest file that claims it counts.
  */
 import type { ClockMark } from './place-run.ts';
-import { nsOfRow, type Rate } from './rate.ts';
+import { halfPeriodNs, nsOfRow, type Rate } from './rate.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from './row-ranges.ts';
-import { partOfSegment, segmentEndNs, timeWithin, type RowRange, type Segment } from './segment.ts';
+import { byTime, partOfSegment, rowsInTime, segmentEndNs, timeWithin, type RowRange, type Segment } from './segment.ts';
 import type { Erasure } from './erasure.ts';
 import type { SeriesRecord } from './series-record.ts';
 
@@ -209,8 +209,14 @@ function unite(ranges: readonly RowRange[]): RowRange[] {
  * The segments of a regular series as its layers tell of them. Rows that none tells of were on the grid of those around them, unless others have taken that
  * time since.
  * @param rows of the series
+ * @param holes of it
  */
-export function rebuildSegments(layers: readonly Layer<Told>[], rate: Rate, rows: number): Segment[] {
+export function rebuildSegments(
+  layers: readonly Layer<Told>[],
+  rate: Rate,
+  rows: number,
+  holes: readonly RowRange[],
+): Segment[] {
   const told = layers
     .flatMap(({ told: { record }, claims }) => claims.flatMap((claim) => segmentsWithin(record.segments, claim, rate)))
     .filter(({ firstRow }) => firstRow < rows)
@@ -241,7 +247,29 @@ export function rebuildSegments(layers: readonly Layer<Told>[], rate: Rate, rows
   const last = joined.at(-1);
   // The newest segment ends where the rows do.
   if (last) joined[joined.length - 1] = { ...last, rows: rows - last.firstRow };
-  return joined;
+  return withoutTaken(joined, holes, rate);
+}
+
+/** Removed rows whose time later rows have taken are in no segment, though an older file has them in one. */
+function withoutTaken(segments: readonly Segment[], holes: readonly RowRange[], rate: Rate): Segment[] {
+  const taken = new Map<Segment, RowRange[]>();
+  const half = halfPeriodNs(rate);
+  let open: Segment[] = [];
+  for (const segment of byTime(segments)) {
+    open = open.filter((each) => segmentEndNs(each, rate) > segment.startNs);
+    for (const other of open) {
+      const [older, later] = other.firstRow < segment.firstRow ? [other, segment] : [segment, other];
+      const range = rowsInTime(older, rate, later.startNs - half, segmentEndNs(later, rate) - half);
+      taken.set(older, [...(taken.get(older) ?? []), ...clipRows(holes, range)]);
+    }
+    open.push(segment);
+  }
+  return segments.flatMap((segment) => {
+    const cut = taken.get(segment);
+    if (!cut) return [segment];
+    const own = { from: segment.firstRow, to: segment.firstRow + segment.rows };
+    return withoutRows([own], unite(cut)).map((range) => partOfSegment(segment, rate, range));
+  });
 }
 
 /** @param times in order. @returns the place of the first at or after `ns` */

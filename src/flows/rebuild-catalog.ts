@@ -158,7 +158,7 @@ function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
   reportRows(id, rows, tally);
   const masks = rebuildMasks(told, rows.rows);
   const rate = description.rate === null ? undefined : parseRate(description.rate);
-  const segments = rate ? rebuildSegments(rows.layers, rate, rows.rows) : [];
+  const segments = rate ? rebuildSegments(rows.layers, rate, rows.rows, masks.holes) : [];
   if (rate && rows.rows > 0 && segments.length === 0) {
     tally.findings.push(finding('segments-missing', 'no shard says when its rows were', { series: id }));
   }

@@ -145,7 +145,7 @@ test('the next edit has a higher number than all that are told, and masks are th
 describe('segments of a rebuilt series', () => {
   const rate = { num: 3n, den: 1n }; // a period of 333,333,333⅓ ns
   const segments = (files: readonly Told[], rows: number) =>
-    rebuildSegments(rebuildRows(inOrder(files)).layers, rate, rows);
+    rebuildSegments(rebuildRows(inOrder(files)).layers, rate, rows, inOrder(files).at(-1)?.record.holes ?? []);
 
   test('a file that goes on does not begin one, nor does the rest of a claim, however often its time was rounded', () => {
     const files = [
@@ -168,6 +168,24 @@ describe('segments of a rebuilt series', () => {
     expect(segments(files, 12)).toEqual([
       { firstRow: 0, startNs: 0n, rows: 9 },
       { firstRow: 9, startNs: 99_000_000_000n, rows: 3 },
+    ]);
+  });
+
+  test('rows that were removed, and whose time later rows have taken, are in none', () => {
+    const second = 1_000_000_000n;
+    const files = [
+      told('a', 1, [[0, 10]], { segments: [{ firstRow: 0, startNs: 0n, rows: 10 }] }),
+      // At 3 Hz, rows 3 to 5 were at the second second.
+      told('b', 2, [[10, 13]], {
+        segments: [{ firstRow: 10, startNs: second, rows: 3 }],
+        holes: [{ from: 2, to: 6 }],
+        rows: 13,
+      }),
+    ];
+    expect(segments(files, 13)).toEqual([
+      { firstRow: 0, startNs: 0n, rows: 3, skip: 0 },
+      { firstRow: 6, startNs: 2n * second, rows: 4, skip: 6 },
+      { firstRow: 10, startNs: second, rows: 3 },
     ]);
   });
 
