@@ -1,11 +1,12 @@
 /** Small appends: one row of JSON a request, readable when it is answered; one client alone, and many at once. */
 import { expectSame } from './answers.ts';
 import type { Peer } from './peers/peer.ts';
-import type { Measurement } from './table.ts';
+import { quantile, type Measurement } from './table.ts';
 import { Turns } from './turns.ts';
 import type { Varve } from './varve.ts';
 
-const WRITERS = 16;
+/** At once: a rack of sensors, and a building. */
+const CROWDS = [16, 64] as const;
 /** All take turns this many times. */
 const TURNS = 5;
 const WARM_UP = 10;
@@ -20,17 +21,21 @@ export async function measureSmallAppends(
   { appends, windowMs }: { appends: number; windowMs: number },
 ): Promise<Measurement[]> {
   const sensors: Sensor[] = [];
-  for (let i = 0; i < WRITERS; i++) sensors.push(new Sensor(varve, await varve.createSeries(`sensor/${i}`)));
+  for (let i = 0; i < Math.max(...CROWDS); i++) {
+    sensors.push(new Sensor(varve, await varve.createSeries(`sensor/${i}`)));
+  }
   const alone = new Sensor(varve, await varve.createSeries('sensor/alone'));
   for (let i = 0; i < WARM_UP; i++) await alone.send();
 
   const latencies: number[] = [];
   const turns = new Turns(peers);
-  const rates: number[] = [];
+  const crowds = CROWDS.map((writers) => ({ writers, rates: [] as number[], latencies: [] as number[] }));
   for (let turn = 0; turn < TURNS; turn++) {
     for (let i = 0; i < appends / TURNS; i++) latencies.push(await alone.send());
     await turns.take((peer) => peer.append(Math.ceil(appends / TURNS)));
-    rates.push(await rateOf(sensors, windowMs));
+    for (const { writers, rates, latencies: each } of crowds) {
+      rates.push(await rateOf(sensors.slice(0, writers), windowMs, each));
+    }
   }
   for (const sensor of [...sensors, alone]) await sensor.check();
   return [
@@ -41,7 +46,16 @@ export async function measureSmallAppends(
       varve: latencies,
       peers: turns.samples,
     },
-    { measure: `the same by ${WRITERS} writers at once, rate`, values: null, unit: '1/s', varve: rates },
+    ...crowds.flatMap(({ writers, rates, latencies: each }): Measurement[] => [
+      { measure: `the same by ${writers} writers at once, rate`, values: null, unit: '1/s', varve: rates },
+      { measure: `the same by ${writers} writers at once, each`, values: null, unit: 'ms', varve: each },
+      {
+        measure: `the same by ${writers} writers at once, p99`,
+        values: null,
+        unit: 'ms',
+        varve: [quantile(each, 0.99)],
+      },
+    ]),
   ];
 }
 
@@ -71,14 +85,14 @@ class Sensor {
   }
 }
 
-/** Appends a second of all sensors together. */
-async function rateOf(sensors: readonly Sensor[], windowMs: number): Promise<number> {
+/** Appends a second of all sensors together. @param latencies takes the ms of each */
+async function rateOf(sensors: readonly Sensor[], windowMs: number, latencies: number[]): Promise<number> {
   let count = 0;
   const begun = performance.now();
   await Promise.all(
     sensors.map(async (sensor) => {
       while (performance.now() - begun < windowMs) {
-        await sensor.send();
+        latencies.push(await sensor.send());
         count++;
       }
     }),

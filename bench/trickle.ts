@@ -69,6 +69,11 @@ try {
   const before = await readTimes(ids[0], dayOf(0));
   await varve.flush();
   const reports = await varve.compact();
+  const [accepted, written] = [
+    await varve.metric('varve_accepted_bytes_total'),
+    await varve.metric('varve_written_bytes_total'),
+  ];
+  const used = varve.cpuMs();
   const compacted = await readTimes(ids[0], dayOf(0));
 
   const copy = await varve.createIrregularSeries('copy');
@@ -88,6 +93,7 @@ try {
       `${cpu}, ${cores} cores, ${memoryGb} GiB, Node ${node}, ${date}`,
       `${SERIES} irregular series, ${rows.toLocaleString('en')} rows in ${SERIES * BATCHES} appends and ${commits} commits: ${seconds.toFixed(0)} s`,
       `${paths.length} compacted shards, ${(bytes / 1e6).toFixed(0)} MB of ${((rows * RECORD_BYTES) / 1e6).toFixed(0)} MB raw, peak RSS of compaction ${(Math.max(...reports.map(({ peakRssBytes }) => peakRssBytes)) / 1e6).toFixed(0)} MB`,
+      `${(written / accepted).toFixed(2)} bytes written to spool and shards for one accepted; CPU of the service ${(used.service / 1000).toFixed(0)} s, of its Postgres ${(used.postgres / 1000).toFixed(0)} s; RSS of the service ${varve.peakRssMb()?.toFixed(0)} MB`,
       `a day of one series: before ${ms(before)}, compacted ${ms(compacted)}; loaded at once: before ${ms(copyBefore)}, compacted ${ms(copyCompacted)}; ratio ${(quantile(compacted, 0.5) / quantile(copyCompacted, 0.5)).toFixed(2)}×`,
     ].join('\n'),
   );

@@ -10,7 +10,7 @@ import { allocatedBytes, cpuMs, peakRssMb } from './machine.ts';
 import { RATE_HZ } from './workload.ts';
 
 /** Connections at the same time; a client that asks one thing after the other uses one of them. */
-const MAX_CONNECTIONS = 32;
+const MAX_CONNECTIONS = 64;
 const MB = 1e6;
 
 export class Varve {
@@ -94,11 +94,11 @@ export class Varve {
     return answer.body;
   }
 
-  /** One number of `/metrics`. */
+  /** One number of `/metrics`, summed over its labels. */
   async metric(name: string): Promise<number> {
     const text = (await this.#exchange('/metrics')).body.toString();
-    const line = text.split('\n').find((each) => each.startsWith(`${name} `));
-    return Number(line?.split(' ').at(-1));
+    const lines = text.split('\n').filter((each) => each.startsWith(`${name} `) || each.startsWith(`${name}{`));
+    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
   /** Of a series: blocks of chunks and summaries. */

@@ -21,23 +21,19 @@ export function toChunk(row: Selectable<ChunksTable>): Chunk {
     timesCodec: row.times_codec,
     valuesCrc: Number(row.values_crc),
     timesCrc: row.times_crc === null ? null : Number(row.times_crc),
-    stats: { counts: row.counts.map(Number), mins: row.mins, maxs: row.maxs, sums: row.sums },
+    stats: row.stats,
   };
 }
 
 /** What {@link chunkRecord} gives, as a column list … */
 export const CHUNK_COLUMNS =
   sql.raw(`series_id, generation, first_row, rows, shard_id, dataset_row, skip, first_ns, last_ns, sorted,
-  values_offset, values_length, times_offset, times_length, codec, times_codec, values_crc, times_crc, counts, mins, maxs, sums`);
+  values_offset, values_length, times_offset, times_length, codec, times_codec, values_crc, times_crc, stats`);
 /** … and as the column definitions of `jsonb_to_recordset`. */
 export const CHUNK_RECORD =
   sql.raw(`series_id uuid, generation integer, first_row bigint, rows bigint, shard_id uuid, dataset_row bigint,
   skip integer, first_ns bigint, last_ns bigint, sorted boolean, values_offset bigint, values_length bigint, times_offset bigint,
-  times_length bigint, codec text, times_codec text, values_crc bigint, times_crc bigint, counts bigint[], mins double precision[],
-  maxs double precision[], sums double precision[]`);
-
-/** NaN and infinities have no JSON; Postgres reads their names. */
-const floatText = (value: number): number | string => (Number.isFinite(value) ? value : String(value));
+  times_length bigint, codec text, times_codec text, values_crc bigint, times_crc bigint, stats bytea`);
 
 /** A chunk as one record of a JSON list, for {@link CHUNK_RECORD}. */
 export function chunkRecord(chunk: Chunk): Record<string, unknown> {
@@ -60,9 +56,6 @@ export function chunkRecord(chunk: Chunk): Record<string, unknown> {
     times_codec: chunk.timesCodec,
     values_crc: chunk.valuesCrc,
     times_crc: chunk.timesCrc,
-    counts: chunk.stats.counts,
-    mins: chunk.stats.mins.map(floatText),
-    maxs: chunk.stats.maxs.map(floatText),
-    sums: chunk.stats.sums.map(floatText),
+    stats: chunk.stats && `\\x${Buffer.from(chunk.stats).toString('hex')}`,
   };
 }

@@ -1,6 +1,5 @@
 /** What an overview must know of one series, as of one instant: summaries first, and then only the chunks that they leave. */
 import { CompiledQuery, sql } from 'kysely';
-import type { ChunkStats } from '../core/chunk.ts';
 import { expiry, type Erasure } from '../core/erasure.ts';
 import { notFound } from '../core/errors.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
@@ -25,7 +24,7 @@ import { toSummaryBlock } from './summary-row.ts';
 export type LocatedSummary = SummaryBlock & { readonly shardId: string; readonly path: string };
 
 /** With statistics where they were asked for. */
-export type OverviewChunkLocation = ChunkLocation & { readonly stats: ChunkStats | null };
+export type OverviewChunkLocation = ChunkLocation & { readonly stats: Uint8Array | null };
 
 export interface OverviewSnapshot {
   readonly series: Series;
@@ -119,19 +118,23 @@ const CHOSEN: Record<OverviewChunks['by'], { readonly held: string; readonly sto
 const CHUNKS = Object.fromEntries(
   (['rows', 'time'] as const).map((by) => [
     by,
-    `select ${HELD_COLUMNS}, coalesce((
-        select json_agg(json_build_array(
-          case when c.counts is not null and ($3 or not c.shard_id = any($2::uuid[])) then json_build_array(c.counts, c.mins, c.maxs, c.sums) end,
-          ${LOCATION_COLUMNS}) order by c.first_row)
-        from located_chunks c
-        where c.series_id = s.id and c.values is null and ${CHOSEN[by].held} and ${CHOSEN[by].stored}), '[]') as chunks
-      from (select $1::uuid as id) s ${heldChunks(CHOSEN[by].held)}`,
+    `select ${HELD_COLUMNS}, coalesce(l.chunks, '[]') as chunks, l.stats
+      from (select $1::uuid as id) s
+      cross join lateral (
+        select json_agg(json_build_array(coalesce(octet_length(c.wanted), 0), ${LOCATION_COLUMNS}) order by c.first_row, c.key) as chunks,
+          string_agg(c.wanted, '' order by c.first_row, c.key) as stats
+        from (
+          select c.*, case when $3 or not c.shard_id = any($2::uuid[]) then c.stats end as wanted from located_chunks c
+          where c.series_id = s.id and c.values is null and ${CHOSEN[by].held} and ${CHOSEN[by].stored}) c) l
+      ${heldChunks(CHOSEN[by].held)}`,
   ]),
 ) as Record<OverviewChunks['by'], string>;
 
 interface ChunksRow extends HeldRow {
-  /** Numbers that JSON does not have are texts. */
-  readonly chunks: [stats: (number | string)[][] | null, ...location: ChunkArray][];
+  /** With the bytes of statistics of each … */
+  readonly chunks: [statsBytes: number, ...location: ChunkArray][];
+  /** … which follow each other here; null: there are none. */
+  readonly stats: Buffer | null;
 }
 
 /**
@@ -223,14 +226,13 @@ async function readChunks(
       : [wanted.range.from, wanted.range.to, wanted.parts.map(({ from }) => from), wanted.parts.map(({ to }) => to)];
   const parameters = [seriesId, [...wanted.summarized], wanted.stats === 'all', ...range];
   const { rows } = await trx.executeQuery<ChunksRow>(CompiledQuery.raw(CHUNKS[wanted.by], parameters));
-  const [{ chunks, ...held }] = rows;
-  const stored = chunks.map(([stats, ...location]) => ({ ...toLocation(location), stats: stats && toStats(stats) }));
+  const [{ chunks, stats: all, ...held }] = rows;
+  let at = 0;
+  const stored = chunks.map(([statsBytes, ...location]) => ({
+    ...toLocation(location),
+    stats: statsBytes === 0 ? null : all!.subarray(at, (at += statsBytes)),
+  }));
   return inOrder([...stored, ...toHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
-}
-
-function toStats(columns: (number | string)[][]): ChunkStats {
-  const [counts, mins, maxs, sums] = columns.map((column) => column.map(Number));
-  return { counts, mins, maxs, sums };
 }
 
 /** A chunk of an irregular series, without its place. */

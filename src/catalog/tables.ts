@@ -227,10 +227,7 @@ export interface ChunksTable {
   times_codec: ColumnType<string | null, string | null | undefined, string | null>;
   values_crc: Int8;
   times_crc: NullableInt8;
-  counts: bigint[];
-  mins: number[];
-  maxs: number[];
-  sums: number[];
+  stats: Buffer | null;
   damaged_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }
 

@@ -1,65 +1,168 @@
-/** Statistics of a chunk, per channel, that can grow as rows are appended. */
-import type { ChunkStats } from './chunk.ts';
+/**
+ * Statistics of a chunk as the catalog keeps them: what {@link Moments} know of its rows, so that nothing is lost where they stand for them.
+ * Little-endian, column after column, a number a channel: FORMAT.md draws them.
+ */
 import { DTYPES, isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
 import type { RowShape } from './missing-value.ts';
-import { Moments } from './moments.ts';
+import { Moments, type Told } from './moments.ts';
 
-export function emptyStats(channels: number): ChunkStats {
-  return {
-    counts: new Array<number>(channels).fill(0),
-    mins: new Array<number>(channels).fill(NaN),
-    maxs: new Array<number>(channels).fill(NaN),
-    sums: new Array<number>(channels).fill(0),
-  };
+/** Statistics do not pay where they take more than both of these: bytes, and a part of the rows' own. */
+const FEW_BYTES = 1024;
+const MOST_PART = 1 / 64;
+const [COUNT_BYTES, SUM_BYTES] = [4, 8];
+
+/** Where the columns begin, with `channels` numbers each. */
+interface Columns {
+  readonly min: number;
+  readonly max: number;
+  readonly sum: number;
+  /** Of floats what a double leaves of the sum, of 64-bit integers its upper half; null: there is no such column. */
+  readonly rest: number | null;
+  readonly squares: number;
+  readonly bytes: number;
+}
+
+function columnsOf({ dtype, channels }: RowShape): Columns {
+  const { bytes, kind } = DTYPES[dtype];
+  const hasRest = kind === 'float' || isBigDtype(dtype);
+  const min = COUNT_BYTES * channels;
+  const max = min + bytes * channels;
+  const sum = max + bytes * channels;
+  const squares = sum + SUM_BYTES * channels * (hasRest ? 2 : 1);
+  return { min, max, sum, rest: hasRest ? sum + SUM_BYTES * channels : null, squares, bytes: squares + 8 * channels };
 }
 
 /**
- * Statistics with more rows added; NaN and the missing value do not count.
- * @param values rows × channels, row-major, raw. 64-bit integers are taken as their nearest float64.
+ * NaN and the missing value do not count.
+ * @param values rows × channels, row-major, raw
+ * @returns null where they do not pay, or do not tell what rows do, because a value is infinite
  */
-export function extendStats(before: ChunkStats, shape: RowShape, values: SampleArray): ChunkStats {
-  const { channels } = shape;
-  const stats: ChunkStats = {
-    counts: [...before.counts],
-    mins: [...before.mins],
-    maxs: [...before.maxs],
-    sums: [...before.sums],
-  };
-  const more = new Moments(shape, channels, false);
-  more.addRows(values);
+export function statsOf(shape: RowShape, values: SampleArray): Uint8Array | null {
+  const columns = columnsOf(shape);
+  if (columns.bytes > Math.max(FEW_BYTES, values.byteLength * MOST_PART)) return null;
+  const { dtype, channels } = shape;
+  const moments = new Moments(shape, channels, true);
+  moments.addRows(values);
+  const stats = new DataView(new ArrayBuffer(columns.bytes));
   for (let c = 0; c < channels; c++) {
-    const count = more.counts[c];
+    const { count, min, max, sum, low, squares } = moments.tell(c);
     if (count === 0) continue;
-    const [min, max] = [Number(more.mins[c]), Number(more.maxs[c])];
-    const had = stats.counts[c] > 0;
-    stats.counts[c] += count;
-    stats.sums[c] += Number(more.sum(c));
-    stats.mins[c] = had ? Math.min(stats.mins[c], min) : min;
-    stats.maxs[c] = had ? Math.max(stats.maxs[c], max) : max;
+    if (!Number.isFinite(sum)) return null;
+    stats.setUint32(COUNT_BYTES * c, count, true);
+    setValue(stats, columns.min, dtype, c, min);
+    setValue(stats, columns.max, dtype, c, max);
+    setSum(stats, columns, dtype, c, sum, low);
+    stats.setFloat64(columns.squares + 8 * c, squares, true);
   }
-  return stats;
+  return new Uint8Array(stats.buffer);
 }
 
-/** Integers up to here are doubles, and so is every sum on the way to one. */
-const MOST_EXACT = 2 ** 53;
-/** A sum of floats has lost at most fourteen bits to cancellation if it is this part of what it could be. */
-const LEAST_PART = 2 ** -14;
+/** Reads the statistics of chunks of one series. */
+export class StatsReader {
+  readonly #shape: RowShape;
+  readonly #columns: Columns;
 
-/** True where minimum and maximum are those of the rows: they are kept as float64, and 64-bit integers may be beyond what that holds. */
-export function tellsExtremes({ mins, maxs }: ChunkStats, dtype: Dtype): boolean {
-  if (!isBigDtype(dtype)) return true;
-  return [...mins, ...maxs].every((value) => Number.isNaN(value) || Number.isSafeInteger(value));
+  constructor(shape: RowShape) {
+    this.#shape = shape;
+    this.#columns = columnsOf(shape);
+  }
+
+  /** Of statistics of any one chunk. */
+  get bytes(): number {
+    return this.#columns.bytes;
+  }
+
+  /** @returns null where no value counts */
+  told(stats: Uint8Array, channel: number): Told | null {
+    const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
+    const { min, max, squares } = this.#columns;
+    const { dtype } = this.#shape;
+    const count = view.getUint32(COUNT_BYTES * channel, true);
+    if (count === 0) return null;
+    return {
+      count,
+      min: getValue(view, min, dtype, channel),
+      max: getValue(view, max, dtype, channel),
+      ...getSum(view, this.#columns, dtype, channel),
+      squares: view.getFloat64(squares + 8 * channel, true),
+    };
+  }
 }
 
-/**
- * True where the sum is that of the rows, or of floats next to it. It is kept as float64, and grew append by append: of large numbers that
- * cancel each other, little is left that is right.
- */
-export function tellsSum({ counts, mins, maxs, sums }: ChunkStats, dtype: Dtype): boolean {
-  const isWhole = DTYPES[dtype].kind === 'int';
-  return counts.every((count, c) => {
-    if (count === 0) return true;
-    const most = count * Math.max(-mins[c], maxs[c]);
-    return isWhole ? most <= MOST_EXACT : Number.isFinite(sums[c]) && Math.abs(sums[c]) >= most * LEAST_PART;
-  });
+function setValue(to: DataView, column: number, dtype: Dtype, c: number, value: number | bigint): void {
+  const at = column + DTYPES[dtype].bytes * c;
+  switch (dtype) {
+    case 'int8':
+    case 'uint8':
+      return to.setUint8(at, value as number);
+    case 'int16':
+    case 'uint16':
+      return to.setUint16(at, value as number, true);
+    case 'int32':
+    case 'uint32':
+      return to.setUint32(at, value as number, true);
+    case 'int64':
+    case 'uint64':
+      return to.setBigUint64(at, value as bigint, true);
+    case 'float32':
+      return to.setFloat32(at, value as number, true);
+    case 'float64':
+      return to.setFloat64(at, value as number, true);
+  }
+}
+
+function getValue(from: DataView, column: number, dtype: Dtype, c: number): number | bigint {
+  const at = column + DTYPES[dtype].bytes * c;
+  switch (dtype) {
+    case 'int8':
+      return from.getInt8(at);
+    case 'uint8':
+      return from.getUint8(at);
+    case 'int16':
+      return from.getInt16(at, true);
+    case 'uint16':
+      return from.getUint16(at, true);
+    case 'int32':
+      return from.getInt32(at, true);
+    case 'uint32':
+      return from.getUint32(at, true);
+    case 'int64':
+      return from.getBigInt64(at, true);
+    case 'uint64':
+      return from.getBigUint64(at, true);
+    case 'float32':
+      return from.getFloat32(at, true);
+    case 'float64':
+      return from.getFloat64(at, true);
+  }
+}
+
+function setSum(to: DataView, { sum: column, rest }: Columns, dtype: Dtype, c: number, sum: number, low: number): void {
+  const at = SUM_BYTES * c;
+  if (DTYPES[dtype].kind === 'float') {
+    to.setFloat64(column + at, sum, true);
+    to.setFloat64(rest! + at, low, true);
+    return;
+  }
+  const whole = BigInt(sum) + BigInt(low);
+  to.setBigUint64(column + at, BigInt.asUintN(64, whole), true);
+  if (rest !== null) to.setBigInt64(rest + at, whole >> 64n, true);
+}
+
+function getSum(from: DataView, { sum: column, rest }: Columns, dtype: Dtype, c: number): Pick<Told, 'sum' | 'low'> {
+  const at = SUM_BYTES * c;
+  if (DTYPES[dtype].kind === 'float') {
+    return { sum: from.getFloat64(column + at, true), low: from.getFloat64(rest! + at, true) };
+  }
+  if (rest === null) {
+    // Of 32-bit integers it is less than 2^53: no bigint is made of it.
+    return { sum: from.getInt32(column + at + 4, true) * 2 ** 32 + from.getUint32(column + at, true), low: 0 };
+  }
+  return doublesOf((from.getBigInt64(rest + at, true) << 64n) | from.getBigUint64(column + at, true));
+}
+
+/** A whole number of at most 105 bits as two doubles, as {@link Moments} have sums. */
+export function doublesOf(whole: bigint): Pick<Told, 'sum' | 'low'> {
+  const sum = Number(whole);
+  return { sum, low: Number(whole - BigInt(sum)) };
 }

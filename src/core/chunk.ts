@@ -1,14 +1,5 @@
 /** A chunk: one block of rows of one series, at a known place in a shard. */
 
-/** Per channel, over the values that are neither NaN nor the missing value; raw values as float64. */
-export interface ChunkStats {
-  readonly counts: number[];
-  /** NaN where the count is 0. */
-  readonly mins: number[];
-  readonly maxs: number[];
-  readonly sums: number[];
-}
-
 /** Bytes of a shard. */
 export interface ByteRange {
   readonly offset: number;
@@ -40,8 +31,12 @@ export interface Chunk {
   /** CRC-32: of an uncompressed block, of this chunk's rows; of a compressed one, of the stored bytes. */
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
-  readonly stats: ChunkStats;
+  /** What is known of the rows as a whole, see `chunk-stats`; null: they have to be read for it. */
+  readonly stats: Uint8Array | null;
 }
+
+/** No chunk has more bytes, fresh or in a shard: the one that has a row begins at most so far before it. Twice what a batch of appends has. */
+export const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
 
 /** Raw bytes of a block of up to {@link NARROW_CHANNELS}, at most: what inflates in half a millisecond … */
 const NARROW_BLOCK_BYTES = 256 * 1024;

@@ -24,8 +24,20 @@ const MOST_HALVES = 2 ** 20;
 const [HUGE, TINY] = [2 ** 480, 2 ** -450];
 const [DOWN, UP] = [2 ** -600, 2 ** 900];
 
+/** What is known of numbers: all that moments are made of. Sums and squares are of the numbers times {@link scaleFor}. */
+export interface Told {
+  readonly count: number;
+  readonly min: number | bigint;
+  readonly max: number | bigint;
+  /** Two doubles that make the sum. */
+  readonly sum: number;
+  readonly low: number;
+  /** Of distances from the mean. */
+  readonly squares: number;
+}
+
 /** The power of two that numbers from `low` to `high` are multiplied with. */
-function scaleFor(low: number, high: number): number {
+export function scaleFor(low: number, high: number): number {
   const most = Math.max(-low, high);
   if (most < HUGE && (most > TINY || most === 0)) return 1;
   return most >= HUGE ? DOWN : UP;
@@ -39,6 +51,7 @@ export class Moments {
   readonly maxs: Extremes;
   readonly #shape: RowShape;
   readonly #isWhole: boolean;
+  readonly #isNarrow: boolean;
   readonly #sums: Float64Array;
   readonly #lows: Float64Array;
   readonly #spread: {
@@ -65,6 +78,7 @@ export class Moments {
     const extremes = (): Extremes => new (isBig ? DTYPES[dtype].array : Float64Array)(slots) as Extremes;
     this.#shape = shape;
     this.#isWhole = DTYPES[dtype].kind === 'int';
+    this.#isNarrow = DTYPES[dtype].bytes <= 2;
     this.counts = new Float64Array(slots);
     this.mins = extremes();
     this.maxs = extremes();
@@ -97,7 +111,9 @@ export class Moments {
       return;
     }
     // One type of array for the inner loop: over ten types it would be compiled for none.
-    const slab = (this.#slab ??= new Float64Array(Math.max(SLAB_VALUES, channels)));
+    const most = Math.max(Math.min(SLAB_VALUES, values.length), channels); // a slow sensor has few, and a new slab for each chunk
+    if (!this.#slab || this.#slab.length < most) this.#slab = new Float64Array(most);
+    const slab = this.#slab;
     const step = Math.floor(slab.length / channels) * channels;
     for (let at = 0; at < values.length; at += step) {
       const count = Math.min(step, values.length - at);
@@ -113,6 +129,10 @@ export class Moments {
    * @param values whole rows `[from, to)`, widened to float64, with NaN in the place of the missing value
    */
   addNumbers(first: number, channels: number, values: Float64Array, from: number, to: number): void {
+    if (this.#isNarrow) {
+      this.#addNarrow(first, channels, values, from, to);
+      return;
+    }
     for (let c = 0; c < channels; c++) {
       let [count, sum, low] = [0, 0, 0];
       let [min, max] = [Infinity, -Infinity];
@@ -146,6 +166,34 @@ export class Moments {
         squares -= rest * offset;
       }
       this.#add(first + c, count, sum, low, min, max, scale, shift, offset, squares);
+    }
+  }
+
+  /** Sums and squares of integers of at most 16 bits are exact in doubles, so that one look at each is enough: it takes 2 instead of 10 ns. */
+  #addNarrow(first: number, channels: number, values: Float64Array, from: number, to: number): void {
+    for (let c = 0; c < channels; c++) {
+      let [count, sum, squares] = [0, 0, 0];
+      let [min, max] = [Infinity, -Infinity];
+      for (let i = from + c; i < to; i += channels) {
+        const value = values[i];
+        if (value !== value) continue; // NaN
+        count++;
+        sum += value;
+        squares += value * value;
+        if (value < min) min = value;
+        if (value > max) max = value;
+      }
+      if (count === 0) continue;
+      if (!this.#spread) {
+        this.#add(first + c, count, sum, 0, min, max, 1, 0, 0, 0);
+        continue;
+      }
+      // Σ(x − mean)² = (n Σx² − (Σx)²) / n, of which the difference is taken with all digits.
+      const [whole, wholeRest] = exactProduct(count, squares);
+      const [square, squareRest] = exactProduct(sum, sum);
+      const [shift, offset] = meanOf(count, sum, 0, false);
+      const distances = (whole - square + (wholeRest - squareRest)) / count;
+      this.#add(first + c, count, sum, 0, min, max, 1, shift, offset, distances);
     }
   }
 
@@ -234,12 +282,25 @@ export class Moments {
     }
   }
 
-  /** What statistics say of rows that are not looked at. {@link deviation} says nothing of the slot any more. */
-  addTold(slot: number, count: number, sum: number, min: number | bigint, max: number | bigint): void {
+  /** What is known of a slot. */
+  tell(slot: number): Told {
+    return {
+      count: this.counts[slot],
+      min: this.mins[slot],
+      max: this.maxs[slot],
+      sum: this.#sums[slot],
+      low: this.#lows[slot],
+      squares: this.#spread ? this.#spread.squares[slot] : NaN,
+    };
+  }
+
+  /** What is known of rows that are not looked at. */
+  addTold(slot: number, { count, min, max, sum, low, squares }: Told): void {
     if (count === 0) return;
-    const scale = typeof min === 'bigint' ? 1 : scaleFor(min, max as number);
-    const told = (this.#isWhole ? Math.round(sum) : sum) * scale;
-    this.#add(slot, count, told, 0, min, max, scale, typeof min === 'bigint' ? 0n : 0, 0, 0);
+    const isBig = typeof min === 'bigint';
+    const scale = isBig ? 1 : scaleFor(min, max as number);
+    const [shift, offset] = this.#spread ? meanOf(count, sum, low, isBig) : [0, 0];
+    this.#add(slot, count, sum, low, min, max, scale, shift, offset, squares);
   }
 
   #scaleOf(slot: number): number {
@@ -301,7 +362,7 @@ export class Moments {
     const { shifts, offsets, squares } = this.#spread;
     (shifts as Float64Array)[slot] *= ratio;
     offsets[slot] *= ratio;
-    squares[slot] *= ratio * ratio;
+    squares[slot] = squares[slot] * ratio * ratio; // the square of the ratio itself may be infinite
   }
 
   #addToSum(slot: number, value: number): void {
@@ -344,6 +405,34 @@ export class Moments {
     const squares = Math.max(0, this.#spread.squares[slot]);
     return Math.sqrt(squares / (count - 1)) / this.#scaleOf(slot);
   }
+}
+
+/** The mean as a number and what is left of it, as {@link Moments} keep it. */
+function meanOf(count: number, sum: number, low: number, isBig: boolean): [number | bigint, number] {
+  if (isBig) {
+    const whole = BigInt(sum) + BigInt(low);
+    const mean = whole / BigInt(count);
+    return [mean, Number(whole - mean * BigInt(count)) / count];
+  }
+  const mean = (sum + low) / count;
+  const [product, rest] = exactProduct(mean, count);
+  return [mean, Number.isFinite(product) ? (sum - product + (low - rest)) / count : 0];
+}
+
+/** Takes a double apart into halves whose products are exact. */
+const SPLITTER = 2 ** 27 + 1;
+
+/**
+ * A product, and what rounding took from it.
+ * Dekker, A floating-point technique for extending the available precision, 1971. @param a at most 2^990
+ */
+export function exactProduct(a: number, b: number): [number, number] {
+  const product = a * b;
+  if (!Number.isFinite(product)) return [product, 0];
+  const [bigA, bigB] = [a * SPLITTER, b * SPLITTER];
+  const [highA, highB] = [bigA - (bigA - a), bigB - (bigB - b)];
+  const [lowA, lowB] = [a - highA, b - highB];
+  return [product, lowA * lowB - (product - highA * highB - lowA * highB - highA * lowB)];
 }
 
 /** The sum of numbers times a power of two, and what rounding took from it. */

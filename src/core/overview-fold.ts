@@ -1,17 +1,17 @@
 /** What becomes of the rows, chunks and summary cells of each bucket: per bucket and channel count, minimum, maximum, sum, and what else is asked for. */
+import { StatsReader } from './chunk-stats.ts';
 import { DTYPES, isBigDtype, type SampleArray } from './dtype.ts';
 import { blankMissing, type RowShape } from './missing-value.ts';
-import { Moments, type Extremes } from './moments.ts';
+import { Moments, type Extremes, type Told } from './moments.ts';
+import { toldOfCell } from './summary-cell.ts';
 import type { SummaryCells } from './summary.ts';
 
-/** What only rows can tell, not statistics. */
+/** What is to be known of a bucket besides. */
 export interface RowDetails {
-  /** First and last value, in order of time. */
+  /** First and last value, in order of time: only rows tell. */
   readonly ends?: boolean;
   /** How far values lie from the mean. */
   readonly spread?: boolean;
-  /** The sum to the last digit; else one that is near enough for a mean that is looked at will do. */
-  readonly sum?: boolean;
   /** Where the extremes are. */
   readonly places?: boolean;
 }
@@ -35,7 +35,7 @@ export class BucketFold extends Moments {
   readonly lasts: Extremes | null;
   readonly firstAt: BigInt64Array | null;
   readonly lastAt: BigInt64Array | null;
-  /** 1 where statistics took part: the deviation, `firsts` and `lasts` say nothing then. */
+  /** 1 where statistics took part: `firsts` and `lasts` say nothing then. */
   readonly told: Uint8Array;
   /** With `places`: 1 where there are rows, with values or without. */
   readonly seen: Uint8Array;
@@ -45,6 +45,7 @@ export class BucketFold extends Moments {
 
   /** `channels` of what is added. */
   readonly #series: FoldedSeries;
+  readonly #stats: StatsReader;
   readonly #run: Moments;
   readonly #runSlab: Float64Array;
 
@@ -66,6 +67,7 @@ export class BucketFold extends Moments {
     this.lastAt = details.ends ? new BigInt64Array(size) : null;
     this.minAt = details.places ? new BigInt64Array(size) : null;
     this.maxAt = details.places ? new BigInt64Array(size) : null;
+    this.#stats = new StatsReader(series);
     this.#run = new Moments(series, channels, details.spread ?? false);
     this.#runSlab = new Float64Array(isBigDtype(dtype) ? 0 : Math.max(SLAB_VALUES, this.channels));
   }
@@ -158,54 +160,31 @@ export class BucketFold extends Moments {
     const { channels } = this;
     const { channels: stored, selected } = this.#series;
     for (let s = 0; s < channels; s++) {
-      const from = i * stored + (selected ? selected[s] : s);
-      const count = cells.counts[from];
-      if (this.minAt) this.seen[bucket * channels + s] = 1;
-      if (count === 0) continue;
-      this.#addWhole(
-        bucket * channels + s,
-        count,
-        Number(cells.means[from]) * count,
-        cells.mins[from],
-        cells.maxs[from],
-        place,
-      );
+      const told = toldOfCell(cells, i * stored + (selected ? selected[s] : s));
+      this.#addWhole(bucket * channels + s, told, place);
     }
   }
 
   /** A chunk that is whole in one bucket. @param place where it begins */
-  addStats(
-    bucket: number,
-    stats: { counts: readonly number[]; sums: readonly number[]; mins: readonly number[]; maxs: readonly number[] },
-    place: number | bigint,
-  ): void {
+  addStats(bucket: number, stats: Uint8Array, place: number | bigint): void {
     const { channels } = this;
-    const { dtype, selected } = this.#series;
-    const big = isBigDtype(dtype);
+    const { selected } = this.#series;
     for (let s = 0; s < channels; s++) {
-      const c = selected ? selected[s] : s;
-      if (this.minAt) this.seen[bucket * channels + s] = 1;
-      if (stats.counts[c] === 0) continue;
-      const [min, max] = [stats.mins[c], stats.maxs[c]].map((value) => (big ? BigInt(value) : value));
-      this.#addWhole(bucket * channels + s, stats.counts[c], stats.sums[c], min, max, place);
+      const told = this.#stats.told(stats, selected ? selected[s] : s);
+      this.#addWhole(bucket * channels + s, told, place);
     }
   }
 
-  #addWhole(
-    at: number,
-    count: number,
-    sum: number,
-    min: number | bigint,
-    max: number | bigint,
-    place: number | bigint,
-  ): void {
+  #addWhole(at: number, told: Told | null, place: number | bigint): void {
+    if (this.minAt) this.seen[at] = 1;
+    if (!told) return;
     if (this.minAt) {
       const had = this.counts[at] > 0;
-      if (!had || min < this.mins[at]) this.minAt[at] = BigInt(place);
-      if (!had || max > this.maxs[at]) this.maxAt![at] = BigInt(place);
+      if (!had || told.min < this.mins[at]) this.minAt[at] = BigInt(place);
+      if (!had || told.max > this.maxs[at]) this.maxAt![at] = BigInt(place);
     }
     this.told[at] = 1;
-    this.addTold(at, count, sum, min, max);
+    this.addTold(at, told);
   }
 }
 

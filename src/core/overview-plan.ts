@@ -6,7 +6,6 @@
  * compacted. An overview of N buckets takes at most 128 N cells, 64 × 64 more for each shard that is too short for cells of that size, a chunk a border
  * of what has no summary yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps and of the ranges that were edited.
  */
-import type { ChunkStats } from './chunk.ts';
 import type { Rate } from './rate.ts';
 import { clipRows, uniteRows, withoutRows } from './row-ranges.ts';
 import { byTime, rowsInTime, segmentAt, segmentEndNs, type RowRange, type Segment } from './segment.ts';
@@ -254,8 +253,8 @@ function floorTo(row: number, factor: number): number {
 /** A chunk as a plan needs it. */
 export interface OverviewChunk extends Layer {
   readonly shardId: string;
-  /** Left out where cells answer. */
-  readonly stats: ChunkStats | null;
+  /** Left out where cells answer; null also where they are not known. */
+  readonly stats: Uint8Array | null;
 }
 
 /** Rows of a shard that its cells count, and that are covered by others or were removed. Without regard to what has expired: cells stay. */
@@ -280,7 +279,7 @@ export interface RowPlan<C extends OverviewChunk> {
  * How what cells leave is answered: by statistics of chunks where one is seen whole and lies in one bucket, else by rows.
  * @param slices what is seen of chunks, in order, without what has expired
  * @param left rows to be answered, by shard; of other shards all
- * @param mayUse says whether a chunk's statistics are exact
+ * @param mayUse says whether a chunk's statistics tell what is asked for
  */
 export function planRows<C extends OverviewChunk>(
   slices: readonly Slice<C>[],

@@ -1,11 +1,15 @@
 /** A block of summary cells: where its columns lie in a shard, and how they become cells again. */
 import type { ByteRange } from './chunk.ts';
 import type { Codec } from './codec.ts';
-import { bytesOf, viewAs, type Dtype } from './dtype.ts';
-import { meanDtype, type SummaryCells, type SummaryShape } from './summary.ts';
+import { bytesOf, DTYPES, isBigDtype, viewAs, type Dtype } from './dtype.ts';
+import { halvesOfSums, sumsOfHalves } from './summary-cell.ts';
+import type { SummaryCells, SummaryShape } from './summary.ts';
 
-/** The datasets of a summary: `cell` is there for regular series, `time` for irregular ones. */
-export const SUMMARY_PARTS = ['min', 'max', 'mean', 'count', 'time', 'cell'] as const;
+/**
+ * The datasets of a summary: `mean` is there for floats, `sum` for integers (of 64 bits with `sum_high`), `cell` for regular series, `time` for
+ * irregular ones.
+ */
+export const SUMMARY_PARTS = ['min', 'max', 'mean', 'sum', 'sum_high', 'spread', 'count', 'time', 'cell'] as const;
 export type SummaryPartName = (typeof SUMMARY_PARTS)[number];
 
 /** One column of a block, as it is stored. */
@@ -49,18 +53,46 @@ export function summaryColumns({
   return [
     { name: 'min', dtype, width: channels },
     { name: 'max', dtype, width: channels },
-    { name: 'mean', dtype: meanDtype(dtype), width: channels },
+    ...totalsOf(dtype).map(([name, type]) => ({ name, dtype: type, width: channels })),
+    { name: 'spread', dtype: 'float32', width: channels },
     { name: 'count', dtype: 'uint32', width: channels },
     irregular ? { name: 'time', dtype: 'int64', width: 2 } : { name: 'cell', dtype: 'int64', width: null },
   ];
 }
 
+function totalsOf(dtype: Dtype): readonly (readonly [SummaryPartName, Dtype])[] {
+  if (DTYPES[dtype].kind === 'float') return [['mean', 'float64']];
+  // The lower half of 128 bits has no sign.
+  if (isBigDtype(dtype))
+    return [
+      ['sum', 'uint64'],
+      ['sum_high', 'int64'],
+    ];
+  return [['sum', 'int64']];
+}
+
 /** The little-endian bytes of one column. */
-export function columnBytes(
-  { mins, maxs, means, counts, times, index }: SummaryCells,
-  name: SummaryPartName,
-): Uint8Array {
-  return bytesOf({ min: mins, max: maxs, mean: means, count: counts, time: times!, cell: index }[name]);
+export function columnBytes(cells: SummaryCells, name: SummaryPartName): Uint8Array {
+  switch (name) {
+    case 'min':
+      return bytesOf(cells.mins);
+    case 'max':
+      return bytesOf(cells.maxs);
+    case 'mean':
+      return bytesOf(cells.means!);
+    case 'sum':
+      return bytesOf(halvesOfSums(cells).low);
+    case 'sum_high':
+      return bytesOf(halvesOfSums(cells).high);
+    case 'spread':
+      return bytesOf(cells.spreads);
+    case 'count':
+      return bytesOf(cells.counts);
+    case 'time':
+      return bytesOf(cells.times!);
+    case 'cell':
+      return bytesOf(cells.index);
+  }
 }
 
 /**
@@ -72,6 +104,7 @@ export function decodeSummary(block: SummaryBlock, decoded: ReadonlyMap<SummaryP
   const column = (name: SummaryPartName, type: Dtype, width: number): never =>
     viewAs(type, decoded.get(name)!).subarray(0, cells * width) as never;
   const irregular = decoded.has('time');
+  const isFloat = DTYPES[dtype].kind === 'float';
   return {
     cells,
     index: irregular
@@ -80,7 +113,14 @@ export function decodeSummary(block: SummaryBlock, decoded: ReadonlyMap<SummaryP
     counts: column('count', 'uint32', channels),
     mins: column('min', dtype, channels),
     maxs: column('max', dtype, channels),
-    means: column('mean', meanDtype(dtype), channels),
+    means: isFloat ? column('mean', 'float64', channels) : null,
+    ...(isFloat
+      ? { sums: null, rests: null }
+      : sumsOfHalves(
+          column('sum', 'int64', channels),
+          isBigDtype(dtype) ? column('sum_high', 'int64', channels) : null,
+        )),
+    spreads: column('spread', 'float32', channels),
     times: irregular ? column('time', 'int64', 2) : null,
   };
 }

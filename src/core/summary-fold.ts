@@ -1,26 +1,21 @@
 /** What becomes of the rows of one cell of a summary. */
-import type { SampleArray } from './dtype.ts';
 import type { RowShape } from './missing-value.ts';
 import { Moments } from './moments.ts';
+import { toldOfCell, type CellColumns } from './summary-cell.ts';
 
-/** By channel. */
-export interface FoldedRows {
-  /** Values that are neither NaN nor the missing value. */
-  readonly counts: Uint32Array | Float64Array;
-  readonly mins: SampleArray;
-  readonly maxs: SampleArray;
-  /** Irregular series: time of the first and of the last row. */
+/** Irregular series: time of the first and of the last row. */
+export interface CellTimes {
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
 }
 
-export class Fold extends Moments implements FoldedRows {
+export class Fold extends Moments implements CellTimes {
   firstNs: bigint | null = null;
   lastNs: bigint | null = null;
   readonly #channels: number;
 
   constructor(shape: RowShape) {
-    super(shape, shape.channels, false);
+    super(shape, shape.channels, true);
     this.#channels = shape.channels;
   }
 
@@ -36,15 +31,15 @@ export class Fold extends Moments implements FoldedRows {
   }
 
   /** A finer cell whose rows are gone. */
-  addCell(cell: FoldedRows & { readonly means: SampleArray }): void {
-    const { counts, means, mins, maxs } = cell;
+  addCell(cell: CellColumns & CellTimes): void {
     for (let c = 0; c < this.#channels; c++) {
-      if (counts[c] > 0) this.addTold(c, counts[c], Number(means[c]) * counts[c], mins[c], maxs[c]);
+      const told = toldOfCell(cell, c);
+      if (told) this.addTold(c, told);
     }
     this.#addTimes(cell);
   }
 
-  #addTimes({ firstNs, lastNs }: FoldedRows): void {
+  #addTimes({ firstNs, lastNs }: CellTimes): void {
     this.firstNs ??= firstNs;
     this.lastNs = lastNs;
   }

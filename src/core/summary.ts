@@ -1,7 +1,8 @@
-/** Summaries of a series: count, minimum, maximum and mean of every 64, 4,096 and 262,144 rows, so that an overview costs what it shows. */
-import { DTYPES, isBigDtype, type Dtype, type SampleArray } from './dtype.ts';
+/** Summaries of a series: count, minimum, maximum, mean (of integers the sum) and deviation of every 64, 4,096 and 262,144 rows, so that an overview costs what it shows. */
+import { isBigDtype, type SampleArray } from './dtype.ts';
 import { blankMissing, type RowShape } from './missing-value.ts';
-import { Fold, type FoldedRows } from './summary-fold.ts';
+import { emptyCells, partOfCells, setCells, writeCells, type CellColumns } from './summary-cell.ts';
+import { Fold, type CellTimes } from './summary-fold.ts';
 
 /** Rows of a cell, finest level first; each is a multiple of the one before. */
 export const SUMMARY_FACTORS = [64, 4096, 262144] as const;
@@ -13,47 +14,30 @@ export interface SummaryShape extends RowShape {
   readonly irregular: boolean;
 }
 
-/** Cells of one level, in order, as columns: per channel arrays are cells × channels, row-major. */
-export interface SummaryCells {
+/** Cells of one level, in order, as columns: cells × channels, row-major. */
+export interface SummaryCells extends CellColumns {
   readonly cells: number;
   /**
    * Regular series: cell k of factor f covers rows [k·f, (k+1)·f) of the series, and cells without any row are absent. Irregular series: 0, 1, 2, …,
    * where the k-th cell that was computed covers the k-th f rows that were written.
    */
   readonly index: BigInt64Array;
-  /** Values that are neither NaN nor the missing value. */
-  readonly counts: Uint32Array;
-  /** In the series' dtype, exact. Where the count is 0: NaN, or the missing value of integers, which have no cells without values otherwise. */
-  readonly mins: SampleArray;
-  readonly maxs: SampleArray;
-  /** The nearest number, NaN where the count is 0; kept as {@link meanDtype}. */
-  readonly means: SampleArray;
   /** Irregular series: cells × 2, the time of the first and of the last row. */
   readonly times: BigInt64Array | null;
 }
 
 /** One cell; arrays are by channel. */
-export interface SummaryCell extends FoldedRows {
+export interface SummaryCell extends CellColumns, CellTimes {
   readonly index: number;
-  readonly means: SampleArray;
-}
-
-/** The type that holds a mean: float32 where the values themselves have no more than its 24 bits. */
-export function meanDtype(dtype: Dtype): 'float32' | 'float64' {
-  return DTYPES[dtype].bytes <= 2 || dtype === 'float32' ? 'float32' : 'float64';
 }
 
 /** The cells of columns one by one, as views. */
 export function* eachCell(columns: SummaryCells): Generator<SummaryCell> {
   const channels = columns.counts.length / columns.cells;
   for (let i = 0; i < columns.cells; i++) {
-    const [from, to] = [i * channels, (i + 1) * channels];
     yield {
       index: Number(columns.index[i]),
-      counts: columns.counts.subarray(from, to),
-      mins: columns.mins.subarray(from, to),
-      maxs: columns.maxs.subarray(from, to),
-      means: columns.means.subarray(from, to),
+      ...partOfCells(columns, i * channels, (i + 1) * channels),
       firstNs: columns.times && columns.times[i * 2],
       lastNs: columns.times && columns.times[i * 2 + 1],
     };
@@ -67,9 +51,6 @@ class Level {
   readonly #coarser: { readonly level: Level; readonly ratio: number } | null;
   readonly #emit: (columns: SummaryCells) => void;
   readonly #capacity: () => number;
-  readonly #means: Float64Array;
-  /** What stands where no value counts. */
-  readonly #none: number | bigint;
   #kept: SummaryCell[] = [];
   #keptDone = 0;
   /** -1: none is being filled. */
@@ -88,8 +69,6 @@ class Level {
     this.#emit = emit;
     this.#coarser = coarser;
     this.fold = new Fold(shape);
-    this.#means = new Float64Array(shape.channels);
-    this.#none = DTYPES[shape.dtype].kind === 'float' ? NaN : (shape.missingValue ?? 0);
   }
 
   keep(cells: readonly SummaryCell[]): void {
@@ -117,12 +96,9 @@ class Level {
     const { irregular } = this.#shape;
     const replaced = this.#putKept(irregular ? Infinity : this.#cell);
     if (!replaced) {
-      for (let c = 0; c < this.#means.length; c++) {
-        this.#means[c] = fold.mean(c);
-        // What a cell before had is not to be seen.
-        if (fold.counts[c] === 0) fold.mins[c] = fold.maxs[c] = this.#none;
-      }
-      this.#put(irregular ? this.#kept.length + this.#cell : this.#cell, { ...fold, means: this.#means });
+      this.#put(irregular ? this.#kept.length + this.#cell : this.#cell, fold, (columns, at) =>
+        writeCells(columns, at, fold, this.#shape),
+      );
       this.#passOn(this.#cell)?.addFold(fold);
     }
     fold.clear();
@@ -135,7 +111,9 @@ class Level {
     for (; this.#keptDone < this.#kept.length && this.#kept[this.#keptDone].index <= upTo; this.#keptDone++) {
       const cell = this.#kept[this.#keptDone];
       last = cell.index;
-      this.#put(this.#shape.irregular ? this.#keptDone : cell.index, cell);
+      this.#put(this.#shape.irregular ? this.#keptDone : cell.index, cell, (columns, at) =>
+        setCells(columns, at, cell),
+      );
       if (this.#shape.irregular) continue; // cells of the coarser level are counted along the rows that are written now
       this.#passOn(cell.index)?.addCell(cell);
     }
@@ -150,31 +128,23 @@ class Level {
     return level.fold;
   }
 
-  #put(index: number, cell: Omit<SummaryCell, 'index'>): void {
+  #put(index: number, times: CellTimes, write: (columns: SummaryCells, at: number) => void): void {
     const columns = (this.#columns ??= columnsOf(this.#shape, this.#capacity()));
     const i = this.#filled++;
-    const at = i * this.#shape.channels;
     columns.index[i] = BigInt(index);
-    columns.counts.set(cell.counts, at);
-    (columns.mins as Float64Array).set(cell.mins as Float64Array, at);
-    (columns.maxs as Float64Array).set(cell.maxs as Float64Array, at);
-    (columns.means as Float64Array).set(cell.means as Float64Array, at);
-    columns.times?.set([cell.firstNs!, cell.lastNs!], i * 2);
+    write(columns, i * this.#shape.channels);
+    columns.times?.set([times.firstNs!, times.lastNs!], i * 2);
     if (this.#filled === columns.cells) this.#flush();
   }
 
   #flush(): void {
-    const { index, counts, mins, maxs, means, times } = this.#columns!;
+    const columns = this.#columns!;
     const cells = this.#filled;
-    const values = cells * this.#shape.channels;
     this.#emit({
       cells,
-      index: index.subarray(0, cells),
-      counts: counts.subarray(0, values),
-      mins: mins.subarray(0, values),
-      maxs: maxs.subarray(0, values),
-      means: means.subarray(0, values),
-      times: times && times.subarray(0, cells * 2),
+      index: columns.index.subarray(0, cells),
+      ...partOfCells(columns, 0, cells * this.#shape.channels),
+      times: columns.times && columns.times.subarray(0, cells * 2),
     });
     this.#filled = 0;
   }
@@ -184,10 +154,7 @@ function columnsOf({ dtype, channels, irregular }: SummaryShape, cells: number):
   return {
     cells,
     index: new BigInt64Array(cells),
-    counts: new Uint32Array(cells * channels),
-    mins: new DTYPES[dtype].array(cells * channels),
-    maxs: new DTYPES[dtype].array(cells * channels),
-    means: new DTYPES[meanDtype(dtype)].array(cells * channels),
+    ...emptyCells(dtype, cells * channels),
     times: irregular ? new BigInt64Array(cells * 2) : null,
   };
 }

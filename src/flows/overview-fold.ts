@@ -1,5 +1,4 @@
 /** Reads what a plan of buckets names, and folds it into them. Runs on either side of a thread. */
-import type { ChunkStats } from '../core/chunk.ts';
 import { viewAs, DTYPES } from '../core/dtype.ts';
 import type { Erasure } from '../core/erasure.ts';
 import { BucketFold, type FoldedSeries } from '../core/overview-fold.ts';
@@ -50,7 +49,7 @@ export interface RowFoldTask extends AnyFoldTask {
     readonly ranges: readonly CellRange[];
     readonly firstRow: number;
   }>;
-  readonly stats: ReadonlyArray<{ readonly bucket: number; readonly firstRow: number; readonly stats: ChunkStats }>;
+  readonly stats: ReadonlyArray<{ readonly bucket: number; readonly firstRow: number; readonly stats: Uint8Array }>;
   /** One a chunk … */
   readonly pieces: readonly Piece[];
   /** … and the rows of each that count, in order. */
@@ -66,8 +65,8 @@ export interface TimedFoldChunk {
   readonly firstNs: bigint;
   readonly lastNs: bigint;
   readonly sorted: boolean;
-  /** Null: not exact, or not known. */
-  readonly stats: ChunkStats | null;
+  /** Null: not known, or not enough for what is asked. */
+  readonly stats: Uint8Array | null;
   /** That read all its rows. */
   readonly pieces: readonly Piece[];
 }

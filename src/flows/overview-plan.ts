@@ -5,8 +5,7 @@ import type {
   OverviewReader,
   OverviewSnapshot,
 } from '../catalog/overview-snapshot.ts';
-import { tellsExtremes, tellsSum } from '../core/chunk-stats.ts';
-import { DTYPES, type Dtype } from '../core/dtype.ts';
+import { DTYPES } from '../core/dtype.ts';
 import type { RowDetails } from '../core/overview-fold.ts';
 import {
   coverByCells,
@@ -113,12 +112,7 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
   const reads: Slice<OverviewChunkLocation>[] = [];
   for (const [p, borders] of snapped.entries()) {
     const live = slicesIn(seen, { from: Math.max(borders[0], expiredRows[p]), to: borders[borders.length - 1] });
-    const plan = planRows(
-      live,
-      borders,
-      left,
-      (chunk) => !needsRows(request) && isExactIn(chunk, series.dtype, request.details),
-    );
+    const plan = planRows(live, borders, left, ({ stats: told }) => told !== null && !needsRows(request));
     stats.push(...plan.stats.map(({ bucket, chunk }) => ({ bucket: parts[p].bucket + bucket, chunk })));
     reads.push(...plan.reads);
   }
@@ -242,12 +236,6 @@ function dirtyOf(
   );
 }
 
-/** True if statistics tell what is asked for as well as the rows do. */
-function isExactIn({ stats }: OverviewChunkLocation, dtype: Dtype, { sum }: RowDetails): boolean {
-  if (!stats || !tellsExtremes(stats, dtype)) return false;
-  return sum ? tellsSum(stats, dtype) : stats.sums.every((each) => Number.isFinite(each));
-}
-
 function blocksOf(
   summaries: readonly LocatedSummary[],
   cells: readonly CellRange[],
@@ -270,7 +258,7 @@ function blocksOf(
 
 /** What only rows can tell. */
 function needsRows({ details }: PlanRequest): boolean {
-  return details.ends === true || details.spread === true;
+  return details.ends === true;
 }
 
 /** Of each chunk one read, from the first of its wanted rows to the last: a compressed one would be decoded for each otherwise. */
@@ -337,7 +325,7 @@ export async function planTimeFold(reader: OverviewReader, request: PlanRequest)
       firstNs: chunk.firstNs!,
       lastNs: chunk.lastNs!,
       sorted: chunk.sorted,
-      stats: !needsRows(request) && isExactIn(chunk, series.dtype, request.details) ? chunk.stats : null,
+      stats: needsRows(request) ? null : chunk.stats,
       pieces: planRead([{ from: chunk.firstRow, to: chunk.firstRow + chunk.rows }], visibleSlices([chunk]), rowBytes),
     })),
     shards: coarsest === null ? [] : levelOf(inRange, coarsest),

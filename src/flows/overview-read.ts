@@ -254,7 +254,6 @@ export function aggregateDetails(aggregates: readonly Aggregate[]): RowDetails {
   return {
     ends: aggregates.includes('first') || aggregates.includes('last'),
     spread: aggregates.includes('std'),
-    sum: aggregates.includes('sum') || aggregates.includes('mean'),
   };
 }
 

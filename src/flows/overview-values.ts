@@ -45,7 +45,7 @@ export function aggregateType(name: Aggregate, dtype: Dtype, isCalibrated: boole
 function valueOf(fold: BucketFold, name: Aggregate, at: number, calibration: Calibration | null): Value {
   const count = fold.counts[at];
   if (name === 'count') return count;
-  const isOfRows = name === 'first' || name === 'last' || name === 'std';
+  const isOfRows = name === 'first' || name === 'last';
   if (count === 0 || (isOfRows && fold.told[at] === 1)) return null;
   const falls = calibration !== null && slopeOf(calibration) < 0;
   const physical = (value: number | bigint): Value => (calibration ? toPhysicalValue(calibration, value) : value);

@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { DTYPES } from '../core/dtype.ts';
 import { isVarveError, VarveError } from '../core/errors.ts';
+import type { RowShape } from '../core/missing-value.ts';
 import type { Span } from '../core/read-plan.ts';
 import { clipRows, withoutRows } from '../core/row-ranges.ts';
 import { SUMMARY_FACTORS, eachCell, type SummaryCell } from '../core/summary.ts';
@@ -147,7 +148,8 @@ async function keepExpired(root: DataRoot, task: SeriesTask, to: SeriesWriter): 
       }
     }
     cells.sort((a, b) => (write.irregular ? compare(a.firstNs!, b.firstNs!) : a.index - b.index));
-    to.keepCells(factor, write.irregular ? grouped(cells, factor / from) : joinedByIndex(cells));
+    const shape = { ...write, missingValue: write.record.description.missingValue };
+    to.keepCells(factor, write.irregular ? grouped(shape, cells, factor / from) : joinedByIndex(shape, cells));
   }
 }
 
@@ -163,19 +165,19 @@ function isKeptByTime({ lastNs }: SummaryCell, { kept }: SeriesTask): boolean {
 }
 
 /** Two shards may each have a part of one cell. */
-function joinedByIndex(cells: readonly SummaryCell[]): SummaryCell[] {
+function joinedByIndex(shape: RowShape, cells: readonly SummaryCell[]): SummaryCell[] {
   const joined: SummaryCell[] = [];
   for (const cell of cells) {
     const last = joined.at(-1);
-    if (last?.index === cell.index) joined[joined.length - 1] = mergeCells(cell.index, [last, cell]);
+    if (last?.index === cell.index) joined[joined.length - 1] = mergeCells(shape, cell.index, [last, cell]);
     else joined.push(cell);
   }
   return joined;
 }
 
-function grouped(cells: readonly SummaryCell[], size: number): SummaryCell[] {
+function grouped(shape: RowShape, cells: readonly SummaryCell[], size: number): SummaryCell[] {
   return Array.from({ length: Math.ceil(cells.length / size) }, (_, i) =>
-    mergeCells(i, cells.slice(i * size, (i + 1) * size)),
+    mergeCells(shape, i, cells.slice(i * size, (i + 1) * size)),
   );
 }
 

@@ -17,7 +17,7 @@ import { AnswerRoom } from '../flows/answer-room.ts';
 import { appendMany } from '../flows/append-many.ts';
 import { appendSamples } from '../flows/append-samples.ts';
 import { Backpressure } from '../flows/backpressure.ts';
-import { Committer } from '../flows/committer.ts';
+import { Committers } from '../flows/committers.ts';
 import { compactLane, planCompaction } from '../flows/compact-lane.ts';
 import { removeSamples, replaceSamples } from '../flows/edit-samples.ts';
 import { expireSamples, retentionService } from '../flows/expire-samples.ts';
@@ -58,6 +58,7 @@ import { healthService } from './health.ts';
 import { foldOutages } from './outages.ts';
 import type { Phase } from './phases.ts';
 import { superviseEmbeddedPostgres, type Outage } from './supervise-postgres.ts';
+import { messageOf } from '../core/errors.ts';
 
 /** Pause between two looks for lanes that are to be flushed. */
 const FLUSH_EVERY_MS = 1_000;
@@ -134,7 +135,7 @@ export async function openGround(
     const onError = (error: Error): void => {
       // A pool is closed when it has said goodbye on every connection, which Postgres may hear only while it is stopped.
       if (isClosing) return;
-      outages.log.warn({ reason: error.message, fault: 'away' }, 'a connection to Postgres was lost');
+      outages.log.warn({ reason: messageOf(error), fault: 'away' }, 'a connection to Postgres was lost');
     };
     const pools = openDatabasePools(url, { jobs: config.writerThreads + JOB_CONNECTIONS, onError });
     later('database', 5_000, () => {
@@ -175,7 +176,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     concurrency: config.writerThreads,
     run: resting(
       async (laneId, signal) => {
-        const outcome = await flushLane(deps, laneId, { signal });
+        const outcome = await flushLane(deps, laneId, { signal, sides: config.writerThreads });
         if (outcome.kind === 'flushed') await sweep.run();
         return { more: outcome.kind === 'flushed' && outcome.more };
       },
@@ -276,12 +277,12 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const tokenNews = listenForTokens(
     databaseUrl,
     () => tokens.forget(),
-    (error) => log.warn({ reason: error.message, fault: 'away' }, 'listening for changes of tokens failed'),
+    (error) => log.warn({ reason: messageOf(error), fault: 'away' }, 'listening for changes of tokens failed'),
   );
   const queue = new LaneQueue(backend, 'flush', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);
   const turns = new SeriesTurns();
-  const committer = new Committer({
+  const committer = new Committers({
     connect: () => openCommitSession(databaseUrl),
     spool: async (pieces) => {
       const id = uuidv7();

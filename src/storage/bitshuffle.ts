@@ -17,8 +17,12 @@ const GROUP = 8;
 /** Of the LZ4 format: a match has at least as many bytes. */
 const MIN_MATCH = 4;
 
-/** @throws if the bytes are no such block, or one that was written with pieces of another size */
-export function decodeBitshuffleLz4(stored: Uint8Array): Uint8Array {
+/**
+ * @param wanted bytes from the beginning: pieces that lie behind are not decoded
+ * @returns whole pieces with so many bytes at least, or all
+ * @throws if the bytes are no such block, or one that was written with pieces of another size
+ */
+export function decodeBitshuffleLz4(stored: Uint8Array, wanted = Infinity): Uint8Array {
   if (stored.length < HEADER_BYTES) throw new Error('a bitshuffle block is cut short');
   const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength);
   const total = Number(view.getBigUint64(0));
@@ -29,11 +33,13 @@ export function decodeBitshuffleLz4(stored: Uint8Array): Uint8Array {
   if (![1, 2, 4, 8].includes(elementBytes) || total > stored.length * 255) {
     throw new Error('a bitshuffle block has an impossible header');
   }
-  const out = new Uint8Array(total);
-  const piece = new Uint8Array(Math.min(pieceBytes, total));
   const whole = total - (total % groupBytes);
+  const head = Math.ceil(wanted / pieceBytes) * pieceBytes;
+  const isPart = head <= whole;
+  const out = new Uint8Array(isPart ? head : total);
+  const piece = new Uint8Array(Math.min(pieceBytes, total));
   let at = HEADER_BYTES;
-  for (let done = 0; done < whole; done += pieceBytes) {
+  for (let done = 0; done < (isPart ? head : whole); done += pieceBytes) {
     const length = Math.min(pieceBytes, whole - done);
     const end = at + 4 + (at + 4 <= stored.length ? view.getUint32(at) : 0);
     if (end > stored.length) throw new Error('a bitshuffle block is cut short');
@@ -41,6 +47,7 @@ export function decodeBitshuffleLz4(stored: Uint8Array): Uint8Array {
     unshuffle(piece, out.subarray(done, done + length), elementBytes);
     at = end;
   }
+  if (isPart) return out;
   if (stored.length - at !== total - whole) throw new Error('a bitshuffle block has the wrong length');
   out.set(stored.subarray(at), whole);
   return out;

@@ -2,8 +2,8 @@
 import { crc32 } from 'node:zlib';
 import type { Group } from 'h5wasm/node';
 import { blockRows } from '../core/chunk.ts';
-import type { ByteRange, ChunkStats } from '../core/chunk.ts';
-import { emptyStats, extendStats } from '../core/chunk-stats.ts';
+import type { ByteRange } from '../core/chunk.ts';
+import { statsOf } from '../core/chunk-stats.ts';
 import type { Codec } from '../core/codec.ts';
 import { bytesOf, DTYPES, viewAs, type Dtype } from '../core/dtype.ts';
 import type { SeriesRecord } from '../core/series-record.ts';
@@ -61,7 +61,7 @@ export interface WrittenChunk {
   readonly lastNs: bigint | null;
   /** Times strictly increase from row to row (always true for regular series). */
   readonly sorted: boolean;
-  readonly stats: ChunkStats;
+  readonly stats: Uint8Array | null;
 }
 
 export interface SeriesWriter {
@@ -77,7 +77,7 @@ export interface SeriesWriter {
 }
 
 /**
- * A summary with fewer cells is not stored: the next finer one, or the rows themselves, are read as quickly, and its five datasets would take 17 KB, more
+ * A summary with fewer cells is not stored: the next finer one, or the rows themselves, are read as quickly, and its datasets would take some 20 KB, more
  * than a short series has.
  */
 const FEWEST_CELLS = 64;
@@ -371,7 +371,7 @@ function chunkOf(
     firstNs: span && span.firstNs,
     lastNs: span && span.lastNs,
     sorted: span?.sorted ?? true,
-    stats: extendStats(emptyStats(channels), shapeOf(series), viewAs(dtype, values)),
+    stats: statsOf(shapeOf(series), viewAs(dtype, values)),
   };
 }
 

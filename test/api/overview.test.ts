@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { tableFromIPC } from '@uwdata/flechette';
+import { BUCKET_FORMATS } from '../../src/flows/overview-print.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { describePython } from '../support/python.ts';
 import { startService, type RunningService } from '../support/service.ts';
@@ -53,6 +54,36 @@ async function twoParts(): Promise<string> {
   await api.append(id, { values: rows(100), start: String(START_NS + 200n * S) });
   return id;
 }
+
+test('buckets have weak entity tags in every format, for means of floats are told in more than one way', async () => {
+  const { id, name } = await api.createSeries({
+    name: randomUUID(),
+    dtype: 'float32',
+    sampling: { kind: 'irregular' },
+  });
+  await api.append(id, { times: ['0', '5', '9'], values: [[1.5], [2], [3]] });
+  const questions = [
+    'points=2',
+    'points=5&method=lttb',
+    'every=1s&agg=mean',
+    'every=1s&agg=mean,std&fill=null',
+    'every=1mo&agg=count&tz=Europe/Berlin',
+  ];
+  for (const question of questions) {
+    for (const format of BUCKET_FORMATS) {
+      for (const at of [`/v1/series/${id}/samples?`, `/v1/series/by-name/${name}/samples?`]) {
+        const path = `${at}${question}&format=${format}`;
+        const answer = await api.get(path);
+        expect({ path, tag: String(expecting(200, answer).headers.etag) }).toEqual({
+          path,
+          tag: expect.stringMatching(/^W\/"[^"]+"$/),
+        });
+        const known = { 'if-none-match': String(answer.headers.etag) };
+        expect(expecting(304, await api.get(path, known)).headers.etag).toBe(answer.headers.etag);
+      }
+    }
+  }
+});
 
 describe('an overview', () => {
   let id: string;

@@ -88,10 +88,10 @@ async function addShard(id: string, level: number, { firstRow, rows, firstNs, la
     db,
   );
   await sql`
-    insert into chunks (series_id, first_row, rows, first_ns, last_ns, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc,
-      counts, mins, maxs, sums)
-    values (${id}, ${firstRow}, ${rows}, ${firstNs ?? null}::bigint, ${lastNs ?? null}::bigint, ${shard}, 0, true, 0, ${rows}, 'gzip', 0,
-      '{1}', '{0}', '{0}', '{0}')`.execute(db);
+    insert into chunks (series_id, first_row, rows, first_ns, last_ns, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc)
+    values (${id}, ${firstRow}, ${rows}, ${firstNs ?? null}::bigint, ${lastNs ?? null}::bigint, ${shard}, 0, true, 0, ${rows}, 'gzip', 0)`.execute(
+    db,
+  );
   return shard;
 }
 

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
+import { statsOf } from '../../src/core/chunk-stats.ts';
+import type { Dtype, SampleArray } from '../../src/core/dtype.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const PROJECT = '00000000-0000-7000-8000-00000000000a';
@@ -87,20 +89,54 @@ test('no view shows subjects', async () => {
 });
 
 test('varve_chunks shows a chunk from its append on, and where it lies once it is in a shard', async () => {
-  const shown = async (): Promise<unknown[]> =>
-    (await client.query('select series, shard, shard_state, rows, values_length, codec, counts from varve_chunks'))
-      .rows;
+  const columns =
+    'series, shard, shard_state, rows, values_length, codec, counts, mins::text[], maxs::text[], sums::text[]';
+  const shown = async (): Promise<unknown[]> => (await client.query(`select ${columns} from varve_chunks`)).rows;
   const chunk = { series: KEPT, rows: '2', values_length: '4', codec: 'none' };
-  expect(await shown()).toEqual([{ ...chunk, shard: null, shard_state: 'fresh', counts: null }]);
+  const unknown = { counts: null, mins: null, maxs: null, sums: null };
+  expect(await shown()).toEqual([{ ...chunk, shard: null, shard_state: 'fresh', ...unknown }]);
   await client.query(
     `insert into shards (id, lane_id, state, level, path, first_commit, "commit") values ('${KEPT}', '${PROJECT}', 'live', 0, 'a.h5', 1, 1)`,
   );
   await client.query(
-    `insert into chunks (series_id, first_row, rows, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc, counts, mins, maxs, sums)
-     values ('${KEPT}', 0, 2, '${KEPT}', 0, true, 0, 4, 'none', 0, '{2}', '{0}', '{0}', '{0}')`,
+    `insert into chunks (series_id, first_row, rows, shard_id, dataset_row, sorted, values_offset, values_length, codec, values_crc)
+     values ('${KEPT}', 0, 2, '${KEPT}', 0, true, 0, 4, 'none', 0)`,
   );
   await client.query(`delete from fresh where series_id = '${KEPT}'`);
-  expect(await shown()).toEqual([{ ...chunk, shard: 'a.h5', shard_state: 'live', counts: ['2'] }]);
+  const inShard = { ...chunk, shard: 'a.h5', shard_state: 'live' };
+  expect(await shown()).toEqual([{ ...inShard, ...unknown }]);
+  const known = async (dtype: Dtype, channels: number, values: SampleArray): Promise<void> => {
+    const stats = statsOf({ dtype, channels, missingValue: null }, values)!;
+    await client.query('update chunks set stats = $1', [Buffer.from(stats)]);
+    await client.query(`update series set dtype = $1, channel_count = $2 where id = '${KEPT}'`, [dtype, channels]);
+  };
+  await known('int16', 2, Int16Array.of(-5, 7, 3, 32767));
+  expect(await shown()).toEqual([
+    { ...inShard, counts: ['2', '2'], mins: ['-5', '7'], maxs: ['3', '32767'], sums: ['-2', '32774'] },
+  ]);
+  await known('int64', 1, BigInt64Array.of(-(2n ** 63n), -(2n ** 63n), -1n));
+  expect(await shown()).toMatchObject([{ mins: [`${-(2n ** 63n)}`], maxs: ['-1'], sums: [`${-(2n ** 64n) - 1n}`] }]);
+  await known('uint64', 1, BigUint64Array.of(2n ** 64n - 1n, 2n ** 64n - 1n));
+  expect(await shown()).toMatchObject([{ mins: [`${2n ** 64n - 1n}`], sums: [`${2n ** 65n - 2n}`] }]);
+  const numbers = async (): Promise<number[]> => {
+    const [{ mins, maxs, sums }] = (await shown()) as Record<'mins' | 'maxs' | 'sums', string[]>[];
+    return [mins, maxs, sums].flat().map(Number);
+  };
+  await known('float32', 1, Float32Array.of(-0.5, 1.1));
+  expect((await numbers()).slice(0, 2)).toEqual([-0.5, Math.fround(1.1)]);
+  for (const [a, b] of [
+    [0.1, 2.5],
+    [-5e-324, 5e-324],
+    [1e300, 1.5e300],
+    [-1e-310, 1e-308],
+    [NaN, NaN],
+  ]) {
+    await known('float64', 1, Float64Array.of(a, b));
+    const [min, max, sum] = await numbers();
+    expect([min, max]).toEqual([a, b]);
+    if (a === a) expect(Math.abs(sum - (a + b))).toBeLessThanOrEqual(Math.abs(a + b) * 1e-15);
+  }
+  await known('int16', 1, Int16Array.of(0, 0));
 });
 
 test('varve_channels has a row a channel, with the calibration that holds', async () => {

@@ -1,9 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { blockRows, mostBlockRows } from '../../src/core/chunk.ts';
-import { emptyStats, extendStats } from '../../src/core/chunk-stats.ts';
-import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
+import { StatsReader, statsOf } from '../../src/core/chunk-stats.ts';
+import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
 import type { RowShape } from '../../src/core/missing-value.ts';
+import { Moments, type Told } from '../../src/core/moments.ts';
+import { arrayOf } from '../formats/streams.ts';
+import { exactly, wholeSumOf } from './exact.ts';
 
 describe('a block has as many rows as are inflated quickly, or as a wide series brings fast', () => {
   test.each<[string, number, number, number, number]>([
@@ -38,110 +41,105 @@ function shape(dtype: Dtype, channels: number, missingValue: number | bigint | n
   return { dtype, channels, missingValue };
 }
 
+/** What statistics say of each channel; null: nothing counts. */
+function told(shape: RowShape, values: SampleArray): (Told | null)[] {
+  const reader = new StatsReader(shape);
+  const stats = statsOf(shape, values)!;
+  expect(stats).toHaveLength(reader.bytes);
+  return Array.from({ length: shape.channels }, (_, c) => reader.told(stats, c));
+}
+
+const sumOf = ({ sum, low }: Told): bigint => BigInt(sum) + BigInt(low);
+
 describe('statistics of a chunk', () => {
   test('are counted per channel, without NaN', () => {
     const values = Float64Array.of(1, NaN, 2, NaN, NaN, NaN, -3, NaN);
-    expect(extendStats(emptyStats(2), shape('float64', 2), values)).toEqual({
-      counts: [3, 0],
-      mins: [-3, NaN],
-      maxs: [2, NaN],
-      sums: [0, 0],
-    });
+    expect(told(shape('float64', 2), values)).toEqual([
+      { count: 3, min: -3, max: 2, sum: 0, low: 0, squares: 14 },
+      null,
+    ]);
   });
 
-  test('begin where the first number comes, however late', () => {
-    const nothing = extendStats(emptyStats(1), shape('float32', 1), Float32Array.of(NaN, NaN));
-    expect(nothing).toEqual(emptyStats(1));
-    expect(extendStats(nothing, shape('float32', 1), Float32Array.of(NaN, 5))).toEqual({
-      counts: [1],
-      mins: [5],
-      maxs: [5],
-      sums: [5],
-    });
+  test.each([[[Infinity, -Infinity]], [[Infinity, 1]], [[-Infinity]]])(
+    'are not kept of %p: nobody can subtract infinities',
+    (values) => expect(statsOf(shape('float64', 1), Float64Array.from(values))).toBeNull(),
+  );
+
+  test('are not kept where they would take more than a 64th of the rows of a wide series', () => {
+    expect(statsOf(shape('int16', 384), new Int16Array(384 * 100))).toBeNull();
+    expect(statsOf(shape('int16', 384), new Int16Array(384 * 2048))).toHaveLength(384 * 24);
+    for (const dtype of DTYPE_NAMES) {
+      const widest = mostBlockRows(384 * DTYPES[dtype].bytes, 384);
+      expect(statsOf(shape(dtype, 384), new DTYPES[dtype].array(384 * widest))).not.toBeNull();
+      expect(statsOf(shape(dtype, 16), new DTYPES[dtype].array(16))).not.toBeNull();
+    }
   });
 
-  test.each<[string, number[], number, number]>([
-    ['infinities', [Infinity, -Infinity], -Infinity, Infinity],
-    ['only the positive one', [Infinity], Infinity, Infinity],
-    ['only the negative one', [-Infinity], -Infinity, -Infinity],
-  ])('%s are values like any other', (_, values, min, max) => {
-    expect(extendStats(emptyStats(1), shape('float64', 1), Float64Array.from(values))).toMatchObject({
-      counts: [values.length],
-      mins: [min],
-      maxs: [max],
-    });
-  });
-
-  test('extremes of 64-bit integers are their nearest float64, and the sum is exact', () => {
-    const values = BigInt64Array.of(2n ** 63n - 1n, -(2n ** 63n), 5n);
-    expect(extendStats(emptyStats(1), shape('int64', 1), values)).toEqual({
-      counts: [3],
-      mins: [-(2 ** 63)],
-      maxs: [2 ** 63],
-      sums: [4],
-    });
-  });
-
-  test.each<[Dtype, number | bigint, (number | bigint)[], number[]]>([
-    ['int8', -128, [-128, -127, 127, -128, 0], [3, -127, 127, 0]],
-    ['uint8', 255, [255, 254, 0], [2, 0, 254, 254]],
-    ['int16', -32768, [-32768, 5], [1, 5, 5, 5]],
-    ['uint16', 0, [0, 65535, 0], [1, 65535, 65535, 65535]],
-    ['int32', -1, [-1, 1, -2], [2, -2, 1, -1]],
-    ['uint32', 2 ** 32 - 1, [2 ** 32 - 1, 1], [1, 1, 1, 1]],
-    ['float32', Math.fround(0.1), [Math.fround(0.1), NaN, 2], [1, 2, 2, 2]],
-    ['float64', -999, [-999, -999.5, NaN, 1], [2, -999.5, 1, -998.5]],
+  test.each<[Dtype, number | bigint, (number | bigint)[], [number, number | bigint, number | bigint, bigint] | null]>([
+    ['int8', -128, [-128, -127, 127, -128, 0], [3, -127, 127, 0n]],
+    ['uint8', 255, [255, 254, 0], [2, 0, 254, 254n]],
+    ['int16', -32768, [-32768, 5], [1, 5, 5, 5n]],
+    ['uint16', 0, [0, 65535, 0], [1, 65535, 65535, 65535n]],
+    ['int32', -1, [-1, 1, -2], [2, -2, 1, -1n]],
+    ['uint32', 2 ** 32 - 1, [2 ** 32 - 1, 1], [1, 1, 1, 1n]],
+    ['float32', Math.fround(0.1), [Math.fround(0.1), NaN, 2], [1, 2, 2, 2n]],
+    ['float64', -999, [-999, -1000, NaN, 1], [2, -1000, 1, -999n]],
     // 2^53 and its neighbour are one double.
-    ['int64', 2n ** 53n, [2n ** 53n, 2n ** 53n + 1n, 2n ** 53n], [1, 2 ** 53, 2 ** 53, 2 ** 53]],
-    ['uint64', 2n ** 64n - 1n, [2n ** 64n - 1n, 2n ** 64n - 2n], [1, 2 ** 64, 2 ** 64, 2 ** 64]],
-    ['int64', -(2n ** 63n), [-(2n ** 63n)], [0, NaN, NaN, 0]],
-  ])('of %s do not count the missing value %s', (dtype, missingValue, list, [count, min, max, sum]) => {
+    ['int64', 2n ** 53n, [2n ** 53n, 2n ** 53n + 1n, 2n ** 53n], [1, 2n ** 53n + 1n, 2n ** 53n + 1n, 2n ** 53n + 1n]],
+    ['uint64', 2n ** 64n - 1n, [2n ** 64n - 1n, 2n ** 64n - 2n], [1, 2n ** 64n - 2n, 2n ** 64n - 2n, 2n ** 64n - 2n]],
+    ['int64', -(2n ** 63n), [-(2n ** 63n)], null],
+  ])('of %s do not count the missing value %s', (dtype, missingValue, list, wanted) => {
     // A channel of it alone beside: all of it is missing.
     const values = new DTYPES[dtype].array(list.length * 2);
     list.forEach((value, i) => ([values[2 * i], values[2 * i + 1]] = [value, missingValue]));
-    expect(extendStats(emptyStats(2), shape(dtype, 2, missingValue), values)).toEqual({
-      counts: [count, 0],
-      mins: [min, NaN],
-      maxs: [max, NaN],
-      sums: [sum, 0],
-    });
+    const [found, beside] = told(shape(dtype, 2, missingValue), values);
+    expect(beside).toBeNull();
+    expect(found && [found.count, found.min, found.max, sumOf(found)]).toEqual(wanted);
   });
 
-  test('what was counted before is not changed', () => {
-    const before = emptyStats(1);
-    extendStats(before, shape('int8', 1), Int8Array.of(1));
-    expect(before).toEqual(emptyStats(1));
-  });
-
-  test('grown batch by batch they are those of all rows at once', () => {
-    // Small integers: their sums are exact in any order.
-    const anyValue = fc.oneof(fc.integer({ min: -1000, max: 1000 }), fc.constant(NaN));
-    const dtype = fc.constantFrom<Dtype>('float64', 'float32', 'int16', 'int64');
-    const split = fc.array(fc.nat(12), { maxLength: 6 });
+  test.each(DTYPE_NAMES)('of %s that are merged say of all rows what the rows say', (dtype) => {
+    const { range } = DTYPES[dtype];
+    const big = isBigDtype(dtype);
+    const whole = range && fc.oneof(fc.bigInt(range), fc.constantFrom(range.min, range.max, range.max - 1n));
+    const value: fc.Arbitrary<number | bigint> = whole
+      ? big
+        ? whole
+        : whole.map(Number)
+      : fc
+          .oneof(
+            fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+            fc.nat(5).map((n) => 1e15 + n),
+            ...(dtype === 'float64' ? [fc.double({ noNaN: true, noDefaultInfinity: true })] : []),
+          )
+          .map((each) => (dtype === 'float32' ? Math.fround(each) : each));
+    const parts = fc.array(fc.array(value, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 5 });
+    const one = shape(dtype, 1);
     fc.assert(
-      fc.property(dtype, fc.integer({ min: 1, max: 3 }), fc.array(anyValue), split, (dtype, channels, list, rows) => {
-        const numbers = list.slice(0, list.length - (list.length % channels));
-        const all = new DTYPES[dtype].array(numbers.length);
-        const put = all as unknown as Record<number, number | bigint>;
-        numbers.forEach((value, i) => (put[i] = dtype === 'int64' ? BigInt(value || 0) : value));
-        let grown = emptyStats(channels);
-        let at = 0;
-        for (const count of [...rows, all.length]) {
-          const end = Math.min(all.length, at + count * channels);
-          grown = extendStats(grown, shape(dtype, channels), all.subarray(at, end));
-          at = end;
+      fc.property(parts, (lists) => {
+        const merged = new Moments(one, 1, true);
+        for (const list of lists) merged.addTold(0, told(one, arrayOf(dtype, list))[0]!);
+        const all = lists.flat();
+        const exact = exactly(all);
+        const numbers = all.map(Number);
+        const most = Math.max(...numbers.map(Math.abs));
+        expect(merged.counts[0]).toBe(all.length);
+        expect([Number(merged.mins[0]), Number(merged.maxs[0])].map((each) => each + 0)).toEqual([
+          Math.min(...numbers) + 0,
+          Math.max(...numbers) + 0,
+        ]);
+        if (range) {
+          expect(BigInt(merged.sum(0))).toBe(wholeSumOf(exact));
+          expect(merged.mean(0)).toBe(exact.mean);
+        } else {
+          const isNear = (found: number, wanted: number, error: number): boolean =>
+            found === wanted || Math.abs(found - wanted) <= error;
+          expect(isNear(merged.mean(0), exact.mean, most * 2 ** -52)).toBe(true);
         }
-        expect(grown).toEqual(extendStats(emptyStats(channels), shape(dtype, channels), all));
-        for (let c = 0; c < channels; c++) {
-          const column = Array.from(all, Number).filter((value, i) => i % channels === c && !Number.isNaN(value));
-          expect([grown.counts[c], grown.mins[c], grown.maxs[c], grown.sums[c]]).toEqual([
-            column.length,
-            column.length > 0 ? Math.min(...column) : NaN,
-            column.length > 0 ? Math.max(...column) : NaN,
-            column.reduce((sum, value) => sum + value, 0),
-          ]);
+        if (all.length > 1) {
+          expect(Math.abs(merged.deviation(0) - exact.std)).toBeLessThanOrEqual(exact.std * 1e-12);
         }
       }),
+      { numRuns: 200 },
     );
   });
 });

@@ -73,6 +73,12 @@ describe('moments are those of exact arithmetic', () => {
     );
   });
 
+  test('of zeros before the least of all numbers', () => {
+    for (const moments of momentsOf('float64', [[0, 0], [5e-324]])) {
+      expect([moments.mean(0), moments.deviation(0)]).toEqual([0, 5e-324]);
+    }
+  });
+
   test('of numbers that are large beside their spread', () => {
     const run = (base: number): number[] => Array.from({ length: 100_000 }, (_, i) => base + 1 + (i % 5));
     for (const base of [0, 1e12, 1e15]) {

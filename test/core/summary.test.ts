@@ -3,12 +3,14 @@ import fc from 'fast-check';
 import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
 import {
   eachCell,
-  meanDtype,
   SUMMARY_FACTORS,
   SummaryBuilder,
   type SummaryCell,
   type SummaryShape,
 } from '../../src/core/summary.ts';
+import { scaleFor } from '../../src/core/moments.ts';
+import { toldOfCell } from '../../src/core/summary-cell.ts';
+import { nearestNumber } from '../../src/core/fraction.ts';
 import { columnBytes, decodeSummary, summaryColumns, type SummaryBlock } from '../../src/core/summary-block.ts';
 
 interface Rows {
@@ -22,7 +24,10 @@ interface PlainCell {
   counts: number[];
   mins: (number | bigint)[];
   maxs: (number | bigint)[];
+  /** Sums of integers, as texts. */
+  totals: string[];
   means: number[];
+  deviations: number[];
   times: (bigint | null)[];
 }
 
@@ -53,9 +58,21 @@ function plain(cell: SummaryCell): PlainCell {
     counts: [...cell.counts],
     mins: [...cell.mins],
     maxs: [...cell.maxs],
-    means: [...cell.means].map(Number),
+    totals: [...(cell.sums ?? [])].map((sum, c) => String(BigInt(sum) + BigInt(cell.rests?.[c] ?? 0))),
+    means: [...cell.counts].map((_, c) => meanOf(cell, c)),
+    deviations: [...cell.counts].map((count, c) => {
+      const told = toldOfCell(cell, c);
+      if (!told) return NaN;
+      const scale = typeof told.min === 'bigint' ? 1 : scaleFor(told.min, told.max as number);
+      return Math.sqrt(told.squares / count) / scale;
+    }),
     times: [cell.firstNs, cell.lastNs],
   };
+}
+
+function meanOf({ counts, means, sums, rests }: SummaryCell, c: number): number {
+  if (means) return means[c];
+  return counts[c] === 0 ? NaN : nearestNumber(BigInt(sums![c]) + BigInt(rests?.[c] ?? 0), BigInt(counts[c]));
 }
 
 /** The same, one row at a time and level by level, of plain numbers. */
@@ -82,25 +99,43 @@ function bruteForce(shape: SummaryShape, rows: readonly Rows[], factor: number):
     mins: cell.values.map((values) => values.reduce((a, b) => (b < a ? b : a), values[0] ?? none)),
     maxs: cell.values.map((values) => values.reduce((a, b) => (b > a ? b : a), values[0] ?? none)),
     means: cell.values.map((values) => {
-      const mean = values.reduce((sum: number, value) => sum + Number(value), 0) / values.length;
-      return meanDtype(dtype) === 'float32' ? Math.fround(mean) : mean;
+      const sum = values.reduce((all: number, value) => all + Number(value), 0);
+      return sum / values.length;
+    }),
+    totals: DTYPES[dtype].range
+      ? cell.values.map((values) => String(values.reduce<bigint>((sum, value) => sum + BigInt(value), 0n)))
+      : [],
+    deviations: cell.values.map((values) => {
+      const middle = values.length === 0 ? 0 : Number(values[0]);
+      const distances = values.map((value) =>
+        typeof value === 'bigint' ? Number(value - (values[0] as bigint)) : value - middle,
+      );
+      const mean = distances.reduce((a, b) => a + b, 0) / values.length;
+      return Math.sqrt(distances.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length);
     }),
     times: [cell.times[0], cell.times.at(-1)!],
   }));
 }
 
-/** All but the mean, as texts, which are compared in a moment. */
-function exactly({ index, counts, mins, maxs, times }: PlainCell): string {
-  return [index, counts, mins, maxs, times].join(' ');
+/** All that is exact, as texts, which are compared in a moment. */
+function exactly({ index, counts, mins, maxs, totals, times }: PlainCell): string {
+  return [index, counts, mins, maxs, totals, times].join(' ');
 }
 
 function expectSame(found: readonly PlainCell[], wanted: readonly PlainCell[]): void {
   expect(found.map(exactly)).toEqual(wanted.map(exactly));
-  found.forEach(({ means, mins, maxs }, i) => {
+  found.forEach(({ means, deviations, mins, maxs }, i) => {
     means.forEach((mean, c) => {
       const scale = Math.max(Math.abs(Number(mins[c])), Math.abs(Number(maxs[c])));
-      const near = Math.abs(mean - wanted[i].means[c]) <= scale * 1e-6 || Object.is(mean, wanted[i].means[c]);
-      if (!near) throw new Error(`the mean of cell ${i} is ${mean}, not ${wanted[i].means[c]}`);
+      const isNear = (a: number, b: number, error: number): boolean => Object.is(a, b) || Math.abs(a - b) <= error;
+      if (!isNear(mean, wanted[i].means[c], scale * 2 ** -40)) {
+        throw new Error(`the mean of cell ${i} is ${mean}, not ${wanted[i].means[c]}`);
+      }
+      // Numbers next to 0 have few digits, and their squares none.
+      const deviation = wanted[i].deviations[c];
+      if (!isNear(deviations[c], deviation, deviation * 2 ** -23 + scale * 2 ** -40 + 1e-44)) {
+        throw new Error(`the deviation of cell ${i} is ${deviations[c]}, not ${deviation}`);
+      }
     });
   });
 }
@@ -206,9 +241,19 @@ describe('a summary', () => {
       values[127] = isBigDtype(dtype) ? 3n : 3;
       const levels = summarize(shape, [{ row: 0, values, times: null }]);
       const three = isBigDtype(dtype) ? 3n : 3;
-      const is = (index: number): object => ({ index, counts: [1], mins: [three], maxs: [three], means: [3] });
+      const isWhole = DTYPES[dtype].kind === 'int';
+      const is = (index: number): object => ({
+        index,
+        counts: [1],
+        mins: [three],
+        maxs: [three],
+        totals: isWhole ? ['3'] : [],
+        means: [3],
+        deviations: [0],
+      });
+      const empty = { counts: [0], mins: [none], maxs: [none], totals: isWhole ? ['0'] : [] };
       expect(levels.get(64)).toEqual([
-        { index: 0, counts: [0], mins: [none], maxs: [none], means: [NaN], times: [null, null] },
+        { index: 0, ...empty, means: [NaN], deviations: [NaN], times: [null, null] },
         { ...is(1), times: [null, null] },
       ]);
       expect(levels.get(4096)).toEqual([{ ...is(0), times: [null, null] }]);
@@ -240,6 +285,9 @@ describe('a summary', () => {
     mins: Float64Array.of(mean - 1),
     maxs: Float64Array.of(mean + 1),
     means: Float64Array.of(mean),
+    sums: null,
+    rests: null,
+    spreads: Float32Array.of(0.5),
     firstNs: time,
     lastNs: time && time + 1n,
   });
@@ -256,12 +304,23 @@ describe('a summary', () => {
       [3, 8, 5],
       [70, 64, 30],
     ]);
+    const mean = (640 + 1280 + 360) / 200;
+    const squares = 128 * 0.25 + 64 * (10 - mean) ** 2 + 64 * (20 - mean) ** 2 + 72 * (5 - mean) ** 2;
+    const plainly = { totals: [], times: [null, null] };
     expect(levels.get(4096)).toEqual([
-      { index: 0, counts: [200], mins: [5], maxs: [21], means: [(640 + 1280 + 360) / 200], times: [null, null] },
-      { index: 1, counts: [64], mins: [29], maxs: [31], means: [30], times: [null, null] },
+      {
+        ...plainly,
+        index: 0,
+        counts: [200],
+        mins: [5],
+        maxs: [21],
+        means: [mean],
+        deviations: [expect.closeTo(Math.sqrt(squares / 200), 5)],
+      },
+      { ...plainly, index: 1, counts: [64], mins: [29], maxs: [31], means: [30], deviations: [0.5] },
     ]);
     expect(levels.get(262_144)).toEqual([
-      { index: 0, counts: [7], mins: [98], maxs: [100], means: [99], times: [null, null] },
+      { index: 0, counts: [7], mins: [98], maxs: [100], means: [99], deviations: [0.5], ...plainly },
     ]);
   });
 

@@ -9,9 +9,11 @@ import { v7 as uuidv7 } from 'uuid';
 import { findCommit } from '../../src/catalog/append-commit.ts';
 import { openCommitSession, type CommitSession } from '../../src/catalog/commit-session.ts';
 import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
+import { sessionOf } from '../../src/catalog/session.ts';
 import { registerSpools } from '../../src/catalog/spool-store.ts';
 import type { AppendItem, AppendPart } from '../../src/core/place-append.ts';
 import { Committer, type AppendResult, type CommitStage } from '../../src/flows/committer.ts';
+import { Committers, MANY_SERIES } from '../../src/flows/committers.ts';
 import { DataRoot } from '../../src/storage/data-root.ts';
 import { writeSpool } from '../../src/storage/spool.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
@@ -48,15 +50,20 @@ async function query<R extends pg.QueryResultRow>(text: string, values: unknown[
   }
 }
 
+/** On the pool: there may be hundreds. */
+async function sql(text: string, values: readonly unknown[]): Promise<void> {
+  await sessionOf(open.db).query(text, values);
+}
+
 async function createSeries(): Promise<string> {
   const [id, lane] = [uuidv7(), uuidv7()];
-  await query('insert into lanes (id) values ($1)', [lane]);
-  await query(
+  await sql('insert into lanes (id) values ($1)', [lane]);
+  await sql(
     `insert into series (id, project_id, name, kind, dtype, channels, channel_count, time_reference, duplicates, codec)
      values ($1::uuid, $2, $1::uuid::text, 'irregular', 'float64', '[]', 1, 'utc', 'last', 'gzip')`,
     [id, projectId],
   );
-  await query('insert into heads (series_id, lane_id, project_id) values ($1, $2, $3)', [id, lane, projectId]);
+  await sql('insert into heads (series_id, lane_id, project_id) values ($1, $2, $3)', [id, lane, projectId]);
   return id;
 }
 
@@ -188,6 +195,34 @@ describe('the committer', () => {
     await holder.end();
     expect(await storedRows(held)).toBe(0);
     await committer.close();
+  });
+
+  test('keeps no sensor waiting for a body of many series', async () => {
+    const signal = (): { done: Promise<void>; now: () => void } => {
+      let now = (): void => {};
+      const done = new Promise<void>((resolve) => (now = resolve));
+      return { done, now };
+    };
+    const [held, goOn] = [signal(), signal()];
+    let isFirst = true;
+    const committers = new Committers({
+      connect: () => openCommitSession(database.url),
+      spool: () => Promise.reject(new Error('nothing here is large')),
+      onStage: async (stage) => {
+        if (stage !== 'locked' || !isFirst) return;
+        isFirst = false;
+        held.now();
+        await goOn.done;
+      },
+    });
+    const ids = await Promise.all(Array.from({ length: MANY_SERIES + 1 }, createSeries));
+    const many = committers.submit({ items: ids.map((id) => item(id, 1)), atomic: false });
+    await held.done;
+    const [result] = await committers.submit({ items: [item(await createSeries(), 1)], atomic: false });
+    expect(isAppended(result)).toBe(true);
+    goOn.now();
+    expect((await many).every(isAppended)).toBe(true);
+    await committers.close();
   });
 
   test('brings many bytes into one spool file, and keeps their place', async () => {

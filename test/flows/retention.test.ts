@@ -11,6 +11,7 @@ import { eachCell } from '../../src/core/summary.ts';
 import { TIME_MAX } from '../../src/core/time.ts';
 import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
 import { expireSamples } from '../../src/flows/expire-samples.ts';
+import { readBuckets } from '../../src/flows/overview-read.ts';
 import { recover } from '../../src/flows/recover.ts';
 import { compactLane, type CompactionReport } from '../../src/flows/compact-lane.ts';
 import { spaceService } from '../../src/flows/tell-space.ts';
@@ -59,7 +60,8 @@ const everyMs = (rows: number, fromNs = 0n): BigInt64Array =>
 
 async function append(series: Series, rows: number, fromNs: bigint | null = null): Promise<void> {
   const times = series.sampling.kind === 'irregular' ? everyMs(rows, fromNs ?? 0n) : null;
-  await store.append(series, { values: values(rows), times }, times ? null : fromNs);
+  const noise = series.dtype === 'int64' ? new BigInt64Array(rows) : values(rows);
+  await store.append(series, { values: noise, times }, times ? null : fromNs);
 }
 
 async function filled(spec: Omit<NewSeries, 'project'>, name = spec.name): Promise<Series> {
@@ -113,8 +115,9 @@ async function cells(series: Series): Promise<Cell[]> {
     store.root,
     rows.map((row) => ({ ...toSummaryBlock(row, series), path: row.path })),
   )) {
-    for (const { index, counts, mins, maxs, means, firstNs, lastNs } of eachCell(columns)) {
-      const numbers = [...counts, ...mins, ...maxs, ...means, firstNs, lastNs];
+    for (const { index, counts, mins, maxs, means, sums, rests, spreads, firstNs, lastNs } of eachCell(columns)) {
+      const totals = [...(means ?? []), ...(sums ?? []), ...(rests ?? []), ...spreads];
+      const numbers = [...counts, ...mins, ...maxs, ...totals, firstNs, lastNs];
       found.push({ index, rows: counts[0], lastNs, text: numbers.join(' ') });
     }
   }
@@ -280,6 +283,55 @@ describe('retention', () => {
     expect(await expire()).toEqual([]);
   });
 
+  test.each([
+    ['regular', REGULAR],
+    ['irregular', IRREGULAR],
+  ])(
+    'leaves exact sums of a %s series of int64, and its deviations, however often it is compacted',
+    async (_, spec) => {
+      const series = await store.create({ ...spec, dtype: 'int64' });
+      const large = BigInt64Array.from(
+        { length: ROWS },
+        (_value, i) => 2n ** 62n - BigInt(i * i) * (i % 3 === 0 ? -1n : 1n),
+      );
+      const times = spec === IRREGULAR ? everyMs(ROWS) : null;
+      await store.append(series, { values: large, times });
+      // Of 64 rows each, as the cells are.
+      const told = async (): Promise<Record<'sum' | 'std' | 'mean', (number | string)[]>> => {
+        const every = { kind: 'fixed', ns: 64n * MS } as const;
+        const { body } = await readBuckets(
+          { db: store.db, root: store.root, codec: store.codec },
+          {
+            principal: { tokenId: series.id, scopes: ['read'], projects: null },
+            ref: { id: series.id },
+            wanted: { by: 'every', every, zone: 'UTC', aggregates: ['sum', 'std', 'mean'], fill: 'none' },
+            format: 'json',
+            channels: null,
+            physical: false,
+            signal: new AbortController().signal,
+          },
+        );
+        return (JSON.parse(Buffer.from(body).toString()) as { channels: Awaited<ReturnType<typeof told>>[] })
+          .channels[0];
+      };
+      const before = await told();
+      expect(before.sum.filter((sum) => typeof sum === 'string').length).toBeGreaterThan(300);
+      await compactAll();
+      await keep(8, null);
+      expect(await expire()).toEqual([series.id]);
+      for (let round = 0; round < 2; round++) {
+        await append(series, 10, (20n + BigInt(round)) * SECOND);
+        await compactAll();
+        const after = await told();
+        // Up to where cells alone tell.
+        const cells = Math.floor(11_999 / 64);
+        expect(after.sum.slice(0, cells)).toEqual(before.sum.slice(0, cells));
+        expect(after.mean.slice(0, cells)).toEqual(before.mean.slice(0, cells));
+        for (let i = 0; i < cells; i++) expect(Number(after.std[i]) / Number(before.std[i])).toBeCloseTo(1, 6);
+      }
+    },
+  );
+
   test('begins after rows that were removed', async () => {
     const regular = await filled(REGULAR);
     const irregular = await filled(IRREGULAR);
@@ -434,6 +486,10 @@ test('what is accepted and what is written for it is counted', async () => {
   expect(await written()).toMatchObject({ flushed: 0n, compacted: 0n });
   await store.flush();
   expect(Number((await written()).flushed)).toBeGreaterThan(ROWS * 7);
+  expect((await written()).spooled).toBe(0n); // so few lie in Postgres
+  await append(series, 200_000);
+  await store.flush();
+  expect((await written()).spooled).toBe(1_600_000n);
   const [report] = await compactAll();
   expect((await written()).compacted).toBe(BigInt(report.bytesAfter));
 });

@@ -1,13 +1,17 @@
 /** What flushes and compaction promise to readers, whoever stops them wherever, and in whatever order they come to their ends. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { getSeries } from '../../src/catalog/series-store.ts';
 import { forgetShard } from '../../src/catalog/swap-shard.ts';
 import { laneBacklogs, vacuumFresh } from '../../src/catalog/fresh-store.ts';
+import { mostBlockRows } from '../../src/core/chunk.ts';
 import { parseRate } from '../../src/core/rate.ts';
 import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
-import { compactLane, planCompaction } from '../../src/flows/compact-lane.ts';
+import { compactLane, planCompaction, rewriteShard } from '../../src/flows/compact-lane.ts';
 import { flushLane, type FlushOptions, type FlushOutcome } from '../../src/flows/flush-lane.ts';
+import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
 import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
 import { sweepSpools } from '../../src/flows/sweep-fresh.ts';
 import type { SurveyedSeries } from '../../src/storage/shard-survey.ts';
@@ -171,6 +175,50 @@ describe('a flush', () => {
     }
     expect(flushes).toBeGreaterThan(2);
     await expectTidy();
+  });
+
+  test('of much is written side by side, by series and by rows of one; what one side could not write is fresh still', async () => {
+    for (let part = 10; part < 16; part++) await append(part, 200_000);
+    await store.remove(regular, { startNs: 250_000_000_000n, endNs: 251_000_000_000n });
+    const before = await store.hashes();
+    const told = async (): Promise<bigint> =>
+      (await store.db.selectFrom('lanes').select('flushed_commit').where('id', '=', lane).executeTakeFirstOrThrow())
+        .flushed_commit;
+    let written = 0;
+    const failing = flush({
+      sides: 2,
+      onStage: (stage) => {
+        if (stage === 'written' && ++written === 2) throw new Error('ended here');
+      },
+    });
+    await expect(failing).rejects.toThrow('ended here');
+    expect([written, await states(), await told()]).toEqual([2, ['live'], 0n]);
+    expect((await freshRows()).length).toBeGreaterThan(0);
+    expect(await store.hashes()).toEqual(before);
+    await flush();
+    expect([await store.hashes(), await freshRows()]).toEqual([before, []]);
+
+    for (let part = 16; part < 22; part++) await append(part, 200_000);
+    const grown = await store.hashes();
+    const outcome = await flush({ sides: 2 });
+    expect(outcome).toMatchObject({ kind: 'flushed', more: false, reports: [{ series: 2 }, { series: 1 }] });
+    const [{ value }] = await store.db.selectFrom('commit_counter').select('value').execute();
+    expect(await told()).toBe(value);
+    expect([await store.hashes(), await freshRows()]).toEqual([grown, []]);
+    const sides = await store.db
+      .selectFrom('chunks')
+      .select(({ fn }) => ['shard_id', fn.sum<string>('rows').as('rows')])
+      .where('series_id', '=', regular.id)
+      .where('first_row', '>=', 1_200_000n)
+      .groupBy('shard_id')
+      .execute();
+    expect(sides.map(({ rows }) => Number(rows))).toEqual([600_000, 600_000]);
+    await expectTidy();
+    await store.loseCatalog();
+    const { findings } = await rebuildCatalog(store, () => {});
+    // What was flushed lies in the spool for a while.
+    expect(findings.filter(({ kind }) => kind !== 'spool-kept')).toEqual([]);
+    expect(await store.hashes()).toEqual(grown);
   });
 
   test('tells edits of series that have nothing fresh, and says as of when shards tell all', async () => {
@@ -482,6 +530,73 @@ describe('compaction', () => {
     await compact();
     expect((await store.read(irregular, { by: 'time' })).equals(before)).toBe(true);
   });
+
+  test('lays blocks of a regular series into one grid, whatever part of its shards it takes, and whatever was removed', async () => {
+    const most = mostBlockRows(16, 2);
+    const step = fc.oneof(
+      {
+        arbitrary: fc.record({ do: fc.constant('append' as const), rows: fc.integer({ min: 1, max: 3 * most }) }),
+        weight: 4,
+      },
+      { arbitrary: fc.record({ do: fc.constant('remove' as const), at: fc.nat(99), rows: fc.nat(9_000) }), weight: 1 },
+      { arbitrary: fc.record({ do: fc.constant('flush' as const) }), weight: 3 },
+      { arbitrary: fc.record({ do: fc.constant('compact' as const), all: fc.boolean() }), weight: 1 },
+      { arbitrary: fc.record({ do: fc.constant('first two' as const) }), weight: 2 },
+    );
+    let names = 0;
+    const property = fc.asyncProperty(fc.array(step, { minLength: 6, maxLength: 14 }), async (steps) => {
+      const series = await store.create({ ...SPEC, name: `grid ${names++}` });
+      const own = await store.laneOf(series.id);
+      for (const each of [...steps, { do: 'flush' } as const, { do: 'first two' } as const]) {
+        if (each.do === 'append') await store.append(series, { values: values(each.rows, 1), times: null });
+        else if (each.do === 'flush') await store.flush();
+        else if (each.do === 'compact') await compactLane(store.rewriting, own, { asked: true, all: each.all });
+        else if (each.do === 'first two') {
+          const two = (await store.db
+            .selectFrom('shards')
+            .select('id')
+            .where('lane_id', '=', own)
+            .where('state', '=', 'live')
+            .orderBy('first_commit')
+            .limit(2)
+            .execute()) as { id: string }[];
+          for (const { id } of two) await rewriteShard(store.rewriting, own, id).catch(() => {});
+        } else {
+          const { rows } = await getSeries(store.db, series);
+          const startNs = BigInt(Math.floor((rows * each.at) / 100)) * 1_000_000n;
+          await store.remove(series, { startNs, endNs: startNs + BigInt(each.rows) * 1_000_000n }).catch(() => {});
+        }
+      }
+      const found = await store.db
+        .selectFrom('chunks as c')
+        .innerJoin('shards as h', 'h.id', 'c.shard_id')
+        .selectAll('c')
+        .where('c.series_id', '=', series.id)
+        .where('h.level', '=', 1)
+        .orderBy('c.first_row')
+        .execute();
+      for (const id of new Set(found.map((chunk) => chunk.shard_id))) {
+        const chunks = found.filter((chunk) => chunk.shard_id === id);
+        const places = chunks.map(({ first_row: firstRow, skip, rows }) => ({
+          begin: Number(firstRow) - skip,
+          end: Number(firstRow) + Number(rows),
+        }));
+        const needed = Math.max(...places.map(({ begin, end }) => end - begin));
+        const grid = 2 ** Math.ceil(Math.log2(needed));
+        for (const { begin, end } of places) {
+          expect({ begin, of: begin % grid }).toEqual({ begin, of: 0 });
+          // No block lies across a border of the widest grid, in which those of all shards nest.
+          expect(Math.floor(begin / most)).toBe(Math.floor((end - 1) / most));
+        }
+        // A chunk begins where a block does, but for the first of the shard, and behind rows that are not there.
+        chunks.forEach(({ skip, first_row: row }, i) => {
+          const before = chunks[i - 1];
+          if (before && before.first_row + before.rows === row) expect(skip).toBe(0);
+        });
+      }
+    });
+    await fc.assert(property, { numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 3), endOnFailure: true });
+  }, 120_000);
 
   test('leaves out series of which all is dead, and replaces shards that had nothing else by none', async () => {
     await append(0);

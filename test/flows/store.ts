@@ -38,7 +38,7 @@ import { copyDatabase, execute, testDatabase, type TestDatabase } from '../suppo
 import { sharedDataPath } from '../support/shared-data.ts';
 
 const CONNECTIONS = 4;
-const CHUNK_COLUMNS = 'rows, counts, mins, maxs, sums, last_ns, sorted, values_crc, times_offset';
+const CHUNK_COLUMNS = 'rows, stats, last_ns, sorted, values_crc, times_offset';
 
 type Rows = Pick<Batch, 'values' | 'times'>;
 

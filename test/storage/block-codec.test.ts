@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import { deflateSync } from 'node:zlib';
 import { decodeBlock } from '../../src/storage/block-codec.ts';
 
@@ -48,6 +49,28 @@ describe('a block', () => {
     ['is damaged', bitshuffled(8, 2048, [0x90, 1, 2, 3, 4, 5, 6, 7, 8, 9])],
   ])('of bitshuffle-lz4 that %s is refused', async (reason, stored) => {
     await expect(decodeBlock('bitshuffle-lz4', stored)).rejects.toThrow(reason);
+  });
+
+  test('of which only the beginning is wanted is not decoded beyond', async () => {
+    const bytes = randomBytes(100_000);
+    const packed = deflateSync(bytes);
+    // What is cut off, or damaged, is not looked at.
+    const cut = packed.subarray(0, 60_000);
+    for (const wanted of [1, 64, 10_000, 50_000]) {
+      const head = Buffer.from(await decodeBlock('gzip', cut, wanted));
+      expect(head.length).toBeLessThanOrEqual(Math.max(64, wanted));
+      expect(head.subarray(0, wanted).equals(bytes.subarray(0, wanted))).toBe(true);
+    }
+    await expect(decodeBlock('gzip', cut, 90_000)).rejects.toThrow();
+    for (const wanted of [99_999, 100_000, 200_000, Infinity]) {
+      const found = Buffer.from(await decodeBlock('gzip', packed, wanted));
+      expect(found.equals(bytes.subarray(0, Math.min(wanted, 100_000)))).toBe(true);
+    }
+    // Eight values a piece of 2,048: the first is of literals, the second is cut short.
+    const literals = [0xf0, 255, 255, 255, 255, 255, 255, 255, 248, ...new Array<number>(2048).fill(0xff)];
+    const two = bitshuffled(4096, 2048, literals, [0, 0, 1, 0]);
+    expect(await decodeBlock('bitshuffle-lz4', two, 2048)).toEqual(new Uint8Array(2048).fill(0xff));
+    await expect(decodeBlock('bitshuffle-lz4', two, 2049)).rejects.toThrow('cut short');
   });
 
   test('of gzip that is damaged is refused', async () => {

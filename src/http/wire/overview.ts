@@ -172,6 +172,9 @@ by a bucket that has no value, a point of no value (null; NaN; in npy of integer
 
 **every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). Sums of integers have every digit, as text past 2^53; Arrow and npy have them as
 float64. The mean lies within minimum and maximum. What has expired is told by summaries, whose cells count in the bucket in
-which they begin; \`first\`, \`last\` and \`std\` are not known there.
+which they begin; \`first\` and \`last\` are not known there.
+
+Counts, minima, maxima, and of integers sums and means are the same wherever rows lie. Means of floats may differ in their last digits after a flush or a compaction: by at most 2^-50 of the largest magnitude
+in the bucket, sums by that times the count, \`std\` by that and 2^-40 of itself (of expired samples 2^-23). So the \`ETag\` of all these answers is weak, in every format.
 
 **latest=N**: the newest N rows, in order of time.`;

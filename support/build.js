@@ -1,0 +1,37 @@
+/** Compiles into dist: with `--if-changed` only if a source is newer than what is there, with `--declaration` with types for whoever installs it. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+/** Written last: a build that was cut off leaves none. */
+const stamp = join(root, 'dist/.built');
+const inputs = ['src', 'migrations', 'test', 'bench', 'tsconfig.json', 'package-lock.json', 'support/build.js'];
+
+if (!process.argv.includes('--if-changed') || newest(inputs) > timeOf(stamp)) {
+  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
+  execFileSync(process.execPath, [tsc, '--project', root, ...process.argv.filter((each) => each === '--declaration')], {
+    stdio: 'inherit',
+  });
+  chmodSync(join(root, 'dist/src/main/cli.js'), 0o755);
+  writeFileSync(stamp, '');
+}
+
+/** When the newest of files, and of those in folders, was changed, in ms; folders count, for a file may be gone. */
+function newest(paths) {
+  let time = 0;
+  for (const path of paths) {
+    const whole = join(root, path);
+    time = Math.max(time, timeOf(whole));
+    if (!statSync(whole).isDirectory()) continue;
+    for (const entry of readdirSync(whole, { recursive: true })) time = Math.max(time, timeOf(join(whole, entry)));
+  }
+  return time;
+}
+
+function timeOf(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -1;
+}
