@@ -131,7 +131,9 @@ function expectation(
   const known = mark && mark.row < row ? mark : null;
   const expectedNs = known ? known.ns + nsOfRow(rate, row - known.row) : timeWithin(segment, rate, row);
   const tolerance = toleranceNs(rate, startTolerance);
-  if (startTolerance !== null && startTolerance !== undefined) return { expectedNs, allowedNs: tolerance };
+  if (startTolerance !== null && startTolerance !== undefined) {
+    return { expectedNs, allowedNs: largest(tolerance, smallest(ROUNDING_NS, halfPeriodNs(rate))) };
+  }
   const periodNs = nsOfRow(rate, 1);
   const drift = nsOfRow(rate, row - (known?.row ?? segment.firstRow)) / DRIFT_PART;
   const slow = smallest(drift, periodNs) + ROUNDING_NS;
@@ -325,7 +327,8 @@ function refuseOverlap(
   head: TimeHead,
 ): void {
   // Less than half a sample, whatever the tolerance: so between rows there is room for no more than were there.
-  const slack = smallest(toleranceNs(rate, startTolerance), largest(halfPeriodNs(rate) - ROUNDING_NS, 0n));
+  const tolerance = largest(toleranceNs(rate, startTolerance), ROUNDING_NS);
+  const slack = smallest(tolerance, largest(halfPeriodNs(rate) - ROUNDING_NS, 0n));
   const touched = pieces.filter((piece) => piece.startNs + slack < endNs && piece.endNs - slack > firstNs);
   if (touched.length === 0) return;
   const from = largest(touched[0].startNs, firstNs);

@@ -23,6 +23,8 @@ export interface Stamp {
 export interface HeardTime {
   readonly row: number;
   readonly ns: bigint;
+  /** It is so far from what the last stamp lets expect that it should be known to what comes next. */
+  readonly isNews: boolean;
 }
 
 /** Rows at one distance, each for itself, that tell another rate: so few if they are near … */
@@ -33,8 +35,12 @@ const NEAR_PERIODS = 16n;
 const MANY_APART = 9;
 /** Within a body, a clock is not faster or slower than by a hundredth: that would be another rate. */
 const MOST_DRIFT_PART = 100n;
-/** A stamp that differs from what is expected by this part of the tolerance says something new. */
+/** A time that differs from what is expected by a quarter of the tolerance says something new … */
 const NEWS_PART = 4n;
+/** … and is a mark if so many rows have come since the last one, or if it is off by three quarters: times that jitter are no marks row by row. */
+const ROWS_A_MARK = 64;
+/** Runs of one body: each gap is a row of the catalog. */
+export const MOST_RUNS = 10_000;
 
 /** Follows the times of a body, row by row. */
 export class StampFollower {
@@ -47,6 +53,7 @@ export class StampFollower {
   #before: HeardTime | null = null;
   #apart = 0n;
   #alone = 0;
+  #runs = 0;
 
   /** @param samples the start tolerance of the series */
   constructor(rate: Rate, samples?: number | null) {
@@ -59,12 +66,12 @@ export class StampFollower {
 
   /**
    * @param row counted from the first of the body; rows come in order, some may have no time
-   * @throws unprocessable `time-contradicts` naming the field
+   * @throws unprocessable `time-contradicts`, `too-many-gaps` naming the field
    */
   add(row: number, ns: bigint, field: () => string): void {
     const last = this.#last;
     const before = this.#before;
-    this.#before = { row, ns };
+    this.#before = { row, ns, isNews: false };
     if (!last || !before) return this.#start(row, ns, field);
     const off = ns - last.ns - nsOfRow(this.#rate, row - last.row);
     if (off < -this.#tolerance) {
@@ -78,9 +85,13 @@ export class StampFollower {
     }
     this.#alone = 0;
     this.#checkDrift(row, ns, field);
-    const distance = off < 0n ? -off : off;
-    if (distance * NEWS_PART <= this.#tolerance || distance <= 1n) return;
-    this.#last = { row, ns };
+    const away = off < 0n ? -off : off;
+    if (away * NEWS_PART <= this.#tolerance || away <= 1n) return;
+    if (row - last.row < ROWS_A_MARK && away * NEWS_PART <= this.#tolerance * 3n) {
+      this.#before = { row, ns, isNews: true };
+      return;
+    }
+    this.#last = this.#before;
     this.#stamps.push({ row, ns, begins: false, field: field() });
   }
 
@@ -97,7 +108,11 @@ export class StampFollower {
   }
 
   #start(row: number, ns: bigint, field: () => string): void {
-    this.#last = this.#begin = { row, ns };
+    if (++this.#runs > MOST_RUNS) {
+      const message = `is behind the gap number ${MOST_RUNS} of the body; send fewer in one append`;
+      throw unprocessableField(field(), message, 'too-many-gaps');
+    }
+    this.#last = this.#begin = { row, ns, isNews: false };
     this.#stamps.push({ row, ns, begins: true, field: field() });
   }
 

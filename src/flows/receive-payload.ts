@@ -146,6 +146,7 @@ class Content {
     const startNs = this.#startNs;
     if (rows === 0) throw invalidField('values', 'holds no rows', 'empty');
     const stamps = this.#stamps;
+    if (this.#heard?.isNews) stamps.push({ ...this.#heard, begins: false, field: 'times' });
     this.#hash?.update(`|${rows}|${startNs ?? ''}`);
     for (const { row, ns } of stamps) if (row > 0) this.#hash?.update(`|${row}|${ns}`);
     const contentHash = this.#hash && new Uint8Array(this.#hash.digest());

@@ -279,6 +279,14 @@ describe('a clock that drifts', () => {
     expect(samples(-2.001)).toThrow('start_tolerance');
   });
 
+  test('may have no tolerance at all: times that were rounded down go on', () => {
+    const thirds = parseRate(30)!;
+    const kept = new Kept({ rate: thirds, startNs: null, startTolerance: 0 });
+    for (let row = 0; row < 100; row += 7) kept.append([run(7, 5n + nsOfRow(thirds, row))]);
+    expect(kept.segments).toHaveLength(1);
+    expect(() => kept.append([run(1, 5n + nsOfRow(thirds, 100))])).toThrow('would lie over data');
+  });
+
   test('goes on after rows that came late', () => {
     const kept = new Kept({ rate, startNs: null });
     const chunkNs = 1_000_400_000n; // 400 ppm

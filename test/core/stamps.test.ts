@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { nsOfRow, parseRate } from '../../src/core/rate.ts';
-import { runsOfStamps, StampFollower, type Stamp } from '../../src/core/stamps.ts';
+import { MOST_RUNS, runsOfStamps, StampFollower, type Stamp } from '../../src/core/stamps.ts';
 
 const S = 1_000_000_000n;
 
@@ -27,7 +27,8 @@ describe('times of the rows of a body', () => {
     ['that are ten minutes apart are gaps', [0, 600], [[1, 0, []], [1, 600, []]]], // prettier-ignore
     ['that are missing go on', [10, null, null, 13, null], [[5, 10, []]]],
     ['that begin later leave the first rows to go on', [null, null, 7, 8], [[2, null, []], [2, 7, []]]], // prettier-ignore
-    ['that drift are marks', [0, 1.001, 2.2, 3.2, 4.35], [[5, 0, [[2, 2.2], [4, 4.35]]]]], // prettier-ignore
+    ['that drift are marks', [0, 1.1, 2.2, 3.3, 4.4], [[5, 0, [[4, 4.4]]]]],
+    ['that jitter are none, but for the last', [0, 1.2, 1.9, 3.1, 3.8], [[5, 0, []]]], // prettier-ignore
   ])('%s', (_, times, wanted) => expect(runs(times)).toEqual(wanted));
 
   test('are not needed where the request says when the first row is', () => {
@@ -58,4 +59,12 @@ describe('times of the rows of a body', () => {
     expect(follow([0, 3.1, 4.1], 1, 2).filter(({ begins }) => begins)).toHaveLength(2);
     expect(() => follow([0, 0.9], 1, 0)).toThrow('too soon');
   });
+});
+
+test('gaps of one body are limited', () => {
+  const follower = new StampFollower(parseRate(1)!);
+  const stamp = (row: number): void =>
+    follower.add(row, BigInt(row) * 10n * S + BigInt(row % 2) * S, () => `row ${row}`);
+  for (let row = 0; row < MOST_RUNS; row++) stamp(row);
+  expect(() => stamp(MOST_RUNS)).toThrow(`row ${MOST_RUNS}: is behind the gap`);
 });
