@@ -21,6 +21,7 @@ const DOCUMENTS = [
   'docs/http.md',
   'docs/regular-series.md',
   'docs/command-line.md',
+  'docs/access.md',
   'docs/search.md',
   'docs/metadata.md',
   'docs/sql.md',
