@@ -13,6 +13,7 @@ import { tokens } from './0010_tokens.ts';
 import { exactUnits } from './0011_exact_units.ts';
 import { names } from './0012_names.ts';
 import { writtenOnce } from './0020_written_once.ts';
+import { segmentsInAnyOrder } from './0021_segments_in_any_order.ts';
 import { exactStatistics } from './0022_exact_statistics.ts';
 
 export const migrations: Record<string, Migration> = {
@@ -29,5 +30,6 @@ export const migrations: Record<string, Migration> = {
   '0011_exact_units': exactUnits,
   '0012_names': names,
   '0020_written_once': writtenOnce,
+  '0021_segments_in_any_order': segmentsInAnyOrder,
   '0022_exact_statistics': exactStatistics,
 };

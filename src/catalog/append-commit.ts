@@ -4,8 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { SampleChange, FreshRun, Head, KnownAppend } from '../core/place-append.ts';
-import { appendKeyOf } from '../core/place-append.ts';
-import type { Segment } from '../core/segment.ts';
+import { appendKeyOf, type Look, type Placement, type Surroundings } from '../core/place-append.ts';
+import type { NearSegment } from '../core/place-run.ts';
+import { clampBound } from '../core/time.ts';
 import { COMMIT_CHANNEL } from './commit-feed.ts';
 import type { CommitSession } from './commit-session.ts';
 import type { Session } from './session.ts';
@@ -24,10 +25,9 @@ export interface FreshToInsert extends Pick<
   readonly spool: { readonly id: string; readonly valuesOffset: number; readonly timesOffset: number | null } | null;
 }
 
-export interface CommitToMake {
+export interface CommitToMake extends Pick<Placement, 'closed' | 'gone' | 'marks'> {
   readonly fresh: readonly FreshToInsert[];
   readonly heads: readonly Head[];
-  readonly closed: readonly (Segment & { readonly seriesId: string })[];
   readonly changes: readonly CommittedChange[];
 }
 
@@ -59,10 +59,15 @@ interface HeadRow {
   segment_row: bigint | null;
   segment_ns: bigint | null;
   segment_rows: bigint | null;
+  segment_skip: bigint | null;
+  limit_ns: bigint | null;
+  mark_row: bigint | null;
+  mark_ns: bigint | null;
+  marks: number;
 }
 
-const HEAD_COLUMNS =
-  'series_id, lane_id, project_id, rows, first_ns, last_ns, edits, removed, expired_ns, sealed_at, shape_version, segment_row, segment_ns, segment_rows';
+const HEAD_COLUMNS = `series_id, lane_id, project_id, rows, first_ns, last_ns, edits, removed, expired_ns, sealed_at, shape_version,
+  segment_row, segment_ns, segment_rows, segment_skip, limit_ns, mark_row, mark_ns, marks`;
 
 /** Locks one head, waiting for whoever holds it. @returns null if the series is not there */
 export async function lockHead(session: Session, seriesId: string): Promise<Head | null> {
@@ -126,8 +131,76 @@ function toHead(row: HeadRow): Head {
     segment:
       row.segment_row === null
         ? null
-        : { firstRow: Number(row.segment_row), startNs: row.segment_ns!, rows: Number(row.segment_rows) },
+        : {
+            firstRow: Number(row.segment_row),
+            startNs: row.segment_ns!,
+            rows: Number(row.segment_rows),
+            skip: Number(row.segment_skip ?? 0),
+          },
+    limitNs: row.limit_ns,
+    mark: row.mark_row === null ? null : { row: Number(row.mark_row), ns: row.mark_ns! },
+    marks: row.marks,
   };
+}
+
+interface NearRow {
+  series_id: string;
+  first_row: bigint;
+  start_ns: bigint;
+  rows: bigint;
+  skip: bigint;
+  holes: [number, number][] | null;
+  mark_row: bigint | null;
+  mark_ns: bigint | null;
+}
+
+/** Of each series the newest segment, the last one in time, and those around the times that are looked at, with the next before and behind. */
+const NEAR = `
+  with looks as (select * from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as u(id, a, b)),
+    near as (
+      select g.* from looks l cross join lateral (
+        (select * from closed_segments where series_id = l.id and start_ns < l.a order by start_ns desc limit 1)
+        union all
+        (select * from closed_segments where series_id = l.id and start_ns >= l.a and start_ns <= l.b)
+        union all
+        (select * from closed_segments where series_id = l.id and start_ns > l.b order by start_ns limit 1)) g
+      union
+      select g.* from (select distinct id from looks) l join heads h on h.series_id = l.id
+        cross join lateral (select * from closed_segments where series_id = l.id and start_ns <= h.last_ns order by start_ns desc limit 1) g
+      union
+      select series_id, segment_row, segment_ns, segment_rows, coalesce(segment_skip, 0) from heads
+      where series_id in (select id from looks) and segment_row is not null)
+  select n.*, m.row as mark_row, m.ns as mark_ns, (
+      select json_agg(json_build_array(greatest(o.from_row, n.first_row), least(o.to_row, n.first_row + n.rows)) order by o.from_row)
+      from holes o where o.series_id = n.series_id and o.from_row < n.first_row + n.rows and o.to_row > n.first_row) as holes
+  from near n left join lateral (
+    select row, ns from clock_marks k where k.series_id = n.series_id and k.row >= n.first_row and k.row < n.first_row + n.rows
+    order by k.row desc limit 1) m on true
+  order by n.series_id, n.start_ns`;
+
+/** What lies around times of regular series whose heads are locked. */
+export async function segmentsNear(session: Session, looks: readonly Look[]): Promise<Surroundings> {
+  const { rows } = await session.query<NearRow>(NEAR, [
+    looks.map(({ seriesId }) => seriesId),
+    looks.map(({ fromNs }) => clampBound(fromNs)),
+    looks.map(({ toNs }) => clampBound(toNs)),
+  ]);
+  const near = new Map<string, NearSegment[]>();
+  for (const row of rows) {
+    const own = near.get(row.series_id) ?? [];
+    near.set(row.series_id, own);
+    own.push({
+      segment: {
+        firstRow: Number(row.first_row),
+        startNs: row.start_ns,
+        rows: Number(row.rows),
+        skip: Number(row.skip),
+      },
+      holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
+      mark: row.mark_row === null ? null : { row: Number(row.mark_row), ns: row.mark_ns! },
+    });
+  }
+  return near;
 }
 
 /** Of series that were not locked: those that are there, and that somebody else therefore holds. */
@@ -242,10 +315,14 @@ const FINISH = `
   with k as (update commit_counter set value = value + 1, accepted_bytes = accepted_bytes + $1 returning value),
     h as (
       update heads s set rows = u.rows, first_ns = u.first_ns, last_ns = u.last_ns, segment_row = u.segment_row,
-        segment_ns = u.segment_ns, segment_rows = u.segment_rows, edits = u.edits, removed = u.removed, "commit" = k.value
-      from k, unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $21::integer[], $22::bigint[])
-        as u(id, rows, first_ns, last_ns, segment_row, segment_ns, segment_rows, edits, removed)
+        segment_ns = u.segment_ns, segment_rows = u.segment_rows, edits = u.edits, removed = u.removed, segment_skip = u.segment_skip,
+        limit_ns = u.limit_ns, mark_row = u.mark_row, mark_ns = u.mark_ns, marks = u.marks, "commit" = k.value
+      from k, unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $21::integer[], $22::bigint[],
+          $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::integer[])
+        as u(id, rows, first_ns, last_ns, segment_row, segment_ns, segment_rows, edits, removed, segment_skip, limit_ns, mark_row, mark_ns, marks)
       where s.series_id = u.id),
+    m as (
+      insert into clock_marks (series_id, row, ns) select u.series_id, u.row, u.ns from unnest($29::uuid[], $30::bigint[], $31::bigint[]) as u(series_id, row, ns)),
     a as (
       insert into append_keys (series_id, key, hash, "commit", ordinal, rows, first_row)
       select u.series_id, u.key, u.hash, k.value, u.ordinal, u.rows, u.first_row
@@ -265,18 +342,26 @@ interface Statement {
  * All that a batch changes, but for COMMIT. The counter comes with the last statement: it is locked from there on, so that commits become visible in the
  * order of their numbers, and nothing is waited for while it is.
  */
-function statementsOf({ fresh, heads, closed, changes }: CommitToMake, marker: string): Statement[] {
+function statementsOf({ fresh, heads, closed, gone, marks, changes }: CommitToMake, marker: string): Statement[] {
   const statements: Statement[] = [];
   if (fresh.length > 0) statements.push(insertFresh(fresh));
+  if (gone.length > 0) {
+    statements.push({
+      text: 'delete from closed_segments where (series_id, first_row) in (select * from unnest($1::uuid[], $2::bigint[]))',
+      values: [list(gone, ({ seriesId }) => seriesId), list(gone, ({ firstRow }) => firstRow)],
+    });
+  }
   if (closed.length > 0) {
     statements.push({
-      text: `insert into closed_segments (series_id, first_row, start_ns, rows)
-       select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[])`,
+      text: `insert into closed_segments (series_id, first_row, start_ns, rows, skip)
+       select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+       on conflict (series_id, first_row) do update set rows = excluded.rows`,
       values: [
         list(closed, ({ seriesId }) => seriesId),
         list(closed, ({ firstRow }) => firstRow),
         list(closed, ({ startNs }) => startNs),
         list(closed, ({ rows }) => rows),
+        list(closed, ({ skip }) => skip ?? 0),
       ],
     });
   }
@@ -307,6 +392,14 @@ function statementsOf({ fresh, heads, closed, changes }: CommitToMake, marker: s
     list(heads, ({ edits }) => edits),
     list(heads, ({ removed }) => removed),
     marker,
+    list(heads, ({ segment }) => segment?.skip),
+    list(heads, ({ limitNs }) => limitNs),
+    list(heads, ({ mark }) => mark?.row),
+    list(heads, ({ mark }) => mark?.ns),
+    list(heads, (head) => head.marks),
+    list(marks, ({ seriesId }) => seriesId),
+    list(marks, ({ row }) => row),
+    list(marks, ({ ns }) => ns),
   ];
   statements.push({ text: FINISH, values });
   return statements;

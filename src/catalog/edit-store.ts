@@ -10,11 +10,16 @@ import type { Session } from './session.ts';
 
 /** In order of rows. */
 export async function segmentsOf(session: Session, seriesId: string): Promise<Segment[]> {
-  const { rows } = await session.query<{ first_row: bigint; start_ns: bigint; rows: bigint }>(
-    'select first_row, start_ns, rows from segments where series_id = $1 order by first_row',
+  const { rows } = await session.query<{ first_row: bigint; start_ns: bigint; rows: bigint; skip: bigint }>(
+    'select first_row, start_ns, rows, skip from segments where series_id = $1 order by first_row',
     [seriesId],
   );
-  return rows.map((row) => ({ firstRow: Number(row.first_row), startNs: row.start_ns, rows: Number(row.rows) }));
+  return rows.map((row) => ({
+    firstRow: Number(row.first_row),
+    startNs: row.start_ns,
+    rows: Number(row.rows),
+    skip: Number(row.skip),
+  }));
 }
 
 /** The rows of a regular series that were removed, in order. */

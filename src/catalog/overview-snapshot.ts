@@ -8,7 +8,15 @@ import type { SummaryBlock } from '../core/summary-block.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
-import { inOrder, LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
+import {
+  inOrder,
+  LOCATION_COLUMNS,
+  toLocation,
+  toSegment,
+  type ChunkArray,
+  type ChunkLocation,
+  type SegmentArray,
+} from './sample-snapshot.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from './series-row.ts';
 import type { SeriesRef } from './series-store.ts';
 import { toSummaryBlock } from './summary-row.ts';
@@ -68,7 +76,7 @@ interface KnownRow extends SeriesRow {
   readonly expired_ns: bigint | null;
   readonly summaries_expired_ns: bigint | null;
   readonly edits: number;
-  readonly segments: [number, string, number][];
+  readonly segments: SegmentArray[];
   readonly holes: [number, number][] | null;
   readonly erasures: [number, string, string, number][] | null;
   readonly summaries: SummaryArray[] | null;
@@ -78,7 +86,7 @@ interface KnownRow extends SeriesRow {
 const KNOWN = `
   select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.summaries_expired_ns, h.edits,
     coalesce((
-      select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
+      select json_agg(json_build_array(first_row, start_ns::text, rows, skip) order by first_row)
       from segments where series_id = s.id), '[]') as segments,
     case when h.edits > 0 then (
       select json_agg(json_build_array(from_row, to_row) order by from_row)
@@ -159,7 +167,7 @@ async function readKnown(trx: DatabaseTransaction, ref: SeriesRef): Promise<Over
   const series = toSeries(row);
   return {
     series,
-    segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
+    segments: row.segments.map(toSegment),
     holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
     erasures: (row.erasures ?? []).map(([generation, startNs, endNs, beforeRow]) => ({
       generation,

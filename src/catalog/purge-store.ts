@@ -37,7 +37,16 @@ export async function finishDeletions(db: Database, limit: number): Promise<numb
 }
 
 /** Tables that have rows of a series, beside chunks and summaries. */
-const DEPENDENT = ['annotations', 'closed_segments', 'holes', 'erasures', 'append_keys', 'fresh', 'heads'] as const;
+const DEPENDENT = [
+  'annotations',
+  'closed_segments',
+  'clock_marks',
+  'holes',
+  'erasures',
+  'append_keys',
+  'fresh',
+  'heads',
+] as const;
 
 /**
  * Removes series of which no chunk or summary is left, but for fresh chunks that cannot be read. What was told of them in the feed of changes stays.

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Chunk } from '../core/chunk.ts';
 import { VarveError } from '../core/errors.ts';
 import { formatRate, rateHz } from '../core/rate.ts';
+import type { ClockMark } from '../core/place-run.ts';
 import type { RebuiltMasks } from '../core/rebuild-plan.ts';
 import type { Segment } from '../core/segment.ts';
 import { nameKey } from '../core/same-name.ts';
@@ -27,6 +28,8 @@ export interface RebuiltSeries extends NewSeries, RebuiltMasks {
   readonly rows: number;
   /** Regular series: in order of rows. */
   readonly segments: readonly Segment[];
+  /** In order of rows. */
+  readonly marks: readonly ClockMark[];
 }
 
 export interface RebuiltShard {
@@ -151,6 +154,7 @@ class EmptyCatalog {
         rate: regular && formatRate(regular.rate),
         rate_hz: regular && rateHz(regular.rate),
         start_ns: regular && regular.startNs,
+        start_tolerance: regular?.startTolerance ?? null,
         time_reference: series.timeReference,
         duplicates: series.duplicates,
         codec: series.codec,
@@ -174,13 +178,18 @@ class EmptyCatalog {
     await this.#addHead(series, projectId);
     // The newest segment is in the head.
     for (const page of pagesOf(series.segments.slice(0, -1))) {
-      const rows = page.map(({ firstRow, startNs, rows: count }) => ({
+      const rows = page.map(({ firstRow, startNs, rows: count, skip }) => ({
         series_id: id,
         first_row: firstRow,
         start_ns: startNs,
         rows: count,
+        skip: BigInt(skip ?? 0),
       }));
       await this.#trx.insertInto('closed_segments').values(rows).execute();
+    }
+    for (const page of pagesOf(series.marks)) {
+      const rows = page.map(({ row, ns }) => ({ series_id: id, row, ns }));
+      await this.#trx.insertInto('clock_marks').values(rows).execute();
     }
     for (const page of pagesOf(series.holes)) {
       const rows = page.map(({ from, to }) => ({ series_id: id, from_row: from, to_row: to }));
@@ -201,6 +210,8 @@ class EmptyCatalog {
   async #addHead(series: RebuiltSeries, projectId: string): Promise<void> {
     const { edits, expiredNs, summariesExpiredNs } = series;
     const newest = series.segments.at(-1);
+    const last = series.marks.at(-1);
+    const mark = newest && last && last.row >= newest.firstRow ? last : null;
     const isMasked = edits > 0 || expiredNs !== null || summariesExpiredNs !== null;
     await this.#trx
       .insertInto('heads')
@@ -221,6 +232,11 @@ class EmptyCatalog {
         segment_row: newest?.firstRow ?? null,
         segment_ns: newest?.startNs ?? null,
         segment_rows: newest?.rows ?? null,
+        segment_skip: newest?.skip ?? null,
+        limit_ns: newest ? nextStart(series.segments, newest) : null,
+        mark_row: mark?.row ?? null,
+        mark_ns: mark?.ns ?? null,
+        marks: series.marks.length,
       })
       .execute();
   }
@@ -258,6 +274,12 @@ class EmptyCatalog {
       .where('series_id', '=', seriesId)
       .execute();
   }
+}
+
+/** Where the next segment in time behind one begins. */
+function nextStart(segments: readonly Segment[], { startNs }: Segment): bigint | null {
+  const later = segments.map((each) => each.startNs).filter((ns) => ns > startNs);
+  return later.length === 0 ? null : later.reduce((a, b) => (b < a ? b : a));
 }
 
 function* pagesOf<T>(items: readonly T[]): Generator<T[]> {

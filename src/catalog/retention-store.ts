@@ -2,8 +2,11 @@
 import { sql } from 'kysely';
 import { notFound } from '../core/errors.ts';
 import type { Expiry, ExpiryFacts, RetentionTerms } from '../core/retention.ts';
-import { timesOfRows, type RowRange, type Segment } from '../core/segment.ts';
+import { clipRows, withoutRows } from '../core/row-ranges.ts';
+import { endsOf, segmentAt, selectRows, timeOfRow, type RowRange, type Segment } from '../core/segment.ts';
+import type { Rate } from '../core/rate.ts';
 import type { Series } from '../core/series.ts';
+import { INT64_MAX } from '../core/time.ts';
 import type { Tags } from '../core/tag-value.ts';
 import { nameKey } from '../core/same-name.ts';
 import { commitChanges } from './commit-feed.ts';
@@ -104,9 +107,6 @@ export interface ExpirableSeries {
   readonly edits: number;
   /** Null: it has no samples. */
   readonly facts: ExpiryFacts | null;
-  /** Of a regular series; empty of an irregular one. */
-  readonly segments: readonly Segment[];
-  readonly holes: readonly RowRange[];
 }
 
 /** May change as soon as it is read: {@link expireSeries} looks again. @returns null if the series is deleted */
@@ -121,21 +121,17 @@ export async function readExpirable(db: Database, seriesId: string): Promise<Exp
     .executeTakeFirst();
   if (!row) return null;
   const series = toSeries(row);
-  const isRegular = series.sampling.kind === 'regular';
-  const session = sessionOf(db);
-  const segments = isRegular ? await segmentsOf(session, seriesId) : [];
-  const holes = isRegular ? await holesOf(session, seriesId) : [];
   const { firstNs, lastNs } = series;
   const facts = firstNs !== null &&
     lastNs !== null && {
       nowNs: row.now_ns,
       firstNs,
       lastNs,
-      unsummarisedNs: await oldestUnsummarised(db, series, segments),
+      unsummarisedNs: await oldestUnsummarised(db, series),
       expiredNs: row.expired_ns,
       summariesExpiredNs: row.summaries_expired_ns,
     };
-  return { series, edits: row.edits, segments, holes, facts: facts || null };
+  return { series, edits: row.edits, facts: facts || null };
 }
 
 /**
@@ -145,25 +141,46 @@ export async function readExpirable(db: Database, seriesId: string): Promise<Exp
 async function oldestUnsummarised(
   db: Database | DatabaseTransaction,
   { id, sampling }: Pick<Series, 'id' | 'sampling'>,
-  segments: readonly Segment[],
 ): Promise<bigint | null> {
-  const { rows } = await sql<{ row: bigint | null; ns: bigint | null }>`
-    select min(first_row) as row, min(first_ns) as ns from (
-      select first_row, first_ns from fresh where series_id = ${id} and damaged_at is null
+  const { rows } = await sql<{ ranges: [number, number][] | null; ns: bigint | null }>`
+    select (select json_agg(json_build_array(lower(r), upper(r))) from unnest(range_agg(int8range(first_row, first_row + rows))) r) as ranges,
+      min(first_ns) as ns
+    from (
+      select first_row, rows, first_ns from fresh where series_id = ${id} and damaged_at is null
       union all
-      select c.first_row, c.first_ns from chunks c join shards d on d.id = c.shard_id
+      select c.first_row, c.rows, c.first_ns from chunks c join shards d on d.id = c.shard_id
       where c.series_id = ${id} and d.level = 0 and d.state = 'live') c`.execute(db);
-  const [{ row, ns }] = rows;
-  if (sampling.kind === 'irregular' || row === null) return ns;
-  const from = Number(row);
-  // Newer than the segments, and so than all that may expire.
-  return timesOfRows(segments, sampling.rate, { from, to: from + 1 }).at(0) ?? null;
+  const [{ ranges, ns }] = rows;
+  if (sampling.kind === 'irregular' || ranges === null) return ns;
+  const segments = await segmentsOf(sessionOf(db), id);
+  const firsts = ranges.flatMap(([from, to]) => firstTimes(segments, sampling.rate, { from, to }));
+  return firsts.length === 0 ? null : firsts.reduce((a, b) => (b < a ? b : a));
+}
+
+/** Of the rows of each segment that lie in a range. @param segments in order of rows */
+function firstTimes(segments: readonly Segment[], rate: Rate, range: RowRange): bigint[] {
+  const firsts: bigint[] = [];
+  for (let at = Math.max(0, segmentAt(segments, range.from)); at < segments.length; at++) {
+    const { firstRow, rows } = segments[at];
+    if (firstRow >= range.to) break;
+    const [own] = clipRows([{ from: firstRow, to: firstRow + rows }], range);
+    if (own) firsts.push(timeOfRow(segments, rate, own.from));
+  }
+  return firsts;
+}
+
+/** Time of the first sample of a regular series that is left. */
+async function firstLeft(trx: DatabaseTransaction, id: string, rate: Rate, expiredNs: bigint): Promise<bigint | null> {
+  const session = sessionOf(trx);
+  const segments = await segmentsOf(session, id);
+  const left = withoutRows(selectRows(segments, rate, expiredNs, INT64_MAX), await holesOf(session, id));
+  return endsOf(left, segments, rate).firstNs;
 }
 
 /**
  * Samples and summaries before these times expire: readers see them no more, and compaction drops them.
  * @param known what `expiry` was decided by
- * @param firstNs of the first sample that is left of what is known; null: none is
+ * @param firstNs of the first sample that is left of what is known of an irregular series; null: none is
  * @returns the commit number; null if it was not to be: the series was deleted or edited meanwhile, or rows have come that change the decision
  */
 export async function expireSeries(
@@ -172,7 +189,8 @@ export async function expireSeries(
   { expiredNs, summariesExpiredNs }: Expiry,
   firstNs: bigint | null,
 ): Promise<bigint | null> {
-  const { series, segments } = known;
+  const { series } = known;
+  const { sampling } = series;
   return db.transaction().execute(async (trx) => {
     const row = await trx
       .selectFrom('series')
@@ -186,12 +204,15 @@ export async function expireSeries(
     if (head.edits !== known.edits || head.expired_ns !== (known.facts?.expiredNs ?? null)) return null;
     let leftNs = firstNs;
     if (expiredNs !== null) {
-      const unsummarisedNs = await oldestUnsummarised(trx, series, segments);
+      const unsummarisedNs = await oldestUnsummarised(trx, series);
       if (unsummarisedNs !== null && unsummarisedNs < expiredNs) return null;
-      const appended = await appendedSince(trx, series, Number(head.rows));
-      if (!appended) return null;
-      if (appended.firstNs !== null && (leftNs === null || appended.firstNs < leftNs)) leftNs = appended.firstNs;
-      if (appended.rows > 0 && leftNs === null) return null;
+      if (sampling.kind === 'regular') leftNs = await firstLeft(trx, series.id, sampling.rate, expiredNs);
+      else {
+        const appended = await appendedSince(trx, series, Number(head.rows));
+        if (!appended) return null;
+        if (appended.firstNs !== null && (leftNs === null || appended.firstNs < leftNs)) leftNs = appended.firstNs;
+        if (appended.rows > 0 && leftNs === null) return null;
+      }
     }
     const expired = sql`
       update heads set "commit" = k.value,

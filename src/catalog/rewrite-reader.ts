@@ -4,9 +4,11 @@ import { mostBlockRows } from '../core/chunk.ts';
 import type { StoredCells, StoredChunk } from '../core/dead-rows.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { expiry, type Erasure } from '../core/erasure.ts';
-import { selectRows, type RowRange, type Segment } from '../core/segment.ts';
+import type { ClockMark } from '../core/place-run.ts';
+import { uniteRows } from '../core/row-ranges.ts';
+import { rowsBefore, type RowRange, type Segment } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
-import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { INT64_MAX } from '../core/time.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldRuns, type HeldRow, type HeldRun } from './held-chunks.ts';
@@ -31,6 +33,8 @@ export interface RewriteSeries {
   readonly edits: number;
   /** Regular: those of the rows that are looked at, or all where something has expired. */
   readonly segments: readonly Segment[];
+  /** Regular: of the rows that are looked at, in their order. */
+  readonly marks: readonly ClockMark[];
   /** All with rows between the first and the last planned one, in order of rows. */
   readonly chunks: readonly RewriteChunk[];
   /** Rows that may be claimed: from the first to the last planned one; of irregular series in shards up to the chunk after, and from 0 if none is before. */
@@ -42,9 +46,9 @@ export interface RewriteSeries {
   /** Raw samples before have expired, and summaries before. */
   readonly expiredNs: bigint | null;
   readonly summariesExpiredNs: bigint | null;
-  /** Regular: the same as rows; 0 for irregular ones. */
-  readonly expiredRow: number;
-  readonly summariesExpiredRow: number;
+  /** Regular: the same as rows; none for irregular ones. */
+  readonly expiredRows: readonly RowRange[];
+  readonly summariesExpiredRows: readonly RowRange[];
   /** Of the shards that are rewritten. */
   readonly summaries: ReadonlyArray<SummaryBlock & StoredCells & { readonly path: string }>;
   /** It was deleted, and cannot be restored any more: all of it is dead. */
@@ -229,6 +233,7 @@ export class RewriteReader {
     });
     const chunks = await this.#chunks(looks, planned);
     const segments = await this.#segments(looks);
+    const marks = await this.#marks(looks);
     const holes = grouped(
       await this.#trx
         .selectFrom('holes')
@@ -249,25 +254,22 @@ export class RewriteReader {
     return looks.map(({ seriesId, row, series }) => {
       const own = segments.get(seriesId) ?? [];
       const { sampling } = series;
-      const rowAt = (ns: bigint | null): number =>
-        ns === null || sampling.kind === 'irregular'
-          ? 0
-          : (selectRows(own, sampling.rate, INT64_MIN, ns).at(-1)?.to ?? 0);
+      const rowsOf = (ns: bigint | null): RowRange[] =>
+        ns === null || sampling.kind === 'irregular' ? [] : rowsBefore(own, sampling.rate, series.rows, ns);
       const { purged, expired_ns: expired } = row;
-      const expiredRow = purged ? series.rows : rowAt(expired);
+      const expiredRows = purged ? uniteRows([{ from: 0, to: series.rows }], []) : rowsOf(expired);
       const located = chunks.get(seriesId)!;
       return {
         series,
         deletedAt: row.deleted_at,
         edits: row.edits,
         segments: own,
+        marks: marks.get(seriesId) ?? [],
         ...located,
-        holes: [
-          ...(expiredRow > 0 ? [{ from: 0, to: expiredRow }] : []),
-          ...(holes.get(seriesId) ?? [])
-            .map((hole) => ({ from: Math.max(expiredRow, Number(hole.from_row)), to: Number(hole.to_row) }))
-            .filter(({ from, to }) => from < to),
-        ],
+        holes: uniteRows(
+          expiredRows,
+          (holes.get(seriesId) ?? []).map((hole) => ({ from: Number(hole.from_row), to: Number(hole.to_row) })),
+        ),
         erasures: [
           ...(erasures.get(seriesId) ?? []).map((each): Erasure => ({
             generation: each.generation,
@@ -280,8 +282,8 @@ export class RewriteReader {
         ],
         expiredNs: expired,
         summariesExpiredNs: purged ? INT64_MAX + 1n : row.summaries_expired_ns,
-        expiredRow,
-        summariesExpiredRow: purged ? Infinity : rowAt(row.summaries_expired_ns),
+        expiredRows,
+        summariesExpiredRows: purged ? [{ from: 0, to: Infinity }] : rowsOf(row.summaries_expired_ns),
         summaries: (summaries.get(seriesId) ?? []).map((each) => {
           const block = toSummaryBlock(each, series);
           const storedBytes = block.parts.reduce((sum, { length }) => sum + length, 0);
@@ -379,8 +381,8 @@ export class RewriteReader {
     const regular = looks.filter(({ series }) => series.sampling.kind === 'regular');
     // Up to which row something has expired, only all segments tell.
     const whole = (row: Look['row']): boolean => row.expired_ns !== null || row.summaries_expired_ns !== null;
-    const { rows } = await sql<{ id: string; first_row: bigint; start_ns: bigint; rows: bigint }>`
-      select u.id, g.first_row, g.start_ns, g.rows
+    const { rows } = await sql<{ id: string; first_row: bigint; start_ns: bigint; rows: bigint; skip: bigint }>`
+      select u.id, g.first_row, g.start_ns, g.rows, g.skip
       from unnest(${regular.map(({ seriesId }) => seriesId)}::uuid[],
           ${regular.map(({ range, row }) => (whole(row) ? 0 : range.from))}::bigint[],
           ${regular.map(({ range, row }) => (whole(row) ? Number.MAX_SAFE_INTEGER : range.to))}::bigint[]) as u(id, a, b)
@@ -388,12 +390,35 @@ export class RewriteReader {
       order by u.id, g.first_row`.execute(this.#trx);
     const segments = new Map<string, Segment[]>();
     for (const row of rows) {
-      const segment = { firstRow: Number(row.first_row), startNs: row.start_ns, rows: Number(row.rows) };
+      const segment = {
+        firstRow: Number(row.first_row),
+        startNs: row.start_ns,
+        rows: Number(row.rows),
+        skip: Number(row.skip),
+      };
       const own = segments.get(row.id);
       if (own) own.push(segment);
       else segments.set(row.id, [segment]);
     }
     return segments;
+  }
+
+  async #marks(looks: readonly Look[]): Promise<Map<string, ClockMark[]>> {
+    const regular = looks.filter(({ series }) => series.sampling.kind === 'regular');
+    const { rows } = await sql<{ id: string; row: bigint; ns: bigint }>`
+      select u.id, k.row, k.ns
+      from unnest(${regular.map(({ seriesId }) => seriesId)}::uuid[], ${regular.map(({ range }) => range.from)}::bigint[],
+          ${regular.map(({ range }) => range.to)}::bigint[]) as u(id, a, b)
+        join clock_marks k on k.series_id = u.id and k.row >= u.a and k.row < u.b
+      order by u.id, k.row`.execute(this.#trx);
+    const marks = new Map<string, ClockMark[]>();
+    for (const { id, row, ns } of rows) {
+      const own = marks.get(id);
+      const mark = { row: Number(row), ns };
+      if (own) own.push(mark);
+      else marks.set(id, [mark]);
+    }
+    return marks;
   }
 
   async #summaries(ids: readonly string[], shardIds: ReadonlySet<string>) {

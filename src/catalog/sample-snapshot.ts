@@ -78,7 +78,7 @@ interface SnapshotRow extends SeriesRow, HeldRow {
   readonly expired_ns: bigint | null;
   readonly edits: number;
   readonly until_ns: bigint | null;
-  readonly segments: [number, string, number][];
+  readonly segments: SegmentArray[];
   readonly chunks: ChunkArray[];
   readonly holes: [number, number][] | null;
   readonly erasures: [number, string, string, number][] | null;
@@ -144,7 +144,7 @@ function textOf(by: ChunkSelection['by'], until: string | null): string {
   const chosen = until ? `${CHOSEN[by]} and ${ENDS}` : CHOSEN[by];
   return `select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.edits, ${until ? 'u.until_ns' : 'null::bigint as until_ns'}, ${HELD_COLUMNS},
         coalesce((
-          select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
+          select json_agg(json_build_array(first_row, start_ns::text, rows, skip) order by first_row)
           from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS[by]}), '[]') as segments,
         coalesce((
           select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
@@ -194,7 +194,7 @@ export async function readSampleSnapshot(
   if (row.expired_ns !== null && row.kind === 'irregular') erasures.push(expiry(row.expired_ns));
   return {
     series: toSeries(row),
-    segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
+    segments: row.segments.map(toSegment),
     chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
     completeTo: completeTo(row, selection),
     edits: row.edits,
@@ -202,6 +202,12 @@ export async function readSampleSnapshot(
     erasures,
     expiredNs: row.expired_ns,
   };
+}
+
+export type SegmentArray = [firstRow: number, startNs: string, rows: number, skip: number];
+
+export function toSegment([firstRow, startNs, rows, skip]: SegmentArray): Segment {
+  return { firstRow, startNs: BigInt(startNs), rows, skip };
 }
 
 function completeTo(

@@ -62,14 +62,14 @@ async function storeRecords(trx: DatabaseTransaction, records: string, tokenId: 
     with given as materialized (
       select * from jsonb_to_recordset(${records}::jsonb) as r(id uuid, project_id uuid, lane_id uuid, name text,
         description text, kind text, dtype text, channels jsonb, unit text, scale double precision, "offset" double precision,
-        rate text, rate_hz double precision, start_ns bigint, time_reference text, duplicates text, codec text, tags jsonb,
+        rate text, rate_hz double precision, start_ns bigint, start_tolerance double precision, time_reference text, duplicates text, codec text, tags jsonb,
         continuity text, resolution double precision, missing_value text, time_zone text, external_ids jsonb, provenance jsonb)
     ), stored as (
       insert into series (id, project_id, name, description, kind, dtype, channels, channel_count, unit, scale, "offset",
-        rate, rate_hz, start_ns, time_reference, duplicates, codec, tags,
+        rate, rate_hz, start_ns, start_tolerance, time_reference, duplicates, codec, tags,
         continuity, resolution, missing_value, time_zone, external_ids, provenance)
       select r.id, r.project_id, r.name, r.description, r.kind, r.dtype, r.channels, jsonb_array_length(r.channels), r.unit,
-        coalesce(r.scale, 1), coalesce(r."offset", 0), r.rate, r.rate_hz, r.start_ns, r.time_reference, r.duplicates, r.codec, r.tags,
+        coalesce(r.scale, 1), coalesce(r."offset", 0), r.rate, r.rate_hz, r.start_ns, r.start_tolerance, r.time_reference, r.duplicates, r.codec, r.tags,
         r.continuity, r.resolution, r.missing_value, r.time_zone,
         coalesce(r.external_ids, '{}'), coalesce(r.provenance, '{}') from given r
       on conflict (project_id, varve_nfc(name)) where deleted_at is null do nothing
@@ -100,6 +100,7 @@ function recordOf({ id, laneId, projectId, input }: SeriesToInsert): Record<stri
     rate: regular ? formatRate(regular.rate) : undefined,
     rate_hz: regular ? rateHz(regular.rate) : undefined,
     start_ns: regular?.startNs?.toString(),
+    start_tolerance: regular?.startTolerance,
     time_reference: input.timeReference,
     duplicates: input.duplicates,
     codec: input.codec,

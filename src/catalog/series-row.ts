@@ -21,6 +21,7 @@ export const SERIES_COLUMNS = [
   's.offset',
   's.rate',
   's.start_ns',
+  's.start_tolerance',
   's.time_reference',
   's.duplicates',
   's.codec',
@@ -131,7 +132,9 @@ export function toDescribed(row: DescribedRow): Described {
   };
 }
 
-function toSampling(row: Pick<SeriesRow, 'kind' | 'rate' | 'start_ns'>): Sampling {
+function toSampling(row: Pick<SeriesRow, 'kind' | 'rate' | 'start_ns' | 'start_tolerance'>): Sampling {
   const rate = row.rate === null ? undefined : parseRate(row.rate);
-  return row.kind === 'regular' && rate ? { kind: 'regular', rate, startNs: row.start_ns } : { kind: 'irregular' };
+  if (row.kind !== 'regular' || !rate) return { kind: 'irregular' };
+  const regular = { kind: 'regular', rate, startNs: row.start_ns } as const;
+  return row.start_tolerance === null ? regular : { ...regular, startTolerance: row.start_tolerance };
 }

@@ -65,6 +65,7 @@ export interface SeriesTable {
   rate: string | null;
   rate_hz: number | null;
   start_ns: NullableInt8;
+  start_tolerance: ColumnType<number | null, number | null | undefined, number | null>;
   time_reference: 'utc' | 'relative';
   duplicates: 'last' | 'error' | 'keep';
   codec: string;
@@ -104,6 +105,11 @@ export interface HeadsTable {
   segment_row: NullableInt8;
   segment_ns: NullableInt8;
   segment_rows: NullableInt8;
+  segment_skip: NullableInt8;
+  limit_ns: NullableInt8;
+  mark_row: NullableInt8;
+  mark_ns: NullableInt8;
+  marks: Generated<number>;
 }
 
 /** What the units of quantities in tags mean. Derived from `series.tags` is `series_tags`, which only searches read. */
@@ -176,6 +182,14 @@ export interface SegmentsTable {
   first_row: Int8;
   start_ns: Int8;
   rows: Int8;
+  skip: Generated<bigint>;
+}
+
+/** What a client said that the time of a row is. */
+export interface ClockMarksTable {
+  series_id: string;
+  row: Int8;
+  ns: Int8;
 }
 
 export interface ShardsTable {
@@ -344,6 +358,7 @@ export interface Tables {
   units: UnitsTable;
   closed_segments: SegmentsTable;
   segments: SegmentsTable;
+  clock_marks: ClockMarksTable;
   shards: ShardsTable;
   chunks: ChunksTable;
   spool_files: SpoolFilesTable;

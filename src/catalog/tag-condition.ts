@@ -416,8 +416,10 @@ function overlaps({ startNs, endNs }: Leaf<'overlaps'>, s: Row): Condition {
 /** The first row of a run `g` at or after a time, as rowAtOrAfter of core/rate; one past the end if it has none. */
 function rowAt(ns: bigint, s: Row): RawBuilder<unknown> {
   const period = sql`(1000000000 * split_part(${s}.rate, '/', 2)::numeric)`;
-  const row = sql`div(greatest(${ns}::numeric - g.start_ns, 0) * split_part(${s}.rate, '/', 1)::numeric + ${period} - 1, ${period})`;
-  return sql`(g.first_row + least(g.rows, ${row}))`;
+  const num = sql`split_part(${s}.rate, '/', 1)::numeric`;
+  const passed = sql`greatest(${ns}::numeric - g.start_ns + div(g.skip * ${period}, ${num}), 0)`;
+  const row = sql`div(${passed} * ${num} + ${period} - 1, ${period}) - g.skip`;
+  return sql`(g.first_row + greatest(0, least(g.rows, ${row})))`;
 }
 
 /** On a row `h` of heads. */

@@ -1,6 +1,7 @@
 /** Samples on the move: what a format decodes to and encodes from. */
 import type { Dtype, SampleArray } from './dtype.ts';
 import type { Rate } from './rate.ts';
+import type { HeardTime, Stamp } from './stamps.ts';
 import type { Channel, Tags, TimeReference } from './series.ts';
 
 /** What a decoder must know of a series to check and convert samples. */
@@ -10,8 +11,9 @@ export interface SampleShape {
   readonly channelLabels: readonly string[];
   /** Irregular series carry one time a row; regular ones none (at most a start). */
   readonly kind: 'regular' | 'irregular';
-  /** Of a regular series that is known already: what times of a body are compared with. */
+  /** Of a regular series: what times of a body are compared with. */
   readonly rate?: Rate;
+  readonly startTolerance?: number | null;
 }
 
 /** Consecutive rows. */
@@ -23,6 +25,10 @@ export interface Batch {
   readonly times: BigInt64Array | null;
   /** Regular series: the time of the first row where the body states one (first batch only). */
   readonly startNs?: bigint;
+  /** Regular series: times of later rows that say something. */
+  readonly stamps?: readonly Stamp[];
+  /** The last time so far that a row of the body has. */
+  readonly heard?: HeardTime;
 }
 
 /** Rows on the way out: values may be physical (float64) and of selected channels; times are always known. */

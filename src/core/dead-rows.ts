@@ -1,6 +1,6 @@
 /** How much of what chunks and summaries store is no data any more. */
 import { erasuresOf, type Erasure } from './erasure.ts';
-import { countRows, withoutRows } from './row-ranges.ts';
+import { clipRows, countRows, withoutRows } from './row-ranges.ts';
 import type { RowRange } from './segment.ts';
 import { visibleSlices } from './visible-rows.ts';
 
@@ -52,18 +52,19 @@ export interface StoredCells {
 /**
  * Stored bytes of cells that have expired and that a rewriting would drop, by shard. Of irregular series, whose cells tell their times only when they are
  * read, whole blocks.
- * @param beforeNs cells that end before have expired; `beforeRow` says it in rows of a regular series
+ * @param beforeNs cells that end before have expired; `expired` says it in rows of a regular series
  */
 export function deadSummaryBytes(
   blocks: readonly StoredCells[],
   beforeNs: bigint | null,
-  beforeRow: number,
+  expired: readonly RowRange[],
 ): Map<string, number> {
   const dead = new Map<string, number>();
   for (const { shardId, factor, firstCell, lastCell, lastNs, storedBytes } of blocks) {
-    const gone = Math.min(Math.floor(beforeRow / factor), lastCell + 1) - firstCell;
-    const share =
-      lastNs === null ? Math.max(0, gone) / (lastCell + 1 - firstCell) : beforeNs !== null && lastNs < beforeNs ? 1 : 0;
+    const cells = { from: firstCell, to: lastCell + 1 };
+    const whole = expired.map(({ from, to }) => ({ from: Math.ceil(from / factor), to: Math.floor(to / factor) }));
+    const gone = countRows(clipRows(whole, cells));
+    const share = lastNs === null ? gone / (lastCell + 1 - firstCell) : beforeNs !== null && lastNs < beforeNs ? 1 : 0;
     if (share > 0) dead.set(shardId, (dead.get(shardId) ?? 0) + storedBytes * share);
   }
   return dead;

@@ -1,9 +1,9 @@
 /** A line of few points that begins and ends where the rows do, and is broken where there are none. */
 import { largestTriangles } from './downsample.ts';
 import type { Rate } from './rate.ts';
-import { clipRows, withoutRows } from './row-ranges.ts';
-import { rowsAtBorders, timeOfRow } from './overview-plan.ts';
-import type { RowRange, Segment } from './segment.ts';
+import { withoutRows } from './row-ranges.ts';
+import { rankedSegments, strandsOf } from './overview-plan.ts';
+import { byTime, rowsInTime, timeOfRow, type RowRange, type Segment } from './segment.ts';
 
 export interface LinePoint {
   readonly ns: bigint;
@@ -74,18 +74,23 @@ function thinned(points: readonly LinePoint[], ys: Float64Array, { from, to }: R
   return largestTriangles(xs, ys.subarray(from, to), most).map((at) => from + at);
 }
 
-/** The rows of a regular series in a range of time that follow each other without a gap, in order. */
+/** The rows of a regular series in a range of time that follow each other without a gap, in order of time, and the segments that say when they are. */
 export function runsOf(
   segments: readonly Segment[],
   holes: readonly RowRange[],
   rate: Rate,
   startNs: bigint,
   endNs: bigint,
-): RowRange[] {
-  const [from, to] = rowsAtBorders(segments, rate, BigInt64Array.of(startNs, endNs));
-  return segments.flatMap(({ firstRow, rows }) =>
-    clipRows(withoutRows([{ from: firstRow, to: firstRow + rows }], holes), { from, to }),
-  );
+): { readonly axis: readonly Segment[]; readonly runs: readonly RowRange[] } {
+  const isOrdered = strandsOf(segments).length <= 1;
+  // Of rows that came in another order, places in time count.
+  const axis = isOrdered ? segments : rankedSegments(segments);
+  const runs = byTime(segments).flatMap((segment, i) => {
+    const moved = isOrdered ? 0 : axis[i].firstRow - segment.firstRow;
+    const seen = withoutRows([rowsInTime(segment, rate, startNs, endNs)], holes);
+    return seen.flatMap(({ from, to }) => (from < to ? [{ from: from + moved, to: to + moved }] : []));
+  });
+  return { axis, runs };
 }
 
 /** The number of the run that has a row, or comes after it. */
@@ -102,7 +107,7 @@ export function runAt(runs: readonly RowRange[], row: number): number {
 
 /**
  * Borders around the first and the last row of each run, so that they are buckets of their own, and no bucket lies on both sides of a gap.
- * @param most runs; of more, only the ends of the whole count
+ * @param segments the axis of the runs. @param most runs; of more, only the ends of the whole count
  */
 export function lineEnds(runs: readonly RowRange[], segments: readonly Segment[], rate: Rate, most: number): bigint[] {
   if (runs.length === 0) return [];

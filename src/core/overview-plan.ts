@@ -7,9 +7,8 @@
  * of what has no summary yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps and of the ranges that were edited.
  */
 import type { Rate } from './rate.ts';
-import { nsOfRow, rowAtOrAfter } from './rate.ts';
 import { clipRows, uniteRows, withoutRows } from './row-ranges.ts';
-import { segmentEndNs, type RowRange, type Segment } from './segment.ts';
+import { byTime, rowsInTime, segmentAt, segmentEndNs, type RowRange, type Segment } from './segment.ts';
 import { SUMMARY_FACTORS } from './summary.ts';
 import { visibleSlices, type Layer, type Slice } from './visible-rows.ts';
 
@@ -30,29 +29,105 @@ export function equalBorders(startNs: bigint, endNs: bigint, count: number): Big
   return borders;
 }
 
-/** The first row at or after each border; both in order. */
+/** The first row at or after each border; both in order. @param segments in order of rows and of time */
 export function rowsAtBorders(segments: readonly Segment[], rate: Rate, borders: BigInt64Array): Float64Array {
   const rows = new Float64Array(borders.length);
   let at = 0;
   for (let i = 0; i < borders.length; i++) {
     while (at < segments.length && segmentEndNs(segments[at], rate) <= borders[i]) at++;
     const segment = segments[at] ?? segments.at(-1);
-    if (!segment) continue;
-    const row = rowAtOrAfter(rate, borders[i] - segment.startNs);
-    rows[i] = segment.firstRow + (row > BigInt(segment.rows) ? segment.rows : Number(row));
+    if (segment) rows[i] = rowsInTime(segment, rate, borders[i], borders[i]).from;
   }
   return rows;
 }
 
-export function timeOfRow(segments: readonly Segment[], rate: Rate, row: number): bigint {
-  let low = 0;
-  let high = segments.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >>> 1;
-    if (segments[middle].firstRow <= row) low = middle;
-    else high = middle - 1;
+/** Rows whose numbers and times rise together. A series whose rows came in order of time is one strand. */
+export interface Strand extends RowRange {
+  /** At least one. */
+  readonly segments: readonly Segment[];
+}
+
+/** @param segments in order of rows. @returns in order of rows */
+export function strandsOf(segments: readonly Segment[]): Strand[] {
+  const strands: { from: number; to: number; segments: Segment[] }[] = [];
+  for (const segment of segments) {
+    const last = strands.at(-1);
+    const to = segment.firstRow + segment.rows;
+    if (last && last.segments[last.segments.length - 1].startNs < segment.startNs) {
+      last.segments.push(segment);
+      last.to = to;
+    } else strands.push({ from: segment.firstRow, to, segments: [segment] });
   }
-  return segments[low].startNs + nsOfRow(rate, row - segments[low].firstRow);
+  return strands;
+}
+
+/** Where the buckets of an overview lie in a strand. */
+export interface StrandBorders {
+  readonly strand: Strand;
+  /** The bucket that begins with the first of the rows. */
+  readonly bucket: number;
+  /** The first row at or after each border, one more than buckets. */
+  readonly rows: Float64Array;
+  /** Before which no border may be moved; null: there is but one strand. */
+  readonly floors: Float64Array | null;
+}
+
+/** Of strands beside others, the buckets in which they have rows. @param borders at least two */
+export function bordersIn(strands: readonly Strand[], rate: Rate, borders: BigInt64Array): StrandBorders[] {
+  if (strands.length <= 1) {
+    const strand = strands[0] ?? { from: 0, to: 0, segments: [] };
+    return [{ strand, bucket: 0, rows: rowsAtBorders(strand.segments, rate, borders), floors: null }];
+  }
+  return strands.flatMap((strand) => {
+    const { segments } = strand;
+    const first = Math.max(0, firstAfter(borders, segments[0].startNs) - 1);
+    const endNs = segmentEndNs(segments[segments.length - 1], rate);
+    const last = Math.min(borders.length - 1, firstAfter(borders, endNs - 1n));
+    const rows = rowsAtBorders(segments, rate, borders.subarray(first, last + 1));
+    if (first >= last || rows[0] === rows[rows.length - 1]) return [];
+    // What lies between two segments of a strand may be of another one: a border there is no row's.
+    const floors = rows.map((row) => {
+      const { firstRow, rows: count } = segments[Math.max(0, segmentAt(segments, row))];
+      return row < firstRow + count ? firstRow : row;
+    });
+    return [{ strand, bucket: first, rows, floors }];
+  });
+}
+
+/** @returns the place of the first border past a time */
+function firstAfter(borders: BigInt64Array, ns: bigint): number {
+  let low = 0;
+  let high = borders.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (borders[middle] <= ns) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The segments in order of time, as if rows had been numbered in that order. */
+export function rankedSegments(segments: readonly Segment[]): Segment[] {
+  let rank = 0;
+  return byTime(segments).map((segment) => {
+    const ranked = { ...segment, firstRow: rank };
+    rank += segment.rows;
+    return ranked;
+  });
+}
+
+/** Where the rows of a segment are in order of time. */
+export interface RankedRows {
+  readonly firstRow: number;
+  readonly rank: number;
+}
+
+/** @returns in order of rows */
+export function ranksOf(segments: readonly Segment[]): RankedRows[] {
+  const ranked = rankedSegments(segments);
+  return byTime(segments)
+    .map(({ firstRow }, i) => ({ firstRow, rank: ranked[i].firstRow }))
+    .sort((a, b) => a.firstRow - b.firstRow);
 }
 
 /** A shard that has summaries of the series. */
@@ -82,6 +157,8 @@ export interface SnapRules {
   readonly expiredRow: number;
   /** Rows at which borders stay where they are, besides the longest gaps. */
   readonly fixed?: ReadonlySet<number>;
+  /** Of each border the first row that it may be moved to; null: any. */
+  readonly floors?: Float64Array | null;
 }
 
 /**
@@ -89,7 +166,7 @@ export interface SnapRules {
  * @param rows of the borders
  */
 export function snapBorders(rows: Float64Array, rules: SnapRules): Float64Array {
-  const { segments, factor, expiredRow, fixed } = rules;
+  const { segments, factor, expiredRow, fixed, floors } = rules;
   const last = rows.length - 1;
   const exact = longestGaps(segments, rows[0], rows[last]);
   const finest = SUMMARY_FACTORS[0];
@@ -99,6 +176,7 @@ export function snapBorders(rows: Float64Array, rules: SnapRules): Float64Array 
     const isFixed = i === 0 || i === last || exact.has(row) || fixed?.has(row) === true;
     if (row < expiredRow) row = floorTo(row, isFixed ? finest : Math.max(factor ?? 0, finest));
     else if (!isFixed && factor !== null) row = floorTo(row, factor);
+    if (floors) row = Math.max(row, floors[i]);
     snapped[i] = i === 0 ? row : Math.max(row, snapped[i - 1]);
   }
   return snapped;

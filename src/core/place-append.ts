@@ -4,20 +4,25 @@
  */
 import { notFound, unprocessableField, VarveError } from './errors.ts';
 import { fieldOfKey } from './idempotency.ts';
-import { nsOfRow, type Rate } from './rate.ts';
-import { placeAppend, segmentEndNs, type Segment } from './segment.ts';
+import {
+  placeRun,
+  reachOf,
+  type Clock,
+  type ClockMark,
+  type NearSegment,
+  type Run,
+  type TimeHead,
+} from './place-run.ts';
+import { rowsInTime, timeWithin, type Segment } from './segment.ts';
 import type { DuplicateRule } from './series.ts';
-import { formatTime, TIME_MAX } from './time.ts';
+import { formatTime } from './time.ts';
 
 /** What appends to a series lock and advance. */
-export interface Head {
+export interface Head extends TimeHead {
   readonly seriesId: string;
   readonly laneId: string;
   readonly projectId: string;
-  /** Row numbers given out. */
-  readonly rows: number;
   readonly firstNs: bigint | null;
-  readonly lastNs: bigint | null;
   /** The number of the newest edit, and rows that edits have taken away. */
   readonly edits: number;
   readonly removed: number;
@@ -25,14 +30,11 @@ export interface Head {
   readonly sealedAt: Date | null;
   /** The version of the series in which its name or its channels were changed last. */
   readonly shapeVersion: number;
-  /** Regular series: the newest segment. */
-  readonly segment: Segment | null;
 }
 
 /** What a series says of its rows' times. Never changes while the series lives. */
 export type TimeRule =
-  | { readonly kind: 'regular'; readonly rate: Rate; readonly startNs: bigint | null }
-  | { readonly kind: 'irregular'; readonly duplicates: DuplicateRule };
+  ({ readonly kind: 'regular' } & Clock) | { readonly kind: 'irregular'; readonly duplicates: DuplicateRule };
 
 /** Rows that lie together: values, and times of an irregular series. */
 export interface AppendPart {
@@ -71,8 +73,8 @@ export interface AppendItem {
   readonly rows: number;
   /** The version of the series that the body was read by, where it may have been changed since then; null: it is as it was asked for. */
   readonly knownVersion: number | null;
-  /** Regular series: the time of the first row, if the client says it. */
-  readonly startNs: bigint | null;
+  /** Regular series: rows that follow each other, and when they begin as far as the client says it; of an irregular one none. */
+  readonly runs: readonly Run[];
   readonly parts: readonly AppendPart[];
   readonly key: AppendKey | null;
   /** Who asks; null: nobody. */
@@ -139,8 +141,11 @@ export interface Placement {
   readonly fresh: readonly FreshRun[];
   /** Heads that moved, as they are now. */
   readonly heads: readonly Head[];
-  /** Segments that another one has followed. */
+  /** Segments that another one has followed, or of which rows are gone; and the first rows of those that are no more. */
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
+  readonly gone: readonly { readonly seriesId: string; readonly firstRow: number }[];
+  /** Marks that are kept. */
+  readonly marks: readonly (ClockMark & { readonly seriesId: string })[];
   /** In the order of their ordinals. */
   readonly changes: readonly SampleChange[];
 }
@@ -153,25 +158,74 @@ export function appendKeyOf(seriesId: string, key: string): string {
   return `${seriesId} ${key}`;
 }
 
+/** Segments around places, in order of time, by series. */
+export type Surroundings = ReadonlyMap<string, readonly NearSegment[]>;
+
+/** Times around which the segments of a series must be known. */
+export interface Look {
+  readonly seriesId: string;
+  readonly fromNs: bigint;
+  readonly toNs: bigint;
+}
+
 /**
  * @param heads of the series of all items, by id; of one that is missing, no series is there
  * @param known by {@link appendKeyOf}
+ * @param look finds what lies around the places of series whose heads do not tell enough, which is rare
  */
-export function placeAppends(
+export async function placeAppends(
   bodies: readonly AppendBody[],
   heads: ReadonlyMap<string, Head>,
   known: ReadonlyMap<string, KnownAppend>,
-): Placement {
-  const state = new Placing(heads, known);
+  look: (looks: readonly Look[]) => Promise<Surroundings>,
+): Promise<Placement> {
+  const near = new Map<string, readonly NearSegment[]>();
+  for (;;) {
+    const { placement, unknown } = placeAll(bodies, heads, known, near);
+    if (unknown.size === 0) return placement;
+    // What is stored now because more is known may make others need a look.
+    const found = await look(looksOf(bodies, heads, unknown));
+    for (const id of unknown) near.set(id, found.get(id) ?? []);
+  }
+}
+
+function placeAll(
+  bodies: readonly AppendBody[],
+  heads: ReadonlyMap<string, Head>,
+  known: ReadonlyMap<string, KnownAppend>,
+  near: Surroundings,
+): { placement: Placement; unknown: ReadonlySet<string> } {
+  const state = new Placing(heads, known, near);
   const outcomes = bodies.map((body) => state.place(body));
-  return { outcomes, ...state.result() };
+  return { placement: { outcomes, ...state.result() }, unknown: state.unknown };
+}
+
+/** All items of a series count: what one goes on from, another may have brought. */
+function looksOf(bodies: readonly AppendBody[], heads: ReadonlyMap<string, Head>, wanted: ReadonlySet<string>): Look[] {
+  const items = bodies.flatMap((body) => body.items.filter(({ seriesId }) => wanted.has(seriesId)));
+  const rows = new Map<string, number>();
+  for (const item of items) rows.set(item.seriesId, (rows.get(item.seriesId) ?? 0) + item.rows);
+  return items.flatMap(({ seriesId, rule, runs }) => {
+    if (rule.kind === 'irregular') return [];
+    const starts = new Set([null, ...runs.map(({ startNs }) => startNs)]);
+    return [...starts].map((at) => ({ seriesId, ...reachOf(heads.get(seriesId)!, rule, at, rows.get(seriesId)!) }));
+  });
 }
 
 interface PlacedItem {
   readonly item: AppendItem;
   readonly before: Head;
-  readonly after: Head;
-  readonly closed: Segment | null;
+  readonly near: readonly NearSegment[] | null;
+  readonly moved: Moved;
+}
+
+/** What an item does to its series. */
+interface Moved {
+  readonly head: Head;
+  readonly closed: readonly Segment[];
+  readonly gone: readonly number[];
+  readonly marks: readonly ClockMark[];
+  readonly near: readonly NearSegment[] | null;
 }
 
 class Placing {
@@ -180,10 +234,14 @@ class Placing {
   readonly #moved = new Map<string, Head>();
   readonly #new = new Map<string, KnownAppend>();
   readonly #placed: PlacedItem[] = [];
+  readonly #near: Map<string, readonly NearSegment[] | null>;
+  /** Series of which more must be known. */
+  readonly unknown = new Set<string>();
 
-  constructor(heads: ReadonlyMap<string, Head>, known: ReadonlyMap<string, KnownAppend>) {
+  constructor(heads: ReadonlyMap<string, Head>, known: ReadonlyMap<string, KnownAppend>, near: Surroundings) {
     this.#heads = heads;
     this.#known = known;
+    this.#near = new Map(near);
   }
 
   place({ items, atomic }: AppendBody): Placed[] {
@@ -211,10 +269,16 @@ class Placing {
     const earlier = key && this.#earlier(seriesId, key);
     if (earlier) return { kind: 'placed', replayed: true, ...earlier };
     refuseSealed(head);
-    const { after, closed } = advanced(head, item);
+    const near = this.#near.get(seriesId) ?? null;
+    const moved = advanced(head, item, near);
+    if (!moved) {
+      this.unknown.add(seriesId);
+      throw notStored();
+    }
     const ordinal = this.#placed.length;
-    this.#placed.push({ item, before: head, after, closed });
-    this.#moved.set(seriesId, after);
+    this.#placed.push({ item, before: head, near, moved });
+    this.#moved.set(seriesId, moved.head);
+    if (near) this.#near.set(seriesId, moved.near);
     const firstRow = item.rule.kind === 'regular' ? head.rows : null;
     const { rows } = item;
     if (key) this.#new.set(appendKeyOf(seriesId, key.key), { hash: key.hash, commit: null, ordinal, rows, firstRow });
@@ -235,8 +299,9 @@ class Placing {
 
   /** Takes back what was placed since, the newest first. */
   #undo(mark: number): void {
-    for (const { item, before } of this.#placed.splice(mark).reverse()) {
+    for (const { item, before, near } of this.#placed.splice(mark).reverse()) {
       this.#moved.set(item.seriesId, before);
+      if (near) this.#near.set(item.seriesId, near);
       if (item.key) this.#new.delete(appendKeyOf(item.seriesId, item.key.key));
     }
   }
@@ -246,7 +311,10 @@ class Placing {
     return {
       fresh: runsOf(this.#placed),
       heads: [...touched].map((seriesId) => this.#moved.get(seriesId)!),
-      closed: this.#placed.flatMap(({ item: { seriesId }, closed }) => (closed ? [{ seriesId, ...closed }] : [])),
+      ...this.#segments(),
+      marks: this.#placed.flatMap(({ item: { seriesId }, moved }) =>
+        moved.marks.map((each) => ({ seriesId, ...each })),
+      ),
       changes: this.#placed.map(({ item, before }) => ({
         kind: 'append',
         seriesId: item.seriesId,
@@ -257,6 +325,26 @@ class Placing {
         key: item.key,
       })),
     };
+  }
+
+  /** What becomes of segments in the end. */
+  #segments(): Pick<Placement, 'closed' | 'gone'> {
+    const closed = new Map<string, Placement['closed'][number]>();
+    const gone = new Map<string, Placement['gone'][number]>();
+    for (const { item, moved } of this.#placed) {
+      const { seriesId } = item;
+      for (const firstRow of moved.gone) {
+        const id = `${seriesId} ${firstRow}`;
+        closed.delete(id);
+        gone.set(id, { seriesId, firstRow });
+      }
+      for (const segment of moved.closed) {
+        const id = `${seriesId} ${segment.firstRow}`;
+        closed.set(id, { seriesId, ...segment });
+        gone.delete(id);
+      }
+    }
+    return { closed: [...closed.values()], gone: [...gone.values()] };
   }
 }
 
@@ -279,37 +367,45 @@ export function refuseExpired(expiredNs: bigint | null, lastNs: bigint, field: s
   throw unprocessableField(field, message, 'expired');
 }
 
-function advanced(head: Head, item: AppendItem): { after: Head; closed: Segment | null } {
+/** @returns null if more must be known of the series */
+function advanced(head: Head, item: AppendItem, near: readonly NearSegment[] | null): Moved | null {
   return item.rule.kind === 'regular'
-    ? advancedRegular(head, item, item.rule)
+    ? advancedRegular(head, item, item.rule, near)
     : advancedIrregular(head, item, item.rule);
 }
 
 /** @throws unprocessable `overlap`, `expired`, or naming `start` */
 function advancedRegular(
   head: Head,
-  { rows, startNs }: AppendItem,
-  { rate, startNs: defaultNs }: Extract<TimeRule, { kind: 'regular' }>,
-): { after: Head; closed: Segment | null } {
-  const newest = head.segment;
-  const place = placeAppend(newest, rate, startNs, defaultNs ?? 0n);
-  if (!place) {
-    const end = segmentEndNs(newest!, rate);
-    throw unprocessableField('start', `lies before the end of the data, ${formatTime(end)}`, 'overlap');
+  { runs }: AppendItem,
+  clock: Clock,
+  known: readonly NearSegment[] | null,
+): Moved | null {
+  let moved: Moved = { head, closed: [], gone: [], marks: [], near: known };
+  for (const run of runs) {
+    const placed = placeRun(moved.head, clock, run, moved.near);
+    if (!placed) return null;
+    const { segment } = placed.head;
+    refuseExpired(head.expiredNs, timeWithin(segment!, clock.rate, placed.head.rows - 1), run.field);
+    const { firstNs } = moved.head;
+    const seenNs = firstSince(segment!, clock, moved.head.rows, head.expiredNs) ?? placed.firstNs;
+    const later = new Set([...placed.closed.map(({ firstRow }) => firstRow), ...placed.gone]);
+    moved = {
+      // Not the segment's own start: its rows may have been removed, all of them.
+      head: { ...moved.head, ...placed.head, firstNs: smallest(seenNs, firstNs) },
+      closed: [...moved.closed.filter(({ firstRow }) => !later.has(firstRow)), ...placed.closed],
+      gone: [...moved.gone, ...placed.gone],
+      marks: [...moved.marks, ...placed.marks],
+      near: placed.near,
+    };
   }
-  if (place.startNs + nsOfRow(rate, rows) > TIME_MAX + 1n) {
-    throw unprocessableField('start', 'the rows would end after the year 2261, the last that has times');
-  }
-  const segment = place.continues
-    ? { ...newest!, rows: newest!.rows + rows }
-    : { firstRow: head.rows, startNs: place.startNs, rows };
-  const lastNs = segment.startNs + nsOfRow(rate, segment.rows - 1);
-  refuseExpired(head.expiredNs, lastNs, 'start');
-  return {
-    // Not the segment's own start: its rows may have been removed, all of them.
-    after: { ...head, rows: head.rows + rows, firstNs: head.firstNs ?? place.startNs, lastNs, segment },
-    closed: place.continues ? null : newest,
-  };
+  return moved;
+}
+
+/** Time of the first row from a row on that has not expired. */
+function firstSince(segment: Segment, { rate }: Clock, row: number, expiredNs: bigint | null): bigint | null {
+  if (expiredNs === null) return null;
+  return timeWithin(segment, rate, Math.max(row, rowsInTime(segment, rate, expiredNs, expiredNs).from));
 }
 
 /** @throws conflict `time-not-increasing`; unprocessable `expired` */
@@ -317,7 +413,7 @@ function advancedIrregular(
   head: Head,
   { rows, parts }: AppendItem,
   { duplicates }: Extract<TimeRule, { kind: 'irregular' }>,
-): { after: Head; closed: null } {
+): Moved {
   const first = parts.reduce((least, { firstNs }) => smallest(least, firstNs), parts[0].firstNs)!;
   const last = parts.reduce((most, { lastNs }) => largest(most, lastNs), parts[0].lastNs)!;
   refuseExpired(head.expiredNs, last, 'times');
@@ -329,7 +425,7 @@ function advancedIrregular(
     });
   }
   const times = { firstNs: smallest(first, head.firstNs), lastNs: largest(last, head.lastNs) };
-  return { after: { ...head, rows: head.rows + rows, ...times }, closed: null };
+  return { head: { ...head, rows: head.rows + rows, ...times }, closed: [], gone: [], marks: [], near: null };
 }
 
 /** Chunks of what was placed: parts in memory of one series that follow each other become one. */

@@ -1,12 +1,16 @@
 /** What an edit does to a series: to its head, its rows and its masks. Pure; the head is locked. */
-import { rowsOfRange } from './edited-rows.ts';
 import type { Erasure } from './erasure.ts';
 import { invalidField, unprocessableField, VarveError } from './errors.ts';
 import { refuseExpired, type Head } from './place-append.ts';
-import type { Rate } from './rate.ts';
+import type { Clock } from './place-run.ts';
+import { nsOfRow } from './rate.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from './row-ranges.ts';
-import { timesOfRows, type RowRange, type Segment } from './segment.ts';
+import { endsOf, selectRows, timeOfRow, toleranceNs, type RowRange, type Segment } from './segment.ts';
+import type { HeardTime, Stamp } from './stamps.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from './time.ts';
+
+/** Times of a replacement may be off by this part of what has passed: a clock drifts. */
+const DRIFT_PART = 100n;
 
 /** `[startNs, endNs)`, not empty. */
 export interface TimeRange {
@@ -19,6 +23,9 @@ export interface Replacement {
   readonly rows: number;
   /** Regular series: the time of the first row that the body states. */
   readonly startNs: bigint | null;
+  /** Regular series: times of its rows, where runs begin, and the last one. */
+  readonly stamps: readonly Stamp[];
+  readonly heard: HeardTime | null;
   /** Irregular series: smallest and largest time. */
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
@@ -27,8 +34,8 @@ export interface Replacement {
 export interface RegularEdit {
   /** As it is afterwards. */
   readonly head: Head;
-  /** The rows that the range selects. */
-  readonly rows: RowRange;
+  /** The rows that the range selects, in order of time. */
+  readonly ranges: readonly RowRange[];
   /** Rows that are there no more; 0 of a replacement. */
   readonly removed: number;
   /** Holes that are no more, or not as they were, and those that are new. */
@@ -36,47 +43,54 @@ export interface RegularEdit {
   readonly holesNew: readonly RowRange[];
 }
 
+/** What there is of a regular series. */
+export interface RegularRows {
+  readonly clock: Clock;
+  /** All, in order of rows. */
+  readonly segments: readonly Segment[];
+  /** Rows that were removed, in order. */
+  readonly holes: readonly RowRange[];
+}
+
 /**
- * @param segments all, in order of rows
- * @param holes rows that were removed, in order
  * @param replacement null: the rows are removed
- * @throws unprocessable `range-empty` naming `start` and `end`, `rows-differ` naming `values`; invalid-input naming `start` if the body begins elsewhere
+ * @throws unprocessable `range-empty` naming `start` and `end`, `rows-differ` naming `values`, `time-contradicts` naming a time of the body; invalid-input
+ *   naming `start` if the body begins elsewhere
  */
 export function planRegularEdit(
   head: Head,
-  {
-    rate,
-    segments,
-    holes,
-  }: { readonly rate: Rate; readonly segments: readonly Segment[]; readonly holes: readonly RowRange[] },
+  { clock, segments, holes }: RegularRows,
   { startNs, endNs }: TimeRange,
   replacement: Replacement | null,
 ): RegularEdit {
-  const range = rowsOfRange(segments, rate, startNs, endNs, head.expiredNs);
-  if (!range) {
+  const { rate } = clock;
+  const visible = (from: bigint, to: bigint): RowRange[] =>
+    selectRows(segments, rate, head.expiredNs !== null && head.expiredNs > from ? head.expiredNs : from, to);
+  const ranges = visible(startNs, endNs);
+  if (ranges.length === 0) {
     const message = 'the range has no rows of the series';
     const errors = ['start', 'end'].map((field) => ({ field, message }));
     throw new VarveError('unprocessable', message, { slug: 'range-empty', errors });
   }
-  const count = range.to - range.from;
+  const count = countRows(ranges);
   if (replacement && replacement.rows !== count) {
     throw unprocessableField('values', `has ${replacement.rows} rows, the range has ${count}`, 'rows-differ');
   }
   if (replacement && replacement.startNs !== null && replacement.startNs !== startNs) {
-    const [firstNs] = timesOfRows(segments, rate, { from: range.from, to: range.from + 1 });
+    const firstNs = timeOfRow(segments, rate, ranges[0].from);
     if (replacement.startNs !== firstNs) {
       const message = `the query and the body name different starts; the first row is at ${formatTime(firstNs)}`;
       throw invalidField('start', message);
     }
   }
-  const removed = replacement ? 0 : countRows(withoutRows([range], holes));
-  const filled = replacement ? countRows(clipRows(holes, range)) : 0;
-  const after = replacement ? withoutRows(holes, [range]) : uniteRows(holes, [range]);
-  const inTime = rowsOfRange(segments, rate, INT64_MIN, INT64_MAX, head.expiredNs);
-  const ends = endsOf(inTime ? withoutRows([inTime], after) : [], segments, rate);
+  if (replacement) compareTimes(replacement, ranges, segments, clock);
+  const removed = replacement ? 0 : countRows(withoutRows(ranges, holes));
+  const filled = replacement ? ranges.reduce((sum, range) => sum + countRows(clipRows(holes, range)), 0) : 0;
+  const after = replacement ? withoutRows(holes, uniteRows(ranges, [])) : uniteRows(holes, ranges);
+  const ends = endsOf(withoutRows(visible(INT64_MIN, INT64_MAX), after), segments, rate);
   return {
     head: { ...head, ...ends, edits: head.edits + 1, removed: head.removed + removed - filled },
-    rows: range,
+    ranges,
     removed,
     holesGone: holes.filter((hole) => !isAmong(hole, after)),
     holesNew: after.filter((hole) => !isAmong(hole, holes)),
@@ -87,14 +101,33 @@ function isAmong({ from, to }: RowRange, holes: readonly RowRange[]): boolean {
   return holes.some((hole) => hole.from === from && hole.to === to);
 }
 
-function endsOf(
+/** Times that come with rows say where these lie. @throws unprocessable `time-contradicts` */
+function compareTimes(
+  { stamps, heard }: Replacement,
   ranges: readonly RowRange[],
   segments: readonly Segment[],
-  rate: Rate,
-): { firstNs: bigint | null; lastNs: bigint | null } {
-  if (ranges.length === 0) return { firstNs: null, lastNs: null };
-  const timeOf = (row: number): bigint => timesOfRows(segments, rate, { from: row, to: row + 1 })[0];
-  return { firstNs: timeOf(ranges[0].from), lastNs: timeOf(ranges.at(-1)!.to - 1) };
+  { rate, startTolerance }: Clock,
+): void {
+  const said = stamps.filter(({ begins, row }) => begins && row > 0).map(({ row, ns, field }) => ({ row, ns, field }));
+  if (heard && heard.row > 0) said.push({ ...heard, field: 'times' });
+  for (const { row, ns, field } of said) {
+    const isNs = timeOfRow(segments, rate, rowAt(ranges, row));
+    const off = isNs < ns ? ns - isNs : isNs - ns;
+    // A clock that drifts is not counted as a mark here.
+    if (off <= toleranceNs(rate, startTolerance) + nsOfRow(rate, row) / DRIFT_PART) continue;
+    const message = `row ${row} of the range is at ${formatTime(isNs)}, the body says ${formatTime(ns)}`;
+    throw unprocessableField(field, message, 'time-contradicts');
+  }
+}
+
+/** The n-th row of ranges. */
+function rowAt(ranges: readonly RowRange[], n: number): number {
+  let left = n;
+  for (const { from, to } of ranges) {
+    if (left < to - from) return from + left;
+    left -= to - from;
+  }
+  throw new Error(`there is no row ${n}`);
 }
 
 /** What a reader saw in the range of an irregular series, and what is left outside of it. */

@@ -4,11 +4,12 @@
  * Each file tells the truth as of its commit about the numbers of rows that it claims, whether it was ever swapped in or not, and whether it was replaced
  * since. So files lie over each other in the order of their commits, and of each number the highest file that claims it counts.
  */
-import { nsOfRow, type Rate } from './rate.ts';
+import type { ClockMark } from './place-run.ts';
+import { halfPeriodNs, nsOfRow, type Rate } from './rate.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from './row-ranges.ts';
-import type { RowRange, Segment } from './segment.ts';
+import { byTime, partOfSegment, rowsInTime, segmentEndNs, timeWithin, type RowRange, type Segment } from './segment.ts';
 import type { Erasure } from './erasure.ts';
-import type { SegmentStart, SeriesRecord } from './series-record.ts';
+import type { SeriesRecord } from './series-record.ts';
 
 /** What one file says of a series. */
 export interface Told {
@@ -126,8 +127,7 @@ export function rebuildMasks(told: readonly Told[], rows: number): RebuiltMasks 
 
 /** Rows of a regular series that are known to be removed or expired, in order. @param told in order, at least one */
 export function absentRows(told: readonly Told[]): RowRange[] {
-  const expired = Math.max(...told.map(({ record }) => record.expiredRow));
-  return unite([{ from: 0, to: expired }, ...told.at(-1)!.record.holes]);
+  return unite([...told.flatMap(({ record }) => record.expiredRows), ...told.at(-1)!.record.holes]);
 }
 
 function latest(times: readonly (bigint | null)[]): bigint | null {
@@ -205,40 +205,116 @@ function unite(ranges: readonly RowRange[]): RowRange[] {
   return uniteRows(ranges, []);
 }
 
-/** Where rows begin, or begin anew. */
-interface Start extends SegmentStart {
-  /** False: counted from an earlier row of a claim, so that its time may have been rounded once more. */
-  readonly isExact: boolean;
-}
-
 /**
- * The segments of a regular series as its layers tell of them.
- * @param rows of the series. Rows before all that is told, and rows that are missing, are taken to be evenly spaced
+ * The segments of a regular series as its layers tell of them. Rows that none tells of were on the grid of those around them, unless others have taken that
+ * time since.
+ * @param rows of the series
+ * @param holes of it
  */
-export function rebuildSegments(layers: readonly Layer<Told>[], rate: Rate, rows: number): Segment[] {
-  const starts = layers
-    .flatMap(({ told, claims }) => claims.flatMap((claim) => startsWithin(told.record.segments, claim, rate)))
-    .filter(({ row }) => row < rows)
-    .sort((a, b) => a.row - b.row);
-  const open: { firstRow: number; startNs: bigint }[] = [];
-  for (const { row, startNs, isExact } of starts) {
-    const before = open.at(-1);
+export function rebuildSegments(
+  layers: readonly Layer<Told>[],
+  rate: Rate,
+  rows: number,
+  holes: readonly RowRange[],
+): Segment[] {
+  const told = layers
+    .flatMap(({ told: { record }, claims }) => claims.flatMap((claim) => segmentsWithin(record.segments, claim, rate)))
+    .filter(({ firstRow }) => firstRow < rows)
+    .sort((a, b) => a.firstRow - b.firstRow);
+  const starts = told.map(({ startNs }) => startNs).sort((a, b) => (a < b ? -1 : 1));
+  const isFree = (fromNs: bigint, toNs: bigint): boolean => (starts[firstFrom(starts, fromNs)] ?? toNs) >= toNs;
+  const joined: Segment[] = [];
+  for (const segment of told) {
+    const before = joined.at(-1);
     if (!before) {
-      open.push({ firstRow: 0, startNs: startNs - nsOfRow(rate, row) });
+      const first = sinceFirst(segment, rate);
+      joined.push(isFree(first.startNs, segment.startNs) ? first : segment);
       continue;
     }
-    const differs = startNs - (before.startNs + nsOfRow(rate, row - before.firstRow));
-    const goesOn = differs === 0n || (!isExact && (differs === 1n || differs === -1n));
-    if (!goesOn) open.push({ firstRow: row, startNs });
+    const endNs = segmentEndNs(before, rate);
+    const goesOn = isOneGrid(before, segment) && timeWithin(before, rate, segment.firstRow) === segment.startNs;
+    const isWhole = before.firstRow + before.rows === segment.firstRow;
+    if (goesOn && (isWhole || isFree(endNs, segment.startNs))) {
+      joined[joined.length - 1] = { ...before, rows: segment.firstRow + segment.rows - before.firstRow };
+      continue;
+    }
+    const missing = timeWithin(before, rate, segment.firstRow);
+    if (!isWhole && isFree(endNs, missing)) {
+      joined[joined.length - 1] = { ...before, rows: segment.firstRow - before.firstRow };
+    }
+    joined.push(segment);
   }
-  return open.map((segment, i) => ({ ...segment, rows: (open[i + 1]?.firstRow ?? rows) - segment.firstRow }));
+  const last = joined.at(-1);
+  // The newest segment ends where the rows do.
+  if (last) joined[joined.length - 1] = { ...last, rows: rows - last.firstRow };
+  return withoutTaken(joined, holes, rate);
 }
 
-/** @param segments of the file's claims, each of which begins with one */
-function startsWithin(segments: readonly SegmentStart[], { from, to }: RowRange, rate: Rate): Start[] {
-  const before = segments.filter(({ row }) => row <= from).at(-1);
-  const inside = segments.filter(({ row }) => row > from && row < to).map((start) => ({ ...start, isExact: true }));
-  if (!before) return inside;
-  const startNs = before.startNs + nsOfRow(rate, from - before.row);
-  return [{ row: from, startNs, isExact: before.row === from }, ...inside];
+/** Removed rows whose time later rows have taken are in no segment, though an older file has them in one. */
+function withoutTaken(segments: readonly Segment[], holes: readonly RowRange[], rate: Rate): Segment[] {
+  const taken = new Map<Segment, RowRange[]>();
+  const half = halfPeriodNs(rate);
+  let open: Segment[] = [];
+  for (const segment of byTime(segments)) {
+    open = open.filter((each) => segmentEndNs(each, rate) > segment.startNs);
+    for (const other of open) {
+      const [older, later] = other.firstRow < segment.firstRow ? [other, segment] : [segment, other];
+      const range = rowsInTime(older, rate, later.startNs - half, segmentEndNs(later, rate) - half);
+      taken.set(older, [...(taken.get(older) ?? []), ...clipRows(holes, range)]);
+    }
+    open.push(segment);
+  }
+  return segments.flatMap((segment) => {
+    const cut = taken.get(segment);
+    if (!cut) return [segment];
+    const own = { from: segment.firstRow, to: segment.firstRow + segment.rows };
+    return withoutRows([own], unite(cut)).map((range) => partOfSegment(segment, rate, range));
+  });
+}
+
+/** @param times in order. @returns the place of the first at or after `ns` */
+function firstFrom(times: readonly bigint[], ns: bigint): number {
+  let low = 0;
+  let high = times.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle] < ns) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The first segment as if all rows before it were on its grid. */
+function sinceFirst({ firstRow, startNs, rows, skip = 0 }: Segment, rate: Rate): Segment {
+  const begin = startNs - nsOfRow(rate, skip);
+  if (skip >= firstRow) {
+    return {
+      firstRow: 0,
+      startNs: begin + nsOfRow(rate, skip - firstRow),
+      rows: firstRow + rows,
+      skip: skip - firstRow,
+    };
+  }
+  return { firstRow: 0, startNs: startNs - nsOfRow(rate, firstRow), rows: firstRow + rows };
+}
+
+function isOneGrid(before: Segment, segment: Segment): boolean {
+  return (before.skip ?? 0) + segment.firstRow - before.firstRow === (segment.skip ?? 0);
+}
+
+/** The clock marks of a series as its layers tell of them. @param rows of the series */
+export function rebuildMarks(layers: readonly Layer<Told>[], rows: number): ClockMark[] {
+  return layers
+    .flatMap(({ told, claims }) =>
+      claims.flatMap(({ from, to }) => told.record.marks.filter(({ row }) => row >= from && row < Math.min(to, rows))),
+    )
+    .sort((a, b) => a.row - b.row);
+}
+
+/** The parts of segments that lie in a claim. */
+function segmentsWithin(segments: readonly Segment[], claim: RowRange, rate: Rate): Segment[] {
+  return segments.flatMap((segment) => {
+    const [range] = clipRows([{ from: segment.firstRow, to: segment.firstRow + segment.rows }], claim);
+    return range ? [partOfSegment(segment, rate, range)] : [];
+  });
 }

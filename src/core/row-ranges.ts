@@ -1,13 +1,14 @@
-/** Sets of rows as lists of ranges: in order, not overlapping, not empty. */
+/** Sets of rows as lists of ranges: in order where nothing else is said, not overlapping, not empty. */
 import type { RowRange } from './segment.ts';
 
-/** The rows of `ranges` that are in none of `holes`; both in order. */
+/** The rows of `ranges`, in whatever order they are, that are in none of `holes`. */
 export function withoutRows(ranges: readonly RowRange[], holes: readonly RowRange[]): RowRange[] {
   if (holes.length === 0) return [...ranges];
   const left: RowRange[] = [];
   let at = 0;
   for (const range of ranges) {
     let { from } = range;
+    if (at > 0 && holes[at - 1].to > from) at = firstEndingAfter(holes, from);
     while (at < holes.length && holes[at].to <= from) at++;
     for (let i = at; i < holes.length && holes[i].from < range.to; i++) {
       if (holes[i].from > from) left.push({ from, to: holes[i].from });
@@ -16,6 +17,17 @@ export function withoutRows(ranges: readonly RowRange[], holes: readonly RowRang
     if (from < range.to) left.push({ from, to: range.to });
   }
   return left;
+}
+
+function firstEndingAfter(ranges: readonly RowRange[], row: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ranges[middle].to <= row) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The rows of `ranges` that are in `range`, too. */

@@ -6,15 +6,10 @@ import type { Codec } from './codec.ts';
 import { valueOf, type Dtype } from './dtype.ts';
 import type { Erasure } from './erasure.ts';
 import { formatRate } from './rate.ts';
-import type { RowRange } from './segment.ts';
+import type { ClockMark } from './place-run.ts';
+import type { RowRange, Segment } from './segment.ts';
 import type { Channel, Continuity, DuplicateRule, Series, TimeReference } from './series.ts';
 import type { Tags } from './tag-value.ts';
-
-/** Where rows of a regular series begin, or begin anew. */
-export interface SegmentStart {
-  readonly row: number;
-  readonly startNs: bigint;
-}
 
 export interface SeriesDescription {
   readonly name: string;
@@ -26,6 +21,8 @@ export interface SeriesDescription {
   readonly offset: number;
   /** Exact, `num/den` in Hz; null: the series is irregular. */
   readonly rate: string | null;
+  /** As the sampling has it; null: the default. */
+  readonly startTolerance: number | null;
   readonly timeReference: TimeReference;
   readonly duplicates: DuplicateRule;
   readonly codec: Codec;
@@ -50,16 +47,18 @@ export interface SeriesRecord {
   /** Row numbers given out, and rows that were removed. */
   readonly rows: number;
   readonly removed: number;
-  /** Samples before have expired, and summaries before; regular: the rows before, too. */
+  /** Samples before have expired, and summaries before; regular: these rows, too. */
   readonly expiredNs: bigint | null;
   readonly summariesExpiredNs: bigint | null;
-  readonly expiredRow: number;
+  readonly expiredRows: readonly RowRange[];
   /** Regular: rows of the whole series that were removed, but for those that have expired. */
   readonly holes: readonly RowRange[];
   /** Irregular: what was taken out of the whole series, and may still be in other shards. */
   readonly erasures: readonly Erasure[];
   /** Regular: of the claims. */
-  readonly segments: readonly SegmentStart[];
+  readonly segments: readonly Segment[];
+  /** Regular: times that a client said, of rows of the claims. */
+  readonly marks: readonly ClockMark[];
   readonly sealedAt: Date | null;
   readonly contentHash: Series['contentHash'];
   readonly deletedAt: Date | null;
@@ -70,6 +69,7 @@ export function descriptionOf(series: Series): SeriesDescription {
   const { name, project, unit, dtype, channels, scale, offset, timeReference, duplicates, codec, sampling } = series;
   const { continuity, resolution, missingValue, timeZone, tags, version } = series;
   const rate = sampling.kind === 'regular' ? formatRate(sampling.rate) : null;
+  const startTolerance = (sampling.kind === 'regular' ? sampling.startTolerance : null) ?? null;
   return {
     name,
     project,
@@ -79,6 +79,7 @@ export function descriptionOf(series: Series): SeriesDescription {
     scale,
     offset,
     rate,
+    startTolerance,
     timeReference,
     duplicates,
     codec,
@@ -101,10 +102,11 @@ interface StoredRecord {
   removed: number;
   expired_ns?: string;
   summaries_expired_ns?: string;
-  expired_row?: number;
+  expired_rows?: [number, number][];
   holes?: [number, number][];
   erasures?: [number, string, string, number][];
-  segments?: [number, string][];
+  segments?: [number, string, number, number][];
+  clock_marks?: [number, string][];
   sealed_at?: string;
   content_hash?: { values: string; times: string | null; rows: number; commit: string };
   deleted_at?: string;
@@ -118,6 +120,7 @@ interface StoredRecord {
     scale: number;
     offset: number;
     rate?: string;
+    start_tolerance?: number;
     time_reference: TimeReference;
     duplicates: DuplicateRule;
     codec: Codec;
@@ -141,12 +144,15 @@ export function recordText(record: SeriesRecord): string {
     removed: record.removed,
     expired_ns: record.expiredNs?.toString(),
     summaries_expired_ns: record.summariesExpiredNs?.toString(),
-    expired_row: record.expiredRow || undefined,
+    expired_rows: unlessEmpty(pairs(record.expiredRows)),
     holes: unlessEmpty(pairs(record.holes)),
     erasures: unlessEmpty(
       record.erasures.map((each) => [each.generation, String(each.startNs), String(each.endNs), each.beforeRow]),
     ),
-    segments: unlessEmpty(record.segments.map(({ row, startNs }) => [row, String(startNs)])),
+    segments: unlessEmpty(
+      record.segments.map(({ firstRow, startNs, rows, skip = 0 }) => [firstRow, String(startNs), rows, skip]),
+    ),
+    clock_marks: unlessEmpty(record.marks.map(({ row, ns }) => [row, String(ns)])),
     sealed_at: record.sealedAt?.toISOString(),
     content_hash: contentHash ? { ...contentHash, commit: String(contentHash.commit) } : undefined,
     deleted_at: record.deletedAt?.toISOString(),
@@ -160,6 +166,7 @@ export function recordText(record: SeriesRecord): string {
       scale: d.scale,
       offset: d.offset,
       rate: d.rate ?? undefined,
+      start_tolerance: d.startTolerance ?? undefined,
       time_reference: d.timeReference,
       duplicates: d.duplicates,
       codec: d.codec,
@@ -189,7 +196,7 @@ export function parseRecord(text: string): SeriesRecord {
     removed: stored.removed,
     expiredNs: ns(stored.expired_ns),
     summariesExpiredNs: ns(stored.summaries_expired_ns),
-    expiredRow: stored.expired_row ?? 0,
+    expiredRows: ranges(stored.expired_rows ?? []),
     holes: ranges(stored.holes ?? []),
     erasures: (stored.erasures ?? []).map(([generation, startNs, endNs, beforeRow]) => ({
       generation,
@@ -197,7 +204,13 @@ export function parseRecord(text: string): SeriesRecord {
       endNs: BigInt(endNs),
       beforeRow,
     })),
-    segments: (stored.segments ?? []).map(([row, startNs]) => ({ row, startNs: BigInt(startNs) })),
+    segments: (stored.segments ?? []).map(([firstRow, startNs, rows, skip]) => ({
+      firstRow,
+      startNs: BigInt(startNs),
+      rows,
+      skip,
+    })),
+    marks: (stored.clock_marks ?? []).map(([row, at]) => ({ row, ns: BigInt(at) })),
     sealedAt: date(stored.sealed_at),
     contentHash: stored.content_hash ? { ...stored.content_hash, commit: BigInt(stored.content_hash.commit) } : null,
     deletedAt: date(stored.deleted_at),
@@ -210,6 +223,7 @@ export function parseRecord(text: string): SeriesRecord {
       scale: series.scale,
       offset: series.offset,
       rate: series.rate ?? null,
+      startTolerance: series.start_tolerance ?? null,
       timeReference: series.time_reference,
       duplicates: series.duplicates,
       codec: series.codec,

@@ -49,7 +49,14 @@ export interface Channel {
 }
 
 export type Sampling =
-  { readonly kind: 'regular'; readonly rate: Rate; readonly startNs: bigint | null } | { readonly kind: 'irregular' };
+  | {
+      readonly kind: 'regular';
+      readonly rate: Rate;
+      readonly startNs: bigint | null;
+      /** How many samples a start may be off and still go on; absent: half a one, and what a slow clock makes. */
+      readonly startTolerance?: number;
+    }
+  | { readonly kind: 'irregular' };
 
 /** What a client may say when it creates a series. Everything is decided: defaults have been applied. */
 export interface NewSeries {

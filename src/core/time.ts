@@ -55,7 +55,7 @@ export function parseBound(value: string | number): bigint | undefined {
 }
 
 /** The nearest int64. */
-function clampBound(ns: bigint): bigint {
+export function clampBound(ns: bigint): bigint {
   return ns < INT64_MIN ? INT64_MIN : ns > INT64_MAX ? INT64_MAX : ns;
 }
 

@@ -13,6 +13,7 @@ import {
 } from '../core/place-append.ts';
 import { keyOfLine } from '../core/idempotency.ts';
 import { nameKey } from '../core/same-name.ts';
+import { runsOfStamps } from '../core/stamps.ts';
 import type { NewSeries, Series } from '../core/series.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../formats/item-formats.ts';
 import { MAX_ITEMS_BYTES, type ReadItem, type SampleItem } from '../formats/sample-items.ts';
@@ -318,9 +319,10 @@ class ManyAppend {
 
   #itemOf({ rows: received, key, target }: Work): AppendItem {
     const { id, rule, knownVersion } = target!.found!;
-    const { rows, startNs, parts } = received!;
+    const { rows, startNs, stamps, parts } = received!;
+    const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps) : [];
     const { tokenId } = this.#request.principal;
-    return { seriesId: id!, rule, knownVersion, rows, startNs, parts, key, tokenId };
+    return { seriesId: id!, rule, knownVersion, rows, runs, parts, key, tokenId };
   }
 
   #outcome(results: readonly AppendResult[]): AppendManyOutcome {

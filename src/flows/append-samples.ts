@@ -3,6 +3,7 @@ import { writeId } from '../catalog/write-status.ts';
 import { invalidField, isVarveError } from '../core/errors.ts';
 import type { AppendKey, TimeRule } from '../core/place-append.ts';
 import type { Series } from '../core/series.ts';
+import { runsOfStamps } from '../core/stamps.ts';
 import type { AppendResult, Committer } from './committer.ts';
 import { withUpload, type BodyUpload, type ReceiveDeps } from './receive-body.ts';
 import type { ReceivedPayload } from './receive-payload.ts';
@@ -49,11 +50,12 @@ async function append(
   const { idempotencyKey, principal } = request;
   const received = await upload.receive(series, idempotencyKey !== null);
   const startNs = agreedStart(series, request.startNs, received.startNs);
-  const { rows, parts } = received;
+  const { rows, parts, stamps } = received;
   const key = keyOf(idempotencyKey, received, startNs);
   const rule = timeRule(series);
   const { tokenId } = principal;
-  const item = { seriesId: series.id, rule, knownVersion, rows, startNs, parts, key, tokenId };
+  const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps) : [];
+  const item = { seriesId: series.id, rule, knownVersion, rows, runs, parts, key, tokenId };
   const [result] = await committer.submit({ items: [item], atomic: false });
   return toOutcome(result);
 }

@@ -11,6 +11,7 @@ import {
   findCommit,
   heldElsewhere,
   keepSpools,
+  segmentsNear,
   type CommitToMake,
   type CommitTrace,
   type FreshToInsert,
@@ -231,11 +232,8 @@ export class Committer {
       const held = await heldAmong(session, given, heads);
       const swept = await sweptAmong(session, without(given, held));
       const batch = without(without(given, held), swept);
-      const placement = placeAppends(
-        batch.map(({ body }) => body),
-        heads,
-        known,
-      );
+      const bodies = batch.map(({ body }) => body);
+      const placement = await placeAppends(bodies, heads, known, (looks) => segmentsNear(session, looks));
       let commit: bigint | 'unknown' | null = null;
       if (placement.changes.length === 0) await session.query('rollback');
       else commit = await this.#finish(session, { ...placement, fresh: placement.fresh.map(materialize) }, xid);

@@ -1,6 +1,13 @@
 /** Makes series and appends to them and to others in one transaction: all of it is there by one commit, or nothing. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { heldElsewhere, knownAppends, lockHeads, prepareCommit, type CommitTrace } from '../catalog/append-commit.ts';
+import {
+  heldElsewhere,
+  knownAppends,
+  lockHeads,
+  prepareCommit,
+  segmentsNear,
+  type CommitTrace,
+} from '../catalog/append-commit.ts';
 import type { DatabaseTransaction, ReadsAndWrites } from '../catalog/database.ts';
 import { insertSeries, type SeriesToInsert } from '../catalog/series-insert.ts';
 import { sessionOf } from '../catalog/session.ts';
@@ -74,7 +81,10 @@ async function allWithin(
   const missing = ids.filter((id) => !heads.has(id));
   if (missing.length > 0 && (await heldElsewhere(session, missing)).size > 0) return undo('held');
   const keys = items.flatMap(({ seriesId, key }) => (key ? [{ seriesId, key: key.key }] : []));
-  const placement = placeAppends([{ items, atomic: true }], heads, await knownAppends(session, keys));
+  const known = await knownAppends(session, keys);
+  const placement = await placeAppends([{ items, atomic: true }], heads, known, (looks) =>
+    segmentsNear(session, looks),
+  );
   const [outcomes] = placement.outcomes;
   if (outcomes.some(({ kind }) => kind === 'refused')) {
     return undo({ kind: 'done', results: outcomes.map((each) => toResult(each, null)) });

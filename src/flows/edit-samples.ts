@@ -1,5 +1,6 @@
 /** Replaces or removes a range of samples: at once, durable and readable by one commit. */
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import {
   keepSpools,
   knownAppends,
@@ -25,8 +26,10 @@ import {
   type SampleChange,
 } from '../core/place-append.ts';
 import { planIrregularEdit, planRegularEdit, type MeasuredRange, type TimeRange } from '../core/plan-edit.ts';
+import type { RowRange } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from '../core/time.ts';
+import type { DataRoot } from '../storage/data-root.ts';
 import { readSpooled } from '../storage/spool.ts';
 import { commitTold } from './commit-told.ts';
 import { measureErasure } from './measure-erasure.ts';
@@ -103,12 +106,12 @@ interface Edited {
 async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
   const { series, range } = asked;
   const isRegular = series.sampling.kind === 'regular';
+  const { reads: db, root, codec } = deps;
   for (let tries = 0; tries < MOST_MEASURES; tries++) {
     // Times are read before the head is locked: a busy series is not held up.
-    const { reads: db, root, codec } = deps;
     const measured = isRegular ? null : await measureErasure({ db, root, codec }, series, range.startNs, range.endNs);
     const edited = await deps.turns.take(series.id, () =>
-      commitTold(deps.writes, (trx, told) => editWithin(sessionOf(trx), asked, measured, told)),
+      commitTold(deps.writes, (trx, told) => editWithin(sessionOf(trx), root, asked, measured, told)),
     );
     if (edited) return edited;
   }
@@ -119,6 +122,7 @@ async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
 /** @returns null if what was measured is true no more; nothing is changed then */
 async function editWithin(
   session: Session,
+  root: DataRoot,
   asked: Edit,
   measured: MeasuredRange | null,
   told: (trace: CommitTrace) => void,
@@ -138,7 +142,7 @@ async function editWithin(
   }
   const change = measured
     ? await changeIrregular(session, head, asked, measured)
-    : await changeRegular(session, head, asked);
+    : await changeRegular(session, root, head, asked);
   if (!change) return null;
   const { commit, trace } = await prepareCommit(session, change);
   told(trace);
@@ -152,28 +156,32 @@ async function editWithin(
   };
 }
 
+/** Edits move no row in time. */
+const SAME_TIMES = { closed: [], gone: [], marks: [] } as const;
+
 async function changeRegular(
   session: Session,
+  root: DataRoot,
   head: Head,
   { series, range, received, ...by }: Edit,
 ): Promise<EditToMake> {
   const { sampling, id } = series;
   if (sampling.kind !== 'regular') throw new Error('the series is not regular');
-  const known = { rate: sampling.rate, segments: await segmentsOf(session, id), holes: await holesOf(session, id) };
+  const known = { clock: sampling, segments: await segmentsOf(session, id), holes: await holesOf(session, id) };
   const plan = planRegularEdit(head, known, range, received);
   await changeHoles(session, id, plan);
-  const { from, to } = plan.rows;
+  const { ranges, removed } = plan;
+  // Where they lie apart, they have no range of numbers.
+  const firstRow = ranges.length === 1 ? ranges[0].from : null;
   return {
+    ...SAME_TIMES,
     heads: [plan.head],
-    closed: [],
-    fresh: received ? freshOf(head, received.parts, from, plan.head.edits) : [],
+    fresh: received ? await freshOfRanges(root, head, received.parts, ranges, plan.head.edits) : [],
     changes: [
       changeOf(
         head,
         by,
-        received
-          ? { kind: 'replace', firstRow: from, rows: to - from }
-          : { kind: 'remove', firstRow: from, rows: plan.removed },
+        received ? { kind: 'replace', firstRow, rows: received.rows } : { kind: 'remove', firstRow, rows: removed },
       ),
     ],
   };
@@ -190,8 +198,8 @@ async function changeIrregular(
   if (!plan) return null;
   await addErasure(session, series.id, plan.erasure);
   return {
+    ...SAME_TIMES,
     heads: [plan.head],
-    closed: [],
     fresh: received ? freshOf(head, received.parts, head.rows, 0) : [],
     changes: [
       changeOf(
@@ -228,6 +236,46 @@ function freshOf(head: Head, parts: readonly AppendPart[], firstRow: number, gen
       spool: place.kind === 'spool' ? { ...place, id: place.spoolId } : null,
     };
   });
+}
+
+/** Rows that go to ranges of rows which do not follow each other. */
+async function freshOfRanges(
+  root: DataRoot,
+  head: Head,
+  parts: readonly AppendPart[],
+  ranges: readonly RowRange[],
+  generation: number,
+): Promise<FreshToInsert[]> {
+  const fresh: FreshToInsert[] = [];
+  const left = [...parts];
+  for (const { from, to } of ranges) {
+    const own: AppendPart[] = [];
+    for (let rows = to - from; rows > 0; rows -= own.at(-1)!.rows) {
+      const part = left.shift()!;
+      if (part.rows <= rows) own.push(part);
+      else {
+        own.push(await slicePart(root, part, 0, rows));
+        left.unshift(await slicePart(root, part, rows, part.rows));
+      }
+    }
+    fresh.push(...freshOf(head, own, from, generation));
+  }
+  return fresh;
+}
+
+/** Some rows of a part of a regular series. */
+async function slicePart(root: DataRoot, part: AppendPart, from: number, to: number): Promise<AppendPart> {
+  const { place, rows, bytes } = part;
+  const rowBytes = bytes / rows;
+  const [offset, length] = [from * rowBytes, (to - from) * rowBytes];
+  const known = { ...part, rows: to - from, bytes: length };
+  if (place.kind === 'memory') {
+    const values = place.values.subarray(offset, offset + length);
+    return { ...known, valuesCrc: crc32(values), place: { ...place, values } };
+  }
+  const valuesOffset = place.valuesOffset + offset;
+  const values = await readSpooled(root, place.spoolId, valuesOffset, length);
+  return { ...known, valuesCrc: crc32(values), place: { ...place, valuesOffset } };
 }
 
 /** @throws unprocessable `key-reused` */

@@ -11,9 +11,7 @@ import {
   type ExpirableSeries,
 } from '../catalog/retention-store.ts';
 import { longestTerms, nextExpiry, type Expiry, type RetentionTerms } from '../core/retention.ts';
-import { withoutRows } from '../core/row-ranges.ts';
-import { selectRows, timesOfRows } from '../core/segment.ts';
-import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { INT64_MIN } from '../core/time.ts';
 import { measureErasure, type MeasureDeps } from './measure-erasure.ts';
 import type { RetentionService } from './service.ts';
 
@@ -74,15 +72,8 @@ async function whatExpires(
   return expiry.expiredNs === null && expiry.summariesExpiredNs === null ? null : { known, expiry };
 }
 
-/** Time of the first sample that is left. */
-async function firstAfter(
-  deps: ExpireDeps,
-  { series, segments, holes }: ExpirableSeries,
-  expiredNs: bigint,
-): Promise<bigint | null> {
-  const { sampling } = series;
-  if (sampling.kind === 'irregular') return (await measureErasure(deps, series, INT64_MIN, expiredNs)).firstNs;
-  const left = withoutRows(selectRows(segments, sampling.rate, expiredNs, INT64_MAX), holes);
-  if (left.length === 0) return null;
-  return timesOfRows(segments, sampling.rate, { from: left[0].from, to: left[0].from + 1 })[0];
+/** Time of the first sample that is left; of a regular series it is found under the lock. */
+async function firstAfter(deps: ExpireDeps, { series }: ExpirableSeries, expiredNs: bigint): Promise<bigint | null> {
+  if (series.sampling.kind === 'regular') return null;
+  return (await measureErasure(deps, series, INT64_MIN, expiredNs)).firstNs;
 }

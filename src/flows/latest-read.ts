@@ -3,8 +3,7 @@ import { readSampleSnapshot, type SampleSnapshot } from '../catalog/sample-snaps
 import { newestChunks } from '../catalog/overview-snapshot.ts';
 import { notFound } from '../core/errors.ts';
 import { withoutRows } from '../core/row-ranges.ts';
-import { rowsAtBorders } from '../core/overview-plan.ts';
-import type { RowRange } from '../core/segment.ts';
+import { selectRows, timeOfRow, type RowRange } from '../core/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { mayUse } from './series-reach.ts';
 import { seenTimes } from './order-here.ts';
@@ -39,20 +38,24 @@ export async function selectNewest(
 ): Promise<SampleSelection> {
   const { sampling } = series;
   if (sampling.kind === 'irregular') return newestTimes(deps, series.id, rows);
-  const expiredRow = expiredNs === null ? 0 : rowsAtBorders(segments, sampling.rate, BigInt64Array.of(expiredNs))[0];
-  return newestRows(withoutRows([{ from: expiredRow, to: series.rows }], holes), rows);
+  const inTime = selectRows(segments, sampling.rate, expiredNs ?? INT64_MIN, INT64_MAX);
+  const newest = newestRows(withoutRows(inTime, holes), rows);
+  const from = newest[0]?.from ?? 0;
+  return inTime.length > 1
+    ? { by: 'time', startNs: timeOfRow(segments, sampling.rate, from) }
+    : { by: 'rows', from, to: newest.at(-1)?.to ?? 0 };
 }
 
-/** @param seen rows that are there, in order */
-function newestRows(seen: readonly RowRange[], most: number): SampleSelection {
+/** @param seen rows that are there, in order of time. @returns the last of them */
+function newestRows(seen: readonly RowRange[], most: number): RowRange[] {
+  const newest: RowRange[] = [];
   let left = most;
-  const to = seen.at(-1)?.to ?? 0;
-  let from = to;
   for (let i = seen.length - 1; i >= 0 && left > 0; i--) {
-    from = Math.max(seen[i].from, seen[i].to - left);
-    left -= seen[i].to - from;
+    const { from, to } = seen[i];
+    newest.push({ from: Math.max(from, to - left), to });
+    left -= to - from;
   }
-  return { by: 'rows', from, to };
+  return newest.reverse();
 }
 
 /** The span of time of the newest rows of an irregular series. Reads the times of the chunks that end last. */

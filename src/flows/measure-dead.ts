@@ -21,7 +21,7 @@ export async function measureDead(db: Database, laneId: string): Promise<DeadSpa
     for await (const known of reader.series(whole, { kind: 'shards', ids })) {
       const found = [
         ...deadBytes(known.chunks, known.holes, known.erasures),
-        ...deadSummaryBytes(known.summaries, known.summariesExpiredNs, known.summariesExpiredRow),
+        ...deadSummaryBytes(known.summaries, known.summariesExpiredNs, known.summariesExpiredRows),
       ];
       for (const [shardId, bytes] of found) if (ids.has(shardId)) dead.set(shardId, (dead.get(shardId) ?? 0) + bytes);
     }

@@ -2,7 +2,7 @@
 import { viewAs, DTYPES } from '../core/dtype.ts';
 import type { Erasure } from '../core/erasure.ts';
 import { BucketFold, type FoldedSeries } from '../core/overview-fold.ts';
-import type { CellRange } from '../core/overview-plan.ts';
+import type { CellRange, RankedRows } from '../core/overview-plan.ts';
 import {
   BUCKETS_A_CHUNK,
   RangeFinder,
@@ -38,8 +38,11 @@ interface AnyFoldTask extends FoldedSeries {
 /** Regular series: everything is decided. */
 export interface RowFoldTask extends AnyFoldTask {
   readonly kind: 'regular';
-  /** Of the buckets, in rows; one more than buckets. */
-  readonly borders: Float64Array;
+  readonly buckets: number;
+  /** In order of rows: in each, rows and times rise together. Borders of buckets in rows, and the bucket that begins with the first. */
+  readonly strands: ReadonlyArray<{ readonly bucket: number; readonly borders: Float64Array }>;
+  /** Where rows are in order of time; null: rows are numbered so. */
+  readonly ranks: readonly RankedRows[] | null;
   /** Summaries to read, each with the cells of it that count, and the first row that its shard has. */
   readonly cells: ReadonlyArray<{
     readonly block: StoredSummary;
@@ -99,7 +102,7 @@ export interface LineEnd {
 
 /** @yields nothing but chances to stop */
 export async function* foldBuckets(task: FoldTask): AsyncGenerator<void, Folded> {
-  const fold = new BucketFold(task, task.borders.length - 1);
+  const fold = new BucketFold(task, task.kind === 'regular' ? task.buckets : task.borders.length - 1);
   if (task.kind === 'irregular') {
     const borders = yield* foldByTime(task, fold);
     return { fold, borders, ends: task.details.places ? yield* endsOf(task) : null };
@@ -110,27 +113,27 @@ export async function* foldBuckets(task: FoldTask): AsyncGenerator<void, Folded>
 
 async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<void, void> {
   const root = new DataRoot(task.dataRoot);
-  const { borders } = task;
-  for (const { bucket, firstRow, stats } of task.stats) fold.addStats(bucket, stats, firstRow);
+  const rankOf = rankReader(task.ranks);
+  for (const { bucket, firstRow, stats } of task.stats) fold.addStats(bucket, stats, rankOf(firstRow));
   let number = 0;
   for await (const columns of readSummaries(
     root,
     task.cells.map(({ block }) => block),
   )) {
-    addCellsByRow(columns, task.cells[number++], borders, fold);
+    addCellsByRow(columns, task.cells[number++], new BucketFinder(task.strands), rankOf, fold);
     yield;
   }
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
+  const finder = new BucketFinder(task.strands);
   number = 0;
   for await (const { piece, values } of readPieces(eachOpened(root), task.pieces, 'values')) {
     const [{ firstRow, rows }] = piece.blocks;
     const typed = viewAs(task.dtype, values.subarray(0, rows * rowBytes));
-    const placeOf = (i: number): bigint => BigInt(firstRow + i);
+    const placeOf = (i: number): bigint => BigInt(rankOf(firstRow + i));
     for (const { from, to } of task.wanted[number++]) {
-      let bucket = upperBound(borders, from) - 1;
       for (let row = from; row < to;) {
-        while (borders[bucket + 1] <= row) bucket++;
-        const stop = Math.min(to, borders[bucket + 1]);
+        const { bucket, end } = finder.at(row);
+        const stop = Math.min(to, end);
         fold.addBucketRows(bucket, typed, row - firstRow, stop - firstRow, placeOf);
         row = stop;
       }
@@ -139,15 +142,68 @@ async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<v
   }
 }
 
+/** Finds the bucket of a row, and the row at which it ends. Looks near the last one first: rows mostly come in order. */
+class BucketFinder {
+  readonly #strands: RowFoldTask['strands'];
+  #strand = 0;
+  #at = 0;
+
+  constructor(strands: RowFoldTask['strands']) {
+    this.#strands = strands;
+  }
+
+  at(row: number): { readonly bucket: number; readonly end: number } {
+    if (!this.#holds(row)) this.#search(row);
+    const { bucket, borders } = this.#strands[this.#strand];
+    while (borders[this.#at + 1] <= row) this.#at++;
+    return { bucket: bucket + this.#at, end: borders[this.#at + 1] };
+  }
+
+  #holds(row: number): boolean {
+    const { borders } = this.#strands[this.#strand];
+    return row >= borders[this.#at] && row < borders[borders.length - 1];
+  }
+
+  #search(row: number): void {
+    let low = 0;
+    let high = this.#strands.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (this.#strands[middle].borders[0] <= row) low = middle;
+      else high = middle - 1;
+    }
+    this.#strand = low;
+    this.#at = Math.max(0, upperBound(this.#strands[low].borders, row) - 1);
+  }
+}
+
+function rankReader(ranks: readonly RankedRows[] | null): (row: number) => number {
+  if (!ranks) return (row) => row;
+  let at = 0;
+  return (row) => {
+    const isNear = ranks[at].firstRow <= row && (at + 1 === ranks.length || row < ranks[at + 1].firstRow);
+    if (!isNear) {
+      let high = ranks.length - 1;
+      at = 0;
+      while (at < high) {
+        const middle = (at + high + 1) >>> 1;
+        if (ranks[middle].firstRow <= row) at = middle;
+        else high = middle - 1;
+      }
+    }
+    return ranks[at].rank + row - ranks[at].firstRow;
+  };
+}
+
 function addCellsByRow(
   columns: SummaryCells,
   { block, ranges, firstRow }: RowFoldTask['cells'][number],
-  borders: Float64Array,
+  finder: BucketFinder,
+  rankOf: (row: number) => number,
   fold: BucketFold,
 ): void {
   const { factor, firstCell, cells, lastCell } = block;
   const isDense = lastCell - firstCell + 1 === cells;
-  let bucket = 0;
   let i = 0;
   for (const { from, to } of ranges) {
     if (isDense) i = Math.max(i, from - firstCell);
@@ -156,8 +212,7 @@ function addCellsByRow(
       const cell = isDense ? firstCell + i : Number(columns.index[i]);
       if (cell >= to) break;
       const row = Math.max(firstRow, cell * factor);
-      while (borders[bucket + 1] <= row) bucket++;
-      fold.addCell(bucket, columns, i, row);
+      fold.addCell(finder.at(row).bucket, columns, i, rankOf(row));
     }
   }
 }

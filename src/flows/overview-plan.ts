@@ -13,18 +13,21 @@ import {
   dirtyRows,
   factorFor,
   planRows,
+  bordersIn,
+  ranksOf,
   rowsAtBorders,
   seenSlices,
   snapBorders,
-  timeOfRow,
+  strandsOf,
   type CellRange,
+  type StrandBorders,
   type SummarizedShard,
 } from '../core/overview-plan.ts';
 import type { BorderRule } from '../core/overview-times.ts';
 import type { Rate } from '../core/rate.ts';
 import { planRead, type Piece } from '../core/read-plan.ts';
 import { clipRows, uniteRows } from '../core/row-ranges.ts';
-import type { RowRange } from '../core/segment.ts';
+import { timeOfRow, type RowRange } from '../core/segment.ts';
 import { SUMMARY_FACTORS } from '../core/summary.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { RowFoldTask, TimeFoldTask, TimedFoldChunk } from './overview-fold.ts';
@@ -58,24 +61,37 @@ const ROWS_RATHER_THAN_CELLS_BYTES = 1024 * 1024;
 export async function planRowFold(reader: OverviewReader, rate: Rate, request: PlanRequest): Promise<FoldPlan> {
   const { snapshot } = reader;
   const { series, segments, expiredNs } = snapshot;
-  const rows = rowsAtBorders(segments, rate, request.borders);
-  const buckets = rows.length - 1;
+  const buckets = request.borders.length - 1;
+  const strands = strandsOf(segments);
+  const parts = buckets === 0 ? [] : bordersIn(strands, rate, request.borders);
   const rowBytes = series.channels.length * DTYPES[series.dtype].bytes;
-  const expiredRow = expiredNs === null ? 0 : rowsAtBorders(segments, rate, BigInt64Array.of(expiredNs))[0];
   const isExact = request.rule === 'fixed';
-  const factor = isExact || buckets === 0 ? null : factorFor((rows[buckets] - rows[0]) / buckets);
+  const inRange = parts.reduce((sum, { rows }) => sum + rows[rows.length - 1] - rows[0], 0);
+  const factor = isExact || buckets === 0 ? null : factorFor(inRange / buckets);
+  const expiredRows = parts.map(({ strand }) =>
+    expiredNs === null ? 0 : rowsAtBorders(strand.segments, rate, BigInt64Array.of(expiredNs))[0],
+  );
   // What has expired is told by cells, whatever is asked for.
-  const coarsest = expiredRow > rows[0] ? (factor ?? (isExact ? SUMMARY_FACTORS.at(-1)! : FINEST)) : factor;
-  const known = coarsest === null || buckets === 0 ? [] : summarizedShards(snapshot, isExact ? expiredRow : null);
+  const hasExpired = parts.some(({ rows }, p) => expiredRows[p] > rows[0]);
+  const coarsest = hasExpired ? (factor ?? (isExact ? SUMMARY_FACTORS.at(-1)! : FINEST)) : factor;
+  const known = coarsest === null || buckets === 0 ? [] : summarizedShards(snapshot);
 
   const isSimple = snapshot.edits === 0 && snapshot.summarized.every((each) => each.to - each.from === each.rows);
-  const cover = (shards: readonly SummarizedShard[], borders: Float64Array): Cover => {
-    const rowsRatherThanCells = Math.floor(ROWS_RATHER_THAN_CELLS_BYTES / rowBytes);
-    return coverAll(shards, borders, { coarsest, rowsRatherThanCells, expiredRow });
+  const rowsRatherThanCells = Math.floor(ROWS_RATHER_THAN_CELLS_BYTES / rowBytes);
+  const snapped = parts.map(({ strand, bucket, rows, floors }, p) => {
+    const fixed = new Set(rows.filter((_, i) => request.fixed?.has(request.borders[bucket + i])));
+    return snapBorders(rows, { segments: strand.segments, factor, expiredRow: expiredRows[p], fixed, floors });
+  });
+  const cover = (shards: readonly SummarizedShard[]): Cover => {
+    const covers = snapped.map((borders, p) => {
+      const expiredRow = expiredRows[p];
+      const own = shards.filter(({ rows }) => rows.from < borders[borders.length - 1] && rows.to > borders[0]);
+      const usable = isExact ? own.map((shard) => withoutCellsFrom(shard, expiredRow)) : own;
+      return coverAll(usable, borders, { coarsest, rowsRatherThanCells, expiredRow });
+    });
+    return joinCovers(covers, shards);
   };
-  const fixed = new Set(rows.filter((_, i) => request.fixed?.has(request.borders[i])));
-  const borders = buckets === 0 ? rows : snapBorders(rows, { segments, factor, expiredRow, fixed });
-  const range = { from: Math.min(rows[0], floorTo(rows[0], FINEST)), to: rows[buckets] };
+  const range = hullOf(parts);
   const chunks =
     buckets === 0
       ? []
@@ -84,18 +100,22 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
           stats: isExact ? 'all' : 'of others',
           range,
           summarized: known.map(({ id }) => id),
-          parts: isSimple ? uniteRows([...cover(known, borders).left.values()].flat(), []) : [range],
+          parts: isSimple ? uniteRows([...cover(known).left.values()].flat(), []) : [range],
         });
 
   const seen = seenSlices(chunks, snapshot.holes);
   const shards = isSimple
     ? known
     : known.map((shard) => ({ ...shard, dirty: uniteRows(shard.dirty, dirtyOf(shard.id, chunks, seen)) }));
-  const { cells, left } = cover(shards, borders);
-  const live = seen.flatMap((slice) =>
-    clipRows([slice], { from: expiredRow, to: Infinity }).map((part) => ({ ...slice, ...part })),
-  );
-  const { stats, reads } = planRows(live, borders, left, ({ stats: told }) => told !== null && !needsRows(request));
+  const { cells, left } = cover(shards);
+  const stats: { bucket: number; chunk: OverviewChunkLocation }[] = [];
+  const reads: Slice<OverviewChunkLocation>[] = [];
+  for (const [p, borders] of snapped.entries()) {
+    const live = slicesIn(seen, { from: Math.max(borders[0], expiredRows[p]), to: borders[borders.length - 1] });
+    const plan = planRows(live, borders, left, ({ stats: told }) => told !== null && !needsRows(request));
+    stats.push(...plan.stats.map(({ bucket, chunk }) => ({ bucket: parts[p].bucket + bucket, chunk })));
+    reads.push(...plan.reads);
+  }
   return {
     fold: {
       kind: 'regular',
@@ -105,15 +125,56 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
       missingValue: series.missingValue,
       selected: request.selected,
       details: request.details,
-      borders,
+      buckets,
+      strands: snapped.map((borders, p) => ({ bucket: parts[p].bucket, borders })),
+      ranks: strands.length > 1 ? ranksOf(segments) : null,
       cells: blocksOf(snapshot.summaries, cells, shards),
       stats: stats.map(({ bucket, chunk }) => ({ bucket, firstRow: chunk.firstRow, stats: chunk.stats! })),
       ...piecesOf(reads, rowBytes),
     },
-    begins: BigInt64Array.from(borders, (row, i) =>
-      row < rows[i] ? timeOfRow(segments, rate, row) : request.borders[i],
-    ),
+    begins: beginsOf(request.borders, parts, snapped, (row) => timeOfRow(segments, rate, row)),
   };
+}
+
+/** Where the buckets begin: a border that was moved takes the time of its row. */
+function beginsOf(
+  borders: BigInt64Array,
+  parts: readonly StrandBorders[],
+  snapped: readonly Float64Array[],
+  timeOf: (row: number) => bigint,
+): BigInt64Array {
+  const begins = borders.slice();
+  for (const [p, { bucket, rows }] of parts.entries()) {
+    for (const [i, row] of snapped[p].entries()) {
+      if (row >= rows[i]) continue;
+      const ns = timeOf(row);
+      if (ns < begins[bucket + i]) begins[bucket + i] = ns;
+    }
+  }
+  return begins;
+}
+
+/** From the first to the last row that may be asked for. */
+function hullOf(parts: readonly StrandBorders[]): RowRange {
+  const from = Math.min(...parts.map(({ rows }) => floorTo(rows[0], FINEST)));
+  const to = Math.max(...parts.map(({ rows }) => rows[rows.length - 1]));
+  return parts.length === 0 ? { from: 0, to: 0 } : { from, to };
+}
+
+/** The parts of slices in a range of rows. @param slices in order of rows */
+function slicesIn<C extends Slice>(slices: readonly C[], range: RowRange): C[] {
+  let low = 0;
+  let high = slices.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (slices[middle].to <= range.from) low = middle + 1;
+    else high = middle;
+  }
+  const found: C[] = [];
+  for (let at = low; at < slices.length && slices[at].from < range.to; at++) {
+    for (const part of clipRows([slices[at]], range)) found.push({ ...slices[at], ...part });
+  }
+  return found;
 }
 
 interface Cover {
@@ -132,11 +193,14 @@ function coverAll(shards: readonly SummarizedShard[], borders: Float64Array, rul
   return { cells, left };
 }
 
-/** @param beforeRow cells of later rows are not to be used; null: all are */
-function summarizedShards(
-  { summaries, summarized, expiredNs }: OverviewSnapshot,
-  beforeRow: number | null,
-): SummarizedShard[] {
+/** Of strand after strand, in order of rows. */
+function joinCovers(covers: readonly Cover[], shards: readonly SummarizedShard[]): Cover {
+  const left = new Map<string, RowRange[]>(shards.map(({ id }) => [id, []]));
+  for (const cover of covers) for (const [id, ranges] of cover.left) left.get(id)!.push(...ranges);
+  return { cells: covers.flatMap(({ cells }) => cells), left };
+}
+
+function summarizedShards({ summaries, summarized, expiredNs }: OverviewSnapshot): SummarizedShard[] {
   const shards = new Map<string, { factors: Set<number>; rows: RowRange }>();
   const stored = new Map(summarized.map((each) => [each.shardId, each]));
   for (const { shardId, factor, firstRow, lastRow } of summaries) {
@@ -150,10 +214,14 @@ function summarizedShards(
     own.rows = { from, to };
     shards.set(shardId, own);
   }
-  return [...shards].map(([id, { factors, rows }]) => {
-    const from = beforeRow === null ? rows.to : Math.max(rows.from, floorTo(beforeRow, FINEST));
-    return { id, factors: [...factors], rows, dirty: from < rows.to ? [{ from, to: rows.to }] : [] };
-  });
+  return [...shards].map(([id, { factors, rows }]) => ({ id, factors: [...factors], rows, dirty: [] }));
+}
+
+/** A shard of which the cells of later rows are not to be used. */
+function withoutCellsFrom(shard: SummarizedShard, row: number): SummarizedShard {
+  const { from, to } = shard.rows;
+  const first = Math.max(from, floorTo(row, FINEST));
+  return first < to ? { ...shard, dirty: uniteRows(shard.dirty, [{ from: first, to }]) } : shard;
 }
 
 function dirtyOf(
@@ -174,10 +242,16 @@ function blocksOf(
   shards: readonly SummarizedShard[],
 ): RowFoldTask['cells'] {
   const firstRows = new Map(shards.map(({ id, rows }) => [id, rows.from]));
+  const ofLevel = new Map<string, CellRange[]>();
+  for (const range of cells) {
+    const level = `${range.shardId} ${range.factor}`;
+    const own = ofLevel.get(level);
+    if (own) own.push(range);
+    else ofLevel.set(level, [range]);
+  }
   return summaries.flatMap((block) => {
-    const ranges = cells
-      .filter(({ shardId, factor }) => shardId === block.shardId && factor === block.factor)
-      .filter(({ from, to }) => from <= block.lastCell && to > block.firstCell);
+    const own = ofLevel.get(`${block.shardId} ${block.factor}`) ?? [];
+    const ranges = own.filter(({ from, to }) => from <= block.lastCell && to > block.firstCell);
     return ranges.length > 0 ? [{ block, ranges, firstRow: firstRows.get(block.shardId)! }] : [];
   });
 }

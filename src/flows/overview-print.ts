@@ -6,9 +6,9 @@ import { DTYPES, isBigDtype, type Dtype } from '../core/dtype.ts';
 import { chooseLine, runAt, type LinePoint } from '../core/line.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import type { BucketFold } from '../core/overview-fold.ts';
-import { timeOfRow } from '../core/overview-plan.ts';
+
 import type { Rate } from '../core/rate.ts';
-import type { RowRange, Segment } from '../core/segment.ts';
+import { timeOfRow, type RowRange, type Segment } from '../core/segment.ts';
 import type { TimeReference } from '../core/series.ts';
 import { columnOf, type NumberType, type Table, type TableBatch, type TableColumn } from '../core/table.ts';
 import { npyTable, type NpyField } from '../formats/npy-table.ts';

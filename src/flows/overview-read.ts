@@ -14,7 +14,8 @@ import type { RowDetails } from '../core/overview-fold.ts';
 import { lineEnds, runsOf, withBorders } from '../core/line.ts';
 import { equalBorders } from '../core/overview-plan.ts';
 import { nsOfRow, type Rate } from '../core/rate.ts';
-import { timesOfRows } from '../core/segment.ts';
+import { clipRows } from '../core/row-ranges.ts';
+import { timeOfRow } from '../core/segment.ts';
 import type { Channel, Series } from '../core/series.ts';
 import { INT64_MAX } from '../core/time.ts';
 import { mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
@@ -105,7 +106,7 @@ function isLittle(fold: FoldTask): boolean {
     return fold.shards.length === 0 && rows * fold.channels <= FOLD_HERE_VALUES;
   }
   const rows = fold.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((n, block) => n + block.rows, 0), 0);
-  return fold.cells.length === 0 && (rows + fold.borders.length) * fold.channels <= FOLD_HERE_VALUES;
+  return fold.cells.length === 0 && (rows + fold.buckets) * fold.channels <= FOLD_HERE_VALUES;
 }
 
 /** The bytes of an answer that comes in one piece, after signs of life. */
@@ -168,7 +169,8 @@ async function planAnswer(
 
 /** Where the rows of a regular series lie in time, and where they follow each other without a gap. */
 function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, endNs }: TimeSpan): LineAnswer['clock'] {
-  return { rate, segments, runs: runsOf(segments, holes, rate, startNs, endNs) };
+  const { axis, runs } = runsOf(segments, holes, rate, startNs, endNs);
+  return { rate, segments: axis, runs };
 }
 
 export async function planFold(reader: OverviewReader, plan: PlanRequest): Promise<FoldPlan> {
@@ -222,15 +224,21 @@ function extent(snapshot: OverviewSnapshot): TimeSpan | null {
   return startNs < endNs ? { startNs, endNs } : null;
 }
 
+/** Null: the rows of the block have no times. */
 function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): TimeSpan | null {
-  const last = segments.at(-1);
-  if (!last) return null;
-  const rows = last.firstRow + last.rows;
-  const from = Math.min(rows - 1, Math.max(segments[0].firstRow, block.firstRow!));
-  const to = Math.min(rows - 1, block.lastRow!);
-  const [startNs] = timesOfRows(segments, rate, { from, to: from + 1 });
-  const [lastNs] = timesOfRows(segments, rate, { from: to, to: to + 1 });
-  return { startNs, endNs: lastNs + 1n };
+  const cells = { from: block.firstRow!, to: block.lastRow! + 1 };
+  let span: TimeSpan | null = null;
+  for (const { firstRow, rows } of segments) {
+    const [own] = clipRows([{ from: firstRow, to: firstRow + rows }], cells);
+    if (!own) continue;
+    const startNs = timeOfRow(segments, rate, own.from);
+    const endNs = timeOfRow(segments, rate, own.to - 1) + 1n;
+    span = {
+      startNs: span && span.startNs < startNs ? span.startNs : startNs,
+      endNs: span && span.endNs > endNs ? span.endNs : endNs,
+    };
+  }
+  return span;
 }
 
 function spanOfTimes({ firstNs, lastNs }: LocatedSummary): TimeSpan {

@@ -3,11 +3,10 @@ import type { RewriteChunk, RewriteSeries } from '../catalog/rewrite-reader.ts';
 import { blockRows } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { isWhollyErased, type Erasure } from '../core/erasure.ts';
-import { nsOfRow } from '../core/rate.ts';
 import { planRead, type HeldBytes, type Piece, type Span } from '../core/read-plan.ts';
 import { clipRows, uniteRows, withoutRows } from '../core/row-ranges.ts';
-import type { RowRange } from '../core/segment.ts';
-import { descriptionOf, type SegmentStart } from '../core/series-record.ts';
+import { partOfSegment, type RowRange, type Segment } from '../core/segment.ts';
+import { descriptionOf } from '../core/series-record.ts';
 import type { DuplicateRule } from '../core/series.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { SeriesToWrite } from '../storage/series-writer.ts';
@@ -32,13 +31,13 @@ export interface SeriesTask {
   /** Cells that stand for rows that have expired. */
   readonly kept: {
     readonly blocks: readonly StoredSummary[];
-    /** Regular: rows before have expired. */
-    readonly beforeRow: number;
+    /** Regular: rows that have expired. */
+    readonly expiredRows: readonly RowRange[];
     /** Irregular: times before have expired. */
     readonly beforeNs: bigint | null;
     /** Cells that end before have expired themselves. */
     readonly summariesBeforeNs: bigint | null;
-    readonly summariesBeforeRow: number;
+    readonly summariesExpiredRows: readonly RowRange[];
   };
   /** What goes in and has a checksum of its own. */
   readonly inputs: readonly RewriteInput[];
@@ -103,10 +102,11 @@ export function planSeries(known: RewriteSeries, level: NewShard['level']): Seri
         removed: series.removed,
         expiredNs: known.expiredNs,
         summariesExpiredNs: known.summariesExpiredNs,
-        expiredRow: known.expiredRow,
-        holes: withoutRows(holes, [{ from: 0, to: known.expiredRow }]),
+        expiredRows: known.expiredRows,
+        holes: withoutRows(holes, known.expiredRows),
         erasures: lasting,
-        segments: claims.flatMap((claim) => segmentStarts(known, claim)),
+        segments: claims.flatMap((claim) => segmentsOf(known, claim)),
+        marks: known.marks.filter(({ row }) => claims.some(({ from, to }) => row >= from && row < to)),
         sealedAt: series.sealedAt,
         contentHash: series.contentHash,
         deletedAt: known.deletedAt,
@@ -119,10 +119,10 @@ export function planSeries(known: RewriteSeries, level: NewShard['level']): Seri
     erasures,
     kept: {
       blocks: level === 0 || known.expiredNs === null ? [] : known.summaries,
-      beforeRow: known.expiredRow,
+      expiredRows: known.expiredRows,
       beforeNs: known.expiredNs,
       summariesBeforeNs: known.summariesExpiredNs,
-      summariesBeforeRow: known.summariesExpiredRow,
+      summariesExpiredRows: known.summariesExpiredRows,
     },
     inputs: inputsOf(chunks, slices, irregular ? null : ranges, rowBytes),
   };
@@ -180,15 +180,16 @@ function endOf(runs: ReadonlyArray<{ readonly chunks: readonly SortableChunk[] }
   return last && last.firstRow + last.rows;
 }
 
-/** Where the rows of a claim begin, and begin anew after gaps. */
-function segmentStarts({ series, segments }: RewriteSeries, claim: RowRange): SegmentStart[] {
+/** The segments of the rows of a claim. */
+function segmentsOf({ series, segments }: RewriteSeries, claim: RowRange): Segment[] {
   const { sampling } = series;
   if (sampling.kind === 'irregular') return [];
   return segments
     .filter(({ firstRow, rows }) => firstRow < claim.to && firstRow + rows > claim.from)
-    .map(({ firstRow, startNs }) => {
-      const row = Math.max(firstRow, claim.from);
-      return { row, startNs: startNs + nsOfRow(sampling.rate, row - firstRow) };
+    .map((segment) => {
+      const from = Math.max(segment.firstRow, claim.from);
+      const to = Math.min(segment.firstRow + segment.rows, claim.to);
+      return partOfSegment(segment, sampling.rate, { from, to });
     });
 }
 

@@ -6,7 +6,7 @@ import { VarveError, unprocessableField } from '../core/errors.ts';
 import type { Rate } from '../core/rate.ts';
 import { planRead, type Piece } from '../core/read-plan.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from '../core/row-ranges.ts';
-import { selectRows, type RowRange } from '../core/segment.ts';
+import { selectRows, timeOfRow, type RowRange } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
@@ -85,7 +85,7 @@ function refuseToGoOn(selection: SampleSelection): void {
   }
 }
 
-/** Regular series: rows in their order, which is that of time. */
+/** Regular series: rows of a range of time in order of time, which is that of their numbers unless some came late. */
 function planRegular(
   { series, segments, chunks, holes, expiredNs, completeTo }: SampleSnapshot,
   rate: Rate,
@@ -99,17 +99,24 @@ function planRegular(
     selection.by === 'rows' && expiredNs === null
       ? [{ from: 0, to: series.rows }]
       : selectRows(segments, rate, begin, endNs);
-  const chosen = selection.by === 'rows' ? clipRows(inTime, slice(selection.from, selection.to, series.rows)) : inTime;
+  const chosen =
+    selection.by === 'rows'
+      ? clipRows(uniteRows(inTime, []), slice(selection.from, selection.to, series.rows))
+      : inTime;
   const { ranges, rows, restFrom } = firstRows(withoutRows(chosen, holes), most);
   const to = chosen.at(-1)?.to ?? 0;
   const { before, after } = splitRows(ranges, completeTo && 'row' in completeTo ? completeTo.row : Infinity);
+  const restOf = (from: number): SampleSelection =>
+    selection.by === 'rows' || chosen.length === 1
+      ? { by: 'rows', from, to }
+      : { by: 'time', startNs: timeOfRow(segments, rate, from), endNs: selection.endNs };
   return {
     sections: [{ kind: 'stored', pieces: planSeries(series, before, visibleSlices(chunks)) }],
     later: after,
     isCut: false,
     rows,
     firstRow: ranges[0]?.from ?? chosen[0]?.from ?? 0,
-    rest: restFrom === null ? null : { by: 'rows', from: restFrom, to },
+    rest: restFrom === null ? null : restOf(restFrom),
   };
 }
 

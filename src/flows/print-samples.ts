@@ -3,7 +3,9 @@ import type { OutBatch, OutShape } from '../core/batch.ts';
 import { toPhysical, type Calibration } from '../core/calibration.ts';
 import { copyValues } from '../core/copy-values.ts';
 import { bytesOf, DTYPES, viewAs, type Dtype, type SampleArray } from '../core/dtype.ts';
+import { markedTimes } from '../core/marked-times.ts';
 import type { RowShape } from '../core/missing-value.ts';
+import type { ClockMark } from '../core/place-run.ts';
 import type { Rate } from '../core/rate.ts';
 import { cutPieces, type Piece } from '../core/read-plan.ts';
 import { timesOfRows, type RowRange, type Segment } from '../core/segment.ts';
@@ -32,6 +34,17 @@ export type Section =
       readonly windowRows: number;
     };
 
+/** When the rows of a regular series are. */
+export interface SeriesClock {
+  readonly rate: Rate;
+  /** In order of rows. */
+  readonly segments: readonly Segment[];
+  /** Of the rows of the answer and around them, in order of rows; null: they are not asked for. */
+  readonly marks: readonly ClockMark[] | null;
+  /** Times are those that the marks tell. */
+  readonly isMarked: boolean;
+}
+
 /** The rows of an answer, of what is stored. */
 export interface RowsTask extends RowShape {
   readonly dataRoot: string;
@@ -41,7 +54,7 @@ export interface RowsTask extends RowShape {
   /** One a selected channel; null: raw values. */
   readonly calibrations: readonly Calibration[] | null;
   /** Regular series: for formats that have a time on every row. */
-  readonly clock: { readonly rate: Rate; readonly segments: readonly Segment[] } | null;
+  readonly clock: SeriesClock | null;
   readonly shape: OutShape;
 }
 
@@ -187,16 +200,20 @@ async function* copyBytes(
 }
 
 /**
- * The rows as blocks of bytes, in turn int64 times and values. After those of a regular series comes a last block of its segments: pairs
- * of int64, the number of a row within this answer and its time, where rows begin, or begin anew after a gap.
+ * The rows as blocks of bytes, in turn int64 times and values. After those of a regular series come two last blocks of pairs of int64, the number of a row
+ * within this answer and its time: its segments, where rows begin, or begin anew after a gap, and its clock marks.
  */
 export async function* rowBlocks(task: RowsTask, later?: AsyncIterable<Section>): AsyncGenerator<Uint8Array> {
   const files = eachOpened(new DataRoot(task.dataRoot));
   const starts: bigint[] = [];
+  const marks: bigint[] = [];
   let written = 0;
   let nextRow = -1;
   for await (const { firstRow, rows, values, times: known } of rowBatches(task, files, true, later)) {
     const times = known as BigInt64Array;
+    for (const { row, ns } of task.clock?.marks ?? []) {
+      if (row >= firstRow && row < firstRow + rows) marks.push(BigInt(written + row - firstRow), ns);
+    }
     for (const segment of task.clock?.segments ?? []) {
       const from = Math.max(firstRow, segment.firstRow);
       if (from >= Math.min(firstRow + rows, segment.firstRow + segment.rows)) continue;
@@ -209,7 +226,9 @@ export async function* rowBlocks(task: RowsTask, later?: AsyncIterable<Section>)
     written += rows;
     nextRow = firstRow + rows;
   }
-  if (task.clock) yield bytesOf(BigInt64Array.from(starts));
+  if (!task.clock) return;
+  yield bytesOf(BigInt64Array.from(starts));
+  yield bytesOf(BigInt64Array.from(marks));
 }
 
 /** @param withTimes of regular series, too, where they are computed */
@@ -235,10 +254,14 @@ export async function* rowBatches(
       const firstRow = piece.blocks[0].firstRow;
       const range = { from: firstRow, to: firstRow + values.length / rowBytes };
       const stored = times && (viewAs('int64', times) as BigInt64Array);
-      const computed = withTimes && task.clock ? timesOfRows(task.clock.segments, task.clock.rate, range) : null;
+      const computed = withTimes && task.clock ? clockTimes(task.clock, range) : null;
       yield outBatch(task, firstRow, values, stored ?? computed);
     }
   }
+}
+
+function clockTimes({ rate, segments, marks, isMarked }: SeriesClock, range: RowRange): BigInt64Array {
+  return isMarked && marks ? markedTimes(segments, rate, marks, range) : timesOfRows(segments, rate, range);
 }
 
 function outBatch(task: RowsTask, firstRow: number, bytes: Uint8Array, times: BigInt64Array | null): OutBatch {

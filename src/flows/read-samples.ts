@@ -1,11 +1,14 @@
 /** A read, from the request to a stream of bytes. */
+import { marksAround } from '../catalog/clock-store.ts';
 import type { Database } from '../catalog/database.ts';
 import { readSampleSnapshot, type ChunkSelection, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import type { OutDescription, OutShape } from '../core/batch.ts';
 import { calibrationOf, withoutCalibration } from '../core/calibration.ts';
 import { chooseChannels } from '../core/choose-channels.ts';
-import { isVarveError, notFound } from '../core/errors.ts';
+import { isVarveError, notFound, unprocessableField } from '../core/errors.ts';
 import { formatRate } from '../core/rate.ts';
+import type { Piece } from '../core/read-plan.ts';
+import type { RowRange } from '../core/segment.ts';
 import type { Channel, Series } from '../core/series.ts';
 import { isFile, mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -24,6 +27,7 @@ import {
   rowsOfPart,
   type PrintTask,
   type RowsTask,
+  type SeriesClock,
 } from './print-samples.ts';
 import type { BytePart, ChosenPart, ReadRequest, SampleSelection, SampleStream } from './service.ts';
 
@@ -82,6 +86,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
     selected,
     physical: request.physical,
     next: plan.rest && request.linkTo(plan.rest),
+    clock: await marksOf(deps, request, snapshot, plan),
   });
   const { shape } = task;
   return {
@@ -97,12 +102,54 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
   };
 }
 
-/** What becomes of the planned rows. @param choice channels by number, null: all; whether calibrated; where the rest is */
+/**
+ * The clock marks of planned rows, for formats with a time on every row.
+ * @throws unprocessable naming `time` where there are no such times
+ */
+async function marksOf(
+  { db }: Pick<ReadDeps, 'db'>,
+  { clock, format }: Pick<ReadRequest, 'clock' | 'format'>,
+  { series }: SampleSnapshot,
+  { sections, later }: ReadPlan,
+): Promise<Pick<SeriesClock, 'marks' | 'isMarked'>> {
+  const isMarked = clock === 'marks';
+  if (isMarked && series.sampling.kind === 'irregular') {
+    throw unprocessableField('time', 'is for regular series; the rows of this one have times of their own');
+  }
+  if (isMarked && !isFile(format) && WIRE_FORMATS[format].isPacked) {
+    throw unprocessableField('time', `is for formats with a time on every row; the answer would be ${format}`);
+  }
+  if (series.sampling.kind === 'irregular' || !(isMarked || isFile(format))) return NO_MARKS;
+  const pieces = sections.flatMap((section) => (section.kind === 'stored' ? section.pieces : []));
+  const ranges = [...pieces.flatMap(rangesOf), ...later];
+  if (ranges.length === 0) return { marks: [], isMarked };
+  const from = ranges.reduce((least, range) => Math.min(least, range.from), ranges[0].from);
+  const to = ranges.reduce((most, range) => Math.max(most, range.to), ranges[0].to);
+  return { marks: await marksAround(db, series.id, { from, to }), isMarked };
+}
+
+const NO_MARKS = { marks: null, isMarked: false } as const;
+
+function rangesOf({ blocks }: Piece): RowRange[] {
+  return blocks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows }));
+}
+
+/** What becomes of the planned rows. @param choice channels by number, null: all; whether calibrated; where the rest is; clock marks */
 export function rowsTask(
   { root }: Pick<ReadDeps, 'root'>,
   { series, segments }: SampleSnapshot,
   plan: ReadPlan,
-  { selected, physical, next }: { selected: readonly number[] | null; physical: boolean; next: string | null },
+  {
+    selected,
+    physical,
+    next,
+    clock = NO_MARKS,
+  }: {
+    readonly selected: readonly number[] | null;
+    readonly physical: boolean;
+    readonly next: string | null;
+    readonly clock?: Pick<SeriesClock, 'marks' | 'isMarked'>;
+  },
 ): RowsTask {
   const chosen = selected ? selected.map((index) => series.channels[index]) : series.channels;
   const shape: OutShape = {
@@ -123,7 +170,7 @@ export function rowsTask(
     missingValue: series.missingValue,
     selected,
     calibrations: physical ? chosen.map((channel) => calibrationOf(series, channel)) : null,
-    clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments } : null,
+    clock: series.sampling.kind === 'regular' ? { rate: series.sampling.rate, segments, ...clock } : null,
     shape,
   };
 }

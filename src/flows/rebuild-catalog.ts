@@ -12,6 +12,7 @@ import { parseRate } from '../core/rate.ts';
 import {
   absentRows,
   describing,
+  rebuildMarks,
   rebuildMasks,
   rebuildRows,
   rebuildSegments,
@@ -19,7 +20,8 @@ import {
   type RebuiltRows,
 } from '../core/rebuild-plan.ts';
 import { countRows, withoutRows } from '../core/row-ranges.ts';
-import { timesOfRows, type RowRange } from '../core/segment.ts';
+import { byTime, endsOf, selectRows, type RowRange } from '../core/segment.ts';
+import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { ContentHash, Sampling } from '../core/series.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -150,18 +152,23 @@ interface SeriesPlan {
 function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
   const described = describing(all);
   const { seriesId: id, record } = described;
-  const { version, project, ...description } = record.description;
+  const { version, project, startTolerance, ...description } = record.description;
   const told = all.filter((each) => isAlike(each, described, tally));
   const rows = rebuildRows(told);
   reportRows(id, rows, tally);
   const masks = rebuildMasks(told, rows.rows);
   const rate = description.rate === null ? undefined : parseRate(description.rate);
-  const segments = rate ? rebuildSegments(rows.layers, rate, rows.rows) : [];
+  const segments = rate ? rebuildSegments(rows.layers, rate, rows.rows, masks.holes) : [];
   if (rate && rows.rows > 0 && segments.length === 0) {
     tally.findings.push(finding('segments-missing', 'no shard says when its rows were', { series: id }));
   }
   const sampling: Sampling = rate
-    ? { kind: 'regular', rate, startNs: segments[0]?.startNs ?? null }
+    ? {
+        kind: 'regular',
+        rate,
+        startNs: byTime(segments)[0]?.startNs ?? null,
+        ...(startTolerance !== null && { startTolerance }),
+      }
     : { kind: 'irregular' };
   const newest = told.at(-1)!;
   return {
@@ -173,6 +180,7 @@ function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
       project,
       sampling,
       segments,
+      marks: rate ? rebuildMarks(rows.layers, rows.rows) : [],
       rows: rows.rows,
       version: version + 1,
       description: null,
@@ -310,10 +318,8 @@ async function addSeries(
   }
   await addSummaries(deps, catalog, id, rows.layers, shape, tally);
   if (sampling.kind === 'regular' && segments.length > 0) {
-    const there = withoutRows([{ from: 0, to: series.rows }], absent);
-    for (const row of there.length > 0 ? [there[0].from, there.at(-1)!.to - 1] : []) {
-      see(timesOfRows(segments, sampling.rate, { from: row, to: row + 1 })[0]);
-    }
+    const there = withoutRows(selectRows(segments, sampling.rate, expiredNs ?? INT64_MIN, INT64_MAX), absent);
+    ({ firstNs, lastNs } = endsOf(there, segments, sampling.rate));
   }
   await catalog.setTimes(id, firstNs, lastNs);
 }

@@ -91,7 +91,9 @@ function taskOf(
 export function shapeOf({ dtype, channels, sampling }: Pick<Series, 'dtype' | 'channels' | 'sampling'>): SampleShape {
   const channelLabels = channels.map(({ label }) => label);
   const { kind } = sampling;
-  return { dtype, channelLabels, kind, ...(kind === 'regular' && { rate: sampling.rate }) };
+  if (sampling.kind === 'irregular') return { dtype, channelLabels, kind };
+  const { rate, startTolerance } = sampling;
+  return { dtype, channelLabels, kind, rate, startTolerance };
 }
 
 /** Binary bodies of regular series are only counted and copied; the rest goes to a thread. */

@@ -6,6 +6,7 @@ import { bytesOf, DTYPES, type SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField } from '../core/errors.ts';
 import type { AppendPart } from '../core/place-append.ts';
 import type { DuplicateRule } from '../core/series.ts';
+import type { HeardTime, Stamp } from '../core/stamps.ts';
 import { formatTime, INT64_MIN, isTime, TIME_FORMS } from '../core/time.ts';
 import { extendSpan, type TimeSpan } from '../core/time-span.ts';
 import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
@@ -37,8 +38,11 @@ export interface ReceivedPayload {
   /** Smallest and largest time of an irregular series. */
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
-  /** Regular: the start the body stated. */
+  /** Regular: the start the body stated, and times of its rows that say something, the first one's among them. */
   readonly startNs: bigint | null;
+  readonly stamps: readonly Stamp[];
+  /** The last time that a row of a regular series has. */
+  readonly heard: HeardTime | null;
   readonly contentHash: Uint8Array | null;
 }
 
@@ -92,8 +96,8 @@ export function checkRows(
     parts.push(part);
     bytes += part.bytes;
   }
-  const { rows, firstNs, lastNs, startNs, contentHash } = content.finish();
-  return { rows, bytes, parts, firstNs, lastNs, startNs, contentHash };
+  const { rows, firstNs, lastNs, startNs, stamps, heard, contentHash } = content.finish();
+  return { rows, bytes, parts, firstNs, lastNs, startNs, stamps, heard, contentHash };
 }
 
 function partOf({ rows, values: array, times: stamps }: Batch, keep: (array: SampleArray) => Uint8Array): AppendPart {
@@ -118,14 +122,18 @@ class Content {
   readonly #hash: Hash | null;
   #rows = 0;
   #startNs: bigint | null = null;
+  readonly #stamps: Stamp[] = [];
+  #heard: HeardTime | null = null;
 
   constructor({ duplicates, hash }: Pick<PayloadTask, 'duplicates' | 'hash'>) {
     this.#check = new TimeCheck(duplicates);
     this.#hash = hash ? createHash('sha256') : null;
   }
 
-  add({ rows, values, times, startNs }: Batch): void {
+  add({ rows, values, times, startNs, stamps, heard }: Batch): void {
     if (this.#rows === 0 && startNs !== undefined) this.#startNs = startNs;
+    if (stamps) this.#stamps.push(...stamps);
+    if (heard) this.#heard = heard;
     if (times) this.#check.add(times, this.#rows);
     this.#rows += rows;
     this.#hash?.update(bytesOf(values));
@@ -137,9 +145,20 @@ class Content {
     const rows = this.#rows;
     const startNs = this.#startNs;
     if (rows === 0) throw invalidField('values', 'holds no rows', 'empty');
+    const stamps = this.#stamps;
+    if (this.#heard?.isNews) stamps.push({ ...this.#heard, begins: false, field: 'times' });
     this.#hash?.update(`|${rows}|${startNs ?? ''}`);
+    for (const { row, ns } of stamps) if (row > 0) this.#hash?.update(`|${row}|${ns}`);
     const contentHash = this.#hash && new Uint8Array(this.#hash.digest());
-    return { rows, startNs, contentHash, firstNs: this.#check.min, lastNs: this.#check.max };
+    return {
+      rows,
+      startNs,
+      stamps,
+      heard: this.#heard,
+      contentHash,
+      firstNs: this.#check.min,
+      lastNs: this.#check.max,
+    };
   }
 }
 

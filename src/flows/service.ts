@@ -15,6 +15,7 @@ import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import type { WriteStatus } from '../catalog/write-status.ts';
 import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
 import type { WantedChannel } from '../core/choose-channels.ts';
+import type { ClockMark } from '../core/place-run.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
 import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
@@ -271,6 +272,8 @@ export interface ReadRequest {
   /** Null: all. @throws invalid-input naming `channels` */
   readonly channels: readonly WantedChannel[] | null;
   readonly physical: boolean;
+  /** Times of a regular series: on its grid, or as its clock told them. */
+  readonly clock?: 'nominal' | 'marks';
   /** At most this many rows; the rest is behind `next`. */
   readonly limit: number | null;
   /** Makes the link to the rest. */
@@ -411,6 +414,36 @@ export interface SampleService {
   write(principal: Principal, id: string): Promise<WriteStatus>;
 }
 
+/** Rows of a regular series that follow each other evenly. */
+export interface DataSpan {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly startNs: bigint;
+  /** Of the row that would follow. */
+  readonly endNs: bigint;
+}
+
+/** Of regular series. @throws not-found, also out of the principal's reach; unprocessable `not-regular` */
+export interface TimeAxisService {
+  /** In order of time, those that touch the range. @param page after: start of the one that the page before ended with */
+  segments(
+    principal: Principal,
+    ref: SeriesRef,
+    page: {
+      readonly startNs?: bigint;
+      readonly endNs?: bigint;
+      readonly limit: number;
+      readonly after: bigint | null;
+    },
+  ): Promise<{ items: DataSpan[]; after: bigint | null }>;
+  /** In order of rows. @param page after: row of the one that the page before ended with */
+  clockMarks(
+    principal: Principal,
+    ref: SeriesRef,
+    page: { readonly limit: number; readonly after: number | null },
+  ): Promise<{ items: ClockMark[]; after: number | null }>;
+}
+
 /** For administrators of the whole service. */
 export interface RetentionService {
   /** @throws not-found for an unknown project */
@@ -459,6 +492,7 @@ export interface Service {
   readonly subjects: SubjectService;
   readonly state: StateService;
   readonly samples: SampleService;
+  readonly timeAxis: TimeAxisService;
   readonly retention: RetentionService;
   readonly space: SpaceService;
   readonly health: HealthService;

@@ -22,8 +22,7 @@ import { hashedSeries } from '../catalog/series-state.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
 import { isVarveError, messageOf } from '../core/errors.ts';
-import { nsOfRow } from '../core/rate.ts';
-import type { Segment } from '../core/segment.ts';
+import { segmentAt, timeWithin, type Segment } from '../core/segment.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
 import { contentDifferences, contentOf } from '../storage/chunk-content.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -191,7 +190,10 @@ async function verifyExtent(
   return surveyed;
 }
 
-/** The times that HDF5 has for rows of a regular series: where a claim begins, and wherever a segment does. */
+/**
+ * The times that HDF5 has for rows of a regular series: where a claim begins, and wherever a segment does. It may tell of rows that are in no segment any
+ * more, for others have taken their time since.
+ */
 function verifySegmentStarts(
   tally: Tally,
   series: ShardSeries,
@@ -199,24 +201,23 @@ function verifySegmentStarts(
   segments: readonly Segment[],
   place: Place,
 ): void {
-  const stored = new Map(record.segments.map(({ row, startNs }) => [row, startNs]));
-  const expected = new Map(
-    record.claims.flatMap(({ from, to }) =>
-      segments
-        .filter(({ firstRow, rows }) => firstRow < to && firstRow + rows > from)
-        .map(({ firstRow, startNs }) => {
-          const row = Math.max(firstRow, from);
-          return [row, startNs + nsOfRow(series.rate!, row - firstRow)];
-        }),
-    ),
+  const rate = series.rate!;
+  const timeIn = (all: readonly Segment[], row: number): bigint | null => {
+    const segment = all[segmentAt(all, row)];
+    return segment && row < segment.firstRow + segment.rows ? timeWithin(segment, rate, row) : null;
+  };
+  const parts = record.claims.flatMap(({ from, to }) =>
+    segments
+      .filter(({ firstRow, rows }) => firstRow < to && firstRow + rows > from)
+      .map(({ firstRow }) => Math.max(firstRow, from)),
   );
-  const wrong = [...new Set([...stored.keys(), ...expected.keys()])].find(
-    (row) => stored.get(row) !== expected.get(row),
-  );
+  const told = record.segments.map(({ firstRow }) => firstRow).filter((row) => timeIn(segments, row) !== null);
+  const wrong = [...parts, ...told].find((row) => timeIn(record.segments, row) !== timeIn(segments, row));
   if (wrong === undefined) return;
-  const [has, wanted] = [stored.get(wrong), expected.get(wrong)].map((ns) =>
-    ns === undefined ? 'no entry' : `${ns} ns`,
-  );
+  const [has, wanted] = [record.segments, segments].map((all) => {
+    const ns = timeIn(all, wrong);
+    return ns === null ? 'no entry' : `${ns} ns`;
+  });
   tally.found('segments-differ', `HDF5 has ${has} for the row, the catalog ${wanted}`, { ...place, row: wrong });
 }
 
@@ -367,7 +368,7 @@ async function verifyTiling(db: Database, tally: Tally, only: readonly string[] 
     tally.found(`${what}-${to > from ? 'missing' : 'overlap'}`, message, { series: seriesId, row: Math.min(from, to) });
   }
   for (const { seriesId, firstRow } of await segmentOverlaps(db, only)) {
-    const message = 'the segment begins before the one before it has ended';
+    const message = 'the segment begins before the one before it in time has ended';
     tally.found('segments-time', message, { series: seriesId, row: firstRow });
   }
 }

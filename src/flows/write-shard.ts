@@ -4,6 +4,7 @@ import { DTYPES } from '../core/dtype.ts';
 import { isVarveError, VarveError } from '../core/errors.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import type { Span } from '../core/read-plan.ts';
+import { clipRows, withoutRows } from '../core/row-ranges.ts';
 import { SUMMARY_FACTORS, eachCell, type SummaryCell } from '../core/summary.ts';
 import { mergeCells } from '../core/summary-merge.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
@@ -153,7 +154,9 @@ async function keepExpired(root: DataRoot, task: SeriesTask, to: SeriesWriter): 
 }
 
 function isKeptByRow({ index }: SummaryCell, factor: number, { kept }: SeriesTask): boolean {
-  return index * factor < kept.beforeRow && (index + 1) * factor > kept.summariesBeforeRow;
+  const cell = { from: index * factor, to: (index + 1) * factor };
+  const hasExpired = clipRows(kept.expiredRows, cell).length > 0;
+  return hasExpired && withoutRows([cell], kept.summariesExpiredRows).length > 0;
 }
 
 function isKeptByTime({ lastNs }: SummaryCell, { kept }: SeriesTask): boolean {

@@ -22,18 +22,20 @@ import {
   unitOf,
 } from './arrow-columns.ts';
 import { arrowMessages, orDamaged, type ArrowMessage } from './arrow-messages.ts';
-import { fullBatchRows, recordBytes } from './batch-builder.ts';
+import type { StampFollower } from '../core/stamps.ts';
+import { followerOf, fullBatchRows, recordBytes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
 
 /**
  * Values must be of the series' dtype; null is NaN, where the dtype has one. Irregular series need `time`: a timestamp or a duration
- * of any unit, or int64 ns; a timestamp without a zone is taken as UTC. Of a regular series only the first row's is used, as the
- * start (later ones must be times; whether they are evenly spaced is not looked at). Batches must not be compressed.
+ * of any unit, or int64 ns; a timestamp without a zone is taken as UTC. Rows of a regular series may have one,
+ * which {@link StampFollower} hears. Batches must not be compressed.
  * @throws `invalid-input` and `unprocessable` naming `body` or the column; `limit-exceeded` for a record batch over 256 MiB
  */
 export async function* decodeArrow(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   let columns: Columns | undefined;
-  let isFirst = true;
+  const follower = followerOf(shape);
+  let firstRow = 0;
   for await (const message of arrowMessages(source)) {
     if (!columns) {
       if (message.kind !== 'schema') {
@@ -41,10 +43,9 @@ export async function* decodeArrow(source: AsyncIterable<Uint8Array>, shape: Sam
       }
       columns = orDamaged(() => columnsOf(message.header, shape));
     } else if (message.kind === 'batch') {
-      for (const part of partsOf(message, columns, shape)) {
-        if (!isFirst) delete part.startNs;
+      for (const part of partsOf(message, columns, shape, { follower, firstRow })) {
+        firstRow += part.rows;
         yield part;
-        isFirst = false;
       }
     }
   }
@@ -89,7 +90,12 @@ function missingColumn(name: string): VarveError {
 }
 
 /** The rows of a record batch, in batches of our own size. */
-function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: SampleShape): Generator<Mutable<Batch>> {
+function* partsOf(
+  { header, body }: ArrowMessage,
+  columns: Columns,
+  shape: SampleShape,
+  { follower, firstRow }: { readonly follower: StampFollower | null; readonly firstRow: number },
+): Generator<Batch> {
   const { dtype, kind, channelLabels } = shape;
   const { rows, time, channels } = orDamaged(() => {
     refuseCompressed(header);
@@ -112,15 +118,21 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
     if (isTime(ns)) return ns;
     throw invalidField(`row ${row} column ${TIME_COLUMN}`, `is not ${TIME_FORMS}`);
   };
-  /** Of a regular series: the first row's time. The others are only checked. */
-  const startOf = (from: number, count: number): bigint | null => {
+  /** Of a regular series, whose rows may have none. */
+  const hear = (from: number, count: number): Pick<Batch, 'startNs' | 'stamps' | 'heard'> => {
     let startNs: bigint | null = null;
     for (let row = from; row < from + count; row++) {
       if (!isValid(time!.valid, row)) continue;
       const ns = timeOf(row);
-      if (row === 0) startNs = ns;
+      if (firstRow + row === 0) startNs = ns;
+      follower?.add(firstRow + row, ns, () => `row ${firstRow + row} column ${TIME_COLUMN}`);
     }
-    return startNs;
+    const stamps = follower?.take() ?? [];
+    return {
+      ...(startNs !== null && { startNs }),
+      ...(stamps.length > 0 && { stamps }),
+      ...(follower?.heard && { heard: follower.heard }),
+    };
   };
   const most = fullBatchRows(recordBytes(shape));
   for (let from = 0; from < rows; from += most) {
@@ -138,9 +150,6 @@ function* partsOf({ header, body }: ArrowMessage, columns: Columns, shape: Sampl
       }
     });
     const times = kind === 'irregular' ? BigInt64Array.from({ length: count }, (_, i) => timeOf(from + i)) : null;
-    const started = kind === 'regular' && time ? startOf(from, count) : null;
-    yield { rows: count, values, times, ...(started !== null && { startNs: started }) };
+    yield { rows: count, values, times, ...(kind === 'regular' && time && hear(from, count)) };
   }
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };

@@ -24,7 +24,7 @@ import {
   type ColumnBytes,
 } from './arrow-columns.ts';
 import { arrowMessages, damaged, orDamaged, type ArrowMessage } from './arrow-messages.ts';
-import { fullBatchRows, recordBytes } from './batch-builder.ts';
+import { followerOf, fullBatchRows, recordBytes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
 import { MAX_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
 
@@ -290,6 +290,7 @@ function* batches(parts: readonly GroupPart[], rows: number, layout: Layout, sha
   const timeOf = layout.time && timeReader(layout.time.unitNs);
   if (shape.kind === 'irregular' && !timeOf) throw invalidField(`column ${TIME_COLUMN}`, 'is missing');
   const most = fullBatchRows(recordBytes(shape));
+  const follower = followerOf(shape);
   let startNs: bigint | undefined;
   let batch = new OpenBatch(shape, Math.min(rows, most));
   let done = 0;
@@ -299,11 +300,16 @@ function* batches(parts: readonly GroupPart[], rows: number, layout: Layout, sha
       batch.push(cells, row, part.record.firstRow);
       const ns = timeOf?.(part.record, row, shape.kind === 'regular') ?? null;
       if (batch.times) batch.times[batch.rows] = ns!;
-      else if (done === 0 && ns !== null) startNs = ns;
+      else if (ns !== null) {
+        if (done === 0) startNs = ns;
+        const number = part.record.firstRow + row;
+        follower?.add(done, ns, () => `row ${number} column ${TIME_COLUMN}`);
+      }
       batch.rows++;
       done++;
       if (batch.rows < most && done < rows) continue;
-      yield { ...batch.take(), ...(startNs !== undefined && { startNs }) };
+      const stamps = follower?.take() ?? [];
+      yield { ...batch.take(), ...(startNs !== undefined && { startNs }), ...(stamps.length > 0 && { stamps }) };
       startNs = undefined;
       batch = new OpenBatch(shape, Math.min(rows - done, most));
     }

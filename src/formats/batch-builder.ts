@@ -1,5 +1,6 @@
 /** A batch under construction: text formats push rows into it one by one and take it when it is full. */
 import type { Batch, SampleShape } from '../core/batch.ts';
+import { StampFollower } from '../core/stamps.ts';
 import { DTYPES, type SampleArray } from '../core/dtype.ts';
 
 /** A batch a decoder yields is full at this many bytes of values and times, or … */
@@ -30,6 +31,10 @@ export class BatchBuilder {
   #nextCapacity: number;
   #values!: SampleArray;
   #times!: BigInt64Array | null;
+  readonly #follower: StampFollower | null;
+  /** Rows that were taken. */
+  #taken = 0;
+  #startNs: bigint | undefined;
 
   /** @param expectedRows as far as they are known: room is made for no more than these at first */
   constructor(shape: SampleShape, expectedRows = FIRST_ROWS) {
@@ -37,6 +42,7 @@ export class BatchBuilder {
     this.#channels = shape.channelLabels.length;
     this.#fullRows = fullBatchRows(recordBytes(shape));
     this.#nextCapacity = Math.max(1, Math.min(expectedRows, this.#fullRows));
+    this.#follower = followerOf(shape);
   }
 
   get full(): boolean {
@@ -46,22 +52,36 @@ export class BatchBuilder {
   /**
    * Appends a row; the batch must not be full.
    * @param valueOf the value of channel c, already checked to fit the dtype
-   * @param timeNs of the row; ignored for regular series
+   * @param timeNs of the row; null: it has none, which a row of a regular series may
+   * @param field what the time is called, where it is not as it should be
+   * @throws what {@link StampFollower} refuses
    */
-  push(valueOf: (channel: number) => number | bigint, timeNs: bigint): void {
+  push(valueOf: (channel: number) => number | bigint, timeNs: bigint | null, field = (): string => 'time'): void {
     if (this.rows === this.#capacity) {
       this.#allocate(this.rows === 0 ? this.#nextCapacity : Math.min(this.#capacity * 2, this.#fullRows));
     }
     const values = this.#values as { [index: number]: number | bigint };
     const start = this.rows * this.#channels;
     for (let c = 0; c < this.#channels; c++) values[start + c] = valueOf(c);
-    if (this.#times) this.#times[this.rows] = timeNs;
+    if (this.#times) this.#times[this.rows] = timeNs!;
+    else if (timeNs !== null) this.#hear(timeNs, field);
     this.rows++;
   }
 
+  #hear(timeNs: bigint, field: () => string): void {
+    const row = this.#taken + this.rows;
+    if (row === 0) this.#startNs = timeNs;
+    this.#follower?.add(row, timeNs, field);
+  }
+
   /** The rows pushed so far as a batch; the builder starts again empty. */
-  take(startNs?: bigint): Batch {
+  take(): Batch {
     const { rows } = this;
+    const startNs = this.#startNs;
+    this.#startNs = undefined;
+    this.#taken += rows;
+    const stamps = this.#follower?.take() ?? [];
+    const heard = this.#follower?.heard;
     // A view of a small array costs more than the array.
     const isFull = rows === this.#capacity;
     const values = isFull ? this.#values : this.#values.subarray(0, rows * this.#channels);
@@ -69,7 +89,14 @@ export class BatchBuilder {
     this.rows = 0;
     this.#nextCapacity = Math.max(this.#capacity, this.#nextCapacity);
     this.#capacity = 0;
-    return startNs === undefined ? { rows, values, times } : { rows, values, times, startNs };
+    return {
+      rows,
+      values,
+      times,
+      ...(startNs !== undefined && { startNs }),
+      ...(stamps.length > 0 && { stamps }),
+      ...(heard && { heard }),
+    };
   }
 
   /** Room for this many rows, with the rows there are. */
@@ -84,4 +111,9 @@ export class BatchBuilder {
     this.#values = values;
     this.#times = times;
   }
+}
+
+/** @returns null where there is nothing to compare times with */
+export function followerOf({ rate, startTolerance }: SampleShape): StampFollower | null {
+  return rate ? new StampFollower(rate, startTolerance) : null;
 }

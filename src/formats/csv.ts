@@ -11,8 +11,8 @@ import { csvValueReader, csvValueWriter } from './number-text.ts';
 import { encodeTextRows } from './text-rows.ts';
 
 /**
- * Columns are found by the header's names, in any order; a channel called `time` has the column `time_`. Irregular series need `time`; of a regular series only the first
- * row's is used, as the start (later ones must be times; whether they are evenly spaced is not looked at). An empty field is NaN.
+ * Columns are found by the header's names, in any order; a channel called `time` has the column `time_`. Irregular series need `time`; rows of a regular series may have one,
+ * which {@link StampFollower} hears. An empty field is NaN.
  * @throws `invalid-input` and `unprocessable` naming the place, such as `line 9 column V5`
  */
 export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
@@ -20,8 +20,6 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
   const read = csvValueReader(shape.dtype, (line, channel) => `line ${line} column ${labels[channel]}`);
   const batch = new BatchBuilder(shape);
   let columns: Columns | undefined;
-  let startNs: bigint | undefined;
-  let isFirst = true;
   for await (const rows of csvRows(source)) {
     for (const { line, fields } of rows) {
       const isEmpty = fields.length === 1 && fields[0] === '';
@@ -38,18 +36,14 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
       const { time, channels } = columns;
       const timeText = time < 0 ? '' : fields[time];
       const timeNs = shape.kind === 'regular' && timeText === '' ? null : timeOf(timeText, line);
-      if (isFirst && shape.kind === 'regular') startNs = timeNs ?? undefined;
-      isFirst = false;
-      batch.push((c) => read(fields[channels[c]], line, c), timeNs ?? 0n);
-      if (batch.full) {
-        yield batch.take(startNs);
-        startNs = undefined;
-      }
+      const field = (): string => `line ${line} column ${TIME_COLUMN}`;
+      batch.push((c) => read(fields[channels[c]], line, c), timeNs, field);
+      if (batch.full) yield batch.take();
     }
   }
   if (!columns)
     throw invalidField('body', `has no header line; ${[TIME_COLUMN, ...labels.map(columnName)].join(',')} is expected`);
-  if (batch.rows > 0) yield batch.take(startNs);
+  if (batch.rows > 0) yield batch.take();
 }
 
 interface Columns {

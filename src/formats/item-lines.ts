@@ -63,6 +63,6 @@ function itemOf(text: string): SampleItem {
     // Its numbers are read as those of all descriptions; most items are of series that are there.
     create: create === null ? null : () => (parseJsonWithDigits(text) as { create: unknown }).create,
     weight: text.length,
-    read: (shape) => jsonBatches(body, shape, false),
+    read: (shape) => jsonBatches(body, shape),
   };
 }

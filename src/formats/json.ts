@@ -2,7 +2,6 @@
 import type { Batch, OutBatch, OutShape, SampleShape } from '../core/batch.ts';
 import type { SampleArray } from '../core/dtype.ts';
 import { invalidField, unprocessableField, VarveError } from '../core/errors.ts';
-import { nsOfRow } from '../core/rate.ts';
 import { BatchBuilder } from './batch-builder.ts';
 import { jsonObject, jsonTime, parseExactJson } from './exact-json.ts';
 import { jsonValueReader, jsonValueWriter, type PlaceOf } from './number-text.ts';
@@ -24,43 +23,42 @@ const BODY_KEYS = ['values', 'orient', 'start', 'times', ...ANSWER_KEYS];
 /** Values of one channel that are made a text at once. */
 const CELLS_AT_ONCE = 256;
 
-/** Times of one answer are rounded down one by one, so two of them may be this much closer or further apart than the rate says. */
-const ROUNDING_NS = 1n;
-
 /**
  * `{"values": [[1, 2], [3, 4]]}` as rows × channels, or with `"orient": "channels"` as channels × rows; `[1, 2]` are two rows of one
- * channel. Regular series may add `start`, irregular ones must add `times`. What {@link encodeJson} writes is read, too.
+ * channel. Regular series may add `start`, or `times`, of which some may be null; irregular ones must add `times`. What {@link encodeJson} writes is read, too.
  * @throws `limit-exceeded` beyond 32 MiB; `invalid-input` and `unprocessable` naming the field, such as `values[12][1]`
  */
 export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   const bytes = await wholeBody(source, MAX_JSON_BODY_BYTES, tooLarge);
   const body = jsonObject(parseExactJson(utf8Text(bytes, 'body'), 'body'), BODY_KEYS, 'body');
-  yield* jsonBatches(
-    body,
-    shape,
-    ANSWER_KEYS.some((key) => body[key] !== undefined),
-  );
+  yield* jsonBatches(body, shape);
 }
 
 /**
  * The rows of an object that {@link parseExactJson} has parsed.
- * @param isAnswer whether a regular series may have times, which must then follow each other at its rate
  * @throws as {@link decodeJson}
  */
-export function* jsonBatches(body: Body, shape: SampleShape, isAnswer: boolean): Generator<Batch> {
+export function* jsonBatches(body: Body, shape: SampleShape): Generator<Batch> {
   const { rows, cell, placeOf } = cellsOf(body, shape);
   const times = timesOf(body, shape, rows);
-  let startNs = startOf(body, shape, rows, isAnswer);
+  const startNs = startOf(body, times);
+  const mayLack = shape.kind === 'regular';
+  const timeOf = (row: number): bigint | null => {
+    if (row === 0 && startNs !== null) return startNs;
+    if (!times || (mayLack && times[row] === null)) return null;
+    return jsonTime(times[row], `times[${row}]`);
+  };
   const read = jsonValueReader(shape.dtype, placeOf);
   const batch = new BatchBuilder(shape, rows);
   for (let row = 0; row < rows; row++) {
-    batch.push((c) => read(cell(row, c), row, c), times ? jsonTime(times[row], `times[${row}]`) : 0n);
-    if (batch.full) {
-      yield batch.take(startNs);
-      startNs = undefined;
-    }
+    batch.push(
+      (c) => read(cell(row, c), row, c),
+      timeOf(row),
+      () => `times[${row}]`,
+    );
+    if (batch.full) yield batch.take();
   }
-  if (batch.rows > 0) yield batch.take(startNs);
+  if (batch.rows > 0) yield batch.take();
 }
 
 type Body = Readonly<Record<string, unknown>>;
@@ -134,40 +132,29 @@ function counted(channels: number): string {
   return channels === 1 ? '1 channel' : `${channels} channels`;
 }
 
-/** Times of an irregular series, one a row; null for a regular one. */
+/** Times, one a row; null where a regular series has none. */
 function timesOf({ times = null, start = null }: Body, { kind }: SampleShape, rows: number): unknown[] | null {
-  if (kind === 'regular') return null;
-  if (start !== null) throw unprocessableField('start', 'is not for an irregular series; send `times`');
-  if (!Array.isArray(times))
-    throw invalidField('times', 'is missing or no list; an irregular series needs one time a row');
-  checkCount(times, rows);
+  if (kind === 'regular' && times === null) return null;
+  if (kind === 'irregular' && start !== null) {
+    throw unprocessableField('start', 'is not for an irregular series; send `times`');
+  }
+  if (!Array.isArray(times)) {
+    const why = kind === 'regular' ? 'is no list' : 'is missing or no list; an irregular series needs one time a row';
+    throw invalidField('times', why);
+  }
+  if (times.length !== rows) throw invalidField('times', `has ${times.length} times for ${rows} rows`);
   return times;
 }
 
-function checkCount(times: readonly unknown[], rows: number): void {
-  if (times.length !== rows) throw invalidField('times', `has ${times.length} times for ${rows} rows`);
-}
-
-/** Where a regular series goes on. Without `start`, an answer that is sent back says it by its times. */
-function startOf(body: Body, { kind, rate }: SampleShape, rows: number, isAnswer: boolean): bigint | undefined {
-  if (kind === 'irregular') return undefined;
-  const { times = null, start = null } = body;
-  const startNs = start === null ? undefined : jsonTime(start, 'start');
-  if (times === null) return startNs;
-  if (!isAnswer || !rate) throw unprocessableField('times', 'are not for a regular series; send `start`');
-  if (!Array.isArray(times)) throw invalidField('times', 'is no list');
-  checkCount(times, rows);
-  if (rows === 0) return startNs;
-  const firstNs = jsonTime(times[0], 'times[0]');
-  for (let row = 1; row < rows; row++) {
-    const off = jsonTime(times[row], `times[${row}]`) - firstNs - nsOfRow(rate, row);
-    if (off > ROUNDING_NS || off < -ROUNDING_NS) {
-      const message =
-        'does not follow the time before at the rate of the series; send the rows from here on by themselves';
-      throw unprocessableField(`times[${row}]`, message);
-    }
+/** Where the first row goes, if the body says it. @throws invalid-input naming `start` if its times say something else */
+function startOf({ start = null }: Body, times: readonly unknown[] | null): bigint | null {
+  if (start === null) return null;
+  const startNs = jsonTime(start, 'start');
+  const first = times?.[0] ?? null;
+  if (first !== null && jsonTime(first, 'times[0]') !== startNs) {
+    throw invalidField('start', 'is not the first of the times');
   }
-  return startNs ?? firstNs;
+  return startNs;
 }
 
 function tooLarge(): Error {

@@ -8,18 +8,15 @@ import { textLines } from './text-lines.ts';
 import { encodeTextRows } from './text-rows.ts';
 
 /**
- * `{"time": …, "values": […]}` a line; `values` may be a scalar for one channel. Irregular series need `time` on each line; of a
- * regular series only the first line's is used, as the start (later ones must be times; whether they are evenly spaced is not looked at). Empty lines
- * are skipped, but count.
+ * `{"time": …, "values": […]}` a line; `values` may be a scalar for one channel. Irregular series need `time` on each line; those of a
+ * regular series may have one, which {@link StampFollower} hears. Empty lines are skipped, but count.
  * @throws `invalid-input` and `unprocessable` naming the place, such as `line 7 values[1]`; `limit-exceeded` for a line over 1 MiB
  */
 export async function* decodeNdjson(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   const channels = shape.channelLabels.length;
   const read = jsonValueReader(shape.dtype, (row, channel) => `line ${row} values[${channel}]`);
   const batch = new BatchBuilder(shape);
-  let startNs: bigint | undefined;
   let line = 0;
-  let isFirst = true;
   for await (const lines of textLines(source)) {
     for (const text of lines) {
       line++;
@@ -33,16 +30,15 @@ export async function* decodeNdjson(source: AsyncIterable<Uint8Array>, shape: Sa
       }
       const hasTime = item.time !== undefined && item.time !== null;
       const timeNs = shape.kind === 'regular' && !hasTime ? null : jsonTime(item.time, `${place} time`);
-      if (isFirst && shape.kind === 'regular') startNs = timeNs ?? undefined;
-      isFirst = false;
-      batch.push((c) => read(cells[c], line, c), timeNs ?? 0n);
-      if (batch.full) {
-        yield batch.take(startNs);
-        startNs = undefined;
-      }
+      batch.push(
+        (c) => read(cells[c], line, c),
+        timeNs,
+        () => `${place} time`,
+      );
+      if (batch.full) yield batch.take();
     }
   }
-  if (batch.rows > 0) yield batch.take(startNs);
+  if (batch.rows > 0) yield batch.take();
 }
 
 /** The same lines; times are integer nanoseconds as strings, values always a list. */

@@ -2,6 +2,7 @@
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { accessDescriptions } from './access-routes.ts';
 import { annotationDescriptions } from './annotation-routes.ts';
+import { timeAxisDescriptions } from './time-axis-routes.ts';
 import { appendManyDescriptions } from './append-many-routes.ts';
 import { bulkDescriptions } from './bulk-routes.ts';
 import { docsDescriptions } from './docs-routes.ts';
@@ -30,6 +31,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...sampleDescriptions,
   ...appendManyDescriptions,
   ...queryDescriptions,
+  ...timeAxisDescriptions,
   ...annotationDescriptions,
   ...writeDescriptions,
   ...spaceDescriptions,

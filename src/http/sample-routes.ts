@@ -127,6 +127,7 @@ export function sampleReads(samples: SampleService, series: Pick<SeriesService, 
       spelling,
       channels: toChannels(query),
       physical: query.physical ?? false,
+      clock: query.time,
       ...(req.method === 'GET' && {
         choosePart: (answer: DivisibleAnswer) => partToSend(req, answer.bytes, tagOf(answer)),
       }),

@@ -30,6 +30,7 @@ import { spaceRoutes } from './space-routes.ts';
 import { subjectRoutes } from './subject-routes.ts';
 import { stateRoutes } from './state-routes.ts';
 import { tagRoutes } from './tag-routes.ts';
+import { timeAxisRoutes } from './time-axis-routes.ts';
 import { limitPerToken } from './requests-under-way.ts';
 import { vocabularyRoutes } from './vocabulary-routes.ts';
 import { wellFormed } from './well-formed.ts';
@@ -81,6 +82,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(healthRoutes(service.health, authenticated, log));
   // Resources of a series come first: a by-name path would take them for the end of a name.
   app.use(sampleReads(service.samples, service.series));
+  app.use(timeAxisRoutes(service.timeAxis));
   app.use(appendManyRoutes(service.samples));
   app.use(queryRoutes(service.samples));
   app.use(annotationRoutes(service.series));

@@ -38,6 +38,7 @@ import type { Service } from '../flows/service.ts';
 import { stateService } from '../flows/series-state.ts';
 import { readUnit } from '../flows/tag-units.ts';
 import { spaceService } from '../flows/tell-space.ts';
+import { timeAxisService } from '../flows/time-axis.ts';
 import { TokenMemory } from '../flows/token-memory.ts';
 import { writeStatus } from '../flows/write-status.ts';
 import { LaneQueue } from '../jobs/lane-queue.ts';
@@ -299,6 +300,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
     metadata: metadataService(pools),
     subjects: subjectService(pools),
     state: stateService({ reads, writes, root, codec, turns }),
+    timeAxis: timeAxisService(reads),
     samples: {
       append: (request) => appendSamples(writing, request),
       appendMany: (request) => appendMany(writing, request),

@@ -43,8 +43,10 @@ async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
     describeMissing(group, layout);
     await writeRows(group, layout, blocks);
     if (layout.regular) {
-      const { value: segments } = await blocks.next();
-      writeSegments(group, viewAs('int64', (segments as Uint8Array | undefined) ?? new Uint8Array(0)));
+      for (const write of [writeSegments, writeMarks]) {
+        const { value } = await blocks.next();
+        write(group, viewAs('int64', (value as Uint8Array | undefined) ?? new Uint8Array(0)));
+      }
     }
     file.close();
     return null;
@@ -87,6 +89,12 @@ function writeSegments(group: Group, flat: SampleArray): void {
   group.create_dataset({ name: 'segment', data: numbers, dtype: '<q', shape: [count] });
   createLabels(group, 'segment_field', ['row', 'time']);
   attachScales(group, 'segments', ['segment', 'segment_field']);
+}
+
+/** What a clock said of rows. @param flat pairs of the row and its time */
+function writeMarks(group: Group, flat: SampleArray): void {
+  const count = flat.length / 2;
+  if (count > 0) group.create_dataset({ name: 'clock_marks', data: flat, dtype: '<q', shape: [count, 2] });
 }
 
 function keepFailures(fs: FileSystem): void {

@@ -28,7 +28,7 @@ export interface Hdf5Layout extends RowShape {
   /** One a channel. */
   readonly channelLabels: readonly string[];
   readonly rows: number;
-  /** Regular series have a dataset `segments`. */
+  /** Regular series have a dataset `segments`, and `clock_marks` where there are any. */
   readonly regular: boolean;
 }
 
@@ -57,7 +57,7 @@ const TIME_BYTES = 8;
 let running = 0;
 
 /**
- * @param blocks in turn int64 times and values of consecutive rows, in the end the segments of a regular series; see {@link Hdf5Layout}
+ * @param blocks in turn int64 times and values of consecutive rows, in the end the segments and the clock marks of a regular series; see {@link Hdf5Layout}
  * @param signal aborts the writing; nothing is left behind then
  * @throws storage-full before anything is written where there is no room, unavailable while too many others are being written;
  * whatever `blocks` throws

@@ -257,9 +257,11 @@ describe('an item that is wrong', () => {
       [int16, '{}'],
       [int16, '{"values": 7}'],
       [int16, '{"values": [1], "start": "soon"}'],
-      [int16, '{"values": [1], "start": "2020-01-01T00:00:00Z"}'],
-      [int16, '{"values": [1], "times": [1]}'],
-      [int16, '{"values": [1], "start": 1, "times": [1]}'],
+      [int16, '{"values": [1], "start": "2026-05-01T00:00:00Z"}'],
+      [int16, '{"values": [1], "times": ["2026-05-01T00:00:00Z"]}'],
+      [int16, '{"values": [1], "times": ["soon"]}'],
+      [int16, '{"values": [1, 2], "times": [2, 1]}'],
+      [int16, '{"values": [1], "start": 1, "times": [2]}'],
       [int16, '{"values": [1], "orient": "sideways"}'],
       [int64, '{"values": [1]}'],
       [int64, '{"values": [1], "times": [1], "start": 1}'],
@@ -422,7 +424,7 @@ describe('an atomic request', () => {
     const made = { series: name, times: [1], values: [1], create };
     const wrong: (object | string)[][] = [
       [good, { series: a, values: [70_000] }],
-      [good, made, { series: a, start: 0, values: [1] }],
+      [good, made, { series: a, start: '2026-05-01T00:00:00Z', values: [1] }],
       [good, made, { series: NOBODY, values: [1] }],
       [made, good, '{'],
       [good, { ...made, create: { ...create, tags: { d: { value: 1, unit: 'smoot' } } } }],
@@ -551,7 +553,10 @@ describe('an Arrow stream', () => {
           texts,
         ),
         y: vectorFromArray(BigInt64Array.from({ length: count }, (_, n) => -big - BigInt(from + n))),
-        time: vectorFromArray(BigInt64Array.from({ length: count }, (_, n) => BigInt(from + n))),
+        // Every third row is of one series, at 1 kHz.
+        time: vectorFromArray(
+          BigInt64Array.from({ length: count }, (_, n) => BigInt(Math.floor((from + n) / 3)) * 1_000_000n),
+        ),
         x: vectorFromArray(BigInt64Array.from({ length: count }, (_, n) => big + BigInt(from + n))),
       });
     const writer = new RecordBatchStreamWriter();

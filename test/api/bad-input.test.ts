@@ -546,8 +546,8 @@ describe('appending', () => {
         { ...inRegular, ...json({ orient: 'columns', values: [[1, 2]] }), status: 400, field: 'orient' },
       ],
       [
-        'with times for a regular series',
-        { ...inRegular, ...json({ times: [1], values: [[1, 2]] }), status: 422, field: 'times' },
+        'with times that are no list, for a regular series',
+        { ...inRegular, ...json({ times: 1, values: [[1, 2]] }), status: 400, field: 'times' },
       ],
       [
         'with a start that is no time',
@@ -860,8 +860,8 @@ describe('appending', () => {
         { ...inRegular, ...json({ start: '2026-05-01T00:00:00.1Z', values: [[1, 2]] }), ...overlap },
       ],
       [
-        'a start before the data',
-        { ...inRegular, ...json({ start: '2020-01-01T00:00:00Z', values: [[1, 2]] }), ...overlap },
+        'a start before the data, of so many rows that they reach it',
+        { ...inRegular, ...octet(new Uint8Array(400)), query: '?start=2026-04-30T23:59:59.99Z', ...overlap },
       ],
       [
         'a start in the query within the data',

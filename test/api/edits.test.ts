@@ -242,14 +242,17 @@ describe('removing a range of a regular series', () => {
     });
   });
 
-  test('of all rows leaves a series that goes on where it was', async () => {
+  test('of all rows frees their time: the next append begins where it says, or where the series does', async () => {
     const id = await create();
     await api.append(id, { values: [0, 1, 2] });
     expect(await removed(id, { start: at(0) })).toBe(3);
     expect(await state(id)).toMatchObject({ rows: 3, removed: 3, first_time: null, last_time: null });
     expect(await api.append(id, { values: [3] })).toMatchObject({ first_row: 3 });
-    expect(await rows(id)).toEqual([[3, 3]]);
-    expect(await state(id)).toMatchObject({ first_time: '1970-01-01T00:00:00.03Z' });
+    expect(await rows(id)).toEqual([[0, 3]]);
+    expect(await state(id)).toMatchObject({ rows: 4, removed: 3, first_time: '1970-01-01T00:00:00Z' });
+    expect(await removed(id, { start: at(0) })).toBe(1);
+    expect(await api.append(id, { start: at(100), values: [4] })).toMatchObject({ first_row: 4 });
+    expect(await rows(id)).toEqual([[100, 4]]);
   });
 
   test('reaches over shards and earlier edits', async () => {

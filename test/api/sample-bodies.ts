@@ -112,15 +112,18 @@ const ENCODERS: Readonly<Record<Format, (samples: Samples) => string | Uint8Arra
   'arrow-stream': (samples) => arrowTable(samples, 'stream'),
 };
 
-/** Times are int64 ns; of a regular series with a start, the start on every row. */
+/** Times are int64 ns; of a regular series with a start, the first row has it, and no other a time. */
 function arrowTable({ values, labels, times, startNs, dtype }: Samples, format: 'file' | 'stream'): Uint8Array {
   const rows = values.length / labels.length;
-  const stated = times ?? (startNs === undefined ? null : Array.from({ length: rows }, () => startNs));
+  const stated =
+    times ?? (startNs === undefined ? null : Array.from({ length: rows }, (_, row) => (row === 0 ? startNs : null)));
   const columns = labels.map((label, c): [string, Values] => [
     label,
     DTYPES[dtype].of([...values].filter((_: number | bigint, i: number) => i % labels.length === c)),
   ]);
-  const time: [string, Values][] = stated ? [['time', BigInt64Array.from(stated)]] : [];
+  const time: [string, Values | (bigint | null)[]][] = stated
+    ? [['time', times ? BigInt64Array.from(times) : [...stated]]]
+    : [];
   return tableToIPC(tableFromArrays(Object.fromEntries([...time, ...columns])), { format }) as Uint8Array;
 }
 

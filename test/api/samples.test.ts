@@ -123,22 +123,42 @@ describe('what is appended is read back', () => {
     },
   );
 
-  test('an answer over a gap of a regular series is not posted back as if there were none', async () => {
-    const from = await create({ dtype: 'int16', sampling: regular(3) });
-    await api.append(from, { values: [1, 2], start: '2026-05-01T09:00:00Z' });
-    await api.append(from, { values: [3], start: '2026-05-01T09:00:10Z' });
-    const headers = { 'content-type': MEDIA_TYPES.json };
-    const to = `/v1/series/${await create({ dtype: 'int16', sampling: regular(3) })}/samples`;
-    const { body } = await read(from, 'json');
-    const refused = expecting(422, await api.send('POST', to, { headers, body })).json<Problem>();
-    expect(refused.errors).toMatchObject([{ field: 'times[2]' }]);
-    for (const rows of [':2', '2:']) {
-      const part = (await read(from, 'json', `rows=${rows}`)).body;
-      expecting(201, await api.send('POST', to, { headers, body: part }));
-    }
-    const answer = (await api.get(to)).json<SamplesJson>();
-    expect(answer).toMatchObject({ values: [1, 2, 3], times: (await api.read(from)).times });
-  });
+  test.each(['json', 'ndjson', 'csv', 'arrow', 'arrow-stream'] as const)(
+    'an answer over gaps of a regular series comes back equal, gaps included: %s',
+    async (format) => {
+      // Rows are not a whole number of nanoseconds apart.
+      const from = await create({ dtype: 'int16', sampling: regular(30) });
+      await api.append(from, { values: [1, 2, 3, 4], start: '2026-05-01T09:00:00Z' });
+      await api.append(from, { values: [5], start: '2026-05-01T09:10:00Z' });
+      await api.append(from, { values: [6, 7], start: '2026-05-01T09:20:00.123456789Z' });
+      // This one comes late, into the first gap.
+      await api.append(from, { values: [8, 9, 10], start: '2026-05-01T09:05:00Z' });
+      expecting(
+        200,
+        await api.delete(`/v1/series/${from}/samples?start=2026-05-01T09:00:00.05Z&end=2026-05-01T09:00:00.08Z`),
+      );
+      const to = await create({ dtype: 'int16', sampling: regular(30) });
+      const { body } = expecting(200, await read(from, format));
+      const headers = { 'content-type': MEDIA_TYPES[format] };
+      expecting(201, await api.send('POST', `/v1/series/${to}/samples`, { headers, body }));
+      const [wanted, got] = [await api.read(from), await api.read(to)];
+      expect(wanted.values[0]).toEqual([1, 2, 4, 8, 9, 10, 5, 6, 7]);
+      expect([got.values, got.times]).toEqual([wanted.values, wanted.times]);
+      const path = `/v1/series/${to}/segments`;
+      const segments = expecting(200, await api.get(path)).json<{ items: { rows: number }[] }>();
+      expect(segments.items.map(({ rows }) => rows)).toEqual([2, 1, 3, 1, 2]);
+      // In the place of what is there, too; and never in the place of rows that lie elsewhere.
+      const whole = `/v1/series/${to}/samples?start=2026-05-01`;
+      expecting(200, await api.send('PUT', whole, { headers, body }));
+      expect((await api.read(to)).times).toEqual(wanted.times);
+      const late = expecting(200, await read(from, format, 'start=2026-05-01T09:05:00Z')).body;
+      const other = await create({ dtype: 'int16', sampling: regular(30) });
+      await api.append(other, { values: [0, 0, 0, 0, 0, 0], start: '2026-05-01T09:05:00Z' });
+      const path6 = `/v1/series/${other}/samples?start=2026-05-01T09:05:00Z`;
+      const refused = expecting(422, await api.send('PUT', path6, { headers, body: late })).json<Problem>();
+      expect(refused.type).toBe('urn:varve:problem:time-contradicts');
+    },
+  );
 
   test('one channel may be sent as a plain list, and lines with a plain number', async () => {
     const id = await create({ dtype: 'float64', sampling: regular(1) });

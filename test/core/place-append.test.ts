@@ -1,7 +1,9 @@
 /** Batches of appends place every item as if they had come one by one. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { ClockMark, NearSegment } from '../../src/core/place-run.ts';
 import { parseRate } from '../../src/core/rate.ts';
+import { byTime, type Segment } from '../../src/core/segment.ts';
 import {
   appendKeyOf,
   placeAppends,
@@ -10,7 +12,9 @@ import {
   type AppendPart,
   type Head,
   type KnownAppend,
+  type Look,
   type Placed,
+  type Surroundings,
   type TimeRule,
 } from '../../src/core/place-append.ts';
 
@@ -35,6 +39,9 @@ function head(n: number): Head {
     sealedAt: null,
     shapeVersion: 0,
     segment: null,
+    limitNs: null,
+    mark: null,
+    marks: 0,
   };
 }
 
@@ -44,7 +51,14 @@ function part(rows: number, firstNs: bigint | null, bytes = rows * 8): AppendPar
   return { rows, bytes, firstNs, lastNs, sorted: true, valuesCrc: 0, timesCrc: null, place };
 }
 
-function item(n: number, given: Partial<AppendItem> & { readonly firstNs?: bigint }): AppendItem {
+function item(
+  n: number,
+  {
+    startNs = null,
+    firstNs,
+    ...given
+  }: Partial<AppendItem> & { readonly firstNs?: bigint; readonly startNs?: bigint | null },
+): AppendItem {
   const rule = RULES[n % RULES.length];
   const rows = given.rows ?? 1;
   return {
@@ -52,8 +66,8 @@ function item(n: number, given: Partial<AppendItem> & { readonly firstNs?: bigin
     rule,
     knownVersion: null,
     rows,
-    startNs: null,
-    parts: [part(rows, rule.kind === 'regular' ? null : (given.firstNs ?? 0n))],
+    runs: rule.kind === 'regular' ? [{ rows, startNs, marks: [], field: 'start' }] : [],
+    parts: [part(rows, rule.kind === 'regular' ? null : (firstNs ?? 0n))],
     key: null,
     tokenId: null,
     ...given,
@@ -86,10 +100,37 @@ const bodies = fc.array(fc.record({ items: fc.array(items, { minLength: 1, maxLe
 class OneByOne {
   readonly heads = new Map<string, Head>([0, 1, 2, 3, 4].map((n) => [`s${n}`, head(n)]));
   readonly known = new Map<string, KnownAppend>();
+  readonly closed = new Map<string, Segment & { readonly seriesId: string }>();
+  readonly marks: (ClockMark & { readonly seriesId: string })[] = [];
   commit = 0n;
 
-  place(body: AppendBody): Placed[] {
-    const { outcomes, heads, changes } = placeAppends([body], this.heads, this.known);
+  /** All segments, which is more than is looked for. */
+  near(looks: readonly Look[]): Promise<Surroundings> {
+    const ids = new Set(looks.map(({ seriesId }) => seriesId));
+    const found = [...ids].map((id): [string, NearSegment[]] => {
+      const own = [...this.closed.values()].filter(({ seriesId }) => seriesId === id);
+      const { segment } = this.heads.get(id)!;
+      const all = [
+        ...own.map(({ firstRow, startNs, rows }) => ({ firstRow, startNs, rows })),
+        ...(segment ? [segment] : []),
+      ];
+      const markOf = ({ firstRow, rows }: Segment): ClockMark | null => {
+        const last = this.marks.findLast(
+          ({ seriesId, row }) => seriesId === id && row >= firstRow && row < firstRow + rows,
+        );
+        return last ? { row: last.row, ns: last.ns } : null;
+      };
+      return [id, byTime(all).map((each) => ({ segment: each, holes: [], mark: markOf(each) }))];
+    });
+    return Promise.resolve(new Map(found));
+  }
+
+  async place(body: AppendBody): Promise<Placed[]> {
+    const placement = await placeAppends([body], this.heads, this.known, (looks) => this.near(looks));
+    const { outcomes, heads, changes, closed, gone, marks } = placement;
+    this.marks.push(...marks);
+    for (const { seriesId, firstRow } of gone) this.closed.delete(`${seriesId} ${firstRow}`);
+    for (const segment of closed) this.closed.set(`${segment.seriesId} ${segment.firstRow}`, segment);
     this.commit++;
     for (const moved of heads) this.heads.set(moved.seriesId, moved);
     changes.forEach(({ seriesId, key, rows, firstRow }, ordinal) => {
@@ -107,14 +148,21 @@ const summary = (placed: Placed): unknown =>
     ? [placed.replayed, placed.rows, placed.firstRow]
     : [placed.error.code, placed.error.slug, placed.error.message];
 
+const nowhere = (): Promise<Surroundings> => Promise.reject(new Error('the heads tell enough'));
+
 describe('a batch of appends', () => {
-  test('answers and moves heads as the same bodies do one by one', () => {
-    fc.assert(
-      fc.property(bodies, (given) => {
+  test('answers, moves heads and keeps segments as the same bodies do one by one', async () => {
+    await fc.assert(
+      fc.asyncProperty(bodies, async (given) => {
         const model = new OneByOne();
         const start = new Map(model.heads);
-        const wanted = given.map((body) => model.place(body));
-        const { outcomes, heads } = placeAppends(given, start, new Map());
+        const empty = new OneByOne();
+        const wanted: Placed[][] = [];
+        for (const body of given) wanted.push(await model.place(body));
+        const { outcomes, heads, closed } = await placeAppends(given, start, new Map(), (looks) => empty.near(looks));
+        const segments = (all: Iterable<Segment>): unknown =>
+          new Set([...all].map((each) => JSON.stringify([{ ...each, startNs: String(each.startNs) }])));
+        expect(segments(closed)).toEqual(segments(model.closed.values()));
         expect(outcomes.map((each) => each.map(summary))).toEqual(wanted.map((each) => each.map(summary)));
         const after = new Map([...start, ...heads.map((each) => [each.seriesId, each] as const)]);
         expect(after).toEqual(model.heads);
@@ -123,11 +171,13 @@ describe('a batch of appends', () => {
     );
   });
 
-  test('gives every row of a series one number, without gap, in the order of its chunks', () => {
-    fc.assert(
-      fc.property(bodies, (given) => {
-        const start = new OneByOne().heads;
-        const { fresh, heads, changes } = placeAppends(given, start, new Map());
+  test('gives every row of a series one number, without gap, in the order of its chunks', async () => {
+    await fc.assert(
+      fc.asyncProperty(bodies, async (given) => {
+        const empty = new OneByOne();
+        const { fresh, heads, changes } = await placeAppends(given, empty.heads, new Map(), (looks) =>
+          empty.near(looks),
+        );
         for (const { seriesId, rows } of heads) {
           let next = 0;
           for (const run of fresh.filter((each) => each.head.seriesId === seriesId)) {
@@ -143,36 +193,38 @@ describe('a batch of appends', () => {
     );
   });
 
-  test('closes a segment exactly when another one follows it', () => {
+  test('closes a segment exactly when another one follows it', async () => {
     const gap = item(0, { rows: 2, startNs: 0n });
     const later = item(0, { rows: 3, startNs: 10_000_000_000n });
-    const { closed, heads } = placeAppends(
+    const { closed, heads } = await placeAppends(
       [{ items: [gap, later], atomic: false }],
       new Map([['s0', head(0)]]),
       new Map(),
+      nowhere,
     );
     expect(closed).toEqual([{ seriesId: 's0', firstRow: 0, startNs: 0n, rows: 2 }]);
     expect(heads[0].segment).toEqual({ firstRow: 2, startNs: 10_000_000_000n, rows: 3 });
   });
 
-  test('stores nothing of an atomic body with one refused item, and everything of its neighbours', () => {
+  test('stores nothing of an atomic body with one refused item, and everything of its neighbours', async () => {
     const good = item(1, { firstNs: 3n });
     const heads = new Map([0, 1].map((n) => [`s${n}`, head(n)]));
     const bad = { items: [item(1, { firstNs: 1n, key: { key: 'k', hash: hash(1) } }), item(4, {})], atomic: true };
-    const { outcomes, changes, fresh } = placeAppends([{ items: [good], atomic: true }, bad], heads, new Map());
+    const bodiesOf = [{ items: [good], atomic: true }, bad];
+    const { outcomes, changes, fresh } = await placeAppends(bodiesOf, heads, new Map(), nowhere);
     expect(outcomes[1].map((each) => each.kind === 'refused' && each.error.slug)).toEqual(['not-stored', 'not-found']);
     expect(changes.map(({ seriesId, rows }) => [seriesId, rows])).toEqual([['s1', 1]]);
     expect(fresh.map(({ rows }) => rows)).toEqual([1]);
   });
 
-  test('joins small parts that follow each other, and says whether their times increase', () => {
+  test('joins small parts that follow each other, and says whether their times increase', async () => {
     const heads = new Map([['s1', head(1)]]);
     const body = (firstNs: bigint): AppendBody => ({ items: [item(1, { firstNs })], atomic: false });
-    const rising = placeAppends([body(1n), body(2n)], heads, new Map()).fresh;
+    const { fresh: rising } = await placeAppends([body(1n), body(2n)], heads, new Map(), nowhere);
     expect(rising.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([
       [2, true, 1n, 2n],
     ]);
-    const falling = placeAppends([body(2n), body(1n)], heads, new Map()).fresh;
+    const { fresh: falling } = await placeAppends([body(2n), body(1n)], heads, new Map(), nowhere);
     expect(falling.map(({ rows, sorted, firstNs, lastNs }) => [rows, sorted, firstNs, lastNs])).toEqual([
       [2, false, 1n, 2n],
     ]);

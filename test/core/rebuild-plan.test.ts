@@ -22,11 +22,13 @@ function told(
   const { irregular = false, level = 0, there = claims, ...rest } = record;
   const rows = Math.max(0, ...claims.map(([, to]) => to));
   const description = { rate: irregular ? null : '1/1', version: 1 } as SeriesRecord['description'];
-  const nothing = { removed: 0, generation: 0, expiredNs: null, summariesExpiredNs: null, expiredRow: 0 };
+  const nothing = { removed: 0, generation: 0, expiredNs: null, summariesExpiredNs: null };
   const lists = {
     holes: [],
     erasures: [],
     segments: [],
+    marks: [],
+    expiredRows: [],
     firstRow: 0,
     claims: claims.map(range),
     runs: there.map(range),
@@ -90,7 +92,13 @@ describe('of each row number the highest file that claims it counts', () => {
     ],
     [
       'rows that are known to be removed or expired are not missing, also at the end',
-      [told('a', 1, [[3, 8]], { there: [[3, 5]], expiredRow: 3, holes: [range([5, 8]), range([8, 12])] })],
+      [
+        told('a', 1, [[3, 8]], {
+          there: [[3, 5]],
+          expiredRows: [{ from: 0, to: 3 }],
+          holes: [range([5, 8]), range([8, 12])],
+        }),
+      ],
       { kept: ['a:3-5'], rows: 12 },
     ],
     [
@@ -137,29 +145,47 @@ test('the next edit has a higher number than all that are told, and masks are th
 describe('segments of a rebuilt series', () => {
   const rate = { num: 3n, den: 1n }; // a period of 333,333,333⅓ ns
   const segments = (files: readonly Told[], rows: number) =>
-    rebuildSegments(rebuildRows(inOrder(files)).layers, rate, rows);
+    rebuildSegments(rebuildRows(inOrder(files)).layers, rate, rows, inOrder(files).at(-1)?.record.holes ?? []);
 
   test('a file that goes on does not begin one, nor does the rest of a claim, however often its time was rounded', () => {
     const files = [
-      told('a', 1, [[1, 9]], { segments: [{ row: 1, startNs: nsOfRow(rate, 1) }] }),
-      told('b', 2, [[0, 2]], { segments: [{ row: 0, startNs: 0n }] }),
-      told('c', 3, [[4, 5]], { segments: [{ row: 4, startNs: nsOfRow(rate, 4) }] }),
+      told('a', 1, [[1, 9]], { segments: [{ firstRow: 1, startNs: nsOfRow(rate, 1), rows: 8, skip: 1 }] }),
+      told('b', 2, [[0, 2]], { segments: [{ firstRow: 0, startNs: 0n, rows: 2 }] }),
+      told('c', 3, [[4, 5]], { segments: [{ firstRow: 4, startNs: nsOfRow(rate, 4), rows: 1, skip: 4 }] }),
     ];
-    expect(segments(files, 9)).toEqual([{ firstRow: 0, startNs: 0n, rows: 9 }]);
+    expect(segments(files, 9)).toEqual([{ firstRow: 0, startNs: 0n, rows: 9, skip: 0 }]);
   });
 
   test('gaps stay, and rows before all that is told end where it begins', () => {
     const files = [
       told('a', 1, [[6, 12]], {
         segments: [
-          { row: 6, startNs: 2_000_000_000n },
-          { row: 9, startNs: 99_000_000_000n },
+          { firstRow: 6, startNs: 2_000_000_000n, rows: 3 },
+          { firstRow: 9, startNs: 99_000_000_000n, rows: 3 },
         ],
       }),
     ];
     expect(segments(files, 12)).toEqual([
       { firstRow: 0, startNs: 0n, rows: 9 },
       { firstRow: 9, startNs: 99_000_000_000n, rows: 3 },
+    ]);
+  });
+
+  test('rows that were removed, and whose time later rows have taken, are in none', () => {
+    const second = 1_000_000_000n;
+    const files = [
+      told('a', 1, [[0, 10]], { segments: [{ firstRow: 0, startNs: 0n, rows: 10 }] }),
+      // At 3 Hz, rows 3 to 5 were at the second second.
+      told('b', 2, [[10, 13]], {
+        segments: [{ firstRow: 10, startNs: second, rows: 3 }],
+        holes: [{ from: 2, to: 6 }],
+        rows: 13,
+      }),
+    ];
+    expect(segments(files, 13)).toEqual([
+      { firstRow: 0, startNs: 0n, rows: 3, skip: 0 },
+      { firstRow: 6, startNs: 2n * second, rows: 4, skip: 6 },
+      { firstRow: 10, startNs: second, rows: 3 },
     ]);
   });
 

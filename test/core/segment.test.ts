@@ -1,15 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
-import { halfPeriodNs, nsOfRow, parseRate, type Rate } from '../../src/core/rate.ts';
+import { parseRate, type Rate } from '../../src/core/rate.ts';
 import {
-  extendSegments,
-  placeAppend,
+  partOfSegment,
+  rowsBefore,
   rowsInTime,
-  segmentEndNs,
   selectRows,
   timesOfRows,
   type Segment,
 } from '../../src/core/segment.ts';
+import { INT64_MAX } from '../../src/core/time.ts';
 
 const KHZ: Rate = { num: 1000n, den: 1n };
 const MS = 1_000_000n;
@@ -55,124 +54,45 @@ test('times of rows go across segments', () => {
   expect(timesOfRows(THREE, KHZ, { from: 3, to: 3 })).toHaveLength(0);
 });
 
-describe('an append finds its place', () => {
-  const newest = { startNs: 10n * MS, rows: 5 };
-  const END = 15n * MS;
-  test.each<[string, bigint | null, { startNs: bigint; continues: boolean } | undefined]>([
-    ['without a start it goes on', null, { startNs: END, continues: true }],
-    ['at the end it goes on', END, { startNs: END, continues: true }],
-    ['half a period late it goes on, at the exact time', END + MS / 2n, { startNs: END, continues: true }],
-    ['half a period early it goes on, at the exact time', END - MS / 2n, { startNs: END, continues: true }],
-    ['any later it begins anew', END + MS / 2n + 1n, { startNs: END + MS / 2n + 1n, continues: false }],
-    ['any earlier it would overlap', END - MS / 2n - 1n, undefined],
-  ])('%s', (_, requestedNs, place) => {
-    expect(placeAppend(newest, KHZ, requestedNs, 0n)).toEqual(place);
+describe('segments in any order of time', () => {
+  /** At 1 Hz: rows 0–9 at 0–9 s, 10–19 at 100–109 s, 20–24 at 50–54 s. */
+  const rate = parseRate(1)!;
+  const late: Segment[] = [
+    { firstRow: 0, startNs: 0n, rows: 10 },
+    { firstRow: 10, startNs: 100_000n * MS, rows: 10 },
+    { firstRow: 20, startNs: 50_000n * MS, rows: 5 },
+  ];
+
+  test('select rows in order of time, and none that lie elsewhere', () => {
+    const select = (from: number, to: number) =>
+      selectRows(late, rate, BigInt(from * 1000) * MS, BigInt(to * 1000) * MS);
+    expect(select(0, 60)).toEqual([
+      { from: 0, to: 10 },
+      { from: 20, to: 25 },
+    ]);
+    expect(select(5, 102)).toEqual([
+      { from: 5, to: 10 },
+      { from: 20, to: 25 },
+      { from: 10, to: 12 },
+    ]);
+    expect(rowsBefore(late, rate, 25, 52_000n * MS)).toEqual([
+      { from: 0, to: 10 },
+      { from: 20, to: 22 },
+    ]);
   });
 
-  test('the first data begin where they say, or else where the series begins', () => {
-    expect(placeAppend(null, KHZ, -7n, 42n)).toEqual({ startNs: -7n, continues: false });
-    expect(placeAppend(null, KHZ, null, 42n)).toEqual({ startNs: 42n, continues: false });
+  test('keep their grid to the nanosecond where they are cut', () => {
+    const thirds = parseRate(30)!;
+    const whole: Segment = { firstRow: 5, startNs: 11n, rows: 100 };
+    const all = timesOfRows([whole], thirds, { from: 5, to: 105 });
+    const parts = [
+      [5, 17],
+      [17, 18],
+      [18, 105],
+    ].map(([from, to]) => partOfSegment(whole, thirds, { from, to }));
+    expect(timesOfRows(parts, thirds, { from: 5, to: 105 })).toEqual(all);
+    for (const ns of [all[20] - 1n, all[20], all[20] + 1n]) {
+      expect(selectRows(parts, thirds, ns, INT64_MAX)).toEqual(selectRows([whole], thirds, ns, INT64_MAX));
+    }
   });
-});
-
-describe('runs of rows extend the newest segment or begin new ones', () => {
-  const newest = THREE[2];
-  const end = segmentEndNs(newest, KHZ);
-  test.each<[string, Segment | null, { startNs: bigint; rows: number }[], Segment[]]>([
-    ['nothing changes nothing', newest, [], []],
-    ['a run that goes on', newest, [{ startNs: end, rows: 3 }], [{ ...newest, rows: 8 }]],
-    [
-      'runs that go on are one change',
-      newest,
-      [
-        { startNs: end, rows: 3 },
-        { startNs: end + 3n * MS, rows: 1 },
-      ],
-      [{ ...newest, rows: 9 }],
-    ],
-    ['a gap', newest, [{ startNs: end + 1n, rows: 3 }], [{ firstRow: 15, startNs: end + 1n, rows: 3 }]],
-    [
-      'a run that goes on, and a gap, and one that goes on after it',
-      newest,
-      [
-        { startNs: end, rows: 1 },
-        { startNs: 50n * MS, rows: 2 },
-        { startNs: 52n * MS, rows: 2 },
-      ],
-      [
-        { ...newest, rows: 6 },
-        { firstRow: 16, startNs: 50n * MS, rows: 4 },
-      ],
-    ],
-    ['the first run of all', null, [{ startNs: 7n, rows: 2 }], [{ firstRow: 15, startNs: 7n, rows: 2 }]],
-  ])('%s', (_, before, runs, changed) => {
-    expect(extendSegments(before, KHZ, 15, runs)).toEqual(changed);
-  });
-});
-
-/** What a client sends: rows, and a start that is a number of half periods and some ns away from the end of the data. */
-interface Append {
-  readonly rows: number;
-  readonly start: { readonly halves: number; readonly ns: number } | null;
-}
-
-const anyAppend: fc.Arbitrary<Append> = fc.record({
-  rows: fc.integer({ min: 1, max: 40 }),
-  start: fc.option(fc.record({ halves: fc.integer({ min: -3, max: 9 }), ns: fc.integer({ min: -2, max: 2 }) }), {
-    freq: 2,
-  }),
-});
-const anyRate = fc.constantFrom<number | string>(1000, 20.03, '30000/1001', 1e9, 3e-6, 7, 1 / 3600).map((value) => {
-  return parseRate(value)!;
-});
-
-test('segments agree with a plain list of rows and times, whatever is appended', () => {
-  const appends = fc.array(fc.array(anyAppend, { maxLength: 4 }), { maxLength: 6 });
-  const window = fc.tuple(fc.nat(1000), fc.nat(1000), fc.integer({ min: -1, max: 1 }), fc.integer({ min: -1, max: 1 }));
-  fc.assert(
-    fc.property(anyRate, appends, fc.array(window, { minLength: 1, maxLength: 5 }), (rate, commits, windows) => {
-      const times: bigint[] = []; // the model: the time of every row
-      let run: { startNs: bigint; rows: number } | null = null; // the model's newest evenly spaced run
-      const segments: Segment[] = [];
-      for (const commit of commits) {
-        const runs: { startNs: bigint; rows: number }[] = [];
-        const firstRow = times.length;
-        for (const { rows, start } of commit) {
-          const endNs: bigint = run ? run.startNs + nsOfRow(rate, run.rows) : 0n;
-          const requestedNs: bigint | null =
-            start && endNs + BigInt(start.halves) * halfPeriodNs(rate) + BigInt(start.ns);
-          const place = placeAppend(run, rate, requestedNs, 0n);
-          const late: bigint = requestedNs === null ? 0n : requestedNs - endNs;
-          if (run && late < -halfPeriodNs(rate)) {
-            expect(place).toBeUndefined();
-            continue;
-          }
-          if (!run || late > halfPeriodNs(rate)) run = { startNs: requestedNs ?? 0n, rows: 0 };
-          const first = run.startNs + nsOfRow(rate, run.rows);
-          expect(place?.startNs).toBe(first);
-          for (let i = 0; i < rows; i++) times.push(run.startNs + nsOfRow(rate, run.rows + i));
-          run = { startNs: run.startNs, rows: run.rows + rows };
-          runs.push({ startNs: first, rows });
-        }
-        // As the catalog keeps them: a changed segment replaces the one that begins at the same row.
-        for (const changed of extendSegments(segments.at(-1) ?? null, rate, firstRow, runs)) {
-          if (segments.at(-1)?.firstRow === changed.firstRow) segments.pop();
-          segments.push(changed);
-        }
-      }
-      expect([...timesOfRows(segments, rate, { from: 0, to: times.length })]).toEqual(times);
-      if (times.length === 0) return;
-      for (const [a, b, offsetA, offsetB] of windows) {
-        const [from, to] = [a % times.length, b % times.length];
-        expect([...timesOfRows(segments, rate, { from, to: Math.max(from, to) })]).toEqual(times.slice(from, to));
-        const [startNs, endNs] = [times[from] + BigInt(offsetA), times[to] + BigInt(offsetB)];
-        const wanted = times.flatMap((ns, row) => (ns >= startNs && ns < endNs ? [row] : []));
-        const found = selectRows(segments, rate, startNs, endNs).flatMap((range) =>
-          Array.from({ length: range.to - range.from }, (_, i) => range.from + i),
-        );
-        expect(found).toEqual(wanted);
-      }
-    }),
-    { numRuns: 200 },
-  );
 });

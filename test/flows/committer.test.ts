@@ -104,7 +104,7 @@ function item(seriesId: string, at: number, key: string | null = null, rows = 1)
     rule: { kind: 'irregular', duplicates: 'last' },
     knownVersion: null,
     rows,
-    startNs: null,
+    runs: [],
     parts: [part],
     key: key === null ? null : { key, hash: Uint8Array.of(at % 256) },
     tokenId: null,
@@ -334,7 +334,7 @@ describe('the committer', () => {
       const edited = commitTold(pool.db, async (trx, told) => {
         const session = sessionOf(trx);
         const head = (await lockHead(session, id))!;
-        const change = { fresh: [], closed: [], heads: [{ ...head, edits: 1 }], changes: [] };
+        const change = { fresh: [], closed: [], gone: [], marks: [], heads: [{ ...head, edits: 1 }], changes: [] };
         const { trace, commit } = await prepareCommit(session, change);
         told(trace);
         relay.mute();

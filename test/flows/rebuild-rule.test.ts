@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { marksAround } from '../../src/catalog/clock-store.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import { parseRate } from '../../src/core/rate.ts';
 import type { Series } from '../../src/core/series.ts';
@@ -24,7 +25,8 @@ async function answers(store: Store, series: Series): Promise<object> {
   const { rows, removed, firstNs, lastNs } = await getSeries(store.db, { id: series.id });
   const by = async (selection: SampleSelection): Promise<string> =>
     (await store.read(series, selection, 'json')).toString();
-  return { rows, removed, firstNs, lastNs, byTime: await by({ by: 'time' }), byRows: await by({ by: 'rows' }) };
+  const marks = await marksAround(store.db, series.id, { from: 0, to: rows });
+  return { marks, rows, removed, firstNs, lastNs, byTime: await by({ by: 'time' }), byRows: await by({ by: 'rows' }) };
 }
 
 const step = fc.record({
@@ -45,6 +47,15 @@ const step = fc.record({
   at: fc.nat({ max: 60 }),
   length: fc.integer({ min: 1, max: 20 }),
 });
+
+/** Of a series without rows no shard tells. */
+function isMissing(error: Error): void {
+  expect(error.message).toContain('series');
+}
+
+function isOverlap(error: Error): void {
+  expect(error.message).toContain('would lie over data');
+}
 
 /** A process that ends when the file has its name: nobody knows what became of it. */
 function endWhenWritten(stage: RewriteStage): void {
@@ -72,8 +83,11 @@ describe.each(['last', 'keep'] as const)('files of whatever history make the sto
             const times = BigInt64Array.from({ length }, (_, i) => BigInt(at + ((i * 7) % length)) * SECOND);
             const batch = { values: fresh(length), times: of === 'regular' ? null : times };
             // What is refused (there are no such rows) changes nothing.
-            if (what === 'append') await store.append(series, batch);
-            else if (what === 'remove') await store.remove(series, range).catch(() => {});
+            if (what === 'append') {
+              // Some go on, some come late, in gaps or over what is there.
+              const startNs = of === 'regular' && at % 3 > 0 ? BigInt(at * 2) * SECOND : null;
+              await store.append(series, batch, startNs).catch(isOverlap);
+            } else if (what === 'remove') await store.remove(series, range).catch(() => {});
             else if (what === 'replace') await store.replace(series, range, batch).catch(() => {});
             else if (what === 'flush') await store.flush();
             else if (what === 'flushOne') await store.flushOne(series.id);
@@ -98,6 +112,12 @@ describe.each(['last', 'keep'] as const)('files of whatever history make the sto
             // Of a series without rows no shard tells.
             if (isThere) expect(await answers(store, series)).toEqual(expected[n]);
             else expect(expected[n]).toMatchObject({ rows: 0 });
+          }
+          expect((await store.verify()).findings).toEqual([]);
+          // And it goes on, wherever it would have.
+          const late = { values: fresh(3), times: null };
+          for (const startNs of [null, -50n * SECOND, 300n * SECOND]) {
+            await store.append(regular, late, startNs).catch(isMissing);
           }
           expect((await store.verify()).findings).toEqual([]);
         } finally {

@@ -9,6 +9,7 @@ import { parseRate } from '../../src/core/rate.ts';
 import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
 import { eachCell } from '../../src/core/summary.ts';
 import { TIME_MAX } from '../../src/core/time.ts';
+import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
 import { expireSamples } from '../../src/flows/expire-samples.ts';
 import { readBuckets } from '../../src/flows/overview-read.ts';
 import { recover } from '../../src/flows/recover.ts';
@@ -142,6 +143,32 @@ async function valueBytes(series: Series): Promise<Buffer> {
 }
 
 const rowCount = async (series: Series): Promise<number> => (await valueBytes(series)).length / 8;
+
+test('rows of a regular series that came late expire by their times, and keep their summaries', async () => {
+  const series = await store.create(REGULAR);
+  // The newer half came first.
+  await append(series, ROWS / 2, 10n * SECOND);
+  await append(series, ROWS / 2, 0n);
+  await compactAll();
+  const [before, all] = [await cells(series), await store.read(series, { by: 'time' })];
+  await keep(8, 30);
+  expect(await expire()).toEqual([series.id]);
+  const expiredNs = 11_999n * MS;
+  expect(await getSeries(store.db, series)).toMatchObject({ firstNs: expiredNs, lastNs: 19_999n * MS, rows: ROWS });
+  const left = all.subarray(11_999 * 8);
+  expect((await store.read(series, { by: 'time' })).equals(left)).toBe(true);
+  expect((await store.read(series, { by: 'rows' })).equals(left)).toBe(true);
+  // Dropped are the rows 0 to 1,998 and 10,000 to 19,999; their cells are not.
+  await compactAll();
+  expect((await store.read(series, { by: 'time' })).equals(left)).toBe(true);
+  expect((await cells(series)).map(({ text }) => text)).toEqual(before.map(({ text }) => text));
+  expect((await store.verify()).findings).toEqual([]);
+  await store.loseCatalog();
+  expect((await rebuildCatalog(store, () => {})).findings).toEqual([]);
+  expect((await store.read(series, { by: 'time' })).equals(left)).toBe(true);
+  // What would lie before has expired before it comes.
+  await expect(append(series, 100, -1n * SECOND)).rejects.toThrow('expire');
+});
 
 describe.each([
   ['regular', REGULAR],

@@ -148,6 +148,9 @@ function channelsSpec(sampling: Parameters<typeof importedSpec>[0]['sampling'], 
   return importedSpec({ name: uuidv7(), dtype: 'float64', channels, sampling, duplicates, provenance: {} });
 }
 
+/** Where rows of a regular series may come: few, so that they meet others. */
+const PLACES = 400;
+
 let serial = 0;
 /** Values that have not been used before. */
 const fresh = (count: number): number[] => Array.from({ length: count }, () => ++serial);
@@ -161,16 +164,25 @@ async function regularPair(): Promise<Pair> {
     apply({ do: what, at, length, jitter }) {
       if (what === 'append') {
         const values = fresh(length + 1);
-        const startNs = jitter > 0 ? model.endNs + nsOfRow(RATE, 5 * jitter) : null;
+        if (jitter === 2) {
+          // Rows with times, and a gap among them.
+          const [first, place] = [Math.ceil(values.length / 2), Math.floor(at * PLACES)];
+          const runs = [
+            { values: values.slice(0, first), startNs: nsOfRow(RATE, place) },
+            { values: values.slice(first), startNs: nsOfRow(RATE, place + first + 7) },
+          ].filter((run) => run.values.length > 0);
+          const times = runs.flatMap((run) => run.values.map((_, i) => run.startNs + nsOfRow(RATE, i)));
+          const answer = store.appendCsv(series, times, valuesOf(values));
+          return { answer, expected: model.append(runs) };
+        }
+        // Some go on, some leave a gap behind the data, some come late or over what there is.
+        const startNs =
+          jitter === 1 ? model.endNs + nsOfRow(RATE, 5) : jitter === -1 ? nsOfRow(RATE, Math.floor(at * PLACES)) : null;
         const answer = store.append(series, { values: valuesOf(values), times: null }, startNs);
-        model.append(values, startNs);
-        return { answer, expected: { removed: null } };
+        return { answer, expected: model.append([{ values, startNs }]) };
       }
-      const from = Math.floor(at * (model.rows + 1));
-      const range = {
-        startNs: model.nsOf(from) + BigInt(jitter),
-        endNs: model.nsOf(from + length) + BigInt(jitter % 2),
-      };
+      const ends = [at, at + (length * (1 - at)) / 40].map((part) => nsOfRow(RATE, Math.floor(part * PLACES)));
+      const range = { startNs: ends[0] + BigInt(jitter), endNs: ends[1] + BigInt(jitter % 2) };
       if (range.startNs >= range.endNs) return null;
       if (what === 'remove') {
         return { answer: store.remove(series, range), expected: model.remove(range.startNs, range.endNs) };

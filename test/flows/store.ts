@@ -11,7 +11,7 @@ import { openCommitSession } from '../../src/catalog/commit-session.ts';
 import { registerSpools } from '../../src/catalog/spool-store.ts';
 import { createSeries, getSeries } from '../../src/catalog/series-store.ts';
 import type { Batch } from '../../src/core/batch.ts';
-import { bytesOf } from '../../src/core/dtype.ts';
+import { bytesOf, type SampleArray } from '../../src/core/dtype.ts';
 import type { RecordedSeries } from '../../src/core/recording.ts';
 import type { NewSeries, Series } from '../../src/core/series.ts';
 import { AnswerRoom } from '../../src/flows/answer-room.ts';
@@ -147,6 +147,25 @@ export class Store {
   /** @returns what is answered. @param startNs of a regular series; null: it goes on */
   append(series: Series, batch: Rows, startNs: bigint | null = null): Promise<AppendOutcome> {
     return appendSamples(this.#writing(), { ...this.#body(series, batch), startNs });
+  }
+
+  /** @param times of the rows of a regular series */
+  appendCsv(series: Series, times: readonly bigint[], values: SampleArray): Promise<AppendOutcome> {
+    const channels = series.channels.length;
+    const head = ['time', ...series.channels.map(({ label }) => label)].join();
+    const lines = times.map((ns, row) => [ns, ...values.slice(row * channels, (row + 1) * channels)].join());
+    const bytes = Buffer.from(`${[head, ...lines].join('\n')}\n`);
+    const body = (async function* body() {
+      yield bytes;
+    })();
+    const request = {
+      ...this.#asker(series),
+      format: 'csv',
+      body,
+      startNs: null,
+      declaredBytes: bytes.length,
+    } as const;
+    return appendSamples(this.#writing(), request);
   }
 
   replace(series: Series, range: Range, batch: Rows): Promise<AppendOutcome> {

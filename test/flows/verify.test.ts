@@ -185,7 +185,7 @@ describeWithPostgres('verify', () => {
   test('a time of a segment that HDF5 has otherwise is named', async () => {
     const start = String(START_NS + 900_000_000_000n);
     const { path } = chunks.find(({ series, chunk }) => series === regular && chunk.firstRow === 10_000)!;
-    const at = readFileSync(store.root.resolve(path)).indexOf(`[10000,"${start}"]`);
+    const at = readFileSync(store.root.resolve(path)).indexOf(`[10000,"${start}",`);
     expect(at).toBeGreaterThan(0);
     // One digit of it.
     await withBytes(path, at + '[10000,"1'.length, Buffer.from('0'), async () => {

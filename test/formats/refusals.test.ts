@@ -40,7 +40,7 @@ const REFUSALS: Refusal[] = [
   ['json', 'int64', 1, 'regular', '{"values": ["9223372036854775808"]}', WRONG, 'values[0]'],
   ['json', 'uint64', 1, 'regular', '{"values": ["-1"]}', WRONG, 'values[0]'],
   ['json', 'float64', 1, 'regular', '{"values": [1], "start": "yesterday"}', BAD, 'start'],
-  ['json', 'float64', 1, 'regular', '{"values": [1], "times": [1]}', WRONG, 'times'],
+  ['json', 'float64', 1, 'regular', '{"values": [1], "times": 1}', BAD, 'times'],
   ['json', 'float64', 1, 'irregular', '{"values": [1], "start": 1, "times": [1]}', WRONG, 'start'],
   ['json', 'float64', 1, 'irregular', '{"values": [1]}', BAD, 'times'],
   ['json', 'float64', 1, 'irregular', '{"values": [1, 2], "times": [1]}', BAD, 'times'],

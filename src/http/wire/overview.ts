@@ -5,7 +5,7 @@ import { MAX_LATEST_ROWS } from '../../flows/latest-read.ts';
 import { BUCKET_FORMATS } from '../../flows/overview-print.ts';
 import { MAX_POINTS } from '../../flows/overview-read.ts';
 import type { WantedBuckets } from '../../flows/service.ts';
-import { readQuery } from './samples.ts';
+import { clockTimes, readQuery } from './samples.ts';
 import { queryInteger, timeZone, uuid } from './scalars.ts';
 
 const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
@@ -84,7 +84,7 @@ export function refineRange(
 
 export const pointsQuery = z.strictObject({ ...range, points, method }).superRefine(refineRange);
 export const everyQuery = z.strictObject({ ...range, every, agg, fill, tz }).superRefine(refineRange);
-export const latestQuery = z.strictObject({ latest, ...chosen, physical, format, epoch, orient });
+export const latestQuery = z.strictObject({ latest, ...chosen, physical, format, epoch, time: clockTimes, orient });
 
 /** Parameters that each choose another kind of answer, and those that none of these takes. */
 export const KINDS = ['points', 'every', 'latest'] as const;

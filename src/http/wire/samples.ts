@@ -114,6 +114,11 @@ const rowSlice = z
     example: '0:1000',
   });
 
+export const clockTimes = z.enum(['nominal', 'marks']).optional().meta({
+  description:
+    'Regular series: times on their grid (the default), or as their clock told them, between its marks evenly. Which rows are in a range the grid says',
+});
+
 const readParameters = z.strictObject({
   start: queryBound.optional().meta({ description: 'First time, inclusive' }),
   end: queryBound.optional().meta({ description: 'Last time, exclusive' }),
@@ -147,6 +152,7 @@ const readParameters = z.strictObject({
     description:
       'CSV: times as numbers of this unit since 1970-01-01T00:00:00Z, with decimals where they are no whole ones, instead of RFC 3339',
   }),
+  time: clockTimes,
   orient: z.enum(ORIENTS).optional().meta({
     description: 'JSON: values as one list a row (the default), as a body has them, or one a channel',
   }),
@@ -226,7 +232,10 @@ export const samplesBody = z
     start: bodyTime
       .optional()
       .meta({ description: 'Regular series: time of the first row. Default: right after the newest' }),
-    times: z.array(bodyTime).optional().meta({ description: 'Irregular series: one a row' }),
+    times: z
+      .array(bodyTime.nullable())
+      .optional()
+      .meta({ description: 'One a row. Rows of a regular series need none; null: it has none' }),
   })
   .meta({
     id: 'NewSamples',

@@ -48,6 +48,9 @@ const resolution = float(z.number().positive());
 const zoneLabel = timeZone.meta({ example: 'Europe/Berlin' });
 const externalId = z.string().min(1).max(MAX_EXTERNAL_ID_CHARS);
 
+/** Of samples. */
+const MAX_START_TOLERANCE = 1_000_000;
+
 const sampling = z.discriminatedUnion(
   'kind',
   [
@@ -68,6 +71,11 @@ const sampling = z.discriminatedUnion(
       start: bodyTime
         .optional()
         .meta({ description: 'Time of the first row. Default: the first append says it, or times are relative' }),
+      start_tolerance: float(z.number().min(0).max(MAX_START_TOLERANCE)).optional().meta({
+        description:
+          'How many samples the start of an append may be off from what the clock mark before lets expect, and still go on. Default: half a one, and what a clock makes that drifts by a thousandth, up to one',
+        example: 0.5,
+      }),
     }),
     z.strictObject({ kind: z.literal('irregular').meta({ description: 'A time on every row' }) }),
   ],
@@ -165,7 +173,12 @@ export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
   const { sampling: given, channels: listed, missing_value: missing } = body;
   const axis: Sampling =
     given.kind === 'regular'
-      ? { kind: 'regular', rate: given.rate_hz, startNs: given.start ?? null }
+      ? {
+          kind: 'regular',
+          rate: given.rate_hz,
+          startNs: given.start ?? null,
+          ...(given.start_tolerance !== undefined && { startTolerance: given.start_tolerance }),
+        }
       : { kind: 'irregular' };
   return {
     project: body.project,
@@ -288,6 +301,10 @@ export const seriesAnswer = z
           rate_hz: z.number().meta({ description: 'Rows a second, as a decimal number' }),
           rate: z.string().meta({ description: 'Exact: num/den', example: '360/1' }),
           start: instant.nullable().meta({ description: 'Time of the first row; null: no append has said it' }),
+          start_tolerance: z
+            .number()
+            .nullable()
+            .meta({ description: 'Samples that the start of an append may be off; null: as it is by default' }),
         }),
         z.object({ kind: z.literal('irregular').meta({ description: 'A time on every row' }) }),
       ])
@@ -355,7 +372,13 @@ export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input
     offset: series.offset,
     sampling:
       axis.kind === 'regular'
-        ? { kind: 'regular', rate_hz: rateHz(axis.rate), rate: formatRate(axis.rate), start: timeOrNull(axis.startNs) }
+        ? {
+            kind: 'regular',
+            rate_hz: rateHz(axis.rate),
+            rate: formatRate(axis.rate),
+            start: timeOrNull(axis.startNs),
+            start_tolerance: axis.startTolerance ?? null,
+          }
         : { kind: 'irregular' },
     time_reference: series.timeReference,
     duplicates: series.duplicates,
