@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Migrator, sql, type MigrationResultSet } from 'kysely';
 import { migrations } from '../../migrations/index.ts';
-import { isVarveError, VarveError } from '../core/errors.ts';
+import { isVarveError, VarveError, messageOf } from '../core/errors.ts';
 import { faultOf } from '../core/fault.ts';
 import { openDatabase, type Database } from './database.ts';
 
@@ -29,7 +29,7 @@ export async function migrate(url: string, onWait: (reason: string) => void = ()
     };
     let { error, results } = await attempt();
     const givenUpAt = Date.now() + PATIENCE_MS;
-    if (faultOf(error) === 'away') onWait((error as Error).message);
+    if (faultOf(error) === 'away') onWait(messageOf(error));
     while (faultOf(error) === 'away' && Date.now() < givenUpAt) {
       await sleep(PAUSE_MS);
       ({ error, results } = await attempt());
@@ -37,7 +37,7 @@ export async function migrate(url: string, onWait: (reason: string) => void = ()
     if (isVarveError(error)) throw error;
     if (error) {
       const failed = results?.find((result) => result.status === 'Error')?.migrationName ?? 'the schema';
-      throw new VarveError('unavailable', `migration of ${failed} failed: ${(error as Error).message}`, {
+      throw new VarveError('unavailable', `migration of ${failed} failed: ${messageOf(error)}`, {
         slug: 'migration-failed',
         cause: error,
       });

@@ -10,7 +10,7 @@ import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { holesOf, segmentsOf } from './edit-store.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
-import { lockHead } from './series-store.ts';
+import { lockHeadAfterSeries } from './series-store.ts';
 import { sessionOf } from './session.ts';
 
 export interface NewRetentionRule extends RetentionTerms {
@@ -182,7 +182,7 @@ export async function expireSeries(
       .forNoKeyUpdate()
       .executeTakeFirst();
     if (!row) return null;
-    const head = await lockHead(trx, series.id);
+    const head = await lockHeadAfterSeries(trx, series.id);
     if (head.edits !== known.edits || head.expired_ns !== (known.facts?.expiredNs ?? null)) return null;
     let leftNs = firstNs;
     if (expiredNs !== null) {

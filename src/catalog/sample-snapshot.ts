@@ -1,5 +1,6 @@
 /** What a read must know of one series, as of one instant. */
 import { CompiledQuery } from 'kysely';
+import { MAX_CHUNK_BYTES } from '../core/chunk.ts';
 import { notFound } from '../core/errors.ts';
 import { expiry, type Erasure } from '../core/erasure.ts';
 import type { PlannedChunk } from '../core/read-plan.ts';
@@ -20,10 +21,14 @@ export interface ChunkLocation extends PlannedChunk {
 
 export interface SampleSnapshot {
   readonly series: Series;
-  /** Regular series: all segments, in order of rows. */
+  /** Regular series, in order of rows: the segments that have rows of the selection; all if no row is wanted, or if some have expired and rows are counted. */
   readonly segments: readonly Segment[];
   /** In order of rows; chunks of later edits may cover others. */
   readonly chunks: readonly ChunkLocation[];
+  /** Where the chunks were cut at their limit: of rows before this one, or before this time, all are there. Null: all of the selection are. */
+  readonly completeTo: { readonly row: number } | { readonly ns: bigint } | null;
+  /** The number of the newest edit. */
+  readonly edits: number;
   /** Regular series: rows that were removed, in order. */
   readonly holes: readonly RowRange[];
   /** Irregular series: what was taken out and is still in chunks. */
@@ -32,12 +37,21 @@ export interface SampleSnapshot {
   readonly expiredNs: bigint | null;
 }
 
-/** Which chunks are wanted; segments always come whole. */
-export type ChunkSelection =
-  /** @property most rows that are to be answered: of a regular series, no more chunks are wanted than have them; undefined: all */
-  | { readonly by: 'rows'; readonly from: number; readonly to: number; readonly most?: number }
+/**
+ * Which chunks are wanted.
+ * @property most rows that are to be answered, so that not all chunks are needed; undefined: all
+ * @property mostChunks of a regular series, of those in files the first ones; of an irregular one, if not all rows are to be answered, those that end first.
+ * Undefined: all
+ */
+export type ChunkSelection = (
+  | {
+      readonly by: 'rows';
+      readonly from: number;
+      readonly to: number;
+    }
   /** Regular series: rows follow from the segments, so chunks are found by row in the same statement. */
-  | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint };
+  | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint }
+) & { readonly most?: number; readonly mostChunks?: number };
 
 export type ChunkArray = [
   key: string,
@@ -62,6 +76,8 @@ export type ChunkArray = [
 
 interface SnapshotRow extends SeriesRow, HeldRow {
   readonly expired_ns: bigint | null;
+  readonly edits: number;
+  readonly until_ns: bigint | null;
   readonly segments: [number, string, number][];
   readonly chunks: ChunkArray[];
   readonly holes: [number, number][] | null;
@@ -72,35 +88,69 @@ interface SnapshotRow extends SeriesRow, HeldRow {
 export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
   c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
 
-/** Parameters $3 and $4 are the range, $5 at most how many rows of it; of those that were removed all may lie among them. */
+/** Of the range by rows: where the rows that are to be answered end at the latest, for all that were removed may lie among them. */
+const LAST_ROW = `least($4::bigint, case when h.expired_ns is null then $3::bigint + $6::bigint + h.removed end)`;
+/** Generously, of a segment `g`: the row that a float64 rate says is at a time, and one more either way. */
+const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
+  `${round}((${time}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) ${round === 'ceil' ? '+' : '-'} 1`;
+
+const NO_ROW = '9223372036854775807';
+/** Parameters $3 and $4 are the range, $5 how many chunks, and of a range of rows $6 at most how many rows of it. */
+const CHOSEN_SEGMENTS: Record<ChunkSelection['by'], string> = {
+  rows: `($3::bigint >= $4::bigint or h.expired_ns is not null or (g.first_row < ${LAST_ROW} and g.first_row + g.rows > $3::bigint))`,
+  time: `g.start_ns < $4::bigint and g.rows > ${rowAt('$3', 'floor')}`,
+};
+
+/** Of a regular series: chunks that are wanted begin between these rows, which an index finds. Of an irregular one any may be. */
+const BEGIN: Record<ChunkSelection['by'], string> = {
+  rows: `cross join lateral (select
+      case when s.kind = 'regular' then $3::bigint - ${MAX_CHUNK_BYTES} / s.channel_count else -1 end as after_row,
+      case when s.kind = 'regular' then ${LAST_ROW} when $3::bigint < $4::bigint then ${NO_ROW} else 0 end as before_row) b`,
+  time: `cross join lateral (select
+      case when s.kind = 'regular' then min(g.first_row + greatest(0, ${rowAt('$3', 'floor')}))::bigint - ${MAX_CHUNK_BYTES} / s.channel_count else -1 end as after_row,
+      case when s.kind = 'regular' then max(g.first_row + least(g.rows, ${rowAt('$4', 'ceil')}))::bigint else ${NO_ROW} end as before_row
+      from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS.time}) b`,
+};
+const BEGINS = 'c.first_row > b.after_row and c.first_row < b.before_row';
 const CHOSEN: Record<ChunkSelection['by'], string> = {
   // Rows of an irregular series are counted in order of time, so all chunks are wanted, if any.
-  rows: `case when s.kind = 'irregular' then $3::bigint < $4::bigint
-      else c.first_row < least($4::bigint, case when h.expired_ns is null then $3::bigint + $5::bigint + h.removed end)
-        and c.first_row + c.rows > $3::bigint end`,
-  // Of a regular series all, without a look at segments, if all are in the range; else generously: the row that a float64 rate says, and one more either way.
-  time: `case when s.kind = 'irregular'
+  rows: `${BEGINS} and (s.kind = 'irregular' or c.first_row + c.rows > $3::bigint)`,
+  // Of a regular series all, without a look at segments, if all are in the range.
+  time: `${BEGINS} and case when s.kind = 'irregular'
       then c.first_ns < $4::bigint and c.last_ns >= $3::bigint
       else (h.first_ns >= $3::bigint and h.last_ns < $4::bigint) or exists (
-        select from segments g where g.series_id = s.id
-          and g.start_ns < $4::bigint
-          and c.first_row < g.first_row + least(g.rows, ceil(($4::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) + 1)
-          and c.first_row + c.rows > g.first_row + greatest(0, floor(($3::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) - 1)
+        select from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS.time}
+          and c.first_row < g.first_row + least(g.rows, ${rowAt('$4', 'ceil')})
+          and c.first_row + c.rows > g.first_row + greatest(0, ${rowAt('$3', 'floor')})
           and c.first_row + c.rows > g.first_row)
       end`,
 };
 
+/** Of an irregular series: the chunks that end first, as many as are wanted. Of rows up to where the last of them ends all chunks come then. */
+const UNTIL = `left join lateral (
+  select c.last_ns as until_ns from located_chunks c
+  where s.kind = 'irregular' and c.series_id = s.id and c.first_ns < $4::bigint and c.last_ns >= $3::bigint
+  order by c.last_ns offset $5::bigint - 1 limit 1) u on true`;
+const ENDS = '(u.until_ns is null or c.first_ns <= u.until_ns)';
+
 /** Texts rather than a query builder: this runs for every read, and building it took longer than Postgres takes to answer. */
-const TEXTS = Object.fromEntries(
-  (['rows', 'time'] as const).map((by) => [
-    by,
-    `select ${SERIES_COLUMNS_TEXT}, h.expired_ns, ${HELD_COLUMNS},
+const TEXTS = {
+  rows: textOf('rows', null),
+  time: textOf('time', null),
+  first: textOf('time', UNTIL),
+};
+
+function textOf(by: ChunkSelection['by'], until: string | null): string {
+  const chosen = until ? `${CHOSEN[by]} and ${ENDS}` : CHOSEN[by];
+  return `select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.edits, ${until ? 'u.until_ns' : 'null::bigint as until_ns'}, ${HELD_COLUMNS},
         coalesce((
           select json_agg(json_build_array(first_row, start_ns::text, rows) order by first_row)
-          from segments where series_id = s.id), '[]') as segments,
+          from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS[by]}), '[]') as segments,
         coalesce((
           select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
-          from located_chunks c where c.series_id = s.id and c.values is null and ${CHOSEN[by]}), '[]') as chunks,
+          from (
+            select * from located_chunks c where c.series_id = s.id and c.values is null and ${chosen}
+            order by c.first_row limit case when s.kind = 'regular' then $5::bigint end) c), '[]') as chunks,
         case when h.edits > 0 then (
           select json_agg(json_build_array(from_row, to_row) order by from_row)
           from holes where series_id = s.id) end as holes,
@@ -108,10 +158,11 @@ const TEXTS = Object.fromEntries(
           select json_agg(json_build_array(generation, start_ns::text, end_ns::text, before_row) order by generation)
           from erasures where series_id = s.id) end as erasures
       from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
-      ${heldChunks(CHOSEN[by])}
-      where s.deleted_at is null and `,
-  ]),
-) as Record<ChunkSelection['by'], string>;
+      ${BEGIN[by]}
+      ${until ?? ''}
+      ${heldChunks(chosen)}
+      where s.deleted_at is null and `;
+}
 
 /**
  * Series row, segments and chunks in one statement, hence of one instant: rows and chunks always agree.
@@ -124,15 +175,14 @@ export async function readSampleSnapshot(
 ): Promise<SampleSnapshot> {
   const range =
     selection.by === 'rows'
-      ? [selection.from, selection.to, selection.most ?? Number.MAX_SAFE_INTEGER]
-      : [selection.startNs, selection.endNs];
+      ? [selection.from, selection.to, selection.mostChunks ?? null, selection.most ?? Number.MAX_SAFE_INTEGER]
+      : [selection.startNs, selection.endNs, selection.mostChunks ?? null];
+  const text = TEXTS[selection.by === 'time' && selection.most !== undefined ? 'first' : selection.by];
   const [where, named] =
     'id' in ref
       ? ['s.id = $1 and $2::text is null', [ref.id, null]]
       : ['varve_nfc(p.name) = $1 and varve_nfc(s.name) = $2', [nameKey(ref.project), nameKey(ref.name)]];
-  const { rows } = await db.executeQuery<SnapshotRow>(
-    CompiledQuery.raw(TEXTS[selection.by] + where, [...named, ...range]),
-  );
+  const { rows } = await db.executeQuery<SnapshotRow>(CompiledQuery.raw(text + where, [...named, ...range]));
   const row = rows[0];
   if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
   const erasures = (row.erasures ?? []).map(([generation, startNs, endNs, beforeRow]): Erasure => ({
@@ -146,10 +196,22 @@ export async function readSampleSnapshot(
     series: toSeries(row),
     segments: row.segments.map(([firstRow, startNs, count]) => ({ firstRow, startNs: BigInt(startNs), rows: count })),
     chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
+    completeTo: completeTo(row, selection),
+    edits: row.edits,
     holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
     erasures,
     expiredNs: row.expired_ns,
   };
+}
+
+function completeTo(
+  { kind, chunks, until_ns: untilNs }: SnapshotRow,
+  { mostChunks }: ChunkSelection,
+): SampleSnapshot['completeTo'] {
+  if (untilNs !== null) return { ns: untilNs + 1n };
+  if (kind === 'irregular' || chunks.length !== mostChunks) return null;
+  const [, , , firstRow] = chunks[chunks.length - 1];
+  return { row: firstRow };
 }
 
 export function inOrder<C extends ChunkLocation>(chunks: C[]): C[] {

@@ -7,7 +7,7 @@ import { commitChanges } from './commit-feed.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { recordHistory } from './series-history.ts';
 import { toContentHash } from './series-row.ts';
-import { assertVersion, getSeries, lockHead } from './series-store.ts';
+import { assertVersion, getSeries, lockHeadAfterSeries } from './series-store.ts';
 import type { StoredHash } from './tables.ts';
 
 interface Request {
@@ -108,7 +108,7 @@ async function lockState(trx: DatabaseTransaction, id: string, ifVersion?: numbe
     .executeTakeFirst();
   if (!row) throw notFound('series', id);
   assertVersion(row.version, ifVersion);
-  return { ...row, sealed_at: (await lockHead(trx, id)).sealed_at };
+  return { ...row, sealed_at: (await lockHeadAfterSeries(trx, id)).sealed_at };
 }
 
 function raised(version: number) {

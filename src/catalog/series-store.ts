@@ -247,7 +247,7 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
         .executeTakeFirst();
       if (!row) throw notFound('series', id);
       name = row.name;
-      const head = await lockHead(trx, id);
+      const head = await lockHeadAfterSeries(trx, id);
       if (row.is_late || head.purged_at) {
         const message = `the deletion of series ${id} could be undone until ${row.deadline!.toISOString()}`;
         throw new VarveError('gone', message, { slug: 'deadline-passed' });
@@ -268,7 +268,7 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
 }
 
 /** Of a series that the transaction has locked: the order of locks is series, then heads. Committers wait for neither. */
-export async function lockHead(trx: DatabaseTransaction, seriesId: string) {
+export async function lockHeadAfterSeries(trx: DatabaseTransaction, seriesId: string) {
   return trx
     .selectFrom('heads')
     .select(['rows', 'edits', 'expired_ns', 'sealed_at', 'purged_at'])

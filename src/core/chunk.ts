@@ -35,6 +35,9 @@ export interface Chunk {
   readonly stats: Uint8Array | null;
 }
 
+/** No chunk has more bytes, fresh or in a shard: the one that has a row begins at most so far before it. Twice what a batch of appends has. */
+export const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
+
 /** Raw bytes of a block of up to {@link NARROW_CHANNELS}, at most: what inflates in half a millisecond … */
 const NARROW_BLOCK_BYTES = 256 * 1024;
 const NARROW_CHANNELS = 16;

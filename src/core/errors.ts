@@ -99,13 +99,25 @@ export function isVarveError(error: unknown): error is VarveError {
   );
 }
 
+/**
+ * What an error says, whatever was thrown. One of several attempts, as at a host with two addresses, has no message of its own: then each of theirs, the
+ * code, or the cause.
+ */
+export function messageOf(error: unknown): string {
+  const { message, errors, code, cause } = (error ?? {}) as Partial<AggregateError> & { code?: unknown };
+  if (typeof message === 'string' && message !== '') return message;
+  if (Array.isArray(errors) && errors.length > 0) return [...new Set(errors.map(messageOf))].join('; ');
+  if (typeof code === 'string' && code !== '') return code;
+  return cause === undefined ? String(error) : messageOf(cause);
+}
+
 export function toErrorRecord(error: unknown): ErrorRecord {
   if (isVarveError(error)) {
     const { code, message, slug, errors, retryAfterS } = error;
     return { code, message, slug, errors, retryAfterS };
   }
-  const { code, message } = (error ?? {}) as { code?: string; message?: string };
-  return { code: code ?? 'error', message: message ?? String(error) };
+  const { code } = (error ?? {}) as { code?: string };
+  return { code: code ?? 'error', message: messageOf(error) };
 }
 
 export function fromErrorRecord(record: ErrorRecord): Error {

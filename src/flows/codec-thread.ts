@@ -10,7 +10,7 @@ import { hashRows } from './hash-rows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 import { countWindows, type CountedWindows, type CountTask } from './order-windows.ts';
 import { printBuckets, type BucketPrintTask } from './overview-print.ts';
-import { printSamples, rowBlocks, type PrintTask, type RowsTask } from './print-samples.ts';
+import { printSamples, rowBlocks, type PrintTask, type RowsTask, type Section } from './print-samples.ts';
 import { printTable, type TableTask } from './print-table.ts';
 import { receivePayload, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
@@ -28,12 +28,16 @@ export function windows(task: CountTask): Promise<Outcome<CountedWindows>> {
   return outcome(countWindows(task));
 }
 
-export async function print(task: WithPort<PrintTask>): Promise<void> {
-  await sendStream(task.port, printSamples(task));
+/** With a port for sections that are made later. */
+type WithLater<T> = WithPort<T> & { readonly parts?: MessagePort };
+
+export async function print({ port, parts, ...task }: WithLater<PrintTask>): Promise<void> {
+  const later = parts && receiveStream<Section>(parts);
+  await sendStream(port, printSamples(task, undefined, { later }));
 }
 
-export async function blocks(task: WithPort<RowsTask>): Promise<void> {
-  await sendStream(task.port, rowBlocks(task));
+export async function blocks({ port, parts, ...task }: WithLater<RowsTask>): Promise<void> {
+  await sendStream(port, rowBlocks(task, parts && receiveStream<Section>(parts)));
 }
 
 export async function buckets(task: WithPort<BucketPrintTask>): Promise<void> {

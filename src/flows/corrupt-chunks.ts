@@ -3,7 +3,7 @@ import type { Database } from '../catalog/database.ts';
 import { shardChunks, shardSeries, type ShardRecord } from '../catalog/shard-store.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
-import { VarveError } from '../core/errors.ts';
+import { VarveError, messageOf } from '../core/errors.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
 import { readStoredPart } from '../storage/stored-chunk.ts';
@@ -67,7 +67,7 @@ async function problemOf(file: ShardBytes, chunk: Chunk, rowBytes: number): Prom
     try {
       if ((await readStoredPart(file, part)).crc !== crc) return `${name} do not match their checksum`;
     } catch (error) {
-      return `${name} cannot be read: ${(error as Error).message}`;
+      return `${name} cannot be read: ${messageOf(error)}`;
     }
   }
   return null;

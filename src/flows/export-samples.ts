@@ -6,18 +6,21 @@ import { isBigDtype } from '../core/dtype.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { exportHdf5, type ExportedFile, type Hdf5Layout } from '../storage/hdf5-export.ts';
-import type { RowsTask } from './print-samples.ts';
+import type { RowsTask, Section } from './print-samples.ts';
 
 /**
  * Writes the rows of a read into a file: read and converted in a codec thread, written in another one.
+ * @param later sections behind those of the task
  * @throws storage-full, unavailable, and what reading the rows throws; an abort
  */
 export function exportRows(
   { root, codec }: { root: DataRoot; codec: CodecPool },
   task: RowsTask,
   signal: AbortSignal,
+  later: AsyncIterable<Section> | null = null,
 ): Promise<ExportedFile> {
-  return exportHdf5(root, layoutOf(task), codec.stream('blocks', task), signal);
+  const blocks = later ? codec.pipe('blocks', task, later) : codec.stream('blocks', task);
+  return exportHdf5(root, layoutOf(task), blocks, signal);
 }
 
 /** Attributes of the group are those of a series in a shard, where they say something of the rows. */

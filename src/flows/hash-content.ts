@@ -4,7 +4,8 @@ import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { isVarveError, VarveError } from '../core/errors.ts';
 import type { ContentHash } from '../core/series.ts';
 import { SHA256_BYTES } from './hash-rows.ts';
-import { chunksOf, planSamples, rowBytesOf, type PlanDeps } from './plan-samples.ts';
+import { planEnough, type PlannedRows } from './plan-pages.ts';
+import { chunksOf, rowBytesOf, type PlanDeps } from './plan-samples.ts';
 import type { RowsTask } from './print-samples.ts';
 import { onceMore, rowsTask } from './read-samples.ts';
 import type { SampleSelection } from './service.ts';
@@ -50,14 +51,18 @@ async function hashPages(
   async function* pages(): AsyncGenerator<RowsTask> {
     for (let selection: SampleSelection | null = { by: 'time' }; selection;) {
       signal?.throwIfAborted();
-      const snapshot = await readSampleSnapshot(deps.db, { id: seriesId }, chunksOf(selection));
+      const wanted: SampleSelection = selection;
+      const planned: PlannedRows = await planEnough(deps, pageBytes, async (enough) => {
+        const snapshot = await readSampleSnapshot(deps.db, { id: seriesId }, { ...chunksOf(wanted), ...enough });
+        const most = Math.max(1, Math.floor(pageBytes / rowBytesOf(snapshot.series)));
+        return { snapshot, selection: wanted, most };
+      });
+      const { snapshot, plan } = planned;
       const { series } = snapshot;
       commit ??= series.commit;
       if (series.commit !== commit) {
         throw new VarveError('conflict', `the samples of series ${seriesId} have changed`, { slug: CHANGED });
       }
-      const most = Math.max(1, Math.floor(pageBytes / rowBytesOf(series)));
-      const plan = await planSamples(deps, snapshot, selection, most);
       yield rowsTask(deps, snapshot, plan, { selected: null, physical: false, next: null });
       rows += plan.rows;
       selection = plan.rest;

@@ -43,6 +43,10 @@ export interface ReadPlan {
   /** Null: of an irregular series, whose rows have no numbers that last. */
   readonly firstRow: number | null;
   readonly rest: SampleSelection | null;
+  /** Regular series: rows that follow those of the sections, in the order of the answer, whose chunks the snapshot does not have. */
+  readonly later: readonly RowRange[];
+  /** Irregular series: the snapshot does not have enough chunks for the plan. */
+  readonly isCut: boolean;
 }
 
 /** @throws corrupt if the catalog contradicts itself; limit-exceeded `order-too-costly`; unprocessable naming `skip`, `count` */
@@ -83,7 +87,7 @@ function refuseToGoOn(selection: SampleSelection): void {
 
 /** Regular series: rows in their order, which is that of time. */
 function planRegular(
-  { series, segments, chunks, holes, expiredNs }: SampleSnapshot,
+  { series, segments, chunks, holes, expiredNs, completeTo }: SampleSnapshot,
   rate: Rate,
   selection: SampleSelection,
   most: number,
@@ -98,12 +102,29 @@ function planRegular(
   const chosen = selection.by === 'rows' ? clipRows(inTime, slice(selection.from, selection.to, series.rows)) : inTime;
   const { ranges, rows, restFrom } = firstRows(withoutRows(chosen, holes), most);
   const to = chosen.at(-1)?.to ?? 0;
+  const { before, after } = splitRows(ranges, completeTo && 'row' in completeTo ? completeTo.row : Infinity);
   return {
-    sections: [{ kind: 'stored', pieces: planSeries(series, ranges, visibleSlices(chunks)) }],
+    sections: [{ kind: 'stored', pieces: planSeries(series, before, visibleSlices(chunks)) }],
+    later: after,
+    isCut: false,
     rows,
     firstRow: ranges[0]?.from ?? chosen[0]?.from ?? 0,
     rest: restFrom === null ? null : { by: 'rows', from: restFrom, to },
   };
+}
+
+/** Ranges in the order of an answer, up to where one reaches a row, and from there on. */
+export function splitRows(
+  ranges: readonly RowRange[],
+  row: number,
+): { readonly before: readonly RowRange[]; readonly after: readonly RowRange[] } {
+  const at = ranges.findIndex(({ to }) => to > row);
+  if (at < 0) return { before: ranges, after: [] };
+  const { from, to } = ranges[at];
+  const [before, after] = [ranges.slice(0, at), ranges.slice(at + 1)];
+  return from < row
+    ? { before: [...before, { from, to: row }], after: [{ from: row, to }, ...after] }
+    : { before, after: ranges.slice(at) };
 }
 
 /** The first `most` rows of some ranges, and where the rest begins. */
@@ -156,6 +177,8 @@ async function planByRank(planning: Planning, selection: RowSelection, most: num
     rows,
     firstRow: null,
     rest: rest && count !== 0 ? goOn(rest, undefined, count) : null,
+    later: [],
+    isCut: false,
   };
 }
 
@@ -203,7 +226,10 @@ function chargeCounting(planning: Planning, rows: number): void {
 
 /** Irregular series by time: rows in order of time, whatever the order they came in. */
 async function planByTime(planning: Planning, selection: TimeSelection, most: number): Promise<ReadPlan> {
-  const { startNs, endNs } = bounds(selection);
+  const { startNs, ...range } = bounds(selection);
+  const { completeTo } = planning.snapshot;
+  const knownNs = completeTo && 'ns' in completeTo && completeTo.ns < range.endNs ? completeTo.ns : null;
+  const endNs = knownNs ?? range.endNs;
   const { skip = 0, count = Infinity } = selection;
   const page = Math.min(most, count);
   const sections: Section[] = [];
@@ -223,6 +249,8 @@ async function planByTime(planning: Planning, selection: TimeSelection, most: nu
     rows,
     firstRow: null,
     rest: rest && left !== 0 ? goOn(rest, selection.endNs, left) : null,
+    later: [],
+    isCut: knownNs !== null && rest === null && left !== 0,
   };
 }
 
@@ -401,7 +429,11 @@ function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
 
 const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
-function planSeries(series: Series, ranges: readonly RowRange[], slices: ReadonlyArray<Slice<ChunkLocation>>): Piece[] {
+export function planSeries(
+  series: Series,
+  ranges: readonly RowRange[],
+  slices: ReadonlyArray<Slice<ChunkLocation>>,
+): Piece[] {
   return planRead(ranges, slices, rowBytesOf(series));
 }
 

@@ -52,21 +52,33 @@ export interface PrintTask extends RowsTask {
   readonly part?: BytePart | null;
 }
 
-/**
- * @param files where shards are opened, if there is something to be shared; else each is opened for this answer
- * @param lend what is yielded is valid until the next is asked for
- */
+export interface PrintOptions {
+  /** What is yielded is valid until the next is asked for. */
+  readonly lend?: boolean;
+  /** Sections behind those of the task, each made when it is asked for. Of a part, those of its rows alone. */
+  readonly later?: AsyncIterable<Section> | null;
+}
+
+/** @param files where shards are opened, if there is something to be shared; else each is opened for this answer */
 export async function* printSamples(
   task: PrintTask,
   files: ShardFiles = eachOpened(new DataRoot(task.dataRoot)),
-  lend = false,
+  options: PrintOptions = {},
 ): AsyncGenerator<Uint8Array> {
-  if (task.part) yield* printPart(task, task.part, files, lend);
-  else if (canCopy(task)) yield* copyBytes(task, files, lend);
+  if (task.part) yield* printPart(task, task.part, files, options);
+  else if (canCopy(task)) yield* copyBytes(task, files, options);
   else {
     const { encode, isPacked } = WIRE_FORMATS[task.format];
-    yield* encode(rowBatches(task, files, !isPacked), task.shape, task.spelling);
+    yield* encode(rowBatches(task, files, !isPacked, options.later), task.shape, task.spelling);
   }
+}
+
+async function* eachSection(
+  { sections }: RowsTask,
+  later: AsyncIterable<Section> | null | undefined,
+): AsyncGenerator<Section> {
+  yield* sections;
+  if (later) yield* later;
 }
 
 /** True where the answer is what lies in the shards, byte for byte. */
@@ -106,7 +118,7 @@ async function* printPart(
   task: PrintTask,
   part: BytePart,
   files: ShardFiles,
-  lend: boolean,
+  options: PrintOptions,
 ): AsyncGenerator<Uint8Array> {
   const { from, to } = part;
   const head = headOf(task.format, task.shape);
@@ -114,7 +126,7 @@ async function* printPart(
   const rows = rowsOfPart(task, part);
   let at = head.length + rows.from * recordBytes(task.shape);
   const octets: PrintTask = { ...task, format: 'octet', part: null, sections: cutSections(task, rows) };
-  for await (const piece of printSamples(octets, files, lend)) {
+  for await (const piece of printSamples(octets, files, options)) {
     const wanted = piece.subarray(Math.max(0, from - at), Math.max(0, to - at));
     at += piece.length;
     if (wanted.length > 0) yield wanted;
@@ -139,7 +151,7 @@ function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): S
   });
 }
 
-function rowsOf(section: Section): number {
+export function rowsOf(section: Section): number {
   if (section.kind === 'held') return section.times.length;
   if (section.kind === 'disordered') return section.windows.reduce((sum, { rows }) => sum + rows, 0);
   return section.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((rows, block) => rows + block.rows, 0), 0);
@@ -156,10 +168,14 @@ export function orderingBytes(section: Section): number {
 /** As read, joined, and in order. */
 const COPIES_IN_ORDERING = 3;
 
-async function* copyBytes(task: PrintTask, files: ShardFiles, lend: boolean): AsyncGenerator<Uint8Array> {
+async function* copyBytes(
+  task: PrintTask,
+  files: ShardFiles,
+  { lend, later }: PrintOptions,
+): AsyncGenerator<Uint8Array> {
   // With the first rows, not before them: one packet, and an error in them can still be told.
   let header = task.format === 'npy' ? headOf(task.format, task.shape) : null;
-  for (const section of task.sections) {
+  for await (const section of eachSection(task, later)) {
     if (section.kind !== 'stored') continue; // only of irregular series
     for await (const { values } of readPieces(files, section.pieces, 'values', { lend })) {
       if (header) yield header;
@@ -174,12 +190,12 @@ async function* copyBytes(task: PrintTask, files: ShardFiles, lend: boolean): As
  * The rows as blocks of bytes, in turn int64 times and values. After those of a regular series comes a last block of its segments: pairs
  * of int64, the number of a row within this answer and its time, where rows begin, or begin anew after a gap.
  */
-export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
+export async function* rowBlocks(task: RowsTask, later?: AsyncIterable<Section>): AsyncGenerator<Uint8Array> {
   const files = eachOpened(new DataRoot(task.dataRoot));
   const starts: bigint[] = [];
   let written = 0;
   let nextRow = -1;
-  for await (const { firstRow, rows, values, times: known } of rowBatches(task, files, true)) {
+  for await (const { firstRow, rows, values, times: known } of rowBatches(task, files, true, later)) {
     const times = known as BigInt64Array;
     for (const segment of task.clock?.segments ?? []) {
       const from = Math.max(firstRow, segment.firstRow);
@@ -197,9 +213,14 @@ export async function* rowBlocks(task: RowsTask): AsyncGenerator<Uint8Array> {
 }
 
 /** @param withTimes of regular series, too, where they are computed */
-export async function* rowBatches(task: RowsTask, files: ShardFiles, withTimes: boolean): AsyncGenerator<OutBatch> {
+export async function* rowBatches(
+  task: RowsTask,
+  files: ShardFiles,
+  withTimes: boolean,
+  later?: AsyncIterable<Section> | null,
+): AsyncGenerator<OutBatch> {
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
-  for (const section of task.sections) {
+  for await (const section of eachSection(task, later)) {
     if (section.kind === 'held') {
       yield outBatch(task, 0, section.values, section.times);
       continue;

@@ -14,7 +14,8 @@ import type { ShardFiles } from '../storage/shard-files.ts';
 import { jsonBytes, STREAM_BYTES, type AnswerRoom } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
 import { mayUse } from './series-reach.ts';
-import { chunksOf, chunksOfRows, planSamples, slice, type ReadPlan } from './plan-samples.ts';
+import { laterRows, planEnough, type ChunkLimits, type Enough, type LaterRows } from './plan-pages.ts';
+import { chunksOf, slice, type ReadPlan } from './plan-samples.ts';
 import {
   canCopy,
   orderingBytes,
@@ -33,6 +34,8 @@ export interface ReadDeps {
   readonly room: AnswerRoom;
   /** Kept open between reads. */
   readonly files: ShardFiles;
+  /** Undefined: as is good for a service. */
+  readonly chunkLimits?: ChunkLimits;
 }
 
 /** Values printed on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
@@ -59,15 +62,22 @@ export async function onceMore<T>(read: () => Promise<T>): Promise<T> {
 
 async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleStream> {
   const { format } = request;
-  const { snapshot, selection } = await readSnapshot(deps, request);
-  const { series } = snapshot;
-  const selected = chooseChannels(series.channels, request.channels);
-  const channels = (selected ?? series.channels).length;
-  const most = Math.min(
-    request.limit ?? Infinity,
-    format === 'json' ? Math.max(1, Math.floor(MAX_JSON_VALUES / channels)) : Infinity,
+  const { snapshot, plan, selected } = await planEnough(
+    deps,
+    Math.min(request.limit ?? Infinity, format === 'json' ? MAX_JSON_VALUES : Infinity),
+    async (enough) => {
+      const { snapshot, selection } = await readSnapshot(deps, request, enough);
+      const selected = chooseChannels(snapshot.series.channels, request.channels);
+      const channels = (selected ?? snapshot.series.channels).length;
+      const most = Math.min(
+        request.limit ?? Infinity,
+        format === 'json' ? Math.max(1, Math.floor(MAX_JSON_VALUES / channels)) : Infinity,
+      );
+      return { snapshot, selection, most, selected };
+    },
+    { isPaged: true, chunkLimits: deps.chunkLimits },
   );
-  const plan = await planSamples(deps, snapshot, selection, most);
+  const { series } = snapshot;
   const task = rowsTask(deps, snapshot, plan, {
     selected,
     physical: request.physical,
@@ -76,7 +86,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
   const { shape } = task;
   return {
     mediaType: mediaTypeOf(format),
-    ...(await bodyOf(deps, request, task, series)),
+    ...(await bodyOf(deps, request, task, series, laterRows(deps, snapshot, plan))),
     rows: plan.rows,
     firstRow: plan.firstRow,
     dtype: shape.dtype,
@@ -122,12 +132,23 @@ type Body = Pick<SampleStream, 'body' | 'contentLength' | 'part'>;
 
 const NOTHING: BytePart = { from: 0, to: 0 };
 
-async function bodyOf(deps: ReadDeps, request: ReadRequest, rows: RowsTask, state: Series): Promise<Body> {
+async function bodyOf(
+  deps: ReadDeps,
+  request: ReadRequest,
+  rows: RowsTask,
+  state: Series,
+  laterOf: LaterRows | null,
+): Promise<Body> {
   const { format, spelling, signal } = request;
   const { version, commit } = state;
   const choose = (bytes: number): ChosenPart => request.choosePart?.({ bytes, version, commit }) ?? null;
   if (isFile(format)) {
-    const { bytes, read } = await exportRows(deps, rows, signal);
+    const { bytes, read } = await exportRows(
+      deps,
+      rows,
+      signal,
+      laterOf && laterOf({ from: 0, to: rows.shape.totalRows }),
+    );
     const part = choose(bytes);
     const { from, to } = part === 'unsatisfiable' ? NOTHING : (part ?? { from: 0, to: bytes });
     return { contentLength: bytes, body: await started(read(from, to)), part };
@@ -140,7 +161,12 @@ async function bodyOf(deps: ReadDeps, request: ReadRequest, rows: RowsTask, stat
   const isSmall = (wanted.to - wanted.from) * task.shape.channelLabels.length <= PRINT_HERE_VALUES;
   const isReady = task.sections.every(({ kind }) => kind !== 'disordered');
   const here = canCopy(task) || (isSmall && isReady && !WIRE_FORMATS[format].inThread);
-  const bytes = here ? printSamples(task, deps.files, true) : deps.codec.stream('print', task, signal);
+  const later = laterOf && laterOf(wanted);
+  const bytes = here
+    ? printSamples(task, deps.files, { lend: true, later })
+    : later
+      ? deps.codec.pipe('print', task, later, signal)
+      : deps.codec.stream('print', task, signal);
   const body = await started(deps.room.hold(heldBytes(task), bytes));
   return { contentLength, body, part };
 }
@@ -167,10 +193,11 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
  */
 export async function readSnapshot(
   { db }: Pick<ReadDeps, 'db'>,
-  { principal, ref, selection, limit }: Pick<ReadRequest, 'principal' | 'ref' | 'selection' | 'limit'>,
+  { principal, ref, selection }: Pick<ReadRequest, 'principal' | 'ref' | 'selection'>,
+  enough: Enough = {},
 ): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
   const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
-    const snapshot = await readSampleSnapshot(db, ref, chunks);
+    const snapshot = await readSampleSnapshot(db, ref, { ...chunks, ...enough });
     if (!mayUse(principal, snapshot.series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
     return snapshot;
   };
@@ -184,8 +211,7 @@ export async function readSnapshot(
     ({ from, to } = slice(from, to, series.rows));
   }
   const counted = { by: 'rows', from, to } as const;
-  const most = limit ?? undefined;
-  return { snapshot: await read({ ...chunksOfRows(counted), most }), selection: counted };
+  return { snapshot: await read(chunksOf(counted)), selection: counted };
 }
 
 /** Pulls the first bytes, so that what is wrong with them becomes an error and not a cut answer. */

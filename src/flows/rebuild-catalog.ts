@@ -6,7 +6,7 @@ import { confirmHash, fillEmptyCatalog, type EmptyCatalog, type RebuiltSeries } 
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES, viewAs } from '../core/dtype.ts';
 import { erasuresOf, expiry, isErased, type Erasure } from '../core/erasure.ts';
-import { isVarveError } from '../core/errors.ts';
+import { isVarveError, messageOf } from '../core/errors.ts';
 import type { RowShape } from '../core/missing-value.ts';
 import { parseRate } from '../core/rate.ts';
 import {
@@ -337,7 +337,7 @@ async function addSummaries(
       tally.withoutSummaries.add(shardId);
     }
   } catch (error) {
-    const message = `summaries cannot be read, and are made anew of the samples: ${(error as Error).message}`;
+    const message = `summaries cannot be read, and are made anew of the samples: ${messageOf(error)}`;
     tally.findings.push(finding('summary-corrupt', message, { series: seriesId }));
     for (const { told } of known) tally.withoutSummaries.add(told.shardId);
   }

@@ -10,6 +10,7 @@ import type { Hdf5Reader } from '../storage/hdf5-reader.ts';
 import { ShardBytes } from '../storage/shard-bytes.ts';
 import { readStoredPart } from '../storage/stored-chunk.ts';
 import type { FoundTold } from './rebuild-survey.ts';
+import { messageOf } from '../core/errors.ts';
 
 export interface ChunkFinding {
   readonly chunk: Chunk;
@@ -62,7 +63,7 @@ export async function* findChunks(
         try {
           found.push(await readChunk(file, told, shape, part, placeAt.get(part.blockRow)!));
         } catch (error) {
-          missing.push({ rows: part.rows, why: (error as Error).message });
+          missing.push({ rows: part.rows, why: messageOf(error) });
         }
       }
       yield { found, missing };

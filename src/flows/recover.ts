@@ -18,6 +18,7 @@ import {
   removeStale,
   setFileAside,
 } from '../storage/stored-files.ts';
+import { messageOf } from '../core/errors.ts';
 
 export interface RecoverDeps {
   readonly db: Database;
@@ -105,7 +106,7 @@ async function attempt(deps: RecoverDeps, repair: Repair): Promise<RepairOutcome
     return { repair, done, error: null };
   } catch (error) {
     log.error({ ...subject, err: error }, `recovery: ${repair.kind} failed`);
-    return { repair, done: null, error: (error as Error).message };
+    return { repair, done: null, error: messageOf(error) };
   }
 }
 

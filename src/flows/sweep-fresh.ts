@@ -3,6 +3,7 @@ import { vacuumFresh } from '../catalog/fresh-store.ts';
 import { forgetFreed, freeSpools } from '../catalog/spool-store.ts';
 import { removeSpooled } from '../storage/spool.ts';
 import type { RewriteDeps } from './rewrite-shards.ts';
+import { messageOf } from '../core/errors.ts';
 
 /** Of one process. */
 const VACUUM_PAUSE_MS = 5_000;
@@ -32,7 +33,7 @@ export class FreshSweep {
       await vacuumFresh(db);
       this.#vacuumedAt = performance.now();
     } catch (error) {
-      log.warn({ reason: (error as Error).message }, 'what flushes leave over could not be swept');
+      log.warn({ reason: messageOf(error) }, 'what flushes leave over could not be swept');
     }
   }
 }

@@ -5,7 +5,8 @@ import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import type { AsOfPart } from './align-as-of.ts';
 import type { TimeSpan } from './bucket-borders.ts';
 import type { ChosenSeries } from './choose-series.ts';
-import { planSamples, type PlanLimits } from './plan-samples.ts';
+import { planEnough } from './plan-pages.ts';
+import type { PlanLimits } from './plan-samples.ts';
 import type { RowsTask } from './print-samples.ts';
 import type { BucketsPart, RowsPart, TableForm } from './print-table.ts';
 import { readSnapshot, rowsTask, type ReadDeps } from './read-samples.ts';
@@ -30,14 +31,12 @@ export async function rowsOf(
   most: number,
   limits: PlanLimits = {},
 ): Promise<RowsTask> {
-  const read = await readSnapshot(deps, {
-    principal,
-    ref: { id },
-    selection,
-    limit: Number.isFinite(most) ? most : null,
-  });
-  const plan = await planSamples(deps, read.snapshot, read.selection, most, limits);
-  return rowsTask(deps, read.snapshot, plan, { selected, physical, next: null });
+  const { snapshot, plan } = await planEnough(deps, most, async (enough) => ({
+    ...(await readSnapshot(deps, { principal, ref: { id }, selection }, enough)),
+    most,
+    limits,
+  }));
+  return rowsTask(deps, snapshot, plan, { selected, physical, next: null });
 }
 
 export function timeSelection({ startNs, endNs }: TableRequest): SampleSelection {

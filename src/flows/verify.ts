@@ -21,7 +21,7 @@ import { segmentOverlaps, tilingBreaks } from '../catalog/tiling.ts';
 import { hashedSeries } from '../catalog/series-state.ts';
 import type { Chunk } from '../core/chunk.ts';
 import { DTYPES } from '../core/dtype.ts';
-import { isVarveError } from '../core/errors.ts';
+import { isVarveError, messageOf } from '../core/errors.ts';
 import { nsOfRow } from '../core/rate.ts';
 import type { Segment } from '../core/segment.ts';
 import type { SummaryBlock } from '../core/summary-block.ts';
@@ -137,7 +137,7 @@ async function verifyShard(
     try {
       survey = await deps.hdf5.survey(deps.root.resolve(shard.path));
     } catch (error) {
-      tally.found('hdf5-unreadable', `HDF5 cannot open it: ${(error as Error).message}`, place);
+      tally.found('hdf5-unreadable', `HDF5 cannot open it: ${messageOf(error)}`, place);
     }
     for (const series of allSeries) {
       const surveyed = survey && (await verifyExtent(deps, tally, shard, series, survey));
@@ -261,7 +261,7 @@ async function verifyBytes(
       tally.found(`${name}-corrupt`, `${name} of ${rows} do not match their checksum`, place);
       return null;
     } catch (error) {
-      tally.found(`${name}-unreadable`, `${name} of ${rows} cannot be read: ${(error as Error).message}`, place);
+      tally.found(`${name}-unreadable`, `${name} of ${rows} cannot be read: ${messageOf(error)}`, place);
       return null;
     }
   };
@@ -293,7 +293,7 @@ async function verifySummary(
     for await (const { cells } of readSummaries(root, [{ ...block, path: shard.path }])) tally.summaryCells += cells;
   } catch (error) {
     const place = { shard: shard.id, path: shard.path, series: seriesId, row: block.firstRow ?? undefined };
-    tally.found('summary-corrupt', `a summary of every ${block.factor} rows: ${(error as Error).message}`, place);
+    tally.found('summary-corrupt', `a summary of every ${block.factor} rows: ${messageOf(error)}`, place);
   }
 }
 
@@ -354,7 +354,7 @@ async function freshProblem(root: DataRoot, chunk: FreshBytes): Promise<string |
     const times = place.kind === 'held' ? place.times! : await read(place.timesOffset!, rows * NS_BYTES);
     return crc32(times) === timesCrc ? null : 'times do not match their checksum';
   } catch (error) {
-    return (error as Error).message;
+    return messageOf(error);
   }
 }
 

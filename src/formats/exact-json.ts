@@ -4,7 +4,7 @@
  */
 import { isLongInteger } from '../core/long-integer.ts';
 import { parseTime, TIME_FORMS } from '../core/time.ts';
-import { invalidField } from '../core/errors.ts';
+import { invalidField, messageOf } from '../core/errors.ts';
 import { repeatedKey } from './json-keys.ts';
 
 /** Begins the string that stands for a bare integer of 16 digits or more. No text of a client needs to begin so. */
@@ -28,7 +28,7 @@ function parse(text: string, field: string): unknown {
     if (!MAYBE_LONG.test(text)) return JSON.parse(text);
     return JSON.parse(text.replace(STRING_OR_LONG, (token) => (token.startsWith('"') ? token : `"\\u0000${token}"`)));
   } catch (error) {
-    throw invalidField(field, `is not valid JSON: ${(error as Error).message}`);
+    throw invalidField(field, `is not valid JSON: ${messageOf(error)}`);
   }
 }
 

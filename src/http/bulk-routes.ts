@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import express, { type Request, type Response, type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import { invalidField, isVarveError, VarveError } from '../core/errors.ts';
+import { invalidField, isVarveError, VarveError, messageOf } from '../core/errors.ts';
 import type { NewSeries } from '../core/series.ts';
 import type { CreateOutcome, SeriesService } from '../flows/service.ts';
 import { parseJsonWithDigits } from '../formats/exact-json.ts';
@@ -93,7 +93,7 @@ function parseLine(text: string): unknown {
   try {
     return parseJsonWithDigits(text);
   } catch (error) {
-    throw invalidField('line', `is not valid JSON: ${(error as Error).message}`);
+    throw invalidField('line', `is not valid JSON: ${messageOf(error)}`);
   }
 }
 

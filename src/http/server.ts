@@ -4,6 +4,7 @@ import { createServer as createTcpServer, isIPv6, type AddressInfo, type Socket 
 import compression from 'compression';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import { messageOf } from '../core/errors.ts';
 import type { Service } from '../flows/service.ts';
 import { WIRE_FORMATS } from '../formats/wire-formats.ts';
 import { accessRoutes } from './access-routes.ts';
@@ -205,7 +206,7 @@ const LISTEN_FAILURES: Readonly<Record<string, string>> = {
 };
 
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  const reason = LISTEN_FAILURES[error.code ?? ''] ?? error.message;
+  const reason = LISTEN_FAILURES[error.code ?? ''] ?? messageOf(error);
   return Object.assign(new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error }), {
     code: error.code,
   });

@@ -1,7 +1,7 @@
 /** The bells of the lanes: ask that a lane be flushed, or its shards compacted. A timer rings for what is due; a worker answers. */
 import type { JobsOptions } from 'bullmq';
 import type { Logger } from 'pino';
-import { VarveError } from '../core/errors.ts';
+import { VarveError, messageOf } from '../core/errors.ts';
 import type { JobQueue, QueueBackend } from './queue-backend.ts';
 import { withinLimit } from './time-limit.ts';
 
@@ -82,7 +82,7 @@ export class LaneQueue {
   /** Lets go of the queue; never hangs. */
   async close(): Promise<void> {
     await withinLimit(CLOSE_LIMIT_MS, `close ${this.#work} queue`, this.#queue.close()).catch((error: Error) =>
-      this.#log.warn({ reason: error.message }, `the ${this.#work} queue did not close in time`),
+      this.#log.warn({ reason: messageOf(error) }, `the ${this.#work} queue did not close in time`),
     );
   }
 
@@ -105,10 +105,7 @@ export class LaneQueue {
       await withinLimit(RING_LIMIT_MS, 'ring', answer);
     } catch (error) {
       this.failedRings++;
-      this.#log.debug(
-        { laneId, reason: (error as Error).message },
-        'a ring was not heard; the reconciler will ring again',
-      );
+      this.#log.debug({ laneId, reason: messageOf(error) }, 'a ring was not heard; the reconciler will ring again');
     }
   }
 }

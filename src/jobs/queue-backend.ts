@@ -16,7 +16,7 @@ import {
   type Processor,
 } from 'bullmq';
 import type { Logger } from 'pino';
-import { VarveError } from '../core/errors.ts';
+import { messageOf, VarveError } from '../core/errors.ts';
 import { openRedisClient } from './redis-client.ts';
 import { withinLimit } from './time-limit.ts';
 
@@ -216,9 +216,4 @@ function errorLogger(log: Logger): (error: unknown) => void {
     silentUntil = Date.now() + ERROR_LOG_EVERY_MS;
     suppressed = 0;
   };
-}
-
-function messageOf(error: unknown): string {
-  const { message, code } = error as { message?: string; code?: string };
-  return message || code || String(error);
 }

@@ -57,6 +57,7 @@ import { healthService } from './health.ts';
 import { foldOutages } from './outages.ts';
 import type { Phase } from './phases.ts';
 import { superviseEmbeddedPostgres, type Outage } from './supervise-postgres.ts';
+import { messageOf } from '../core/errors.ts';
 
 /** Pause between two looks for lanes that are to be flushed. */
 const FLUSH_EVERY_MS = 1_000;
@@ -133,7 +134,7 @@ export async function openGround(
     const onError = (error: Error): void => {
       // A pool is closed when it has said goodbye on every connection, which Postgres may hear only while it is stopped.
       if (isClosing) return;
-      outages.log.warn({ reason: error.message, fault: 'away' }, 'a connection to Postgres was lost');
+      outages.log.warn({ reason: messageOf(error), fault: 'away' }, 'a connection to Postgres was lost');
     };
     const pools = openDatabasePools(url, { jobs: config.writerThreads + JOB_CONNECTIONS, onError });
     later('database', 5_000, () => {
@@ -275,7 +276,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const tokenNews = listenForTokens(
     databaseUrl,
     () => tokens.forget(),
-    (error) => log.warn({ reason: error.message, fault: 'away' }, 'listening for changes of tokens failed'),
+    (error) => log.warn({ reason: messageOf(error), fault: 'away' }, 'listening for changes of tokens failed'),
   );
   const queue = new LaneQueue(backend, 'flush', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);

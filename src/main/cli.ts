@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line. What a command needs is loaded when it runs: `varve ls` must not wait for Postgres and HDF5 code. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { isVarveError } from '../core/errors.ts';
+import { isVarveError, messageOf } from '../core/errors.ts';
 import type { CatCommand } from './cat-command.ts';
 import type { CompactCommand } from './compact-command.ts';
 import { clientConfigOf, configOf, type PlaceOptions } from './command-options.ts';
@@ -351,9 +351,8 @@ try {
 
 /** One sentence; the stack of a mistake of ours at the level debug alone. */
 function wordsOf(error: unknown): string {
-  const { message, stack, code, cause } = error as NodeJS.ErrnoException;
-  // What has several attempts behind it has no message of its own.
-  const said = message || code || (cause as Error | undefined)?.message || String(error);
+  const { stack, code } = error as NodeJS.ErrnoException;
+  const said = messageOf(error);
   if (isVarveError(error) || typeof code === 'string') return said;
   return wantsStacks() ? (stack ?? said) : `${said} (this should not happen: VARVE_LOG=debug shows where)`;
 }

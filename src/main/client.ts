@@ -1,7 +1,7 @@
 /** A client of the REST API, for the command line: typed calls, streams both ways, problems as VarveErrors. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
-import { VarveError, type ErrorCode, type FieldError } from '../core/errors.ts';
+import { messageOf, VarveError, type ErrorCode, type FieldError } from '../core/errors.ts';
 import { formatRate } from '../core/rate.ts';
 import type { NewAnnotation, NewSeries } from '../core/series.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../http/wire/access.ts';
@@ -249,11 +249,11 @@ export class VarveClient {
   }
 
   #unreachable(error: unknown): VarveError {
-    const { cause, message } = error as Error;
+    const { cause } = error as Error;
     const { code = '' } = (cause ?? {}) as { code?: string };
     const text = NOT_THERE.has(code)
       ? `no Varve answers at ${this.url} (${code}): start one with \`varve serve\`, or name another with --port or --url`
-      : `the connection to Varve at ${this.url} broke (${code || (cause as Error | undefined)?.message || message})`;
+      : `the connection to Varve at ${this.url} broke (${code || messageOf(cause ?? error)})`;
     return new VarveError('unavailable', text, { slug: 'unreachable', cause: error });
   }
 }

@@ -1,5 +1,5 @@
 /** `varve ls` and `varve search`: series and where their data begin and end. */
-import { invalidField } from '../core/errors.ts';
+import { invalidField, messageOf } from '../core/errors.ts';
 import { parseJsonWithDigits } from '../formats/exact-json.ts';
 import { tagText } from '../core/tag-value.ts';
 import type { Facets, SeriesAnswer, SeriesQuestion } from './client.ts';
@@ -81,7 +81,7 @@ function parseWhere(text: string): unknown {
   try {
     return parseJsonWithDigits(text);
   } catch (error) {
-    throw invalidField('--where', `is not valid JSON: ${(error as Error).message}`);
+    throw invalidField('--where', `is not valid JSON: ${messageOf(error)}`);
   }
 }
 

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { faultOf } from '../core/fault.ts';
 import { withinLimit } from '../jobs/time-limit.ts';
+import { messageOf } from '../core/errors.ts';
 
 /** What may be away as a whole. */
 export interface Part {
@@ -129,7 +130,8 @@ class Outages {
   #tellHeld(): void {
     for (const line of this.#held.splice(0)) {
       const { err, ...fields } = line.fields;
-      const { message: reason, slug } = (err ?? {}) as { message?: string; slug?: string };
+      const reason = err === undefined || err === null ? undefined : messageOf(err);
+      const { slug } = (err ?? {}) as { slug?: string };
       const kind = `${line.message} ${slug ?? reason ?? ''}`;
       const last = this.#lastMs.get(kind);
       const nowMs = performance.now();
@@ -156,7 +158,6 @@ async function whyAway(part: Part): Promise<{ part: Part; reason: string } | nul
     await withinLimit(REACH_LIMIT_MS, part.name, part.reach());
     return null;
   } catch (error) {
-    const { message, code } = error as { message?: string; code?: string };
-    return { part, reason: message || code || 'unknown' };
+    return { part, reason: messageOf(error) };
   }
 }

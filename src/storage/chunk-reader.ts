@@ -1,7 +1,7 @@
 /** Reads planned pieces: positional reads on libuv's pool, ahead of what is wanted, each whole chunk checked against its checksum, compressed ones decoded. No HDF5 here. */
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import { VarveError } from '../core/errors.ts';
+import { VarveError, messageOf } from '../core/errors.ts';
 import type { Codec } from '../core/codec.ts';
 import { MAX_PIECE_BYTES, type Piece, type Span, type Unpacking } from '../core/read-plan.ts';
 import { decodeBlock } from './block-codec.ts';
@@ -127,7 +127,7 @@ async function unpack(stored: Buffer, { codec, wanted }: Unpacking, piece: Piece
   try {
     bytes = await decodeBlock(codec as Codec, stored, wanted.offset + wanted.length);
   } catch (error) {
-    throw corrupt(piece, piece.blocks[0].firstRow, `cannot be decoded: ${(error as Error).message}`);
+    throw corrupt(piece, piece.blocks[0].firstRow, `cannot be decoded: ${messageOf(error)}`);
   }
   if (bytes.length < wanted.offset + wanted.length) {
     throw corrupt(piece, piece.blocks[0].firstRow, 'is shorter than the catalog says');

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
-import { readSampleSnapshot } from '../../src/catalog/sample-snapshot.ts';
+import { readSampleSnapshot, type ChunkSelection } from '../../src/catalog/sample-snapshot.ts';
 import { getSeries } from '../../src/catalog/series-store.ts';
 import { AGGREGATES } from '../../src/core/aggregate-span.ts';
 import type { OutBatch } from '../../src/core/batch.ts';
@@ -19,6 +19,7 @@ import { lastValues } from '../../src/flows/last-value.ts';
 import { readLatest } from '../../src/flows/latest-read.ts';
 import { querySeries } from '../../src/flows/query-series.ts';
 import { readBuckets } from '../../src/flows/overview-read.ts';
+import { planEnough } from '../../src/flows/plan-pages.ts';
 import { planSamples, type PlanLimits } from '../../src/flows/plan-samples.ts';
 import { rowBatches } from '../../src/flows/print-samples.ts';
 import { readSamples, readSnapshot, rowsTask } from '../../src/flows/read-samples.ts';
@@ -240,7 +241,7 @@ interface Buckets {
 /** What is answered of buckets, by what was asked for. */
 async function bucketsOf(reading: Reading, id: string): Promise<Map<string, Buckets>> {
   const { firstNs, lastNs } = await getSeries(reading.db, { id });
-  const span = (lastNs ?? 0n) - (firstNs ?? 0n) + 1n;
+  const span = (lastNs ?? 0n) - (firstNs ?? 0n) + PERIOD; // of one row, too, no more buckets than are answered
   const wanted: WantedBuckets[] = [1n, 7n, 60n].flatMap((buckets): WantedBuckets[] => [
     { by: 'points', points: Number(buckets) },
     { by: 'every', every: { kind: 'fixed', ns: span / buckets + 1n }, zone: 'UTC', aggregates: SPREAD, fill: 'null' },
@@ -440,7 +441,7 @@ describe('rows that overlap in time', () => {
 
   async function answered(series: Series, selection: SampleSelection, most: number, limits: PlanLimits) {
     const deps = depsOf({ db: store.db, codec: store.codec });
-    const { snapshot } = await readSnapshot(deps, { ...asked(series), selection, limit: null });
+    const { snapshot } = await readSnapshot(deps, { ...asked(series), selection });
     const plan = await planSamples(deps, snapshot, selection, most, limits);
     const task = rowsTask(deps, snapshot, plan, { selected: null, physical: false, next: null });
     const batches: OutBatch[] = [];
@@ -526,4 +527,147 @@ test('fresh rows that came one by one are read as one chunk, in order of time if
     expect([...times]).toEqual([-3n, -2n, -1n, 0n, 1n, 2n, 3n].map((place) => place * step));
     expect(Array.from(values, Number)).toEqual([-3, 3, -2, 2, -1, 1, 0, 0, 1, -1, 2, -2, 3, -3]);
   }
+});
+
+describe('a plan that is made in pages', () => {
+  const ROWS = 1_000;
+
+  /** In a shard each, some of them replaced, one of them removed. */
+  async function spread(): Promise<Series> {
+    const series = await store.create(spec('int16', { kind: 'regular', rate: RATE, startNs: 0n }, 'last'));
+    const values = (n: number): Int16Array => Int16Array.from({ length: ROWS * 2 }, (_, i) => n * 31 + i);
+    for (let n = 0; n < 8; n++) {
+      await store.append(series, { values: values(n), times: null }, n === 5 ? PERIOD * 100_000n : null);
+      await store.flush();
+    }
+    const middle = { startNs: PERIOD * 1_500n, endNs: PERIOD * 2_500n };
+    await store.replace(series, middle, { values: values(77), times: null });
+    await store.remove(series, { startNs: PERIOD * 3_100n, endNs: PERIOD * 3_300n });
+    return getSeries(store.db, { id: series.id });
+  }
+
+  const paged = { chunkLimits: { page: 2, first: 1 } };
+  const reading = () => ({ ...depsOf({ db: store.db, codec: store.codec }), ...paged });
+  const request = (series: Series, more: Partial<ReadRequest>): ReadRequest => ({
+    ...asked(series),
+    selection: { by: 'time' },
+    format: 'octet',
+    spelling: {},
+    limit: null,
+    linkTo: text,
+    ...more,
+  });
+
+  test('gives the same bytes as a whole one, in every format, of every part and page', async () => {
+    const series = await spread();
+    for (const isFlushed of [false, true]) {
+      if (isFlushed) await store.flush();
+      for (const selection of [
+        { by: 'time' },
+        { by: 'time', startNs: 1_000n * PERIOD, endNs: 101_500n * PERIOD },
+        { by: 'rows', from: 700, to: 7_900 },
+        { by: 'rows', from: -1_500 },
+      ] satisfies SampleSelection[]) {
+        const cases: Partial<ReadRequest>[] = FORMATS.map((format) => ({ format }));
+        cases.push({ limit: 10 }, { limit: 2_500, format: 'json' }, { physical: true, format: 'csv' });
+        for (const [from, to] of [
+          [0, 0.4],
+          [0.3, 0.31],
+          [0.9, 1],
+        ]) {
+          const choosePart: ReadRequest['choosePart'] = ({ bytes }) => ({
+            from: Math.floor(bytes * from),
+            to: Math.floor(bytes * to),
+          });
+          cases.push({ choosePart, format: 'npy' }, { choosePart, format: 'octet', physical: true });
+        }
+        for (const more of cases) {
+          const whole = await readSamples(
+            depsOf({ db: store.db, codec: store.codec }),
+            request(series, { selection, ...more }),
+          );
+          const found = await readSamples(reading(), request(series, { selection, ...more }));
+          expect(found.rows).toBe(whole.rows);
+          expect(digest(await bytesOf(found.body))).toBe(digest(await bytesOf(whole.body)));
+        }
+      }
+    }
+  });
+
+  test('has no more chunks at once than a page, and finds the others where a compaction has put them', async () => {
+    const series = await spread();
+    const whole = await read({ db: store.db, codec: store.codec }, series, {});
+    const { snapshot, plan } = await planEnough(
+      reading(),
+      Infinity,
+      async (enough) => ({
+        ...(await readSnapshot(reading(), { ...asked(series), selection: { by: 'time' } }, enough)),
+        most: Infinity,
+      }),
+      { isPaged: true, ...paged },
+    );
+    expect(snapshot.chunks.filter(({ path }) => path !== null)).toHaveLength(2);
+    expect(plan.later.length).toBeGreaterThan(0);
+    const stream = await readSamples(reading(), request(series, { format: 'csv' }));
+    const csv = await read({ db: store.db, codec: store.codec }, series, { format: 'csv' });
+    await store.flush();
+    await store.compact(series.id);
+    expect(digest(await bytesOf(stream.body))).toBe(digest(csv.bytes));
+    expect(digest((await read({ db: store.db, codec: store.codec }, series, {})).bytes)).toBe(digest(whole.bytes));
+  });
+
+  test('answers as of its beginning, or is cut off: no sample that was edited meanwhile is mixed in', async () => {
+    const series = await spread();
+    const before = await read({ db: store.db, codec: store.codec }, series, {});
+    const edit = { startNs: PERIOD * 100_200n, endNs: PERIOD * 101_200n };
+    const values = Int16Array.from({ length: ROWS * 2 }, () => -1);
+    const first = await readSamples(reading(), request(series, {}));
+    await store.replace(series, edit, { values, times: null });
+    await store.remove(series, { startNs: PERIOD * 100_100n, endNs: PERIOD * 100_150n });
+    expect(digest(await bytesOf(first.body))).toBe(digest(before.bytes));
+
+    const again = await readSamples(reading(), request(series, {}));
+    await store.replace(series, edit, { values: values.map(() => -2), times: null });
+    await store.flush();
+    await store.compact(series.id);
+    await expect(bytesOf(again.body)).rejects.toMatchObject({ code: 'conflict', slug: 'content-changed' });
+  });
+
+  test('has the segments of what is asked alone; all where no row is', async () => {
+    const { id } = await spread();
+    const startsOf = async (selection: ChunkSelection): Promise<number[]> =>
+      (await readSampleSnapshot(store.db, { id }, selection)).segments.map(({ firstRow }) => firstRow);
+    expect(await startsOf({ by: 'rows', from: 10, to: 20 })).toEqual([0]);
+    expect(await startsOf({ by: 'rows', from: 4_999, to: 5_001 })).toEqual([0, 5_000]);
+    expect(await startsOf({ by: 'rows', from: 0, to: 0 })).toEqual([0, 5_000]);
+    expect(await startsOf({ by: 'time', startNs: 0n, endNs: PERIOD })).toEqual([0]);
+    expect(await startsOf({ by: 'time', startNs: PERIOD * 90_000n, endNs: PERIOD * 200_000n })).toEqual([5_000]);
+  });
+
+  test('of an irregular series has only the chunks that end first, where a limit is given', async () => {
+    const series = await store.create(spec('int16', { kind: 'irregular' }, 'keep'));
+    for (let n = 0; n < 8; n++) {
+      const times = BigInt64Array.from({ length: 100 }, (_, i) => BigInt(n * 80 + i) * PERIOD);
+      await store.append(series, { values: Int16Array.from({ length: 200 }, (__, i) => n * 200 + i), times });
+      await store.flush();
+    }
+    const selection = { by: 'time', startNs: 200n * PERIOD } as const;
+    const enough = { most: 10, mostChunks: 2 };
+    const { snapshot } = await readSnapshot(reading(), { ...asked(series), selection }, enough);
+    // Two that end first, and what begins before the second has ended.
+    expect(snapshot.chunks.map(({ firstRow }) => firstRow)).toEqual([200, 300, 400]);
+    const whole = await read({ db: store.db, codec: store.codec }, series, { selection });
+    for (const limit of [7, 101, 600]) {
+      const bytes: Buffer[] = [];
+      for (let next: SampleSelection | null = selection; next;) {
+        let rest: SampleSelection | null = null;
+        const linkTo = (found: SampleSelection): string => text((rest = found));
+        const stream = await readSamples(reading(), request(series, { selection: next, limit, linkTo }));
+        bytes.push(await bytesOf(stream.body));
+        expect(rest ? stream.rows : limit).toBe(limit);
+        next = rest;
+      }
+      expect(digest(Buffer.concat(bytes))).toBe(digest(whole.bytes));
+    }
+  });
 });
