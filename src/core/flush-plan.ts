@@ -28,7 +28,7 @@ export const DEFAULT_FLUSH_LIMITS: FlushLimits = { ageMs: 15 * 60 * 1000 };
 /** Fresh bytes that one flush takes: what it holds in memory follows from it. */
 export const MOST_FLUSH_BYTES = 256 * 1024 ** 2;
 /** A lane with so much does not wait … */
-const MOST_FRESH_BYTES = 64 * 1024 ** 2;
+export const MOST_FRESH_BYTES = 64 * 1024 ** 2;
 const MOST_FRESH_CHUNKS = 200_000;
 /** … nor one with a series of so much: reads of it get slower. */
 const MOST_SERIES_BYTES = 4 * 1024 ** 2;

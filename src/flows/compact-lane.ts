@@ -153,6 +153,8 @@ async function planStep(
     chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!),
     parents,
     bytesBefore: shards.reduce((sum, { bytes }) => sum + bytes, 0),
+    // It only makes better what is well.
+    priority: 'low',
     tellsAll: false,
     isHeldUp: inputs.length < found.series.length,
   };

@@ -8,7 +8,14 @@ import {
   type SeriesInput,
 } from '../catalog/rewrite-reader.ts';
 import { isUnderWay, tellFlushed } from '../catalog/swap-shard.ts';
-import { flushReason, MOST_FLUSH_BYTES, planSides, type FlushLimits, type FlushSide } from '../core/flush-plan.ts';
+import {
+  flushReason,
+  MOST_FLUSH_BYTES,
+  MOST_FRESH_BYTES,
+  planSides,
+  type FlushLimits,
+  type FlushSide,
+} from '../core/flush-plan.ts';
 import { planSeries, type SeriesTask } from './plan-rewrite.ts';
 import {
   rewriteShards,
@@ -88,6 +95,9 @@ async function planFlush(
   const masked = (await reader.maskedSince(laneId, flushed)).filter((seriesId) => !isFresh.has(seriesId));
   if (fresh.length + masked.length === 0) return null;
   const { sides, parts } = await shareOut(reader, fresh, mostSides);
+  const bytes = fresh.reduce((sum, each) => sum + each.bytes, 0);
+  // A lane that is behind stays behind if its flush has to wait for all who ask: in the end they are refused for it.
+  const priority = bytes >= MOST_FRESH_BYTES ? 'normal' : 'below';
   const plans: RewritePlan[] = [];
   for (const [i, { series, part }] of sides.entries()) {
     const whole = series.map((at) => fresh[at]);
@@ -107,7 +117,8 @@ async function planFlush(
       freshIds: own.flatMap(({ ids }) => ids),
       chunkIds: [],
       parents: [],
-      bytesBefore: own.reduce((sum, { bytes }) => sum + bytes, 0),
+      bytesBefore: own.reduce((sum, each) => sum + each.bytes, 0),
+      priority,
       tellsAll: isAll && sides.length === 1,
     });
   }

@@ -9,6 +9,7 @@ import { partOfSegment, type RowRange, type Segment } from '../core/segment.ts';
 import { descriptionOf } from '../core/series-record.ts';
 import type { DuplicateRule } from '../core/series.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
+import type { ThreadPriority } from '../storage/run-in-thread.ts';
 import type { SeriesToWrite } from '../storage/series-writer.ts';
 import type { NewShard } from '../storage/shard-layout.ts';
 import type { StoredSummary } from '../storage/summary-reader.ts';
@@ -18,6 +19,7 @@ export interface RewriteTask {
   readonly dataRoot: string;
   readonly shard: NewShard;
   readonly series: readonly SeriesTask[];
+  readonly priority: ThreadPriority;
 }
 
 export interface SeriesTask {

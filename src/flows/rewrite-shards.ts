@@ -9,7 +9,7 @@ import { forgetShard, registerShard, swapShard, type WritingShard } from '../cat
 import { isVarveError } from '../core/errors.ts';
 import { isRefusedByPostgres } from '../core/fault.ts';
 import { shardPath, type DataRoot } from '../storage/data-root.ts';
-import { runInThread } from '../storage/run-in-thread.ts';
+import { runInThread, type ThreadPriority } from '../storage/run-in-thread.ts';
 import { removeFile } from '../storage/stored-files.ts';
 import type { RewriteTask, SeriesTask } from './plan-rewrite.ts';
 import type { WriteOutcome, WrittenShard } from './write-shard.ts';
@@ -42,6 +42,8 @@ export interface RewritePlan {
   readonly chunkIds: readonly number[];
   readonly parents: readonly string[];
   readonly bytesBefore: number;
+  /** Of the thread that writes. */
+  readonly priority: ThreadPriority;
   /** Shards tell all of the lane afterwards, as of the commit. */
   readonly tellsAll: boolean;
 }
@@ -85,7 +87,8 @@ export async function rewriteShards(
   let isSwapping = false;
   try {
     await onStage('registered');
-    const task: RewriteTask = { dataRoot: root.root, shard: { ...shard, shardId: id, firstCommit }, series: tasks };
+    const written = { ...shard, shardId: id, firstCommit };
+    const task: RewriteTask = { dataRoot: root.root, shard: written, series: tasks, priority: plan.priority };
     const outcome = tasks.length === 0 ? NOTHING : await runInThread<WriteOutcome>(THREAD, task, signal);
     if (outcome.kind === 'damaged') {
       await giveUp(db, root, shard);

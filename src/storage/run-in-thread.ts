@@ -29,19 +29,20 @@ export async function runInThread<T>(entry: URL, task: object, signal?: AbortSig
   }
 }
 
-/**
- * The other side. The thread runs at a lower priority than its process: who waits for an answer comes first.
- * @param canWait says that a task comes behind those of other threads, too
- */
+/** Of a thread, as niceness: `below` the rest of the process, for who waits for an answer comes first; `low` behind all others. */
+export type ThreadPriority = keyof typeof NICENESS;
+const { PRIORITY_NORMAL, PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority;
+const NICENESS = { normal: PRIORITY_NORMAL, below: PRIORITY_BELOW_NORMAL, low: PRIORITY_LOW } as const;
+
+/** The other side. */
 export async function answerAsThread<T>(
   run: (task: T) => Promise<unknown>,
-  canWait: (task: T) => boolean = () => false,
+  priorityOf: (task: T) => ThreadPriority = () => 'below',
 ): Promise<void> {
   const task = workerData as T;
   // On Linux this concerns the calling thread alone; where it is not allowed, or concerns nobody, it does not matter.
   try {
-    const { PRIORITY_LOW, PRIORITY_BELOW_NORMAL } = constants.priority;
-    setPriority(0, canWait(task) ? PRIORITY_LOW : PRIORITY_BELOW_NORMAL);
+    setPriority(0, NICENESS[priorityOf(task)]);
   } catch {}
   parentPort!.postMessage(await outcome(run(task)));
 }
