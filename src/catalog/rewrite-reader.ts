@@ -82,7 +82,9 @@ export interface CompactionInput {
 
 /** Which chunks a rewriting takes away. */
 export type Planned =
-  { readonly kind: 'fresh'; readonly lastId: number } | { readonly kind: 'shards'; readonly ids: ReadonlySet<string> };
+  /** Fresh chunks with greater ids than the first, up to the last. */
+  | { readonly kind: 'fresh'; readonly afterId: number; readonly lastId: number }
+  | { readonly kind: 'shards'; readonly ids: ReadonlySet<string> };
 
 /** Runs `work` over one instant of the catalog. */
 export function readInOneInstant<T>(db: Database, work: (reader: RewriteReader) => Promise<T>): Promise<T> {
@@ -128,6 +130,35 @@ export class RewriteReader {
       from fresh where ${sound} and id <= ${lastId} group by series_id order by series_id`.execute(this.#trx);
     const series = rows.map(({ series_id: seriesId, from, to, ...row }) => ({ ...row, seriesId, range: { from, to } }));
     return { series, lastId, isAll: lastId === newest };
+  }
+
+  /**
+   * What is fresh of a series in parts of about the same bytes, in the order it came.
+   * @returns null if that is not the order of its rows, too: what shares a time, or was edited, must stay together
+   */
+  async parts(of: FreshOfSeries, count: number): Promise<FreshOfSeries[] | null> {
+    const { rows } = await sql<{ id: number; from: number; to: number; bytes: number; has_times: boolean }>`
+      select id::float8 as id, first_row::float8 as "from", (first_row + rows)::float8 as "to", bytes::float8 as bytes, times_crc is not null as has_times
+      from fresh where series_id = ${of.seriesId} and id = any(${[...of.ids]}::bigint[]) order by id`.execute(
+      this.#trx,
+    );
+    const isInOrder = rows.every(
+      ({ from, has_times: hasTimes }, i) => !hasTimes && (i === 0 || from >= rows[i - 1].to),
+    );
+    if (!isInOrder || rows.length < count) return null;
+    const parts: (typeof rows)[] = Array.from({ length: count }, () => []);
+    let before = 0;
+    for (const row of rows) {
+      parts[Math.min(count - 1, Math.floor((before / of.bytes) * count))].push(row);
+      before += row.bytes;
+    }
+    if (parts.some((part) => part.length === 0)) return null;
+    return parts.map((part) => ({
+      seriesId: of.seriesId,
+      range: { from: part[0].from, to: part.at(-1)!.to },
+      ids: part.map(({ id }) => id),
+      bytes: part.reduce((sum, { bytes }) => sum + bytes, 0),
+    }));
   }
 
   async #lastWithin(laneId: string, most: number): Promise<number> {
@@ -292,12 +323,12 @@ export class RewriteReader {
         ranges,
       ),
     );
-    const held = planned.kind === 'fresh' ? await this.#held(ids, planned.lastId) : new Map<string, RewriteChunk[]>();
+    const held = planned.kind === 'fresh' ? await this.#held(ids, planned) : new Map<string, RewriteChunk[]>();
     const damaged = await this.#damaged(ids);
     const isPlanned = (chunk: ChunkLocation): boolean =>
       planned.kind === 'shards'
         ? planned.ids.has(chunk.shardId) && chunk.key.startsWith('c') && !damaged.has(chunk.key)
-        : chunk.key.startsWith('f') && Number(chunk.key.slice(1)) <= planned.lastId && !damaged.has(chunk.key);
+        : isFreshBetween(chunk.key, planned) && !damaged.has(chunk.key);
     const looksOf = new Map(looks.map((look) => [look.seriesId, look]));
     return new Map(
       rows.map(({ id, chunks, before, after }) => {
@@ -319,11 +350,11 @@ export class RewriteReader {
     );
   }
 
-  async #held(ids: readonly string[], lastId: number): Promise<Map<string, RewriteChunk[]>> {
+  async #held(ids: readonly string[], { afterId, lastId }: FreshIds): Promise<Map<string, RewriteChunk[]>> {
     const { rows } = await this.#trx.executeQuery<HeldRow & { id: string }>(
       CompiledQuery.raw(
-        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id <= $2::bigint and c.damaged_at is null', true)} where s.id = any($1::uuid[])`,
-        [ids, lastId],
+        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id > $2::bigint and c.id <= $3::bigint and c.damaged_at is null', true)} where s.id = any($1::uuid[])`,
+        [ids, afterId, lastId],
       ),
     );
     return new Map(
@@ -379,6 +410,13 @@ export class RewriteReader {
       .execute();
     return grouped(rows);
   }
+}
+
+type FreshIds = Pick<Extract<Planned, { kind: 'fresh' }>, 'afterId' | 'lastId'>;
+
+function isFreshBetween(key: string, { afterId, lastId }: FreshIds): boolean {
+  const id = key.startsWith('f') ? Number(key.slice(1)) : NaN;
+  return id > afterId && id <= lastId;
 }
 
 interface Look extends SeriesInput {

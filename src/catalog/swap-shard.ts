@@ -86,8 +86,8 @@ export async function swapShard(db: Database, swap: Swap): Promise<void> {
           );
     if (rows.length === 0) throw conflict('shard-swept', `the shard ${shard.id} is not being written any more`);
     if (parents.length > 0) await sql`select from shards where id = ${old} order by id for no key update`.execute(trx);
-    await takeAway(trx, sql`fresh`, swap.freshIds);
-    await takeAway(trx, sql`chunks`, swap.chunkIds);
+    const spooled = await takeAway(trx, sql`fresh`, sql`case when spool_id is not null then bytes end`, swap.freshIds);
+    await takeAway(trx, sql`chunks`, sql`null::bigint`, swap.chunkIds);
     const chosen = sql`any(${[...swap.series]}::uuid[])`;
     if (parents.length > 0)
       await sql`delete from summaries where shard_id = ${old} and series_id = ${chosen}`.execute(trx);
@@ -111,14 +111,17 @@ export async function swapShard(db: Database, swap: Swap): Promise<void> {
       update shards h set state = 'replaced', replaced_at = now()
       where h.id = ${old} and h.state in ('live', 'damaged') and not exists (select from chunks c where c.shard_id = h.id)
         and not exists (select from summaries y where y.shard_id = h.id)`.execute(trx);
-    if (swap.tellsAll) {
-      await sql`update lanes set flushed_commit = greatest(flushed_commit, ${shard.commit}) where id = ${shard.laneId}`.execute(
-        trx,
-      );
-    }
+    if (swap.tellsAll) await tellFlushed(trx, shard.laneId, shard.commit);
     const column = sql.ref(shard.level === 0 ? 'flushed' : 'compacted');
-    await sql`update written_bytes set ${column} = ${column} + ${bytes ?? 0}`.execute(trx);
+    await sql`update written_bytes set spooled = spooled + ${spooled}, ${column} = ${column} + ${bytes ?? 0}`.execute(
+      trx,
+    );
   });
+}
+
+/** Shards tell all that was so in the lane as of this commit. */
+export async function tellFlushed(db: Database, laneId: string, commit: bigint): Promise<void> {
+  await sql`update lanes set flushed_commit = greatest(flushed_commit, ${commit}) where id = ${laneId}`.execute(db);
 }
 
 /** Blocks, each once: several chunks may be runs of one. */
@@ -130,15 +133,23 @@ function dataBytes(chunks: readonly Chunk[]): number {
   return [...blocks.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
-/** Exactly these, or nothing. */
-async function takeAway(trx: DatabaseTransaction, table: RawBuilder<unknown>, ids: readonly number[]): Promise<void> {
-  if (ids.length === 0) return;
+/** Exactly these, or nothing. @param counted bytes of a row. @returns their sum */
+async function takeAway(
+  trx: DatabaseTransaction,
+  table: RawBuilder<unknown>,
+  counted: RawBuilder<unknown>,
+  ids: readonly number[],
+): Promise<number> {
+  if (ids.length === 0) return 0;
   const planned = sql`id = any(${[...ids]}::bigint[])`;
   const { rows } = await sql<{ n: number }>`
     select count(*)::int as n from (select id from ${table} where ${planned} order by id for update) f`.execute(trx);
   if (rows[0].n !== ids.length)
     throw conflict('chunks-changed', `${rows[0].n} of ${ids.length} chunks are still there`);
-  await sql`delete from ${table} where ${planned}`.execute(trx);
+  const gone = await sql<{ bytes: number }>`
+    with gone as (delete from ${table} where ${planned} returning ${counted} as bytes)
+    select coalesce(sum(bytes), 0)::float8 as bytes from gone`.execute(trx);
+  return gone.rows[0].bytes;
 }
 
 function conflict(slug: string, message: string): VarveError {

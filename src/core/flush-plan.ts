@@ -48,3 +48,39 @@ export function flushReason(lane: LaneBacklog, limits: FlushLimits = DEFAULT_FLU
   if (lane.untoldMs !== null && lane.untoldMs >= limits.ageMs) return 'untold';
   return null;
 }
+
+/** A flush of so much for each is written by several threads side by side, a shard each: starting one takes as long as a few MiB. */
+const SIDE_BYTES = 8 * 1024 ** 2;
+
+/** One shard of those that a flush writes side by side. */
+export interface FlushSide {
+  /** Positions of series that are in it whole. */
+  readonly series: readonly number[];
+  /** Which part it has, of as many as there are sides, of the one series that is cut. */
+  readonly part: number;
+}
+
+/**
+ * Shares the series of a flush out. One that outweighs all others is cut, so that every side has a part of it; the others go where least is.
+ * @param bytes of each series
+ * @param most sides
+ * @returns one side at least, and the position of the series that is cut, if any is
+ */
+export function planSides(bytes: readonly number[], most: number): { sides: FlushSide[]; cut: number | null } {
+  const total = bytes.reduce((sum, each) => sum + each, 0);
+  const count = Math.max(1, Math.min(most, Math.floor(total / SIDE_BYTES)));
+  const heavy = bytes.findIndex((each) => each > total / 2);
+  const cut = count > 1 && heavy >= 0 ? heavy : null;
+  const sides = Array.from({ length: count }, (_, part) => ({
+    bytes: cut === null ? 0 : bytes[cut] / count,
+    series: [] as number[],
+    part,
+  }));
+  const inOrder = bytes.map((_, at) => at).filter((at) => at !== cut);
+  for (const at of inOrder.sort((a, b) => bytes[b] - bytes[a])) {
+    const least = sides.reduce((a, b) => (b.bytes < a.bytes ? b : a));
+    least.bytes += bytes[at];
+    least.series.push(at);
+  }
+  return { sides: sides.map(({ series, part }) => ({ series: series.sort((a, b) => a - b), part })), cut };
+}

@@ -175,7 +175,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     concurrency: config.writerThreads,
     run: resting(
       async (laneId, signal) => {
-        const outcome = await flushLane(deps, laneId, { signal });
+        const outcome = await flushLane(deps, laneId, { signal, sides: config.writerThreads });
         if (outcome.kind === 'flushed') await sweep.run();
         return { more: outcome.kind === 'flushed' && outcome.more };
       },

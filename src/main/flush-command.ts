@@ -32,11 +32,13 @@ export async function flushData(config: Config, command: FlushCommand): Promise<
     const reports: RewriteReport[] = [];
     for (const laneId of await lanesToFlush()) {
       for (let more = true; more;) {
-        const outcome = await unlessOvertaken(() => flushLane(deps, laneId, { asked: true }));
+        const outcome = await unlessOvertaken(() =>
+          flushLane(deps, laneId, { asked: true, sides: config.writerThreads }),
+        );
         more = outcome.kind === 'flushed' && outcome.more;
         if (outcome.kind !== 'flushed') continue;
-        reports.push(outcome.report);
-        if (!command.json) await print(`${describe(outcome.report)}\n`);
+        reports.push(...outcome.reports);
+        if (!command.json) for (const report of outcome.reports) await print(`${describe(report)}\n`);
       }
     }
     await new FreshSweep(deps).run();

@@ -29,11 +29,19 @@ export async function runInThread<T>(entry: URL, task: object, signal?: AbortSig
   }
 }
 
-/** The other side. The thread runs at a lower priority than its process: who waits for an answer comes first. */
-export async function answerAsThread(run: (task: never) => Promise<unknown>): Promise<void> {
+/**
+ * The other side. The thread runs at a lower priority than its process: who waits for an answer comes first.
+ * @param canWait says that a task comes behind those of other threads, too
+ */
+export async function answerAsThread<T>(
+  run: (task: T) => Promise<unknown>,
+  canWait: (task: T) => boolean = () => false,
+): Promise<void> {
+  const task = workerData as T;
   // On Linux this concerns the calling thread alone; where it is not allowed, or concerns nobody, it does not matter.
   try {
-    setPriority(0, constants.priority.PRIORITY_BELOW_NORMAL);
+    const { PRIORITY_LOW, PRIORITY_BELOW_NORMAL } = constants.priority;
+    setPriority(0, canWait(task) ? PRIORITY_LOW : PRIORITY_BELOW_NORMAL);
   } catch {}
-  parentPort!.postMessage(await outcome(run(workerData as never)));
+  parentPort!.postMessage(await outcome(run(task)));
 }

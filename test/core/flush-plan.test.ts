@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { flushReason, type LaneBacklog } from '../../src/core/flush-plan.ts';
+import { flushReason, planSides, type LaneBacklog } from '../../src/core/flush-plan.ts';
 
 const MIB = 1024 ** 2;
 const IDLE: LaneBacklog = {
@@ -35,5 +35,39 @@ describe('a lane is flushed when', () => {
 
   test('its age is a setting', () => {
     expect(flushReason({ ...IDLE, ageMs: 5_000 }, { ageMs: 5_000 })).toBe('age');
+  });
+});
+
+describe('a flush is shared out', () => {
+  const sidesOf = (mib: readonly number[], most: number): [number[][], number | null] => {
+    const { sides, cut } = planSides(
+      mib.map((each) => each * MIB),
+      most,
+    );
+    expect(sides.map(({ part }) => part)).toEqual(sides.map((_, i) => i));
+    return [sides.map(({ series }) => [...series]), cut];
+  };
+
+  test.each<[string, number[], number, number[][], number | null]>([
+    ['to one side where there is little', [7, 8], 4, [[0, 1]], null],
+    ['to one side where no more are allowed', [70, 80], 1, [[0, 1]], null],
+    [
+      'where least is',
+      [5, 5, 10, 4],
+      2,
+      [
+        [2, 3],
+        [0, 1],
+      ],
+      null,
+    ],
+    ['to no more sides than have enough', [6, 6, 6], 4, [[0, 2], [1]], null],
+    ['with a part of what outweighs all others on every side', [1, 40, 2, 3], 3, [[3], [2], [0]], 1],
+    ['with parts of the only one', [64], 2, [[], []], 0],
+    ['of nothing', [], 2, [[]], null],
+  ])('%s', (_, mib, most, sides, cut) => {
+    const [found, foundCut] = sidesOf(mib, most);
+    expect(found.map(String).sort()).toEqual(sides.map(String).sort());
+    expect(foundCut).toBe(cut);
   });
 });

@@ -459,6 +459,10 @@ test('what is accepted and what is written for it is counted', async () => {
   expect(await written()).toMatchObject({ flushed: 0n, compacted: 0n });
   await store.flush();
   expect(Number((await written()).flushed)).toBeGreaterThan(ROWS * 7);
+  expect((await written()).spooled).toBe(0n); // so few lie in Postgres
+  await append(series, 200_000);
+  await store.flush();
+  expect((await written()).spooled).toBe(1_600_000n);
   const [report] = await compactAll();
   expect((await written()).compacted).toBe(BigInt(report.bytesAfter));
 });

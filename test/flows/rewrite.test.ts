@@ -11,6 +11,7 @@ import { parseRate } from '../../src/core/rate.ts';
 import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
 import { compactLane, planCompaction, rewriteShard } from '../../src/flows/compact-lane.ts';
 import { flushLane, type FlushOptions, type FlushOutcome } from '../../src/flows/flush-lane.ts';
+import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
 import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
 import { sweepSpools } from '../../src/flows/sweep-fresh.ts';
 import type { SurveyedSeries } from '../../src/storage/shard-survey.ts';
@@ -174,6 +175,50 @@ describe('a flush', () => {
     }
     expect(flushes).toBeGreaterThan(2);
     await expectTidy();
+  });
+
+  test('of much is written side by side, by series and by rows of one; what one side could not write is fresh still', async () => {
+    for (let part = 10; part < 16; part++) await append(part, 200_000);
+    await store.remove(regular, { startNs: 250_000_000_000n, endNs: 251_000_000_000n });
+    const before = await store.hashes();
+    const told = async (): Promise<bigint> =>
+      (await store.db.selectFrom('lanes').select('flushed_commit').where('id', '=', lane).executeTakeFirstOrThrow())
+        .flushed_commit;
+    let written = 0;
+    const failing = flush({
+      sides: 2,
+      onStage: (stage) => {
+        if (stage === 'written' && ++written === 2) throw new Error('ended here');
+      },
+    });
+    await expect(failing).rejects.toThrow('ended here');
+    expect([written, await states(), await told()]).toEqual([2, ['live'], 0n]);
+    expect((await freshRows()).length).toBeGreaterThan(0);
+    expect(await store.hashes()).toEqual(before);
+    await flush();
+    expect([await store.hashes(), await freshRows()]).toEqual([before, []]);
+
+    for (let part = 16; part < 22; part++) await append(part, 200_000);
+    const grown = await store.hashes();
+    const outcome = await flush({ sides: 2 });
+    expect(outcome).toMatchObject({ kind: 'flushed', more: false, reports: [{ series: 2 }, { series: 1 }] });
+    const [{ value }] = await store.db.selectFrom('commit_counter').select('value').execute();
+    expect(await told()).toBe(value);
+    expect([await store.hashes(), await freshRows()]).toEqual([grown, []]);
+    const sides = await store.db
+      .selectFrom('chunks')
+      .select(({ fn }) => ['shard_id', fn.sum<string>('rows').as('rows')])
+      .where('series_id', '=', regular.id)
+      .where('first_row', '>=', 1_200_000n)
+      .groupBy('shard_id')
+      .execute();
+    expect(sides.map(({ rows }) => Number(rows))).toEqual([600_000, 600_000]);
+    await expectTidy();
+    await store.loseCatalog();
+    const { findings } = await rebuildCatalog(store, () => {});
+    // What was flushed lies in the spool for a while.
+    expect(findings.filter(({ kind }) => kind !== 'spool-kept')).toEqual([]);
+    expect(await store.hashes()).toEqual(grown);
   });
 
   test('tells edits of series that have nothing fresh, and says as of when shards tell all', async () => {
