@@ -1,6 +1,6 @@
 /** Compiles into dist: with `--if-changed` only if a source is newer than what is there, with `--declaration` with types for whoever installs it. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,13 +11,22 @@ const stamp = join(root, 'dist/.built');
 const inputs = ['src', 'migrations', 'test', 'bench', 'tsconfig.json', 'package-lock.json', 'support/build.js'];
 
 if (!process.argv.includes('--if-changed') || newest(inputs) > timeOf(stamp)) {
-  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  // Beside what is there, which may be running: it loads threads later on.
+  const [made, former] = [join(root, 'dist.new'), join(root, 'dist.old')];
+  for (const left of [made, former]) rmSync(left, { recursive: true, force: true });
   const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
-  execFileSync(process.execPath, [tsc, '--project', root, ...process.argv.filter((each) => each === '--declaration')], {
-    stdio: 'inherit',
-  });
-  chmodSync(join(root, 'dist/src/main/cli.js'), 0o755);
+  execFileSync(
+    process.execPath,
+    [tsc, '--project', root, '--outDir', made, ...process.argv.filter((each) => each === '--declaration')],
+    {
+      stdio: 'inherit',
+    },
+  );
+  chmodSync(join(made, 'src/main/cli.js'), 0o755);
+  if (timeOf(join(root, 'dist')) >= 0) renameSync(join(root, 'dist'), former);
+  renameSync(made, join(root, 'dist'));
   writeFileSync(stamp, '');
+  rmSync(former, { recursive: true, force: true });
 }
 
 /** When the newest of files, and of those in folders, was changed, in ms; folders count, for a file may be gone. */

@@ -75,6 +75,11 @@ export class Backpressure {
     this.#limits = limits;
   }
 
+  /** What must remain of the disk; 0: it is not looked at. */
+  get minFreeBytes(): number {
+    return this.#limits.minFreeBytes;
+  }
+
   /** Whose body is on its way. */
   get uploads(): number {
     return this.#uploads;

@@ -108,7 +108,8 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       operationId: 'revokeToken',
       tags: ['access'],
       summary: 'Revoke a token (scope admin)',
-      description: 'Processes that have seen it in the last five seconds may take it for as long.',
+      description:
+        'It acts at once in the process that is asked, and in others within milliseconds, or a second if they are cut off from the news of Postgres.',
       requestParams: { path: z.object({ id: idOf('token') }) },
       responses: { 204: { description: 'Revoked' }, ...problems(404) },
     },

@@ -61,7 +61,7 @@ const readiness = z
         z.object({
           ok: z.boolean().meta({ description: 'Whether this part answers' }),
           degraded: z.literal(true).optional().meta({ description: 'It serves, but not everything: see the log' }),
-          message: z.string().optional().meta({ description: 'Files and catalog are of different days: what to do' }),
+          message: z.string().optional().meta({ description: 'What is the matter, and what to do' }),
         }),
       )
       .meta({ description: 'By part: postgres, queue, storage and shards' }),

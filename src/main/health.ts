@@ -69,7 +69,7 @@ export function healthService(deps: HealthDeps): HealthService {
         check(() => pingCatalog(pools.writes)),
         check(() => pingThreads(codec)),
         check(() => backend.ping()),
-        check(() => access(root.spoolFolder, constants.W_OK)),
+        checkStorage(root, backpressure),
       ]);
       const postgres = reads.ok ? writes : reads;
       const shards = postgres.ok ? await checkShards(pools.reads) : { ok: true };
@@ -115,6 +115,14 @@ async function pingThreads(codec: HealthDeps['codec']): Promise<void> {
   const { stuckMs } = codec;
   if (stuckMs > STEP_LIMIT_MS) throw new Error(`no step has ended for ${Math.round(stuckMs)} ms`);
   await codec.ping();
+}
+
+/** With too little room left appends are refused, and reads go on. */
+async function checkStorage(root: DataRoot, { minFreeBytes }: Backpressure): Promise<HealthCheck> {
+  const writable = await check(() => access(root.spoolFolder, constants.W_OK));
+  if (!writable.ok || minFreeBytes === 0 || (await freeBytes(root)) >= minFreeBytes) return writable;
+  const message = `less than ${minFreeBytes} bytes are free: appends are refused with 507`;
+  return { ok: true, degraded: true, message };
 }
 
 /** What can be read is served: damage is an alarm, no reason to send clients away. Files of another day than the catalog are one. */

@@ -496,5 +496,7 @@ describe('a disk that is nearly full', () => {
     expect(answer.json<Problem>().type).toBe('urn:varve:problem:disk-nearly-full');
     expect((await at.api.read(id)).values).toEqual([[]]);
     expect(await metric(at.api, 'varve_appends_refused_total{reason="disk-nearly-full"}')).toBe(1);
+    const ready = expecting(200, await at.api.get('/readyz')).json<{ checks: { storage: object } }>();
+    expect(ready.checks.storage).toMatchObject({ ok: true, degraded: true, message: expect.stringContaining('507') });
   });
 });

@@ -20,6 +20,7 @@ const DOCUMENTS = [
   'README.md',
   'docs/http.md',
   'docs/command-line.md',
+  'docs/access.md',
   'docs/search.md',
   'docs/metadata.md',
   'docs/sql.md',
