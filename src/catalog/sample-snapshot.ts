@@ -39,9 +39,8 @@ export interface SampleSnapshot {
 
 /**
  * Which chunks are wanted.
- * @property most rows that are to be answered, so that not all chunks are needed; undefined: all
- * @property mostChunks of a regular series, of those in files the first ones; of an irregular one, if not all rows are to be answered, those that end first.
- * Undefined: all
+ * @property most rows that are to be answered: no more chunks are wanted than have so many, if none of them is covered or was taken out. Undefined: all
+ * @property mostChunks of a regular series, of those in files the first ones. Undefined: all
  */
 export type ChunkSelection = (
   | {
@@ -95,7 +94,7 @@ const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
   `${round}((${time}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) ${round === 'ceil' ? '+' : '-'} 1`;
 
 const NO_ROW = '9223372036854775807';
-/** Parameters $3 and $4 are the range, $5 how many chunks, and of a range of rows $6 at most how many rows of it. */
+/** Parameters $3 and $4 are the range, $5 how many chunks, $6 how many rows. */
 const CHOSEN_SEGMENTS: Record<ChunkSelection['by'], string> = {
   rows: `($3::bigint >= $4::bigint or h.expired_ns is not null or (g.first_row < ${LAST_ROW} and g.first_row + g.rows > $3::bigint))`,
   time: `g.start_ns < $4::bigint and g.rows > ${rowAt('$3', 'floor')}`,
@@ -126,11 +125,12 @@ const CHOSEN: Record<ChunkSelection['by'], string> = {
       end`,
 };
 
-/** Of an irregular series: the chunks that end first, as many as are wanted. Of rows up to where the last of them ends all chunks come then. */
+/** Of an irregular series: where the chunks end that end first and have more rows than are to be answered. All that have rows up to there come then. */
 const UNTIL = `left join lateral (
-  select c.last_ns as until_ns from located_chunks c
-  where s.kind = 'irregular' and c.series_id = s.id and c.first_ns < $4::bigint and c.last_ns >= $3::bigint
-  order by c.last_ns offset $5::bigint - 1 limit 1) u on true`;
+  select c.last_ns as until_ns from (
+    select c.last_ns, sum(c.rows) over (order by c.last_ns) as rows from located_chunks c
+    where s.kind = 'irregular' and c.series_id = s.id and c.first_ns < $4::bigint and c.last_ns >= $3::bigint) c
+  where c.rows > $6::bigint order by c.last_ns limit 1) u on true`;
 const ENDS = '(u.until_ns is null or c.first_ns <= u.until_ns)';
 
 /** Texts rather than a query builder: this runs for every read, and building it took longer than Postgres takes to answer. */
@@ -176,7 +176,12 @@ export async function readSampleSnapshot(
   const range =
     selection.by === 'rows'
       ? [selection.from, selection.to, selection.mostChunks ?? null, selection.most ?? Number.MAX_SAFE_INTEGER]
-      : [selection.startNs, selection.endNs, selection.mostChunks ?? null];
+      : [
+          selection.startNs,
+          selection.endNs,
+          selection.mostChunks ?? null,
+          ...(selection.most === undefined ? [] : [selection.most]),
+        ];
   const text = TEXTS[selection.by === 'time' && selection.most !== undefined ? 'first' : selection.by];
   const [where, named] =
     'id' in ref

@@ -1,12 +1,15 @@
 /** The newest rows of a series: which they are is found from what the catalog knows of its end, and then they are read like any others. */
 import { readSampleSnapshot, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { newestChunks } from '../catalog/overview-snapshot.ts';
+import { erasuresOf } from '../core/erasure.ts';
 import { notFound } from '../core/errors.ts';
 import { withoutRows } from '../core/row-ranges.ts';
 import { selectRows, timeOfRow, type RowRange } from '../core/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { groupByTime } from '../core/time-order.ts';
 import { mayUse } from './series-reach.ts';
-import { seenTimes } from './order-here.ts';
+import { countHere } from './order-here.ts';
+import { countTask, ORDER_BYTES } from './plan-samples.ts';
 import { readSamples, type ReadDeps } from './read-samples.ts';
 import type { LatestRequest, SampleSelection, SampleStream } from './service.ts';
 
@@ -71,26 +74,42 @@ async function newestTimes(
     const startNs = isAll ? INT64_MIN : chunks.at(-1)!.lastNs + 1n;
     const stored = chunks.filter(({ lastNs }) => lastNs >= startNs).reduce((sum, { rows }) => sum + rows, 0);
     if (!isAll && stored < most) continue;
-    const times = await timesFrom(deps, seriesId, startNs);
-    if (times.length === 0 && isAll) return { by: 'rows', from: 0, to: 0 };
-    if (times.length >= most || isAll) {
-      const startOfRows = times[Math.max(0, times.length - most)];
-      const lastNs = times[times.length - 1];
-      return { by: 'time', startNs: startOfRows, ...(lastNs < INT64_MAX && { endNs: lastNs + 1n }) };
+    const newest = await newestFrom(deps, seriesId, startNs, most);
+    if (newest.rows === 0 && isAll) return { by: 'rows', from: 0, to: 0 };
+    if (newest.rows >= most || isAll) {
+      const { firstNs, lastNs } = newest;
+      return { by: 'time', startNs: firstNs, ...(lastNs < INT64_MAX && { endNs: lastNs + 1n }) };
     }
   }
 }
 
-/** Times that a reader sees, in order. */
-async function timesFrom(
-  deps: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
+/** Times of the newest rows that a reader sees from a time on: of as many as are wanted, or of all. Groups are looked into from the last one back. */
+async function newestFrom(
+  { db, root, codec }: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
   seriesId: string,
   startNs: bigint,
-): Promise<BigInt64Array> {
-  const { series, chunks, erasures } = await readSampleSnapshot(
-    deps.db,
-    { id: seriesId },
-    { by: 'time', startNs, endNs: INT64_MAX },
-  );
-  return seenTimes(deps, { chunks, duplicates: series.duplicates, erasures, startNs, endNs: INT64_MAX });
+  most: number,
+): Promise<{ readonly rows: number; readonly firstNs: bigint; readonly lastNs: bigint }> {
+  const range = { startNs, endNs: INT64_MAX };
+  const snapshot = await readSampleSnapshot(db, { id: seriesId }, { by: 'time', ...range });
+  let [rows, firstNs, lastNs] = [0, startNs, startNs];
+  for (const group of groupByTime(snapshot.chunks).toReversed()) {
+    const [first] = group.chunks;
+    const isTold = group.ordered && first.firstNs! >= startNs && erasuresOf(first, snapshot.erasures).length === 0;
+    const wanted = { ...range, skip: 0, isRanked: true, most: Infinity };
+    const task = countTask({ root, snapshot, orderBytes: ORDER_BYTES, heldBytes: 0 }, group, wanted);
+    const count = isTold ? first.rows : (await countHere(codec, { ...task, heldRows: 0 })).rows;
+    if (count === 0) continue;
+    const timeAt = async (row: number): Promise<bigint> => {
+      if (isTold && row === 0) return first.firstNs!;
+      if (isTold && row === count - 1) return first.lastNs!;
+      return (await countHere(codec, { ...task, skip: row, most: 0 })).rest!.ns;
+    };
+    if (rows === 0) lastNs = await timeAt(count - 1);
+    const from = Math.max(0, count - (most - rows));
+    firstNs = rows === 0 && from === count - 1 ? lastNs : await timeAt(from);
+    rows += count - from;
+    if (rows === most) break;
+  }
+  return { rows, firstNs, lastNs };
 }

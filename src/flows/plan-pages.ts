@@ -53,8 +53,9 @@ export async function planEnough<P extends Planned>(
 ): Promise<P & { readonly plan: ReadPlan }> {
   const isLimited = Number.isFinite(most);
   const { first, page } = chunkLimits;
-  for (let mostChunks = isLimited ? first : isPaged ? page : undefined; ; mostChunks = mostChunks! * MORE_CHUNKS) {
-    const planned = await read(isLimited ? { most, mostChunks } : { mostChunks });
+  for (let more = 1; ; more *= MORE_CHUNKS) {
+    const enough = { most: Math.min(most * more, Number.MAX_SAFE_INTEGER), mostChunks: first * more };
+    const planned = await read(isLimited ? enough : isPaged ? { mostChunks: page } : {});
     const plan = await planSamples(deps, planned.snapshot, planned.selection, planned.most, planned.limits);
     if (!plan.isCut && (isPaged || plan.later.length === 0)) return { ...planned, plan };
   }

@@ -369,7 +369,12 @@ async function disorderedPart(planning: Planning, group: Group, wanted: Wanted):
   return { section: { kind: 'held', times, values }, rows: times.length, skipped, rest };
 }
 
-function countTask({ root, snapshot, orderBytes, heldBytes }: Planning, group: Group, wanted: Wanted): CountTask {
+/** @param wanted of the rows of a group */
+export function countTask(
+  { root, snapshot, orderBytes, heldBytes }: Pick<Planning, 'root' | 'snapshot' | 'orderBytes' | 'heldBytes'>,
+  group: Group,
+  wanted: Wanted,
+): CountTask {
   const { series, erasures } = snapshot;
   const { startNs, endNs, skip, most, isRanked } = wanted;
   const rowBytes = rowBytesOf(series);

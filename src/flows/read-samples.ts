@@ -68,7 +68,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
   const { format } = request;
   const { snapshot, plan, selected } = await planEnough(
     deps,
-    Math.min(request.limit ?? Infinity, format === 'json' ? MAX_JSON_VALUES : Infinity),
+    request.limit ?? Infinity,
     async (enough) => {
       const { snapshot, selection } = await readSnapshot(deps, request, enough);
       const selected = chooseChannels(snapshot.series.channels, request.channels);

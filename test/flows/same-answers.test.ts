@@ -16,7 +16,7 @@ import { UNSAID, type DuplicateRule, type NewSeries, type Series } from '../../s
 import { AnswerRoom } from '../../src/flows/answer-room.ts';
 import { hashContent } from '../../src/flows/hash-content.ts';
 import { lastValues } from '../../src/flows/last-value.ts';
-import { readLatest } from '../../src/flows/latest-read.ts';
+import { readLatest, selectNewest } from '../../src/flows/latest-read.ts';
 import { querySeries } from '../../src/flows/query-series.ts';
 import { readBuckets } from '../../src/flows/overview-read.ts';
 import { planEnough } from '../../src/flows/plan-pages.ts';
@@ -495,6 +495,27 @@ describe('rows that overlap in time', () => {
     }
   });
 
+  test.each<DuplicateRule>(['last', 'keep'])(
+    'have newest ones that are found from the end, by rule %s',
+    async (duplicates) => {
+      const series = await overlapping(duplicates);
+      await store.remove(series, { startNs: 1_490n * PERIOD, endNs: 1_495n * PERIOD });
+      const deps = depsOf({ db: store.db, codec: store.codec });
+      for (const isFlushed of [false, true]) {
+        if (isFlushed) await store.flush();
+        const { rows } = await answered(series, { by: 'time' }, Infinity, {});
+        const times = rows.map((row) => row.split(' ')[0]);
+        for (const newest of [1, 2, 61, 5_000, 100_000]) {
+          const none = await readSampleSnapshot(store.db, { id: series.id }, { by: 'rows', from: 0, to: 0 });
+          const selection = await selectNewest(deps, none, newest);
+          // Rows of one time are not parted.
+          const wanted = rows.slice(times.indexOf(times[Math.max(0, rows.length - newest)]));
+          expect((await answered(series, selection, Infinity, {})).rows).toEqual(wanted);
+        }
+      }
+    },
+  );
+
   test('are counted exactly, or refused with order-too-costly', async () => {
     const series = await overlapping('keep');
     const limits = { countedRows: 1_000 };
@@ -577,7 +598,10 @@ describe('a plan that is made in pages', () => {
         { by: 'rows', from: 700, to: 7_900 },
         { by: 'rows', from: -1_500 },
       ] satisfies SampleSelection[]) {
-        const cases: Partial<ReadRequest>[] = FORMATS.map((format) => ({ format }));
+        // An HDF5 file takes a third of a second.
+        const isFirst = !isFlushed && !('from' in selection) && !('startNs' in selection);
+        const formats = FORMATS.filter((format) => format !== 'hdf5' || isFirst);
+        const cases: Partial<ReadRequest>[] = formats.map((format) => ({ format }));
         cases.push({ limit: 10 }, { limit: 2_500, format: 'json' }, { physical: true, format: 'csv' });
         for (const [from, to] of [
           [0, 0.4],
@@ -661,9 +685,9 @@ describe('a plan that is made in pages', () => {
       await store.flush();
     }
     const selection = { by: 'time', startNs: 200n * PERIOD } as const;
-    const enough = { most: 10, mostChunks: 2 };
+    const enough = { most: 110 };
     const { snapshot } = await readSnapshot(reading(), { ...asked(series), selection }, enough);
-    // Two that end first, and what begins before the second has ended.
+    // Two that end first have more rows than these, and one begins before the second has ended.
     expect(snapshot.chunks.map(({ firstRow }) => firstRow)).toEqual([200, 300, 400]);
     const whole = await read({ db: store.db, codec: store.codec }, series, { selection });
     for (const limit of [7, 101, 600]) {
