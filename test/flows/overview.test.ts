@@ -18,7 +18,7 @@ import { execute } from '../support/postgres.ts';
 import { Store } from './store.ts';
 
 const RATE = parseRate('1000/3')!;
-const RUNS = 3;
+const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 2);
 
 let store: Store;
 beforeAll(async () => {

@@ -595,7 +595,7 @@ describe('compaction', () => {
         });
       }
     });
-    await fc.assert(property, { numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 3), endOnFailure: true });
+    await fc.assert(property, { numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 2), endOnFailure: true });
   }, 120_000);
 
   test('leaves out series of which all is dead, and replaces shards that had nothing else by none', async () => {

@@ -37,7 +37,7 @@ import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
 import { Store } from './store.ts';
 
-const RUNS = 2;
+const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 1);
 /** It reads hundreds of answers a run. */
 const TIMEOUT_MS = 300_000;
 const RATE = parseRate('1000/3')!;

@@ -17,7 +17,7 @@ import type { AppendOutcome, RemoveOutcome } from '../../src/flows/service.ts';
 const CHANNELS = 128;
 /** Rows are not a whole number of nanoseconds apart. */
 const RATE = parseRate(30)!;
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 10);
+const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 6);
 
 let store: Store;
 
