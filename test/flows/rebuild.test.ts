@@ -508,7 +508,11 @@ describeWithPostgres('rebuilding a shard', () => {
       expect(await readNumbers(store, series)).toEqual(whole);
       expect((await store.verify()).findings).toEqual([]);
     });
-    await fc.assert(property, { numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 5), seed: 4711, endOnFailure: true });
+    await fc.assert(property, {
+      numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 5),
+      seed: 4711,
+      endOnFailure: true,
+    });
   }, 120_000);
 
   test('damaged rows are refused by name; skipped, they stay where they were and are still told', async () => {
