@@ -15,6 +15,7 @@ import { names } from './0012_names.ts';
 import { writtenOnce } from './0020_written_once.ts';
 import { segmentsInAnyOrder } from './0021_segments_in_any_order.ts';
 import { exactStatistics } from './0022_exact_statistics.ts';
+import { checkedWhenDamaged } from './0023_checked_when_damaged.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -32,4 +33,5 @@ export const migrations: Record<string, Migration> = {
   '0020_written_once': writtenOnce,
   '0021_segments_in_any_order': segmentsInAnyOrder,
   '0022_exact_statistics': exactStatistics,
+  '0023_checked_when_damaged': checkedWhenDamaged,
 };

@@ -151,8 +151,12 @@ function crcOf(bytes: Buffer, whole: Span, part: Span): number {
   return crc32(bytes.subarray(from, from + part.length));
 }
 
+/** Of the paths of spool files. */
+const SPOOLED = 'spool/';
+
 function corrupt(piece: Piece, firstRow: number, what: string): VarveError {
-  const where = piece.path === null ? 'fresh chunk' : `shard ${piece.shardId}, chunk`;
+  const file = piece.path?.startsWith(SPOOLED) ? 'spool file' : 'shard';
+  const where = piece.path === null ? 'fresh chunk' : `${file} ${piece.shardId}, chunk`;
   return new VarveError('corrupt', `${where} with row ${firstRow}: ${what}`, {
     slug: 'chunk-corrupt',
   });

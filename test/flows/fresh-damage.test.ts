@@ -99,4 +99,10 @@ test.each([
   writeFileSync(path, bytes);
   await expect(store.read(series, { by: 'time' })).rejects.toMatchObject(CORRUPT);
   await expect(told(series)).rejects.toMatchObject(CORRUPT);
+  // A part of a chunk cannot be checked by itself: once the damage is known, the whole is read for it.
+  const last = { by: 'time', startNs: 199_900n, endNs: 199_950n } as const;
+  const part = spec === REGULAR ? ({ by: 'rows', from: 199_900, to: 199_950 } as const) : last;
+  if (spec === REGULAR) await store.read(series, part);
+  await execute(store.databaseUrl, `update fresh set damaged_at = now() where series_id = '${series.id}'`);
+  await expect(store.read(series, part)).rejects.toMatchObject(CORRUPT);
 });
