@@ -32,6 +32,16 @@ export function answerNodeRefusals(server: Server): void {
     }
     socket.end(answerOf(refusalOf(error)), () => socket.destroy());
   });
+  // Without a listener Node closes the connection, and says nothing.
+  server.on('connect', (_req, socket) => {
+    const refusal = new HttpRefusal(
+      405,
+      'method-not-allowed',
+      'This path has no such method',
+      'CONNECT is for proxies, and this is none',
+    );
+    socket.end(answerOf(refusal, { Allow: 'OPTIONS' }), () => socket.destroy());
+  });
   server.on('checkExpectation', (req, res) => {
     const message = 'must be 100-continue';
     const refusal = new HttpRefusal(417, 'expectation-failed', 'The expectation cannot be met', `Expect: ${message}`, [
@@ -90,8 +100,8 @@ function documentOf(refusal: HttpRefusal, path: string): { body: string; headers
   return { body, headers };
 }
 
-function answerOf(refusal: HttpRefusal): string {
+function answerOf(refusal: HttpRefusal, more: Readonly<Record<string, string>> = {}): string {
   const { body, headers } = documentOf(refusal, '');
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  const lines = Object.entries({ ...headers, ...more }).map(([name, value]) => `${name}: ${value}`);
   return [`HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`, ...lines, '', body].join('\r\n');
 }

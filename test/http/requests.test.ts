@@ -190,6 +190,10 @@ describe('a path tells its methods', () => {
     expect(options.headers.allow.split(', ').sort()).toEqual(allow);
   });
 
+  test('and none of them has CONNECT', async () => {
+    expectProblem(await exchange(head('CONNECT example.org:443')), 405);
+  });
+
   test('and one that is none is not there, whatever the method', async () => {
     for (const method of ['GET', 'POST', 'OPTIONS']) {
       expectProblem(await exchange(head(`${method} /v1/nothing`, 'Content-Length: 0')), 404);
