@@ -36,7 +36,12 @@ function rebuildOne(store: Store, shard: string, skipCorrupt = false): Promise<R
 }
 
 function shardsOf(store: Store): Promise<{ id: string; path: string; bytes: bigint }[]> {
-  return store.db.selectFrom('shards').select(['id', 'path', 'bytes']).where('state', '=', 'live').orderBy('id').execute();
+  return store.db
+    .selectFrom('shards')
+    .select(['id', 'path', 'bytes'])
+    .where('state', '=', 'live')
+    .orderBy('id')
+    .execute();
 }
 
 /** What must come back of a series' metadata. */
