@@ -79,7 +79,7 @@ describe('creating', () => {
       unit: 'mV',
       scale: 0.005,
       offset: -5.12,
-      sampling: { kind: 'regular', rate_hz: 360, rate: '360/1', start: '2026-05-01T09:00:00Z' },
+      sampling: { kind: 'regular', rate_hz: 360, rate: '360/1', start: '2026-05-01T09:00:00Z', start_tolerance: null },
       time_reference: 'utc',
       duplicates: 'last',
       codec: 'gzip',
