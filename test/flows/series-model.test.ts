@@ -11,13 +11,18 @@ import { importedSpec } from '../../src/formats/imported-series.ts';
 import { packRecords } from '../../src/formats/packed-records.ts';
 import { IrregularModel, RegularModel, type Expected, type ModelRow } from './model-series.ts';
 import { Store } from './store.ts';
-import type { AppendOutcome, RemoveOutcome } from '../../src/flows/service.ts';
+import { unsealSeries } from '../../src/catalog/series-state.ts';
+import { hashContent } from '../../src/flows/hash-content.ts';
+import { stateService } from '../../src/flows/series-state.ts';
+import type { AppendOutcome, Principal, RemoveOutcome } from '../../src/flows/service.ts';
 
 /** Wide rows, so that a few of them fill a chunk: 16 rows are one. */
 const CHANNELS = 128;
 /** Rows are not a whole number of nanoseconds apart. */
 const RATE = parseRate(30)!;
 const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 6);
+
+const NOBODY: Principal = { tokenId: uuidv7(), scopes: ['write'], projects: null };
 
 let store: Store;
 
@@ -47,6 +52,21 @@ const UPKEEP = {
   compact: async (seriesId) => {
     await store.flush();
     await store.compact(seriesId);
+  },
+  // A sealed series takes nothing, and its hash is the same wherever its rows lie.
+  seal: async (seriesId) => {
+    const { db, root, codec } = store;
+    const { contentHash } = await stateService({ reads: db, writes: db, root, codec, turns: store.turns }).seal(
+      NOBODY,
+      seriesId,
+      { signal: new AbortController().signal },
+    );
+    const sealed = await getSeries(db, { id: seriesId });
+    await expect(store.remove(sealed, { startNs: 0n, endNs: 1n })).rejects.toMatchObject({ slug: 'series-sealed' });
+    await store.flushOne(seriesId);
+    await store.compact(seriesId);
+    expect(await hashContent({ db, root, codec }, seriesId)).toEqual(contentHash);
+    await unsealSeries(db, seriesId, { tokenId: null });
   },
 } satisfies Record<string, (seriesId: string) => Promise<void>>;
 
