@@ -334,7 +334,10 @@ export class ModelSeries {
       this.segments.push({ firstRow: this.rows, startNs });
       return startNs;
     }
-    return random.chance(0.3) ? end + BigInt(random.between(-100_000, 100_000)) : null; // within half a period
+    const jitter = random.chance(0.3) ? BigInt(random.between(-100_000, 100_000)) : null; // within half a period
+    // Without a start, rows would go on after the last that is left: here they go on where the removed ones ended.
+    const isLastThere = this.rowsOf({ from: this.rows - 1, to: this.rows }).length > 0;
+    return jitter === null ? (isLastThere ? null : end) : end + jitter;
   }
 
   #jsonBody(values: Buffer, times: BigInt64Array | null): Buffer {
