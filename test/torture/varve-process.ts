@@ -114,9 +114,16 @@ export class VarveProcess {
     const lines = readFileSync(this.logFile, 'utf8').split('\n').filter(Boolean);
     return lines.flatMap((line) => {
       if (!line.startsWith('{')) return [line.slice(0, 200)];
-      const { level, msg, err } = JSON.parse(line) as { level: number; msg: string; err?: { message: string } };
+      const { level, msg, err, reason } = JSON.parse(line) as Logged;
       if (level < ERROR_LEVEL) return [];
-      return [`${msg}: ${err?.message}`.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…').replaceAll(/\d+/g, 'n')];
+      return [`${msg}: ${err?.message ?? reason ?? ''}`.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…').replaceAll(/\d+/g, 'n')];
     });
   }
+}
+
+interface Logged {
+  readonly level: number;
+  readonly msg: string;
+  readonly err?: { readonly message: string };
+  readonly reason?: string;
 }
