@@ -116,7 +116,9 @@ export class VarveProcess {
       if (!line.startsWith('{')) return [line.slice(0, 200)];
       const { level, msg, err, reason } = JSON.parse(line) as Logged;
       if (level < ERROR_LEVEL) return [];
-      return [`${msg}: ${err?.message ?? reason ?? ''}`.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…').replaceAll(/\d+/g, 'n')];
+      return [
+        `${msg}: ${err?.message ?? reason ?? ''}`.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…').replaceAll(/\d+/g, 'n'),
+      ];
     });
   }
 }
