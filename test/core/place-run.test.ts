@@ -27,6 +27,7 @@ import {
   type Segment,
 } from '../../src/core/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
+import { modelRuns } from '../support/model-runs.ts';
 
 const EMPTY: TimeHead = { rows: 0, lastNs: null, segment: null, limitNs: null, mark: null, marks: 0 };
 
@@ -192,7 +193,7 @@ describe('rows of a regular series', () => {
           checkSegments(kept);
         }
       }),
-      { numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 10) * 20 },
+      { numRuns: modelRuns(10) * 20 },
     );
   });
 

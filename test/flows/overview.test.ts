@@ -16,9 +16,10 @@ import { unpackRecords } from '../../src/formats/packed-records.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
 import { execute } from '../support/postgres.ts';
 import { Store } from './store.ts';
+import { modelRuns } from '../support/model-runs.ts';
 
 const RATE = parseRate('1000/3')!;
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 2);
+const RUNS = modelRuns(2);
 
 let store: Store;
 beforeAll(async () => {

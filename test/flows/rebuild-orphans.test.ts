@@ -17,9 +17,10 @@ import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
 import { Store } from './store.ts';
+import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 
 const describeWithPostgres = hasTestPostgres() ? describe : describe.skip;
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 4);
+const RUNS = modelRuns(4);
 const RATE = parseRate(30)!; // rows are not a whole number of nanoseconds apart
 const SECOND = 1_000_000_000n;
 /** So wide that some appends fill more than one block. */
@@ -227,31 +228,35 @@ class History {
 }
 
 describeWithPostgres.each(['last', 'keep'] as const)('files and orphans of any history, duplicates: %s', (rule) => {
-  test('make a catalog that answers as the lost one did, and goes on', async () => {
-    const steps = fc.array(step, { minLength: 2, maxLength: 14 });
-    await fc.assert(
-      fc.asyncProperty(steps, steps, async (before, after) => {
-        const store = await Store.open();
-        try {
-          const history = await History.begin(store, rule);
-          for (const some of [before, after]) {
-            for (const each of some) await history.apply(each);
-            await store.flush();
-            await history.resume();
-            await store.flush();
-            const seen = await history.seen();
-            expect((await store.verify()).findings).toEqual([]);
-            const report = await history.rebuild();
-            // Spool files stay for a while when their samples are in shards.
-            expect(report.findings.filter(({ kind }) => kind !== 'spool-kept')).toEqual([]);
-            expect(await history.seen()).toEqual(seen);
-            expect((await store.verify()).findings).toEqual([]);
+  test(
+    'make a catalog that answers as the lost one did, and goes on',
+    async () => {
+      const steps = fc.array(step, { minLength: 2, maxLength: 14 });
+      await fc.assert(
+        fc.asyncProperty(steps, steps, async (before, after) => {
+          const store = await Store.open();
+          try {
+            const history = await History.begin(store, rule);
+            for (const some of [before, after]) {
+              for (const each of some) await history.apply(each);
+              await store.flush();
+              await history.resume();
+              await store.flush();
+              const seen = await history.seen();
+              expect((await store.verify()).findings).toEqual([]);
+              const report = await history.rebuild();
+              // Spool files stay for a while when their samples are in shards.
+              expect(report.findings.filter(({ kind }) => kind !== 'spool-kept')).toEqual([]);
+              expect(await history.seen()).toEqual(seen);
+              expect((await store.verify()).findings).toEqual([]);
+            }
+          } finally {
+            await store.close();
           }
-        } finally {
-          await store.close();
-        }
-      }),
-      { numRuns: RUNS, endOnFailure: true, interruptAfterTimeLimit: 240_000 },
-    );
-  }, 300_000);
+        }),
+        { numRuns: RUNS, endOnFailure: true, interruptAfterTimeLimit: PROPERTY_LIMIT_MS },
+      );
+    },
+    MODEL_LIMIT_MS,
+  );
 });

@@ -15,8 +15,9 @@ import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
 import type { SampleSelection } from '../../src/flows/service.ts';
 import { importedSpec } from '../../src/formats/imported-series.ts';
 import { Store } from './store.ts';
+import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 4);
+const RUNS = modelRuns(4);
 const RATE = parseRate(1)!;
 const SECOND = 1_000_000_000n;
 
@@ -63,68 +64,72 @@ function endWhenWritten(stage: RewriteStage): void {
 }
 
 describe.each(['last', 'keep'] as const)('files of whatever history make the store again, duplicates: %s', (rule) => {
-  test('regular and irregular', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 18 }), async (steps) => {
-        const store = await Store.open();
-        try {
-          const spec = { dtype: 'float64', channels: [{ label: 'v' }], duplicates: rule, provenance: {} } as const;
-          const regular = await store.create(
-            importedSpec({ ...spec, name: 'r', sampling: { kind: 'regular', rate: RATE, startNs: 0n } }),
-          );
-          const irregular = await store.create(importedSpec({ ...spec, name: 'i', sampling: { kind: 'irregular' } }));
-          let serial = 0;
-          const fresh = (count: number): Float64Array => Float64Array.from({ length: count }, () => ++serial);
-          const ended = (error: Error): void => expect(error.message).toBe('ended here');
-          for (const { do: what, of, at, length } of steps) {
-            const series = of === 'regular' ? regular : irregular;
-            const range = { startNs: BigInt(at) * SECOND, endNs: BigInt(at + length) * SECOND };
-            const lane = await store.laneOf(series.id);
-            const times = BigInt64Array.from({ length }, (_, i) => BigInt(at + ((i * 7) % length)) * SECOND);
-            const batch = { values: fresh(length), times: of === 'regular' ? null : times };
-            // What is refused (there are no such rows) changes nothing.
-            if (what === 'append') {
-              // Some go on, some come late, in gaps or over what is there.
-              const startNs = of === 'regular' && at % 3 > 0 ? BigInt(at * 2) * SECOND : null;
-              await store.append(series, batch, startNs).catch(isOverlap);
-            } else if (what === 'remove') await store.remove(series, range).catch(() => {});
-            else if (what === 'replace') await store.replace(series, range, batch).catch(() => {});
-            else if (what === 'flush') await store.flush();
-            else if (what === 'flushOne') await store.flushOne(series.id);
-            else if (what === 'compact') await store.compact(series.id);
-            else if (what === 'orphanFlush') {
-              await flushLane(store.rewriting, lane, { asked: true, onStage: endWhenWritten }).catch(ended);
-            } else {
-              const options = { all: true, asked: true, onStage: endWhenWritten };
-              await compactLane(store.rewriting, lane, options).catch(ended);
-            }
-          }
-          await store.flush();
-          const expected = [await answers(store, regular), await answers(store, irregular)];
-          await store.loseCatalog();
-          const { findings } = await rebuildCatalog(store, () => {});
-          expect(findings).toEqual([]);
-          for (const [n, series] of [regular, irregular].entries()) {
-            const isThere = await getSeries(store.db, { id: series.id }).then(
-              () => true,
-              () => false,
+  test(
+    'regular and irregular',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 18 }), async (steps) => {
+          const store = await Store.open();
+          try {
+            const spec = { dtype: 'float64', channels: [{ label: 'v' }], duplicates: rule, provenance: {} } as const;
+            const regular = await store.create(
+              importedSpec({ ...spec, name: 'r', sampling: { kind: 'regular', rate: RATE, startNs: 0n } }),
             );
-            // Of a series without rows no shard tells.
-            if (isThere) expect(await answers(store, series)).toEqual(expected[n]);
-            else expect(expected[n]).toMatchObject({ rows: 0 });
+            const irregular = await store.create(importedSpec({ ...spec, name: 'i', sampling: { kind: 'irregular' } }));
+            let serial = 0;
+            const fresh = (count: number): Float64Array => Float64Array.from({ length: count }, () => ++serial);
+            const ended = (error: Error): void => expect(error.message).toBe('ended here');
+            for (const { do: what, of, at, length } of steps) {
+              const series = of === 'regular' ? regular : irregular;
+              const range = { startNs: BigInt(at) * SECOND, endNs: BigInt(at + length) * SECOND };
+              const lane = await store.laneOf(series.id);
+              const times = BigInt64Array.from({ length }, (_, i) => BigInt(at + ((i * 7) % length)) * SECOND);
+              const batch = { values: fresh(length), times: of === 'regular' ? null : times };
+              // What is refused (there are no such rows) changes nothing.
+              if (what === 'append') {
+                // Some go on, some come late, in gaps or over what is there.
+                const startNs = of === 'regular' && at % 3 > 0 ? BigInt(at * 2) * SECOND : null;
+                await store.append(series, batch, startNs).catch(isOverlap);
+              } else if (what === 'remove') await store.remove(series, range).catch(() => {});
+              else if (what === 'replace') await store.replace(series, range, batch).catch(() => {});
+              else if (what === 'flush') await store.flush();
+              else if (what === 'flushOne') await store.flushOne(series.id);
+              else if (what === 'compact') await store.compact(series.id);
+              else if (what === 'orphanFlush') {
+                await flushLane(store.rewriting, lane, { asked: true, onStage: endWhenWritten }).catch(ended);
+              } else {
+                const options = { all: true, asked: true, onStage: endWhenWritten };
+                await compactLane(store.rewriting, lane, options).catch(ended);
+              }
+            }
+            await store.flush();
+            const expected = [await answers(store, regular), await answers(store, irregular)];
+            await store.loseCatalog();
+            const { findings } = await rebuildCatalog(store, () => {});
+            expect(findings).toEqual([]);
+            for (const [n, series] of [regular, irregular].entries()) {
+              const isThere = await getSeries(store.db, { id: series.id }).then(
+                () => true,
+                () => false,
+              );
+              // Of a series without rows no shard tells.
+              if (isThere) expect(await answers(store, series)).toEqual(expected[n]);
+              else expect(expected[n]).toMatchObject({ rows: 0 });
+            }
+            expect((await store.verify()).findings).toEqual([]);
+            // And it goes on, wherever it would have.
+            const late = { values: fresh(3), times: null };
+            for (const startNs of [null, -50n * SECOND, 300n * SECOND]) {
+              await store.append(regular, late, startNs).catch(isMissing);
+            }
+            expect((await store.verify()).findings).toEqual([]);
+          } finally {
+            await store.close();
           }
-          expect((await store.verify()).findings).toEqual([]);
-          // And it goes on, wherever it would have.
-          const late = { values: fresh(3), times: null };
-          for (const startNs of [null, -50n * SECOND, 300n * SECOND]) {
-            await store.append(regular, late, startNs).catch(isMissing);
-          }
-          expect((await store.verify()).findings).toEqual([]);
-        } finally {
-          await store.close();
-        }
-      }),
-      { numRuns: RUNS, interruptAfterTimeLimit: 240_000 },
-    );
-  }, 300_000);
+        }),
+        { numRuns: RUNS, interruptAfterTimeLimit: PROPERTY_LIMIT_MS },
+      );
+    },
+    MODEL_LIMIT_MS,
+  );
 });

@@ -22,6 +22,7 @@ import { describeProgram } from '../storage/program.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
 import { describePython } from '../support/python.ts';
 import { describeRecordings } from '../support/shared-data.ts';
+import { modelRuns } from '../support/model-runs.ts';
 import { Store } from './store.ts';
 
 const START_NS = 1_777_593_600_000_000_000n;
@@ -514,7 +515,7 @@ describeWithPostgres('rebuilding a shard', () => {
       expect((await store.verify()).findings).toEqual([]);
     });
     await fc.assert(property, {
-      numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 5),
+      numRuns: modelRuns(5),
       seed: 4711,
       endOnFailure: true,
     });

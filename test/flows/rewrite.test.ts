@@ -18,6 +18,7 @@ import type { SurveyedSeries } from '../../src/storage/shard-survey.ts';
 import { execute } from '../support/postgres.ts';
 import { describePython } from '../support/python.ts';
 import { Hdf5Judge } from '../torture/hdf5-judge.ts';
+import { modelRuns } from '../support/model-runs.ts';
 import { Store } from './store.ts';
 
 const SPEC: Omit<NewSeries, 'project'> = {
@@ -595,7 +596,7 @@ describe('compaction', () => {
         });
       }
     });
-    await fc.assert(property, { numRuns: Number(process.env.VARVE_TEST_MODEL_RUNS ?? 2), endOnFailure: true });
+    await fc.assert(property, { numRuns: modelRuns(2), endOnFailure: true });
   }, 120_000);
 
   test('leaves out series of which all is dead, and replaces shards that had nothing else by none', async () => {

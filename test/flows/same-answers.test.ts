@@ -36,10 +36,11 @@ import type { AnswerFormatName } from '../../src/formats/wire-formats.ts';
 import { CodecPool } from '../../src/storage/codec-pool.ts';
 import { eachOpened } from '../../src/storage/shard-files.ts';
 import { Store } from './store.ts';
+import { modelRuns, MODEL_LIMIT_MS } from '../support/model-runs.ts';
 
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 1);
+const RUNS = modelRuns(1);
 /** It reads hundreds of answers a run. */
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = MODEL_LIMIT_MS;
 const RATE = parseRate('1000/3')!;
 const PERIOD = 3_000_000n;
 const THREAD = new URL('../../src/flows/codec-thread.js', import.meta.url);

@@ -15,12 +15,13 @@ import { unsealSeries } from '../../src/catalog/series-state.ts';
 import { hashContent } from '../../src/flows/hash-content.ts';
 import { stateService } from '../../src/flows/series-state.ts';
 import type { AppendOutcome, Principal, RemoveOutcome } from '../../src/flows/service.ts';
+import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 
 /** Wide rows, so that a few of them fill a chunk: 16 rows are one. */
 const CHANNELS = 128;
 /** Rows are not a whole number of nanoseconds apart. */
 const RATE = parseRate(30)!;
-const RUNS = Number(process.env.VARVE_TEST_MODEL_RUNS ?? 6);
+const RUNS = modelRuns(6);
 
 const NOBODY: Principal = { tokenId: uuidv7(), scopes: ['write'], projects: null };
 
@@ -256,14 +257,14 @@ describe('a series reads as its model, whatever was appended, replaced and remov
   const check = (pairOf: () => Promise<Pair>): Promise<void> =>
     fc.assert(
       fc.asyncProperty(steps, async (all) => run(await pairOf(), all)),
-      { numRuns: RUNS, interruptAfterTimeLimit: 240_000 },
+      { numRuns: RUNS, interruptAfterTimeLimit: PROPERTY_LIMIT_MS },
     );
 
-  test('regular', () => check(regularPair), 300_000);
+  test('regular', () => check(regularPair), MODEL_LIMIT_MS);
 
   test.each(['last', 'keep', 'error'] as const)(
     'irregular, duplicates: %s',
     (rule) => check(() => irregularPair(rule)),
-    300_000,
+    MODEL_LIMIT_MS,
   );
 });
