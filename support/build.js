@@ -35,7 +35,7 @@ function newest(paths) {
   for (const path of paths) {
     const whole = join(root, path);
     time = Math.max(time, timeOf(whole));
-    if (!statSync(whole).isDirectory()) continue;
+    if (!statSync(whole, { throwIfNoEntry: false })?.isDirectory()) continue;
     for (const entry of readdirSync(whole, { recursive: true })) time = Math.max(time, timeOf(join(whole, entry)));
   }
   return time;

@@ -16,7 +16,7 @@ let folder: string;
 beforeAll(() => {
   // A copy: the build of this project is what runs the tests.
   folder = mkdtempSync(join(tmpdir(), 'varve-npx-'));
-  for (const name of ['package.json', 'tsconfig.json', 'src', 'migrations']) {
+  for (const name of ['package.json', 'tsconfig.json', 'src', 'migrations', 'support']) {
     cpSync(join(projectRoot(), name), join(folder, name), { recursive: true });
   }
   symlinkSync(join(projectRoot(), 'node_modules'), join(folder, 'node_modules'), 'junction');
