@@ -49,6 +49,9 @@ export function flushReason(lane: LaneBacklog, limits: FlushLimits = DEFAULT_FLU
   return null;
 }
 
+/** A lane that has so much is behind: only then is its flush worth the memory of several threads, some 50 MB each. */
+export const BEHIND_BYTES = 96 * 1024 ** 2;
+
 /** A flush of so much for each is written by several threads side by side, a shard each: starting one takes as long as a few MiB. */
 const SIDE_BYTES = 8 * 1024 ** 2;
 

@@ -39,6 +39,8 @@ export interface FlushOptions extends RewriteOptions {
   readonly most?: number;
   /** Shards that are written side by side, by a thread each, where there is enough. Default: 1. */
   readonly sides?: number;
+  /** … from so many bytes on. Default: however few. */
+  readonly sidesFrom?: number;
 }
 
 /** Chunks that cannot be read are found together; what comes after so many attempts is no accident. */
@@ -87,15 +89,15 @@ interface FlushPlans {
 async function planFlush(
   reader: RewriteReader,
   laneId: string,
-  { most = MOST_FLUSH_BYTES, sides: mostSides = 1 }: FlushOptions,
+  { most = MOST_FLUSH_BYTES, sides: mostSides = 1, sidesFrom = 0 }: FlushOptions,
 ): Promise<FlushPlans | null> {
   const { newest, flushed } = await reader.commits(laneId);
   const { series: fresh, lastId, isAll } = await reader.fresh(laneId, most);
   const isFresh = new Set(fresh.map(({ seriesId }) => seriesId));
   const masked = (await reader.maskedSince(laneId, flushed)).filter((seriesId) => !isFresh.has(seriesId));
   if (fresh.length + masked.length === 0) return null;
-  const { sides, parts } = await shareOut(reader, fresh, mostSides);
   const bytes = fresh.reduce((sum, each) => sum + each.bytes, 0);
+  const { sides, parts } = await shareOut(reader, fresh, bytes < sidesFrom ? 1 : mostSides);
   // A lane that is behind stays behind if its flush has to wait for all who ask: in the end they are refused for it.
   const priority = bytes >= MOST_FRESH_BYTES ? 'normal' : 'below';
   const plans: RewritePlan[] = [];

@@ -17,6 +17,7 @@ import { AnswerRoom } from '../flows/answer-room.ts';
 import { appendMany } from '../flows/append-many.ts';
 import { appendSamples } from '../flows/append-samples.ts';
 import { Backpressure } from '../flows/backpressure.ts';
+import { BEHIND_BYTES } from '../core/flush-plan.ts';
 import { Committers } from '../flows/committers.ts';
 import { compactLane, planCompaction } from '../flows/compact-lane.ts';
 import { removeSamples, replaceSamples } from '../flows/edit-samples.ts';
@@ -176,7 +177,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     concurrency: config.writerThreads,
     run: resting(
       async (laneId, signal) => {
-        const outcome = await flushLane(deps, laneId, { signal, sides: config.writerThreads });
+        const outcome = await flushLane(deps, laneId, { signal, sides: config.writerThreads, sidesFrom: BEHIND_BYTES });
         if (outcome.kind === 'flushed') await sweep.run();
         return { more: outcome.kind === 'flushed' && outcome.more };
       },
