@@ -43,7 +43,8 @@ export async function measureCompaction(
       measure: 'flushed by one thread',
       values,
       unit: 'MB/s',
-      varve: [rateOf(flushes)],
+      // None where the service had flushed it all by itself.
+      varve: flushes.length > 0 ? [rateOf(flushes)] : [],
     },
     {
       measure: 'compacted by one thread, gzip',

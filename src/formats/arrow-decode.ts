@@ -23,7 +23,7 @@ import {
 } from './arrow-columns.ts';
 import { arrowMessages, orDamaged, type ArrowMessage } from './arrow-messages.ts';
 import type { StampFollower } from '../core/stamps.ts';
-import { followerOf, fullBatchRows, recordBytes } from './batch-builder.ts';
+import { followerOf, fullBatchRows, recordBytes, toldTimes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
 
 /**
@@ -120,19 +120,14 @@ function* partsOf(
   };
   /** Of a regular series, whose rows may have none. */
   const hear = (from: number, count: number): Pick<Batch, 'startNs' | 'stamps' | 'heard'> => {
-    let startNs: bigint | null = null;
+    let startNs: bigint | undefined;
     for (let row = from; row < from + count; row++) {
       if (!isValid(time!.valid, row)) continue;
       const ns = timeOf(row);
       if (firstRow + row === 0) startNs = ns;
       follower?.add(firstRow + row, ns, () => `row ${firstRow + row} column ${TIME_COLUMN}`);
     }
-    const stamps = follower?.take() ?? [];
-    return {
-      ...(startNs !== null && { startNs }),
-      ...(stamps.length > 0 && { stamps }),
-      ...(follower?.heard && { heard: follower.heard }),
-    };
+    return toldTimes(startNs, follower);
   };
   const most = fullBatchRows(recordBytes(shape));
   for (let from = 0; from < rows; from += most) {

@@ -24,7 +24,7 @@ import {
   type ColumnBytes,
 } from './arrow-columns.ts';
 import { arrowMessages, damaged, orDamaged, type ArrowMessage } from './arrow-messages.ts';
-import { followerOf, fullBatchRows, recordBytes } from './batch-builder.ts';
+import { followerOf, fullBatchRows, recordBytes, toldTimes } from './batch-builder.ts';
 import type { FlatTable } from './flatbuffer.ts';
 import { MAX_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
 
@@ -308,8 +308,7 @@ function* batches(parts: readonly GroupPart[], rows: number, layout: Layout, sha
       batch.rows++;
       done++;
       if (batch.rows < most && done < rows) continue;
-      const stamps = follower?.take() ?? [];
-      yield { ...batch.take(), ...(startNs !== undefined && { startNs }), ...(stamps.length > 0 && { stamps }) };
+      yield { ...batch.take(), ...toldTimes(startNs, follower) };
       startNs = undefined;
       batch = new OpenBatch(shape, Math.min(rows - done, most));
     }

@@ -80,8 +80,7 @@ export class BatchBuilder {
     const startNs = this.#startNs;
     this.#startNs = undefined;
     this.#taken += rows;
-    const stamps = this.#follower?.take() ?? [];
-    const heard = this.#follower?.heard;
+    const told = toldTimes(startNs, this.#follower);
     // A view of a small array costs more than the array.
     const isFull = rows === this.#capacity;
     const values = isFull ? this.#values : this.#values.subarray(0, rows * this.#channels);
@@ -89,14 +88,7 @@ export class BatchBuilder {
     this.rows = 0;
     this.#nextCapacity = Math.max(this.#capacity, this.#nextCapacity);
     this.#capacity = 0;
-    return {
-      rows,
-      values,
-      times,
-      ...(startNs !== undefined && { startNs }),
-      ...(stamps.length > 0 && { stamps }),
-      ...(heard && { heard }),
-    };
+    return { rows, values, times, ...told };
   }
 
   /** Room for this many rows, with the rows there are. */
@@ -111,6 +103,20 @@ export class BatchBuilder {
     this.#values = values;
     this.#times = times;
   }
+}
+
+/** What a batch says of the times of a regular series. @param startNs of its first row, if that is the first of the body and has one */
+export function toldTimes(
+  startNs: bigint | undefined,
+  follower: StampFollower | null,
+): Pick<Batch, 'startNs' | 'stamps' | 'heard'> {
+  const stamps = follower?.take() ?? [];
+  const heard = follower?.heard;
+  return {
+    ...(startNs !== undefined && { startNs }),
+    ...(stamps.length > 0 && { stamps }),
+    ...(heard && { heard }),
+  };
 }
 
 /** @returns null where there is nothing to compare times with */

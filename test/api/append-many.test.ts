@@ -207,6 +207,26 @@ describe('rows of many series in one request', () => {
   });
 });
 
+describe('times that drift', () => {
+  test('leave the same clock marks, whichever format they come in', async () => {
+    const spec = { ...REGULAR, dtype: 'float64' };
+    const [a, b] = [await make(spec), await make(spec)];
+    const startNs = 1_800_000_000_000_000_000n;
+    // The second row is late by a fifth of a sample, and goes on.
+    const rate = BigInt(REGULAR.sampling.rate_hz);
+    const times = [startNs, startNs + 1_200_000_000n / rate];
+    expect((await many(lines({ series: a, times: times.map(String), values: [1, 2] }))).items[0].status).toBe(201);
+    expect((await many(stream([b, b], times, [1, 2]), '', { 'content-type': ARROW })).items[0].status).toBe(201);
+    const marks = await Promise.all(
+      [a, b].map(async (id) =>
+        expecting(200, await api.get(`/v1/series/${id}/clock-marks`)).json<{ items: object[] }>(),
+      ),
+    );
+    expect(marks[0].items).toHaveLength(2);
+    expect(marks[1].items).toEqual(marks[0].items);
+  });
+});
+
 describe('a key of the whole request', () => {
   test('makes a retry store only what the first request did not', async () => {
     const [a, b] = [await make(REGULAR), await make()];
