@@ -9,6 +9,7 @@ import type { NearSegment } from '../core/place-run.ts';
 import { clampBound } from '../core/time.ts';
 import { COMMIT_CHANNEL } from './commit-feed.ts';
 import type { CommitSession } from './commit-session.ts';
+import { fromSegmentRow, type SegmentRow } from './segment-row.ts';
 import type { Session } from './session.ts';
 
 /** A fresh chunk with its bytes where they are to lie. */
@@ -84,6 +85,10 @@ const LOCK_HEADS = `select ${HEAD_COLUMNS}, pg_current_xact_id()::text as xid fr
 /** Locks the heads that nobody else holds: who is paused keeps nobody waiting. @returns by series; without those that are deleted or locked */
 export async function lockHeads(session: Session, seriesIds: readonly string[]): Promise<Map<string, Head>> {
   const { rows } = await session.query<HeadRow>(LOCK_HEADS, [list(seriesIds, (id) => id)]);
+  return toHeads(rows);
+}
+
+function toHeads(rows: readonly HeadRow[]): Map<string, Head> {
   return new Map(rows.map((row) => [row.series_id, toHead(row)]));
 }
 
@@ -106,7 +111,7 @@ export async function beginCommit(
     session.query<HeadRow & { xid: string }>(LOCK_HEADS, [list(seriesIds, (id) => id)]),
     knownAppends(session, keys),
   ]);
-  return { heads: new Map(rows.map((row) => [row.series_id, toHead(row)])), xid: rows[0]?.xid ?? '', known };
+  return { heads: toHeads(rows), xid: rows[0]?.xid ?? '', known };
 }
 
 /** Waits for all statements that were sent together. @throws what the first one was refused with: those behind it fail for it */
@@ -143,12 +148,8 @@ function toHead(row: HeadRow): Head {
   };
 }
 
-interface NearRow {
+interface NearRow extends SegmentRow {
   series_id: string;
-  first_row: bigint;
-  start_ns: bigint;
-  rows: bigint;
-  skip: bigint;
   holes: [number, number][] | null;
   mark_row: bigint | null;
   mark_ns: bigint | null;
@@ -181,21 +182,16 @@ const NEAR = `
 /** What lies around times of regular series whose heads are locked. */
 export async function segmentsNear(session: Session, looks: readonly Look[]): Promise<Surroundings> {
   const { rows } = await session.query<NearRow>(NEAR, [
-    looks.map(({ seriesId }) => seriesId),
-    looks.map(({ fromNs }) => clampBound(fromNs)),
-    looks.map(({ toNs }) => clampBound(toNs)),
+    list(looks, ({ seriesId }) => seriesId),
+    list(looks, ({ fromNs }) => clampBound(fromNs)),
+    list(looks, ({ toNs }) => clampBound(toNs)),
   ]);
   const near = new Map<string, NearSegment[]>();
   for (const row of rows) {
     const own = near.get(row.series_id) ?? [];
     near.set(row.series_id, own);
     own.push({
-      segment: {
-        firstRow: Number(row.first_row),
-        startNs: row.start_ns,
-        rows: Number(row.rows),
-        skip: Number(row.skip),
-      },
+      segment: fromSegmentRow(row),
       holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
       mark: row.mark_row === null ? null : { row: Number(row.mark_row), ns: row.mark_ns! },
     });

@@ -6,20 +6,16 @@ import type { LaterChunk, RegularEdit } from '../core/plan-edit.ts';
 import type { RowRange, Segment } from '../core/segment.ts';
 import type { Database, DatabaseTransaction } from './database.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
+import { fromSegmentRow, type SegmentRow } from './segment-row.ts';
 import type { Session } from './session.ts';
 
 /** In order of rows. */
 export async function segmentsOf(session: Session, seriesId: string): Promise<Segment[]> {
-  const { rows } = await session.query<{ first_row: bigint; start_ns: bigint; rows: bigint; skip: bigint }>(
+  const { rows } = await session.query<SegmentRow>(
     'select first_row, start_ns, rows, skip from segments where series_id = $1 order by first_row',
     [seriesId],
   );
-  return rows.map((row) => ({
-    firstRow: Number(row.first_row),
-    startNs: row.start_ns,
-    rows: Number(row.rows),
-    skip: Number(row.skip),
-  }));
+  return rows.map(fromSegmentRow);
 }
 
 /** The rows of a regular series that were removed, in order. */

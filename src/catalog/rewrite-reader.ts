@@ -14,6 +14,7 @@ import type { Database, DatabaseTransaction } from './database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldRuns, type HeldRow, type HeldRun } from './held-chunks.ts';
 import { isPurgeable } from './purge-store.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from './sample-snapshot.ts';
+import { fromSegmentRow, type SegmentRow } from './segment-row.ts';
 import { SERIES_COLUMNS, toSeries } from './series-row.ts';
 import { toSummaryBlock } from './summary-row.ts';
 
@@ -381,7 +382,7 @@ export class RewriteReader {
     const regular = looks.filter(({ series }) => series.sampling.kind === 'regular');
     // Up to which row something has expired, only all segments tell.
     const whole = (row: Look['row']): boolean => row.expired_ns !== null || row.summaries_expired_ns !== null;
-    const { rows } = await sql<{ id: string; first_row: bigint; start_ns: bigint; rows: bigint; skip: bigint }>`
+    const { rows } = await sql<SegmentRow & { id: string }>`
       select u.id, g.first_row, g.start_ns, g.rows, g.skip
       from unnest(${regular.map(({ seriesId }) => seriesId)}::uuid[],
           ${regular.map(({ range, row }) => (whole(row) ? 0 : range.from))}::bigint[],
@@ -390,12 +391,7 @@ export class RewriteReader {
       order by u.id, g.first_row`.execute(this.#trx);
     const segments = new Map<string, Segment[]>();
     for (const row of rows) {
-      const segment = {
-        firstRow: Number(row.first_row),
-        startNs: row.start_ns,
-        rows: Number(row.rows),
-        skip: Number(row.skip),
-      };
+      const segment = fromSegmentRow(row);
       const own = segments.get(row.id);
       if (own) own.push(segment);
       else segments.set(row.id, [segment]);

@@ -9,7 +9,7 @@ import { halfPeriodNs, nsOfRow, type Rate } from './rate.ts';
 import { clipRows, withoutRows } from './row-ranges.ts';
 import { partOfSegment, rowsInTime, segmentEndNs, timeWithin, toleranceNs } from './segment.ts';
 import type { RowRange, Segment } from './segment.ts';
-import { formatTime, TIME_MAX } from './time.ts';
+import { distance, formatTime, larger, smaller, TIME_MAX } from './time.ts';
 
 /** The time that a client says a row has. */
 export interface ClockMark {
@@ -110,7 +110,7 @@ export function placeRun(
   if (off < -allowedNs) return null;
   if (off <= allowedNs) return fits(goesOn) ? extended(head, clock, run) : null;
   const endNs = segmentEndNs(segment, rate);
-  const startNs = largest(run.startNs, endNs);
+  const startNs = larger(run.startNs, endNs);
   return fits({ firstRow: 0, startNs, rows: run.rows }) ? opened(head, clock, run, startNs) : null;
 }
 
@@ -132,11 +132,11 @@ function expectation(
   const expectedNs = known ? known.ns + nsOfRow(rate, row - known.row) : timeWithin(segment, rate, row);
   const tolerance = toleranceNs(rate, startTolerance);
   if (startTolerance !== null && startTolerance !== undefined) {
-    return { expectedNs, allowedNs: largest(tolerance, smallest(ROUNDING_NS, halfPeriodNs(rate))) };
+    return { expectedNs, allowedNs: larger(tolerance, smaller(ROUNDING_NS, halfPeriodNs(rate))) };
   }
   const periodNs = nsOfRow(rate, 1);
   const drift = nsOfRow(rate, row - (known?.row ?? segment.firstRow)) / DRIFT_PART;
-  const slow = smallest(drift, periodNs) + ROUNDING_NS;
+  const slow = smaller(drift, periodNs) + ROUNDING_NS;
   return { expectedNs, allowedNs: slow > tolerance + ROUNDING_NS ? slow : tolerance };
 }
 
@@ -167,7 +167,7 @@ function after(head: TimeHead, rate: Rate, segment: Segment, marks: readonly Clo
   const lastNs = timeWithin(segment, rate, segment.firstRow + segment.rows - 1);
   return {
     rows: segment.firstRow + segment.rows,
-    lastNs: head.lastNs === null ? lastNs : largest(head.lastNs, lastNs),
+    lastNs: head.lastNs === null ? lastNs : larger(head.lastNs, lastNs),
     segment,
     limitNs: head.limitNs,
     mark: marks.at(-1) ?? (isSame ? head.mark : null),
@@ -183,7 +183,7 @@ function marksOf(head: TimeHead, clock: Clock, { startNs, marks }: Run, goesOn: 
   const first = { row: rows, ns: startNs };
   if (!goesOn || head.marks < MOST_DENSE_MARKS) return [first, ...later];
   const { expectedNs } = expectation(goesOn, mark, rows, clock);
-  const off = startNs < expectedNs ? expectedNs - startNs : startNs - expectedNs;
+  const off = distance(startNs, expectedNs);
   const isNews =
     off * NEWS_PART > toleranceNs(clock.rate, clock.startTolerance) ||
     rows - (mark?.row ?? goesOn.firstRow) >= ROWS_A_MARK;
@@ -278,7 +278,7 @@ function startOf(
   for (const piece of pieces) {
     const { segment, mark } = piece.near;
     const { expectedNs, allowedNs } = expectation(segment, mark, piece.to, clock);
-    const off = startNs < expectedNs ? expectedNs - startNs : startNs - expectedNs;
+    const off = distance(startNs, expectedNs);
     if (off <= allowedNs) {
       const isBetter = !best || off < best.off || (off === best.off && piece.to === head.rows);
       if (isBetter) best = { piece, off };
@@ -327,12 +327,12 @@ function refuseOverlap(
   head: TimeHead,
 ): void {
   // Less than half a sample, whatever the tolerance: so between rows there is room for no more than were there.
-  const tolerance = largest(toleranceNs(rate, startTolerance), ROUNDING_NS);
-  const slack = smallest(tolerance, largest(halfPeriodNs(rate) - ROUNDING_NS, 0n));
+  const tolerance = larger(toleranceNs(rate, startTolerance), ROUNDING_NS);
+  const slack = smaller(tolerance, larger(halfPeriodNs(rate) - ROUNDING_NS, 0n));
   const touched = pieces.filter((piece) => piece.startNs + slack < endNs && piece.endNs - slack > firstNs);
   if (touched.length === 0) return;
-  const from = largest(touched[0].startNs, firstNs);
-  const to = smallest(touched[touched.length - 1].endNs, endNs);
+  const from = larger(touched[0].startNs, firstNs);
+  const to = smaller(touched[touched.length - 1].endNs, endNs);
   throw overlap(run, { from, to }, head.lastNs);
 }
 
@@ -354,12 +354,4 @@ function overlap(
 function refuseBeyond(segment: Segment, rate: Rate, field: string): void {
   if (segmentEndNs(segment, rate) <= TIME_MAX + 1n) return;
   throw unprocessableField(field, 'the rows would end after the year 2261, the last that has times');
-}
-
-function largest(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
-}
-
-function smallest(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
 }

@@ -6,7 +6,7 @@ import { unprocessableField } from './errors.ts';
 import type { Run } from './place-run.ts';
 import { formatRate, nsOfRow, rateHz, type Rate } from './rate.ts';
 import { toleranceNs } from './segment.ts';
-import { formatTime } from './time.ts';
+import { distance, formatTime } from './time.ts';
 
 /** A time that says something, of a row of a body. */
 export interface Stamp {
@@ -85,7 +85,7 @@ export class StampFollower {
     }
     this.#alone = 0;
     this.#checkDrift(row, ns, field);
-    const away = off < 0n ? -off : off;
+    const away = distance(off, 0n);
     if (away * NEWS_PART <= this.#tolerance || away <= 1n) return;
     if (row - last.row < ROWS_A_MARK && away * NEWS_PART <= this.#tolerance * 3n) {
       this.#before = { row, ns, isNews: true };
@@ -139,10 +139,6 @@ export class StampFollower {
     const { den } = this.#rate;
     return `${den === 1n ? rateHz(this.#rate) : formatRate(this.#rate)} Hz`;
   }
-}
-
-function distance(a: bigint, b: bigint): bigint {
-  return a < b ? b - a : a - b;
 }
 
 function formatSeconds(ns: bigint): string {

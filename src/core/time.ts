@@ -107,3 +107,17 @@ export function formatTime(ns: bigint): string {
   if (fraction === 0n) return `${base}Z`;
   return `${base}.${fraction.toString().padStart(9, '0').replace(/0+$/, '')}Z`;
 }
+
+/** Of two times, or two spans of time, in ns. */
+export function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+export function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+/** How far apart they are, in ns: never negative. */
+export function distance(a: bigint, b: bigint): bigint {
+  return a < b ? b - a : a - b;
+}

@@ -2,6 +2,7 @@
  * Series side by side at the times of a clock: at each, the row of each series that is next to it in a direction, if it is near enough.
  * The same as pandas' `merge_asof`, for any number of series, in one pass over all of them.
  */
+import { distance } from '../core/time.ts';
 import type { OutBatch } from '../core/batch.ts';
 import { bitsOf } from '../core/copy-values.ts';
 import { DTYPES, type SampleArray } from '../core/dtype.ts';
@@ -119,10 +120,6 @@ function chooseSide<P extends { readonly ns: bigint }>(
   if (direction === 'backward') return before;
   if (direction === 'forward' || !before) return after;
   return after && distance(after.ns, ns) < distance(before.ns, ns) ? after : before;
-}
-
-function distance(a: bigint, b: bigint): bigint {
-  return a < b ? b - a : a - b;
 }
 
 /** Goes through the rows of a series in order of time, and holds the two around where it is. */

@@ -2,12 +2,11 @@
 import { readSampleSnapshot, type SampleSnapshot } from '../catalog/sample-snapshot.ts';
 import { newestChunks } from '../catalog/overview-snapshot.ts';
 import { erasuresOf } from '../core/erasure.ts';
-import { notFound } from '../core/errors.ts';
 import { withoutRows } from '../core/row-ranges.ts';
 import { selectRows, timeOfRow, type RowRange } from '../core/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
 import { groupByTime } from '../core/time-order.ts';
-import { mayUse } from './series-reach.ts';
+import { within } from './series-reach.ts';
 import { countHere } from './order-here.ts';
 import { countTask, ORDER_BYTES } from './plan-samples.ts';
 import { readSamples, type ReadDeps } from './read-samples.ts';
@@ -25,12 +24,9 @@ const FIRST_CHUNKS = 4;
 export async function readLatest(deps: ReadDeps, request: LatestRequest): Promise<SampleStream> {
   const { rows, ...read } = request;
   const snapshot = await readSampleSnapshot(deps.db, request.ref, { by: 'rows', from: 0, to: 0 });
-  const { series } = snapshot;
-  if (!mayUse(request.principal, series.project)) {
-    throw notFound('series', 'id' in request.ref ? request.ref.id : request.ref.name);
-  }
+  const { id } = within(request.principal, request.ref, snapshot.series);
   const selection = await selectNewest(deps, snapshot, rows);
-  return readSamples(deps, { ...read, ref: { id: series.id }, selection, limit: null, linkTo: () => '' });
+  return readSamples(deps, { ...read, ref: { id }, selection, limit: null, linkTo: () => '' });
 }
 
 /** Which rows of a series are its newest. @param snapshot needs no chunks */

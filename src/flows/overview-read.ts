@@ -8,7 +8,7 @@ import {
 } from '../catalog/overview-snapshot.ts';
 import type { Aggregate } from '../core/aggregate-span.ts';
 import { calibrationOf } from '../core/calibration.ts';
-import { invalidField, isVarveError, notFound, VarveError } from '../core/errors.ts';
+import { invalidField, isVarveError, VarveError } from '../core/errors.ts';
 import { chooseChannels } from '../core/choose-channels.ts';
 import type { RowDetails } from '../core/overview-fold.ts';
 import { lineEnds, runsOf, withBorders } from '../core/line.ts';
@@ -22,7 +22,7 @@ import { mediaTypeOf, WIRE_FORMATS } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
 import type { DataRoot } from '../storage/data-root.ts';
 import { bordersHere, bordersWithin, clampBorders, everyBorders, type TimeSpan } from './bucket-borders.ts';
-import { mayUse } from './series-reach.ts';
+import { within } from './series-reach.ts';
 import type { FoldTask } from './overview-fold.ts';
 import { planRowFold, planTimeFold, type FoldPlan, type PlanRequest } from './overview-plan.ts';
 import {
@@ -86,8 +86,7 @@ async function planned(deps: OverviewDeps, request: BucketRequest): Promise<Plan
   let known: BigInt64Array | null = null;
   for (let attempt = 1; attempt <= PLAN_ATTEMPTS; attempt++) {
     const made = await withOverview(deps.db, ref, async (reader): Promise<Planned | { readonly range: TimeSpan }> => {
-      const { series } = reader.snapshot;
-      if (!mayUse(request.principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+      const series = within(request.principal, ref, reader.snapshot.series);
       const range = rangeOf(reader.snapshot, request);
       const borders = bordersOf(request, range, known);
       if (!borders) return { range };

@@ -8,7 +8,7 @@ import { planRead, type Piece } from '../core/read-plan.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from '../core/row-ranges.ts';
 import { selectRows, timeOfRow, type RowRange } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
-import { INT64_MAX, INT64_MIN } from '../core/time.ts';
+import { INT64_MAX, INT64_MIN, larger } from '../core/time.ts';
 import { groupByTime, lowerBound, type TimeGroup } from '../core/time-order.ts';
 import { visibleSlices, type Slice } from '../core/visible-rows.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -93,7 +93,7 @@ function planRegular(
   most: number,
 ): ReadPlan {
   const { startNs, endNs } = selection.by === 'time' ? bounds(selection) : bounds({ by: 'time' });
-  const begin = expiredNs === null ? startNs : most64(startNs, expiredNs);
+  const begin = expiredNs === null ? startNs : larger(startNs, expiredNs);
   // A series that was never cut, and a range that no time limits, need no look at the segments.
   const inTime =
     selection.by === 'rows' && expiredNs === null
@@ -438,8 +438,6 @@ export function chunksOfRows({ from, to }: RowSelection): Extract<ChunkSelection
 function bounds(selection: TimeSelection): { startNs: bigint; endNs: bigint } {
   return { startNs: selection.startNs ?? INT64_MIN, endNs: selection.endNs ?? INT64_MAX };
 }
-
-const most64 = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 export function planSeries(
   series: Series,

@@ -5,7 +5,7 @@ import { readSampleSnapshot, type ChunkSelection, type SampleSnapshot } from '..
 import type { OutDescription, OutShape } from '../core/batch.ts';
 import { calibrationOf, withoutCalibration } from '../core/calibration.ts';
 import { chooseChannels } from '../core/choose-channels.ts';
-import { isVarveError, notFound, unprocessableField } from '../core/errors.ts';
+import { isVarveError, unprocessableField } from '../core/errors.ts';
 import { formatRate } from '../core/rate.ts';
 import type { Piece } from '../core/read-plan.ts';
 import type { RowRange } from '../core/segment.ts';
@@ -16,7 +16,7 @@ import type { DataRoot } from '../storage/data-root.ts';
 import type { ShardFiles } from '../storage/shard-files.ts';
 import { jsonBytes, STREAM_BYTES, type AnswerRoom } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
-import { mayUse } from './series-reach.ts';
+import { within } from './series-reach.ts';
 import { laterRows, planEnough, type ChunkLimits, type Enough, type LaterRows } from './plan-pages.ts';
 import { chunksOf, slice, type ReadPlan } from './plan-samples.ts';
 import {
@@ -245,7 +245,7 @@ export async function readSnapshot(
 ): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
   const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
     const snapshot = await readSampleSnapshot(db, ref, { ...chunks, ...enough });
-    if (!mayUse(principal, snapshot.series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+    within(principal, ref, snapshot.series);
     return snapshot;
   };
   if (selection.by === 'time') return { snapshot: await read(chunksOf(selection)), selection };

@@ -1,10 +1,9 @@
 /** Series that appends went to lately, remembered so that a small append costs no query beside its batch's. */
 import type { Database } from '../catalog/database.ts';
 import { findSeries, type SeriesRef } from '../catalog/series-store.ts';
-import { notFound } from '../core/errors.ts';
 import { nameKey } from '../core/same-name.ts';
 import type { Series } from '../core/series.ts';
-import { mayUse } from './series-reach.ts';
+import { within } from './series-reach.ts';
 import type { Principal } from './service.ts';
 
 /** Some 10 kB each at most, but for wide ones: those count once a channel. */
@@ -84,10 +83,4 @@ export class SeriesMemory {
 
 function keyOfName({ project, name }: { project: string; name: string }): string {
   return JSON.stringify([nameKey(project), nameKey(name)]);
-}
-
-/** @throws not-found */
-function within(principal: Principal, ref: SeriesRef, series: Series | null): Series {
-  if (!series || !mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
-  return series;
 }

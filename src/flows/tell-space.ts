@@ -1,17 +1,14 @@
 /** What series and shards take on the disk, for those who ask. */
 import type { Database } from '../catalog/database.ts';
-import { getSeries } from '../catalog/series-store.ts';
 import { listStoredShards, readSeriesStorage } from '../catalog/space-store.ts';
-import { notFound } from '../core/errors.ts';
-import { mayUse } from './series-reach.ts';
+import { visibleSeries } from './series-reach.ts';
 import { measureDead } from './measure-dead.ts';
 import type { SpaceService } from './service.ts';
 
 export function spaceService(db: Database): SpaceService {
   return {
     async ofSeries(principal, ref) {
-      const series = await getSeries(db, ref);
-      if (!mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+      const series = await visibleSeries(db)(principal, ref);
       return { series, storage: await readSeriesStorage(db, series.id) };
     },
     async shards({ limit, after }) {

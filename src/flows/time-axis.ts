@@ -2,14 +2,14 @@
 import { listMarks } from '../catalog/clock-store.ts';
 import type { Database } from '../catalog/database.ts';
 import { readSampleSnapshot } from '../catalog/sample-snapshot.ts';
-import { notFound, VarveError } from '../core/errors.ts';
+import { VarveError } from '../core/errors.ts';
 import type { ClockMark } from '../core/place-run.ts';
 import type { Rate } from '../core/rate.ts';
 import { withoutRows } from '../core/row-ranges.ts';
-import { byTime, rowsInTime, timeOfRow } from '../core/segment.ts';
+import { byTime, rowsInTime, timeWithin } from '../core/segment.ts';
 import type { Series } from '../core/series.ts';
 import { INT64_MAX, INT64_MIN } from '../core/time.ts';
-import { mayUse, visibleSeries } from './series-reach.ts';
+import { visibleSeries, within } from './series-reach.ts';
 import type { DataSpan, Principal, SeriesRef, TimeAxisService } from './service.ts';
 
 export function timeAxisService(db: Database): TimeAxisService {
@@ -31,14 +31,13 @@ async function listSegments(
   { startNs, endNs, limit, after }: Parameters<TimeAxisService['segments']>[2],
 ): Promise<{ items: DataSpan[]; after: bigint | null }> {
   const { series, segments, holes, expiredNs } = await readSampleSnapshot(db, ref, { by: 'rows', from: 0, to: 0 });
-  if (!mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
-  const rate = regularRate(series.sampling);
+  const rate = regularRate(within(principal, ref, series).sampling);
   const visibleNs = expiredNs ?? INT64_MIN;
   const spans: { firstRow: number; rows: number; startNs: bigint; endNs: bigint }[] = [];
   for (const segment of byTime(segments)) {
     const range = rowsInTime(segment, rate, visibleNs, INT64_MAX);
     for (const { from, to } of withoutRows(range.from < range.to ? [range] : [], holes)) {
-      const [begin, end] = [timeOfRow(segments, rate, from), timeOfRow([segment], rate, to)];
+      const [begin, end] = [from, to].map((row) => timeWithin(segment, rate, row));
       const last = spans.at(-1);
       // A grid that goes on in time and in rows is one span.
       if (last && last.endNs === begin && last.firstRow + last.rows === from) {
