@@ -9,6 +9,8 @@ export const RECEIVING_KEPT_MS = 12 * 60 * 60 * 1000;
 export const REPLACED_KEPT_MS = 60 * 1000;
 /** A file that no row names is kept aside this long, for a catalog that was restored to an earlier day. */
 export const ASIDE_KEPT_MS = 7 * 24 * 60 * 60 * 1000;
+/** The clock of the catalog and that of the files may differ by so much. A file's clock ticks every few milliseconds only. */
+export const CLOCK_SLACK_MS = 1000;
 
 export interface ShardFacts {
   readonly id: string;
@@ -162,7 +164,9 @@ function repairsOfSpool(
   const isCut = ({ end }: SpooledChunk): boolean => end > (file?.bytes ?? 0);
   const cut = idsOf((chunk) => isCut(chunk) && chunk.damagedMs === null);
   // The file was put here since: the next flush reads it, and finds out whether the bytes are the right ones.
-  const back = idsOf((chunk) => !isCut(chunk) && chunk.damagedMs !== null && file!.changedMs < chunk.damagedMs);
+  const back = idsOf(
+    (chunk) => !isCut(chunk) && chunk.damagedMs !== null && file!.changedMs < chunk.damagedMs + CLOCK_SLACK_MS,
+  );
   const mark = (ids: number[], as: 'damaged' | 'sound'): Repair[] =>
     ids.length > 0 ? [{ kind: 'mark-fresh', path, ids, as }] : [];
   return [...mark(cut, 'damaged'), ...mark(back, 'sound')];
