@@ -43,8 +43,7 @@ export async function measureCompaction(
       measure: 'flushed by one thread',
       values,
       unit: 'MB/s',
-      // None where the service had flushed it all by itself.
-      varve: flushes.length > 0 ? [rateOf(flushes)] : [],
+      varve: [rateOf(flushes)],
     },
     {
       measure: 'compacted by one thread, gzip',

@@ -120,7 +120,9 @@ async function bench(size: Size, peerKinds: readonly PeerKind[], { save }: { sav
   const measurements: Measurement[] = [];
   for (const kind of size.kinds) {
     await withPeers(peerKinds, async (peers) => {
-      measurements.push(...(await withVarve((varve) => measureArrays(varve, peers, kind, size))));
+      // Nothing is flushed or compacted beside what is measured, but what is asked for.
+      const measured = await withVarve((varve) => measureArrays(varve, peers, kind, size), ['--no-worker']);
+      measurements.push(...measured);
       if (notes.length === 0)
         notes.push(...peers.map(({ name, version, layout }) => `${`${name} ${version}`.trim()}: ${layout}`));
       for (const peer of peers) {
@@ -143,8 +145,8 @@ async function bench(size: Size, peerKinds: readonly PeerKind[], { save }: { sav
 }
 
 /** A service of its own, so that memory and disk are those of this work. */
-async function withVarve<T>(work: (varve: Varve) => Promise<T>): Promise<T> {
-  const varve = await Varve.start();
+async function withVarve<T>(work: (varve: Varve) => Promise<T>, args: readonly string[] = []): Promise<T> {
+  const varve = await Varve.start({}, args);
   try {
     return await work(varve);
   } finally {

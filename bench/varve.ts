@@ -23,9 +23,9 @@ export class Varve {
     this.#token = service.token;
   }
 
-  /** A fresh data folder, embedded Postgres and queue, a free port: the defaults. Call {@link stop}. @param env what is not */
-  static async start(env: Readonly<Record<string, string>> = {}): Promise<Varve> {
-    return new Varve(await startService({ env }));
+  /** A fresh data folder, embedded Postgres and queue, a free port: the defaults. Call {@link stop}. @param env what is not; @param args of `serve` */
+  static async start(env: Readonly<Record<string, string>> = {}, args: readonly string[] = []): Promise<Varve> {
+    return new Varve(await startService({ env, args }));
   }
 
   /** @returns the id of a new regular series, of one channel of float64 unless told otherwise */

@@ -34,7 +34,7 @@ export interface RewriteSeries {
   readonly edits: number;
   /** Regular: those of the rows that are looked at, or all where something has expired. */
   readonly segments: readonly Segment[];
-  /** Regular: of the rows that are looked at, in their order. */
+  /** Regular: of rows from the chunk before to the chunk after, and the next on either side, in order of rows. */
   readonly marks: readonly ClockMark[];
   /** All with rows between the first and the last planned one, in order of rows. */
   readonly chunks: readonly RewriteChunk[];
@@ -234,7 +234,7 @@ export class RewriteReader {
     });
     const chunks = await this.#chunks(looks, planned);
     const segments = await this.#segments(looks);
-    const marks = await this.#marks(looks);
+    const marks = await this.#marks(looks, chunks);
     const holes = grouped(
       await this.#trx
         .selectFrom('holes')
@@ -259,14 +259,15 @@ export class RewriteReader {
         ns === null || sampling.kind === 'irregular' ? [] : rowsBefore(own, sampling.rate, series.rows, ns);
       const { purged, expired_ns: expired } = row;
       const expiredRows = purged ? uniteRows([{ from: 0, to: series.rows }], []) : rowsOf(expired);
-      const located = chunks.get(seriesId)!;
+      const { chunks: located, reach } = chunks.get(seriesId)!;
       return {
         series,
         deletedAt: row.deleted_at,
         edits: row.edits,
         segments: own,
         marks: marks.get(seriesId) ?? [],
-        ...located,
+        chunks: located,
+        reach,
         holes: uniteRows(
           expiredRows,
           (holes.get(seriesId) ?? []).map((hole) => ({ from: Number(hole.from_row), to: Number(hole.to_row) })),
@@ -296,10 +297,7 @@ export class RewriteReader {
   }
 
   /** Chunks that touch the range of each series; of planned fresh ones that Postgres holds, with their bytes. */
-  async #chunks(
-    looks: readonly Look[],
-    planned: Planned,
-  ): Promise<Map<string, Pick<RewriteSeries, 'chunks' | 'reach'>>> {
+  async #chunks(looks: readonly Look[], planned: Planned): Promise<Map<string, LocatedChunks>> {
     const ids = looks.map(({ seriesId }) => seriesId);
     // Chunks that begin before the range may reach into it: by no more than the rows of a block, or of the longest fresh one.
     const longest = await this.#trx
@@ -348,7 +346,7 @@ export class RewriteReader {
         const reach = isWhole
           ? { from: before === null ? 0 : range.from, to: after ?? Math.max(series.rows, range.to) }
           : range;
-        return [id, { chunks: all.sort((a, b) => a.firstRow - b.firstRow), reach }];
+        return [id, { chunks: all.sort((a, b) => a.firstRow - b.firstRow), reach, before, after }];
       }),
     );
   }
@@ -399,13 +397,21 @@ export class RewriteReader {
     return segments;
   }
 
-  async #marks(looks: readonly Look[]): Promise<Map<string, ClockMark[]>> {
+  /** Marks of removed rows between the chunks are kept, for times of later rows lie between marks. */
+  async #marks(looks: readonly Look[], located: ReadonlyMap<string, LocatedChunks>): Promise<Map<string, ClockMark[]>> {
     const regular = looks.filter(({ series }) => series.sampling.kind === 'regular');
+    const around = regular.map(({ seriesId, range }) => {
+      const { before, after } = located.get(seriesId)!;
+      return { from: Math.min(before ?? 0, range.from), to: Math.max(after ?? Number.MAX_SAFE_INTEGER, range.to) };
+    });
     const { rows } = await sql<{ id: string; row: bigint; ns: bigint }>`
       select u.id, k.row, k.ns
       from unnest(${regular.map(({ seriesId }) => seriesId)}::uuid[], ${regular.map(({ range }) => range.from)}::bigint[],
-          ${regular.map(({ range }) => range.to)}::bigint[]) as u(id, a, b)
-        join clock_marks k on k.series_id = u.id and k.row >= u.a and k.row < u.b
+          ${regular.map(({ range }) => range.to)}::bigint[], ${around.map(({ from }) => from)}::bigint[],
+          ${around.map(({ to }) => to)}::bigint[]) as u(id, a, b, "from", "to")
+        join clock_marks k on k.series_id = u.id
+          and k.row >= least(u.from, (select max(m.row) from clock_marks m where m.series_id = u.id and m.row < u.a))
+          and k.row <= greatest(u.to - 1, (select min(m.row) from clock_marks m where m.series_id = u.id and m.row >= u.b))
       order by u.id, k.row`.execute(this.#trx);
     const marks = new Map<string, ClockMark[]>();
     for (const { id, row, ns } of rows) {
@@ -444,6 +450,12 @@ interface Look extends SeriesInput {
   readonly row: { readonly expired_ns: bigint | null; readonly summaries_expired_ns: bigint | null };
   readonly series: Series;
 }
+
+type LocatedChunks = Pick<RewriteSeries, 'chunks' | 'reach'> & {
+  /** Rows: the end of the chunk before the range, and the first of the one after. */
+  readonly before: number | null;
+  readonly after: number | null;
+};
 
 interface LookRow {
   readonly id: string;

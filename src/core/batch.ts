@@ -1,5 +1,6 @@
 /** Samples on the move: what a format decodes to and encodes from. */
 import type { Dtype, SampleArray } from './dtype.ts';
+import type { GapRule } from './place-run.ts';
 import type { Rate } from './rate.ts';
 import type { HeardTime, Stamp } from './stamps.ts';
 import type { Channel, Tags, TimeReference } from './series.ts';
@@ -14,6 +15,7 @@ export interface SampleShape {
   /** Of a regular series: what times of a body are compared with. */
   readonly rate?: Rate;
   readonly startTolerance?: number | null;
+  readonly gaps?: GapRule;
 }
 
 /** Consecutive rows. */

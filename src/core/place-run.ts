@@ -5,7 +5,7 @@
  * known, with the rows of them that were removed: their time is free, and who takes it takes it for good.
  */
 import { unprocessableField, type VarveError } from './errors.ts';
-import { halfPeriodNs, nsOfRow, type Rate } from './rate.ts';
+import { halfPeriodNs, nsOfRow, rowAtOrAfter, type Rate } from './rate.ts';
 import { clipRows, withoutRows } from './row-ranges.ts';
 import { partOfSegment, rowsInTime, segmentEndNs, timeWithin, toleranceNs } from './segment.ts';
 import type { RowRange, Segment } from './segment.ts';
@@ -50,14 +50,20 @@ export interface Clock {
   readonly startTolerance?: number | null;
 }
 
+/** What a time says that is not where rows go on. `likely`: nothing, within the tolerance of the series; `exact`: there is a gap, however small. */
+export type GapRule = 'likely' | 'exact';
+
 export interface Run {
   readonly rows: number;
   /** Of the first row; null: it goes on from the last one in time. */
   readonly startNs: bigint | null;
+  /** The client did not say it: it was counted back from a later row. */
+  readonly isCounted?: boolean;
   /** Of later rows, counted from the first one of the run. */
   readonly marks: readonly ClockMark[];
   /** What the first row's time is called. */
   readonly field: string;
+  readonly gaps?: GapRule;
 }
 
 export interface PlacedRun {
@@ -105,7 +111,7 @@ export function placeRun(
     const isLatest = lastNs === timeWithin(segment, rate, rows - 1);
     return isLatest && fits(goesOn) ? extended(head, clock, run) : null;
   }
-  const { expectedNs, allowedNs } = expectation(segment, head.mark, rows, clock);
+  const { expectedNs, allowedNs } = expectation(segment, head.mark, rows, clock, run.gaps);
   const off = run.startNs - expectedNs;
   if (off < -allowedNs) return null;
   if (off <= allowedNs) return fits(goesOn) ? extended(head, clock, run) : null;
@@ -127,12 +133,16 @@ function expectation(
   mark: ClockMark | null,
   row: number,
   { rate, startTolerance }: Clock,
+  gaps: GapRule = 'likely',
 ): { expectedNs: bigint; allowedNs: bigint } {
+  const roundedNs = smaller(ROUNDING_NS, halfPeriodNs(rate));
+  // Who says times exactly says them as the rows are stored, which marks know nothing of.
+  if (gaps === 'exact') return { expectedNs: timeWithin(segment, rate, row), allowedNs: roundedNs };
   const known = mark && mark.row < row ? mark : null;
   const expectedNs = known ? known.ns + nsOfRow(rate, row - known.row) : timeWithin(segment, rate, row);
   const tolerance = toleranceNs(rate, startTolerance);
   if (startTolerance !== null && startTolerance !== undefined) {
-    return { expectedNs, allowedNs: larger(tolerance, smaller(ROUNDING_NS, halfPeriodNs(rate))) };
+    return { expectedNs, allowedNs: larger(tolerance, roundedNs) };
   }
   const periodNs = nsOfRow(rate, 1);
   const drift = nsOfRow(rate, row - (known?.row ?? segment.firstRow)) / DRIFT_PART;
@@ -149,7 +159,7 @@ function extended(head: TimeHead, clock: Clock, run: Run): PlacedRun {
 }
 
 function opened(head: TimeHead, clock: Clock, run: Run, startNs: bigint): PlacedRun {
-  const segment = { firstRow: head.rows, startNs, rows: run.rows };
+  const segment = beginning({ firstRow: head.rows, startNs, rows: run.rows }, clock.rate, head.segment);
   refuseBeyond(segment, clock.rate, run.field);
   const marks = marksOf(head, clock, run, null);
   const closed = head.segment ? [head.segment] : [];
@@ -161,6 +171,16 @@ function opened(head: TimeHead, clock: Clock, run: Run, startNs: bigint): Placed
     marks,
     near: null,
   };
+}
+
+/** A segment that begins where the newest one would have a row goes on its grid, so that its times are not rounded anew. */
+function beginning(segment: Segment, rate: Rate, newest: Segment | null): Segment {
+  const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
+  if (isWhole || !newest) return segment;
+  const passedNs = segment.startNs - timeWithin(newest, rate, newest.firstRow - (newest.skip ?? 0));
+  const skip = rowAtOrAfter(rate, passedNs);
+  const isOnGrid = skip > 0n && skip <= Number.MAX_SAFE_INTEGER && nsOfRow(rate, skip) === passedNs;
+  return isOnGrid ? { ...segment, skip: Number(skip) } : segment;
 }
 
 function after(head: TimeHead, rate: Rate, segment: Segment, marks: readonly ClockMark[], isSame: boolean): TimeHead {
@@ -176,13 +196,25 @@ function after(head: TimeHead, rate: Rate, segment: Segment, marks: readonly Clo
 }
 
 /** Of the stamps of a run those that say something. @param goesOn the segment that it goes on in; null: it begins one */
-function marksOf(head: TimeHead, clock: Clock, { startNs, marks }: Run, goesOn: Segment | null): ClockMark[] {
+function marksOf(head: TimeHead, clock: Clock, run: Run, goesOn: Segment | null): ClockMark[] {
+  const marks = allMarksOf(head, clock, run, goesOn);
+  let last = goesOn ? (head.mark?.ns ?? null) : null;
+  // Within a wide tolerance a clock may say less than it did before. Times between marks do not go back.
+  return marks.filter(({ ns }) => {
+    if (last !== null && ns <= last) return false;
+    last = ns;
+    return true;
+  });
+}
+
+function allMarksOf(head: TimeHead, clock: Clock, run: Run, goesOn: Segment | null): ClockMark[] {
   const { rows, mark } = head;
-  const later = marks.map(({ row, ns }) => ({ row: rows + row, ns }));
-  if (startNs === null) return later;
+  const { startNs, isCounted } = run;
+  const later = run.marks.map(({ row, ns }) => ({ row: rows + row, ns }));
+  if (startNs === null || isCounted) return later;
   const first = { row: rows, ns: startNs };
   if (!goesOn || head.marks < MOST_DENSE_MARKS) return [first, ...later];
-  const { expectedNs } = expectation(goesOn, mark, rows, clock);
+  const { expectedNs } = expectation(goesOn, mark, rows, clock, run.gaps);
   const off = distance(startNs, expectedNs);
   const isNews =
     off * NEWS_PART > toleranceNs(clock.rate, clock.startTolerance) ||
@@ -211,7 +243,7 @@ function placeNear(head: TimeHead, clock: Clock, run: Run, near: readonly NearSe
     ? { ...newest, rows: newest.rows + run.rows }
     : grid
       ? onGrid(grid, rate, head.rows, run.rows)
-      : { firstRow: head.rows, startNs: start.startNs, rows: run.rows };
+      : beginning({ firstRow: head.rows, startNs: start.startNs, rows: run.rows }, rate, newest);
   refuseBeyond(segment, rate, run.field);
   const firstNs = timeWithin(segment, rate, head.rows);
   const endNs = segmentEndNs(segment, rate);
@@ -267,7 +299,7 @@ function endOf(near: readonly NearSegment[], newest: Segment | null, rate: Rate)
 function startOf(
   head: TimeHead,
   clock: Clock,
-  { startNs }: Run,
+  { startNs, gaps }: Run,
   pieces: readonly Piece[],
 ): { readonly startNs: bigint; readonly grid: Piece | null } {
   if (startNs === null) {
@@ -277,7 +309,7 @@ function startOf(
   let best: { readonly piece: Piece; readonly off: bigint } | null = null;
   for (const piece of pieces) {
     const { segment, mark } = piece.near;
-    const { expectedNs, allowedNs } = expectation(segment, mark, piece.to, clock);
+    const { expectedNs, allowedNs } = expectation(segment, mark, piece.to, clock, gaps);
     const off = distance(startNs, expectedNs);
     if (off <= allowedNs) {
       const isBetter = !best || off < best.off || (off === best.off && piece.to === head.rows);
@@ -315,7 +347,7 @@ function marksNear(
   if (!grid?.near.mark || run.startNs !== null) return marks;
   // Rows that go on without a stamp are where the last one lets expect them: the next is compared with that.
   const { segment, mark } = grid.near;
-  return [{ row: head.rows, ns: expectation(segment, mark, grid.to, clock).expectedNs }, ...marks];
+  return [{ row: head.rows, ns: expectation(segment, mark, grid.to, clock, run.gaps).expectedNs }, ...marks];
 }
 
 /** @throws unprocessable `overlap` */

@@ -302,13 +302,36 @@ function isOneGrid(before: Segment, segment: Segment): boolean {
   return (before.skip ?? 0) + segment.firstRow - before.firstRow === (segment.skip ?? 0);
 }
 
-/** The clock marks of a series as its layers tell of them. @param rows of the series */
-export function rebuildMarks(layers: readonly Layer<Told>[], rows: number): ClockMark[] {
-  return layers
-    .flatMap(({ told, claims }) =>
-      claims.flatMap(({ from, to }) => told.record.marks.filter(({ row }) => row >= from && row < Math.min(to, rows))),
-    )
+/**
+ * The clock marks of a series. Of a row that a layer claims, that layer tells; of one that was removed, and that nothing claims any more, the newest file
+ * that has its mark.
+ * @param told in order; @param rows of the series
+ */
+export function rebuildMarks(told: readonly Told[], layers: readonly Layer<Told>[], rows: number): ClockMark[] {
+  const claimed = unite(layers.flatMap(({ claims }) => claims));
+  const marks = new Map<number, bigint>();
+  for (const { record } of told) {
+    for (const { row, ns } of record.marks) if (!isWithin(claimed, row)) marks.set(row, ns);
+  }
+  for (const { told: own, claims } of layers) {
+    for (const { row, ns } of own.record.marks) if (isWithin(claims, row)) marks.set(row, ns);
+  }
+  return [...marks]
+    .filter(([row]) => row < rows)
+    .map(([row, ns]) => ({ row, ns }))
     .sort((a, b) => a.row - b.row);
+}
+
+/** @param ranges in order */
+function isWithin(ranges: readonly RowRange[], row: number): boolean {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ranges[middle].to <= row) low = middle + 1;
+    else high = middle;
+  }
+  return low < ranges.length && ranges[low].from <= row;
 }
 
 /** The parts of segments that lie in a claim. */

@@ -3,10 +3,10 @@
  * the rate or the order is refused.
  */
 import { unprocessableField } from './errors.ts';
-import type { Run } from './place-run.ts';
-import { formatRate, nsOfRow, rateHz, type Rate } from './rate.ts';
+import type { Clock, GapRule, Run } from './place-run.ts';
+import { formatRate, halfPeriodNs, nsOfRow, rateHz, type Rate } from './rate.ts';
 import { toleranceNs } from './segment.ts';
-import { distance, formatTime } from './time.ts';
+import { distance, formatTime, isTime } from './time.ts';
 
 /** A time that says something, of a row of a body. */
 export interface Stamp {
@@ -45,7 +45,10 @@ export const MOST_RUNS = 10_000;
 /** Follows the times of a body, row by row. */
 export class StampFollower {
   readonly #rate: Rate;
+  readonly #isExact: boolean;
   readonly #tolerance: bigint;
+  /** How much too early a time may be. */
+  readonly #early: bigint;
   #stamps: Stamp[] = [];
   #last: HeardTime | null = null;
   #begin: HeardTime | null = null;
@@ -56,12 +59,12 @@ export class StampFollower {
   #runs = 0;
 
   /** @param samples the start tolerance of the series */
-  constructor(rate: Rate, samples?: number | null) {
+  constructor(rate: Rate, samples?: number | null, gaps: GapRule = 'likely') {
     this.#rate = rate;
-    const tolerance = toleranceNs(rate, samples);
-    // Times are rounded down one by one: where a row takes less than 2 ns, that is more than half of it.
-    const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
-    this.#tolerance = tolerance === 0n && !isWhole ? 1n : tolerance;
+    this.#isExact = gaps === 'exact';
+    this.#tolerance = rowTolerance({ rate, startTolerance: samples }, gaps);
+    // Rows that were stored may be nearer to each other by half a sample, where a segment ends.
+    this.#early = this.#isExact ? halfPeriodNs(rate) : this.#tolerance;
   }
 
   /**
@@ -74,13 +77,13 @@ export class StampFollower {
     this.#before = { row, ns, isNews: false };
     if (!last || !before) return this.#start(row, ns, field);
     const off = ns - last.ns - nsOfRow(this.#rate, row - last.row);
-    if (off < -this.#tolerance) {
+    if (off < -this.#early || ns < before.ns) {
       const what = ns <= before.ns ? 'does not come after' : 'comes too soon after';
       const message = `${formatTime(ns)} ${what} ${formatTime(before.ns)}, the time before it: the series has ${this.#hz()}`;
       throw unprocessableField(field(), message, 'time-contradicts');
     }
-    if (off > this.#tolerance) {
-      this.#checkApart(row - before.row, ns - before.ns, field);
+    if (distance(off, 0n) > this.#tolerance) {
+      if (!this.#isExact) this.#checkApart(row - before.row, ns - before.ns, field);
       return this.#start(row, ns, field);
     }
     this.#alone = 0;
@@ -123,7 +126,7 @@ export class StampFollower {
     this.#apart = apart;
     const isNear = apart < NEAR_PERIODS * nsOfRow(this.#rate, 1);
     if (this.#alone + 1 < (isNear ? FEW_APART : MANY_APART)) return;
-    const message = `rows are ${formatSeconds(apart)} s apart, one like the other; the series has ${this.#hz()}`;
+    const message = `rows are ${formatSeconds(apart)} s apart, one like the other; the series has ${this.#hz()}; if these are gaps, gaps=exact says so`;
     throw unprocessableField(field(), message, 'time-contradicts');
   }
 
@@ -145,23 +148,66 @@ function formatSeconds(ns: bigint): string {
   return String(Number(ns) / 1e9);
 }
 
+/** How far the time of a row may be from where the row before it lets expect it. */
+function rowTolerance({ rate, startTolerance }: Pick<Clock, 'rate' | 'startTolerance'>, gaps: GapRule): bigint {
+  const tolerance = gaps === 'exact' ? 0n : toleranceNs(rate, startTolerance);
+  // Times are rounded down one by one: where a row takes less than 2 ns, that is more than half of it.
+  const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
+  return tolerance === 0n && !isWhole ? 1n : tolerance;
+}
+
+type OpenRun = { -readonly [K in keyof Run]: Run[K] } & { readonly marks: { row: number; ns: bigint }[] };
+
 /**
- * The runs of a body.
+ * The runs of a body. Rows before the first that has a time are counted back from it, unless the request says when they begin.
  * @param startNs of its first row, as the request says; null: the body says it, or nobody
+ * @throws unprocessable `time-contradicts` naming the first time, if it comes too soon after the start
  */
-export function runsOfStamps(rows: number, startNs: bigint | null, stamps: readonly Stamp[]): Run[] {
-  const runs: { rows: number; startNs: bigint | null; marks: { row: number; ns: bigint }[]; field: string }[] = [];
+export function runsOfStamps(
+  rows: number,
+  startNs: bigint | null,
+  stamps: readonly Stamp[],
+  clock: Pick<Clock, 'rate' | 'startTolerance'>,
+  gaps: GapRule = 'likely',
+): Run[] {
+  const runs: OpenRun[] = [];
   const firsts: number[] = [];
-  const begin = (row: number, ns: bigint | null, field: string): void => {
+  const begin = (row: number, ns: bigint | null, field: string, isCounted = false): void => {
     firsts.push(row);
-    runs.push({ rows: 0, startNs: ns, marks: [], field });
+    runs.push({ rows: 0, startNs: ns, marks: [], field, isCounted, gaps });
   };
   const [first] = stamps;
-  if (!first?.begins || first.row > 0) begin(0, startNs, 'start');
-  for (const { row, ns, begins, field } of stamps) {
-    if (begins) begin(row, row === 0 ? (startNs ?? ns) : ns, row === 0 ? 'start' : field);
+  const isLate = first !== undefined && first.row > 0;
+  if (isLate && startNs === null) begin(0, countedBack(first, clock.rate), first.field, true);
+  else if (!first?.begins || isLate) begin(0, startNs, 'start');
+  const goesOn = isLate && (startNs === null || isExpected(first, startNs, clock, gaps));
+  for (const stamp of stamps) {
+    const { row, ns, begins, field } = stamp;
+    if (begins && !(stamp === first && goesOn))
+      begin(row, row === 0 ? (startNs ?? ns) : ns, row === 0 ? 'start' : field);
     else runs[runs.length - 1].marks.push({ row: row - firsts[firsts.length - 1], ns });
   }
   runs.forEach((run, i) => (run.rows = (firsts[i + 1] ?? rows) - firsts[i]));
   return runs;
+}
+
+/** The time of the first row of a body, from that of a later one. @throws unprocessable naming that */
+function countedBack({ row, ns, field }: Stamp, rate: Rate): bigint {
+  const startNs = ns - nsOfRow(rate, row);
+  if (isTime(startNs)) return startNs;
+  throw unprocessableField(field, 'the rows before it would begin before the year 1678, the first that has times');
+}
+
+/** Whether the first time of a body is where its start lets expect it; else there is a gap before it. */
+function isExpected(
+  { row, ns, field }: Stamp,
+  startNs: bigint,
+  clock: Pick<Clock, 'rate' | 'startTolerance'>,
+  gaps: GapRule,
+): boolean {
+  const expectedNs = startNs + nsOfRow(clock.rate, row);
+  const tolerance = rowTolerance(clock, gaps);
+  if (ns >= expectedNs - tolerance && ns >= startNs) return ns <= expectedNs + tolerance;
+  const message = `${formatTime(ns)} comes too soon after the start, ${formatTime(startNs)}: ${row} rows are between them`;
+  throw unprocessableField(field, message, 'time-contradicts');
 }

@@ -14,6 +14,7 @@ import {
 import { keyOfLine } from '../core/idempotency.ts';
 import { nameKey } from '../core/same-name.ts';
 import { runsOfStamps } from '../core/stamps.ts';
+import type { GapRule } from '../core/place-run.ts';
 import type { NewSeries, Series } from '../core/series.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../formats/item-formats.ts';
 import { MAX_ITEMS_BYTES, type ReadItem, type SampleItem } from '../formats/sample-items.ts';
@@ -41,6 +42,7 @@ export interface AppendManyRequest extends Pick<BodyRequest, 'body' | 'declaredB
   readonly project: string;
   /** One refused item refuses all. */
   readonly atomic: boolean;
+  readonly gaps?: GapRule;
   /** Of the request; with its line, the key of each item that has none of its own. */
   readonly idempotencyKey: string | null;
   /** Reads what a new series is to be. @throws invalid-input naming a field of it */
@@ -218,9 +220,14 @@ class ManyAppend {
         await setImmediate();
       }
       const { found, missing } = work.target!;
-      if (found) readRows(work, found, this.#memory);
+      if (found) this.#readRows(work, found);
       else Object.assign(work, { rows: null, error: missing });
     }
+  }
+
+  #readRows(work: Work, found: FoundSeries): void {
+    const { gaps } = this.#request;
+    readRows(work, gaps ? { ...found, shape: { ...found.shape, gaps } } : found, this.#memory);
   }
 
   /** Of series that are not there: which item can make them. Items before it are refused, as if they had come by themselves. */
@@ -233,7 +240,7 @@ class ManyAppend {
         try {
           const input = this.#request.describe(create(), target.called);
           const found = foundSeries(input, { id: null, knownVersion: null });
-          readRows(work, found, this.#memory);
+          this.#readRows(work, found);
           if (work.error) continue;
           target.plan = { input, by: work };
           target.found = found;
@@ -320,8 +327,9 @@ class ManyAppend {
   #itemOf({ rows: received, key, target }: Work): AppendItem {
     const { id, rule, knownVersion } = target!.found!;
     const { rows, startNs, stamps, parts } = received!;
-    const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps) : [];
-    const { tokenId } = this.#request.principal;
+    const { gaps, principal } = this.#request;
+    const { tokenId } = principal;
+    const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps, rule, gaps) : [];
     return { seriesId: id!, rule, knownVersion, rows, runs, parts, key, tokenId };
   }
 

@@ -47,14 +47,14 @@ async function append(
   upload: BodyUpload,
   knownVersion: number | null,
 ): Promise<AppendOutcome> {
-  const { idempotencyKey, principal } = request;
-  const received = await upload.receive(series, idempotencyKey !== null);
+  const { idempotencyKey, principal, gaps } = request;
+  const received = await upload.receive(series, idempotencyKey !== null, gaps);
   const startNs = agreedStart(series, request.startNs, received.startNs);
   const { rows, parts, stamps } = received;
   const key = keyOf(idempotencyKey, received, startNs);
   const rule = timeRule(series);
   const { tokenId } = principal;
-  const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps) : [];
+  const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps, rule, gaps) : [];
   const item = { seriesId: series.id, rule, knownVersion, rows, runs, parts, key, tokenId };
   const [result] = await committer.submit({ items: [item], atomic: false });
   return toOutcome(result);

@@ -108,7 +108,7 @@ export function planSeries(known: RewriteSeries, level: NewShard['level']): Seri
         holes: withoutRows(holes, known.expiredRows),
         erasures: lasting,
         segments: claims.flatMap((claim) => segmentsOf(known, claim)),
-        marks: known.marks.filter(({ row }) => claims.some(({ from, to }) => row >= from && row < to)),
+        marks: known.marks,
         sealedAt: series.sealedAt,
         contentHash: series.contentHash,
         deletedAt: known.deletedAt,

@@ -180,7 +180,7 @@ function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
       project,
       sampling,
       segments,
-      marks: rate ? rebuildMarks(rows.layers, rows.rows) : [],
+      marks: rate ? rebuildMarks(told, rows.layers, rows.rows) : [],
       rows: rows.rows,
       version: version + 1,
       description: null,

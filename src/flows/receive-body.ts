@@ -3,6 +3,7 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../catalog/database.ts';
 import { forgetSpools, registerSpools } from '../catalog/spool-store.ts';
 import type { SampleShape } from '../core/batch.ts';
+import type { GapRule } from '../core/place-run.ts';
 import type { Series } from '../core/series.ts';
 import { WIRE_FORMATS, type WireFormatName } from '../formats/wire-formats.ts';
 import type { CodecPool } from '../storage/codec-pool.ts';
@@ -33,7 +34,7 @@ export interface BodyUpload {
   /** It is here as a whole, and may be received more than once. */
   readonly isSmall: boolean;
   /** @param hash whether the hash of the content is wanted. @throws what is wrong with the body; what Backpressure refuses */
-  receive(series: Series, hash: boolean): Promise<ReceivedPayload>;
+  receive(series: Series, hash: boolean, gaps?: GapRule): Promise<ReceivedPayload>;
 }
 
 /** Bodies up to this size are parsed at once, where they arrive. */
@@ -57,14 +58,14 @@ export async function withUpload<T>(
   try {
     const { first, rest } = await peek(pieces);
     const isSmall = rest === null;
-    const receive: BodyUpload['receive'] = async (series, hash) => {
+    const receive: BodyUpload['receive'] = async (series, hash, gaps) => {
       const inMemory = isSmall || (declaredBytes !== null && declaredBytes <= MEMORY_BODY_BYTES);
       const spoolId = inMemory ? null : uuidv7();
       if (spoolId !== null) {
         await registerSpools(writes, [spoolId]);
         spoolIds.push(spoolId);
       }
-      const task = taskOf(deps, series, { spoolId, format, hash });
+      const task = taskOf(deps, series, { spoolId, format, hash }, gaps);
       const receiving = rest === null ? receiveSmall(task, first) : receiveLarge(deps, task, chain(first, rest));
       const received = await receiving.finally(() => upload.end());
       await backpressure.confirm(received.bytes);
@@ -84,8 +85,9 @@ function taskOf(
   { root }: Pick<ReceiveDeps, 'root'>,
   series: Series,
   how: Pick<PayloadTask, 'spoolId' | 'format' | 'hash'>,
+  gaps: GapRule | undefined,
 ): PayloadTask {
-  return { dataRoot: root.root, shape: shapeOf(series), duplicates: series.duplicates, ...how };
+  return { dataRoot: root.root, shape: { ...shapeOf(series), gaps }, duplicates: series.duplicates, ...how };
 }
 
 export function shapeOf({ dtype, channels, sampling }: Pick<Series, 'dtype' | 'channels' | 'sampling'>): SampleShape {

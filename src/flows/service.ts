@@ -15,7 +15,7 @@ import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
 import type { WriteStatus } from '../catalog/write-status.ts';
 import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
 import type { WantedChannel } from '../core/choose-channels.ts';
-import type { ClockMark } from '../core/place-run.ts';
+import type { ClockMark, GapRule } from '../core/place-run.ts';
 import type { HistoryEntry } from '../core/series-history.ts';
 import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
 import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
@@ -217,6 +217,7 @@ export interface AppendRequest extends BodyRequest {
   readonly ref: SeriesRef;
   /** From `?start=`; a start inside the body must not contradict it. */
   readonly startNs: bigint | null;
+  readonly gaps?: GapRule;
   readonly idempotencyKey: string | null;
 }
 

@@ -120,6 +120,6 @@ export function toldTimes(
 }
 
 /** @returns null where there is nothing to compare times with */
-export function followerOf({ rate, startTolerance }: SampleShape): StampFollower | null {
-  return rate ? new StampFollower(rate, startTolerance) : null;
+export function followerOf({ rate, startTolerance, gaps }: SampleShape): StampFollower | null {
+  return rate ? new StampFollower(rate, startTolerance, gaps) : null;
 }

@@ -29,7 +29,7 @@ export function appendManyRoutes(samples: Pick<SampleService, 'appendMany'>): Ro
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/samples', needs('write'), async (req, res) => {
-    const { project, atomic = false } = queryOf(req, appendManyQuery);
+    const { project, atomic = false, gaps } = queryOf(req, appendManyQuery);
     const format = itemFormatOf(req.get('content-type'));
     const idempotencyKey = parseIdempotencyKey(req.get('idempotency-key'));
     const outcome = await samples.appendMany({
@@ -39,6 +39,7 @@ export function appendManyRoutes(samples: Pick<SampleService, 'appendMany'>): Ro
       declaredBytes: Number(req.get('content-length')) || null,
       project,
       atomic,
+      gaps,
       idempotencyKey,
       describe: (spec, name) => describedSeries(spec, name, project),
     });

@@ -62,6 +62,7 @@ export function sampleWrites(samples: SampleService): Router {
       format,
       body: openRequestBody(req),
       startNs: query.start ?? null,
+      gaps: query.gaps,
       declaredBytes: Number(req.get('content-length')) || null,
       idempotencyKey,
     });

@@ -261,6 +261,82 @@ test('times on rows are heard in a request of many series, too', async () => {
   expect(await rows(c)).toEqual([[5, 1], [6, 2], [7, 3]]); // prettier-ignore
 });
 
+describe('rows before the first time of a body', () => {
+  test('are counted back from it, whatever was stored before', async () => {
+    const id = await create(1);
+    expecting(201, await post(id, 'csv', `time,value\n,1\n${at(100)},2\n`));
+    expecting(201, await post(id, 'json', JSON.stringify({ times: [null, null, at(52)], values: [3, 4, 5] })));
+    expect(await rows(id)).toEqual([[50, 3], [51, 4], [52, 5], [99, 1], [100, 2]]); // prettier-ignore
+    // What was not said is no mark.
+    expect((await marks(id)).map(({ row }) => row)).toEqual([1, 4]);
+    expecting(422, await post(id, 'csv', `time,value\n,1\n${at(53)},2\n`));
+  });
+
+  test.each(['csv', 'ndjson', 'json'] as const)(
+    'do not contradict the start that the request says, in %s',
+    async (format) => {
+      const id = await create(1, {}, { start_tolerance: 3 });
+      const body = {
+        csv: `time,value\n,1\n${at(-3600)},2\n`,
+        ndjson: `{"values":[1]}\n{"time":"${at(-3600)}","values":[2]}\n`,
+        json: JSON.stringify({ times: [null, at(-3600)], values: [1, 2] }),
+      }[format];
+      const problem = expecting(422, await post(id, format, body, 'POST', `?start=${at(0)}`)).json<Problem>();
+      expect(problem.type).toBe('urn:varve:problem:time-contradicts');
+      expect(problem.errors[0].field).not.toBe('start');
+      expect(await api.series(id)).toMatchObject({ rows: 0 });
+    },
+  );
+});
+
+describe('what is read, posted with gaps=exact, comes back as it was', () => {
+  const TEXTS = { csv: 'csv', ndjson: 'ndjson', json: 'json', arrow: 'arrow', 'arrow-stream': 'arrow-stream' } as const;
+
+  /** Series whose rows look like another rate, lie hours apart, have gaps within the tolerance, or gaps off the grid. */
+  const HISTORIES: [string, number | string, object, (id: string) => Promise<unknown>][] = [
+    ['every second row removed', 1, {}, async (id) => {
+      await api.append(id, { start: at(0), values: numbers(0, 9) });
+      for (const second of [1, 3, 5, 7]) expecting(200, await api.delete(`/v1/series/${id}/samples?start=${at(second)}&end=${at(second + 1)}`));
+    }], // prettier-ignore
+    ['rows an hour apart', 1, {}, async (id) => {
+      for (const hour of numbers(0, 12)) await api.append(id, { start: at(hour * 3600), values: [hour] });
+    }], // prettier-ignore
+    ['gaps within a wide tolerance', 1, { start_tolerance: 3 }, async (id) => {
+      await api.append(id, { start: at(0), values: numbers(0, 10) });
+      expecting(200, await api.delete(`/v1/series/${id}/samples?start=${at(3)}&end=${at(5)}`));
+    }], // prettier-ignore
+    ['gaps off the grid, of a rate that has no whole nanoseconds', '30000/1001', {}, async (id) => {
+      await api.append(id, { start: at(0), values: numbers(0, 100) });
+      expecting(200, await api.delete(`/v1/series/${id}/samples?start=${at(1)}&end=${at(1.2)}`));
+      await api.append(id, { start: at(50.7), values: numbers(100, 200) });
+      await api.append(id, { start: at(3.34), values: numbers(200, 300) });
+    }], // prettier-ignore
+  ];
+
+  test.each(HISTORIES)('%s', async (_, rate, sampling, make) => {
+    const id = await create(rate as number, {}, sampling);
+    await make(id);
+    const wanted = (await api.read(id)).times;
+    for (const format of Object.values(TEXTS)) {
+      const copy = await create(rate as number, {}, sampling);
+      const { body } = expecting(200, await api.get(`/v1/series/${id}/samples?format=${format}`));
+      expecting(201, await post(copy, format, body, 'POST', '?gaps=exact'));
+      expect([format, (await api.read(copy)).times]).toEqual([format, wanted]);
+    }
+    expecting(400, await post(id, 'csv', 'value\n1\n', 'POST', '?gaps=none'));
+  });
+
+  test('in a request of many series, too', async () => {
+    const id = await create(1);
+    const line = JSON.stringify({ series: id, times: [0, 2, 4, 6].map(at), values: [1, 2, 3, 4] });
+    const headers = { 'content-type': MEDIA_TYPES.ndjson };
+    const refused = expecting(200, await api.send('POST', '/v1/samples', { headers, body: line }));
+    expect(refused.body.toString()).toContain('gaps=exact');
+    expecting(200, await api.send('POST', '/v1/samples?gaps=exact', { headers, body: line }));
+    expect(await rows(id)).toEqual([[0, 1], [2, 2], [4, 3], [6, 4]]); // prettier-ignore
+  });
+});
+
 describe('a clock that drifts', () => {
   /** Rows that a device counts 1,000 a second of its own, whose clock is so much off. */
   async function record(id: string, ppm: number, chunks: number, count = 1000): Promise<void> {
@@ -301,6 +377,14 @@ describe('a clock that drifts', () => {
     expect(expecting(422, answer).json<Problem>().detail).toContain('start_tolerance');
     for (const [tolerance, status] of [[-1, 400], ['x', 400], [0, 201]] as const) // prettier-ignore
       expecting(status, await api.post('/v1/series', { name: randomUUID(), dtype: 'int8', sampling: { kind: 'regular', rate_hz: 1, start_tolerance: tolerance } })); // prettier-ignore
+  });
+
+  test('and goes back within a wide tolerance gives no mark, so that times between marks do not go back', async () => {
+    const id = await create(1, {}, { start_tolerance: 3 });
+    for (const second of [0, 1, 4, 2.5, 6]) await api.append(id, { start: at(second), values: [second * 10] });
+    expect((await marks(id)).map(({ row }) => row)).toEqual([0, 1, 2, 4]);
+    const seconds = (await rows(id, '?time=marks')).map(([second]) => second);
+    expect(seconds).toEqual([0, 1, 4, 5, 6]);
   });
 
   test('is asked for where there are clocks alone', async () => {

@@ -1,20 +1,28 @@
 import { describe, expect, test } from '@jest/globals';
 import { nsOfRow, parseRate } from '../../src/core/rate.ts';
+import { TIME_MIN } from '../../src/core/time.ts';
+import type { GapRule } from '../../src/core/place-run.ts';
 import { MOST_RUNS, runsOfStamps, StampFollower, type Stamp } from '../../src/core/stamps.ts';
 
 const S = 1_000_000_000n;
 
 /** Rows of a 1 Hz series with times in seconds; null: a row has none. */
-function follow(times: readonly (number | null)[], rate: number | string = 1, tolerance?: number): Stamp[] {
-  const follower = new StampFollower(parseRate(rate)!, tolerance);
+function follow(
+  times: readonly (number | null)[],
+  rate: number | string = 1,
+  tolerance?: number,
+  gaps?: GapRule,
+): Stamp[] {
+  const follower = new StampFollower(parseRate(rate)!, tolerance, gaps);
   times.forEach((time, row) => {
     if (time !== null) follower.add(row, BigInt(Math.round(time * 1e9)), () => `row ${row}`);
   });
   return follower.take();
 }
 
+const HZ = { rate: parseRate(1)! };
 const runs = (times: readonly (number | null)[], startNs: bigint | null = null): unknown[] =>
-  runsOfStamps(times.length, startNs, follow(times)).map((run) => [
+  runsOfStamps(times.length, startNs, follow(times), HZ).map((run) => [
     run.rows,
     run.startNs === null ? null : Number(run.startNs) / 1e9,
     run.marks.map(({ row, ns }) => [row, Number(ns) / 1e9]),
@@ -26,7 +34,7 @@ describe('times of the rows of a body', () => {
     ['that leave a gap begin another', [0, 1, 600, 601, 1200], [[2, 0, []], [2, 600, []], [1, 1200, []]]], // prettier-ignore
     ['that are ten minutes apart are gaps', [0, 600], [[1, 0, []], [1, 600, []]]], // prettier-ignore
     ['that are missing go on', [10, null, null, 13, null], [[5, 10, []]]],
-    ['that begin later leave the first rows to go on', [null, null, 7, 8], [[2, null, []], [2, 7, []]]], // prettier-ignore
+    ['that begin later say when the rows before them were', [null, null, 7, 8, 70], [[4, 5, [[2, 7]]], [1, 70, []]]], // prettier-ignore
     ['that drift are marks', [0, 1.1, 2.2, 3.3, 4.4], [[5, 0, [[4, 4.4]]]]],
     ['that jitter are none, but for the last', [0, 1.2, 1.9, 3.1, 3.8], [[5, 0, []]]], // prettier-ignore
   ])('%s', (_, times, wanted) => expect(runs(times)).toEqual(wanted));
@@ -34,6 +42,14 @@ describe('times of the rows of a body', () => {
   test('are not needed where the request says when the first row is', () => {
     expect(runs([null, null], 5n * S)).toEqual([[2, 5, []]]);
     expect(runs([null, 90], 5n * S)).toEqual([[1, 5, []], [1, 90, []]]); // prettier-ignore
+    expect(runs([null, 6.2, 7.2], 5n * S)).toEqual([[3, 5, [[1, 6.2]]]]);
+    for (const time of [-3600, 4, 5.3])
+      expect(() => runs([null, time], 5n * S)).toThrow('comes too soon after the start');
+  });
+
+  test('do not put the rows before them where no times are', () => {
+    const first = [{ row: 10, ns: TIME_MIN + 5n * S, begins: true, field: 'times[10]' }];
+    expect(() => runsOfStamps(11, null, first, HZ)).toThrow('before the year 1678');
   });
 
   test.each<[string, (number | null)[], RegExp]>([
@@ -58,6 +74,23 @@ describe('times of the rows of a body', () => {
     expect(follow([0, 3, 4], 1, 2).filter(({ begins }) => begins)).toHaveLength(1);
     expect(follow([0, 3.1, 4.1], 1, 2).filter(({ begins }) => begins)).toHaveLength(2);
     expect(() => follow([0, 0.9], 1, 0)).toThrow('too soon');
+    // However wide it is, time does not go back.
+    expect(() => follow([0, 1, 2, 1.9], 1, 3)).toThrow('row 3: 1970-01-01T00:00:01.9Z does not come after');
+    expect(follow([0, 1, 1, 2], 1, 3).filter(({ begins }) => begins)).toHaveLength(1);
+  });
+
+  test('that are exact are all gaps that are not where the rate says', () => {
+    const starts = (times: number[], rate: number | string = 1, tolerance = 3): number[] =>
+      follow(times, rate, tolerance, 'exact').flatMap(({ begins, row }) => (begins ? [row] : []));
+    expect(starts([0, 2, 4, 6, 8])).toEqual([0, 1, 2, 3, 4]);
+    expect(starts([0, 1, 2.2, 3.2, 4])).toEqual([0, 2, 4]);
+    expect(starts(Array.from({ length: 100 }, (_, i) => i * 3600))).toHaveLength(100);
+    expect(() => starts([0, 0.4])).toThrow('too soon');
+    // Rounding is no gap.
+    const rate = parseRate('30000/1001')!;
+    const follower = new StampFollower(rate, null, 'exact');
+    for (let row = 0; row < 1000; row++) follower.add(row, 11n + nsOfRow(rate, row + 5), () => `row ${row}`);
+    expect(follower.take()).toHaveLength(1);
   });
 });
 

@@ -8,6 +8,7 @@ import { parseWith } from '../field-errors.ts';
 import { refuseUnstorable } from '../json-body.ts';
 import { problemDocument, type ProblemDocument } from './problem.ts';
 import { name, queryBoolean } from './scalars.ts';
+import { gapRule } from './samples.ts';
 import { DEFAULT_PROJECT, newSeries, seriesCreate } from './series.ts';
 
 export const appendManyQuery = z.strictObject({
@@ -15,6 +16,7 @@ export const appendManyQuery = z.strictObject({
   atomic: queryBoolean
     .optional()
     .meta({ description: 'true: one item that is refused refuses all, and nothing is stored' }),
+  gaps: gapRule,
 });
 
 export const ITEMS_EXAMPLE = [

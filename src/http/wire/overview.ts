@@ -167,7 +167,7 @@ cells begin, which a compaction may change (or, of rows without a summary, a chu
 range there. The cost follows N, not the rows.
 
 **points=N&method=lttb**: a line of at most N points. They are chosen from minimum and maximum of 2 N buckets; where summaries answer, a point's time is that of
-the cell it is from. The first and the last row are always among them, and so are those on either side of each gap if N is large enough. Where the line is broken, by a gap, by rows that were removed or
+the cell it is from, so a flush or a compaction may choose others. The first and the last row are always among them, and so are those on either side of each gap if N is large enough. Where the line is broken, by a gap, by rows that were removed or
 by a bucket that has no value, a point of no value (null; NaN; in npy of integers the missing value, or nothing) lies in between, and counts as one.
 
 **every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). Sums of integers have every digit, as text past 2^53; Arrow and npy have them as

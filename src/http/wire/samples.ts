@@ -38,10 +38,17 @@ const keyParameters = {
   sequence: sequenceNumber.optional(),
 };
 
+/** How times on rows of regular series are heard. */
+export const gapRule = z.enum(['likely', 'exact']).optional().meta({
+  description:
+    'Regular series, times on rows: `likely`, the default, refuses what looks like another rate, and rows go on within the tolerance; `exact` makes a gap of all that is not where the rate says, so that what was read comes back as it was',
+});
+
 const appendParameters = z.strictObject({
   start: queryTime
     .optional()
     .meta({ description: 'Regular series: time of the first row, where the body does not say it' }),
+  gaps: gapRule,
   ...keyParameters,
 });
 
