@@ -1,5 +1,5 @@
 /** Flushing and compaction: how fast, how small, and what reading costs afterwards; beside the peers that compress by request. */
-import type { RewriteReport } from '../src/flows/rewrite-shards.ts';
+import type { RewriteReport } from '../src/flows/rewrite/rewrite-shards.ts';
 import type { Peer } from './peers/peer.ts';
 import { measureReads } from './read.ts';
 import type { Measurement } from './table.ts';

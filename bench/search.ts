@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { startEmbeddedPostgres } from '../src/main/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../src/main/postgres/embedded-postgres.ts';
 import { startService, type RunningService } from '../test/support/service.ts';
 import { generateCatalog } from './catalog.ts';
 import { HttpClient } from './http.ts';

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { findRunningPostgres } from '../src/main/embedded-postgres.ts';
-import type { RewriteReport } from '../src/flows/rewrite-shards.ts';
+import { findRunningPostgres } from '../src/main/postgres/embedded-postgres.ts';
+import type { RewriteReport } from '../src/flows/rewrite/rewrite-shards.ts';
 import { runCli, startService, type RunningService } from '../test/support/service.ts';
 import { HttpClient, type Answer, type Call } from './http.ts';
 import { allocatedBytes, cpuMs, peakRssMb } from './machine.ts';

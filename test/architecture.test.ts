@@ -98,7 +98,7 @@ describe('the house', () => {
     const readers = [...sources(SRC)]
       .filter((path) => readFileSync(path, 'utf8').includes('process.env'))
       .map((path) => relative(SRC, path));
-    expect(readers).toEqual(['main/config.ts']);
+    expect(readers).toEqual(['main/process/config.ts']);
   });
 });
 

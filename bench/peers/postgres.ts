@@ -1,6 +1,6 @@
 /** PostgreSQL: the one that Varve brings along, a cluster of its own; binary COPY in and out. */
 import pg from 'pg';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/main/embedded-postgres.ts';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/main/postgres/embedded-postgres.ts';
 import { peakRssMb } from '../machine.ts';
 import { START_MS } from '../workload.ts';
 import type { PeerKind, Place } from './peer.ts';

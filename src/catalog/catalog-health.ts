@@ -1,6 +1,6 @@
 /** Whether Postgres answers, and how much waits. */
 import { sql } from 'kysely';
-import type { ShardState } from '../core/shard-state.ts';
+import type { ShardState } from '../core/upkeep/shard-state.ts';
 import type { Database } from './database.ts';
 
 export interface CatalogNumbers {

@@ -1,10 +1,10 @@
 /** The tables as kysely sees them: one interface a table, column by column as in the migrations. */
 import type { ColumnType, Generated } from 'kysely';
-import type { HistoryAction } from '../core/series-history.ts';
-import type { ShardState } from '../core/shard-state.ts';
-import type { FieldChange } from '../core/tag-edit.ts';
-import type { Tags } from '../core/tag-value.ts';
-import type { Vocabulary } from '../core/vocabulary.ts';
+import type { HistoryAction } from '../core/tags/series-changes.ts';
+import type { ShardState } from '../core/upkeep/shard-state.ts';
+import type { FieldChange } from '../core/tags/tag-edit.ts';
+import type { Tags } from '../core/signal/tag-value.ts';
+import type { Vocabulary } from '../core/tags/vocabulary.ts';
 
 /** int8 comes back as bigint (see database.ts) and may be given as bigint, number or decimal text. */
 type Int8 = ColumnType<bigint, bigint | number | string, bigint | number | string>;

@@ -2,32 +2,32 @@
  * What the doors (HTTP, CLI) may ask for, noun by noun. `main/assemble` binds each to its flow; a route gets the part it
  * needs. All of them throw VarveError.
  */
-import type { AnnotationFilter, AnnotationPosition } from '../catalog/annotation-store.ts';
+import type { AnnotationFilter, AnnotationPosition } from '../catalog/series/annotation-store.ts';
 import type { Answered, Once } from '../catalog/answer-once.ts';
-import type { Project, Scope, TokenRecord } from '../catalog/access-store.ts';
-import type { NewRetentionRule, RetentionRule } from '../catalog/retention-store.ts';
-import type { SeriesRef } from '../catalog/series-store.ts';
-import type { SeriesStorage, StoredShard } from '../catalog/space-store.ts';
-import type { NotUndone } from '../catalog/tag-edit-store.ts';
-import type { Insist, StoredSubject } from '../catalog/subject-store.ts';
-import type { TagKeyCount, TagValueCount } from '../catalog/tag-values.ts';
-import type { StoredVocabulary } from '../catalog/vocabulary-store.ts';
-import type { WriteStatus } from '../catalog/write-status.ts';
-import type { Aggregate, Every, Fill } from '../core/aggregate-span.ts';
-import type { WantedChannel } from '../core/choose-channels.ts';
-import type { ClockMark, GapRule } from '../core/place-run.ts';
-import type { HistoryEntry } from '../core/series-history.ts';
-import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/series-search.ts';
-import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/series.ts';
-import type { MetadataEdit, TagEdit } from '../core/tag-edit.ts';
-import type { Expression } from '../core/tag-expression.ts';
-import type { Vocabulary } from '../core/vocabulary.ts';
-import type { EpochUnit } from '../formats/epoch-text.ts';
-import type { TableFormatName } from '../formats/table-formats.ts';
-import type { AnswerFormatName, Spelling } from '../formats/wire-formats.ts';
-import type { AppendManyOutcome, AppendManyRequest } from './append-many.ts';
-import type { BucketFormat } from './overview-print.ts';
-import type { BodyRequest } from './receive-body.ts';
+import type { Project, Scope, TokenRecord } from '../catalog/people/access-store.ts';
+import type { NewRetentionRule, RetentionRule } from '../catalog/shards/retention-store.ts';
+import type { SeriesRef } from '../catalog/series/series-store.ts';
+import type { SeriesStorage, StoredShard } from '../catalog/shards/space-store.ts';
+import type { NotUndone } from '../catalog/tags/tag-edit-store.ts';
+import type { Insist, StoredSubject } from '../catalog/series/subject-store.ts';
+import type { TagKeyCount, TagValueCount } from '../catalog/search/tag-values.ts';
+import type { StoredVocabulary } from '../catalog/tags/vocabulary-store.ts';
+import type { WriteStatus } from '../catalog/appends/write-store.ts';
+import type { Aggregate, Every, Fill } from '../core/overview/aggregate-span.ts';
+import type { WantedChannel } from '../core/signal/choose-channels.ts';
+import type { ClockMark, GapRule } from '../core/signal/place-run.ts';
+import type { HistoryEntry } from '../core/tags/series-changes.ts';
+import type { FacetValue, SearchPosition, SearchRequest, SortKey } from '../core/tags/search-request.ts';
+import type { Annotation, LastValue, NewAnnotation, NewSeries, Series, SeriesPatch } from '../core/signal/series.ts';
+import type { MetadataEdit, TagEdit } from '../core/tags/tag-edit.ts';
+import type { Expression } from '../core/tags/tag-expression.ts';
+import type { Vocabulary } from '../core/tags/vocabulary.ts';
+import type { EpochUnit } from '../formats/text/epoch-text.ts';
+import type { TableFormatName } from '../formats/tables/table-formats.ts';
+import type { AnswerFormatName, Spelling } from '../formats/samples/wire-formats.ts';
+import type { AppendManyOutcome, AppendManyRequest } from './append/append-many.ts';
+import type { BucketFormat } from './overview/print-overview.ts';
+import type { BodyRequest } from './append/receive-body.ts';
 
 export type { Answered, Once, Scope, SeriesRef, StoredSubject, StoredVocabulary, WriteStatus };
 

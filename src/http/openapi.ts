@@ -1,23 +1,23 @@
 /** The OpenAPI 3.1 document, from the schemas the routes read and write with. */
 import { createDocument, type ZodOpenApiPathsObject } from 'zod-openapi';
-import { accessDescriptions } from './access-routes.ts';
-import { annotationDescriptions } from './annotation-routes.ts';
-import { timeAxisDescriptions } from './time-axis-routes.ts';
-import { appendManyDescriptions } from './append-many-routes.ts';
-import { bulkDescriptions } from './bulk-routes.ts';
-import { docsDescriptions } from './docs-routes.ts';
-import { healthDescriptions } from './health-routes.ts';
-import { metadataDescriptions } from './metadata-routes.ts';
-import { queryDescriptions } from './query-routes.ts';
-import { retentionDescriptions } from './retention-routes.ts';
-import { sampleDescriptions } from './sample-routes.ts';
-import { seriesDescriptions } from './series-routes.ts';
-import { spaceDescriptions } from './space-routes.ts';
-import { subjectDescriptions } from './subject-routes.ts';
-import { stateDescriptions } from './state-routes.ts';
-import { tagDescriptions } from './tag-routes.ts';
-import { vocabularyDescriptions } from './vocabulary-routes.ts';
-import { writeDescriptions } from './write-routes.ts';
+import { accessDescriptions } from './routes/access-routes.ts';
+import { annotationDescriptions } from './routes/annotation-routes.ts';
+import { timeAxisDescriptions } from './routes/time-axis-routes.ts';
+import { appendManyDescriptions } from './routes/append-many-routes.ts';
+import { bulkDescriptions } from './routes/bulk-routes.ts';
+import { docsDescriptions } from './routes/docs-routes.ts';
+import { healthDescriptions } from './routes/health-routes.ts';
+import { metadataDescriptions } from './routes/metadata-routes.ts';
+import { queryDescriptions } from './routes/query-routes.ts';
+import { retentionDescriptions } from './routes/retention-routes.ts';
+import { sampleDescriptions } from './routes/sample-routes.ts';
+import { seriesDescriptions } from './routes/series-routes.ts';
+import { spaceDescriptions } from './routes/space-routes.ts';
+import { subjectDescriptions } from './routes/subject-routes.ts';
+import { stateDescriptions } from './routes/state-routes.ts';
+import { tagDescriptions } from './routes/tag-routes.ts';
+import { vocabularyDescriptions } from './routes/vocabulary-routes.ts';
+import { writeDescriptions } from './routes/write-routes.ts';
 
 /** Every path, with its operations by method. */
 export const PATHS: ZodOpenApiPathsObject = {

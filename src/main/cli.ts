@@ -2,22 +2,22 @@
 /** The command line. What a command needs is loaded when it runs: `varve ls` must not wait for Postgres and HDF5 code. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isVarveError, messageOf } from '../core/errors.ts';
-import type { CatCommand } from './cat-command.ts';
-import type { CompactCommand } from './compact-command.ts';
-import { clientConfigOf, configOf, type PlaceOptions } from './command-options.ts';
-import { readConfig } from './config.ts';
-import type { DeleteCommand } from './delete-command.ts';
-import type { FlushCommand } from './flush-command.ts';
-import type { ImportCommand } from './import-command.ts';
-import type { ListCommand } from './list-command.ts';
-import type { TagCommand } from './tag-command.ts';
-import type { NewTokenCommand } from './token-command.ts';
-import type { RebuildShardCommand } from './rebuild-command.ts';
-import type { RecoverCommand } from './recover-command.ts';
-import { endWithReader } from './standard-output.ts';
-import type { VerifyCommand } from './verify-command.ts';
-import { VERSION } from './version.ts';
-import { keepYoungHeapSmall } from './young-heap.ts';
+import type { CatCommand } from './commands/cat-command.ts';
+import type { CompactCommand } from './commands/compact-command.ts';
+import { clientConfigOf, configOf, type PlaceOptions } from './client/command-options.ts';
+import { readConfig } from './process/config.ts';
+import type { DeleteCommand } from './commands/delete-command.ts';
+import type { FlushCommand } from './commands/flush-command.ts';
+import type { ImportCommand } from './commands/import-command.ts';
+import type { ListCommand } from './commands/list-command.ts';
+import type { TagCommand } from './commands/tag-command.ts';
+import type { NewTokenCommand } from './commands/token-command.ts';
+import type { RebuildShardCommand } from './commands/rebuild-command.ts';
+import type { RecoverCommand } from './commands/recover-command.ts';
+import { endWithReader } from './commands/standard-output.ts';
+import type { VerifyCommand } from './commands/verify-command.ts';
+import { VERSION } from './process/version.ts';
+import { keepYoungHeapSmall } from './process/young-heap.ts';
 
 const program = new Command('varve')
   .description('Time series for laboratories: metadata in Postgres, samples in HDF5 shards, one REST API.')
@@ -59,9 +59,9 @@ withAddress(program.command('serve'))
   .action(async ({ worker, ...place }: PlaceOptions & { worker: boolean }) => {
     keepYoungHeapSmall();
     const { serve } = await import('./serve.ts');
-    const { openLog } = await import('./log.ts');
-    const { untilStopped } = await import('./until-stopped.ts');
-    const { readyText } = await import('./ready-text.ts');
+    const { openLog } = await import('./process/log.ts');
+    const { untilStopped } = await import('./process/until-stopped.ts');
+    const { readyText } = await import('./process/ready-text.ts');
     const config = configOf(place);
     const running = await serve(config, openLog(config.logLevel), { worker });
     process.stdout.write(readyText(running.url, config));
@@ -73,8 +73,8 @@ withData(program.command('worker'))
   .action(async (place: PlaceOptions) => {
     keepYoungHeapSmall();
     const { work } = await import('./serve.ts');
-    const { openLog } = await import('./log.ts');
-    const { untilStopped } = await import('./until-stopped.ts');
+    const { openLog } = await import('./process/log.ts');
+    const { untilStopped } = await import('./process/until-stopped.ts');
     const config = configOf(place);
     const running = await work(config, openLog(config.logLevel));
     process.stdout.write('varve worker is ready\n');
@@ -118,7 +118,7 @@ withService(program.command('import'))
     '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.',
   )
   .action(async (files: string[], command: ImportCommand & PlaceOptions) => {
-    const { importFiles } = await import('./import-command.ts');
+    const { importFiles } = await import('./commands/import-command.ts');
     await importFiles(clientConfigOf(command), files, command);
   });
 
@@ -127,7 +127,7 @@ withService(program.command('ls'))
   .option('--project <name>', 'only those of a project')
   .option('--json', 'print all their metadata, as a JSON array')
   .action(async (command: ListCommand & PlaceOptions) => {
-    const { listSeries } = await import('./list-command.ts');
+    const { listSeries } = await import('./commands/list-command.ts');
     await listSeries(clientConfigOf(command), [], command);
   });
 
@@ -146,7 +146,7 @@ withService(program.command('search'))
   .addOption(new Option('--kind <kind>', 'only those sampled so').choices(['regular', 'irregular']))
   .option('--json', 'print all their metadata, as a JSON array')
   .action(async (conditions: string[], command: ListCommand & PlaceOptions) => {
-    const { listSeries } = await import('./list-command.ts');
+    const { listSeries } = await import('./commands/list-command.ts');
     await listSeries(clientConfigOf(command), conditions, command);
   });
 
@@ -174,7 +174,7 @@ withService(program.command('cat'))
   )
   .option('--out <file>', 'write into a file')
   .action(async (series: string, command: CatCommand & PlaceOptions) => {
-    const { catSamples } = await import('./cat-command.ts');
+    const { catSamples } = await import('./commands/cat-command.ts');
     await catSamples(clientConfigOf(command), series, command);
   });
 
@@ -192,7 +192,7 @@ withService(program.command('tag'))
   .allowUnknownOption()
   .helpOption('--help', 'display help for command')
   .action(async (series: string, changes: string[], command: TagCommand & PlaceOptions) => {
-    const { tagSeries } = await import('./tag-command.ts');
+    const { tagSeries } = await import('./commands/tag-command.ts');
     await tagSeries(clientConfigOf(command), series, changes, command);
   });
 
@@ -202,7 +202,7 @@ withService(program.command('rm'))
   .argument('<series...>', 'names or ids')
   .option('--project <name>', 'project of the names', 'default')
   .action(async (series: string[], command: DeleteCommand & PlaceOptions) => {
-    const { deleteSeries } = await import('./delete-command.ts');
+    const { deleteSeries } = await import('./commands/delete-command.ts');
     await deleteSeries(clientConfigOf(command), series, command);
   });
 
@@ -212,7 +212,7 @@ withService(program.command('undelete'))
   .argument('<series...>', 'ids, or the names that they had: of several, the one that was deleted last')
   .option('--project <name>', 'project of the names', 'default')
   .action(async (series: string[], command: DeleteCommand & PlaceOptions) => {
-    const { undeleteSeries } = await import('./delete-command.ts');
+    const { undeleteSeries } = await import('./commands/delete-command.ts');
     await undeleteSeries(clientConfigOf(command), series, command);
   });
 
@@ -234,7 +234,7 @@ withService(token.command('create'))
   )
   .option('--project <name>', 'limit it to a project; can be repeated (default: all)', several)
   .action(async (name: string, command: NewTokenCommand & PlaceOptions) => {
-    const { createToken } = await import('./token-command.ts');
+    const { createToken } = await import('./commands/token-command.ts');
     await createToken(clientConfigOf(command), name, command);
   });
 
@@ -243,7 +243,7 @@ withService(token.command('list'))
   .description('list the tokens that are valid; the tokens themselves are not kept')
   .option('--json', 'print a JSON array')
   .action(async (command: PlaceOptions & { json?: boolean }) => {
-    const { listTokens } = await import('./token-command.ts');
+    const { listTokens } = await import('./commands/token-command.ts');
     await listTokens(clientConfigOf(command), command);
   });
 
@@ -251,21 +251,21 @@ withService(token.command('revoke'))
   .description('make a token invalid')
   .argument('<token>', 'id, or name if only one has it')
   .action(async (named: string, command: PlaceOptions) => {
-    const { revokeToken } = await import('./token-command.ts');
+    const { revokeToken } = await import('./commands/token-command.ts');
     await revokeToken(clientConfigOf(command), named);
   });
 
 withData(token.command('recover'))
   .description('make a new admin token when none is left, with or without a running service, and print it')
   .action(async (place: PlaceOptions) => {
-    const { recoverToken } = await import('./recover-token.ts');
+    const { recoverToken } = await import('./commands/recover-token.ts');
     await recoverToken(configOf(place));
   });
 
 withData(program.command('psql-url'))
   .description('print the URL of the catalog, with its password: psql "$(varve psql-url)"')
   .action(async (place: PlaceOptions) => {
-    const { postgresUrl } = await import('./postgres-in-use.ts');
+    const { postgresUrl } = await import('./postgres/postgres-in-use.ts');
     process.stdout.write(`${await postgresUrl(configOf(place))}\n`);
   });
 
@@ -279,7 +279,7 @@ withData(program.command('verify'))
   .option('--series <name>', 'only the series of this name, or id')
   .option('--json', 'print a report for programs')
   .action(async ({ data, ...command }: VerifyCommand & PlaceOptions) => {
-    const { verifyData } = await import('./verify-command.ts');
+    const { verifyData } = await import('./commands/verify-command.ts');
     if (!(await verifyData(configOf({ data }), command))) process.exitCode = 1;
   });
 
@@ -287,7 +287,7 @@ withData(program.command('rebuild-catalog'))
   .description('make a lost catalog again from the shards, in an empty database; exit code 1 if something is missing')
   .option('--json', 'print a report for programs')
   .action(async (options: PlaceOptions & { json?: boolean }) => {
-    const { rebuildCatalogOf } = await import('./rebuild-command.ts');
+    const { rebuildCatalogOf } = await import('./commands/rebuild-command.ts');
     if (!(await rebuildCatalogOf(configOf(options), options))) process.exitCode = 1;
   });
 
@@ -297,7 +297,7 @@ withData(program.command('rebuild-shard'))
   .option('--skip-corrupt', 'leave rows that do not match their checksum in the old file, instead of refusing')
   .option('--json', 'print a report for programs')
   .action(async (shard: string, command: RebuildShardCommand & PlaceOptions) => {
-    const { rebuildShardOf } = await import('./rebuild-command.ts');
+    const { rebuildShardOf } = await import('./commands/rebuild-command.ts');
     if (!(await rebuildShardOf(configOf(command), shard, command))) process.exitCode = 1;
   });
 
@@ -307,7 +307,7 @@ withData(program.command('flush'))
   .option('--lane <id>', 'only those of this lane')
   .option('--json', 'print a report for programs')
   .action(async (command: PlaceOptions & FlushCommand) => {
-    const { flushData } = await import('./flush-command.ts');
+    const { flushData } = await import('./commands/flush-command.ts');
     await flushData(configOf(command), command);
   });
 
@@ -318,7 +318,7 @@ withData(program.command('compact'))
   .option('--lane <id>', 'only the shards of this lane')
   .option('--json', 'print a report for programs')
   .action(async (command: CompactCommand & PlaceOptions) => {
-    const { compactData } = await import('./compact-command.ts');
+    const { compactData } = await import('./commands/compact-command.ts');
     await compactData(configOf(command), command);
   });
 
@@ -327,7 +327,7 @@ withData(program.command('recover'))
   .option('--dry-run', 'only say what is wrong')
   .option('--accept-loss', 'go on with files of another day than the catalog: what is missing counts as lost')
   .action(async (options: PlaceOptions & RecoverCommand) => {
-    const { recoverData } = await import('./recover-command.ts');
+    const { recoverData } = await import('./commands/recover-command.ts');
     if (!(await recoverData(configOf(options), options))) process.exitCode = 1;
   });
 

@@ -2,21 +2,21 @@
 import { pino, type Logger } from 'pino';
 import { VarveError, isVarveError } from '../core/errors.ts';
 import { formatTime, NS_PER_S, parseTime } from '../core/time.ts';
-import { viewAs } from '../core/dtype.ts';
-import { importedSpec } from '../formats/imported-series.ts';
-import { packRecords, unpackRecords } from '../formats/packed-records.ts';
-import { VarveClient, type SampleAnswer, type SeriesAnswer } from './client.ts';
-import type { Config } from './config.ts';
+import { viewAs } from '../core/numbers/dtype.ts';
+import { importedSpec } from '../formats/recordings/imported-series.ts';
+import { packRecords, unpackRecords } from '../formats/binary/packed-records.ts';
+import { VarveClient, type SampleAnswer, type SeriesAnswer } from './client/client.ts';
+import type { Config } from './process/config.ts';
 import { Narrator } from './demo/narrator.ts';
 import { BIOREACTORS, ECGS } from './demo/recordings.ts';
-import { firstToken, tokenPath } from './first-token.ts';
-import { importRecording } from './import-recording.ts';
-import { openLog } from './log.ts';
-import { Progress } from './progress.ts';
-import { readyText } from './ready-text.ts';
+import { firstToken, tokenPath } from './process/first-token.ts';
+import { importRecording } from './importing/import-recording.ts';
+import { openLog } from './process/log.ts';
+import { Progress } from './commands/progress.ts';
+import { readyText } from './process/ready-text.ts';
 import { serve, type Running } from './serve.ts';
-import { untilStopped } from './until-stopped.ts';
-import { tagText } from '../core/tag-value.ts';
+import { untilStopped } from './process/until-stopped.ts';
+import { tagText } from '../core/signal/tag-value.ts';
 
 const PROJECT = 'default';
 

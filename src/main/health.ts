@@ -3,18 +3,18 @@ import { access, constants } from 'node:fs/promises';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 import { catalogNumbers, pingCatalog } from '../catalog/catalog-health.ts';
 import type { Database, DatabasePools } from '../catalog/database.ts';
-import { readEstrangement } from '../catalog/recovery-reader.ts';
-import { hasDamage } from '../catalog/shard-store.ts';
-import { SHARD_STATES } from '../core/shard-state.ts';
-import type { Backpressure } from '../flows/backpressure.ts';
-import type { Committers } from '../flows/committers.ts';
+import { readEstrangement } from '../catalog/shards/recovery-reader.ts';
+import { hasDamage } from '../catalog/shards/shard-store.ts';
+import { SHARD_STATES } from '../core/upkeep/shard-state.ts';
+import type { Backpressure } from '../flows/append/backpressure.ts';
+import type { Committers } from '../flows/append/committers.ts';
 import type { HealthCheck, HealthService } from '../flows/service.ts';
 import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
-import type { CodecPool } from '../storage/codec-pool.ts';
-import type { DataRoot } from '../storage/data-root.ts';
-import { freeBytes } from '../storage/disk-space.ts';
-import type { Outage } from './supervise-postgres.ts';
+import type { CodecPool } from '../storage/threads/codec-pool.ts';
+import type { DataRoot } from '../storage/folder/data-root.ts';
+import { freeBytes } from '../storage/folder/disk-space.ts';
+import type { Outage } from './postgres/supervise-postgres.ts';
 
 const CHECK_LIMIT_MS = 2_000;
 /** Nothing that a thread is given in one step takes nearly as long. */

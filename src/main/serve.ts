@@ -2,9 +2,9 @@
 import type { Logger } from 'pino';
 import { createApp, listen, tryAddress } from '../http/server.ts';
 import { openGround, openService, openWorker } from './assemble.ts';
-import type { Config } from './config.ts';
-import { closeInPhases, type Phase } from './phases.ts';
-import { VERSION } from './version.ts';
+import type { Config } from './process/config.ts';
+import { closeInPhases, type Phase } from './process/phases.ts';
+import { VERSION } from './process/version.ts';
 
 const HTTP_CLOSE_MS = 10_000;
 

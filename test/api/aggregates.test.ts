@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { tableFromIPC } from '@uwdata/flechette';
 import { randomUUID } from 'node:crypto';
-import { DTYPE_NAMES, DTYPES, isBigDtype, valueOf, type Dtype } from '../../src/core/dtype.ts';
+import { DTYPE_NAMES, DTYPES, isBigDtype, valueOf, type Dtype } from '../../src/core/numbers/dtype.ts';
 import { exactly, sumOf, wholeSumOf } from '../core/exact.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startService, type RunningService } from '../support/service.ts';

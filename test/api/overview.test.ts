@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { tableFromIPC } from '@uwdata/flechette';
-import { BUCKET_FORMATS } from '../../src/flows/overview-print.ts';
+import { BUCKET_FORMATS } from '../../src/flows/overview/print-overview.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { describePython } from '../support/python.ts';
 import { startService, type RunningService } from '../support/service.ts';

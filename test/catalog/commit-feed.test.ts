@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
-import { createProject } from '../../src/catalog/access-store.ts';
+import { createProject } from '../../src/catalog/people/access-store.ts';
 import {
   commitChanges,
   commitEdit,
@@ -13,12 +13,12 @@ import {
   MAX_CHANGES,
   trimFeed,
   type Change,
-} from '../../src/catalog/commit-feed.ts';
+} from '../../src/catalog/appends/commit-feed.ts';
 import { openDatabase, type Database, type OpenDatabase } from '../../src/catalog/database.ts';
-import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series-store.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
-import { seriesService } from '../../src/flows/manage-series.ts';
-import { SeriesTurns } from '../../src/flows/series-turns.ts';
+import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series/series-store.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
+import { seriesService } from '../../src/flows/series/manage-series.ts';
+import { SeriesTurns } from '../../src/flows/series/series-turns.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const PROJECT = 'lab';

@@ -2,19 +2,24 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from 'kysely';
 import { v7 as uuidv7 } from 'uuid';
-import { createProject } from '../../src/catalog/access-store.ts';
+import { createProject } from '../../src/catalog/people/access-store.ts';
 import { catalogNumbers } from '../../src/catalog/catalog-health.ts';
 import { openDatabase, type Database, type OpenDatabase } from '../../src/catalog/database.ts';
-import { finishDeletions, purgeSeries } from '../../src/catalog/purge-store.ts';
-import { createRetentionRule, expireSeries, readExpirable, seriesToExpire } from '../../src/catalog/retention-store.ts';
-import { hashedSeries, sealSeries, storeContentHash, unsealSeries } from '../../src/catalog/series-state.ts';
-import { createSeries, deleteSeries, getSeries, restoreSeries } from '../../src/catalog/series-store.ts';
-import { readSeriesStorage } from '../../src/catalog/space-store.ts';
-import { segmentOverlaps, tilingBreaks } from '../../src/catalog/tiling.ts';
-import { parseRate } from '../../src/core/rate.ts';
-import type { Sampling } from '../../src/core/series.ts';
-import { createMany } from '../../src/flows/create-many.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
+import { finishDeletions, purgeSeries } from '../../src/catalog/series/purge-store.ts';
+import {
+  createRetentionRule,
+  expireSeries,
+  readExpirable,
+  seriesToExpire,
+} from '../../src/catalog/shards/retention-store.ts';
+import { hashedSeries, sealSeries, storeContentHash, unsealSeries } from '../../src/catalog/series/seal-store.ts';
+import { createSeries, deleteSeries, getSeries, restoreSeries } from '../../src/catalog/series/series-store.ts';
+import { readSeriesStorage } from '../../src/catalog/shards/space-store.ts';
+import { segmentOverlaps, tilingBreaks } from '../../src/catalog/appends/tiling.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import type { Sampling } from '../../src/core/signal/series.ts';
+import { createMany } from '../../src/flows/series/create-many.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const PROJECT = 'lab';

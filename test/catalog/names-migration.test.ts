@@ -3,9 +3,9 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Migrator } from 'kysely';
 import { migrations } from '../../migrations/index.ts';
 import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
-import { getSeries } from '../../src/catalog/series-store.ts';
-import { inSearchSnapshot } from '../../src/catalog/series-search-snapshot.ts';
-import { searchSeries } from '../../src/catalog/series-search.ts';
+import { getSeries } from '../../src/catalog/series/series-store.ts';
+import { inSearchSnapshot } from '../../src/catalog/search/search-snapshot.ts';
+import { searchSeries } from '../../src/catalog/search/search-store.ts';
 import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const NFC = 'Zo\u00eb';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { statsOf } from '../../src/core/chunk-stats.ts';
-import type { Dtype, SampleArray } from '../../src/core/dtype.ts';
+import { statsOf } from '../../src/core/rows/chunk-stats.ts';
+import type { Dtype, SampleArray } from '../../src/core/numbers/dtype.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const PROJECT = '00000000-0000-7000-8000-00000000000a';

@@ -1,6 +1,6 @@
 /** Spans, their borders, and what is filled in. */
 import { describe, expect, test } from '@jest/globals';
-import { fillGaps, fixedBorders, parseEvery } from '../../src/core/aggregate-span.ts';
+import { fillGaps, fixedBorders, parseEvery } from '../../src/core/overview/aggregate-span.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
 
 describe('a span', () => {

@@ -1,8 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { calibrationOf, slopeOf, toPhysical, toPhysicalValue, type Calibration } from '../../src/core/calibration.ts';
-import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
-import type { Channel } from '../../src/core/series.ts';
+import {
+  calibrationOf,
+  slopeOf,
+  toPhysical,
+  toPhysicalValue,
+  type Calibration,
+} from '../../src/core/signal/calibration.ts';
+import { DTYPES, type Dtype } from '../../src/core/numbers/dtype.ts';
+import type { Channel } from '../../src/core/signal/series.ts';
 
 const plain = (dtype: Dtype): { dtype: Dtype; missingValue: null } => ({ dtype, missingValue: null });
 

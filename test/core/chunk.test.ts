@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { blockRows, mostBlockRows } from '../../src/core/chunk.ts';
-import { StatsReader, statsOf } from '../../src/core/chunk-stats.ts';
-import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
-import type { RowShape } from '../../src/core/missing-value.ts';
-import { Moments, type Told } from '../../src/core/moments.ts';
+import { blockRows, mostBlockRows } from '../../src/core/rows/chunk.ts';
+import { StatsReader, statsOf } from '../../src/core/rows/chunk-stats.ts';
+import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/numbers/dtype.ts';
+import type { RowShape } from '../../src/core/numbers/missing-value.ts';
+import { Moments, type Told } from '../../src/core/numbers/moments.ts';
 import { arrayOf } from '../formats/streams.ts';
 import { exactly, wholeSumOf } from './exact.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { planCompactions, sizeClass, type CompactableShard } from '../../src/core/compaction-plan.ts';
+import { planCompactions, sizeClass, type CompactableShard } from '../../src/core/upkeep/compaction-plan.ts';
 
 const MIB = 1024 ** 2;
 const DAY_MS = 24 * 3600_000;

@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { crc32 } from 'node:zlib';
-import { shortCrc32 } from '../../src/core/crc32.ts';
+import { shortCrc32 } from '../../src/core/numbers/crc32.ts';
 
 test('the CRC-32 of any part of some bytes is that of zlib', () => {
   fc.assert(

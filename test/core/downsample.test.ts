@@ -1,7 +1,7 @@
 /** Lines of fewer points. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { largestTriangles } from '../../src/core/downsample.ts';
+import { largestTriangles } from '../../src/core/overview/downsample.ts';
 
 describe('largest triangles', () => {
   test('keep the ends, the order and as many points as were asked for', () => {

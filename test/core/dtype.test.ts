@@ -8,7 +8,7 @@ import {
   isBigDtype,
   viewAs,
   type Dtype,
-} from '../../src/core/dtype.ts';
+} from '../../src/core/numbers/dtype.ts';
 
 describe.each(DTYPE_NAMES)('%s', (dtype) => {
   const { bytes: size, array } = DTYPES[dtype];

@@ -1,5 +1,5 @@
 /** Aggregates in exact rational arithmetic: the judge of those in doubles. */
-import { nearestNumber } from '../../src/core/fraction.ts';
+import { nearestNumber } from '../../src/core/numbers/fraction.ts';
 
 /** A double is a whole number of 2^-1074. */
 const UNIT = 1n << 1074n;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { flushReason, planSides, type LaneBacklog } from '../../src/core/flush-plan.ts';
+import { flushReason, planSides, type LaneBacklog } from '../../src/core/upkeep/flush-plan.ts';
 
 const MIB = 1024 ** 2;
 const IDLE: LaneBacklog = {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { OPEN_LANES, planPlaces, SERIES_PER_LANE } from '../../src/core/lane-places.ts';
+import { OPEN_LANES, planPlaces, SERIES_PER_LANE } from '../../src/core/upkeep/lane-plan.ts';
 
 function plan(filled: readonly number[], count: number, open = filled.length) {
   let made = 0;

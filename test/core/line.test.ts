@@ -1,6 +1,13 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { chooseLine, lineEnds, runAt, runsOf, withBorders, type LinePoint } from '../../src/core/line.ts';
+import {
+  chooseLine,
+  lineEnds,
+  runAt,
+  runsOf,
+  withBorders,
+  type LinePoint,
+} from '../../src/core/overview/broken-line.ts';
 
 const anyPoints = fc.array(fc.tuple(fc.integer({ min: 1, max: 50 }), fc.integer({ min: -9, max: 9 }), fc.boolean()), {
   minLength: 1,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype } from '../../src/core/dtype.ts';
-import { nearestNumber } from '../../src/core/fraction.ts';
-import { Moments } from '../../src/core/moments.ts';
+import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype } from '../../src/core/numbers/dtype.ts';
+import { nearestNumber } from '../../src/core/numbers/fraction.ts';
+import { Moments } from '../../src/core/numbers/moments.ts';
 import { arrayOf } from '../formats/streams.ts';
 import { exactly, sumOf, wholeSumOf } from './exact.ts';
 

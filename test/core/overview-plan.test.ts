@@ -10,9 +10,9 @@ import {
   rowsAtBorders,
   snapBorders,
   type SummarizedShard,
-} from '../../src/core/overview-plan.ts';
-import { parseRate } from '../../src/core/rate.ts';
-import type { Segment } from '../../src/core/segment.ts';
+} from '../../src/core/overview/bucket-plan.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import type { Segment } from '../../src/core/signal/segment.ts';
 
 const RATE = parseRate(1000)!;
 const MS = 1_000_000n;

@@ -1,9 +1,9 @@
 /** Batches of appends place every item as if they had come one by one. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { ClockMark, NearSegment } from '../../src/core/place-run.ts';
-import { parseRate } from '../../src/core/rate.ts';
-import { byTime, type Segment } from '../../src/core/segment.ts';
+import type { ClockMark, NearSegment } from '../../src/core/signal/place-run.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import { byTime, type Segment } from '../../src/core/signal/segment.ts';
 import {
   appendKeyOf,
   placeAppends,
@@ -16,7 +16,7 @@ import {
   type Placed,
   type Surroundings,
   type TimeRule,
-} from '../../src/core/place-append.ts';
+} from '../../src/core/rows/place-append.ts';
 
 const RATE = parseRate(1000)!;
 const RULES: readonly TimeRule[] = [

@@ -12,10 +12,10 @@ import {
   type PlacedRun,
   type Run,
   type TimeHead,
-} from '../../src/core/place-run.ts';
-import { markedTimes } from '../../src/core/marked-times.ts';
-import { halfPeriodNs, nsOfRow, parseRate, type Rate } from '../../src/core/rate.ts';
-import { clipRows, uniteRows, withoutRows } from '../../src/core/row-ranges.ts';
+} from '../../src/core/signal/place-run.ts';
+import { markedTimes } from '../../src/core/signal/marked-times.ts';
+import { halfPeriodNs, nsOfRow, parseRate, type Rate } from '../../src/core/signal/rate.ts';
+import { clipRows, uniteRows, withoutRows } from '../../src/core/signal/row-ranges.ts';
 import {
   byTime,
   endsOf,
@@ -25,7 +25,7 @@ import {
   timeWithin,
   type RowRange,
   type Segment,
-} from '../../src/core/segment.ts';
+} from '../../src/core/signal/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
 import { modelRuns } from '../support/model-runs.ts';
 

@@ -10,7 +10,7 @@ import {
   rateHz,
   rowAtOrAfter,
   type Rate,
-} from '../../src/core/rate.ts';
+} from '../../src/core/signal/rate.ts';
 
 function rateOf(value: number | string): Rate {
   const rate = parseRate(value);

@@ -7,9 +7,9 @@ import {
   type Piece,
   type PlannedChunk,
   type Span,
-} from '../../src/core/read-plan.ts';
-import type { RowRange } from '../../src/core/segment.ts';
-import { visibleSlices, type Slice } from '../../src/core/visible-rows.ts';
+} from '../../src/core/rows/read-plan.ts';
+import type { RowRange } from '../../src/core/signal/segment.ts';
+import { visibleSlices, type Slice } from '../../src/core/rows/visible-rows.ts';
 
 interface Other extends Partial<PlannedChunk> {
   readonly timesOffset?: number;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { nsOfRow } from '../../src/core/rate.ts';
-import { inOrder, rebuildMasks, rebuildRows, rebuildSegments, type Told } from '../../src/core/rebuild-plan.ts';
-import type { RowRange } from '../../src/core/segment.ts';
-import type { SeriesRecord } from '../../src/core/series-record.ts';
+import { nsOfRow } from '../../src/core/signal/rate.ts';
+import { inOrder, rebuildMasks, rebuildRows, rebuildSegments, type Told } from '../../src/core/upkeep/rebuild-plan.ts';
+import type { RowRange } from '../../src/core/signal/segment.ts';
+import type { SeriesRecord } from '../../src/core/upkeep/series-record.ts';
 
 type Pair = readonly [from: number, to: number];
 

@@ -13,8 +13,8 @@ import {
   type SpooledChunk,
   type SpoolFacts,
   type StoredFile,
-} from '../../src/core/reconcile.ts';
-import { SHARD_STATES, type ShardState } from '../../src/core/shard-state.ts';
+} from '../../src/core/upkeep/reconcile.ts';
+import { SHARD_STATES, type ShardState } from '../../src/core/upkeep/shard-state.ts';
 
 const PATH = 'shards/01/s1-7.h5';
 const OLD = ORPHAN_GRACE_MS;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { longestTerms, nextExpiry, type ExpiryFacts } from '../../src/core/retention.ts';
+import { longestTerms, nextExpiry, type ExpiryFacts } from '../../src/core/upkeep/retention.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
 
 const DAY = 86_400_000_000_000n;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { clipRows, countRows, uniteRows, withoutRows } from '../../src/core/row-ranges.ts';
-import type { RowRange } from '../../src/core/segment.ts';
+import { clipRows, countRows, uniteRows, withoutRows } from '../../src/core/signal/row-ranges.ts';
+import type { RowRange } from '../../src/core/signal/segment.ts';
 
 const SIZE = 60;
 const anyRange = fc

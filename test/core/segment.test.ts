@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { parseRate, type Rate } from '../../src/core/rate.ts';
+import { parseRate, type Rate } from '../../src/core/signal/rate.ts';
 import {
   partOfSegment,
   rowsBefore,
@@ -7,7 +7,7 @@ import {
   selectRows,
   timesOfRows,
   type Segment,
-} from '../../src/core/segment.ts';
+} from '../../src/core/signal/segment.ts';
 import { INT64_MAX } from '../../src/core/time.ts';
 
 const KHZ: Rate = { num: 1000n, den: 1n };

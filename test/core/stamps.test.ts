@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { nsOfRow, parseRate } from '../../src/core/rate.ts';
+import { nsOfRow, parseRate } from '../../src/core/signal/rate.ts';
 import { TIME_MIN } from '../../src/core/time.ts';
-import type { GapRule } from '../../src/core/place-run.ts';
-import { MOST_RUNS, runsOfStamps, StampFollower, type Stamp } from '../../src/core/stamps.ts';
+import type { GapRule } from '../../src/core/signal/place-run.ts';
+import { MOST_RUNS, runsOfStamps, StampFollower, type Stamp } from '../../src/core/signal/stamps.ts';
 
 const S = 1_000_000_000n;
 

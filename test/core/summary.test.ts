@@ -1,17 +1,22 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
+import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/numbers/dtype.ts';
 import {
   eachCell,
   SUMMARY_FACTORS,
   SummaryBuilder,
   type SummaryCell,
   type SummaryShape,
-} from '../../src/core/summary.ts';
-import { scaleFor } from '../../src/core/moments.ts';
-import { toldOfCell } from '../../src/core/summary-cell.ts';
-import { nearestNumber } from '../../src/core/fraction.ts';
-import { columnBytes, decodeSummary, summaryColumns, type SummaryBlock } from '../../src/core/summary-block.ts';
+} from '../../src/core/overview/summary.ts';
+import { scaleFor } from '../../src/core/numbers/moments.ts';
+import { toldOfCell } from '../../src/core/overview/summary-cell.ts';
+import { nearestNumber } from '../../src/core/numbers/fraction.ts';
+import {
+  columnBytes,
+  decodeSummary,
+  summaryColumns,
+  type SummaryBlock,
+} from '../../src/core/overview/summary-block.ts';
 
 interface Rows {
   readonly row: number;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { changesBetween, changesOfKeys, UNDESCRIBED } from '../../src/core/series-history.ts';
-import { editTags, listOf, renameTag, sameTag, tagField, undoTagChanges } from '../../src/core/tag-edit.ts';
-import type { Tags } from '../../src/core/tag-value.ts';
+import { changesBetween, changesOfKeys, UNDESCRIBED } from '../../src/core/tags/series-changes.ts';
+import { editTags, listOf, renameTag, sameTag, tagField, undoTagChanges } from '../../src/core/tags/tag-edit.ts';
+import type { Tags } from '../../src/core/signal/tag-value.ts';
 
 const scalar = fc.oneof(
   fc.constantFrom('a', 'b', ''),

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Comparable, Expression } from '../../src/core/tag-expression.ts';
-import { parseOverlaps, parseTagParameter } from '../../src/core/tag-parameters.ts';
-import { decimalRatio, ZERO } from '../../src/core/ratio.ts';
-import type { TagUnit } from '../../src/core/tag-value.ts';
+import type { Comparable, Expression } from '../../src/core/tags/tag-expression.ts';
+import { parseOverlaps, parseTagParameter } from '../../src/core/tags/tag-parameters.ts';
+import { decimalRatio, ZERO } from '../../src/core/numbers/ratio.ts';
+import type { TagUnit } from '../../src/core/signal/tag-value.ts';
 
 const MV: TagUnit = { code: 'mV', factor: decimalRatio('0.001'), shift: ZERO, dimension: 'V' };
 const readUnit = (code: string): TagUnit | undefined => (code === 'mV' ? MV : undefined);

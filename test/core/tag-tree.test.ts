@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { patternFault, patternPrefix } from '../../src/core/tag-pattern.ts';
-import { readExpression } from '../../src/core/tag-tree.ts';
-import { decimalRatio, ONE, ZERO } from '../../src/core/ratio.ts';
-import type { TagUnit } from '../../src/core/tag-value.ts';
+import { patternFault, patternPrefix } from '../../src/core/tags/tag-pattern.ts';
+import { readExpression } from '../../src/core/tags/tag-tree.ts';
+import { decimalRatio, ONE, ZERO } from '../../src/core/numbers/ratio.ts';
+import type { TagUnit } from '../../src/core/signal/tag-value.ts';
 
 const UNITS: Record<string, TagUnit> = {
   mV: { code: 'mV', factor: decimalRatio('0.001'), shift: ZERO, dimension: 'V' },

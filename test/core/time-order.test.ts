@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { groupByTime, lowerBound, orderRows, type TimedChunk } from '../../src/core/time-order.ts';
+import { groupByTime, lowerBound, orderRows, type TimedChunk } from '../../src/core/rows/time-order.ts';
 
 describe('rows are answered in order of time', () => {
   test.each<[string, bigint[], number[], number[]]>([

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { AnswerRoom } from '../../src/flows/answer-room.ts';
+import { AnswerRoom } from '../../src/flows/read/answer-room.ts';
 
 const MIB = 1024 * 1024;
 const tooMany = { code: 'unavailable', slug: 'too-many-answers', retryAfterS: expect.any(Number) };

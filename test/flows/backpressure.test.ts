@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { parseRate } from '../../src/core/rate.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
-import { Backpressure, type BackpressureLimits } from '../../src/flows/backpressure.ts';
-import { freeBytes } from '../../src/storage/disk-space.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
+import { Backpressure, type BackpressureLimits } from '../../src/flows/append/backpressure.ts';
+import { freeBytes } from '../../src/storage/folder/disk-space.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
 import { Store } from './store.ts';
 

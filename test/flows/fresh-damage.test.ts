@@ -1,10 +1,10 @@
 /** Fresh chunks whose bytes are not what was acknowledged are an error for whoever reads them, and for nobody else. */
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseRate } from '../../src/core/rate.ts';
-import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
-import { hashContent } from '../../src/flows/hash-content.ts';
-import { readBuckets } from '../../src/flows/overview-read.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import { UNSAID, type NewSeries, type Series } from '../../src/core/signal/series.ts';
+import { hashContent } from '../../src/flows/close/hash-content.ts';
+import { readBuckets } from '../../src/flows/overview/read-overview.ts';
 import { execute } from '../support/postgres.ts';
 import { Store } from './store.ts';
 

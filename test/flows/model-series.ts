@@ -1,7 +1,7 @@
 /** A series as an array in memory: what appends, replacements and removals must come to, and nothing of how they are stored. */
-import { nsOfRow, type Rate } from '../../src/core/rate.ts';
+import { nsOfRow, type Rate } from '../../src/core/signal/rate.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
-import type { DuplicateRule } from '../../src/core/series.ts';
+import type { DuplicateRule } from '../../src/core/signal/series.ts';
 
 export interface ModelRow {
   readonly row: number;

@@ -1,5 +1,5 @@
 import { afterEach, expect, jest, test } from '@jest/globals';
-import { planAhead } from '../../src/flows/plan-ahead.ts';
+import { planAhead } from '../../src/flows/read/plan-ahead.ts';
 
 afterEach(() => {
   jest.restoreAllMocks();

@@ -4,16 +4,16 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { marksAround } from '../../src/catalog/clock-store.ts';
-import { getSeries } from '../../src/catalog/series-store.ts';
-import { parseRate } from '../../src/core/rate.ts';
-import type { Series } from '../../src/core/series.ts';
-import { compactLane } from '../../src/flows/compact-lane.ts';
-import { flushLane } from '../../src/flows/flush-lane.ts';
-import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
-import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
+import { marksAround } from '../../src/catalog/appends/clock-store.ts';
+import { getSeries } from '../../src/catalog/series/series-store.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import type { Series } from '../../src/core/signal/series.ts';
+import { compactLane } from '../../src/flows/compact/compact-lane.ts';
+import { flushLane } from '../../src/flows/flush/flush-lane.ts';
+import { rebuildCatalog } from '../../src/flows/repair/rebuild-catalog.ts';
+import type { RewriteStage } from '../../src/flows/rewrite/rewrite-shards.ts';
 import type { SampleSelection } from '../../src/flows/service.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { Store } from './store.ts';
 import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { searchSeries } from '../../src/catalog/series-search.ts';
-import { readExpression } from '../../src/core/tag-tree.ts';
-import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
-import { readUnit } from '../../src/flows/tag-units.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
+import { searchSeries } from '../../src/catalog/search/search-store.ts';
+import { readExpression } from '../../src/core/tags/tag-tree.ts';
+import { rebuildCatalog } from '../../src/flows/repair/rebuild-catalog.ts';
+import { readUnit } from '../../src/flows/series/tag-units.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
 import { Store } from './store.ts';
 

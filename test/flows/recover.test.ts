@@ -5,11 +5,11 @@ import { cp, mkdir, rename, rm, truncate, utimes, writeFile } from 'node:fs/prom
 import { basename, dirname } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
 import { openDatabase } from '../../src/catalog/database.ts';
-import { hasDamage } from '../../src/catalog/shard-store.ts';
-import { readEstrangement } from '../../src/catalog/recovery-reader.ts';
-import { freeSpools, registerSpools } from '../../src/catalog/spool-store.ts';
-import { forgetShard } from '../../src/catalog/swap-shard.ts';
-import { parseRate } from '../../src/core/rate.ts';
+import { hasDamage } from '../../src/catalog/shards/shard-store.ts';
+import { readEstrangement } from '../../src/catalog/shards/recovery-reader.ts';
+import { freeSpools, registerSpools } from '../../src/catalog/appends/spool-store.ts';
+import { forgetShard } from '../../src/catalog/shards/swap-shard.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
 import {
   ASIDE_KEPT_MS,
   CLOCK_SLACK_MS,
@@ -17,15 +17,15 @@ import {
   RECEIVING_KEPT_MS,
   REPLACED_KEPT_MS,
   type Reconciliation,
-} from '../../src/core/reconcile.ts';
-import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
-import { compactLane } from '../../src/flows/compact-lane.ts';
-import { flushLane, type FlushOptions } from '../../src/flows/flush-lane.ts';
-import { diagnose, recover, type RecoverDeps, type RecoveryReport } from '../../src/flows/recover.ts';
-import type { RewriteStage } from '../../src/flows/rewrite-shards.ts';
-import { sweepSpools } from '../../src/flows/sweep-fresh.ts';
-import { shardPath, spoolPath } from '../../src/storage/data-root.ts';
-import { writeSpool } from '../../src/storage/spool.ts';
+} from '../../src/core/upkeep/reconcile.ts';
+import { UNSAID, type NewSeries, type Series } from '../../src/core/signal/series.ts';
+import { compactLane } from '../../src/flows/compact/compact-lane.ts';
+import { flushLane, type FlushOptions } from '../../src/flows/flush/flush-lane.ts';
+import { diagnose, recover, type RecoverDeps, type RecoveryReport } from '../../src/flows/repair/recover.ts';
+import type { RewriteStage } from '../../src/flows/rewrite/rewrite-shards.ts';
+import { sweepSpools } from '../../src/flows/flush/sweep-fresh.ts';
+import { shardPath, spoolPath } from '../../src/storage/folder/data-root.ts';
+import { writeSpool } from '../../src/storage/folder/spool.ts';
 import { execute, hasTestPostgres, type TestDatabase } from '../support/postgres.ts';
 import { Store } from './store.ts';
 

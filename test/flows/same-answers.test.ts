@@ -6,24 +6,24 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
 import { openDatabase, type Database } from '../../src/catalog/database.ts';
-import { readSampleSnapshot, type ChunkSelection } from '../../src/catalog/sample-snapshot.ts';
-import { getSeries } from '../../src/catalog/series-store.ts';
-import { AGGREGATES } from '../../src/core/aggregate-span.ts';
-import type { OutBatch } from '../../src/core/batch.ts';
-import { DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
-import { parseRate } from '../../src/core/rate.ts';
-import { UNSAID, type DuplicateRule, type NewSeries, type Series } from '../../src/core/series.ts';
-import { AnswerRoom } from '../../src/flows/answer-room.ts';
-import { hashContent } from '../../src/flows/hash-content.ts';
-import { lastValues } from '../../src/flows/last-value.ts';
-import { readLatest, selectNewest } from '../../src/flows/latest-read.ts';
-import { querySeries } from '../../src/flows/query-series.ts';
-import { readBuckets } from '../../src/flows/overview-read.ts';
-import { planEnough } from '../../src/flows/plan-pages.ts';
-import { planSamples, type PlanLimits } from '../../src/flows/plan-samples.ts';
-import { rowBatches } from '../../src/flows/print-samples.ts';
-import { readSamples, readSnapshot, rowsTask } from '../../src/flows/read-samples.ts';
-import { rebuildCatalog } from '../../src/flows/rebuild-catalog.ts';
+import { readSampleSnapshot, type ChunkSelection } from '../../src/catalog/read/sample-snapshot.ts';
+import { getSeries } from '../../src/catalog/series/series-store.ts';
+import { AGGREGATES } from '../../src/core/overview/aggregate-span.ts';
+import type { OutBatch } from '../../src/core/signal/batch.ts';
+import { DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/numbers/dtype.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import { UNSAID, type DuplicateRule, type NewSeries, type Series } from '../../src/core/signal/series.ts';
+import { AnswerRoom } from '../../src/flows/read/answer-room.ts';
+import { hashContent } from '../../src/flows/close/hash-content.ts';
+import { lastValues } from '../../src/flows/table/last-value.ts';
+import { readLatest, selectNewest } from '../../src/flows/read/latest-read.ts';
+import { querySeries } from '../../src/flows/table/query-series.ts';
+import { readBuckets } from '../../src/flows/overview/read-overview.ts';
+import { planEnough } from '../../src/flows/read/plan-pages.ts';
+import { planSamples, type PlanLimits } from '../../src/flows/read/plan-samples.ts';
+import { rowBatches } from '../../src/flows/read/print-samples.ts';
+import { readSamples, readSnapshot, rowsTask } from '../../src/flows/read/read-samples.ts';
+import { rebuildCatalog } from '../../src/flows/repair/rebuild-catalog.ts';
 import type {
   ReadRequest,
   SampleSelection,
@@ -31,10 +31,10 @@ import type {
   TableRequest,
   WantedBuckets,
 } from '../../src/flows/service.ts';
-import { unpackRecords } from '../../src/formats/packed-records.ts';
-import type { AnswerFormatName } from '../../src/formats/wire-formats.ts';
-import { CodecPool } from '../../src/storage/codec-pool.ts';
-import { eachOpened } from '../../src/storage/shard-files.ts';
+import { unpackRecords } from '../../src/formats/binary/packed-records.ts';
+import type { AnswerFormatName } from '../../src/formats/samples/wire-formats.ts';
+import { CodecPool } from '../../src/storage/threads/codec-pool.ts';
+import { eachOpened } from '../../src/storage/read/shard-files.ts';
 import { Store } from './store.ts';
 import { modelRuns, MODEL_LIMIT_MS } from '../support/model-runs.ts';
 
@@ -43,7 +43,7 @@ const RUNS = modelRuns(1);
 const TIMEOUT_MS = MODEL_LIMIT_MS;
 const RATE = parseRate('1000/3')!;
 const PERIOD = 3_000_000n;
-const THREAD = new URL('../../src/flows/codec-thread.js', import.meta.url);
+const THREAD = new URL('../../src/flows/threads/codec-thread.js', import.meta.url);
 
 let store: Store;
 beforeAll(async () => {

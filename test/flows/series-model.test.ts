@@ -1,19 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
-import { getSeries } from '../../src/catalog/series-store.ts';
-import { bytesOf } from '../../src/core/dtype.ts';
+import { getSeries } from '../../src/catalog/series/series-store.ts';
+import { bytesOf } from '../../src/core/numbers/dtype.ts';
 import { isVarveError } from '../../src/core/errors.ts';
-import { nsOfRow, parseRate } from '../../src/core/rate.ts';
-import type { DuplicateRule, Series } from '../../src/core/series.ts';
+import { nsOfRow, parseRate } from '../../src/core/signal/rate.ts';
+import type { DuplicateRule, Series } from '../../src/core/signal/series.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
-import { packRecords } from '../../src/formats/packed-records.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
+import { packRecords } from '../../src/formats/binary/packed-records.ts';
 import { IrregularModel, RegularModel, type Expected, type ModelRow } from './model-series.ts';
 import { Store } from './store.ts';
-import { unsealSeries } from '../../src/catalog/series-state.ts';
-import { hashContent } from '../../src/flows/hash-content.ts';
-import { stateService } from '../../src/flows/series-state.ts';
+import { unsealSeries } from '../../src/catalog/series/seal-store.ts';
+import { hashContent } from '../../src/flows/close/hash-content.ts';
+import { stateService } from '../../src/flows/close/seal-series.ts';
 import type { AppendOutcome, Principal, RemoveOutcome } from '../../src/flows/service.ts';
 import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 

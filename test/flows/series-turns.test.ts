@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { SeriesTurns } from '../../src/flows/series-turns.ts';
+import { SeriesTurns } from '../../src/flows/series/series-turns.ts';
 
 function deferred(): { promise: Promise<void>; resolve: () => void } {
   let resolve = (): void => {};

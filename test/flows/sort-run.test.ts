@@ -4,10 +4,10 @@ import fc from 'fast-check';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
-import type { Erasure } from '../../src/core/erasure.ts';
-import { planRead, type PlannedChunk } from '../../src/core/read-plan.ts';
-import type { DuplicateRule } from '../../src/core/series.ts';
-import { visibleSlices } from '../../src/core/visible-rows.ts';
+import type { Erasure } from '../../src/core/rows/erasure.ts';
+import { planRead, type PlannedChunk } from '../../src/core/rows/read-plan.ts';
+import type { DuplicateRule } from '../../src/core/signal/series.ts';
+import { visibleSlices } from '../../src/core/rows/visible-rows.ts';
 import {
   countWindows,
   cutWindows,
@@ -15,8 +15,8 @@ import {
   type CountedWindows,
   type SortableChunk,
   type SortedRows,
-} from '../../src/flows/order-windows.ts';
-import { sortRun } from '../../src/flows/sort-run.ts';
+} from '../../src/flows/read/order-windows.ts';
+import { sortRun } from '../../src/flows/rewrite/sort-run.ts';
 import { temporaryRoot } from '../storage/temporary-root.ts';
 
 const root = temporaryRoot();

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { baseOf } from '../../src/core/quantity.ts';
-import { readUnit } from '../../src/flows/tag-units.ts';
+import { baseOf } from '../../src/core/tags/quantity.ts';
+import { readUnit } from '../../src/flows/series/tag-units.ts';
 
 function base(value: number, code: string): number {
   const unit = readUnit(code);

@@ -1,16 +1,16 @@
 /** No flow holds a transaction while it waits for a thread, however long that takes. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import pg from 'pg';
-import { parseRate } from '../../src/core/rate.ts';
-import { UNSAID, type NewSeries, type Series } from '../../src/core/series.ts';
-import { AnswerRoom } from '../../src/flows/answer-room.ts';
-import { hashContent } from '../../src/flows/hash-content.ts';
-import { measureErasure } from '../../src/flows/measure-erasure.ts';
-import { readBuckets } from '../../src/flows/overview-read.ts';
-import { querySeries } from '../../src/flows/query-series.ts';
-import { readSamples } from '../../src/flows/read-samples.ts';
-import { CodecPool } from '../../src/storage/codec-pool.ts';
-import { eachOpened } from '../../src/storage/shard-files.ts';
+import { parseRate } from '../../src/core/signal/rate.ts';
+import { UNSAID, type NewSeries, type Series } from '../../src/core/signal/series.ts';
+import { AnswerRoom } from '../../src/flows/read/answer-room.ts';
+import { hashContent } from '../../src/flows/close/hash-content.ts';
+import { measureErasure } from '../../src/flows/append/measure-erasure.ts';
+import { readBuckets } from '../../src/flows/overview/read-overview.ts';
+import { querySeries } from '../../src/flows/table/query-series.ts';
+import { readSamples } from '../../src/flows/read/read-samples.ts';
+import { CodecPool } from '../../src/storage/threads/codec-pool.ts';
+import { eachOpened } from '../../src/storage/read/shard-files.ts';
 import { Store } from './store.ts';
 
 const HOUR_NS = 3_600_000_000_000n;
@@ -53,7 +53,7 @@ beforeAll(async () => {
   store = await Store.open();
   watch = new pg.Client({ connectionString: store.databaseUrl });
   await watch.connect();
-  codec = new WatchedPool(new URL('../../src/flows/codec-thread.js', import.meta.url), 1);
+  codec = new WatchedPool(new URL('../../src/flows/threads/codec-thread.js', import.meta.url), 1);
   regular = await store.create(spec('regular', { kind: 'regular', rate: parseRate('1/3600')!, startNs: 0n }));
   disordered = await store.create(spec('disordered', { kind: 'irregular' }));
   const values = Float64Array.from({ length: ROWS }, (_, i) => i);

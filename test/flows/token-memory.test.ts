@@ -5,10 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KyselyPlugin } from 'kysely';
 import { openDatabase, type Database, type OpenDatabase } from '../../src/catalog/database.ts';
 import type { Listener } from '../../src/catalog/listener.ts';
-import { listenForTokens } from '../../src/catalog/token-listener.ts';
-import { accessService, ensureAccess } from '../../src/flows/access.ts';
+import { listenForTokens } from '../../src/catalog/people/token-listener.ts';
+import { accessService, ensureAccess } from '../../src/flows/people/access.ts';
 import type { AccessService } from '../../src/flows/service.ts';
-import { TokenMemory } from '../../src/flows/token-memory.ts';
+import { TokenMemory } from '../../src/flows/people/token-memory.ts';
 import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
 
 const FIRST = 'the-first-token-of-all';

@@ -1,9 +1,9 @@
 /** Units of one dimension, pair by pair, beside exact fractions. */
 import { beforeAll, expect, test } from '@jest/globals';
-import { sameQuantity } from '../../src/core/quantity.ts';
-import { ratio } from '../../src/core/ratio.ts';
-import { vocabularyFaults } from '../../src/core/vocabulary.ts';
-import { readUnit } from '../../src/flows/tag-units.ts';
+import { sameQuantity } from '../../src/core/tags/quantity.ts';
+import { ratio } from '../../src/core/numbers/ratio.ts';
+import { vocabularyFaults } from '../../src/core/tags/vocabulary.ts';
+import { readUnit } from '../../src/flows/series/tag-units.ts';
 import { describePython } from '../support/python.ts';
 import { UCUM_JUDGE, type JudgedUnits } from './ucum-judge.ts';
 

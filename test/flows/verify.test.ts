@@ -11,12 +11,12 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { sql } from 'kysely';
-import { shardChunks } from '../../src/catalog/shard-store.ts';
-import type { Chunk } from '../../src/core/chunk.ts';
-import { DTYPES } from '../../src/core/dtype.ts';
-import type { Series } from '../../src/core/series.ts';
-import type { VerifyReport } from '../../src/flows/verify.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
+import { shardChunks } from '../../src/catalog/shards/shard-store.ts';
+import type { Chunk } from '../../src/core/rows/chunk.ts';
+import { DTYPES } from '../../src/core/numbers/dtype.ts';
+import type { Series } from '../../src/core/signal/series.ts';
+import type { VerifyReport } from '../../src/flows/repair/verify.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
 import { Store } from './store.ts';
 

@@ -1,9 +1,9 @@
 /** Calendars of all zones, beside Python's zoneinfo: every change of a clock from 1970 to 2037. */
 import { beforeAll, expect, test } from '@jest/globals';
-import { parseEvery } from '../../src/core/aggregate-span.ts';
-import { bordersByClock } from '../../src/core/calendar-borders.ts';
-import type { OffsetAt } from '../../src/core/clock.ts';
-import { isTimeZone, offsetOf } from '../../src/flows/aggregate-calendar.ts';
+import { parseEvery } from '../../src/core/overview/aggregate-span.ts';
+import { bordersByClock } from '../../src/core/overview/calendar-borders.ts';
+import type { OffsetAt } from '../../src/core/overview/place-clock.ts';
+import { isTimeZone, offsetOf } from '../../src/flows/overview/aggregate-calendar.ts';
 import { describePython } from '../support/python.ts';
 
 /** A day in Python: the first instant from its own idea of local time that is at or past midnight, found by looking at every change. */

@@ -22,9 +22,9 @@ import {
 } from 'apache-arrow';
 import fc from 'fast-check';
 import { isVarveError } from '../../src/core/errors.ts';
-import { MAX_BATCH_ROWS } from '../../src/formats/cut-batches.ts';
-import { encodeArrowFile, encodeArrowStream } from '../../src/formats/arrow.ts';
-import { decodeArrow } from '../../src/formats/arrow-decode.ts';
+import { MAX_BATCH_ROWS } from '../../src/formats/samples/cut-batches.ts';
+import { encodeArrowFile, encodeArrowStream } from '../../src/formats/samples/arrow.ts';
+import { decodeArrow } from '../../src/formats/samples/arrow-decode.ts';
 import { allOf, bytesFrom, outBatches, outShapeOf, rowsOf, shapeOf, streamOf } from './streams.ts';
 
 type Column = readonly [name: string, type: DataType, data: Data];

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { parseTime } from '../../src/core/time.ts';
-import { readCsvRecording, type CsvRecordingOptions } from '../../src/formats/csv-recording.ts';
+import { readCsvRecording, type CsvRecordingOptions } from '../../src/formats/recordings/csv-recording.ts';
 import { describePython } from '../support/python.ts';
 import { describeRecordings, expectedOf, sharedDataPath } from '../support/shared-data.ts';
 import { rowsOf, streamOf } from './streams.ts';

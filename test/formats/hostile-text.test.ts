@@ -1,9 +1,9 @@
 /** Bodies of samples whose text is none, or says two things at once. */
 import { describe, expect, test } from '@jest/globals';
-import { decodeCsv } from '../../src/formats/csv.ts';
-import { decodeJson } from '../../src/formats/json.ts';
-import { repeatedKey } from '../../src/formats/json-keys.ts';
-import { decodeNdjson } from '../../src/formats/ndjson.ts';
+import { decodeCsv } from '../../src/formats/samples/csv.ts';
+import { decodeJson } from '../../src/formats/samples/json.ts';
+import { repeatedKey } from '../../src/formats/text/json-keys.ts';
+import { decodeNdjson } from '../../src/formats/samples/ndjson.ts';
 import { rowsOf, shapeOf } from './streams.ts';
 
 const DECODERS = { csv: decodeCsv, json: decodeJson, ndjson: decodeNdjson } as const;

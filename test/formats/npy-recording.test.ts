@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { viewAs } from '../../src/core/dtype.ts';
-import { encodeNpy } from '../../src/formats/npy.ts';
-import { readNpyRecording } from '../../src/formats/npy-recording.ts';
+import { viewAs } from '../../src/core/numbers/dtype.ts';
+import { encodeNpy } from '../../src/formats/samples/npy.ts';
+import { readNpyRecording } from '../../src/formats/recordings/npy-recording.ts';
 import { bytesFrom, outBatches, outShapeOf, rowsOf, shapeOf, streamOf } from './streams.ts';
 
 const VALUES = new Int16Array([1, 2, 3, 4, 5, 6]);

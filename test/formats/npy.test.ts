@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { bytesOf, DTYPE_NAMES, viewAs } from '../../src/core/dtype.ts';
-import { decodeNpy, encodeNpy, npyHeader, readNpyHeader } from '../../src/formats/npy.ts';
+import { bytesOf, DTYPE_NAMES, viewAs } from '../../src/core/numbers/dtype.ts';
+import { decodeNpy, encodeNpy, npyHeader, readNpyHeader } from '../../src/formats/samples/npy.ts';
 import { describePython } from '../support/python.ts';
 import { arrayOf, bytesFrom, outBatches, outShapeOf, rowsOf, shapeOf, streamOf } from './streams.ts';
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { expect, test, describe } from '@jest/globals';
 import * as h5wasm from 'h5wasm/node';
-import type { Dtype } from '../../src/core/dtype.ts';
-import { readOpenSignals, type Hdf5Tree } from '../../src/formats/opensignals.ts';
+import type { Dtype } from '../../src/core/numbers/dtype.ts';
+import { readOpenSignals, type Hdf5Tree } from '../../src/formats/recordings/opensignals.ts';
 import { describeRecordings, expectedOf, sharedDataPath } from '../support/shared-data.ts';
 import { rowsOf } from './streams.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import type { SampleShape } from '../../src/core/batch.ts';
-import type { Dtype } from '../../src/core/dtype.ts';
-import { WIRE_FORMATS, type WireFormatName } from '../../src/formats/wire-formats.ts';
+import type { SampleShape } from '../../src/core/signal/batch.ts';
+import type { Dtype } from '../../src/core/numbers/dtype.ts';
+import { WIRE_FORMATS, type WireFormatName } from '../../src/formats/samples/wire-formats.ts';
 import { rowsOf, shapeOf, streamOf } from './streams.ts';
 
 type Kind = SampleShape['kind'];

@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { bytesOf, DTYPE_NAMES, DTYPES, type Dtype } from '../../src/core/dtype.ts';
+import { bytesOf, DTYPE_NAMES, DTYPES, type Dtype } from '../../src/core/numbers/dtype.ts';
 import { TIME_MAX, TIME_MIN } from '../../src/core/time.ts';
-import { encodeCsv } from '../../src/formats/csv.ts';
-import { WIRE_FORMATS, type WireFormatName } from '../../src/formats/wire-formats.ts';
+import { encodeCsv } from '../../src/formats/samples/csv.ts';
+import { WIRE_FORMATS, type WireFormatName } from '../../src/formats/samples/wire-formats.ts';
 import { allOf, arrayOf, bytesFrom, outBatches, outShapeOf, rowsOf, shapeOf, streamOf } from './streams.ts';
 
 function valueOf(dtype: Dtype): fc.Arbitrary<number | bigint> {

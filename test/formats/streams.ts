@@ -1,6 +1,6 @@
 /** Bodies as streams, batches as arrays: what tests of formats put in and take out. */
-import type { Batch, OutBatch, OutShape, SampleShape } from '../../src/core/batch.ts';
-import { bytesOf, DTYPES, type Dtype, type SampleArray } from '../../src/core/dtype.ts';
+import type { Batch, OutBatch, OutShape, SampleShape } from '../../src/core/signal/batch.ts';
+import { bytesOf, DTYPES, type Dtype, type SampleArray } from '../../src/core/numbers/dtype.ts';
 
 /** The bytes in pieces of a size, as a socket might hand them over. */
 export async function* streamOf(bytes: Uint8Array | string, pieceBytes = 65_536): AsyncGenerator<Uint8Array> {

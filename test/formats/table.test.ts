@@ -1,8 +1,8 @@
 /** Tables in every format, read by others than the writer. */
 import { describe, expect, test } from '@jest/globals';
 import { tableFromIPC } from '@uwdata/flechette';
-import { columnOf, type Table, type TableBatch } from '../../src/core/table.ts';
-import { encodeTable, TABLE_FORMATS } from '../../src/formats/table-formats.ts';
+import { columnOf, type Table, type TableBatch } from '../../src/core/signal/sample-table.ts';
+import { encodeTable, TABLE_FORMATS } from '../../src/formats/tables/table-formats.ts';
 import { describePython } from '../support/python.ts';
 import { bytesFrom, textFrom } from './streams.ts';
 

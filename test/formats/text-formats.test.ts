@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { viewAs, type Dtype } from '../../src/core/dtype.ts';
-import { decodeCsv, encodeCsv } from '../../src/formats/csv.ts';
-import { decodeJson, encodeJson } from '../../src/formats/json.ts';
-import { decodeNdjson, encodeNdjson } from '../../src/formats/ndjson.ts';
+import { viewAs, type Dtype } from '../../src/core/numbers/dtype.ts';
+import { decodeCsv, encodeCsv } from '../../src/formats/samples/csv.ts';
+import { decodeJson, encodeJson } from '../../src/formats/samples/json.ts';
+import { decodeNdjson, encodeNdjson } from '../../src/formats/samples/ndjson.ts';
 import { describePython } from '../support/python.ts';
 import { arrayOf, outBatches, outShapeOf, rowsOf, shapeOf, streamOf, textFrom } from './streams.ts';
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, readdirSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { calibrationOf, toPhysical } from '../../src/core/calibration.ts';
-import { bytesOf } from '../../src/core/dtype.ts';
-import type { RecordedSeries } from '../../src/core/recording.ts';
-import { readWfdb, type RecordingFiles } from '../../src/formats/wfdb.ts';
+import { calibrationOf, toPhysical } from '../../src/core/signal/calibration.ts';
+import { bytesOf } from '../../src/core/numbers/dtype.ts';
+import type { RecordedSeries } from '../../src/core/signal/recording.ts';
+import { readWfdb, type RecordingFiles } from '../../src/formats/recordings/wfdb.ts';
 import { describeRecordings, expectedOf, sharedDataPath } from '../support/shared-data.ts';
 import { rowsOf, streamOf } from './streams.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { nextLink, openCursor } from '../../src/http/cursor.ts';
-import { annotationPosition } from '../../src/http/wire/annotations.ts';
+import { nextLink, openCursor } from '../../src/http/request/cursor.ts';
+import { annotationPosition } from '../../src/http/wire/annotations-schema.ts';
 import { uuid } from '../../src/http/wire/scalars.ts';
 
 const ID = '0198c5e0-0000-7000-8000-000000000001';

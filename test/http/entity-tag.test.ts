@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { bucketsTag, entityTag, insistsOnVersion, isKnownTo, samplesTag } from '../../src/http/entity-tag.ts';
+import { bucketsTag, entityTag, insistsOnVersion, isKnownTo, samplesTag } from '../../src/http/body/entity-tag.ts';
 
 const series = { version: 3, commit: 17n };
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import express from 'express';
-import { ANSWER_FORMATS, formatOfBody, formatToSend, partToSend } from '../../src/http/negotiate.ts';
+import { ANSWER_FORMATS, formatOfBody, formatToSend, partToSend } from '../../src/http/body/negotiate.ts';
 
 function accepting(accept: string | undefined): express.Request {
   return Object.assign(Object.create(express.request), { headers: accept === undefined ? {} : { accept } });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { openApiDocument } from '../../src/http/openapi.ts';
-import { provenance } from '../../src/http/wire/provenance.ts';
+import { provenance } from '../../src/http/wire/provenance-schema.ts';
 import { createApp } from '../../src/http/server.ts';
 import { keepingLog, stubService } from './stub-service.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { invalidField, VarveError, type ErrorCode } from '../../src/core/errors.ts';
-import { toProblem } from '../../src/http/problem.ts';
+import { toProblem } from '../../src/http/request/problem.ts';
 
 const request = { path: '/v1/series', id: 'r-1' };
 const coded = (code: string, message = 'secret internals'): Error => Object.assign(new Error(message), { code });

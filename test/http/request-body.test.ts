@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Request } from 'express';
 import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
-import { openRequestBody } from '../../src/http/request-body.ts';
+import { openRequestBody } from '../../src/http/body/request-body.ts';
 
 function sending(bytes: Uint8Array, headers: Record<string, string> = {}): Request {
   return Object.assign(Readable.from([bytes]), { get: (name: string) => headers[name] }) as unknown as Request;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { createApp, listen, type HttpServer } from '../../src/http/server.ts';
-import { DOCS_FILES } from '../../src/http/docs-routes.ts';
+import { DOCS_FILES } from '../../src/http/routes/docs-routes.ts';
 import { PATHS } from '../../src/http/openapi.ts';
 import { keepingLog, SERIES, SERIES_ID, stubService } from './stub-service.ts';
 

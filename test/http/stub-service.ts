@@ -2,10 +2,10 @@
  * A service behind the routes whose answers a test chooses, for what the transport alone promises. Whatever a test did not
  * choose fails.
  */
-import { UNSAID, type Series } from '../../src/core/series.ts';
+import { UNSAID, type Series } from '../../src/core/signal/series.ts';
 import { VarveError } from '../../src/core/errors.ts';
 import type { Principal, Service } from '../../src/flows/service.ts';
-import type { Log } from '../../src/http/request-log.ts';
+import type { Log } from '../../src/http/request/request-log.ts';
 
 export const SERIES_ID = '0198c5e0-0000-7000-8000-000000000001';
 

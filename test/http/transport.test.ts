@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { gzipSync, brotliCompressSync, deflateSync } from 'node:zlib';
 import { VarveError } from '../../src/core/errors.ts';
 import type { AppendRequest, SampleStream } from '../../src/flows/service.ts';
-import { DEFAULT_HTTP_LIMITS } from '../../src/http/limits.ts';
+import { DEFAULT_HTTP_LIMITS } from '../../src/http/request/limits.ts';
 import { createApp, listen, type HttpServer } from '../../src/http/server.ts';
 import { keepingLog, SERIES, SERIES_ID, stubService, type Choices } from './stub-service.ts';
 

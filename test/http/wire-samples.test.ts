@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { parseIdempotencyKey } from '../../src/http/idempotency-key.ts';
-import { queryOf } from '../../src/http/query.ts';
-import { annotationSchemaFor, toNewAnnotations } from '../../src/http/wire/annotations.ts';
-import { parseWith } from '../../src/http/field-errors.ts';
-import { fromSelection, readQuery, toChannels, toSelection } from '../../src/http/wire/samples.ts';
+import { parseIdempotencyKey } from '../../src/http/request/idempotency-key.ts';
+import { queryOf } from '../../src/http/request/query.ts';
+import { annotationSchemaFor, toNewAnnotations } from '../../src/http/wire/annotations-schema.ts';
+import { parseWith } from '../../src/http/body/field-errors.ts';
+import { fromSelection, readQuery, toChannels, toSelection } from '../../src/http/wire/samples-schema.ts';
 
 const read = (query: string) => queryOf({ originalUrl: `/x?${query}` }, readQuery, { lists: ['channels'] });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { UNSAID, type Series } from '../../src/core/series.ts';
-import { parseWith } from '../../src/http/field-errors.ts';
+import { UNSAID, type Series } from '../../src/core/signal/series.ts';
+import { parseWith } from '../../src/http/body/field-errors.ts';
 import {
   newSeries,
   seriesAnswer,
@@ -8,7 +8,7 @@ import {
   seriesPatch,
   toSeriesAnswer,
   toSeriesPatch,
-} from '../../src/http/wire/series.ts';
+} from '../../src/http/wire/series-schema.ts';
 import { SERIES } from './stub-service.ts';
 
 const ANCESTOR = '0198c5e0-0000-7000-8000-00000000000a';

@@ -9,11 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
-import { findRunningPostgres, startEmbeddedPostgres } from '../../src/main/embedded-postgres.ts';
-import type { EmbeddedPostgres } from '../../src/main/embedded-postgres.ts';
-import { findPackage, linkLibraries, stageBinaries } from '../../src/main/postgres-binaries.ts';
-import { isServerOf, parsePostmasterPid, readPostmasterPid } from '../../src/main/postmaster-pid.ts';
-import { canReach, chooseServerUser, runAs } from '../../src/main/server-user.ts';
+import { findRunningPostgres, startEmbeddedPostgres } from '../../src/main/postgres/embedded-postgres.ts';
+import type { EmbeddedPostgres } from '../../src/main/postgres/embedded-postgres.ts';
+import { findPackage, linkLibraries, stageBinaries } from '../../src/main/postgres/postgres-binaries.ts';
+import { isServerOf, parsePostmasterPid, readPostmasterPid } from '../../src/main/postgres/postmaster-pid.ts';
+import { canReach, chooseServerUser, runAs } from '../../src/main/postgres/server-user.ts';
 
 const COLD_START_LIMIT_MS = 30_000;
 const isRoot = process.getuid?.() === 0;
@@ -88,7 +88,7 @@ async function startInChild(
   user: { uid?: number; gid?: number } = {},
   launcher: readonly string[] = [],
 ) {
-  const module = new URL('../../src/main/embedded-postgres.js', import.meta.url).href;
+  const module = new URL('../../src/main/postgres/embedded-postgres.js', import.meta.url).href;
   const script = `
     import { startEmbeddedPostgres } from ${JSON.stringify(module)};
     const { stop, ...server } = await startEmbeddedPostgres({ dataDir: process.argv[1], fsync: false, log() {} });
@@ -369,7 +369,7 @@ describe('accounts', () => {
   asRoot(
     'an ordinary user starts a server of their own, and root later runs it as that user',
     async () => {
-      const module = new URL('../../src/main/embedded-postgres.js', import.meta.url).pathname;
+      const module = new URL('../../src/main/postgres/embedded-postgres.js', import.meta.url).pathname;
       if (!(await canReach(NOBODY, join(module, '..'))) || !(await canReach(NOBODY, process.execPath))) {
         console.warn(`SKIPPED: an ordinary user cannot reach ${module}`);
         return;

@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { VERSION } from '../../src/main/version.ts';
+import { VERSION } from '../../src/main/process/version.ts';
 import { projectRoot } from '../support/project-root.ts';
 
 const BUILD_LIMIT_MS = 180_000;

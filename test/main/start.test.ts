@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, st
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfig, readEnvironment } from '../../src/main/config.ts';
+import { readConfig, readEnvironment } from '../../src/main/process/config.ts';
 import { hasTestPostgres, testDatabase } from '../support/postgres.ts';
 import { projectRoot } from '../support/project-root.ts';
 import { runCli, startService } from '../support/service.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { parseTag, parseTagCondition } from '../../src/main/tag-arguments.ts';
+import { parseTag, parseTagCondition } from '../../src/main/commands/tag-arguments.ts';
 
 describe('tags on the command line', () => {
   test.each([

@@ -1,9 +1,9 @@
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { VerifyReport } from '../../src/flows/verify.ts';
-import { importedSpec } from '../../src/formats/imported-series.ts';
-import { VarveClient } from '../../src/main/client.ts';
+import type { VerifyReport } from '../../src/flows/repair/verify.ts';
+import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
+import { VarveClient } from '../../src/main/client/client.ts';
 import { flushAll, runVarve, type Finished } from '../support/command.ts';
 import { startService, type RunningService } from '../support/service.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { deflateSync } from 'node:zlib';
-import { decodeBlock } from '../../src/storage/block-codec.ts';
+import { decodeBlock } from '../../src/storage/codec/block-codec.ts';
 
 /** One piece of 2048 bytes of one-byte values: all bits of rows are in order, so that zeros stay zeros. */
 function bitshuffled(total: number, piece: number, lz4: readonly number[], rest: readonly number[] = []): Uint8Array {

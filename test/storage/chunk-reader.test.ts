@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { planRead, type Piece, type PlannedChunk } from '../../src/core/read-plan.ts';
-import type { RowRange } from '../../src/core/segment.ts';
-import { visibleSlices } from '../../src/core/visible-rows.ts';
-import { readPieces, type PieceBytes } from '../../src/storage/chunk-reader.ts';
-import { eachOpened, KeptShardFiles } from '../../src/storage/shard-files.ts';
+import { planRead, type Piece, type PlannedChunk } from '../../src/core/rows/read-plan.ts';
+import type { RowRange } from '../../src/core/signal/segment.ts';
+import { visibleSlices } from '../../src/core/rows/visible-rows.ts';
+import { readPieces, type PieceBytes } from '../../src/storage/read/chunk-reader.ts';
+import { eachOpened, KeptShardFiles } from '../../src/storage/read/shard-files.ts';
 import { temporaryRoot } from './temporary-root.ts';
 import { openFilesBelow } from './open-files.ts';
 

@@ -1,8 +1,8 @@
 /** What the codec pool's tests run in its threads. */
 import type { MessagePort } from 'node:worker_threads';
 import { VarveError } from '../../src/core/errors.ts';
-import { outcome, type Outcome } from '../../src/storage/outcome.ts';
-import { receiveStream, sendStream } from '../../src/storage/port-stream.ts';
+import { outcome, type Outcome } from '../../src/storage/threads/outcome.ts';
+import { receiveStream, sendStream } from '../../src/storage/threads/port-stream.ts';
 
 export interface CountTask {
   readonly pieces: number;

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { VarveError } from '../../src/core/errors.ts';
-import { CodecPool } from '../../src/storage/codec-pool.ts';
+import { CodecPool } from '../../src/storage/threads/codec-pool.ts';
 import { count, die, double, echo, refuse, sendError, sum, type CountTask } from './codec-entry.ts';
 
 const pool = new CodecPool(new URL('./codec-entry.js', import.meta.url), 2);

@@ -4,7 +4,7 @@ import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writ
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { lockFolder } from '../../src/storage/folder-lock.ts';
+import { lockFolder } from '../../src/storage/folder/folder-lock.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'varve-lock-'));
 afterAll(() => rmSync(base, { recursive: true }));
@@ -26,7 +26,7 @@ afterEach(() => {
 });
 
 const IN_USE = expect.objectContaining({ code: 'conflict', slug: 'folder-in-use' });
-const COMPILED = new URL('../../src/storage/folder-lock.js', import.meta.url).href;
+const COMPILED = new URL('../../src/storage/folder/folder-lock.js', import.meta.url).href;
 const HOLDER = `lockFolder(args[0]); console.log(process.pid); process.stdin.resume()`;
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;

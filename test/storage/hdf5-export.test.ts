@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VarveError } from '../../src/core/errors.ts';
-import { DataRoot } from '../../src/storage/data-root.ts';
-import { exportHdf5, sweepExports, type Hdf5Layout } from '../../src/storage/hdf5-export.ts';
+import { DataRoot } from '../../src/storage/folder/data-root.ts';
+import { exportHdf5, sweepExports, type Hdf5Layout } from '../../src/storage/export/hdf5-export.ts';
 
 const LAYOUT: Hdf5Layout = {
   groups: ['mouse-12', 'ecg'],

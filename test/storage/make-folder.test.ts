@@ -2,7 +2,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeFolder } from '../../src/storage/make-folder.ts';
+import { makeFolder } from '../../src/storage/folder/make-folder.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'varve-folder-'));
 afterAll(() => rmSync(base, { recursive: true }));

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { MessageChannel } from 'node:worker_threads';
 import fc from 'fast-check';
 import { VarveError } from '../../src/core/errors.ts';
-import { receiveStream, sendStream } from '../../src/storage/port-stream.ts';
+import { receiveStream, sendStream } from '../../src/storage/threads/port-stream.ts';
 
 /** More pieces under way than this would not be a window. */
 const MOST_UNDER_WAY = 5;

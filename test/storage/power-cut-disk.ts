@@ -1,7 +1,7 @@
 /** A disk that remembers what it was told, so that a test can see what a power cut at any instant may have left of it. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { systemDisk, type Disk } from '../../src/storage/disk.ts';
+import { systemDisk, type Disk } from '../../src/storage/folder/disk.ts';
 
 /** Something done to a file (which may have lost its name since), or to the names of files. */
 type Event =

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isGone, thisProcess } from '../../src/storage/process-identity.ts';
+import { isGone, thisProcess } from '../../src/storage/folder/process-identity.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'varve-identity-'));
 afterAll(() => rmSync(folder, { recursive: true }));

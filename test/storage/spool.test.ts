@@ -4,7 +4,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { v7 as uuidv7 } from 'uuid';
-import { SpoolWriter } from '../../src/storage/spool.ts';
+import { SpoolWriter } from '../../src/storage/folder/spool.ts';
 import { PowerCutDisk } from './power-cut-disk.ts';
 import { temporaryRoot } from './temporary-root.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { endOfFileAddress, lookup3 } from '../../src/storage/superblock.ts';
+import { endOfFileAddress, lookup3 } from '../../src/storage/hdf5/superblock.ts';
 
 describe("the superblock's checksum", () => {
   // The test values that come with lookup3.c.

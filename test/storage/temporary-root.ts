@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DataRoot } from '../../src/storage/data-root.ts';
+import { DataRoot } from '../../src/storage/folder/data-root.ts';
 
 /** In a folder of its own. */
 export function temporaryRoot(): DataRoot & { remove(): void } {

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startEmbeddedPostgres } from '../../src/main/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/main/postgres/embedded-postgres.ts';
 import { createTemplate, POSTGRES_URL_VARIABLE } from './postgres.ts';
 
 /** The only way from jest's setup to its teardown. */

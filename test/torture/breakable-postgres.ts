@@ -1,7 +1,7 @@
 /** A real Postgres, with fsync, that can be killed at any moment and started again at the same address. */
 import { join } from 'node:path';
 import pg from 'pg';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/main/embedded-postgres.ts';
+import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/main/postgres/embedded-postgres.ts';
 import { isAlive, postgresPid } from './process-alive.ts';
 import { demand } from './finding.ts';
 import { sleep, until } from './pause.ts';

@@ -1,6 +1,6 @@
 /** A series as the oracle knows it: everything that was sent, in the order in which it was acknowledged. */
-import { DTYPES, type Dtype } from '../../src/core/dtype.ts';
-import type { DuplicateRule } from '../../src/core/series.ts';
+import { DTYPES, type Dtype } from '../../src/core/numbers/dtype.ts';
+import type { DuplicateRule } from '../../src/core/signal/series.ts';
 import type { Random } from './random.ts';
 
 const NS_PER_S = 1_000_000_000n;

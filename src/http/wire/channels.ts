@@ -1,7 +1,7 @@
 /** Channels on the wire. */
 import { z } from 'zod';
 import { nameKey } from '../../core/same-name.ts';
-import type { Channel } from '../../core/series.ts';
+import type { Channel } from '../../core/signal/series.ts';
 import { float, freeObject, unit } from './scalars.ts';
 
 const MAX_CHANNELS = 65_536;

@@ -1,8 +1,8 @@
 /** The small values bodies and queries are made of. */
 import { z } from 'zod';
-import { isLongInteger } from '../../core/long-integer.ts';
+import { isLongInteger } from '../../core/numbers/long-integer.ts';
 import { formatTime, parseBound, parseTime, TIME_FORMS } from '../../core/time.ts';
-import { isTimeZone } from '../../flows/aggregate-calendar.ts';
+import { isTimeZone } from '../../flows/overview/aggregate-calendar.ts';
 
 const NOT_A_TIME = `must be ${TIME_FORMS}`;
 const LONG_FLOAT = 'is a float past 2^53, which has lost digits: send it as a string, or as an integer';

@@ -1,11 +1,11 @@
 /** The recordings of the demo: made here, the same in every run, marked as synthetic. */
 import { createHash } from 'node:crypto';
-import { nsOfRow } from '../../core/rate.ts';
-import type { Recording } from '../../core/recording.ts';
-import type { Tags } from '../../core/series.ts';
+import { nsOfRow } from '../../core/signal/rate.ts';
+import type { Recording } from '../../core/signal/recording.ts';
+import type { Tags } from '../../core/signal/series.ts';
 import { parseTime } from '../../core/time.ts';
-import { importedSpec } from '../../formats/imported-series.ts';
-import type { RecordingSource } from '../open-recording.ts';
+import { importedSpec } from '../../formats/recordings/imported-series.ts';
+import type { RecordingSource } from '../importing/open-recording.ts';
 import { growthCurve, type GrowthOptions } from './growth-curve.ts';
 import { syntheticEcg, type EcgOptions } from './synthetic-ecg.ts';
 

@@ -1,0 +1,255 @@
+/** What a read must know of one series, as of one instant. */
+import { CompiledQuery } from 'kysely';
+import { MAX_CHUNK_BYTES } from '../../core/rows/chunk.ts';
+import { notFound } from '../../core/errors.ts';
+import { expiry, type Erasure } from '../../core/rows/erasure.ts';
+import type { PlannedChunk } from '../../core/rows/read-plan.ts';
+import type { RowRange, Segment } from '../../core/signal/segment.ts';
+import type { Series } from '../../core/signal/series.ts';
+import { nameKey } from '../../core/same-name.ts';
+import type { Database } from '../database.ts';
+import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
+import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
+import type { SeriesRef } from '../series/series-store.ts';
+
+/** A chunk as a reader needs it: no statistics, but the path of its shard. */
+export interface ChunkLocation extends PlannedChunk {
+  readonly firstNs: bigint | null;
+  readonly lastNs: bigint | null;
+  readonly sorted: boolean;
+}
+
+export interface SampleSnapshot {
+  readonly series: Series;
+  /** Regular series, in order of rows: the segments that have rows of the selection; all if no row is wanted, or if some have expired and rows are counted. */
+  readonly segments: readonly Segment[];
+  /** In order of rows; chunks of later edits may cover others. */
+  readonly chunks: readonly ChunkLocation[];
+  /** Where the chunks were cut at their limit: of rows before this one, or before this time, all are there. Null: all of the selection are. */
+  readonly completeTo: { readonly row: number } | { readonly ns: bigint } | null;
+  /** The number of the newest edit. */
+  readonly edits: number;
+  /** Regular series: rows that were removed, in order. */
+  readonly holes: readonly RowRange[];
+  /** Irregular series: what was taken out and is still in chunks. */
+  readonly erasures: readonly Erasure[];
+  /** Raw samples before this have expired. */
+  readonly expiredNs: bigint | null;
+}
+
+/**
+ * Which chunks are wanted.
+ * @property most rows that are to be answered: no more chunks are wanted than have so many, if none of them is covered or was taken out. Undefined: all
+ * @property mostChunks of a regular series, of those in files the first ones. Undefined: all
+ */
+export type ChunkSelection = (
+  | {
+      readonly by: 'rows';
+      readonly from: number;
+      readonly to: number;
+    }
+  /** Regular series: rows follow from the segments, so chunks are found by row in the same statement. */
+  | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint }
+) & { readonly most?: number; readonly mostChunks?: number };
+
+export type ChunkArray = [
+  key: string,
+  shardId: string,
+  path: string,
+  firstRow: number,
+  rows: number,
+  generation: number,
+  skip: number,
+  firstNs: string | null,
+  lastNs: string | null,
+  sorted: boolean,
+  codec: string,
+  valuesOffset: number,
+  valuesLength: number,
+  valuesCrc: number,
+  timesCodec: string | null,
+  timesOffset: number | null,
+  timesLength: number | null,
+  timesCrc: number | null,
+];
+
+interface SnapshotRow extends SeriesRow, HeldRow {
+  readonly expired_ns: bigint | null;
+  readonly edits: number;
+  readonly until_ns: bigint | null;
+  readonly segments: SegmentArray[];
+  readonly chunks: ChunkArray[];
+  readonly holes: [number, number][] | null;
+  readonly erasures: [number, string, string, number][] | null;
+}
+
+/** As {@link ChunkArray}, of a row `c` of `located_chunks`. */
+export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
+  c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
+
+/** Of the range by rows: where the rows that are to be answered end at the latest, for all that were removed may lie among them. */
+const LAST_ROW = `least($4::bigint, case when h.expired_ns is null then $3::bigint + $6::bigint + h.removed end)`;
+/** Generously, of a segment `g`: the row that a float64 rate says is at a time, and one more either way. */
+const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
+  `${round}((${time}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) ${round === 'ceil' ? '+' : '-'} 1`;
+
+const NO_ROW = '9223372036854775807';
+/** Parameters $3 and $4 are the range, $5 how many chunks, $6 how many rows. */
+const CHOSEN_SEGMENTS: Record<ChunkSelection['by'], string> = {
+  rows: `($3::bigint >= $4::bigint or h.expired_ns is not null or (g.first_row < ${LAST_ROW} and g.first_row + g.rows > $3::bigint))`,
+  time: `g.start_ns < $4::bigint and g.rows > ${rowAt('$3', 'floor')}`,
+};
+
+/** Of a regular series: chunks that are wanted begin between these rows, which an index finds. Of an irregular one any may be. */
+const BEGIN: Record<ChunkSelection['by'], string> = {
+  rows: `cross join lateral (select
+      case when s.kind = 'regular' then $3::bigint - ${MAX_CHUNK_BYTES} / s.channel_count else -1 end as after_row,
+      case when s.kind = 'regular' then ${LAST_ROW} when $3::bigint < $4::bigint then ${NO_ROW} else 0 end as before_row) b`,
+  time: `cross join lateral (select
+      case when s.kind = 'regular' then min(g.first_row + greatest(0, ${rowAt('$3', 'floor')}))::bigint - ${MAX_CHUNK_BYTES} / s.channel_count else -1 end as after_row,
+      case when s.kind = 'regular' then max(g.first_row + least(g.rows, ${rowAt('$4', 'ceil')}))::bigint else ${NO_ROW} end as before_row
+      from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS.time}) b`,
+};
+const BEGINS = 'c.first_row > b.after_row and c.first_row < b.before_row';
+const CHOSEN: Record<ChunkSelection['by'], string> = {
+  // Rows of an irregular series are counted in order of time, so all chunks are wanted, if any.
+  rows: `${BEGINS} and (s.kind = 'irregular' or c.first_row + c.rows > $3::bigint)`,
+  // Of a regular series all, without a look at segments, if all are in the range.
+  time: `${BEGINS} and case when s.kind = 'irregular'
+      then c.first_ns < $4::bigint and c.last_ns >= $3::bigint
+      else (h.first_ns >= $3::bigint and h.last_ns < $4::bigint) or exists (
+        select from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS.time}
+          and c.first_row < g.first_row + least(g.rows, ${rowAt('$4', 'ceil')})
+          and c.first_row + c.rows > g.first_row + greatest(0, ${rowAt('$3', 'floor')})
+          and c.first_row + c.rows > g.first_row)
+      end`,
+};
+
+/** Of an irregular series: where the chunks end that end first and have more rows than are to be answered. All that have rows up to there come then. */
+const UNTIL = `left join lateral (
+  select c.last_ns as until_ns from (
+    select c.last_ns, sum(c.rows) over (order by c.last_ns) as rows from located_chunks c
+    where s.kind = 'irregular' and c.series_id = s.id and c.first_ns < $4::bigint and c.last_ns >= $3::bigint) c
+  where c.rows > $6::bigint order by c.last_ns limit 1) u on true`;
+const ENDS = '(u.until_ns is null or c.first_ns <= u.until_ns)';
+
+/** Texts rather than a query builder: this runs for every read, and building it took longer than Postgres takes to answer. */
+const TEXTS = {
+  rows: textOf('rows', null),
+  time: textOf('time', null),
+  first: textOf('time', UNTIL),
+};
+
+function textOf(by: ChunkSelection['by'], until: string | null): string {
+  const chosen = until ? `${CHOSEN[by]} and ${ENDS}` : CHOSEN[by];
+  return `select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.edits, ${until ? 'u.until_ns' : 'null::bigint as until_ns'}, ${HELD_COLUMNS},
+        coalesce((
+          select json_agg(json_build_array(first_row, start_ns::text, rows, skip) order by first_row)
+          from segments g where g.series_id = s.id and ${CHOSEN_SEGMENTS[by]}), '[]') as segments,
+        coalesce((
+          select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
+          from (
+            select * from located_chunks c where c.series_id = s.id and c.values is null and ${chosen}
+            order by c.first_row limit case when s.kind = 'regular' then $5::bigint end) c), '[]') as chunks,
+        case when h.edits > 0 then (
+          select json_agg(json_build_array(from_row, to_row) order by from_row)
+          from holes where series_id = s.id) end as holes,
+        case when h.edits > 0 then (
+          select json_agg(json_build_array(generation, start_ns::text, end_ns::text, before_row) order by generation)
+          from erasures where series_id = s.id) end as erasures
+      from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
+      ${BEGIN[by]}
+      ${until ?? ''}
+      ${heldChunks(chosen)}
+      where s.deleted_at is null and `;
+}
+
+/**
+ * Series row, segments and chunks in one statement, hence of one instant: rows and chunks always agree.
+ * @throws not-found
+ */
+export async function readSampleSnapshot(
+  db: Database,
+  ref: SeriesRef,
+  selection: ChunkSelection,
+): Promise<SampleSnapshot> {
+  const range =
+    selection.by === 'rows'
+      ? [selection.from, selection.to, selection.mostChunks ?? null, selection.most ?? Number.MAX_SAFE_INTEGER]
+      : [
+          selection.startNs,
+          selection.endNs,
+          selection.mostChunks ?? null,
+          ...(selection.most === undefined ? [] : [selection.most]),
+        ];
+  const text = TEXTS[selection.by === 'time' && selection.most !== undefined ? 'first' : selection.by];
+  const [where, named] =
+    'id' in ref
+      ? ['s.id = $1 and $2::text is null', [ref.id, null]]
+      : ['varve_nfc(p.name) = $1 and varve_nfc(s.name) = $2', [nameKey(ref.project), nameKey(ref.name)]];
+  const { rows } = await db.executeQuery<SnapshotRow>(CompiledQuery.raw(text + where, [...named, ...range]));
+  const row = rows[0];
+  if (!row) throw notFound('series', 'id' in ref ? ref.id : ref.name);
+  const erasures = (row.erasures ?? []).map(([generation, startNs, endNs, beforeRow]): Erasure => ({
+    generation,
+    startNs: BigInt(startNs),
+    endNs: BigInt(endNs),
+    beforeRow,
+  }));
+  if (row.expired_ns !== null && row.kind === 'irregular') erasures.push(expiry(row.expired_ns));
+  return {
+    series: toSeries(row),
+    segments: row.segments.map(toSegment),
+    chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
+    completeTo: completeTo(row, selection),
+    edits: row.edits,
+    holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
+    erasures,
+    expiredNs: row.expired_ns,
+  };
+}
+
+export type SegmentArray = [firstRow: number, startNs: string, rows: number, skip: number];
+
+export function toSegment([firstRow, startNs, rows, skip]: SegmentArray): Segment {
+  return { firstRow, startNs: BigInt(startNs), rows, skip };
+}
+
+function completeTo(
+  { kind, chunks, until_ns: untilNs }: SnapshotRow,
+  { mostChunks }: ChunkSelection,
+): SampleSnapshot['completeTo'] {
+  if (untilNs !== null) return { ns: untilNs + 1n };
+  if (kind === 'irregular' || chunks.length !== mostChunks) return null;
+  const [, , , firstRow] = chunks[chunks.length - 1];
+  return { row: firstRow };
+}
+
+export function inOrder<C extends ChunkLocation>(chunks: C[]): C[] {
+  return chunks.sort((a, b) => a.firstRow - b.firstRow);
+}
+
+/** Of a chunk whose bytes lie in a file. */
+export function toLocation([key, shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): ChunkLocation {
+  const [firstNs, lastNs, sorted, codec, valuesOffset, valuesLength, valuesCrc, ...times] = rest;
+  const [timesCodec, timesOffset, timesLength, timesCrc] = times;
+  return {
+    key,
+    shardId,
+    path,
+    held: null,
+    firstRow,
+    rows,
+    generation,
+    skip,
+    firstNs: firstNs === null ? null : BigInt(firstNs),
+    lastNs: lastNs === null ? null : BigInt(lastNs),
+    sorted,
+    codec,
+    values: { offset: valuesOffset, length: valuesLength },
+    valuesCrc,
+    timesCodec,
+    times: timesOffset === null ? null : { offset: timesOffset, length: timesLength! },
+    timesCrc,
+  };
+}

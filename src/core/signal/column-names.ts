@@ -1,0 +1,45 @@
+/** What columns of samples are called beside the column `time`, which is ours: what users call a channel never takes its place. */
+import { nameKey } from '../same-name.ts';
+
+export const TIME_COLUMN = 'time';
+
+const LIKE_TIME = /^time_*$/;
+
+/** The label; of a channel that is called `time`, or so with underscores, one underscore more. Other labels have other names. */
+export function columnName(label: string): string {
+  return LIKE_TIME.test(label) ? `${label}_` : label;
+}
+
+export interface ColumnPlaces {
+  /** Of the column of times, or -1. */
+  readonly time: number;
+  /** Of the column of each label; of the first that is missing -1, and no more. */
+  readonly channels: readonly number[];
+  /** Of a column that is neither, or there twice, or -1. */
+  readonly unknown: number;
+}
+
+/**
+ * Finds the columns of a table by their names, in any order. Of two columns called `time` the first has the times.
+ * @param columns as the table calls them
+ */
+export function placesOfColumns(columns: readonly string[], labels: readonly string[]): ColumnPlaces {
+  const left = new Map<string, number[]>();
+  columns.forEach((name, place) => {
+    const key = nameKey(name);
+    const places = left.get(key);
+    if (places) places.push(place);
+    else left.set(key, [place]);
+  });
+  const take = (name: string): number => left.get(nameKey(name))?.shift() ?? -1;
+  const time = take(TIME_COLUMN);
+  const channels: number[] = [];
+  for (const label of labels) {
+    const named = take(columnName(label));
+    const place = named < 0 && columnName(label) !== label ? take(label) : named;
+    channels.push(place);
+    if (place < 0) return { time, channels, unknown: -1 };
+  }
+  const unknown = Math.min(Infinity, ...[...left.values()].flat());
+  return { time, channels, unknown: Number.isFinite(unknown) ? unknown : -1 };
+}

@@ -1,0 +1,30 @@
+/** Sealing of series, from the request to the hash of their content, and opening them again. */
+import type { ReadsAndWrites } from '../../catalog/database.ts';
+import { sealSeries, storeContentHash, unsealSeries } from '../../catalog/series/seal-store.ts';
+import { hashContent, type HashDeps } from './hash-content.ts';
+import { visibleSeries } from '../series/series-reach.ts';
+import type { StateService } from '../service.ts';
+import type { SeriesTurns } from '../series/series-turns.ts';
+
+export interface SealDeps extends ReadsAndWrites, Omit<HashDeps, 'db'> {
+  readonly turns: SeriesTurns;
+}
+
+export function stateService(deps: SealDeps): StateService {
+  const { reads, writes: db } = deps;
+  const visible = visibleSeries(reads);
+  return {
+    async seal(principal, id, { ifVersion, signal }) {
+      await visible(principal, { id });
+      const { tokenId } = principal;
+      const sealed = await deps.turns.take(id, () => sealSeries(db, id, { ifVersion, tokenId }));
+      if (sealed.contentHash) return sealed;
+      // What was acknowledged before is there, and nothing more will be.
+      return storeContentHash(db, id, sealed.sealedAt!, await hashContent({ ...deps, db: reads }, id, { signal }));
+    },
+    async unseal(principal, id, { ifVersion }) {
+      await visible(principal, { id });
+      return deps.turns.take(id, () => unsealSeries(db, id, { ifVersion, tokenId: principal.tokenId }));
+    },
+  };
+}

@@ -1,0 +1,116 @@
+/** Who is known by which token, remembered so that a request costs no query: neither one with a token that is valid nor one with any other. */
+import { knownTokens, type KnownToken } from '../../catalog/people/access-store.ts';
+import type { Database } from '../../catalog/database.ts';
+import type { Principal } from '../service.ts';
+
+/** Tokens that are remembered, of those that are valid and of those that are not: some 3 MB each. */
+const MAX_TOKENS = 10_000;
+/** All is asked again after so long, though every change is told. */
+const TRUST_MS = 60_000;
+/** While changes are not heard of: a token that was revoked works for at most so long. */
+const TRUST_UNHEARD_MS = 1_000;
+/** An unknown token may be one that was made this instant by another process: all is asked again for it, but not more often than this. */
+const ASK_AGAIN_MS = 250;
+
+/**
+ * Remembers all valid tokens, up to {@link MAX_TOKENS}: then no other is one, and however many are tried cost four queries a second. Of more it
+ * remembers those that were asked for last, and as many that were no tokens.
+ *
+ * Tokens are looked up by their SHA-256, so the time that takes tells nothing of the text of another.
+ */
+export class TokenMemory {
+  readonly #db: Database;
+  readonly #isHearing: () => boolean;
+  #known = new Map<string, Principal>();
+  readonly #unknown = new Set<string>();
+  /** True: what is not known is no valid token. */
+  #isWhole = false;
+  #since = -Infinity;
+  /** Raised by every change: what was asked before it is not remembered. */
+  #epoch = 0;
+  #asking: Promise<void> | null = null;
+
+  /** @param isHearing whether {@link forget} is called for every change */
+  constructor(db: Database, isHearing: () => boolean) {
+    this.#db = db;
+    this.#isHearing = isHearing;
+  }
+
+  /** To be called after every change of tokens. */
+  forget(): void {
+    this.#epoch++;
+    this.#known = new Map();
+    this.#unknown.clear();
+    this.#isWhole = false;
+    this.#since = -Infinity;
+    this.#asking = null;
+  }
+
+  /** @param hash SHA-256 of the token. @returns null for one that is unknown, revoked or replaced */
+  async principal(hash: Buffer): Promise<Principal | null> {
+    const key = hash.toString('hex');
+    if (this.#age() > (this.#isHearing() ? TRUST_MS : TRUST_UNHEARD_MS)) await this.#ask();
+    const known = this.#known.get(key);
+    if (known) return known;
+    if (this.#isWhole && this.#age() > ASK_AGAIN_MS) {
+      await this.#ask();
+      return this.#known.get(key) ?? null;
+    }
+    if (this.#isWhole || this.#unknown.has(key)) return null;
+    return this.#askFor(hash, key);
+  }
+
+  #age(): number {
+    return performance.now() - this.#since;
+  }
+
+  /** All who ask at once wait for one query; it is asked again if a change was told meanwhile. */
+  async #ask(): Promise<void> {
+    for (let epoch = -1; epoch !== this.#epoch;) {
+      epoch = this.#epoch;
+      this.#asking ??= this.#load(epoch).finally(() => {
+        if (epoch === this.#epoch) this.#asking = null;
+      });
+      await this.#asking;
+    }
+  }
+
+  async #load(epoch: number): Promise<void> {
+    const began = performance.now();
+    const tokens = await knownTokens(this.#db, { limit: MAX_TOKENS + 1 });
+    if (epoch !== this.#epoch) return;
+    this.#known = new Map(tokens.slice(0, MAX_TOKENS).map((token) => [token.hash, principalOf(token)]));
+    this.#unknown.clear();
+    this.#isWhole = tokens.length <= MAX_TOKENS;
+    this.#since = began;
+  }
+
+  async #askFor(hash: Buffer, key: string): Promise<Principal | null> {
+    const epoch = this.#epoch;
+    const [token = null] = await knownTokens(this.#db, { hashes: [hash] });
+    const principal = token && principalOf(token);
+    if (epoch !== this.#epoch) return principal;
+    if (principal) {
+      this.#known.set(key, principal);
+      dropOldest(this.#known);
+    } else {
+      this.#unknown.add(key);
+      dropOldest(this.#unknown);
+    }
+    return principal;
+  }
+}
+
+function dropOldest(remembered: Map<string, unknown> | Set<string>): void {
+  if (remembered.size <= MAX_TOKENS) return;
+  const [oldest] = remembered.keys();
+  remembered.delete(oldest);
+}
+
+function principalOf({ id, scopes, projects }: KnownToken): Principal {
+  return {
+    tokenId: id,
+    scopes,
+    projects: projects && { ids: projects.map((each) => each.id), names: projects.map((each) => each.name) },
+  };
+}

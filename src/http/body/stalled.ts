@@ -1,0 +1,48 @@
+/** Clients that stand still: they are cut off before what they hold is missed. */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { VarveError } from '../../core/errors.ts';
+
+/** Event of a request whose body has stopped coming; whoever reads the body listens, with a {@link VarveError}. */
+export const STALLED = 'varve-stalled';
+
+interface Exchange {
+  /** The newest: only its body can be on its way. */
+  request: IncomingMessage;
+  /** Answers that are not out yet. */
+  unanswered: number;
+}
+
+/**
+ * Once nothing has moved on a connection for a while: it is destroyed if the client reads no answer or asks nothing, the reader of a body that does not come is told
+ * ({@link STALLED}), and a client that waits for us goes on waiting. Node counts every byte that moves, either way.
+ */
+export function cutStalled(server: Server, stallMs: number): void {
+  const exchanges = new WeakMap<Socket, Exchange>();
+  server.timeout = stallMs;
+  server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    const exchange = exchanges.get(socket) ?? { request, unanswered: 0 };
+    exchange.request = request;
+    exchange.unanswered++;
+    exchanges.set(socket, exchange);
+    response.once('close', () => exchange.unanswered--);
+  });
+  server.on('timeout', (socket) => {
+    const exchange = exchanges.get(socket);
+    if (!exchange || exchange.unanswered === 0 || socket.writableLength > 0) {
+      socket.destroy();
+      return;
+    }
+    const { request } = exchange;
+    // What lies here unread is not the client's delay.
+    if (!request.complete && request.readableLength === 0) request.emit(STALLED, stalled(stallMs));
+    socket.setTimeout(stallMs);
+  });
+}
+
+function stalled(stallMs: number): VarveError {
+  return new VarveError('request-timeout', `body: nothing has come for ${stallMs / 1000} s. Nothing was stored.`, {
+    errors: [{ field: 'body', message: 'has stopped coming' }],
+  });
+}

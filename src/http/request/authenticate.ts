@@ -1,0 +1,74 @@
+/** Who asks, and may they: bearer tokens and their scopes. */
+import type { RequestHandler, Response } from 'express';
+import { VarveError } from '../../core/errors.ts';
+import type { AccessService, Principal, Scope } from '../../flows/service.ts';
+
+const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
+
+/**
+ * Knows the caller by `Authorization: Bearer` (RFC 6750) and by nothing else: a token in a URL ends up in logs and histories.
+ * Answers unauthorized for a request without a valid token.
+ */
+export function authenticate(access: Pick<AccessService, 'authenticate'>): RequestHandler {
+  return async (req, res, next) => {
+    const header = req.get('authorization');
+    if (header === undefined) {
+      throw new VarveError('unauthorized', 'Send a token: Authorization: Bearer <token>', { slug: 'token-missing' });
+    }
+    const token = BEARER.exec(header)?.[1];
+    if (token === undefined) {
+      throw new VarveError('unauthorized', 'The Authorization header is not "Bearer <token>"', {
+        slug: 'invalid-token',
+      });
+    }
+    res.locals.principal = await access.authenticate(token);
+    next();
+  };
+}
+
+/** The caller of an authenticated request. */
+export function principalOf(res: Response): Principal {
+  return res.locals.principal;
+}
+
+/** Lets tokens with this scope pass. `admin` implies the others; `write` does not imply `read`: a sensor need not read; neither implies `subjects`. */
+export function needs(scope: Scope): RequestHandler {
+  return (_req, res, next) => {
+    if (!allows(principalOf(res).scopes, scope)) throw missingScope(scope);
+    next();
+  };
+}
+
+/**
+ * Lets tokens with this scope pass that are not limited to projects: for what is told or done of the whole service. One that is limited
+ * could learn of other projects here, or give itself a token for them.
+ */
+export function needsForAll(scope: Scope): RequestHandler {
+  return (_req, res, next) => {
+    const { scopes, projects } = principalOf(res);
+    if (!allows(scopes, scope)) throw missingScope(scope);
+    if (projects !== null) {
+      const message = `This needs a token with the scope ${scope} that is not limited to projects`;
+      throw new VarveError('forbidden', message);
+    }
+    next();
+  };
+}
+
+export const needsAdmin: RequestHandler = needsForAll('admin');
+
+/**
+ * Whether the caller may be shown what is stored. A token that writes and does not read is told what it sent, what became of it, and why something is
+ * refused: never what others have stored. Each answer to a write asks this before it shows more.
+ */
+export function mayRead(res: Response): boolean {
+  return allows(principalOf(res).scopes, 'read');
+}
+
+function allows(scopes: readonly Scope[], scope: Scope): boolean {
+  return scopes.includes(scope) || scopes.includes('admin');
+}
+
+function missingScope(scope: Scope): VarveError {
+  return new VarveError('forbidden', `This needs a token with the scope ${scope}`, { slug: 'scope-missing' });
+}

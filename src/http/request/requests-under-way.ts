@@ -1,0 +1,27 @@
+/** How many requests of one token are under way: one program that floods the service leaves the others their part. */
+import type { RequestHandler } from 'express';
+import { VarveError } from '../../core/errors.ts';
+import { principalOf } from './authenticate.ts';
+
+const RETRY_AFTER_S = 1;
+
+/** For authenticated requests. Answers too-many-requests beyond the limit. */
+export function limitPerToken(most: number): RequestHandler {
+  const underWay = new Map<string, number>();
+  return (_req, res, next) => {
+    const { tokenId } = principalOf(res);
+    const before = underWay.get(tokenId) ?? 0;
+    if (before >= most) {
+      throw new VarveError('too-many-requests', `${most} requests of this token are under way already`, {
+        retryAfterS: RETRY_AFTER_S,
+      });
+    }
+    underWay.set(tokenId, before + 1);
+    res.once('close', () => {
+      const left = underWay.get(tokenId)! - 1;
+      if (left === 0) underWay.delete(tokenId);
+      else underWay.set(tokenId, left);
+    });
+    next();
+  };
+}

@@ -1,0 +1,97 @@
+/** What series and shards take on the disk, on the wire. */
+import { z } from 'zod';
+import { DTYPES } from '../../core/numbers/dtype.ts';
+import { SHARD_STATES } from '../../core/upkeep/shard-state.ts';
+import type { SpaceService } from '../../flows/service.ts';
+import { instant, isUuid, queryInteger, uuid } from './scalars.ts';
+
+type SeriesSpace = Awaited<ReturnType<SpaceService['ofSeries']>>;
+type ShardSpace = Awaited<ReturnType<SpaceService['shards']>>['items'][number];
+
+const MAX_SHARDS = 200;
+const DEFAULT_SHARDS = 50;
+const TIME_BYTES = 8;
+
+const state = z.enum(SHARD_STATES).meta({
+  description: `writing: is being made; live: its chunks are read; replaced: its rows are in another one, and it is about to be removed; lost: its file is
+missing; damaged: its file is shorter than it was`,
+});
+
+export const storageAnswer = z
+  .object({
+    series: uuid.meta({ description: 'Id of the series' }),
+    rows: z.int().meta({
+      description: 'In chunks, fresh ones too: removed and expired ones among them, until compaction drops them',
+    }),
+    raw_bytes: z.int().meta({ description: 'Of these rows, with the times of an irregular series' }),
+    stored_bytes: z.int().meta({ description: 'Of fresh chunks, and of the blocks in shards, with summaries' }),
+    fresh_bytes: z.int().meta({ description: 'Of fresh chunks: appended, and in no shard yet' }),
+    ratio: z.number().nullable().meta({ description: 'raw_bytes / stored_bytes; null without samples' }),
+    chunks: z.int().meta({ description: 'Blocks of samples' }),
+    shards: z
+      .array(
+        z.object({
+          id: uuid.meta({ description: 'Of the shard' }),
+          state,
+          bytes: z.int().meta({ description: 'Of this series in it' }),
+        }),
+      )
+      .meta({ description: 'The files that hold them' }),
+  })
+  .meta({ id: 'SeriesStorage', description: 'What a series takes on the disk' });
+
+export function toStorageAnswer({ series, storage }: SeriesSpace): z.input<typeof storageAnswer> {
+  const irregular = series.sampling.kind === 'irregular';
+  const rowBytes = series.channels.length * DTYPES[series.dtype].bytes + (irregular ? TIME_BYTES : 0);
+  const { rows, chunks, storedBytes, freshBytes, shards } = storage;
+  return {
+    series: series.id,
+    rows,
+    raw_bytes: rows * rowBytes,
+    stored_bytes: storedBytes,
+    fresh_bytes: freshBytes,
+    ratio: storedBytes === 0 ? null : (rows * rowBytes) / storedBytes,
+    chunks,
+    shards: shards.map((shard) => ({ ...shard })),
+  };
+}
+
+export const shardQuery = z.strictObject({
+  limit: queryInteger(1, MAX_SHARDS, `Items of a page; default ${DEFAULT_SHARDS}`).default(DEFAULT_SHARDS),
+  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+});
+
+export const shardPosition = z.string().refine(isUuid);
+
+const shardAnswer = z
+  .object({
+    id: uuid.meta({ description: 'Of the shard; its file is named after it' }),
+    lane: uuid.meta({ description: 'Of the lane whose series it holds' }),
+    state,
+    bytes: z.int().meta({ description: 'Of the file' }),
+    stored_bytes: z.int().meta({ description: 'Of the blocks of chunks and summaries in it' }),
+    live_bytes: z.int().meta({ description: 'Of these, what is not removed, replaced or expired (estimate)' }),
+    series: z.int().meta({ description: 'Series that have rows or summaries in it' }),
+    created_at: instant.meta({ description: 'When it was made' }),
+  })
+  .meta({ id: 'Shard', description: 'An HDF5 file of samples' });
+
+export const shardPage = z
+  .object({
+    items: z.array(shardAnswer).meta({ description: 'The shards of this page' }),
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'ShardPage', description: 'A part of the shards' });
+
+export function toShardAnswer(shard: ShardSpace): z.input<typeof shardAnswer> {
+  return {
+    id: shard.id,
+    lane: shard.laneId,
+    state: shard.state,
+    bytes: shard.bytes,
+    stored_bytes: shard.storedBytes,
+    live_bytes: shard.liveBytes,
+    series: shard.series,
+    created_at: shard.madeAt.toISOString(),
+  };
+}

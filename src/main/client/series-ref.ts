@@ -1,0 +1,8 @@
+/** How a command line names a series. */
+import { isUuid } from '../../http/wire/scalars.ts';
+import type { SeriesRef } from './client.ts';
+
+/** @param text id, or name in the project */
+export function seriesRef(text: string, project: string): SeriesRef {
+  return isUuid(text) ? { id: text } : { project, name: text };
+}

@@ -1,0 +1,181 @@
+/** `varve import`: recordings from files into the service. */
+import { VarveError, isVarveError } from '../../core/errors.ts';
+import { formatRate, rateHz } from '../../core/signal/rate.ts';
+import type { NewSeries } from '../../core/signal/series.ts';
+import { formatTime } from '../../core/time.ts';
+import type { VarveClient } from '../client/client.ts';
+import type { Config } from '../process/config.ts';
+import { connect } from '../client/connect.ts';
+import { importRecording, rowBytes, seriesToCreate, type ImportedSeries } from '../importing/import-recording.ts';
+import { openRecording, type OpenRecording, type RecordingOptions } from '../importing/open-recording.ts';
+import { Progress } from './progress.ts';
+import { print } from './standard-output.ts';
+import { parseTag } from './tag-arguments.ts';
+import { tableLines, type Column } from './text-table.ts';
+import { tagText } from '../../core/signal/tag-value.ts';
+
+export interface ImportCommand extends RecordingOptions {
+  readonly project: string;
+  readonly tag: readonly string[];
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+const MB = 1e6;
+
+/** @throws what is wrong, beginning with the name of the file */
+export async function importFiles(config: Config, files: readonly string[], command: ImportCommand): Promise<void> {
+  if (command.name !== undefined && files.length > 1) {
+    throw new VarveError('invalid-input', '--name names one recording, and there are several files');
+  }
+  const options = { project: command.project, tags: Object.fromEntries(command.tag.map(parseTag)) };
+  const client = command.dryRun ? null : connect(config);
+  const report: FileReport[] = [];
+  for (const file of files) {
+    try {
+      const opened = await look(file, command);
+      try {
+        for (const note of opened.recording.notes) process.stderr.write(`${file}: ${note}\n`);
+        report.push(client ? await send(client, file, opened, options) : preview(file, opened, options));
+      } finally {
+        await opened.close();
+      }
+    } catch (error) {
+      throw isVarveError(error) ? new VarveError(error.code, `${file}: ${error.message}`, error) : error;
+    }
+  }
+  if (command.json) await print(`${JSON.stringify({ files: report }, null, 2)}\n`);
+  else for (const each of report) await printReport(each);
+}
+
+interface FileReport {
+  readonly file: string;
+  readonly sha256: string;
+  readonly notes: readonly string[];
+  readonly series: readonly SeriesReport[];
+  /** Absent from a dry run. */
+  readonly seconds?: number;
+  readonly mb_per_s?: number;
+}
+
+interface SeriesReport {
+  readonly id?: string;
+  readonly name: string;
+  readonly rows: number | null;
+  readonly dtype: string;
+  readonly channels: readonly string[];
+  readonly rate: string | null;
+  readonly rate_hz: number | null;
+  readonly start: string | null;
+  readonly tags: NewSeries['tags'];
+  readonly annotations: number;
+  readonly added_rows?: number;
+  readonly added_annotations?: number;
+}
+
+async function look(file: string, command: ImportCommand): Promise<OpenRecording> {
+  let progress: Progress | null = null;
+  try {
+    return await openRecording(file, command, (bytes, total) => {
+      progress ??= new Progress(`looking through ${file}`, total, 'bytes');
+      progress.reach(bytes);
+    });
+  } finally {
+    (progress as Progress | null)?.stop();
+  }
+}
+
+async function send(
+  client: VarveClient,
+  file: string,
+  { recording, source }: OpenRecording,
+  options: { project: string; tags: NewSeries['tags'] },
+): Promise<FileReport> {
+  const sizes = recording.series.map((each) => (each.rows === null ? null : each.rows * rowBytes(each)));
+  const total = sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0);
+  const progress = new Progress(`importing ${file}`, total, 'bytes');
+  const begun = performance.now();
+  let imported: ImportedSeries[];
+  try {
+    imported = await importRecording(client, recording, source, options, (bytes) => progress.add(bytes));
+  } finally {
+    progress.stop();
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  const bytes = imported.reduce((sum, series) => sum + series.bytes, 0);
+  return {
+    ...preview(file, { recording, source }, options),
+    series: recording.series.map((recorded, i) => ({
+      ...describe(seriesToCreate(recorded, source, options)),
+      id: imported[i].series.id,
+      tags: imported[i].series.tags,
+      rows: imported[i].rows,
+      annotations: imported[i].annotations,
+      added_rows: imported[i].addedRows,
+      added_annotations: imported[i].addedAnnotations,
+    })),
+    seconds: Math.round(seconds * 1000) / 1000,
+    mb_per_s: Math.round((bytes / MB / seconds) * 10) / 10,
+  };
+}
+
+function preview(
+  file: string,
+  { recording, source }: Omit<OpenRecording, 'close'>,
+  options: { project: string; tags: NewSeries['tags'] },
+): FileReport {
+  return {
+    file,
+    sha256: source.sha256,
+    notes: recording.notes,
+    series: recording.series.map((recorded) => ({
+      ...describe(seriesToCreate(recorded, source, options)),
+      rows: recorded.rows,
+      annotations: recorded.annotations.length,
+    })),
+  };
+}
+
+function describe({ name, dtype, channels, sampling, tags }: NewSeries): Omit<SeriesReport, 'rows' | 'annotations'> {
+  const regular = sampling.kind === 'regular' ? sampling : null;
+  return {
+    name,
+    dtype,
+    channels: channels.map(({ label }) => label),
+    rate: regular && formatRate(regular.rate),
+    rate_hz: regular && rateHz(regular.rate),
+    start: regular && regular.startNs !== null ? formatTime(regular.startNs) : null,
+    tags,
+  };
+}
+
+async function printReport(report: FileReport): Promise<void> {
+  const added = report.seconds !== undefined;
+  const columns: Column<SeriesReport>[] = [
+    { title: added ? 'SERIES' : 'WOULD CREATE', text: ({ name }) => name },
+    { title: 'ROWS', right: true, text: ({ rows }) => rows?.toLocaleString('en') ?? '?' },
+    { title: 'NEW', right: true, text: ({ added_rows }) => (added_rows ?? 0).toLocaleString('en') },
+    { title: 'RATE', text: ({ rate_hz }) => (rate_hz === null ? 'irregular' : `${rate_hz} Hz`) },
+    { title: 'DTYPE', text: ({ dtype, channels }) => `${dtype} × ${channels.length}` },
+    { title: 'ANNOTATIONS', right: true, text: ({ annotations }) => annotations.toLocaleString('en') },
+    { title: 'NEW', right: true, text: ({ added_annotations }) => (added_annotations ?? 0).toLocaleString('en') },
+    {
+      title: 'TAGS',
+      text: ({ tags }) =>
+        Object.entries(tags)
+          .map(([key, value]) => `${key}=${tagText(value)}`)
+          .join(' '),
+    },
+  ];
+  const shown = columns.filter(({ title }) => added || title !== 'NEW');
+  for await (const line of tableLines(
+    shown,
+    (async function* () {
+      yield* report.series;
+    })(),
+  ))
+    await print(`${line}\n`);
+  if (!added) return;
+  const rows = report.series.reduce((sum, series) => sum + (series.rows ?? 0), 0).toLocaleString('en');
+  await print(`${report.file}: ${rows} rows in ${report.seconds} s, ${report.mb_per_s} MB/s\n`);
+}

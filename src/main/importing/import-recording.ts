@@ -1,0 +1,184 @@
+/**
+ * A recording on its way into the service, so that doing it again does nothing: an import that was interrupted goes on when it
+ * is started once more, one that was complete adds nothing.
+ */
+import { createHash } from 'node:crypto';
+import type { Batch } from '../../core/signal/batch.ts';
+import { bytesOf } from '../../core/numbers/dtype.ts';
+import { VarveError, isVarveError } from '../../core/errors.ts';
+import { formatRate } from '../../core/signal/rate.ts';
+import type { RecordedSeries, Recording } from '../../core/signal/recording.ts';
+import type { NewAnnotation, NewSeries, Tags } from '../../core/signal/series.ts';
+import { recordBytes } from '../../formats/samples/batch-builder.ts';
+import { packRecords } from '../../formats/binary/packed-records.ts';
+import type { SeriesAnswer, VarveClient } from '../client/client.ts';
+import type { RecordingSource } from './open-recording.ts';
+import { VERSION } from '../process/version.ts';
+
+/** Batches of a recording are gathered into requests of about this size: each costs a commit, whatever it holds. */
+const REQUEST_BYTES = 8 * 1024 * 1024;
+
+export interface ImportOptions {
+  readonly project: string;
+  /** Besides those the recording brings; these win. */
+  readonly tags: Tags;
+}
+
+export interface ImportedSeries {
+  /** As it was created now, or an earlier time. */
+  readonly series: SeriesAnswer;
+  readonly rows: number;
+  readonly bytes: number;
+  readonly annotations: number;
+  /** Of those, what was not there before. */
+  readonly addedRows: number;
+  readonly addedAnnotations: number;
+}
+
+/** What a series of a recording will be called and say. */
+export function seriesToCreate(
+  { spec }: RecordedSeries,
+  source: RecordingSource,
+  { project, tags }: ImportOptions,
+): NewSeries {
+  return {
+    ...spec,
+    project,
+    tags: { ...spec.tags, ...tags },
+    provenance: { ...spec.provenance, source, importer: `varve ${VERSION}` },
+  };
+}
+
+/** Bytes of a row as it travels. */
+export function rowBytes({ spec: { dtype, channels, sampling } }: RecordedSeries): number {
+  return recordBytes({ dtype, channelLabels: channels.map(({ label }) => label), kind: sampling.kind });
+}
+
+/**
+ * Creates the series of a recording, appends their samples and posts their annotations, one series after the other.
+ *
+ * Every append has an Idempotency-Key made of the source's checksum, the series' name and the number of the request, so
+ * that the service recognizes what it has. Annotations have no such key: those that the series has already, by start, end
+ * and label, are left out.
+ * @param onBytes told of the bytes that each request brought
+ * @throws conflict `name-taken` if a series of the name exists and does not come from the same source in the same shape
+ */
+export async function importRecording(
+  client: VarveClient,
+  recording: Recording,
+  source: RecordingSource,
+  options: ImportOptions,
+  onBytes: (bytes: number) => void = () => {},
+): Promise<ImportedSeries[]> {
+  const imported: ImportedSeries[] = [];
+  for (const recorded of recording.series) {
+    const wanted = seriesToCreate(recorded, source, options);
+    const series = await createOrFind(client, wanted, source);
+    let [rows, addedRows, bytes, request] = [0, 0, 0, 0];
+    for await (const body of requestsOf(recorded)) {
+      const idempotencyKey = requestKey(source, wanted.name, request++);
+      const appended = await client.appendSamples(series.id, body, { idempotencyKey }).catch((error: unknown) => {
+        throw otherOptions(error, wanted.name);
+      });
+      rows += appended.rows;
+      if (!appended.replayed) addedRows += appended.rows;
+      bytes += body.length;
+      onBytes(body.length);
+    }
+    const missing = await missingAnnotations(client, series.id, recorded.annotations);
+    await client.annotate(series.id, missing);
+    imported.push({
+      series,
+      rows,
+      bytes,
+      annotations: recorded.annotations.length,
+      addedRows,
+      addedAnnotations: missing.length,
+    });
+  }
+  return imported;
+}
+
+async function createOrFind(client: VarveClient, wanted: NewSeries, source: RecordingSource): Promise<SeriesAnswer> {
+  try {
+    return await client.createSeries(wanted);
+  } catch (error) {
+    if (!isVarveError(error) || error.code !== 'conflict') throw error;
+    const found = await client.getSeries({ project: wanted.project, name: wanted.name });
+    const from = found.provenance.source as { file?: string; sha256?: string } | undefined;
+    if (from?.sha256 !== source.sha256) {
+      const origin = from?.file === undefined ? 'was not imported' : `came from another ${from.file}`;
+      throw taken(`a series named ${wanted.name} exists and ${origin}: choose another --name or --project`, error);
+    }
+    if (shapeOf(found) !== shapeOf(wanted)) throw otherOptions(taken('', error), wanted.name);
+    return found;
+  }
+}
+
+function taken(message: string, cause: unknown): VarveError {
+  return new VarveError('conflict', message, { slug: 'name-taken', cause });
+}
+
+/** What must be equal for the same rows to mean the same. */
+function shapeOf({ dtype, channels, sampling }: SeriesAnswer | NewSeries): string {
+  const rate = sampling.kind === 'irregular' ? null : formatRateOf(sampling);
+  return JSON.stringify([dtype, channels.map(({ label }) => label), sampling.kind, rate]);
+}
+
+function formatRateOf({ rate }: { rate: string | Parameters<typeof formatRate>[0] }): string {
+  return typeof rate === 'string' ? rate : formatRate(rate);
+}
+
+/** The service's word that something was imported before, in the words of an import. */
+function otherOptions(error: unknown, name: string): unknown {
+  if (!isVarveError(error) || (error.slug !== 'key-reused' && error.slug !== 'name-taken')) return error;
+  return taken(
+    `${name} was imported from the same file with other options, or by another version: choose another --name, or delete the series first`,
+    error,
+  );
+}
+
+function requestKey(source: RecordingSource, name: string, request: number): string {
+  const digest = createHash('sha256').update(`${source.sha256}\n${name}\n${request}`).digest('base64url');
+  return `import-${digest}`;
+}
+
+/** The samples as bodies of requests. Where one ends depends on the file alone, or a second import would not be recognized. */
+async function* requestsOf(recorded: RecordedSeries): AsyncGenerator<Uint8Array> {
+  let parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const batch of recorded.batches()) {
+    const part = packed(batch);
+    parts.push(part);
+    bytes += part.length;
+    if (bytes < REQUEST_BYTES) continue;
+    yield Buffer.concat(parts);
+    parts = [];
+    bytes = 0;
+  }
+  if (bytes > 0) yield Buffer.concat(parts);
+}
+
+function packed({ times, values }: Batch): Uint8Array {
+  return times ? packRecords(times, values) : bytesOf(values);
+}
+
+/** Those that the series lacks. Equal marks count: a file may have two of them. */
+async function missingAnnotations(
+  client: VarveClient,
+  id: string,
+  annotations: readonly NewAnnotation[],
+): Promise<NewAnnotation[]> {
+  if (annotations.length === 0) return [];
+  const present = new Map<string, number>();
+  for await (const { start, end, label } of client.annotations(id)) {
+    const mark = `${start} ${end} ${label}`;
+    present.set(mark, (present.get(mark) ?? 0) + 1);
+  }
+  return annotations.filter(({ startNs, endNs, label }) => {
+    const mark = `${startNs} ${endNs} ${label}`;
+    const count = present.get(mark) ?? 0;
+    present.set(mark, count - 1);
+    return count <= 0;
+  });
+}
