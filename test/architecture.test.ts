@@ -1,6 +1,6 @@
 /** The rooms of src and who may import whom. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { projectRoot } from './support/project-root.ts';
 
@@ -17,6 +17,76 @@ const ARROWS: Record<string, readonly string[]> = {
   http: ['flows', 'formats', 'core'],
   main: ['http', 'jobs', 'flows', 'catalog', 'storage', 'formats', 'core'],
 };
+
+/** Rooms within a room that one of them may import; all may import the files that stand in the room itself, unless it says so below. */
+const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
+  core: {
+    numbers: [],
+    signal: ['numbers'],
+    tags: ['signal', 'numbers'],
+    rows: ['signal', 'numbers'],
+    overview: ['rows', 'signal', 'numbers'],
+    upkeep: ['rows', 'signal', 'numbers'],
+  },
+  formats: {
+    binary: [],
+    text: ['binary'],
+    samples: ['text', 'binary'],
+    tables: ['samples', 'text', 'binary'],
+    recordings: ['samples', 'text', 'binary'],
+  },
+  catalog: {
+    people: [],
+    chunks: [],
+    series: [],
+    appends: ['chunks'],
+    search: ['series'],
+    tags: ['search', 'series'],
+    read: ['series', 'chunks'],
+    shards: ['series', 'appends', 'read', 'chunks'],
+  },
+  storage: {
+    folder: [],
+    threads: [],
+    hdf5: ['folder'],
+    codec: ['hdf5'],
+    survey: ['codec', 'hdf5'],
+    shard: ['codec', 'hdf5', 'folder'],
+    read: ['shard', 'codec', 'folder'],
+    export: ['codec', 'threads', 'folder'],
+  },
+  flows: {
+    people: [],
+    series: [],
+    read: ['series'],
+    append: ['series', 'read'],
+    overview: ['series', 'read'],
+    table: ['series', 'read', 'overview'],
+    rewrite: ['read'],
+    flush: ['rewrite'],
+    compact: ['flush', 'rewrite', 'append', 'series'],
+    close: ['read', 'series'],
+    repair: ['compact', 'close', 'rewrite', 'series'],
+    threads: ['append', 'read', 'overview', 'table', 'close'],
+  },
+  http: {
+    body: [],
+    wire: ['body'],
+    request: ['wire', 'body'],
+    routes: ['request', 'wire', 'body'],
+  },
+  main: {
+    process: [],
+    postgres: ['process'],
+    client: ['process'],
+    importing: ['client', 'process'],
+    commands: ['importing', 'client', 'postgres', 'process'],
+    demo: ['importing', 'process'],
+  },
+};
+
+/** Rooms whose own files put together what the rooms within have: these import none of them. */
+const ASSEMBLED = ['http', 'main'];
 
 /** Packages that have one owner. */
 const OWNERS: Record<string, string> = {
@@ -61,8 +131,18 @@ const imports: Import[] = [...sources(SRC)].flatMap((path) => {
   }));
 });
 
-function roomOf({ file, specifier }: Import): string {
-  return relative(SRC, resolve(SRC, dirname(file), specifier)).split('/')[0];
+function targetOf({ file, specifier }: Pick<Import, 'file' | 'specifier'>): string {
+  return relative(SRC, resolve(SRC, dirname(file), specifier));
+}
+
+function roomOf(each: Import): string {
+  return targetOf(each).split('/')[0];
+}
+
+/** The room within the room; null of a file that stands in the room itself. */
+function innerOf(file: string): string | null {
+  const parts = file.split('/');
+  return parts.length > 2 ? parts[1] : null;
 }
 
 describe('the house', () => {
@@ -78,6 +158,40 @@ describe('the house', () => {
       .filter((i) => roomOf(i) !== i.room && !ARROWS[i.room].includes(roomOf(i)))
       .map(({ file, specifier }) => `${file} imports ${specifier}`);
     expect(wrong).toEqual([]);
+  });
+
+  test('every import within a room follows the arrows between the rooms within', () => {
+    const wrong = imports
+      .filter((i) => i.specifier.startsWith('.') && roomOf(i) === i.room && INNER_ARROWS[i.room])
+      .map((i) => ({ ...i, from: innerOf(i.file), to: innerOf(targetOf(i)) }))
+      .filter(({ room, from, to }) => {
+        if (from === to || from === null) return false;
+        if (to === null) return ASSEMBLED.includes(room);
+        return !INNER_ARROWS[room][from]?.includes(to);
+      })
+      .map(({ file, specifier }) => `${file} imports ${specifier}`);
+    expect(wrong).toEqual([]);
+  });
+
+  test('the arrows make no circle', () => {
+    for (const arrows of [ARROWS, ...Object.values(INNER_ARROWS)]) {
+      const done = new Set<string>();
+      for (let size = -1; size < done.size;) {
+        size = done.size;
+        for (const [from, to] of Object.entries(arrows)) if (to.every((each) => done.has(each))) done.add(from);
+      }
+      expect([...done].sort()).toEqual(Object.keys(arrows).sort());
+    }
+  });
+
+  test('the rooms within are those that are named, and no two files of the house have one name', () => {
+    const files = [...sources(SRC)].map((path) => relative(SRC, path));
+    for (const [room, inner] of Object.entries(INNER_ARROWS)) {
+      const found = files.filter((file) => file.startsWith(`${room}/`)).flatMap((file) => innerOf(file) ?? []);
+      expect([...new Set(found)].sort()).toEqual(Object.keys(inner).sort());
+    }
+    const names = files.map((file) => basename(file));
+    expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
   });
 
   test('core imports nothing from outside', () => {

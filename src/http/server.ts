@@ -5,7 +5,7 @@ import compression from 'compression';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { messageOf } from '../core/errors.ts';
-import type { Service } from '../flows/service.ts';
+import type { Service } from './services.ts';
 import { WIRE_FORMATS } from '../formats/samples/wire-formats.ts';
 import { accessRoutes } from './routes/access-routes.ts';
 import { annotationRoutes } from './routes/annotation-routes.ts';

@@ -35,7 +35,7 @@ import { diagnose, recover } from '../flows/repair/recover.ts';
 import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
 import { SeriesMemory } from '../flows/series/series-memory.ts';
 import { SeriesTurns } from '../flows/series/series-turns.ts';
-import type { Service } from '../flows/service.ts';
+import type { Service } from '../http/services.ts';
 import { stateService } from '../flows/close/seal-series.ts';
 import { readUnit } from '../flows/series/tag-units.ts';
 import { spaceService } from '../flows/compact/tell-space.ts';

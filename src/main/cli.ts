@@ -14,7 +14,7 @@ import type { TagCommand } from './commands/tag-command.ts';
 import type { NewTokenCommand } from './commands/token-command.ts';
 import type { RebuildShardCommand } from './commands/rebuild-command.ts';
 import type { RecoverCommand } from './commands/recover-command.ts';
-import { endWithReader } from './commands/standard-output.ts';
+import { endWithReader } from './process/standard-output.ts';
 import type { VerifyCommand } from './commands/verify-command.ts';
 import { VERSION } from './process/version.ts';
 import { keepYoungHeapSmall } from './process/young-heap.ts';

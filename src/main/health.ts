@@ -8,7 +8,7 @@ import { hasDamage } from '../catalog/shards/shard-store.ts';
 import { SHARD_STATES } from '../core/upkeep/shard-state.ts';
 import type { Backpressure } from '../flows/append/backpressure.ts';
 import type { Committers } from '../flows/append/committers.ts';
-import type { HealthCheck, HealthService } from '../flows/service.ts';
+import type { HealthCheck, HealthService } from '../flows/health-service.ts';
 import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
 import type { CodecPool } from '../storage/threads/codec-pool.ts';

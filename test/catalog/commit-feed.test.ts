@@ -13,7 +13,7 @@ import {
   MAX_CHANGES,
   trimFeed,
   type Change,
-} from '../../src/catalog/appends/commit-feed.ts';
+} from '../../src/catalog/commit-feed.ts';
 import { openDatabase, type Database, type OpenDatabase } from '../../src/catalog/database.ts';
 import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series/series-store.ts';
 import { importedSpec } from '../../src/formats/recordings/imported-series.ts';

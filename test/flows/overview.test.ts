@@ -11,7 +11,7 @@ import { readSampleSnapshot } from '../../src/catalog/read/sample-snapshot.ts';
 import { readBuckets } from '../../src/flows/overview/read-overview.ts';
 import { AnswerRoom } from '../../src/flows/read/answer-room.ts';
 import { readLatest } from '../../src/flows/read/latest-read.ts';
-import type { BucketRequest, WantedBuckets } from '../../src/flows/service.ts';
+import type { BucketRequest, WantedBuckets } from '../../src/flows/overview/overview-service.ts';
 import { unpackRecords } from '../../src/formats/binary/packed-records.ts';
 import { eachOpened } from '../../src/storage/read/shard-files.ts';
 import { execute } from '../support/postgres.ts';

@@ -12,7 +12,7 @@ import { compactLane } from '../../src/flows/compact/compact-lane.ts';
 import { flushLane } from '../../src/flows/flush/flush-lane.ts';
 import { rebuildCatalog } from '../../src/flows/repair/rebuild-catalog.ts';
 import type { RewriteStage } from '../../src/flows/rewrite/rewrite-shards.ts';
-import type { SampleSelection } from '../../src/flows/service.ts';
+import type { SampleSelection } from '../../src/flows/read/read-service.ts';
 import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { Store } from './store.ts';
 import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';

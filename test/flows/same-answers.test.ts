@@ -24,13 +24,9 @@ import { planSamples, type PlanLimits } from '../../src/flows/read/plan-samples.
 import { rowBatches } from '../../src/flows/read/print-samples.ts';
 import { readSamples, readSnapshot, rowsTask } from '../../src/flows/read/read-samples.ts';
 import { rebuildCatalog } from '../../src/flows/repair/rebuild-catalog.ts';
-import type {
-  ReadRequest,
-  SampleSelection,
-  SampleStream,
-  TableRequest,
-  WantedBuckets,
-} from '../../src/flows/service.ts';
+import type { WantedBuckets } from '../../src/flows/overview/overview-service.ts';
+import type { ReadRequest, SampleSelection, SampleStream } from '../../src/flows/read/read-service.ts';
+import type { TableRequest } from '../../src/flows/table/table-service.ts';
 import { unpackRecords } from '../../src/formats/binary/packed-records.ts';
 import type { AnswerFormatName } from '../../src/formats/samples/wire-formats.ts';
 import { CodecPool } from '../../src/storage/threads/codec-pool.ts';

@@ -14,7 +14,8 @@ import { Store } from './store.ts';
 import { unsealSeries } from '../../src/catalog/series/seal-store.ts';
 import { hashContent } from '../../src/flows/close/hash-content.ts';
 import { stateService } from '../../src/flows/close/seal-series.ts';
-import type { AppendOutcome, Principal, RemoveOutcome } from '../../src/flows/service.ts';
+import type { AppendOutcome, RemoveOutcome } from '../../src/flows/append/append-service.ts';
+import type { Principal } from '../../src/flows/principal.ts';
 import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 
 /** Wide rows, so that a few of them fill a chunk: 16 rows are one. */

@@ -13,7 +13,8 @@ import type { DuplicateRule, Sampling, Series } from '../../src/core/signal/seri
 import { hashContent } from '../../src/flows/close/hash-content.ts';
 import { SeriesTurns } from '../../src/flows/series/series-turns.ts';
 import { stateService } from '../../src/flows/close/seal-series.ts';
-import type { Principal, StateService } from '../../src/flows/service.ts';
+import type { StateService } from '../../src/flows/close/seal-service.ts';
+import type { Principal } from '../../src/flows/principal.ts';
 import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { unpackRecords } from '../../src/formats/binary/packed-records.ts';
 import { hasTestPostgres } from '../support/postgres.ts';

@@ -7,7 +7,7 @@ import { openDatabase, type Database, type OpenDatabase } from '../../src/catalo
 import type { Listener } from '../../src/catalog/listener.ts';
 import { listenForTokens } from '../../src/catalog/people/token-listener.ts';
 import { accessService, ensureAccess } from '../../src/flows/people/access.ts';
-import type { AccessService } from '../../src/flows/service.ts';
+import type { AccessService } from '../../src/flows/people/access-service.ts';
 import { TokenMemory } from '../../src/flows/people/token-memory.ts';
 import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
 

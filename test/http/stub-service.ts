@@ -4,7 +4,8 @@
  */
 import { UNSAID, type Series } from '../../src/core/signal/series.ts';
 import { VarveError } from '../../src/core/errors.ts';
-import type { Principal, Service } from '../../src/flows/service.ts';
+import type { Principal } from '../../src/flows/principal.ts';
+import type { Service } from '../../src/http/services.ts';
 import type { Log } from '../../src/http/request/request-log.ts';
 
 export const SERIES_ID = '0198c5e0-0000-7000-8000-000000000001';

@@ -7,7 +7,7 @@ import type { SampleChange, FreshRun, Head, KnownAppend } from '../../core/rows/
 import { appendKeyOf, type Look, type Placement, type Surroundings } from '../../core/rows/place-append.ts';
 import type { NearSegment } from '../../core/signal/place-run.ts';
 import { clampBound } from '../../core/time.ts';
-import { COMMIT_CHANNEL } from './commit-feed.ts';
+import { COMMIT_CHANNEL } from '../commit-feed.ts';
 import type { CommitSession } from './commit-session.ts';
 import { fromSegmentRow, type SegmentRow } from '../chunks/segment-row.ts';
 import type { Session } from '../session.ts';

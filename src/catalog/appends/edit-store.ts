@@ -5,7 +5,7 @@ import { expiry, type Erasure } from '../../core/rows/erasure.ts';
 import type { LaterChunk, RegularEdit } from '../../core/rows/plan-edit.ts';
 import type { RowRange, Segment } from '../../core/signal/segment.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
-import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from '../read/sample-snapshot.ts';
+import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from '../chunks/chunk-location.ts';
 import { fromSegmentRow, type SegmentRow } from '../chunks/segment-row.ts';
 import type { Session } from '../session.ts';
 

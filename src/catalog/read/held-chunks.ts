@@ -5,7 +5,7 @@
 import { crc32 } from 'node:zlib';
 import { shortCrc32 } from '../../core/numbers/crc32.ts';
 import type { HeldBytes } from '../../core/rows/read-plan.ts';
-import type { ChunkLocation } from './sample-snapshot.ts';
+import type { ChunkLocation } from '../chunks/chunk-location.ts';
 
 /** Columns of {@link heldChunks}, to be selected as they are. */
 export const HELD_COLUMNS = 'i.places as held_places, i.values as held_values, i.times as held_times';

@@ -8,15 +8,8 @@ import type { SummaryBlock } from '../../core/overview/summary-block.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
-import {
-  inOrder,
-  LOCATION_COLUMNS,
-  toLocation,
-  toSegment,
-  type ChunkArray,
-  type ChunkLocation,
-  type SegmentArray,
-} from './sample-snapshot.ts';
+import { inOrder, toSegment, type SegmentArray } from './sample-snapshot.ts';
+import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from '../chunks/chunk-location.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import type { SeriesRef } from '../series/series-store.ts';
 import { toSummaryBlock } from '../chunks/summary-row.ts';

@@ -3,21 +3,14 @@ import { CompiledQuery } from 'kysely';
 import { MAX_CHUNK_BYTES } from '../../core/rows/chunk.ts';
 import { notFound } from '../../core/errors.ts';
 import { expiry, type Erasure } from '../../core/rows/erasure.ts';
-import type { PlannedChunk } from '../../core/rows/read-plan.ts';
 import type { RowRange, Segment } from '../../core/signal/segment.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Database } from '../database.ts';
+import { toLocation, LOCATION_COLUMNS, type ChunkArray, type ChunkLocation } from '../chunks/chunk-location.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import type { SeriesRef } from '../series/series-store.ts';
-
-/** A chunk as a reader needs it: no statistics, but the path of its shard. */
-export interface ChunkLocation extends PlannedChunk {
-  readonly firstNs: bigint | null;
-  readonly lastNs: bigint | null;
-  readonly sorted: boolean;
-}
 
 export interface SampleSnapshot {
   readonly series: Series;
@@ -52,27 +45,6 @@ export type ChunkSelection = (
   | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint }
 ) & { readonly most?: number; readonly mostChunks?: number };
 
-export type ChunkArray = [
-  key: string,
-  shardId: string,
-  path: string,
-  firstRow: number,
-  rows: number,
-  generation: number,
-  skip: number,
-  firstNs: string | null,
-  lastNs: string | null,
-  sorted: boolean,
-  codec: string,
-  valuesOffset: number,
-  valuesLength: number,
-  valuesCrc: number,
-  timesCodec: string | null,
-  timesOffset: number | null,
-  timesLength: number | null,
-  timesCrc: number | null,
-];
-
 interface SnapshotRow extends SeriesRow, HeldRow {
   readonly expired_ns: bigint | null;
   readonly edits: number;
@@ -82,10 +54,6 @@ interface SnapshotRow extends SeriesRow, HeldRow {
   readonly holes: [number, number][] | null;
   readonly erasures: [number, string, string, number][] | null;
 }
-
-/** As {@link ChunkArray}, of a row `c` of `located_chunks`. */
-export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
-  c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
 
 /** Of the range by rows: where the rows that are to be answered end at the latest, for all that were removed may lie among them. */
 const LAST_ROW = `least($4::bigint, case when h.expired_ns is null then $3::bigint + $6::bigint + h.removed end)`;
@@ -227,29 +195,4 @@ function completeTo(
 
 export function inOrder<C extends ChunkLocation>(chunks: C[]): C[] {
   return chunks.sort((a, b) => a.firstRow - b.firstRow);
-}
-
-/** Of a chunk whose bytes lie in a file. */
-export function toLocation([key, shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): ChunkLocation {
-  const [firstNs, lastNs, sorted, codec, valuesOffset, valuesLength, valuesCrc, ...times] = rest;
-  const [timesCodec, timesOffset, timesLength, timesCrc] = times;
-  return {
-    key,
-    shardId,
-    path,
-    held: null,
-    firstRow,
-    rows,
-    generation,
-    skip,
-    firstNs: firstNs === null ? null : BigInt(firstNs),
-    lastNs: lastNs === null ? null : BigInt(lastNs),
-    sorted,
-    codec,
-    values: { offset: valuesOffset, length: valuesLength },
-    valuesCrc,
-    timesCodec,
-    times: timesOffset === null ? null : { offset: timesOffset, length: timesLength! },
-    timesCrc,
-  };
 }

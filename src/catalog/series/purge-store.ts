@@ -1,7 +1,7 @@
 /** Deleted series: when their deletion becomes final what is left of them is dead, and when it is off the disk, they go. */
 import { sql, type RawBuilder } from 'kysely';
 import { RESTORE_DAYS } from '../../core/upkeep/retention.ts';
-import { commitChanges, type Change } from '../appends/commit-feed.ts';
+import { commitChanges, type Change } from '../commit-feed.ts';
 import type { Database } from '../database.ts';
 
 /** Never null. Once true it stays so, and the next rewriting drops all that the series has. @param head alias of `heads` */

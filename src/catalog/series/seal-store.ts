@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { notFound, VarveError } from '../../core/errors.ts';
 import type { ContentHash, Series } from '../../core/signal/series.ts';
 import type { FieldChange } from '../../core/tags/tag-edit.ts';
-import { commitChanges } from '../appends/commit-feed.ts';
+import { commitChanges } from '../commit-feed.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { recordHistory } from './history-store.ts';
 import { toContentHash } from './series-row.ts';

@@ -4,7 +4,7 @@ import { formatRate, rateHz } from '../../core/signal/rate.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { NewSeries } from '../../core/signal/series.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
-import type { Change } from '../appends/commit-feed.ts';
+import type { Change } from '../commit-feed.ts';
 import type { DatabaseTransaction } from '../database.ts';
 import { storeUnits } from './tag-unit-store.ts';
 

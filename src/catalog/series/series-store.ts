@@ -13,7 +13,7 @@ import { nameKey } from '../../core/same-name.ts';
 import { MAX_TAGS, withoutKeys } from '../../core/tags/tag-edit.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
 import { RESTORE_DAYS } from '../../core/upkeep/retention.ts';
-import { commitChanges, type Change } from '../appends/commit-feed.ts';
+import { commitChanges, type Change } from '../commit-feed.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { takePlaces } from './lane-store.ts';
 import { recordHistory } from './history-store.ts';

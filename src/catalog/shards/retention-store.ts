@@ -9,7 +9,7 @@ import type { Series } from '../../core/signal/series.ts';
 import { INT64_MAX } from '../../core/time.ts';
 import type { Tags } from '../../core/signal/tag-value.ts';
 import { nameKey } from '../../core/same-name.ts';
-import { commitChanges } from '../appends/commit-feed.ts';
+import { commitChanges } from '../commit-feed.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { holesOf, segmentsOf } from '../appends/edit-store.ts';
 import { SERIES_COLUMNS, toSeries } from '../series/series-row.ts';

@@ -13,7 +13,7 @@ import type { SummaryBlock } from '../../core/overview/summary-block.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldRuns, type HeldRow, type HeldRun } from '../read/held-chunks.ts';
 import { isPurgeable } from '../series/purge-store.ts';
-import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from '../read/sample-snapshot.ts';
+import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from '../chunks/chunk-location.ts';
 import { fromSegmentRow, type SegmentRow } from '../chunks/segment-row.ts';
 import { SERIES_COLUMNS, toSeries } from '../series/series-row.ts';
 import { toSummaryBlock } from '../chunks/summary-row.ts';

@@ -6,7 +6,7 @@ import { tagField, undoTagChanges, type FieldChange, type MetadataEdit } from '.
 import type { Expression } from '../../core/tags/tag-expression.ts';
 import type { Tags, TagUnit } from '../../core/signal/tag-value.ts';
 import { nameKey } from '../../core/same-name.ts';
-import { commitEdit } from '../appends/commit-feed.ts';
+import { commitEdit } from '../commit-feed.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { recordHistory } from '../series/history-store.ts';
 import { seriesInReach, type ProjectScope } from '../search/search-store.ts';

@@ -27,7 +27,8 @@ import { shapeOf, type BodyRequest } from './receive-body.ts';
 import { checkRows, type ReceivedPayload } from './receive-payload.ts';
 import { SharedMemory } from './shared-memory.ts';
 import type { SeriesMemory } from '../series/series-memory.ts';
-import type { CreateOutcome, Principal, SeriesRef } from '../service.ts';
+import type { Principal } from '../principal.ts';
+import type { CreateOutcome, SeriesRef } from '../series/series-service.ts';
 
 export interface AppendManyDeps extends ReadsAndWrites {
   readonly memory: SeriesMemory;

@@ -8,7 +8,7 @@ import type { AppendResult, Committer } from './committer.ts';
 import { withUpload, type BodyUpload, type ReceiveDeps } from './receive-body.ts';
 import type { ReceivedPayload } from './receive-payload.ts';
 import type { SeriesMemory } from '../series/series-memory.ts';
-import type { AppendOutcome, AppendRequest } from '../service.ts';
+import type { AppendOutcome, AppendRequest } from './append-service.ts';
 
 export interface AppendDeps extends ReceiveDeps {
   readonly memory: SeriesMemory;

@@ -17,7 +17,7 @@ import type { TagUnit } from '../../core/signal/tag-value.ts';
 import { commitTold } from './commit-told.ts';
 import { LOCKED_MS, LOCKED_PAUSE_MS, materialize, toResult, unavailable, type AppendResult } from './committer.ts';
 import { checkAll, wantedOf, withLanes } from '../series/create-many.ts';
-import type { Principal } from '../service.ts';
+import type { Principal } from '../principal.ts';
 
 export type CreatedAndAppended =
   | { readonly kind: 'done'; readonly results: readonly AppendResult[] }

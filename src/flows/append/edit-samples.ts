@@ -37,7 +37,7 @@ import { withUpload, type ReceiveDeps } from './receive-body.ts';
 import type { ReceivedPayload } from './receive-payload.ts';
 import { visibleSeries } from '../series/series-reach.ts';
 import type { SeriesTurns } from '../series/series-turns.ts';
-import type { AppendOutcome, EditRange, RemoveOutcome, RemoveRequest, ReplaceRequest } from '../service.ts';
+import type { AppendOutcome, EditRange, RemoveOutcome, RemoveRequest, ReplaceRequest } from './append-service.ts';
 
 export interface EditDeps extends ReceiveDeps {
   readonly reads: Database;

@@ -2,7 +2,7 @@
 import type { Database } from '../../catalog/database.ts';
 import { readWrite, type WriteStatus } from '../../catalog/appends/write-store.ts';
 import { notFound } from '../../core/errors.ts';
-import type { Principal } from '../service.ts';
+import type { Principal } from '../principal.ts';
 
 /** @throws not-found, also if the series is out of the principal's reach */
 export async function writeStatus(db: Database, principal: Principal, id: string): Promise<WriteStatus> {

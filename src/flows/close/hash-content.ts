@@ -8,7 +8,7 @@ import { planEnough, type PlannedRows } from '../read/plan-pages.ts';
 import { chunksOf, rowBytesOf, type PlanDeps } from '../read/plan-samples.ts';
 import type { RowsTask } from '../read/print-samples.ts';
 import { onceMore, rowsTask } from '../read/read-samples.ts';
-import type { SampleSelection } from '../service.ts';
+import type { SampleSelection } from '../read/read-service.ts';
 
 export interface HashDeps extends PlanDeps {
   readonly db: Database;

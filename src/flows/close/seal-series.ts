@@ -3,7 +3,7 @@ import type { ReadsAndWrites } from '../../catalog/database.ts';
 import { sealSeries, storeContentHash, unsealSeries } from '../../catalog/series/seal-store.ts';
 import { hashContent, type HashDeps } from './hash-content.ts';
 import { visibleSeries } from '../series/series-reach.ts';
-import type { StateService } from '../service.ts';
+import type { StateService } from './seal-service.ts';
 import type { SeriesTurns } from '../series/series-turns.ts';
 
 export interface SealDeps extends ReadsAndWrites, Omit<HashDeps, 'db'> {

@@ -13,7 +13,7 @@ import {
 import { longestTerms, nextExpiry, type Expiry, type RetentionTerms } from '../../core/upkeep/retention.ts';
 import { INT64_MIN } from '../../core/time.ts';
 import { measureErasure, type MeasureDeps } from '../append/measure-erasure.ts';
-import type { RetentionService } from '../service.ts';
+import type { RetentionService } from './retention-service.ts';
 
 export function retentionService({ reads, writes }: ReadsAndWrites): RetentionService {
   return {

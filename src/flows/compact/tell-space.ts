@@ -3,7 +3,7 @@ import type { Database } from '../../catalog/database.ts';
 import { listStoredShards, readSeriesStorage } from '../../catalog/shards/space-store.ts';
 import { visibleSeries } from '../series/series-reach.ts';
 import { measureDead } from './measure-dead.ts';
-import type { SpaceService } from '../service.ts';
+import type { SpaceService } from './space-service.ts';
 
 export function spaceService(db: Database): SpaceService {
   return {

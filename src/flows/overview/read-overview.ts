@@ -32,7 +32,7 @@ import {
   type BucketPrintTask,
   type LineAnswer,
 } from './print-overview.ts';
-import type { BucketRequest, BucketStream } from '../service.ts';
+import type { BucketRequest, BucketStream } from './overview-service.ts';
 
 export interface OverviewDeps {
   readonly db: Database;

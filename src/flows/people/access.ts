@@ -13,7 +13,7 @@ import {
 import type { Database, ReadsAndWrites } from '../../catalog/database.ts';
 import { VarveError, notFound } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
-import type { AccessService } from '../service.ts';
+import type { AccessService } from './access-service.ts';
 import type { TokenMemory } from './token-memory.ts';
 
 const DEFAULT_PROJECT = 'default';

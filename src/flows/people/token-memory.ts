@@ -1,7 +1,7 @@
 /** Who is known by which token, remembered so that a request costs no query: neither one with a token that is valid nor one with any other. */
 import { knownTokens, type KnownToken } from '../../catalog/people/access-store.ts';
 import type { Database } from '../../catalog/database.ts';
-import type { Principal } from '../service.ts';
+import type { Principal } from '../principal.ts';
 
 /** Tokens that are remembered, of those that are valid and of those that are not: some 3 MB each. */
 const MAX_TOKENS = 10_000;

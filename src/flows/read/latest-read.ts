@@ -10,7 +10,7 @@ import { within } from '../series/series-reach.ts';
 import { countHere } from './order-here.ts';
 import { countTask, ORDER_BYTES } from './plan-samples.ts';
 import { readSamples, type ReadDeps } from './read-samples.ts';
-import type { LatestRequest, SampleSelection, SampleStream } from '../service.ts';
+import type { LatestRequest, SampleSelection, SampleStream } from './read-service.ts';
 
 /** Newest rows that are answered at once: those of irregular series are put in order in memory. */
 export const MAX_LATEST_ROWS = 1_000_000;

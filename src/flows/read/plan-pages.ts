@@ -11,7 +11,7 @@ import type { Series } from '../../core/signal/series.ts';
 import { visibleSlices } from '../../core/rows/visible-rows.ts';
 import { planSamples, planSeries, splitRows, type PlanDeps, type PlanLimits, type ReadPlan } from './plan-samples.ts';
 import { rowsOf, type Section } from './print-samples.ts';
-import type { SampleSelection } from '../service.ts';
+import type { SampleSelection } from './read-service.ts';
 
 export interface ChunkLimits {
   /** Of a page of a plan: a megabyte of the catalog. */

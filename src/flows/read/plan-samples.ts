@@ -1,5 +1,6 @@
 /** Which rows answer a read, and where they lie. Looks into times where it must; reads no values but those that have to be put in order. */
-import type { ChunkLocation, ChunkSelection, SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
+import type { ChunkLocation } from '../../catalog/chunks/chunk-location.ts';
+import type { ChunkSelection, SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
 import { DTYPES } from '../../core/numbers/dtype.ts';
 import { erasuresOf } from '../../core/rows/erasure.ts';
 import { VarveError, unprocessableField } from '../../core/errors.ts';
@@ -17,7 +18,7 @@ import { countHere, orderHere } from './order-here.ts';
 import { readRows, type RestOfRows } from './order-rows.ts';
 import { orderedBytes, rowsInOrderAtOnce, touchedChunks, type CountTask, type SortableChunk } from './order-windows.ts';
 import type { Section } from './print-samples.ts';
-import type { SampleSelection } from '../service.ts';
+import type { SampleSelection } from './read-service.ts';
 
 export interface PlanDeps {
   readonly root: DataRoot;

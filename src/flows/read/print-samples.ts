@@ -16,7 +16,7 @@ import { readPieces } from '../../storage/read/chunk-reader.ts';
 import { DataRoot } from '../../storage/folder/data-root.ts';
 import { eachOpened, type ShardFiles } from '../../storage/read/shard-files.ts';
 import { cutWindows, orderedBytes, readWindows, type AnsweredWindow, type SortTask } from './order-windows.ts';
-import type { BytePart } from '../service.ts';
+import type { BytePart } from './read-service.ts';
 
 /** Rows to answer, in order: where to read them, how to put them in order as they are read, or the rows themselves where few had to be put in order. */
 export type Section =

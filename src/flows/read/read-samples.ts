@@ -29,7 +29,7 @@ import {
   type RowsTask,
   type SeriesClock,
 } from './print-samples.ts';
-import type { BytePart, ChosenPart, ReadRequest, SampleSelection, SampleStream } from '../service.ts';
+import type { BytePart, ChosenPart, ReadRequest, SampleSelection, SampleStream } from './read-service.ts';
 
 export interface ReadDeps {
   readonly db: Database;

@@ -1,5 +1,5 @@
 /** Recovery: makes rows and files agree again after whatever happened. The same flow at start, on a timer and by hand. */
-import { trimFeed } from '../../catalog/appends/commit-feed.ts';
+import { trimFeed } from '../../catalog/commit-feed.ts';
 import type { Database } from '../../catalog/database.ts';
 import { markDamaged, markSound } from '../../catalog/appends/fresh-store.ts';
 import { finishDeletions, purgeSeries } from '../../catalog/series/purge-store.ts';

@@ -5,7 +5,8 @@ import { searchSeries, seriesByIds } from '../../catalog/search/search-store.ts'
 import { chooseChannels, type WantedChannel } from '../../core/signal/choose-channels.ts';
 import { isVarveError, invalidField, unprocessableField, VarveError } from '../../core/errors.ts';
 import type { Channel, Series } from '../../core/signal/series.ts';
-import type { Principal, WantedSeries } from '../service.ts';
+import type { Principal } from '../principal.ts';
+import type { WantedSeries } from './series-service.ts';
 
 /** Series of one answer. */
 export const MAX_TABLE_SERIES = 1000;

@@ -1,7 +1,7 @@
 /** Creating series: whether one may be, and thousands in one transaction. */
 import { v7 as uuidv7 } from 'uuid';
 import { answerOnce, type Answered, type Once } from '../../catalog/answer-once.ts';
-import { commitChanges, type Change } from '../../catalog/appends/commit-feed.ts';
+import { commitChanges, type Change } from '../../catalog/commit-feed.ts';
 import type { Database, DatabaseTransaction, ReadsAndWrites } from '../../catalog/database.ts';
 import { returnPlaces, takePlaces } from '../../catalog/series/lane-store.ts';
 import { insertSeries, type SeriesToInsert } from '../../catalog/series/series-insert.ts';
@@ -14,7 +14,8 @@ import type { NewSeries } from '../../core/signal/series.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
 import { assertInVocabulary } from '../../core/tags/vocabulary.ts';
 import { mayUse } from './series-reach.ts';
-import type { CreateOutcome, Principal } from '../service.ts';
+import type { Principal } from '../principal.ts';
+import type { CreateOutcome } from './series-service.ts';
 import { readUnit, unitsNamingTags } from './tag-units.ts';
 
 /**

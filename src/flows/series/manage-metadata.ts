@@ -26,7 +26,8 @@ import type { Expression } from '../../core/tags/tag-expression.ts';
 import type { Tags } from '../../core/signal/tag-value.ts';
 import { assertInVocabulary, type Vocabulary } from '../../core/tags/vocabulary.ts';
 import { assertProject, visibleSeries } from './series-reach.ts';
-import type { AppliedEdit, MetadataService, Principal, TagRenaming } from '../service.ts';
+import type { Principal } from '../principal.ts';
+import type { AppliedEdit, MetadataService, TagRenaming } from './metadata-service.ts';
 import { readUnit, unitsNamingTags } from './tag-units.ts';
 
 export function metadataService({

@@ -2,7 +2,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import { deleteAnnotation, insertAnnotations, listAnnotations } from '../../catalog/series/annotation-store.ts';
 import { answerOnce } from '../../catalog/answer-once.ts';
-import { commitChanges, type Change } from '../../catalog/appends/commit-feed.ts';
+import { commitChanges, type Change } from '../../catalog/commit-feed.ts';
 import type { DatabasePools } from '../../catalog/database.ts';
 import {
   createSeries,
@@ -23,7 +23,7 @@ import type { TagValue } from '../../core/signal/tag-value.ts';
 import { assertInVocabulary } from '../../core/tags/vocabulary.ts';
 import { checkNew, createMany } from './create-many.ts';
 import { searchService } from './search-series.ts';
-import type { SeriesService } from '../service.ts';
+import type { SeriesService } from './series-service.ts';
 import { mayUse, visibleSeries } from './series-reach.ts';
 import type { SeriesTurns } from './series-turns.ts';
 import { readUnit, unitsNamingTags as unitsOf } from './tag-units.ts';

@@ -3,7 +3,7 @@ import type { ReadsAndWrites } from '../../catalog/database.ts';
 import { deleteSubject, listSubjects, readSubject, storeSubject } from '../../catalog/series/subject-store.ts';
 import { notFound } from '../../core/errors.ts';
 import { assertProject } from './series-reach.ts';
-import type { SubjectService } from '../service.ts';
+import type { SubjectService } from './subject-service.ts';
 
 export function subjectService({ reads, writes }: ReadsAndWrites): SubjectService {
   return {

@@ -9,7 +9,8 @@ import { tagKeys, tagValues, type TagQuestion } from '../../catalog/search/tag-v
 import { nameKey } from '../../core/same-name.ts';
 import type { SearchRequest } from '../../core/tags/search-request.ts';
 import { searchHints } from '../../core/tags/search-hints.ts';
-import type { Principal, SearchResult, SearchService, TagPage, TagRequest } from '../service.ts';
+import type { Principal } from '../principal.ts';
+import type { SearchResult, SearchService, TagPage, TagRequest } from './series-service.ts';
 
 /** @param searches where they run, but for those that need no plan of their own: see DatabasePools */
 export function searchService(db: Database, searches: Database): SearchService {

@@ -4,7 +4,7 @@ import { findSeries, type SeriesRef } from '../../catalog/series/series-store.ts
 import { nameKey } from '../../core/same-name.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { within } from './series-reach.ts';
-import type { Principal } from '../service.ts';
+import type { Principal } from '../principal.ts';
 
 /** Some 10 kB each at most, but for wide ones: those count once a channel. */
 const MAX_CHANNELS = 50_000;

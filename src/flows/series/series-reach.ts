@@ -4,7 +4,8 @@ import { getSeries, projectIds } from '../../catalog/series/series-store.ts';
 import { notFound } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Series } from '../../core/signal/series.ts';
-import type { Principal, SeriesRef } from '../service.ts';
+import type { Principal } from '../principal.ts';
+import type { SeriesRef } from './series-service.ts';
 
 /** Others do not exist for it. @throws not-found */
 export function visibleSeries(db: Database): (principal: Principal, ref: SeriesRef) => Promise<Series> {

@@ -10,7 +10,9 @@ import { byTime, rowsInTime, timeWithin } from '../../core/signal/segment.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { visibleSeries, within } from './series-reach.ts';
-import type { DataSpan, Principal, SeriesRef, TimeAxisService } from '../service.ts';
+import type { Principal } from '../principal.ts';
+import type { SeriesRef } from './series-service.ts';
+import type { DataSpan, TimeAxisService } from './time-axis-service.ts';
 
 export function timeAxisService(db: Database): TimeAxisService {
   return {

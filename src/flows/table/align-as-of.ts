@@ -11,7 +11,7 @@ import { cutBatches, MAX_BATCH_ROWS } from '../../formats/samples/cut-batches.ts
 import { DataRoot } from '../../storage/folder/data-root.ts';
 import { eachOpened } from '../../storage/read/shard-files.ts';
 import { rowBatches, type RowsTask } from '../read/print-samples.ts';
-import type { AsOfDirection } from '../service.ts';
+import type { AsOfDirection } from './table-service.ts';
 
 /** Evenly spaced times. */
 export interface Ticks {

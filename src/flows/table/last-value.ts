@@ -6,7 +6,7 @@ import { planAhead } from '../read/plan-ahead.ts';
 import { newestSelection } from './plan-table.ts';
 import { rowBatches } from '../read/print-samples.ts';
 import { onceMore, type ReadDeps } from '../read/read-samples.ts';
-import type { Principal } from '../service.ts';
+import type { Principal } from '../principal.ts';
 import { rowsOf } from './table-parts.ts';
 
 /** Series whose last values are answered at once: those of each are read. */

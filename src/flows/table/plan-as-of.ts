@@ -8,7 +8,8 @@ import type { TimeSpan } from '../overview/bucket-borders.ts';
 import { named, type ChosenSeries } from '../series/choose-series.ts';
 import type { RowsTask, Section } from '../read/print-samples.ts';
 import { visibleSeries } from '../series/series-reach.ts';
-import type { SampleSelection, TableRequest, WantedTable } from '../service.ts';
+import type { SampleSelection } from '../read/read-service.ts';
+import type { TableRequest, WantedTable } from './table-service.ts';
 import { aboutChannel, eachChannel, forNpy, tableOf } from './table-columns.ts';
 import { clampNs, rowsOf, spanOf, timeSelection, type PlanDeps, type PlannedTable } from './table-parts.ts';
 

@@ -13,7 +13,8 @@ import { aggregateType } from '../overview/overview-values.ts';
 import { planAhead } from '../read/plan-ahead.ts';
 import { planAsOf } from './plan-as-of.ts';
 import type { BucketsPart, RowsPart } from './print-table.ts';
-import type { SampleSelection, TableRequest, WantedTable } from '../service.ts';
+import type { SampleSelection } from '../read/read-service.ts';
+import type { TableRequest, WantedTable } from './table-service.ts';
 import {
   aboutChannel,
   eachChannel,

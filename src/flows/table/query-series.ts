@@ -6,7 +6,7 @@ import { jsonBytes, STREAM_BYTES } from '../read/answer-room.ts';
 import { chooseSeries, type ChosenSeries } from '../series/choose-series.ts';
 import { planTable } from './plan-table.ts';
 import { started, type ReadDeps } from '../read/read-samples.ts';
-import type { TableRequest, TableStream } from '../service.ts';
+import type { TableRequest, TableStream } from './table-service.ts';
 
 export interface QueryDeps extends Pick<ReadDeps, 'db' | 'root' | 'codec' | 'room'> {
   /** Where searches run: see DatabasePools. */

@@ -6,7 +6,7 @@ import { nameKey } from '../../core/same-name.ts';
 import type { Channel, Series } from '../../core/signal/series.ts';
 import type { Table, TableColumn } from '../../core/signal/sample-table.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
-import type { TableRequest } from '../service.ts';
+import type { TableRequest } from './table-service.ts';
 
 export function tableOf(chosen: readonly ChosenSeries[], columns: readonly TableColumn[], rows: number | null): Table {
   return {

@@ -10,7 +10,8 @@ import type { PlanLimits } from '../read/plan-samples.ts';
 import type { RowsTask } from '../read/print-samples.ts';
 import type { BucketsPart, RowsPart, TableForm } from './print-table.ts';
 import { readSnapshot, rowsTask, type ReadDeps } from '../read/read-samples.ts';
-import type { SampleSelection, TableRequest } from '../service.ts';
+import type { SampleSelection } from '../read/read-service.ts';
+import type { TableRequest } from './table-service.ts';
 
 export interface PlannedTable {
   readonly table: Table;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { VarveError } from '../../core/errors.ts';
 import type { Series } from '../../core/signal/series.ts';
-import type { StoredSubject } from '../../flows/service.ts';
+import type { StoredSubject } from '../../flows/series/subject-service.ts';
 import { isFile, WIRE_FORMATS, type AnswerFormatName } from '../../formats/samples/wire-formats.ts';
 
 /**

@@ -1,7 +1,7 @@
 /** Which format samples come in, and which format, and which part of it, they go out in. */
 import type { Request } from 'express';
 import { VarveError } from '../../core/errors.ts';
-import type { ChosenPart } from '../../flows/service.ts';
+import type { ChosenPart } from '../../flows/read/read-service.ts';
 import {
   HDF5_FILE,
   mediaTypeOf,

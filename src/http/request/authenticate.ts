@@ -1,7 +1,8 @@
 /** Who asks, and may they: bearer tokens and their scopes. */
 import type { RequestHandler, Response } from 'express';
 import { VarveError } from '../../core/errors.ts';
-import type { AccessService, Principal, Scope } from '../../flows/service.ts';
+import type { AccessService } from '../../flows/people/access-service.ts';
+import type { Principal, Scope } from '../../flows/principal.ts';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
 

@@ -3,7 +3,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.ts';
 import { keyOfPair } from '../../core/idempotency.ts';
-import type { Once } from '../../flows/service.ts';
+import type { Once } from '../../flows/series/series-service.ts';
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
 

@@ -3,7 +3,7 @@ import express, { type Request, type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathItemObject, ZodOpenApiPathsObject } from 'zod-openapi';
 import { notFound } from '../../core/errors.ts';
-import type { SeriesRef } from '../../flows/service.ts';
+import type { SeriesRef } from '../../flows/series/series-service.ts';
 import { pathId } from './path-id.ts';
 import { queryOf } from './query.ts';
 import { idOf, name } from '../wire/scalars.ts';

@@ -2,7 +2,7 @@
 import express, { type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { AccessService } from '../../flows/service.ts';
+import type { AccessService } from '../../flows/people/access-service.ts';
 import { needs, needsAdmin, principalOf } from '../request/authenticate.ts';
 import { bodyOf, jsonBody } from '../body/json-body.ts';
 import { json, problems } from '../request/operation.ts';

@@ -3,7 +3,7 @@ import type { Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { notFound } from '../../core/errors.ts';
-import type { SeriesService } from '../../flows/service.ts';
+import type { SeriesService } from '../../flows/series/series-service.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { nextLink, openCursor } from '../request/cursor.ts';
 import { bodyOf, jsonBody } from '../body/json-body.ts';

@@ -2,7 +2,7 @@
 import express, { type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { VarveError } from '../../core/errors.ts';
-import type { SampleService } from '../../flows/service.ts';
+import type { AppendService } from '../../flows/append/append-service.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../../formats/samples/item-formats.ts';
 import { MAX_ITEMS, MAX_ITEMS_BYTES } from '../../formats/samples/sample-items.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
@@ -25,7 +25,7 @@ import { PROBLEM_MEDIA_TYPE, problemDocument, type ProblemDocument } from '../wi
 
 const MEDIA_TYPES = Object.values(ITEM_FORMATS).map(({ mediaType }) => mediaType);
 
-export function appendManyRoutes(samples: Pick<SampleService, 'appendMany'>): Router {
+export function appendManyRoutes(samples: Pick<AppendService, 'appendMany'>): Router {
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/samples', needs('write'), async (req, res) => {

@@ -4,7 +4,7 @@ import express, { type Request, type Response, type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { invalidField, isVarveError, VarveError, messageOf } from '../../core/errors.ts';
 import type { NewSeries } from '../../core/signal/series.ts';
-import type { CreateOutcome, SeriesService } from '../../flows/service.ts';
+import type { CreateOutcome, SeriesService } from '../../flows/series/series-service.ts';
 import { parseJsonWithDigits } from '../../formats/text/exact-json.ts';
 import { textLines } from '../../formats/text/text-lines.ts';
 import { needs, principalOf } from '../request/authenticate.ts';

@@ -2,7 +2,7 @@
 import express, { type RequestHandler, type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { HealthService, Liveness } from '../../flows/service.ts';
+import type { HealthService, Liveness } from '../../flows/health-service.ts';
 import { needsForAll } from '../request/authenticate.ts';
 import { json, problems, problemsOnly } from '../request/operation.ts';
 import { queryOf } from '../request/query.ts';

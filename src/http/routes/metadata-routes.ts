@@ -5,7 +5,7 @@ import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { invalidField } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { readExpression } from '../../core/tags/tag-tree.ts';
-import type { MetadataService } from '../../flows/service.ts';
+import type { MetadataService } from '../../flows/series/metadata-service.ts';
 import { readUnit } from '../../flows/series/tag-units.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { nextLink, openCursor } from '../request/cursor.ts';

@@ -3,7 +3,9 @@ import type { Request, RequestHandler, Response } from 'express';
 import { invalidField } from '../../core/errors.ts';
 import { BUCKET_FORMATS } from '../../flows/overview/print-overview.ts';
 import { openRange } from '../../core/time.ts';
-import type { BucketRequest, SampleService, SeriesService } from '../../flows/service.ts';
+import type { BucketRequest, OverviewService } from '../../flows/overview/overview-service.ts';
+import type { SeriesService } from '../../flows/series/series-service.ts';
+
 import { principalOf } from '../request/authenticate.ts';
 import { disconnectSignal } from '../body/disconnect.ts';
 import { bucketsTag, isKnownTo } from '../body/entity-tag.ts';
@@ -28,7 +30,7 @@ export function kindOf(req: Pick<Request, 'originalUrl'>): (typeof KINDS)[number
 }
 
 /** Answers requests with `points` or `every`, and leaves others to the next handler. */
-export function answerBuckets(samples: SampleService, series: Pick<SeriesService, 'get'>): RequestHandler {
+export function answerBuckets(samples: OverviewService, series: Pick<SeriesService, 'get'>): RequestHandler {
   return async (req, res, next) => {
     const kind = kindOf(req);
     if (kind === null || kind === 'latest') {

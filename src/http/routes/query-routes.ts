@@ -1,7 +1,7 @@
 /** Samples of many series as one table. */
 import express, { type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { SampleService } from '../../flows/service.ts';
+import type { TableService } from '../../flows/table/table-service.ts';
 import { TABLE_FORMATS } from '../../formats/tables/table-formats.ts';
 import { mediaTypeOf } from '../../formats/samples/wire-formats.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
@@ -14,7 +14,7 @@ import { sendBody } from '../body/send-body.ts';
 import { QUERY_EXAMPLES, queryBody, tableAnswer, toTableRequest } from '../wire/query-schema.ts';
 import { noQuery } from '../wire/scalars.ts';
 
-export function queryRoutes(samples: Pick<SampleService, 'table'>): Router {
+export function queryRoutes(samples: Pick<TableService, 'table'>): Router {
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/query', needs('read'), jsonBody(), async (req, res) => {

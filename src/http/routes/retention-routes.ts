@@ -2,7 +2,7 @@
 import express, { type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { RetentionService } from '../../flows/service.ts';
+import type { RetentionService } from '../../flows/compact/retention-service.ts';
 import { needsAdmin } from '../request/authenticate.ts';
 import { bodyOf, jsonBody } from '../body/json-body.ts';
 import { json, problems } from '../request/operation.ts';

@@ -2,15 +2,10 @@
 import type { Request, Response, Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject, ZodOpenApiResponsesObject } from 'zod-openapi';
-import type {
-  AppendOutcome,
-  DivisibleAnswer,
-  RemoveOutcome,
-  SampleSelection,
-  SampleService,
-  SampleStream,
-  SeriesService,
-} from '../../flows/service.ts';
+import type { AppendOutcome, AppendService, RemoveOutcome } from '../../flows/append/append-service.ts';
+import type { DivisibleAnswer, ReadService, SampleSelection, SampleStream } from '../../flows/read/read-service.ts';
+import type { SeriesService } from '../../flows/series/series-service.ts';
+import type { OverviewService } from '../../flows/overview/overview-service.ts';
 import { HDF5_FILE, WIRE_FORMATS } from '../../formats/samples/wire-formats.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { disconnectSignal } from '../body/disconnect.ts';
@@ -49,7 +44,7 @@ import { anyReadQuery, bucketsAnswer, BUCKETS_DESCRIPTION, latestQuery, lineAnsw
 /** Longest list of labels a header may carry: clients refuse headers of more than about 16 KiB in all. */
 const MAX_LABELS_HEADER_CHARS = 8192;
 
-export function sampleWrites(samples: SampleService): Router {
+export function sampleWrites(samples: AppendService): Router {
   const router = seriesRouter();
 
   router.post(seriesPaths('/samples'), needs('write'), async (req, res) => {
@@ -102,7 +97,7 @@ export function sampleWrites(samples: SampleService): Router {
   return router;
 }
 
-export function sampleReads(samples: SampleService, series: Pick<SeriesService, 'get'>): Router {
+export function sampleReads(samples: ReadService & OverviewService, series: Pick<SeriesService, 'get'>): Router {
   const router = seriesRouter();
 
   router.get(seriesPaths('/samples'), needs('read'), answerBuckets(samples, series), async (req, res) => {

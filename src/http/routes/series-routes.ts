@@ -7,7 +7,8 @@ import type { LastValue, Series } from '../../core/signal/series.ts';
 import { RESTORE_DAYS } from '../../core/upkeep/retention.ts';
 import type { Expression } from '../../core/tags/tag-expression.ts';
 import { parseTagParameter } from '../../core/tags/tag-parameters.ts';
-import type { SampleService, SeriesService } from '../../flows/service.ts';
+import type { SeriesService } from '../../flows/series/series-service.ts';
+import type { TableService } from '../../flows/table/table-service.ts';
 import { readUnit } from '../../flows/series/tag-units.ts';
 import { mayRead, needs, principalOf } from '../request/authenticate.ts';
 import { makeCursor, nextLink, openCursor, openCursorOf } from '../request/cursor.ts';
@@ -46,7 +47,7 @@ const TAG_PREFIX = 'tag.';
 /** Parameters that may be repeated. */
 const LISTS = ['sort', 'facets'];
 
-export function seriesRoutes(series: SeriesService, samples: Pick<SampleService, 'lastValues'>): Router {
+export function seriesRoutes(series: SeriesService, samples: Pick<TableService, 'lastValues'>): Router {
   const router = seriesRouter();
 
   router.post('/v1/series', needs('write'), jsonBody(), async (req, res) => {

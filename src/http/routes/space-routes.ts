@@ -1,7 +1,7 @@
 /** What series and shards take on the disk. */
 import type { Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { SpaceService } from '../../flows/service.ts';
+import type { SpaceService } from '../../flows/compact/space-service.ts';
 import { needs, needsAdmin, principalOf } from '../request/authenticate.ts';
 import { nextLink, openCursor } from '../request/cursor.ts';
 import { json, problems } from '../request/operation.ts';

@@ -1,7 +1,8 @@
 /** Sealing series, and opening them again. */
 import type { Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { SeriesService, StateService } from '../../flows/service.ts';
+import type { StateService } from '../../flows/close/seal-service.ts';
+import type { SeriesService } from '../../flows/series/series-service.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { disconnectSignal } from '../body/disconnect.ts';
 import { insistsOnVersion } from '../body/entity-tag.ts';

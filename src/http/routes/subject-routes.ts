@@ -2,7 +2,7 @@
 import express, { type Response, type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { StoredSubject, SubjectService } from '../../flows/service.ts';
+import type { StoredSubject, SubjectService } from '../../flows/series/subject-service.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { nextLink, openCursor } from '../request/cursor.ts';
 import { checkIfMatch, subjectTag } from '../body/entity-tag.ts';

@@ -2,7 +2,7 @@
 import express, { type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { SearchService } from '../../flows/service.ts';
+import type { SearchService } from '../../flows/series/series-service.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { nextLink, openCursor } from '../request/cursor.ts';
 import { json, problems } from '../request/operation.ts';

@@ -2,7 +2,7 @@
 import type { Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { openRange } from '../../core/time.ts';
-import type { TimeAxisService } from '../../flows/service.ts';
+import type { TimeAxisService } from '../../flows/series/time-axis-service.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { nextLink, openCursor } from '../request/cursor.ts';
 import { json, problems } from '../request/operation.ts';

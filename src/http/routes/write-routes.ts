@@ -2,14 +2,14 @@
 import express, { type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
-import type { SampleService } from '../../flows/service.ts';
+import type { AppendService } from '../../flows/append/append-service.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { json, problems } from '../request/operation.ts';
 import { queryOf } from '../request/query.ts';
 import { noQuery } from '../wire/scalars.ts';
 import { toWriteAnswer, writeAnswer } from '../wire/writes-schema.ts';
 
-export function writeRoutes(samples: Pick<SampleService, 'write'>): Router {
+export function writeRoutes(samples: Pick<AppendService, 'write'>): Router {
   const router = express.Router({ caseSensitive: true });
 
   router.get('/v1/writes/:id', needs('read'), async (req, res) => {

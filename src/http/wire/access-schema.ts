@@ -1,6 +1,6 @@
 /** Projects and tokens on the wire. */
 import { z } from 'zod';
-import type { AccessService } from '../../flows/service.ts';
+import type { AccessService } from '../../flows/people/access-service.ts';
 import { instant, name, uuid } from './scalars.ts';
 
 type Project = Awaited<ReturnType<AccessService['createProject']>>;

@@ -1,6 +1,6 @@
 /** Many series in one request: a line each, and what became of each. */
 import { z } from 'zod';
-import type { CreateOutcome } from '../../flows/service.ts';
+import type { CreateOutcome } from '../../flows/series/series-service.ts';
 import { problemDocument, type ProblemDocument } from './problem-schema.ts';
 import { uuid } from './scalars.ts';
 

@@ -4,7 +4,7 @@ import { AGGREGATES, EVERY_FORMS, FILLS, parseEvery } from '../../core/overview/
 import { MAX_LATEST_ROWS } from '../../flows/read/latest-read.ts';
 import { BUCKET_FORMATS } from '../../flows/overview/print-overview.ts';
 import { MAX_POINTS } from '../../flows/overview/read-overview.ts';
-import type { WantedBuckets } from '../../flows/service.ts';
+import type { WantedBuckets } from '../../flows/overview/overview-service.ts';
 import { clockTimes, readQuery } from './samples-schema.ts';
 import { queryInteger, timeZone, uuid } from './scalars.ts';
 

@@ -1,7 +1,7 @@
 /** Retention rules on the wire. */
 import { z } from 'zod';
 import { MAX_KEEP_DAYS } from '../../core/upkeep/retention.ts';
-import type { RetentionService } from '../../flows/service.ts';
+import type { RetentionService } from '../../flows/compact/retention-service.ts';
 import { instant, name, uuid } from './scalars.ts';
 import { DEFAULT_PROJECT } from './series-schema.ts';
 import { tags, tagsAnswer } from './tag-values-schema.ts';

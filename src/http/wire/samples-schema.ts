@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { WantedChannel } from '../../core/signal/choose-channels.ts';
 import { invalidField } from '../../core/errors.ts';
 import { openRange } from '../../core/time.ts';
-import type { SampleSelection } from '../../flows/service.ts';
+import type { SampleSelection } from '../../flows/read/read-service.ts';
 import { EPOCH_UNITS } from '../../formats/text/epoch-text.ts';
 import { ORIENTS } from '../../formats/samples/json.ts';
 import type { AnswerFormatName, Spelling } from '../../formats/samples/wire-formats.ts';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { readUnit } from '../../flows/series/tag-units.ts';
 import { MAX_LAST_VALUES } from '../../flows/table/last-value.ts';
-import type { SearchResult } from '../../flows/service.ts';
+import type { SearchResult } from '../../flows/series/series-service.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../core/tags/search-request.ts';
 import type { LastValue } from '../../core/signal/series.ts';
 import { allOf, wordsOf, type Expression } from '../../core/tags/tag-expression.ts';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { DTYPES } from '../../core/numbers/dtype.ts';
 import { SHARD_STATES } from '../../core/upkeep/shard-state.ts';
-import type { SpaceService } from '../../flows/service.ts';
+import type { SpaceService } from '../../flows/compact/space-service.ts';
 import { instant, isUuid, queryInteger, uuid } from './scalars.ts';
 
 type SeriesSpace = Awaited<ReturnType<SpaceService['ofSeries']>>;

@@ -1,6 +1,6 @@
 /** Subjects on the wire: open to any key; those that are known have a shape. No message repeats a value. */
 import { z } from 'zod';
-import type { StoredSubject } from '../../flows/service.ts';
+import type { StoredSubject } from '../../flows/series/subject-service.ts';
 import { readUnit } from '../../flows/series/tag-units.ts';
 import { freeObject, instant, isWithin, MAX_OBJECT_BYTES, name, queryInteger } from './scalars.ts';
 

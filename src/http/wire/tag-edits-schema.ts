@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { keyedAs } from '../../core/same-name.ts';
 import { MAX_TAGS, type MetadataEdit } from '../../core/tags/tag-edit.ts';
 import type { HistoryEntry } from '../../core/tags/series-changes.ts';
-import type { UndoneEdit } from '../../flows/service.ts';
+import type { UndoneEdit } from '../../flows/series/metadata-service.ts';
 import { instant, name, queryInteger, uuid } from './scalars.ts';
 import { DEFAULT_PROJECT } from './series-schema.ts';
 import { tagKey, tags } from './tag-values-schema.ts';

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { ClockMark } from '../../core/signal/place-run.ts';
 import { formatTime } from '../../core/time.ts';
-import type { DataSpan } from '../../flows/service.ts';
+import type { DataSpan } from '../../flows/series/time-axis-service.ts';
 import { instant, queryBound, queryInteger } from './scalars.ts';
 
 const DEFAULT_PAGE = 1000;

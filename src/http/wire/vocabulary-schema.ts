@@ -1,7 +1,7 @@
 /** Vocabularies on the wire. */
 import { z } from 'zod';
 import { TAG_TYPES } from '../../core/tags/vocabulary.ts';
-import type { StoredVocabulary } from '../../flows/service.ts';
+import type { StoredVocabulary } from '../../flows/series/metadata-service.ts';
 import { instant, uuid } from './scalars.ts';
 import { refineKeys, tagKey, tagScalar, tagScalarAnswer } from './tag-values-schema.ts';
 

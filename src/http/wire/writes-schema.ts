@@ -1,6 +1,6 @@
 /** Writes on the wire: what an append, a replacement or a removal is answered, and what is told of it later. */
 import { z } from 'zod';
-import type { AppendOutcome, RemoveOutcome, WriteStatus } from '../../flows/service.ts';
+import type { AppendOutcome, RemoveOutcome, WriteStatus } from '../../flows/append/append-service.ts';
 import { instant, uuid } from './scalars.ts';
 
 const write = z.string().meta({ description: 'Of the write: GET /v1/writes/{id} tells of it' });

@@ -11,7 +11,7 @@ import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
 import { Progress } from './progress.ts';
 import { seriesRef } from '../client/series-ref.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 
 export interface CatCommand {
   readonly project: string;

@@ -3,7 +3,7 @@ import { RESTORE_DAYS } from '../../core/upkeep/retention.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
 import { seriesRef } from '../client/series-ref.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 
 export interface DeleteCommand {
   readonly project: string;

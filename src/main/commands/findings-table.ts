@@ -1,6 +1,6 @@
 /** Findings as lines for a terminal. */
 import type { Finding } from '../../flows/finding.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 import { tableLines, type Column } from './text-table.ts';
 
 const COLUMNS: readonly Column<Finding>[] = [

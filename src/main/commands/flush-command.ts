@@ -9,7 +9,7 @@ import { DataRoot } from '../../storage/folder/data-root.ts';
 import { claimFolder } from '../../storage/folder/folder-owner.ts';
 import type { Config } from '../process/config.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 
 export interface FlushCommand {
   readonly all?: boolean;

@@ -9,7 +9,7 @@ import { connect } from '../client/connect.ts';
 import { importRecording, rowBytes, seriesToCreate, type ImportedSeries } from '../importing/import-recording.ts';
 import { openRecording, type OpenRecording, type RecordingOptions } from '../importing/open-recording.ts';
 import { Progress } from './progress.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 import { parseTag } from './tag-arguments.ts';
 import { tableLines, type Column } from './text-table.ts';
 import { tagText } from '../../core/signal/tag-value.ts';

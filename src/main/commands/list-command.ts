@@ -5,7 +5,7 @@ import { tagText } from '../../core/signal/tag-value.ts';
 import type { Facets, SeriesAnswer, SeriesQuestion } from '../client/client.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 import { parseTagCondition } from './tag-arguments.ts';
 import { tableLines, type Column } from './text-table.ts';
 

@@ -13,7 +13,7 @@ import type { Config } from '../process/config.ts';
 import { counted, printFindings } from './findings-table.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
 import { Progress, showProgress } from './progress.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 
 /** One for the transaction, one for what is asked beside it. */
 const CONNECTIONS = 2;

@@ -5,7 +5,7 @@ import { tagText } from '../../core/signal/tag-value.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
 import { seriesRef } from '../client/series-ref.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 import { parseTag } from './tag-arguments.ts';
 
 export interface TagCommand {

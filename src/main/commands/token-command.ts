@@ -4,7 +4,7 @@ import { isUuid } from '../../http/wire/scalars.ts';
 import type { TokenAnswer, VarveClient } from '../client/client.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 import { tableLines, type Column } from './text-table.ts';
 
 type Scope = TokenAnswer['scopes'][number];

@@ -8,7 +8,7 @@ import type { Config } from '../process/config.ts';
 import { counted, printFindings } from './findings-table.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
 import { showProgress } from './progress.ts';
-import { print } from './standard-output.ts';
+import { print } from '../process/standard-output.ts';
 
 const CONNECTIONS = 2;
 const MB = 1e6;

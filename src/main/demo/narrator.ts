@@ -1,5 +1,5 @@
 /** Tells a demo step by step: what is done, how long it took, and the line that does it again. */
-import { print } from '../commands/standard-output.ts';
+import { print } from '../process/standard-output.ts';
 
 export class Narrator {
   #steps = 0;

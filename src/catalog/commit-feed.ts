@@ -1,6 +1,6 @@
 /** Commit numbers and the feed of changes: whatever readers see changes by a commit, and every commit has its place in one order. */
 import { sql, type RawBuilder } from 'kysely';
-import type { Database, DatabaseTransaction } from '../database.ts';
+import type { Database, DatabaseTransaction } from './database.ts';
 
 /** Postgres channel on which every commit is announced (to wake those who wait; the rows are the truth). */
 export const COMMIT_CHANNEL = 'varve_commits';

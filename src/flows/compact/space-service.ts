@@ -1,0 +1,17 @@
+/** What series and shards take on the disk. */
+import type { SeriesStorage, StoredShard } from '../../catalog/shards/space-store.ts';
+import type { Series } from '../../core/signal/series.ts';
+import type { Principal } from '../principal.ts';
+import type { SeriesRef } from '../series/series-service.ts';
+
+export interface ShardSpace extends StoredShard {
+  /** Of what it stores; the rest is no data any more, or HDF5's own structure. */
+  readonly liveBytes: number;
+}
+
+export interface SpaceService {
+  /** @throws not-found for a series that is not, or is out of the principal's reach */
+  ofSeries(principal: Principal, ref: SeriesRef): Promise<{ series: Series; storage: SeriesStorage }>;
+  /** For administrators of the whole service. @param after id of the shard at which the page before ended */
+  shards(page: { limit: number; after: string | null }): Promise<{ items: ShardSpace[]; after: string | null }>;
+}
