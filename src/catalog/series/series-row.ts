@@ -111,6 +111,7 @@ export const DESCRIPTION_COLUMNS = [
   'time_zone',
   'external_ids',
   'provenance',
+  'start_tolerance',
 ] as const;
 
 export type DescribedRow = Pick<Selectable<SeriesTable>, (typeof DESCRIPTION_COLUMNS)[number]>;
@@ -129,6 +130,7 @@ export function toDescribed(row: DescribedRow): Described {
     timeZone: row.time_zone,
     externalIds: row.external_ids,
     provenance: row.provenance,
+    startTolerance: row.start_tolerance,
   };
 }
 
