@@ -11,9 +11,9 @@ export interface Finding {
   readonly message: string;
 }
 
-export type Place = Partial<Omit<Finding, 'kind' | 'message'>>;
+export type FindingPlace = Partial<Omit<Finding, 'kind' | 'message'>>;
 
-export function finding(kind: string, message: string, place: Place = {}): Finding {
+export function finding(kind: string, message: string, place: FindingPlace = {}): Finding {
   return { kind, shard: null, path: null, series: null, row: null, ...place, message };
 }
 

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { SampleChange, FreshRun, Head, KnownAppend } from '../../core/rows/place-append.ts';
-import { appendKeyOf, type Look, type Placement, type Surroundings } from '../../core/rows/place-append.ts';
+import { appendKeyOf, type SegmentLook, type Placement, type Surroundings } from '../../core/rows/place-append.ts';
 import type { NearSegment } from '../../core/signal/place-run.ts';
 import { clampBound } from '../../core/time.ts';
 import { COMMIT_CHANNEL } from '../commit-feed.ts';
@@ -180,7 +180,7 @@ const NEAR = `
   order by n.series_id, n.start_ns`;
 
 /** What lies around times of regular series whose heads are locked. */
-export async function segmentsNear(session: Session, looks: readonly Look[]): Promise<Surroundings> {
+export async function segmentsNear(session: Session, looks: readonly SegmentLook[]): Promise<Surroundings> {
   const { rows } = await session.query<NearRow>(NEAR, [
     list(looks, ({ seriesId }) => seriesId),
     list(looks, ({ fromNs }) => clampBound(fromNs)),

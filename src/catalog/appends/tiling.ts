@@ -4,7 +4,7 @@ import { parseRate, type Rate } from '../../core/signal/rate.ts';
 import { uniteRows, withoutRows } from '../../core/signal/row-ranges.ts';
 import { rowsBefore, type RowRange } from '../../core/signal/segment.ts';
 import type { Database } from '../database.ts';
-import { holesOf, segmentsOf } from './edit-store.ts';
+import { holesOf, readSegments } from './edit-store.ts';
 import { sessionOf } from '../session.ts';
 
 /** Where coverage breaks. `to` > `from`: nothing covers `[from, to)`; `to` < `from`: `[to, from)` is covered twice, or past the end. */
@@ -77,7 +77,7 @@ async function hasExpired(
   range: RowRange,
 ): Promise<boolean> {
   const session = sessionOf(db);
-  const expired = rowsBefore(await segmentsOf(session, seriesId), rate, range.to, expiredNs);
+  const expired = rowsBefore(await readSegments(session, seriesId), rate, range.to, expiredNs);
   return withoutRows([range], uniteRows(expired, await holesOf(session, seriesId))).length === 0;
 }
 

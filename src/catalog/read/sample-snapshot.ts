@@ -168,7 +168,7 @@ export async function readSampleSnapshot(
   return {
     series: toSeries(row),
     segments: row.segments.map(toSegment),
-    chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
+    chunks: inRowOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
     completeTo: completeTo(row, selection),
     edits: row.edits,
     holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
@@ -193,6 +193,6 @@ function completeTo(
   return { row: firstRow };
 }
 
-export function inOrder<C extends ChunkLocation>(chunks: C[]): C[] {
+export function inRowOrder<C extends ChunkLocation>(chunks: C[]): C[] {
   return chunks.sort((a, b) => a.firstRow - b.firstRow);
 }

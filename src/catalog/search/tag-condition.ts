@@ -46,7 +46,7 @@ const INDEXED_SUBJECT_CHARS = 512;
 export type IdRange =
   { readonly after: RawBuilder<unknown> } | { readonly from: RawBuilder<unknown>; readonly to: RawBuilder<unknown> };
 
-export function isWithin(id: RawBuilder<unknown>, range: IdRange): Condition {
+export function isInIdRange(id: RawBuilder<unknown>, range: IdRange): Condition {
   return 'after' in range ? sql`${id} > ${range.after}` : sql`(${id} >= ${range.from} and ${id} < ${range.to})`;
 }
 
@@ -137,7 +137,7 @@ function tagExists({ key, test }: Leaf<'tag'>, s: Row): Condition {
 }
 
 function tagWithin({ key, test }: Leaf<'tag'>, s: Row, within: IdRange): Condition {
-  return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${isWithin(sql.ref('t.series_id'), within)} and ${tagTest(key, test)})`;
+  return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${isInIdRange(sql.ref('t.series_id'), within)} and ${tagTest(key, test)})`;
 }
 
 /** On a row `t` of series_tags. */
@@ -155,9 +155,9 @@ export function tagTest(key: string, test: Test): Condition {
       return term === test.text ? prefix : sql`(${prefix} and t.long_text ^@ ${test.text}::text)`;
     }
     case 'contains':
-      return sql`(t.entry ^@ ${entry(key, 's')}::text and ${unforeseen(sql`strpos(${tagText(key)}, ${test.text}::text) > 0`)})`;
+      return sql`(t.entry ^@ ${entry(key, 's')}::text and ${unforeseen(sql`strpos(${storedText(key)}, ${test.text}::text) > 0`)})`;
     case 'regex':
-      return sql`(t.entry ^@ ${entry(key, `s${test.prefix}`)}::text and ${unforeseen(sql`${tagText(key)} ~ ${test.pattern}::text`)})`;
+      return sql`(t.entry ^@ ${entry(key, `s${test.prefix}`)}::text and ${unforeseen(sql`${storedText(key)} ~ ${test.pattern}::text`)})`;
   }
 }
 
@@ -185,7 +185,7 @@ export function entry(key: string, term: string): string {
   return nameKey(`${key}\u0001${term}`);
 }
 
-function tagText(key: string): RawBuilder<unknown> {
+function storedText(key: string): RawBuilder<unknown> {
   return sql`coalesce(t.long_text, substr(t.entry, ${[...entry(key, 's')].length + 1}::integer))`;
 }
 

@@ -8,7 +8,7 @@ import {
   type Series,
   type SeriesPatch,
 } from '../../core/signal/series.ts';
-import { changesBetween, type Described } from '../../core/tags/series-changes.ts';
+import { changesBetween, type DescribedFields } from '../../core/tags/series-changes.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { MAX_TAGS, withoutKeys } from '../../core/tags/tag-edit.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
@@ -162,7 +162,7 @@ export async function updateSeries(
       if (patch.provenance && Buffer.byteLength(JSON.stringify(provenance)) > MAX_PROVENANCE_BYTES)
         throw unprocessableField('provenance', `must have at most ${MAX_PROVENANCE_BYTES} bytes of JSON`);
       const before = toDescribed(row);
-      const after: Described = {
+      const after: DescribedFields = {
         ...before,
         ...definedOf(patch),
         tags,

@@ -25,7 +25,7 @@ const [HUGE, TINY] = [2 ** 480, 2 ** -450];
 const [DOWN, UP] = [2 ** -600, 2 ** 900];
 
 /** What is known of numbers: all that moments are made of. Sums and squares are of the numbers times {@link scaleFor}. */
-export interface Told {
+export interface KnownNumbers {
   readonly count: number;
   readonly min: number | bigint;
   readonly max: number | bigint;
@@ -283,7 +283,7 @@ export class Moments {
   }
 
   /** What is known of a slot. */
-  tell(slot: number): Told {
+  tell(slot: number): KnownNumbers {
     return {
       count: this.counts[slot],
       min: this.mins[slot],
@@ -295,7 +295,7 @@ export class Moments {
   }
 
   /** What is known of rows that are not looked at. */
-  addTold(slot: number, { count, min, max, sum, low, squares }: Told): void {
+  addTold(slot: number, { count, min, max, sum, low, squares }: KnownNumbers): void {
     if (count === 0) return;
     const isBig = typeof min === 'bigint';
     const scale = isBig ? 1 : scaleFor(min, max as number);

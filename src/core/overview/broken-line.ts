@@ -75,7 +75,7 @@ function thinned(points: readonly LinePoint[], ys: Float64Array, { from, to }: R
 }
 
 /** The rows of a regular series in a range of time that follow each other without a gap, in order of time, and the segments that say when they are. */
-export function runsOf(
+export function gaplessRuns(
   segments: readonly Segment[],
   holes: readonly RowRange[],
   rate: Rate,

@@ -2,7 +2,7 @@
 import { StatsReader } from '../rows/chunk-stats.ts';
 import { DTYPES, isBigDtype, type SampleArray } from '../numbers/dtype.ts';
 import { blankMissing, type RowShape } from '../numbers/missing-value.ts';
-import { Moments, type Extremes, type Told } from '../numbers/moments.ts';
+import { Moments, type Extremes, type KnownNumbers } from '../numbers/moments.ts';
 import { toldOfCell } from './summary-cell.ts';
 import type { SummaryCells } from './summary.ts';
 
@@ -175,7 +175,7 @@ export class BucketFold extends Moments {
     }
   }
 
-  #addWhole(at: number, told: Told | null, place: number | bigint): void {
+  #addWhole(at: number, told: KnownNumbers | null, place: number | bigint): void {
     if (this.minAt) this.seen[at] = 1;
     if (!told) return;
     if (this.minAt) {

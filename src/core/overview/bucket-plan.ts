@@ -281,7 +281,7 @@ export interface RowPlan<C extends OverviewChunk> {
  * @param left rows to be answered, by shard; of other shards all
  * @param mayUse says whether a chunk's statistics tell what is asked for
  */
-export function planRows<C extends OverviewChunk>(
+export function planBucketRows<C extends OverviewChunk>(
   slices: readonly Slice<C>[],
   borders: Float64Array,
   left: ReadonlyMap<string, readonly RowRange[]>,

@@ -45,10 +45,10 @@ export function* eachCell(columns: SummaryCells): Generator<SummaryCell> {
 }
 
 /** One factor: the cell that is being filled, the cells to keep, and the columns that finished cells are written to. */
-class Level {
+class FactorLevel {
   readonly fold: Fold;
   readonly #shape: SummaryShape;
-  readonly #coarser: { readonly level: Level; readonly ratio: number } | null;
+  readonly #coarser: { readonly level: FactorLevel; readonly ratio: number } | null;
   readonly #emit: (columns: SummaryCells) => void;
   readonly #capacity: () => number;
   #kept: SummaryCell[] = [];
@@ -62,7 +62,7 @@ class Level {
     shape: SummaryShape,
     capacity: () => number,
     emit: (columns: SummaryCells) => void,
-    coarser: { readonly level: Level; readonly ratio: number } | null,
+    coarser: { readonly level: FactorLevel; readonly ratio: number } | null,
   ) {
     this.#shape = shape;
     this.#capacity = capacity;
@@ -165,7 +165,7 @@ function columnsOf({ dtype, channels, irregular }: SummaryShape, cells: number):
  */
 export class SummaryBuilder {
   readonly #shape: SummaryShape;
-  readonly #levels: readonly Level[];
+  readonly #levels: readonly FactorLevel[];
   readonly #slab: Float64Array;
   readonly #slabRows: number;
   #nextRow = 0;
@@ -181,12 +181,12 @@ export class SummaryBuilder {
     emit: (factor: number, columns: SummaryCells) => void,
   ) {
     this.#shape = shape;
-    const levels: Level[] = [];
+    const levels: FactorLevel[] = [];
     for (let i = SUMMARY_FACTORS.length - 1; i >= 0; i--) {
       const factor = SUMMARY_FACTORS[i];
       const coarser = levels.length > 0 ? { level: levels[0], ratio: SUMMARY_FACTORS[i + 1] / factor } : null;
       levels.unshift(
-        new Level(
+        new FactorLevel(
           shape,
           () => capacity(factor),
           (columns) => emit(factor, columns),

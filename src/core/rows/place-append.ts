@@ -162,7 +162,7 @@ export function appendKeyOf(seriesId: string, key: string): string {
 export type Surroundings = ReadonlyMap<string, readonly NearSegment[]>;
 
 /** Times around which the segments of a series must be known. */
-export interface Look {
+export interface SegmentLook {
   readonly seriesId: string;
   readonly fromNs: bigint;
   readonly toNs: bigint;
@@ -177,7 +177,7 @@ export async function placeAppends(
   bodies: readonly AppendBody[],
   heads: ReadonlyMap<string, Head>,
   known: ReadonlyMap<string, KnownAppend>,
-  look: (looks: readonly Look[]) => Promise<Surroundings>,
+  look: (looks: readonly SegmentLook[]) => Promise<Surroundings>,
 ): Promise<Placement> {
   const near = new Map<string, readonly NearSegment[]>();
   for (;;) {
@@ -201,7 +201,11 @@ function placeAll(
 }
 
 /** All items of a series count: what one goes on from, another may have brought. */
-function looksOf(bodies: readonly AppendBody[], heads: ReadonlyMap<string, Head>, wanted: ReadonlySet<string>): Look[] {
+function looksOf(
+  bodies: readonly AppendBody[],
+  heads: ReadonlyMap<string, Head>,
+  wanted: ReadonlySet<string>,
+): SegmentLook[] {
   const items = bodies.flatMap((body) => body.items.filter(({ seriesId }) => wanted.has(seriesId)));
   const rows = new Map<string, number>();
   for (const item of items) rows.set(item.seriesId, (rows.get(item.seriesId) ?? 0) + item.rows);
@@ -430,7 +434,7 @@ function advancedIrregular(
 
 /** Chunks of what was placed: parts in memory of one series that follow each other become one. */
 function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
-  const runs: OpenRun[] = [];
+  const runs: OpenFreshRun[] = [];
   const open = new Map<string, number>();
   for (const { item, before } of placed) {
     let firstRow = before.rows;
@@ -447,10 +451,10 @@ function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
   return runs;
 }
 
-type OpenRun = { -readonly [K in keyof FreshRun]: FreshRun[K] } & { readonly parts: AppendPart[] };
+type OpenFreshRun = { -readonly [K in keyof FreshRun]: FreshRun[K] } & { readonly parts: AppendPart[] };
 
 /** Adds a part to a run. It grows in place: thousands of items of one body may be of one series. @returns false where they stay apart */
-function join(run: OpenRun, part: AppendPart): boolean {
+function join(run: OpenFreshRun, part: AppendPart): boolean {
   const isInMemory = run.parts[0].place.kind === 'memory' && part.place.kind === 'memory';
   if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return false;
   run.sorted = run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!);

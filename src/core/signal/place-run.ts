@@ -223,7 +223,7 @@ function allMarksOf(head: TimeHead, clock: Clock, run: Run, goesOn: Segment | nu
 }
 
 /** Rows of a segment that are there, and follow each other. */
-interface Piece {
+interface SegmentPart {
   readonly near: NearSegment;
   readonly from: number;
   readonly to: number;
@@ -275,7 +275,7 @@ function placeNear(head: TimeHead, clock: Clock, run: Run, near: readonly NearSe
   return { firstNs, head: { ...moved, limitNs }, closed, gone, marks, near: all };
 }
 
-function piecesOf(near: NearSegment, rate: Rate): Piece[] {
+function piecesOf(near: NearSegment, rate: Rate): SegmentPart[] {
   const { segment, holes } = near;
   return withoutRows([{ from: segment.firstRow, to: segment.firstRow + segment.rows }], holes).map(({ from, to }) => ({
     near,
@@ -287,7 +287,7 @@ function piecesOf(near: NearSegment, rate: Rate): Piece[] {
 }
 
 /** The end of the newest segment, from which rows go on though its last ones were removed. */
-function endOf(near: readonly NearSegment[], newest: Segment | null, rate: Rate): Piece[] {
+function endOf(near: readonly NearSegment[], newest: Segment | null, rate: Rate): SegmentPart[] {
   const own = newest && near.find((each) => each.segment.firstRow === newest.firstRow);
   if (!own) return [];
   const to = newest.firstRow + newest.rows;
@@ -300,13 +300,13 @@ function startOf(
   head: TimeHead,
   clock: Clock,
   { startNs, gaps }: Run,
-  pieces: readonly Piece[],
-): { readonly startNs: bigint; readonly grid: Piece | null } {
+  pieces: readonly SegmentPart[],
+): { readonly startNs: bigint; readonly grid: SegmentPart | null } {
   if (startNs === null) {
     const last = pieces.at(-1) ?? null;
     return { startNs: last?.endNs ?? clock.startNs ?? 0n, grid: last };
   }
-  let best: { readonly piece: Piece; readonly off: bigint } | null = null;
+  let best: { readonly piece: SegmentPart; readonly off: bigint } | null = null;
   for (const piece of pieces) {
     const { segment, mark } = piece.near;
     const { expectedNs, allowedNs } = expectation(segment, mark, piece.to, clock, gaps);
@@ -322,7 +322,7 @@ function startOf(
   return best ? { startNs: best.piece.endNs, grid: best.piece } : { startNs, grid: null };
 }
 
-function onGrid({ near: { segment }, to }: Piece, rate: Rate, firstRow: number, rows: number): Segment {
+function onGrid({ near: { segment }, to }: SegmentPart, rate: Rate, firstRow: number, rows: number): Segment {
   const skip = (segment.skip ?? 0) + to - segment.firstRow;
   return { firstRow, startNs: timeWithin(segment, rate, to), rows, skip };
 }
@@ -340,7 +340,7 @@ function marksNear(
   head: TimeHead,
   clock: Clock,
   run: Run,
-  { grid, isSame }: { readonly grid: Piece | null; readonly isSame: boolean },
+  { grid, isSame }: { readonly grid: SegmentPart | null; readonly isSame: boolean },
 ): ClockMark[] {
   if (isSame) return marksOf(head, clock, run, head.segment);
   const marks = marksOf(head, clock, run, null);
@@ -355,7 +355,7 @@ function refuseOverlap(
   { firstNs, endNs }: { readonly firstNs: bigint; readonly endNs: bigint },
   { rate, startTolerance }: Clock,
   run: Run,
-  pieces: readonly Piece[],
+  pieces: readonly SegmentPart[],
   head: TimeHead,
 ): void {
   // Less than half a sample, whatever the tolerance: so between rows there is room for no more than were there.

@@ -4,6 +4,9 @@ import type { Dtype } from '../numbers/dtype.ts';
 import type { Rate } from './rate.ts';
 import type { Tags, TagValue } from './tag-value.ts';
 
+/** The project that series belong to by default; every store has it. */
+export const DEFAULT_PROJECT = 'default';
+
 /** What happens to a row of an irregular series whose time is already stored. */
 export type DuplicateRule = 'last' | 'error' | 'keep';
 /** `relative`: times count from the start of the recording, shown as if it began at 1970-01-01T00:00:00Z. */

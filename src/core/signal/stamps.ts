@@ -156,7 +156,7 @@ function rowTolerance({ rate, startTolerance }: Pick<Clock, 'rate' | 'startToler
   return tolerance === 0n && !isWhole ? 1n : tolerance;
 }
 
-type OpenRun = { -readonly [K in keyof Run]: Run[K] } & { readonly marks: { row: number; ns: bigint }[] };
+type OpenStampedRun = { -readonly [K in keyof Run]: Run[K] } & { readonly marks: { row: number; ns: bigint }[] };
 
 /**
  * The runs of a body. Rows before the first that has a time are counted back from it, unless the request says when they begin.
@@ -170,7 +170,7 @@ export function runsOfStamps(
   clock: Pick<Clock, 'rate' | 'startTolerance'>,
   gaps: GapRule = 'likely',
 ): Run[] {
-  const runs: OpenRun[] = [];
+  const runs: OpenStampedRun[] = [];
   const firsts: number[] = [];
   const begin = (row: number, ns: bigint | null, field: string, isCounted = false): void => {
     firsts.push(row);

@@ -11,7 +11,7 @@ import { patternFault, patternPrefix } from './tag-pattern.ts';
 import type { TagUnit } from '../signal/tag-value.ts';
 
 /** Branches within branches. */
-export const MAX_DEPTH = 12;
+export const MAX_BRANCH_DEPTH = 12;
 /** Conditions of one search. */
 export const MAX_CONDITIONS = 100;
 /** Values of one `in`. */
@@ -125,14 +125,14 @@ export function rangeTest(bounds: readonly { bound: Bound; value: Comparable; fi
 }
 
 /** @throws invalid-input naming the field if the text has no word */
-export function wordsOf(text: string, field: string): Expression {
+export function withWords(text: string, field: string): Expression {
   if (!/[\p{L}\p{N}]/u.test(text)) throw invalidField(field, 'must have a word');
   if (text.length > MAX_VALUE_CHARS) throw invalidField(field, `must have at most ${MAX_VALUE_CHARS} characters`);
   return { kind: 'text', text };
 }
 
 /** @throws invalid-input naming the field */
-export function overlap(startNs: bigint, endNs: bigint, field: string): Expression {
+export function overlapping(startNs: bigint, endNs: bigint, field: string): Expression {
   if (endNs <= startNs) throw invalidField(field, 'must end after it starts');
   return { kind: 'overlaps', startNs, endNs };
 }

@@ -18,7 +18,7 @@ import type { GapRule } from '../../core/signal/place-run.ts';
 import type { NewSeries, Series } from '../../core/signal/series.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../../formats/samples/item-formats.ts';
 import { MAX_ITEMS_BYTES, type ReadItem, type SampleItem } from '../../formats/samples/sample-items.ts';
-import { keyOf, timeRule } from './append-samples.ts';
+import { keyOfBody, timeRule } from './append-samples.ts';
 import type { Backpressure } from './backpressure.ts';
 import type { AppendResult, Committer } from './committer.ts';
 import { createAndAppend } from './create-and-append.ts';
@@ -399,7 +399,7 @@ function readRows(work: Work, { shape, duplicates }: FoundSeries, memory: Shared
       memory.keep(array instanceof BigInt64Array ? 'int64' : shape.dtype, array),
     );
     work.rows = received;
-    work.key = keyOf(known, received, received.startNs);
+    work.key = keyOfBody(known, received, received.startNs);
     work.error = null;
   } catch (error) {
     refuse(work, error);

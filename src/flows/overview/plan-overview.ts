@@ -12,7 +12,7 @@ import {
   type CellRules,
   dirtyRows,
   factorFor,
-  planRows,
+  planBucketRows,
   bordersIn,
   ranksOf,
   rowsAtBorders,
@@ -112,7 +112,7 @@ export async function planRowFold(reader: OverviewReader, rate: Rate, request: P
   const reads: Slice<OverviewChunkLocation>[] = [];
   for (const [p, borders] of snapped.entries()) {
     const live = slicesIn(seen, { from: Math.max(borders[0], expiredRows[p]), to: borders[borders.length - 1] });
-    const plan = planRows(live, borders, left, ({ stats: told }) => told !== null && !needsRows(request));
+    const plan = planBucketRows(live, borders, left, ({ stats: told }) => told !== null && !needsRows(request));
     stats.push(...plan.stats.map(({ bucket, chunk }) => ({ bucket: parts[p].bucket + bucket, chunk })));
     reads.push(...plan.reads);
   }

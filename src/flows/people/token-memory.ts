@@ -79,7 +79,7 @@ export class TokenMemory {
     const began = performance.now();
     const tokens = await knownTokens(this.#db, { limit: MAX_TOKENS + 1 });
     if (epoch !== this.#epoch) return;
-    this.#known = new Map(tokens.slice(0, MAX_TOKENS).map((token) => [token.hash, principalOf(token)]));
+    this.#known = new Map(tokens.slice(0, MAX_TOKENS).map((token) => [token.hash, toPrincipal(token)]));
     this.#unknown.clear();
     this.#isWhole = tokens.length <= MAX_TOKENS;
     this.#since = began;
@@ -88,7 +88,7 @@ export class TokenMemory {
   async #askFor(hash: Buffer, key: string): Promise<Principal | null> {
     const epoch = this.#epoch;
     const [token = null] = await knownTokens(this.#db, { hashes: [hash] });
-    const principal = token && principalOf(token);
+    const principal = token && toPrincipal(token);
     if (epoch !== this.#epoch) return principal;
     if (principal) {
       this.#known.set(key, principal);
@@ -107,7 +107,7 @@ function dropOldest(remembered: Map<string, unknown> | Set<string>): void {
   remembered.delete(oldest);
 }
 
-function principalOf({ id, scopes, projects }: KnownToken): Principal {
+function toPrincipal({ id, scopes, projects }: KnownToken): Principal {
   return {
     tokenId: id,
     scopes,

@@ -21,14 +21,14 @@ export function jsonBytes(values: number): number {
   return values * JSON_VALUE_BYTES;
 }
 
-interface Waiting {
+interface WaitingAnswer {
   readonly bytes: number;
   readonly enter: () => void;
 }
 
 export class AnswerRoom {
   readonly #waitMs: number;
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<WaitingAnswer>();
   #bytes = 0;
   #largeBytes = 0;
 

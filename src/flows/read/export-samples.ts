@@ -43,7 +43,7 @@ function layoutOf({ shape }: RowsTask): Hdf5Layout {
       offset,
       ...(rate !== null && { rate }),
     },
-    valueAttributes: { long_name: name, ...packing, ...(packing && unitsOf(description)) },
+    valueAttributes: { long_name: name, ...packing, ...(packing && commonUnit(description)) },
     timeAttributes: {
       standard_name: 'time',
       ...(timeReference === 'utc'
@@ -80,7 +80,7 @@ function packingOf({ scale, offset, channels }: OutDescription): { scale_factor?
 }
 
 /** The unit of all channels, if they have the same one. */
-function unitsOf({ unit, channels }: OutDescription): { units?: string } {
+function commonUnit({ unit, channels }: OutDescription): { units?: string } {
   const [units, ...others] = new Set(channels.map((channel) => channel.unit ?? unit));
   return units && others.length === 0 ? { units } : {};
 }

@@ -6,7 +6,7 @@ import { withoutRows } from '../../core/signal/row-ranges.ts';
 import { selectRows, timeOfRow, type RowRange } from '../../core/signal/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { groupByTime } from '../../core/rows/time-order.ts';
-import { within } from '../series/series-reach.ts';
+import { requireReach } from '../series/series-reach.ts';
 import { countHere } from './order-here.ts';
 import { countTask, ORDER_BYTES } from './plan-samples.ts';
 import { readSamples, type ReadDeps } from './read-samples.ts';
@@ -24,7 +24,7 @@ const FIRST_CHUNKS = 4;
 export async function readLatest(deps: ReadDeps, request: LatestRequest): Promise<SampleStream> {
   const { rows, ...read } = request;
   const snapshot = await readSampleSnapshot(deps.db, request.ref, { by: 'rows', from: 0, to: 0 });
-  const { id } = within(request.principal, request.ref, snapshot.series);
+  const { id } = requireReach(request.principal, request.ref, snapshot.series);
   const selection = await selectNewest(deps, snapshot, rows);
   return readSamples(deps, { ...read, ref: { id }, selection, limit: null, linkTo: () => '' });
 }

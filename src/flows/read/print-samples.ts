@@ -152,7 +152,7 @@ function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): S
   let to = 0;
   return sections.map((section): Section => {
     const before = to;
-    to += rowsOf(section);
+    to += sectionRows(section);
     const range = { from: Math.max(0, rows.from - before), to: Math.max(0, rows.to - before) };
     if (section.kind === 'stored') return { kind: 'stored', pieces: cutPieces(section.pieces, range, rowBytes) };
     if (section.kind === 'disordered') return { ...section, windows: cutWindows(section.windows, range) };
@@ -164,7 +164,7 @@ function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): S
   });
 }
 
-export function rowsOf(section: Section): number {
+export function sectionRows(section: Section): number {
   if (section.kind === 'held') return section.times.length;
   if (section.kind === 'disordered') return section.windows.reduce((sum, { rows }) => sum + rows, 0);
   return section.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((rows, block) => rows + block.rows, 0), 0);
@@ -174,7 +174,7 @@ export function rowsOf(section: Section): number {
 export function orderingBytes(section: Section): number {
   if (section.kind === 'stored') return 0;
   if (section.kind === 'held') return section.values.byteLength + section.times.byteLength;
-  const most = Math.min(rowsOf(section), section.windowRows);
+  const most = Math.min(sectionRows(section), section.windowRows);
   return COPIES_IN_ORDERING * orderedBytes(most, section.task.rowBytes);
 }
 

@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { viewAs } from '../../core/numbers/dtype.ts';
 import type { RowShape } from '../../core/numbers/missing-value.ts';
-import type { Layer } from '../../core/upkeep/rebuild-plan.ts';
+import type { FileLayer } from '../../core/upkeep/rebuild-plan.ts';
 import { countRows } from '../../core/signal/row-ranges.ts';
 import { SUMMARY_FACTORS } from '../../core/overview/summary.ts';
 import type { SummaryBlock } from '../../core/overview/summary-block.ts';
@@ -24,9 +24,9 @@ export interface RebuiltSummaries {
  * @returns those that hold, and shards with rows that have none
  * @throws what HDF5 says of a shard's summaries, or their bytes
  */
-export async function findSummaries(
+export async function summariesToRebuild(
   { root, hdf5 }: { readonly root: DataRoot; readonly hdf5: Pick<Hdf5Reader, 'findSummaries'> },
-  layers: readonly Layer<FoundTold>[],
+  layers: readonly FileLayer<FoundTold>[],
   shape: RowShape,
 ): Promise<{ found: RebuiltSummaries[]; without: FoundTold[] }> {
   const found: RebuiltSummaries[] = [];

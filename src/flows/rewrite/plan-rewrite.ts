@@ -66,7 +66,7 @@ export interface RewriteInput {
 export const CONTIGUOUS_BYTES = 64 * 1024;
 
 /** @returns null if nothing is to be said of the series any more */
-export function planSeries(known: RewriteSeries, level: NewShard['level']): SeriesTask | null {
+export function planSeriesRewrite(known: RewriteSeries, level: NewShard['level']): SeriesTask | null {
   if (known.purged) return null;
   const { series, chunks, holes, erasures } = known;
   const irregular = series.sampling.kind === 'irregular';

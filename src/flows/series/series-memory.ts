@@ -3,7 +3,7 @@ import type { Database } from '../../catalog/database.ts';
 import { findSeries, type SeriesRef } from '../../catalog/series/series-store.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Series } from '../../core/signal/series.ts';
-import { within } from './series-reach.ts';
+import { requireReach } from './series-reach.ts';
 import type { Principal } from '../principal.ts';
 
 /** Some 10 kB each at most, but for wide ones: those count once a channel. */
@@ -31,7 +31,7 @@ export class SeriesMemory {
     if (!series) return undefined;
     this.#series.delete(series.id);
     this.#series.set(series.id, series);
-    return within(principal, ref, series);
+    return requireReach(principal, ref, series);
   }
 
   /** As it is now. @returns in the order given; an error in the place of what is not there, or out of reach: not-found */
@@ -42,7 +42,7 @@ export class SeriesMemory {
       if (!series) this.#forget(ref);
       else this.#remember(ref, series);
       try {
-        return within(principal, ref, series);
+        return requireReach(principal, ref, series);
       } catch (error) {
         return error as Error;
       }

@@ -5,7 +5,7 @@
 import type * as Arrow from 'apache-arrow';
 import type { Dtype } from '../../core/numbers/dtype.ts';
 import type { TimeReference } from '../../core/signal/series.ts';
-import { joined } from './block-cutter.ts';
+import { joinBytes } from './block-cutter.ts';
 
 export type ArrowLibrary = typeof Arrow;
 
@@ -28,7 +28,7 @@ export function loadArrow(): Promise<ArrowLibrary> {
   return import('apache-arrow');
 }
 
-export function numberType(arrow: ArrowLibrary, dtype: Dtype): Arrow.DataType {
+export function arrowNumberType(arrow: ArrowLibrary, dtype: Dtype): Arrow.DataType {
   return new arrow[NUMBER_TYPES[dtype]]();
 }
 
@@ -74,8 +74,8 @@ export async function* writeRecordBatches(
   writer.reset(new Sink(), schema);
   for await (const batch of batches) {
     writer.write(batch);
-    yield joined(written.splice(0));
+    yield joinBytes(written.splice(0));
   }
   writer.finish();
-  yield joined(written.splice(0));
+  yield joinBytes(written.splice(0));
 }

@@ -11,7 +11,7 @@ import type { Channel } from '../../core/signal/series.ts';
 import { batchRows, cutBatches } from './cut-batches.ts';
 import {
   loadArrow,
-  numberType,
+  arrowNumberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
@@ -58,7 +58,7 @@ function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
     new arrow.Field(TIME_COLUMN, timeType(arrow, timeReference), false),
     ...shape.channelLabels.map(
       (label, c) =>
-        new arrow.Field(columnName(label), numberType(arrow, shape.dtype), false, fieldMetadata(channels[c])),
+        new arrow.Field(columnName(label), arrowNumberType(arrow, shape.dtype), false, fieldMetadata(channels[c])),
     ),
   ];
   const metadata: Record<string, string> = {
@@ -100,7 +100,7 @@ function fieldMetadata(channel: Channel): Map<string, string> {
 function recordBatch(arrow: ArrowLibrary, schema: Arrow.Schema, { values, times, rows }: OutBatch): Arrow.RecordBatch {
   const channels = schema.fields.length - 1;
   const columns = [times!] as SampleArray[];
-  for (let c = 0; c < channels; c++) columns.push(columnOf(values, channels, c, rows));
+  for (let c = 0; c < channels; c++) columns.push(channelColumn(values, channels, c, rows));
   const children = columns.map((data, i) => {
     const type = schema.fields[i].type as Arrow.DataType<never>;
     return arrow.makeData({ type, length: rows, nullCount: 0, data } as never) as Arrow.Data;
@@ -108,7 +108,7 @@ function recordBatch(arrow: ArrowLibrary, schema: Arrow.Schema, { values, times,
   return toRecordBatch(arrow, schema, children, rows);
 }
 
-function columnOf(values: SampleArray, channels: number, channel: number, rows: number): SampleArray {
+function channelColumn(values: SampleArray, channels: number, channel: number, rows: number): SampleArray {
   if (channels === 1) return values;
   const column = new (values.constructor as DtypeInfo['array'])(rows);
   copyValues(column, { at: 0, step: 1 }, values, { at: channel, step: channels }, rows);

@@ -38,8 +38,8 @@ export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: Samp
  * The rows of an object that {@link parseExactJson} has parsed.
  * @throws as {@link decodeJson}
  */
-export function* jsonBatches(body: Body, shape: SampleShape): Generator<Batch> {
-  const { rows, cell, placeOf } = cellsOf(body, shape);
+export function* jsonBatches(body: JsonObject, shape: SampleShape): Generator<Batch> {
+  const { rows, cell, placeOf } = bodyValues(body, shape);
   const times = timesOf(body, shape, rows);
   const startNs = startOf(body, times);
   const mayLack = shape.kind === 'regular';
@@ -61,16 +61,16 @@ export function* jsonBatches(body: Body, shape: SampleShape): Generator<Batch> {
   if (batch.rows > 0) yield batch.take();
 }
 
-type Body = Readonly<Record<string, unknown>>;
+type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The values of a body, whichever way they lie. */
-interface Cells {
+interface BodyValues {
   readonly rows: number;
   readonly cell: (row: number, channel: number) => unknown;
   readonly placeOf: PlaceOf;
 }
 
-function cellsOf(body: Body, shape: SampleShape): Cells {
+function bodyValues(body: JsonObject, shape: SampleShape): BodyValues {
   const { values } = body;
   const orient = body.orient ?? 'rows';
   if (orient !== 'rows' && orient !== 'channels') throw invalidField('orient', 'is neither "rows" nor "channels"');
@@ -78,7 +78,7 @@ function cellsOf(body: Body, shape: SampleShape): Cells {
   return orient === 'rows' ? cellsByRow(values, body, shape) : cellsByChannel(values, shape);
 }
 
-function cellsByRow(values: readonly unknown[], body: Body, { channelLabels }: SampleShape): Cells {
+function cellsByRow(values: readonly unknown[], body: JsonObject, { channelLabels }: SampleShape): BodyValues {
   const channels = channelLabels.length;
   for (const [row, item] of values.entries()) {
     if (!Array.isArray(item)) {
@@ -108,7 +108,7 @@ function isByChannel(values: readonly unknown[], channels: number, times: unknow
   return values.every((item) => Array.isArray(item) && item.length === first.length);
 }
 
-function cellsByChannel(values: readonly unknown[], { channelLabels }: SampleShape): Cells {
+function cellsByChannel(values: readonly unknown[], { channelLabels }: SampleShape): BodyValues {
   const channels = channelLabels.length;
   const notList = values.findIndex((item) => !Array.isArray(item));
   if (notList >= 0) {
@@ -133,7 +133,7 @@ function counted(channels: number): string {
 }
 
 /** Times, one a row; null where a regular series has none. */
-function timesOf({ times = null, start = null }: Body, { kind }: SampleShape, rows: number): unknown[] | null {
+function timesOf({ times = null, start = null }: JsonObject, { kind }: SampleShape, rows: number): unknown[] | null {
   if (kind === 'regular' && times === null) return null;
   if (kind === 'irregular' && start !== null) {
     throw unprocessableField('start', 'is not for an irregular series; send `times`');
@@ -147,7 +147,7 @@ function timesOf({ times = null, start = null }: Body, { kind }: SampleShape, ro
 }
 
 /** Where the first row goes, if the body says it. @throws invalid-input naming `start` if its times say something else */
-function startOf({ start = null }: Body, times: readonly unknown[] | null): bigint | null {
+function startOf({ start = null }: JsonObject, times: readonly unknown[] | null): bigint | null {
   if (start === null) return null;
   const startNs = jsonTime(start, 'start');
   const first = times?.[0] ?? null;

@@ -7,7 +7,7 @@ import { DTYPE_NAMES, DTYPES, viewAs, type Dtype, type SampleArray } from '../..
 import { invalidField, unprocessableField } from '../../core/errors.ts';
 import { INT64_MIN } from '../../core/time.ts';
 import { fullBatchRows } from './batch-builder.ts';
-import { BlockCutter, joined } from '../binary/block-cutter.ts';
+import { BlockCutter, joinBytes } from '../binary/block-cutter.ts';
 import { encodeOctets } from './octets.ts';
 import { unpackRecords, type RecordLayout } from '../binary/packed-records.ts';
 import { parsePythonLiteral, type PythonLiteral } from '../text/python-literal.ts';
@@ -147,7 +147,7 @@ export async function* decodeNpy(source: AsyncIterable<Uint8Array>, shape: Sampl
   for await (const piece of source) {
     let data = piece;
     if (!header || !cutter) {
-      head = joined([head, piece]);
+      head = joinBytes([head, piece]);
       header = readNpyHeader(head);
       if (!header) continue;
       checkMatches(header, shape);

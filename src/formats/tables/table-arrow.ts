@@ -4,7 +4,7 @@ import type * as Arrow from 'apache-arrow';
 import type { Table, TableBatch, TableColumn } from '../../core/signal/sample-table.ts';
 import {
   loadArrow,
-  numberType,
+  arrowNumberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
@@ -44,7 +44,7 @@ function typeOf(arrow: ArrowLibrary, { type }: TableColumn, number: number, { ti
   if (type === 'time') return timeType(arrow, timeReference);
   return type === 'text'
     ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32(), number)
-    : numberType(arrow, type === 'number' ? 'float64' : type);
+    : arrowNumberType(arrow, type === 'number' ? 'float64' : type);
 }
 
 async function* recordBatches(

@@ -20,7 +20,7 @@ const MEDIA_TYPES = ['application/json', 'application/*+json'];
  * Answers unsupported-media-type for another media type, limit-exceeded and invalid-input (field `body`).
  */
 export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
-  const read = express.text({ type: MEDIA_TYPES, limit: maxBytes, verify });
+  const read = express.text({ type: MEDIA_TYPES, limit: maxBytes, verify: verifyText });
   return (req, res, next) => {
     // `is` gives null for a request without a body: the schema will say what is missing.
     if (req.is(MEDIA_TYPES) === false) {
@@ -51,7 +51,7 @@ export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
 }
 
 /** Of the text: what parsing it would lose in silence. */
-function verify(_req: unknown, _res: unknown, bytes: Buffer, charset: string): void {
+function verifyText(_req: unknown, _res: unknown, bytes: Buffer, charset: string): void {
   if (charset !== 'utf-8') {
     const message = 'must be UTF-8, which is the character set of JSON';
     throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {

@@ -7,7 +7,7 @@ import type { SeriesRef } from '../../flows/series/series-service.ts';
 import { pathId } from './path-id.ts';
 import { queryOf } from './query.ts';
 import { idOf, name } from '../wire/scalars.ts';
-import { DEFAULT_PROJECT } from '../wire/series-schema.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 
 const BY_NAME = 'by-name';
 

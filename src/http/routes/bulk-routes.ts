@@ -45,12 +45,12 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
   return router;
 }
 
-type Line = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
+type BulkLine = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
 
 /** A line at a time: what is held is the series they describe. Empty lines are skipped, but count. */
-async function readLines(req: Request): Promise<{ lines: Line[]; contentHash: Buffer }> {
+async function readLines(req: Request): Promise<{ lines: BulkLine[]; contentHash: Buffer }> {
   const hash = createHash('sha256').update(`${req.method} ${req.path}\n`);
-  const lines: Line[] = [];
+  const lines: BulkLine[] = [];
   let line = 0;
   for await (const texts of textLines(hashed(openRequestBody(req, MAX_BULK_BYTES), hash))) {
     for (const text of texts) {
@@ -98,7 +98,7 @@ function parseLine(text: string): unknown {
 }
 
 function answerOf(
-  lines: readonly Line[],
+  lines: readonly BulkLine[],
   outcomes: readonly CreateOutcome[],
   req: Request,
   res: Response,

@@ -20,7 +20,7 @@ import {
   partToSend,
 } from '../body/negotiate.ts';
 import { json, problems } from '../request/operation.ts';
-import { answerBuckets, kindOf } from './overview-routes.ts';
+import { answerBuckets, answerKindOf } from './overview-routes.ts';
 import { searchParamsOf } from '../request/query.ts';
 import { openRequestBody } from '../body/request-body.ts';
 import { sendBody } from '../body/send-body.ts';
@@ -141,7 +141,7 @@ export function sampleReads(samples: ReadService & OverviewService, series: Pick
 
 /** Which rows a request asks for: the newest, or those of a selection. @throws invalid-input naming the parameter */
 function toRead(req: Request) {
-  if (kindOf(req) === 'latest') {
+  if (answerKindOf(req) === 'latest') {
     const { ref, query } = addressOf(req, latestQuery, ['channels']);
     return { ref, query, wanted: { by: 'newest', rows: query.latest } as const };
   }

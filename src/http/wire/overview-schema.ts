@@ -5,7 +5,7 @@ import { MAX_LATEST_ROWS } from '../../flows/read/latest-read.ts';
 import { BUCKET_FORMATS } from '../../flows/overview/print-overview.ts';
 import { MAX_POINTS } from '../../flows/overview/read-overview.ts';
 import type { WantedBuckets } from '../../flows/overview/overview-service.ts';
-import { clockTimes, readQuery } from './samples-schema.ts';
+import { clockTimesParameter, readQuery } from './samples-schema.ts';
 import { queryInteger, timeZone, uuid } from './scalars.ts';
 
 const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
@@ -84,10 +84,18 @@ export function refineRange(
 
 export const pointsQuery = z.strictObject({ ...range, points, method }).superRefine(refineRange);
 export const everyQuery = z.strictObject({ ...range, every, agg, fill, tz }).superRefine(refineRange);
-export const latestQuery = z.strictObject({ latest, ...chosen, physical, format, epoch, time: clockTimes, orient });
+export const latestQuery = z.strictObject({
+  latest,
+  ...chosen,
+  physical,
+  format,
+  epoch,
+  time: clockTimesParameter,
+  orient,
+});
 
 /** Parameters that each choose another kind of answer, and those that none of these takes. */
-export const KINDS = ['points', 'every', 'latest'] as const;
+export const ANSWER_KINDS = ['points', 'every', 'latest'] as const;
 export const NOT_WITH = ['rows', 'limit', 'skip', 'count'] as const;
 
 /** For the document: everything that a read may be asked. */
@@ -111,7 +119,7 @@ export function toWantedEvery(query: z.output<typeof everyQuery>): WantedBuckets
 }
 
 const number = z.union([z.number(), z.string()]).nullable();
-const times = z.array(z.string()).meta({ description: 'Integer nanoseconds UTC' });
+const timeList = z.array(z.string()).meta({ description: 'Integer nanoseconds UTC' });
 const aboutChannel = {
   label: z.string().meta({ description: 'Of the channel' }),
   unit: z.string().nullable().meta({ description: 'Of the values; null: nobody has said one' }),
@@ -124,8 +132,8 @@ export const bucketsAnswer = z
     series: ofSeries,
     buckets: z
       .object({
-        start: times.meta({ description: 'When each begins: integer nanoseconds UTC' }),
-        end: times.meta({ description: 'When each ends, exclusive' }),
+        start: timeList.meta({ description: 'When each begins: integer nanoseconds UTC' }),
+        end: timeList.meta({ description: 'When each ends, exclusive' }),
         count: z
           .array(z.int())
           .meta({ description: 'Values that are neither NaN nor missing, of the channel that has most' }),
@@ -152,7 +160,7 @@ export const lineAnswer = z
   .object({
     series: ofSeries,
     channels: z.array(z.object(aboutChannel)).meta({ description: 'The one that was chosen' }),
-    times,
+    times: timeList,
     orient: z.literal('channels').meta({ description: 'How values lie' }),
     values: z.array(z.array(number)).meta({ description: 'One list a channel, one value a time' }),
   })

@@ -63,7 +63,7 @@ const refineKey = (
 };
 
 /** Checks that a range has a length. */
-const refineRange = (
+const refineSampleRange = (
   { start, end }: { start?: bigint; end?: bigint },
   context: Pick<z.RefinementCtx, 'addIssue'>,
 ): void => {
@@ -81,7 +81,7 @@ export const replaceQuery = z
     ...keyParameters,
   })
   .superRefine(refineKey)
-  .superRefine(refineRange);
+  .superRefine(refineSampleRange);
 
 /** Checks besides that one end at least is given: nobody should remove everything by accident. */
 export const removeQuery = z
@@ -93,7 +93,7 @@ export const removeQuery = z
     ...keyParameters,
   })
   .superRefine(refineKey)
-  .superRefine(refineRange)
+  .superRefine(refineSampleRange)
   .superRefine(({ start, end }, context) => {
     if (start !== undefined || end !== undefined) return;
     const message = 'one of start and end is needed: without either, all samples would be removed';
@@ -121,7 +121,7 @@ const rowSlice = z
     example: '0:1000',
   });
 
-export const clockTimes = z.enum(['nominal', 'marks']).optional().meta({
+export const clockTimesParameter = z.enum(['nominal', 'marks']).optional().meta({
   description:
     'Regular series: times on their grid (the default), or as their clock told them, between its marks evenly. Which rows are in a range the grid says',
 });
@@ -159,7 +159,7 @@ const readParameters = z.strictObject({
     description:
       'CSV: times as numbers of this unit since 1970-01-01T00:00:00Z, with decimals where they are no whole ones, instead of RFC 3339',
   }),
-  time: clockTimes,
+  time: clockTimesParameter,
   orient: z.enum(ORIENTS).optional().meta({
     description: 'JSON: values as one list a row (the default), as a body has them, or one a channel',
   }),

@@ -5,7 +5,7 @@ import { MAX_LAST_VALUES } from '../../flows/table/last-value.ts';
 import type { SearchResult } from '../../flows/series/series-service.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../core/tags/search-request.ts';
 import type { LastValue } from '../../core/signal/series.ts';
-import { allOf, wordsOf, type Expression } from '../../core/tags/tag-expression.ts';
+import { allOf, withWords, type Expression } from '../../core/tags/tag-expression.ts';
 import { parseOverlaps } from '../../core/tags/tag-parameters.ts';
 import { readExpression } from '../../core/tags/tag-tree.ts';
 import { queryBoolean, queryInteger, queryBound, uuid } from './scalars.ts';
@@ -74,7 +74,7 @@ export function toSearchRequest(
     if (text !== undefined)
       conditions.push({ kind: 'field', field, test: { op: 'any', values: [{ type: 'text', text }] } });
   }
-  if (query.q !== undefined) conditions.push(wordsOf(query.q, 'q'));
+  if (query.q !== undefined) conditions.push(withWords(query.q, 'q'));
   // The plus of a zone that was not percent-encoded arrives as a space.
   const overlaps = query.overlaps?.replaceAll(/([Tt]\d\d:\d\d\S*) (\d\d:?\d\d)/g, '$1+$2');
   if (overlaps !== undefined) conditions.push(parseOverlaps('overlaps', overlaps));

@@ -6,6 +6,7 @@ import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../c
 import { jsonValueWriter } from '../../formats/text/number-text.ts';
 import {
   CONTINUITIES,
+  DEFAULT_PROJECT,
   MAX_EXTERNAL_IDS,
   type LastValue,
   type NewSeries,
@@ -23,8 +24,6 @@ import { refineKeys, tagKey, tags, tagsAnswer, tagValue } from './tag-values-sch
 
 const MAX_DESCRIPTION_CHARS = 65_536;
 const MAX_EXTERNAL_ID_CHARS = 500;
-
-export const DEFAULT_PROJECT = 'default';
 
 /** What fields are that are asked for, changed and answered. */
 const ABOUT = {

@@ -2,11 +2,10 @@
 import { z } from 'zod';
 import { DTYPES } from '../../core/numbers/dtype.ts';
 import { SHARD_STATES } from '../../core/upkeep/shard-state.ts';
-import type { SpaceService } from '../../flows/compact/space-service.ts';
+import type { ShardSpace, SpaceService } from '../../flows/compact/space-service.ts';
 import { instant, isUuid, queryInteger, uuid } from './scalars.ts';
 
 type SeriesSpace = Awaited<ReturnType<SpaceService['ofSeries']>>;
-type ShardSpace = Awaited<ReturnType<SpaceService['shards']>>['items'][number];
 
 const MAX_SHARDS = 200;
 const DEFAULT_SHARDS = 50;

@@ -5,7 +5,7 @@ import { MAX_TAGS, type MetadataEdit } from '../../core/tags/tag-edit.ts';
 import type { HistoryEntry } from '../../core/tags/series-changes.ts';
 import type { UndoneEdit } from '../../flows/series/metadata-service.ts';
 import { instant, name, queryInteger, uuid } from './scalars.ts';
-import { DEFAULT_PROJECT } from './series-schema.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import { tagKey, tags } from './tag-values-schema.ts';
 
 const MAX_HISTORY = 200;

@@ -16,7 +16,7 @@ const TIME_BYTES = 8;
 /** WASI errno 29: an I/O error. */
 const EIO = 29;
 
-interface FileSystem {
+interface WritingFileSystem {
   write(...args: unknown[]): number;
   ErrnoError: new (errno: number) => Error;
 }
@@ -27,7 +27,10 @@ let failure: unknown;
 async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
   const blocks = receiveStream(port);
   try {
-    const module = (await h5wasm.ready) as unknown as { FS: FileSystem; activate_throwing_error_handler(): void };
+    const module = (await h5wasm.ready) as unknown as {
+      FS: WritingFileSystem;
+      activate_throwing_error_handler(): void;
+    };
     module.activate_throwing_error_handler();
     keepFailures(module.FS);
     // HDF5 stamps what it makes with the time, and has no way here to be told not to. The same rows are to be the same bytes, so that
@@ -97,7 +100,7 @@ function writeMarks(group: Group, flat: SampleArray): void {
   if (count > 0) group.create_dataset({ name: 'clock_marks', data: flat, dtype: '<q', shape: [count, 2] });
 }
 
-function keepFailures(fs: FileSystem): void {
+function keepFailures(fs: WritingFileSystem): void {
   const original = fs.write;
   fs.write = (...args) => {
     try {

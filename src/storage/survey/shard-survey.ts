@@ -6,7 +6,7 @@ import type { Dtype } from '../../core/numbers/dtype.ts';
 import { VarveError } from '../../core/errors.ts';
 import { SUMMARY_PARTS, type SummaryPartName } from '../../core/overview/summary-block.ts';
 import { parseRecord, type SeriesRecord } from '../../core/upkeep/series-record.ts';
-import { FORMAT_VERSION, HDF5_DTYPE, RECORD } from '../codec/shard-layout.ts';
+import { FORMAT_VERSION, HDF5_DTYPE, RECORD_ATTRIBUTE } from '../codec/shard-layout.ts';
 import { decodeBlockNow, FILTERS } from '../codec/block-codec.ts';
 import { nowhere, type ChunkPlace } from './chunk-place.ts';
 
@@ -72,7 +72,7 @@ export function surveyShard(file: File): ShardSurvey {
 }
 
 function surveySeries(seriesId: string, of: Group): SurveyedSeries {
-  const record = parseRecord(String(attributes(of)[RECORD]));
+  const record = parseRecord(String(attributes(of)[RECORD_ATTRIBUTE]));
   const irregular = record.description.rate === null;
   if (!of.keys().includes('values')) {
     const none = { dtype: null, channels: null, rows: 0, chunkRows: 1, codec: 'none' } as const;
