@@ -133,7 +133,8 @@ function readPython(text) {
   text.split('\n').forEach((each, i) => {
     const match = /^\s*#\s?(.*)$/.exec(each);
     if (match === null) return;
-    if (found.at(-1)?.lastLine === i) Object.assign(found.at(-1), { lastLine: i + 1, text: `${found.at(-1).text}\n${match[1]}` });
+    if (found.at(-1)?.lastLine === i)
+      Object.assign(found.at(-1), { lastLine: i + 1, text: `${found.at(-1).text}\n${match[1]}` });
     else found.push({ kind: 'comment', text: match[1], line: i + 1, lastLine: i + 1 });
   });
   return found;

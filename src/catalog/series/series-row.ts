@@ -113,6 +113,7 @@ export const DESCRIPTION_COLUMNS = [
   'time_zone',
   'external_ids',
   'provenance',
+  'start_tolerance',
 ] as const;
 
 export type DescribedRow = Pick<Selectable<SeriesTable>, (typeof DESCRIPTION_COLUMNS)[number]>;
@@ -131,6 +132,7 @@ export function toDescribed(row: DescribedRow): DescribedFields {
     timeZone: row.time_zone,
     externalIds: row.external_ids,
     provenance: row.provenance,
+    startTolerance: row.start_tolerance,
   };
 }
 

@@ -139,7 +139,7 @@ export async function updateSeries(
     await db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('series')
-        .select(['project_id', 'version', 'channel_count', ...DESCRIPTION_COLUMNS])
+        .select(['project_id', 'version', 'channel_count', 'kind', ...DESCRIPTION_COLUMNS])
         .where('id', '=', id)
         .where('deleted_at', 'is', null)
         .forNoKeyUpdate()
@@ -151,6 +151,9 @@ export async function updateSeries(
         throw new VarveError('unprocessable', `channels: the series has ${row.channel_count} channels`, {
           errors: [{ field: 'channels', message: `must describe the ${row.channel_count} channels of the series` }],
         });
+      }
+      if (patch.startTolerance !== undefined && row.kind !== 'regular') {
+        throw unprocessableField('sampling.start_tolerance', 'an irregular series has none', 'not-regular');
       }
       const tags = merged(row.tags, patch.tags ?? {});
       if (patch.tags && Object.keys(tags).length > MAX_TAGS)
@@ -181,6 +184,7 @@ export async function updateSeries(
           continuity: after.continuity,
           resolution: after.resolution,
           time_zone: after.timeZone,
+          start_tolerance: after.startTolerance,
           ...(patch.tags && { tags: JSON.stringify(tags) }),
           ...(patch.externalIds && { external_ids: JSON.stringify(externalIds) }),
           ...(patch.provenance && { provenance: JSON.stringify(provenance) }),
@@ -189,7 +193,7 @@ export async function updateSeries(
         })
         .where('id', '=', id)
         .execute();
-      if (patch.name !== undefined || patch.channels) {
+      if (patch.name !== undefined || patch.channels || patch.startTolerance !== undefined) {
         await trx
           .updateTable('heads')
           .set({ shape_version: row.version + 1 })

@@ -28,11 +28,11 @@ export interface Head extends TimeHead {
   readonly removed: number;
   readonly expiredNs: bigint | null;
   readonly sealedAt: Date | null;
-  /** The version of the series in which its name or its channels were changed last. */
+  /** The version of the series in which its name, its channels or its start tolerance were changed last. */
   readonly shapeVersion: number;
 }
 
-/** What a series says of its rows' times. Never changes while the series lives. */
+/** What a series says of its rows' times. Of it only the start tolerance may change while the series lives. */
 export type TimeRule =
   ({ readonly kind: 'regular' } & Clock) | { readonly kind: 'irregular'; readonly duplicates: DuplicateRule };
 

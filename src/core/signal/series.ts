@@ -159,6 +159,8 @@ export interface SeriesPatch {
   readonly timeZone?: string | null;
   readonly externalIds?: Readonly<Record<string, string | null>>;
   readonly provenance?: Readonly<Record<string, unknown>>;
+  /** Of a regular series, in samples; null: what it is by default. */
+  readonly startTolerance?: number | null;
 }
 
 /** A mark on the time line of a series: `[startNs, endNs)`, a point where both are equal. */

@@ -19,7 +19,7 @@ export type DescribedFields = Pick<
   | 'timeZone'
   | 'externalIds'
   | 'provenance'
->;
+> & { /** Of a regular series, in samples. */ readonly startTolerance: number | null };
 
 /** One entry of a series' history. */
 export interface HistoryEntry {
@@ -44,6 +44,7 @@ const SINGLE_FIELDS = [
   ['continuity', 'continuity'],
   ['resolution', 'resolution'],
   ['timeZone', 'time_zone'],
+  ['startTolerance', 'sampling.start_tolerance'],
 ] as const satisfies readonly (readonly [keyof DescribedFields, string])[];
 
 /** Changed key by key; with what comes before the key. */
@@ -64,6 +65,7 @@ export const UNDESCRIBED = {
   tags: {},
   ...UNSAID,
   provenance: {},
+  startTolerance: null,
 } as const;
 
 export function changesBetween(before: DescribedFields | typeof UNDESCRIBED, after: DescribedFields): FieldChange[] {

@@ -49,6 +49,7 @@ const externalId = z.string().min(1).max(MAX_EXTERNAL_ID_CHARS);
 
 /** Of samples. */
 const MAX_START_TOLERANCE = 1_000_000;
+const startTolerance = float(z.number().min(0).max(MAX_START_TOLERANCE));
 
 const sampling = z.discriminatedUnion(
   'kind',
@@ -70,7 +71,7 @@ const sampling = z.discriminatedUnion(
       start: bodyTime
         .optional()
         .meta({ description: 'Time of the first row. Default: the first append says it, or times are relative' }),
-      start_tolerance: float(z.number().min(0).max(MAX_START_TOLERANCE)).optional().meta({
+      start_tolerance: startTolerance.optional().meta({
         description:
           'How many samples the start of an append may be off from what the clock mark before lets expect, and still go on. Default: half a one, and what a clock makes that drifts by a thousandth, up to one',
         example: 0.5,
@@ -226,6 +227,15 @@ export const seriesPatch = z
       .optional()
       .meta({ description: `${ABOUT.externalIds}; null removes one, the others stay` }),
     provenance: provenancePatch.optional(),
+    sampling: z
+      .strictObject({
+        start_tolerance: startTolerance
+          .nullable()
+          .optional()
+          .meta({ description: 'As at creation, for appends from now on; null: the default' }),
+      })
+      .optional()
+      .meta({ description: 'Of a regular series; nothing else of its sampling changes' }),
   })
   .meta({
     id: 'SeriesPatch',
@@ -237,9 +247,16 @@ export function toSeriesPatch({
   channels: listed,
   time_zone: timeZone,
   external_ids: externalIds,
+  sampling,
   ...rest
 }: z.output<typeof seriesPatch>): SeriesPatch {
-  return { ...rest, timeZone, externalIds, ...(listed && { channels: labelled(listed) }) };
+  return {
+    ...rest,
+    timeZone,
+    externalIds,
+    startTolerance: sampling?.start_tolerance,
+    ...(listed && { channels: labelled(listed) }),
+  };
 }
 
 /** What an answer may have besides, if it is asked for. */
