@@ -6,7 +6,7 @@ import type { TagScalar } from '../../core/signal/tag-value.ts';
 import type { DatabaseTransaction } from '../database.ts';
 import { seriesInReach, type ProjectScope } from './search-store.ts';
 import { fieldValue } from './tag-condition.ts';
-import { estimateRows } from './condition-plan.ts';
+import { estimateRows } from './explain-search.ts';
 
 /** Up to so many series are counted one by one … */
 export const MAX_COUNTED_SERIES = 10_000;

@@ -2,7 +2,7 @@
 import { largestTriangles } from './downsample.ts';
 import type { Rate } from '../signal/rate.ts';
 import { withoutRows } from '../signal/row-ranges.ts';
-import { rankedSegments, strandsOf } from './bucket-plan.ts';
+import { rankedSegments, strandsOf } from './row-buckets.ts';
 import { byTime, rowsInTime, timeOfRow, type RowRange, type Segment } from '../signal/segment.ts';
 
 export interface LinePoint {

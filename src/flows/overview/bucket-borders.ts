@@ -3,7 +3,7 @@ import { fixedBorders, mostBuckets, type Every } from '../../core/overview/aggre
 import { invalidField } from '../../core/errors.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { TimeRange } from '../../core/signal/time-span.ts';
-import { zonedBorders } from './aggregate-calendar.ts';
+import { zonedBorders } from './zoned-borders.ts';
 
 /** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
 const MAX_FIXED_BUCKETS = 100_000;

@@ -2,7 +2,7 @@
 import { viewAs, DTYPES } from '../../core/numbers/dtype.ts';
 import type { Erasure } from '../../core/rows/erasure.ts';
 import { BucketFold, type FoldedSeries } from '../../core/overview/bucket-fold.ts';
-import type { CellRange, RankedRows } from '../../core/overview/bucket-plan.ts';
+import type { CellRange, RankedRows } from '../../core/overview/row-buckets.ts';
 import {
   BUCKETS_A_CHUNK,
   RangeFinder,
@@ -17,7 +17,7 @@ import {
   withoutTimes,
   type BorderRule,
   type TimeInterval,
-} from '../../core/overview/bucket-times.ts';
+} from '../../core/overview/time-buckets.ts';
 import type { Piece } from '../../core/rows/read-plan.ts';
 import type { RowRange } from '../../core/signal/segment.ts';
 import type { DuplicateRule } from '../../core/signal/series.ts';

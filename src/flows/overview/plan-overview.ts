@@ -22,8 +22,8 @@ import {
   type CellRange,
   type StrandBorders,
   type SummarizedShard,
-} from '../../core/overview/bucket-plan.ts';
-import type { BorderRule } from '../../core/overview/bucket-times.ts';
+} from '../../core/overview/row-buckets.ts';
+import type { BorderRule } from '../../core/overview/time-buckets.ts';
 import type { Rate } from '../../core/signal/rate.ts';
 import { planRead, type Piece } from '../../core/rows/read-plan.ts';
 import { clipRows, uniteRows } from '../../core/signal/row-ranges.ts';

@@ -17,7 +17,7 @@ import {
   type TableBatch,
   type TableColumn,
 } from '../../core/signal/sample-table.ts';
-import { npyTable, type NpyField } from '../../formats/tables/npy-read.ts';
+import { npyTable, type NpyField } from '../../formats/tables/structured-npy.ts';
 import { jsonValueWriter } from '../../formats/text/number-text.ts';
 import { encodeTable } from '../../formats/tables/table-formats.ts';
 import { foldBuckets, type Folded, type FoldTask } from './fold-overview.ts';

@@ -12,7 +12,7 @@ import { invalidField, isVarveError, VarveError } from '../../core/errors.ts';
 import { chooseChannels } from '../../core/signal/choose-channels.ts';
 import type { RowDetails } from '../../core/overview/bucket-fold.ts';
 import { lineEnds, gaplessRuns, withBorders } from '../../core/overview/broken-line.ts';
-import { equalBorders } from '../../core/overview/bucket-plan.ts';
+import { equalBorders } from '../../core/overview/row-buckets.ts';
 import { nsOfRow, type Rate } from '../../core/signal/rate.ts';
 import { clipRows } from '../../core/signal/row-ranges.ts';
 import { timeOfRow } from '../../core/signal/segment.ts';

@@ -7,7 +7,7 @@ import {
   TimeCover,
   uniteTimes,
   withoutTimes,
-} from '../../src/core/overview/bucket-times.ts';
+} from '../../src/core/overview/time-buckets.ts';
 
 const range = (from: number, to: number) => ({ from: BigInt(from), to: BigInt(to) });
 const span = (first: number, last: number) => ({ firstNs: BigInt(first), lastNs: BigInt(last) });

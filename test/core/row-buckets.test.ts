@@ -10,7 +10,7 @@ import {
   rowsAtBorders,
   snapBorders,
   type SummarizedShard,
-} from '../../src/core/overview/bucket-plan.ts';
+} from '../../src/core/overview/row-buckets.ts';
 import { parseRate } from '../../src/core/signal/rate.ts';
 import type { Segment } from '../../src/core/signal/segment.ts';
 
