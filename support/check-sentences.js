@@ -12,8 +12,10 @@ const MAX_WORDS = 25;
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const FOLDERS = ['src', 'test', 'bench', 'support', 'migrations', 'docs'];
 const PAGES = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md'];
-/** Files whose strings are prose, too: they describe the API. */
+/** Files whose descriptions are prose, too: they become pages of the API. */
 const DESCRIBING = /^src\/http\//;
+/** What stands before a string that describes something to readers of the API. */
+const DESCRIBES = /(?:\b(?:description|summary):|\.describe\(|\b\w*DESCRIPTION =)$/;
 /** Full stops that end no sentence. */
 const ABBREVIATION = /\b(?:e\.g|i\.e|etc|vs|cf|approx|resp|no)\.$/i;
 /** After these a slash begins a regular expression, not a division. */
@@ -54,7 +56,7 @@ export function readSource(text) {
     const last = found.at(-1);
     // Pieces that a plus sign joins are one text.
     if (last?.kind === 'string' && /^\s*\+$/.test(code)) last.text += value;
-    else found.push({ kind: 'string', text: value, line: start });
+    else found.push({ kind: 'string', text: value, line: start, describes: DESCRIBES.test(code.trimEnd()) });
     code = '';
   };
   while (at < text.length) {
@@ -218,26 +220,30 @@ export function problemsOf(path, text) {
   else {
     const found = extname(path) === '.py' ? readPython(text) : readSource(text);
     for (const each of found) {
-      if (each.kind === 'string' && !DESCRIBING.test(path)) continue;
+      if (each.kind === 'string' && !(each.describes && DESCRIBING.test(path))) continue;
       blocksOf(each.text, each.line).forEach((block, i) => read(block, i === 0 && each.kind !== 'comment'));
     }
   }
   return problems;
 }
 
-const paths = [
-  ...FOLDERS.flatMap((folder) => filesIn(join(root, folder))),
-  ...PAGES.map((page) => join(root, page)).filter((path) => existsSync(path)),
-].filter((path) => /\.(ts|js|py|md)$/.test(path));
-let count = 0;
-for (const path of paths) {
-  const name = relative(root, path).split(sep).join('/');
-  for (const { line, problem } of problemsOf(name, readFileSync(path, 'utf8'))) {
-    console.error(`${name}:${line} ${problem}`);
-    count++;
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const paths = [
+    ...FOLDERS.flatMap((folder) => filesIn(join(root, folder))),
+    ...PAGES.map((page) => join(root, page)).filter((path) => existsSync(path)),
+  ].filter((path) => /\.(ts|js|py|md)$/.test(path));
+  let count = 0;
+  for (const path of paths) {
+    const name = relative(root, path).split(sep).join('/');
+    for (const { line, problem } of problemsOf(name, readFileSync(path, 'utf8'))) {
+      process.stderr.write(`${name}:${line} ${problem}\n`);
+      count++;
+    }
   }
-}
-if (count > 0) {
-  console.error(`${count} sentences to mend: at most ${MAX_WORDS} words, and no docstring begins with "Of".`);
-  process.exitCode = 1;
+  if (count > 0) {
+    process.stderr.write(
+      `${count} sentences to mend: at most ${MAX_WORDS} words, and no docstring begins with "Of".\n`,
+    );
+    process.exitCode = 1;
+  }
 }

@@ -4,7 +4,7 @@ export interface Finding {
   /** Stable slug of what it is. */
   readonly kind: string;
   readonly shard: string | null;
-  /** Of the file, relative to the data root. */
+  /** Path of the file, relative to the data root. */
   readonly path: string | null;
   readonly series: string | null;
   readonly row: number | null;

@@ -50,9 +50,10 @@ const MOST_MEASURES = 5;
 const RETRY_AFTER_S = 1;
 
 /**
- * Puts the rows of the body in the place of those in a range: in a regular series the same number of them, in an irregular one any.
- * @throws what is wrong with the body, or is refused, with nothing stored: as {@link planRegularEdit}; unprocessable naming `times[i]` for a time outside
- *   of the range; unavailable `series-busy`
+ * Puts the rows of the body in the place of those in a range: in a regular series the same number of rows, in an
+ * irregular one any number.
+ * @throws what is wrong with the body, or is refused, with nothing stored: as {@link planRegularEdit}; unprocessable
+ * naming `times[i]` for a time outside of the range; unavailable `series-busy`
  */
 export async function replaceSamples(deps: EditDeps, request: ReplaceRequest): Promise<AppendOutcome> {
   const { principal, idempotencyKey } = request;
@@ -297,7 +298,10 @@ function bounds({ startNs, endNs }: EditRange): TimeRange {
   return range;
 }
 
-/** What was asked, so that a key that comes back with something else is found out: an append of the same rows is something else, too. */
+/**
+ * The key with a hash of what was asked, so that a key that comes back with another request is found out. An append of
+ * the same rows is another request, too.
+ */
 function keyOf(
   key: string | null,
   what: 'replace' | 'remove',

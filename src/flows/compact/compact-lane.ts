@@ -113,7 +113,8 @@ async function compactSound(
   options: FlushOptions,
 ): Promise<RewriteReport | null> {
   let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
-  // What a compaction takes in must have been told by a flush: else a catalog that is made anew from shards would miss rows without knowing why.
+  // A flush must have told all edits that a compaction takes in. Otherwise a catalog that is made anew from shards
+  // would miss rows without knowing why.
   if (plan.isHeldUp) {
     await flushLane(deps, step.laneId, { signal: options.signal });
     plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));

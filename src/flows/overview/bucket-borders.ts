@@ -44,7 +44,7 @@ export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: 
   return most <= CALENDAR_HERE ? zonedBorders({ every, zone, startNs, endNs }) : null;
 }
 
-/** Of borders those of the buckets that cover a range; null where they do not. */
+/** The borders of those buckets that cover a range; null if the buckets do not cover it. */
 export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeRange): BigInt64Array | null {
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   const to = borders.findIndex((ns) => ns >= endNs);

@@ -74,7 +74,7 @@ export interface TimedFoldChunk {
 /** Irregular series: what lies in which bucket is decided when the times of cells are known. */
 export interface TimeFoldTask extends AnyFoldTask {
   readonly kind: 'irregular';
-  /** Of the buckets; one more than buckets. */
+  /** Borders of the buckets; there is one more than buckets. */
   readonly borders: BigInt64Array;
   readonly rule: BorderRule;
   /** In order of rows. */

@@ -108,7 +108,7 @@ interface BucketTable {
   readonly columns: readonly AggregateColumn[];
 }
 
-/** Of the channel that has most. */
+/** Number of values in a bucket, of the channel that has most. */
 function bucketCount({ counts, channels }: BucketFold, bucket: number): number {
   let most = 0;
   for (let at = bucket * channels; at < (bucket + 1) * channels; at++) if (counts[at] > most) most = counts[at];

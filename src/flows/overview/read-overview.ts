@@ -47,7 +47,10 @@ export const MAX_POINTS = 20_000;
 export const MAX_BUCKET_VALUES = 4_000_000;
 /** Summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
-/** A line is chosen from the extremes of this many buckets a point; four candidates a point are as good as all rows (Donckt et al., MinMaxLTTB, 2023). */
+/**
+ * A line is chosen from the extremes of this many buckets a point. Four candidates a point are as good as all rows
+ * (Donckt et al., MinMaxLTTB, 2023).
+ */
 const BUCKETS_A_POINT = 2;
 /** Transactions that a plan may take. */
 const PLAN_ATTEMPTS = 5;

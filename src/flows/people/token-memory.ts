@@ -1,4 +1,6 @@
-/** Who is known by which token, remembered so that a request costs no query: neither one with a token that is valid nor one with any other. */
+/**
+ * Who is known by which token. It is remembered, so that no request costs a query, whether its token is valid or not.
+ */
 import { knownTokens, type KnownToken } from '../../catalog/people/access-store.ts';
 import type { Database } from '../../catalog/database.ts';
 import type { Principal } from '../principal.ts';
@@ -9,7 +11,10 @@ const MAX_TOKENS = 10_000;
 const TRUST_MS = 60_000;
 /** While changes are not heard of: a token that was revoked works for at most so long. */
 const TRUST_UNHEARD_MS = 1_000;
-/** An unknown token may be one that was made this instant by another process: all is asked again for it, but not more often than this. */
+/**
+ * Another process may have made an unknown token this instant. So all tokens are asked for again, but not more often
+ * than this.
+ */
 const ASK_AGAIN_MS = 250;
 
 /**

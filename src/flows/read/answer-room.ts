@@ -2,7 +2,7 @@
 import { VarveError } from '../../core/errors.ts';
 
 const MIB = 1024 * 1024;
-/** Of all answers under way in one process … */
+/** Most bytes of all answers under way in one process … */
 const MAX_BYTES = 1024 * MIB;
 /** … and of those that are large: what is small finds room beside them. */
 const MAX_LARGE_BYTES = 512 * MIB;

@@ -1,4 +1,7 @@
-/** The newest rows of a series: which they are is found from what the catalog knows of its end, and then they are read like any others. */
+/**
+ * The newest rows of a series. The catalog knows where the series ends, which tells which rows these are. Then they are
+ * read like any others.
+ */
 import { readSampleSnapshot, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
 import { newestChunks } from '../../catalog/read/overview-snapshot.ts';
 import { erasuresOf } from '../../core/rows/erasure.ts';
@@ -18,7 +21,8 @@ export const MAX_LATEST_ROWS = 1_000_000;
 const FIRST_CHUNKS = 4;
 
 /**
- * Of an irregular series rows of one time are not parted: if more than one has the oldest time, all come.
+ * Reads the newest rows. In an irregular series rows of one time are not parted: if several have the oldest time, all
+ * of them come.
  * @throws what {@link readSamples} throws
  */
 export async function readLatest(deps: ReadDeps, request: LatestRequest): Promise<SampleStream> {

@@ -22,7 +22,7 @@ export interface OrderTask {
   /** At most this many rows, after the first ones. */
   readonly skip: number;
   readonly most: number;
-  /** Of rows that come before, those of `startNs` alone are skipped. */
+  /** Only rows of the time `startNs` count as rows to skip. */
   readonly isSkippedInTime: boolean;
 }
 

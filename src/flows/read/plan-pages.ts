@@ -1,6 +1,6 @@
 /**
- * Plans without all chunks of a series in memory: as many as the first rows need, and of a long range of a regular series page by page, while the rows
- * before are on their way.
+ * Plans without all chunks of a series in memory: only as many as the first rows need. A long range of a regular series
+ * is planned page by page, while the rows before are on their way.
  */
 import type { Database } from '../../catalog/database.ts';
 import { readSampleSnapshot, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
@@ -14,7 +14,7 @@ import { sectionRows, type Section } from './print-samples.ts';
 import type { SampleSelection } from './read-service.ts';
 
 export interface ChunkLimits {
-  /** Of a page of a plan: a megabyte of the catalog. */
+  /** Chunks of a page of a plan: a megabyte of the catalog. */
   readonly page: number;
   /** That are asked for where not all rows are wanted … */
   readonly first: number;

@@ -25,7 +25,10 @@ export interface PlanDeps {
   readonly codec: CodecPool;
 }
 
-/** What rows out of order in time take in memory, of one answer: few are held, many are put in order window by window as they are read. */
+/**
+ * Memory that rows out of order in time take, in one answer. Fewer rows are held; more are put in order window by
+ * window as they are read.
+ */
 export const ORDER_BYTES = 16 * 1024 * 1024;
 /** Rows whose times are read to count them, for rows= of an irregular series: some seconds. More are refused. */
 const MAX_COUNTED_ROWS = 32 * 1024 * 1024;
@@ -190,7 +193,10 @@ async function planByRank(planning: Planning, selection: RowSelection, most: num
   };
 }
 
-/** Rows that come late do not shift what is to follow: it goes on by time, and by the place among the rows of one time. */
+/**
+ * Selects what follows a page. Rows that come late must not shift it, so it goes on by time, and by the place among the
+ * rows of one time.
+ */
 function goOn({ ns, skip }: RestOfRows, endNs: bigint | undefined, count: number | undefined): TimeSelection {
   return {
     by: 'time',
@@ -287,7 +293,7 @@ function partOf(planning: Planning, group: ChunkGroup, wanted: WantedRows): Prom
   return group.ordered ? orderedPart(planning, group.chunks[0], wanted) : disorderedPart(planning, group, wanted);
 }
 
-/** Of a chunk whose times increase: what is wanted, and what was taken out, are ranges of its rows. */
+/** Selects from a chunk whose times increase. What is wanted, and what was taken out, are ranges of its rows then. */
 async function orderedPart(
   { root, snapshot: { series, erasures } }: Planning,
   chunk: ChunkLocation,

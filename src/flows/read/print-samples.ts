@@ -18,7 +18,10 @@ import { eachOpened, type ShardFiles } from '../../storage/read/shard-files.ts';
 import { cutWindows, orderedBytes, readWindows, type AnsweredWindow, type SortTask } from './order-windows.ts';
 import type { BytePart } from './read-service.ts';
 
-/** Rows to answer, in order: where to read them, how to put them in order as they are read, or the rows themselves where few had to be put in order. */
+/**
+ * Rows to answer, in order. A section says where to read them, or how to put them in order as they are read. Few rows
+ * that had to be put in order are in the section themselves.
+ */
 export type Section =
   | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
   | {
@@ -39,7 +42,7 @@ export interface SeriesClock {
   readonly rate: Rate;
   /** In order of rows. */
   readonly segments: readonly Segment[];
-  /** Of the rows of the answer and around them, in order of rows; null: they are not asked for. */
+  /** Clock marks of the rows of the answer and around them, in order of rows; null: they are not asked for. */
   readonly marks: readonly ClockMark[] | null;
   /** Times are those that the marks tell. */
   readonly isMarked: boolean;
@@ -200,8 +203,9 @@ async function* copyBytes(
 }
 
 /**
- * The rows as blocks of bytes, in turn int64 times and values. After those of a regular series come two last blocks of pairs of int64, the number of a row
- * within this answer and its time: its segments, where rows begin, or begin anew after a gap, and its clock marks.
+ * The rows as blocks of bytes: int64 times and values, in turn. After the rows of a regular series come two last blocks
+ * of pairs of int64: the number of a row within this answer, and its time. The first block has its segments, where rows
+ * begin or begin anew after a gap; the second has its clock marks.
  */
 export async function* rowBlocks(task: RowsTask, later?: AsyncIterable<Section>): AsyncGenerator<Uint8Array> {
   const files = eachOpened(new DataRoot(task.dataRoot));

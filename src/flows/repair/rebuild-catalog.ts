@@ -53,7 +53,7 @@ export interface RebuildCatalogReport {
   readonly series: number;
   readonly chunks: number;
   readonly rows: number;
-  /** Of samples. */
+  /** Bytes of samples. */
   readonly bytes: number;
   /** What is lost, or has to be looked at. */
   readonly findings: readonly Finding[];

@@ -14,7 +14,7 @@ import { messageOf } from '../../core/errors.ts';
 
 export interface ChunkFinding {
   readonly chunk: Chunk;
-  /** Of an irregular series. */
+  /** Times of the rows of an irregular series. */
   readonly times: Buffer | null;
 }
 

@@ -29,11 +29,12 @@ export interface RebuildShardReport {
 const SILENT = { info: () => {}, warn: () => {} };
 
 /**
- * May run beside the service.
+ * Writes a shard anew from what is sound of it. It may run beside the service.
  * @param skipCorrupt leave chunks whose bytes are damaged where they are, instead of refusing
  * @param onProgress told of the chunks looked at so far, and of all
- * @throws not-found; corrupt `shard-missing` without its file, `nothing-sound`; corrupt `chunks-corrupt` naming the damaged chunks, unless they are to be
- *   skipped; conflict `shard-state`, or that somebody else has changed it meanwhile. The shard is as before then
+ * @throws not-found; corrupt `shard-missing` without its file, `nothing-sound`; corrupt `chunks-corrupt` naming the
+ * damaged chunks, unless they are to be skipped; conflict `shard-state`, or a change by somebody else meanwhile. The
+ * shard is as before then
  */
 export async function rebuildShard(
   { db, root }: RebuildShardDeps,

@@ -19,7 +19,8 @@ export interface RebuiltSummaries {
 }
 
 /**
- * Of each compacted shard all or nothing: cells of a shard of which only a part counts stand for rows that others have, too.
+ * Takes all summaries of a compacted shard, or none. If only a part of the shard counts, its cells stand for rows that
+ * other shards have, too.
  * @param layers in the order of files
  * @returns those that hold, and shards with rows that have none
  * @throws what HDF5 says of a shard's summaries, or their bytes

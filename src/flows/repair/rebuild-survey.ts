@@ -16,7 +16,7 @@ export interface FoundTold extends ToldSeries {
   readonly seriesId: string;
   readonly laneId: string;
   readonly path: string;
-  /** Of its datasets; null: it has none. */
+  /** Type of its datasets; null: it has none. */
   readonly dtype: Dtype | null;
   readonly channels: number | null;
   readonly chunkRows: number;

@@ -1,6 +1,6 @@
 /**
- * Verification: every byte the catalog names is there and matches its checksum, what the catalog says of it is true, HDF5 finds the same
- * bytes in the same places, and files and rows know of each other. Nothing is changed.
+ * Verification. Every byte that the catalog names is there and matches its checksum, and what the catalog says of it is
+ * true. HDF5 finds the same bytes in the same places, and files and rows know of each other. Nothing is changed.
  */
 import { crc32 } from 'node:zlib';
 import type { Database } from '../../catalog/database.ts';

@@ -10,8 +10,9 @@ import type { Principal } from '../principal.ts';
 const MAX_CHANNELS = 50_000;
 
 /**
- * What is remembered may be out of date, and nobody tells: whoever relies on it has the commit check it, under the lock of the head
- * (see `AppendItem.knownVersion`), and asks anew if it was. Nothing but what appends need may be taken from it: not its rows, nor its tags.
+ * Series as they were last seen. What is remembered may be out of date, and nobody tells. So whoever relies on it has
+ * the commit check it under the lock of the head (see `AppendItem.knownVersion`), and asks anew if it was out of date.
+ * Nothing may be taken from it but what appends need: not a series' rows, nor its tags.
  */
 export class SeriesMemory {
   readonly #db: Database;

@@ -73,7 +73,7 @@ async function planRows(
   return { table: tableWith(chosen, columns, null), form: { kind: 'rows', dtype }, parts };
 }
 
-/** Of one series. */
+/** Selects the newest rows of one series. */
 export async function newestSelection(deps: TablePlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
   return selectNewest(deps, await readSampleSnapshot(deps.db, { id }, { by: 'rows', from: 0, to: 0 }), rows);
 }
@@ -137,7 +137,7 @@ function longColumns(
   ];
 }
 
-/** Of sums in one column: integers, if any of the series has them. */
+/** The dtype of sums in one column: an integer's, if any of the series has integers. */
 function summedDtype(chosen: readonly ChosenSeries[]): Dtype {
   return chosen.find(({ series }) => DTYPES[series.dtype].kind === 'int')?.series.dtype ?? 'float64';
 }

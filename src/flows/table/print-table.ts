@@ -37,9 +37,9 @@ export type TableForm =
 type BucketsForm = Extract<TableForm, { kind: 'long-buckets' | 'wide-buckets' }>;
 
 interface AnyPart {
-  /** Of the series, among all. */
+  /** Place of the series among all. */
   readonly place: number;
-  /** Of the labels of its channels, among all. */
+  /** Places of the labels of its channels among all labels. */
   readonly labels: readonly number[];
 }
 

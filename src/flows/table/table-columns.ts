@@ -35,7 +35,7 @@ export function allLabels(chosen: readonly ChosenSeries[]): string[] {
   return [...new Set(chosen.flatMap(({ channels }) => channels.map(({ label }) => label)))];
 }
 
-/** Of the labels of channels, among all. */
+/** Places of the labels of channels among all labels. */
 export function labelPlaces(channels: readonly Channel[], labels: readonly string[]): number[] {
   return channels.map(({ label }) => labels.indexOf(label));
 }
@@ -75,7 +75,10 @@ interface NamedChannel {
   readonly name: string;
 }
 
-/** Of a series that is called like an id: its own comes in its place, for columns of others may be called so. */
+/**
+ * A name that looks like an id. A series that has one is called by its own id, because columns of other series may be
+ * called so.
+ */
 const LIKE_AN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 
 /**

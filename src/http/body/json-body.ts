@@ -50,7 +50,7 @@ export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
   };
 }
 
-/** Of the text: what parsing it would lose in silence. */
+/** Refuses a JSON text that says something which parsing would lose in silence. */
 function verifyText(_req: unknown, _res: unknown, bytes: Buffer, charset: string): void {
   if (charset !== 'utf-8') {
     const message = 'must be UTF-8, which is the character set of JSON';
@@ -84,8 +84,8 @@ export function bodyOf<S extends z.ZodType>(req: Request, schema: S): z.output<S
 }
 
 /**
- * Refuses what JSON can say and Postgres cannot store: NUL characters, lone surrogates; numbers that no float64 reaches; and nesting that would exhaust a
- * stack further on. Walks without recursion for the same reason.
+ * Refuses what JSON can say and Postgres cannot store: NUL characters, lone surrogates and numbers that no float64
+ * reaches. It also refuses nesting so deep that it would exhaust a stack later, and walks without recursion itself.
  */
 export function refuseUnstorable(body: unknown): void {
   const ahead: { value: unknown; path: PropertyKey[] }[] = [{ value: body, path: [] }];

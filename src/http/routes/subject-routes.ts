@@ -85,7 +85,9 @@ function sendSubject(res: Response, project: string, subject: StoredSubject): vo
   res.set({ ETag: subjectTag(subject), 'Cache-Control': 'no-store' }).json(toSubjectAnswer(project, subject));
 }
 
-const SUBJECT_ETAG = { ETag: { description: 'Of what is known of the subject', schema: { type: 'string' as const } } };
+const SUBJECT_ETAG = {
+  ETag: { description: 'Tag of what is known of the subject', schema: { type: 'string' as const } },
+};
 const ifSubjectMatch = z.object({
   'If-Match': z.string().optional().meta({ description: 'Refuse unless it still has this entity tag' }),
 });

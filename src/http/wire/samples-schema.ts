@@ -39,10 +39,14 @@ const keyParameters = {
 };
 
 /** How times on rows of regular series are heard. */
-export const gapRule = z.enum(['likely', 'exact']).optional().meta({
-  description:
-    'Regular series, times on rows: `likely`, the default, refuses what looks like another rate, and rows go on within the tolerance; `exact` makes a gap of all that is not where the rate says, so that what was read comes back as it was',
-});
+export const gapRule = z
+  .enum(['likely', 'exact'])
+  .optional()
+  .meta({
+    description:
+      'How times on rows of a regular series are taken. `likely`, the default, refuses what looks like another rate, and rows go on within the tolerance. ' +
+      '`exact` makes a gap wherever a row is not where the rate says, so that rows that were read can be appended as they were.',
+  });
 
 const appendParameters = z.strictObject({
   start: queryTime
@@ -133,12 +137,12 @@ const readParameters = z.strictObject({
   skip: queryInteger(
     1,
     Number.MAX_SAFE_INTEGER,
-    'Of a next link of an irregular series: rows with the time of start that came before',
+    'Part of a next link of an irregular series: rows with the time of start that came before',
   ).optional(),
   count: queryInteger(
     1,
     Number.MAX_SAFE_INTEGER,
-    'Of a next link of an irregular series: rows that are left of those asked for by rows',
+    'Part of a next link of an irregular series: rows that are left of those asked for by rows',
   ).optional(),
   channels: z
     .string()

@@ -84,7 +84,7 @@ export const name = z
 
 const MAX_UNIT_CHARS = 200;
 
-/** Of a quantity or of values: a UCUM code, or any text where that will do. */
+/** The unit of a quantity or of values: a UCUM code, or any text where that will do. */
 export const unit = z.string().min(1).max(MAX_UNIT_CHARS);
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

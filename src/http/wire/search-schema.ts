@@ -127,7 +127,7 @@ export const searchBody = z
       .default([])
       .meta({ description: 'Fields or tag.<key>; a minus puts the largest first. Default: oldest series first' }),
     limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE).meta({ description: 'Series of a page' }),
-    cursor: z.string().optional().meta({ description: 'Of the page before, with the same where and sort' }),
+    cursor: z.string().optional().meta({ description: 'Cursor of the page before, with the same where and sort' }),
     explain: z
       .boolean()
       .default(false)
@@ -191,7 +191,10 @@ export const seriesPage = z
   .meta({ id: 'SeriesPage', description: 'A part of the series that a search finds' });
 
 export const searchPage = z
-  .object({ ...answerParts, cursor: z.string().nullable().meta({ description: 'Of the next page; null on the last' }) })
+  .object({
+    ...answerParts,
+    cursor: z.string().nullable().meta({ description: 'Cursor of the next page; null on the last' }),
+  })
   .meta({ id: 'SearchPage', description: 'A part of the series that a search finds' });
 
 type AnswerParts = Pick<z.input<typeof searchPage>, 'items' | 'facets' | 'explain'>;

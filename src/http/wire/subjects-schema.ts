@@ -31,7 +31,7 @@ export const subjectBody = z
   .looseObject({
     species: text.optional().meta({ description: 'Best its Latin name' }),
     sex: text.optional().meta({ description: 'Such as F, M, U (unknown) or O (other), as in NWB' }),
-    strain: text.optional().meta({ description: 'Of an animal' }),
+    strain: text.optional().meta({ description: 'Strain of an animal' }),
     genotype: text.optional().meta({ description: 'What was changed in it' }),
     date_of_birth: z.iso.date('must be a date such as 2026-01-17').optional().meta({ description: 'A day' }),
     age: text.optional().meta({ description: 'ISO 8601 duration, or in words', example: 'P90D' }),
