@@ -1,4 +1,7 @@
-/** What becomes of the rows, chunks and summary cells of each bucket: per bucket and channel count, minimum, maximum, sum, and what else is asked for. */
+/**
+ * Folds the rows, chunks and summary cells of each bucket into one result: count, minimum, maximum and sum of each
+ * channel, and other details on request.
+ */
 import { StatsReader } from '../rows/chunk-stats.ts';
 import { DTYPES, isBigDtype, type SampleArray } from '../numbers/dtype.ts';
 import { blankMissing, type RowShape } from '../numbers/missing-value.ts';

@@ -1,6 +1,6 @@
 /**
- * What answers each bucket of an overview of an irregular series. Where its rows lie in time is only known by what stores them: summary cells and
- * chunks tell their first and last time, and each lies in one bucket or is given up for its rows. Pure.
+ * What answers each bucket of an overview of an irregular series. When its rows are, only what stores them knows:
+ * summary cells and chunks tell their first and last time. Each lies in one bucket, or its rows are read instead. Pure.
  */
 import { erasuresOf, type ErasableChunk, type Erasure } from '../rows/erasure.ts';
 
@@ -77,7 +77,10 @@ export function erasedTimes(
   return uniteTimes(zones);
 }
 
-/** True if chunks, in order of rows, are in order of time as well: only then do the cells of their shard stand for ranges of time. */
+/**
+ * True if chunks, in order of rows, are in order of time as well. Only then do the cells of their shard stand for
+ * ranges of time.
+ */
 export function isInOrder(chunks: readonly TimeSpanned[]): boolean {
   return chunks.every(({ firstNs }, i) => i === 0 || firstNs >= chunks[i - 1].lastNs);
 }
@@ -96,7 +99,10 @@ export const BUCKETS_A_CHUNK = 2;
  * placing does not matter.
  */
 export class TimeCover {
-  /** Of the buckets; those between the ends move back when something that lies on both sides is placed behind them. */
+  /**
+   * Borders of the buckets. A border between the ends moves back when something that lies on both sides of it is placed
+   * behind it.
+   */
   readonly borders: BigInt64Array;
   readonly #nominal: BigInt64Array;
   readonly #rule: BorderRule;

@@ -16,7 +16,9 @@ interface StatsColumns {
   readonly min: number;
   readonly max: number;
   readonly sum: number;
-  /** Of floats what a double leaves of the sum, of 64-bit integers its upper half; null: there is no such column. */
+  /**
+   * For floats, what a double leaves of the sum; for 64-bit integers, its upper half; null: there is no such column.
+   */
   readonly rest: number | null;
   readonly squares: number;
   readonly bytes: number;
@@ -67,7 +69,7 @@ export class StatsReader {
     this.#columns = columnsOf(shape);
   }
 
-  /** Of statistics of any one chunk. */
+  /** Bytes that the statistics of any one chunk take. */
   get bytes(): number {
     return this.#columns.bytes;
   }

@@ -39,7 +39,7 @@ export type TimeRule =
 /** Rows that lie together: values, and times of an irregular series. */
 export interface AppendPart {
   readonly rows: number;
-  /** Of values and times together. */
+  /** Bytes of values and times together. */
   readonly bytes: number;
   /** Irregular series: smallest and largest time, and whether times strictly increase. */
   readonly firstNs: bigint | null;
@@ -71,7 +71,10 @@ export interface AppendItem {
   readonly seriesId: string;
   readonly rule: TimeRule;
   readonly rows: number;
-  /** The version of the series that the body was read by, where it may have been changed since then; null: it is as it was asked for. */
+  /**
+   * The version of the series that the body was read by, if it may have changed since then; null: it was just asked
+   * for.
+   */
   readonly knownVersion: number | null;
   /** Regular series: rows that follow each other, and when they begin as far as the client says it; of an irregular one none. */
   readonly runs: readonly Run[];
@@ -104,7 +107,7 @@ export type Placed =
       readonly replayed: boolean;
       /** Null: the commit that is being made. */
       readonly commit: bigint | null;
-      /** Of the change in its commit. */
+      /** Place of the change in its commit. */
       readonly ordinal: number;
       readonly rows: number;
       /** Null: rows of an irregular series are numbered in order of time. */
@@ -480,7 +483,7 @@ export function isOutOfDate(outcome: { readonly kind: string; readonly error?: V
 
 export const NOT_STORED = 'not-stored';
 
-/** Of an item with which nothing is wrong, where one refused item refuses all. */
+/** The refusal of an item with which nothing is wrong, where one refused item refuses all. */
 export function notStored(): VarveError {
   return new VarveError('unprocessable', 'another item of the request was refused, so nothing was stored', {
     slug: NOT_STORED,

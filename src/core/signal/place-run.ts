@@ -1,8 +1,9 @@
 /**
  * Where rows of a regular series go in time that come together, at one rate. Pure; the head is locked.
  *
- * What goes on from the newest segment, or lies in the room behind it, is decided by the head alone. For the rest the segments around the place must be
- * known, with the rows of them that were removed: their time is free, and who takes it takes it for good.
+ * The head alone decides about rows that go on from the newest segment, or lie in the room behind it. For others the
+ * segments around their place must be known, with those rows of them that were removed. The time of a removed row is
+ * free, and whoever takes it takes it for good.
  */
 import { unprocessableField, type VarveError } from '../errors.ts';
 import { halfPeriodNs, nsOfRow, rowAtOrAfter, type Rate } from './rate.ts';
@@ -21,7 +22,7 @@ export interface ClockMark {
 export interface TimeHead {
   /** Row numbers given out: where the newest segment ends. */
   readonly rows: number;
-  /** Of visible rows. */
+  /** Time of the last visible row. */
   readonly lastNs: bigint | null;
   /** The segment that came last. */
   readonly segment: Segment | null;
@@ -55,11 +56,11 @@ export type GapRule = 'likely' | 'exact';
 
 export interface Run {
   readonly rows: number;
-  /** Of the first row; null: it goes on from the last one in time. */
+  /** Time of the first row; null: it goes on from the last one in time. */
   readonly startNs: bigint | null;
   /** The client did not say it: it was counted back from a later row. */
   readonly isCounted?: boolean;
-  /** Of later rows, counted from the first one of the run. */
+  /** Times of later rows, which are counted from the first one of the run. */
   readonly marks: readonly ClockMark[];
   /** What the first row's time is called. */
   readonly field: string;
@@ -195,7 +196,7 @@ function after(head: TimeHead, rate: Rate, segment: Segment, marks: readonly Clo
   };
 }
 
-/** Of the stamps of a run those that say something. @param goesOn the segment that it goes on in; null: it begins one */
+/** Those stamps of a run that say something. @param goesOn the segment that it goes on in; null: it begins one */
 function marksOf(head: TimeHead, clock: Clock, run: Run, goesOn: Segment | null): ClockMark[] {
   const marks = allMarksOf(head, clock, run, goesOn);
   let last = goesOn ? (head.mark?.ns ?? null) : null;

@@ -1,6 +1,9 @@
 /**
- * Quantities as searches and vocabularies compare them: in base units, reckoned exactly and rounded once, to the nearest float64.
- * Equal is what differs by no more than the tolerance: it takes in what clients lose when they convert a number themselves, and π, which no number is.
+ * Quantities as searches and vocabularies compare them: in base units, reckoned exactly and rounded once, to the
+ * nearest float64.
+ *
+ * Two quantities are equal if they differ by no more than the tolerance. It takes in what clients lose when they
+ * convert a number themselves, and units with π, which no number is exactly.
  */
 import { decimalRatio, plus, times, toFloat } from '../numbers/ratio.ts';
 import type { TagUnit } from '../signal/tag-value.ts';

@@ -19,7 +19,7 @@ export type DescribedFields = Pick<
   | 'timeZone'
   | 'externalIds'
   | 'provenance'
-> & { /** Of a regular series, in samples. */ readonly startTolerance: number | null };
+> & { /** Tolerance of a regular series, in samples. */ readonly startTolerance: number | null };
 
 /** One entry of a series' history. */
 export interface HistoryEntry {
@@ -28,7 +28,7 @@ export interface HistoryEntry {
   readonly at: Date;
   /** Null: it was no request. */
   readonly token: { readonly id: string; readonly name: string } | null;
-  /** Of a change of many series at once. */
+  /** Id of a change of many series at once. */
   readonly editId: string | null;
   readonly changes: readonly FieldChange[];
 }

@@ -17,7 +17,7 @@ export const MAX_CONDITIONS = 100;
 /** Values of one `in`. */
 export const MAX_IN_VALUES = 500;
 export const MAX_VALUE_CHARS = 4096;
-/** Of a bound: longer texts are not kept in order. */
+/** Most characters of a bound: longer texts are not kept in order. */
 const MAX_BOUND_CHARS = 256;
 
 export type Comparable =
@@ -38,7 +38,7 @@ export type Test =
   | { readonly op: 'prefix' | 'contains'; readonly text: string }
   | { readonly op: 'regex'; readonly pattern: string; readonly prefix: string };
 
-/** Of a channel; what is left out may be anything. A channel without a unit has its series'. */
+/** What a channel must be like; what is left out may be anything. A channel without a unit has that of its series. */
 export interface ChannelLike {
   readonly label?: string;
   readonly unit?: string;

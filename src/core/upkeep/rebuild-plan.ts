@@ -1,8 +1,9 @@
 /**
  * How a series is put together again from what files say of it, when nothing but the files is left. Pure.
  *
- * Each file tells the truth as of its commit about the numbers of rows that it claims, whether it was ever swapped in or not, and whether it was replaced
- * since. So files lie over each other in the order of their commits, and of each number the highest file that claims it counts.
+ * Each file tells the truth as of its commit about the numbers of rows that it claims. That holds whether it was ever
+ * swapped in or not, and whether it was replaced since. So files lie over each other in the order of their commits. For
+ * each number the highest file that claims it counts.
  */
 import type { ClockMark } from '../signal/place-run.ts';
 import { halfPeriodNs, nsOfRow, type Rate } from '../signal/rate.ts';
@@ -34,7 +35,7 @@ export interface FileLayer<T extends ToldSeries> {
   readonly told: T;
   /** Those of its claims that no higher file claims. */
   readonly claims: readonly RowRange[];
-  /** Of these, what is there. */
+  /** Those rows of the claims that are there. */
   readonly rows: readonly RowRange[];
 }
 
@@ -152,7 +153,7 @@ function claimsOf<T extends ToldSeries>(told: T): Claimed<T> {
   return { told, claims: told.record.claims };
 }
 
-/** Of each file the numbers that no higher one claims. */
+/** For each file, the numbers that no higher one claims. */
 function countedClaims<T extends ToldSeries>(files: readonly Claimed<T>[]): Claimed<T>[] {
   const counted: Claimed<T>[] = [];
   let above: RowRange[] = [];
@@ -164,8 +165,8 @@ function countedClaims<T extends ToldSeries>(files: readonly Claimed<T>[]): Clai
 }
 
 /**
- * Files that cut a claim of a lower one, and of which the others cover all, do not count; the lowest is the first to go. Where that does not help, the claim
- * that is cut gives nothing.
+ * Leaves out files that cut a claim of a lower one and whose claims the others cover wholly; the lowest goes first.
+ * Where that does not help, the claim that is cut gives nothing.
  */
 function withoutCuts<T extends ToldSeries>(told: readonly T[]): { claimed: Claimed<T>[]; cut: Cut<T>[] } {
   let claimed = told.map(claimsOf);
@@ -311,9 +312,10 @@ function isOneGrid(before: Segment, segment: Segment): boolean {
 }
 
 /**
- * The clock marks of a series. Of a row that a layer claims, that layer tells; of one that was removed, and that nothing claims any more, the newest file
- * that has its mark.
- * @param told in order; @param rows of the series
+ * The clock marks of a series. The mark of a row that a layer claims is told by that layer. A row that was removed may
+ * be claimed by nothing any more: then the newest file that has its mark tells it.
+ * @param told in order
+ * @param rows of the series
  */
 export function rebuildMarks(
   told: readonly ToldSeries[],

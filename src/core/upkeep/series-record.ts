@@ -31,7 +31,7 @@ export interface SeriesDescription {
   readonly missingValue: number | bigint | null;
   readonly timeZone: string | null;
   readonly tags: Tags;
-  /** Of the metadata: the highest is the newest. */
+  /** Version of the metadata: the highest is the newest. */
   readonly version: number;
 }
 

@@ -50,10 +50,10 @@ const MOST_MEASURES = 5;
 const RETRY_AFTER_S = 1;
 
 /**
- * Puts the rows of the body in the place of those in a range: in a regular series the same number of rows, in an
+ * Puts the rows of the body in the place of those in a range. A regular series takes the same number of rows, an
  * irregular one any number.
- * @throws what is wrong with the body, or is refused, with nothing stored: as {@link planRegularEdit}; unprocessable
- * naming `times[i]` for a time outside of the range; unavailable `series-busy`
+ * @throws what is wrong with the body, and what {@link planRegularEdit} refuses: nothing is stored then
+ * @throws unprocessable naming `times[i]` for a time outside of the range; unavailable `series-busy`
  */
 export async function replaceSamples(deps: EditDeps, request: ReplaceRequest): Promise<AppendOutcome> {
   const { principal, idempotencyKey } = request;

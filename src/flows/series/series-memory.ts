@@ -11,8 +11,8 @@ const MAX_CHANNELS = 50_000;
 
 /**
  * Series as they were last seen. What is remembered may be out of date, and nobody tells. So whoever relies on it has
- * the commit check it under the lock of the head (see `AppendItem.knownVersion`), and asks anew if it was out of date.
- * Nothing may be taken from it but what appends need: not a series' rows, nor its tags.
+ * the commit check it under the lock of the head (see `AppendItem.knownVersion`). If it was out of date, the series is
+ * asked for anew. Nothing may be taken from here but what appends need: not a series' rows, nor its tags.
  */
 export class SeriesMemory {
   readonly #db: Database;
