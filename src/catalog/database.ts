@@ -24,14 +24,14 @@ function getTypeParser(oid: number, format?: string): TypeParser {
 export const typeParsers = { getTypeParser: getTypeParser as typeof pg.types.getTypeParser };
 
 /**
- * What a session may take, in milliseconds; 0: no limit. Postgres ends what takes longer, and the client gives up a server that does not even
- * do that: a process of it that was stopped answers nothing.
+ * Limits of a session, in milliseconds; 0: no limit. Postgres ends what takes longer. The client itself gives up a
+ * server that does not even do that: a process that was stopped answers nothing.
  */
 export interface SessionLimits {
   readonly statementMs: number;
   /** Waiting for a row or a table that another session holds. */
   readonly lockMs: number;
-  /** Of a transaction that waits for us: a client that was stopped gives back what it holds. */
+  /** How long a transaction may wait for us: a client that was stopped gives back what it holds. */
   readonly idleMs: number;
   /** From Postgres 17 on. */
   readonly transactionMs: number;
@@ -82,8 +82,8 @@ export interface DatabasePools {
   /** Flushes, compaction, recovery, expiry. */
   readonly jobs: Database;
   /**
-   * For statements that are built to measure: planned each time for the values they are given (a plan for any value would not know a rare one
-   * from a frequent one).
+   * For statements that are built to measure. They are planned each time for the values that they are given. A plan for
+   * any value would not know a rare one from a frequent one.
    */
   readonly searches: Database;
   /** Edits of all that a search finds. */

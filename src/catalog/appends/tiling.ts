@@ -22,8 +22,10 @@ export interface SegmentOverlap {
 }
 
 /**
- * Fresh chunks count as those in shards do. Chunks of different generations may cover each other. Rows that were removed or have expired may be in no chunk,
- * and in no segment where others have taken their time; nor need the numbers of an irregular series: compaction leaves them out.
+ * Finds where the chunks of a series do not tile its rows. Fresh chunks count as those in shards do, and chunks of
+ * different generations may cover each other. Rows that were removed or have expired may be in no chunk. Where others
+ * have taken their time, they may be in no segment either. An irregular series need not have all numbers: compaction
+ * leaves some out.
  * @param only these series; null: all
  */
 export async function tilingBreaks(db: Database, only: readonly string[] | null): Promise<TilingBreak[]> {

@@ -33,7 +33,7 @@ export interface OverviewSnapshot {
   readonly edits: number;
   /** In the order of their cells, by shard and level. */
   readonly summaries: readonly LocatedSummary[];
-  /** Of each shard that has summaries: the rows that its chunks span, and how many they have. */
+  /** For each shard that has summaries: the rows that its chunks span, and how many rows they have. */
   readonly summarized: ReadonlyArray<RowRange & { readonly shardId: string; readonly rows: number }>;
 }
 

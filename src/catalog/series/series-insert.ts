@@ -53,7 +53,8 @@ function recordsOf(series: readonly SeriesToInsert[], from: number): string {
 }
 
 /**
- * Series, their heads and the beginning of their history, in one statement: what they were created as is told from what they are and what has changed since.
+ * Stores series, their heads and the beginning of their history in one statement. What a series was created as is told
+ * from what it is and what has changed since.
  * @param records as JSON
  * @returns the ids of those that are stored
  */

@@ -79,8 +79,8 @@ export async function deleteRetentionRule(db: Database, id: string): Promise<voi
 }
 
 /**
- * Series that rules mean and in which something may have become old enough: a coarse choice, with one look at each series of a project that has
- * rules.
+ * Series that rules mean and in which something may have become old enough. This is a coarse choice, with one look at
+ * each series of a project that has rules.
  */
 export async function seriesToExpire(db: Database): Promise<Array<{ id: string; terms: RetentionTerms[] }>> {
   const { rows } = await sql<{ id: string; terms: [number, number | null][] }>`
@@ -157,7 +157,7 @@ async function oldestUnsummarised(
   return firsts.length === 0 ? null : firsts.reduce((a, b) => (b < a ? b : a));
 }
 
-/** Of the rows of each segment that lie in a range. @param segments in order of rows */
+/** The first time of the rows of each segment that lie in a range. @param segments in order of rows */
 function firstTimes(segments: readonly Segment[], rate: Rate, range: RowRange): bigint[] {
   const firsts: bigint[] = [];
   for (let at = Math.max(0, segmentAt(segments, range.from)); at < segments.length; at++) {

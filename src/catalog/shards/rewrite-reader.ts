@@ -1,4 +1,7 @@
-/** What a rewriting must know: which fresh chunks or shards a lane has, and of each series everything that decides which rows are read from where. */
+/**
+ * What a rewriting must know: the fresh chunks or shards of a lane, and for each series what decides which rows are
+ * read from where.
+ */
 import { CompiledQuery, sql } from 'kysely';
 import { mostBlockRows } from '../../core/rows/chunk.ts';
 import type { StoredCells, StoredChunk } from '../../core/rows/dead-rows.ts';
@@ -20,7 +23,7 @@ import { toSummaryBlock } from '../chunks/summary-row.ts';
 
 /** A chunk, fresh or in a shard. */
 export interface RewriteChunk extends ChunkLocation, StoredChunk {
-  /** Of a fresh chunk whose bytes are held: the rows that have checksums of their own. */
+  /** For a fresh chunk whose bytes are held: the rows that have checksums of their own. */
   readonly runs: readonly HeldRun[];
   /** Its rows go into the new shard, or are dead. */
   readonly isPlanned: boolean;
@@ -38,7 +41,10 @@ export interface RewriteSeries {
   readonly marks: readonly ClockMark[];
   /** All with rows between the first and the last planned one, in order of rows. */
   readonly chunks: readonly RewriteChunk[];
-  /** Rows that may be claimed: from the first to the last planned one; of irregular series in shards up to the chunk after, and from 0 if none is before. */
+  /**
+   * Rows that may be claimed: from the first to the last planned one. In an irregular series in shards they reach up to
+   * the chunk after, and begin at 0 if no chunk is before.
+   */
   readonly reach: RowRange;
   /** Regular: rows that are not there, removed or expired. */
   readonly holes: readonly RowRange[];
@@ -50,7 +56,7 @@ export interface RewriteSeries {
   /** Regular: the same as rows; none for irregular ones. */
   readonly expiredRows: readonly RowRange[];
   readonly summariesExpiredRows: readonly RowRange[];
-  /** Of the shards that are rewritten. */
+  /** Summaries in the shards that are rewritten. */
   readonly summaries: ReadonlyArray<SummaryBlock & StoredCells & { readonly path: string }>;
   /** It was deleted, and cannot be restored any more: all of it is dead. */
   readonly purged: boolean;
@@ -72,7 +78,7 @@ export interface FreshOfSeries extends SeriesInput {
 
 export interface FlushInput {
   readonly series: readonly FreshOfSeries[];
-  /** Of the newest fresh chunk that is taken. */
+  /** Id of the newest fresh chunk that is taken. */
   readonly lastId: number;
   /** Nothing is left but what cannot be read. */
   readonly isAll: boolean;

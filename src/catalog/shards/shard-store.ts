@@ -31,7 +31,10 @@ export interface ShardSeries extends RowShape {
   readonly chunks: number;
 }
 
-/** Chunks are asked for in pages: their blocks are at most 1 MiB (of rows that are not larger), so a page's are at most 64 MiB. */
+/**
+ * Chunks are asked for in pages. A block has at most 1 MiB, unless one row is larger, so the blocks of a page have at
+ * most 64 MiB.
+ */
 const PAGE_CHUNKS = 64;
 
 const uuids = (ids: readonly string[]): ReturnType<typeof sql<string>> => sql<string>`any(${[...ids]}::uuid[])`;

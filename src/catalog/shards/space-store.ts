@@ -7,9 +7,9 @@ export interface SeriesStorage {
   /** In chunks, fresh ones too: among them are rows that were removed or have expired, until compaction drops them. */
   readonly rows: number;
   readonly chunks: number;
-  /** Of fresh chunks, and of the blocks of chunks and summaries in shards. */
+  /** Bytes of fresh chunks, and of the blocks of chunks and summaries in shards. */
   readonly storedBytes: number;
-  /** Of fresh chunks alone. */
+  /** Bytes of fresh chunks alone. */
   readonly freshBytes: number;
   /** In the order they were made. */
   readonly shards: ReadonlyArray<{ readonly id: string; readonly state: ShardState; readonly bytes: number }>;
@@ -19,9 +19,9 @@ export interface StoredShard {
   readonly id: string;
   readonly laneId: string;
   readonly state: ShardState;
-  /** Of the file. */
+  /** Size of the file. */
   readonly bytes: number;
-  /** Of the blocks that the catalog refers to: the rest is HDF5's own structure, or left over. */
+  /** Bytes of the blocks that the catalog refers to. The rest is HDF5's own structure, or left over. */
   readonly storedBytes: number;
   /** That have rows or summaries in it. */
   readonly series: number;
@@ -40,7 +40,7 @@ const storedBlocks = (chosen: Chosen): ReturnType<typeof sql> => sql`(
   union all
   select shard_id, series_id, (part ->> 2)::bigint from summaries, jsonb_array_elements(parts) part where ${chosen})`;
 
-/** Of one instant. */
+/** What a series takes, as of one instant. */
 export async function readSeriesStorage(db: Database, seriesId: string): Promise<SeriesStorage> {
   const { rows } = await sql<{
     rows: number;

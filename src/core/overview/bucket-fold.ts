@@ -1,5 +1,5 @@
 /**
- * Folds the rows, chunks and summary cells of each bucket into one result: count, minimum, maximum and sum of each
+ * Folds rows, chunks and summary cells of each bucket into one result: count, minimum, maximum and sum of each
  * channel, and other details on request.
  */
 import { StatsReader } from '../rows/chunk-stats.ts';

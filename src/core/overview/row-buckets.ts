@@ -6,8 +6,8 @@
  * two ends of the range, a few gaps and what was edited need rows. Cells lie in one grid of rows, so that borders
  * depend on no shard. They stay where they are whatever is flushed or compacted.
  *
- * An overview of N buckets takes at most 128 N cells, and 64 × 64 more for each shard that is too short for cells of
- * that size. Where there is no summary yet, it takes a chunk a border. It takes the rows of two cells for each end,
+ * An overview of N buckets takes at most 128 N cells. It takes 64 × 64 more for each shard that is too short for such
+ * cells. Where there is no summary yet, it takes a chunk a border. It takes the rows of two cells for each end,
  * each edited range and each of {@link EXACT_GAPS} gaps.
  */
 import type { Rate } from '../signal/rate.ts';

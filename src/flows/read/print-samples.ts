@@ -203,8 +203,8 @@ async function* copyBytes(
 }
 
 /**
- * The rows as blocks of bytes: int64 times and values, in turn. After the rows of a regular series come two last blocks
- * of pairs of int64: the number of a row within this answer, and its time. The first block has its segments, where rows
+ * The rows as blocks of bytes: int64 times and values, in turn. After the rows of a regular series come two blocks of
+ * pairs of int64: a row's number within this answer, and its time. The first block has its segments, where rows
  * begin or begin anew after a gap; the second has its clock marks.
  */
 export async function* rowBlocks(task: RowsTask, later?: AsyncIterable<Section>): AsyncGenerator<Uint8Array> {

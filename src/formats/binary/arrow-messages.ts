@@ -1,6 +1,6 @@
 /**
- * The messages of an Arrow IPC stream or file, one by one, so that a body of any length takes the memory of one record batch. A
- * file is a stream between its magic words, followed by a footer, which is not needed to read all of it in order.
+ * The messages of an Arrow IPC stream or file, one by one. So a body of any length takes the memory of one record
+ * batch. A file is a stream between its magic words. A footer follows, which is not needed to read the file in order.
  * @see https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format
  */
 import { invalidField, VarveError } from '../../core/errors.ts';

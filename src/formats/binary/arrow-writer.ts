@@ -64,7 +64,10 @@ export async function* writeRecordBatches(
       if (bytes.byteLength > 0) written.push(bytes);
     }
   }
-  /** The library's writes the schema into the footer only; the format has it at the start as well, where a reader of a stream finds it. */
+  /**
+   * The library writes the schema of a file into its footer only. The format has it at the start as well, where a
+   * reader of a stream finds it.
+   */
   class FileWriter extends arrow.RecordBatchFileWriter {
     protected override _writeSchema(fileSchema: Arrow.Schema): this {
       return this._writeMagic()._writePadding(2)._writeMessage(arrow.Message.from(fileSchema));

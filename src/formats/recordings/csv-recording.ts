@@ -1,6 +1,6 @@
 /**
- * A CSV file as a recording: wide (a time column and a column a channel) or long (columns that say whose row it is,
- * such as the bioreactor of a reading).
+ * A CSV file as a recording. In wide form it has a time column and one column for each channel. In long form it has
+ * columns that say whose row it is, such as the bioreactor of a reading.
  */
 import type { Batch, SampleShape } from '../../core/signal/batch.ts';
 import { invalidField, VarveError } from '../../core/errors.ts';
@@ -14,7 +14,7 @@ import { importedSpec } from './imported-series.ts';
 import { csvValueReader, isCsvNumber } from '../text/number-text.ts';
 
 export interface CsvRecordingOptions {
-  /** Of the series; in long form the values of the `by` columns follow it, after slashes. */
+  /** Name of the series; in long form the values of the `by` columns follow it, after slashes. */
   readonly name: string;
   /** By default the first column whose values are times that state their zone, else the first with times. */
   readonly timeColumn?: string;

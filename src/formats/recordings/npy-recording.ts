@@ -12,7 +12,7 @@ import { decodeNpy, readNpyHeader, type NpyHeader } from '../samples/npy.ts';
 const MAX_CHANNELS = 65_536;
 
 export interface NpyRecordingOptions {
-  /** Of the series. */
+  /** Name of the series. */
   readonly name: string;
   /** Samples a second, as a number or a text such as `30000/1001`; needed unless the array has times. */
   readonly rate?: number | string;

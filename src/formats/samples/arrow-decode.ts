@@ -1,6 +1,7 @@
 /**
- * Arrow IPC on the way in, stream or file: a column for each channel, found by its label (`time_` for one called `time`), and the column `time`. The metadata are read
- * here and not by a library: those that there are believe every length they read, and a hundred damaged bytes take all memory.
+ * Arrow IPC on the way in, as a stream or a file. It has the column `time` and one for each channel, found by its label
+ * (`time_` for a channel called `time`). The metadata are read here and not by a library. The libraries that there are
+ * believe every length they read, and a hundred damaged bytes make them take all memory.
  * @see https://github.com/apache/arrow/tree/main/format (Schema.fbs, Message.fbs)
  */
 import type { Batch, SampleShape } from '../../core/signal/batch.ts';
@@ -118,7 +119,7 @@ function* partsOf(
     if (isTime(ns)) return ns;
     throw invalidField(`row ${row} column ${TIME_COLUMN}`, `is not ${TIME_FORMS}`);
   };
-  /** Of a regular series, whose rows may have none. */
+  /** Hears the times of a regular series, whose rows may have none. */
   const hear = (from: number, count: number): Pick<Batch, 'startNs' | 'stamps' | 'heard'> => {
     let startNs: bigint | undefined;
     for (let row = from; row < from + count; row++) {

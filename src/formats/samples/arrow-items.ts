@@ -29,7 +29,7 @@ import type { FlatTable } from '../binary/flatbuffer.ts';
 import { MAX_BODY_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
 
 const SERIES_COLUMN = 'series';
-/** Of series of one channel, whatever it is called. */
+/** The column of values for series of one channel, whatever the channel is called. */
 const VALUE_COLUMN = 'value';
 const DICTIONARY_ENCODING = { id: 0, indexType: 1 } as const;
 const DICTIONARY_BATCH = { id: 0, data: 1, isDelta: 2 } as const;
@@ -182,7 +182,7 @@ interface GroupPart {
 }
 
 interface RecordColumns {
-  /** Of all record batches together. */
+  /** Number of the first row in all record batches together. */
   readonly firstRow: number;
   readonly time: ColumnCells | null;
   /** By the place of the column. */

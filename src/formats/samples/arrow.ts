@@ -1,5 +1,6 @@
 /**
- * Arrow IPC on the way out, as a stream or as a file: a column `time` and a column a channel, a record batch for each batch of rows.
+ * Arrow IPC on the way out, as a stream or as a file. It has a column `time`, one for each channel, and a record batch
+ * for each batch of rows.
  * @see https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
  */
 import type * as Arrow from 'apache-arrow';
@@ -29,9 +30,10 @@ export function encodeArrowFile(batches: AsyncIterable<OutBatch>, shape: OutShap
 }
 
 /**
- * Times are a timestamp[ns, UTC], or a duration[ns] since the start of the recording if the series' times are relative. Channels are of
- * the dtype; none is nullable, NaN is NaN. Metadata of the schema say what a shard's attributes say, in the same words; those of a
- * channel's field its unit and calibration, and its label where the field is not called so.
+ * Times are a timestamp[ns, UTC], or a duration[ns] since the start of the recording if the series' times are relative.
+ * Channels are of the dtype; none is nullable, NaN is NaN. The metadata of the schema say what a shard's attributes
+ * say, in the same words. Those of a channel's field say its unit and calibration, and its label where the field is not
+ * called so.
  */
 async function* encodeArrow(
   batches: AsyncIterable<OutBatch>,

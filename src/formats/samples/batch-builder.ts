@@ -27,7 +27,7 @@ export class BatchBuilder {
   readonly #channels: number;
   readonly #fullRows: number;
   #capacity = 0;
-  /** Of the next batch, once its first row comes. */
+  /** Capacity of the next batch, once its first row comes. */
   #nextCapacity: number;
   #values!: SampleArray;
   #times!: BigInt64Array | null;

@@ -12,7 +12,10 @@ import { wholeBody } from '../text/whole-body.ts';
 /** A JSON body is parsed whole, so it is small; larger ones have formats that stream. */
 export const MAX_JSON_BODY_BYTES = 32 * 1024 * 1024;
 
-/** How `values` lie: one list a row, which is what a body and an answer mean if they do not say, or one list a channel. */
+/**
+ * How `values` lie: one list for each row, or one list for each channel. A body or an answer that does not say has one
+ * list for each row.
+ */
 export const ORIENTS = ['rows', 'channels'] as const;
 export type Orient = (typeof ORIENTS)[number];
 
@@ -170,11 +173,11 @@ export interface JsonOptions {
 }
 
 /**
- * `{"series": …, "first_row": …, "times": ["ns", …], "orient": "rows", "values": [[…] a row], "next": …}`; of one channel, a row is its
- * value alone. By channels, `values` has one list a channel.
+ * `{"series": …, "first_row": …, "times": ["ns", …], "orient": "rows", "values": [[…], …], "next": …}`. With one
+ * channel, a row is its value alone. By channels, `values` has one list for each channel.
  *
- * Values follow the times, so they are held until the last row has come: the caller bounds the rows of one answer and links to the rest
- * in `shape.next`.
+ * Values follow the times, so they are held until the last row has come. The caller bounds the rows of one answer, and
+ * links to the rest in `shape.next`.
  * @param batches whose memory is not used again
  */
 export async function* encodeJson(

@@ -24,7 +24,7 @@ export type ReadItem = { readonly line: number } & (
 
 /** Items of one body. */
 export const MAX_BODY_ITEMS = 10_000;
-/** Of a body, decompressed: its items are in memory together. */
+/** Most bytes of a body, decompressed: its items are in memory together. */
 export const MAX_ITEMS_BYTES = 32 * 1024 * 1024;
 
 export function tooManyItems(): VarveError {

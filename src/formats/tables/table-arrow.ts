@@ -12,7 +12,10 @@ import {
 } from '../binary/arrow-writer.ts';
 import { MAX_BATCH_ROWS } from '../samples/cut-batches.ts';
 
-/** What {@link Table.about} says is in the metadata of the schema, as JSON where it is no text; that of a column, in those of its field. */
+/**
+ * The metadata of the schema have what {@link Table.about} says, as JSON where it is no text. Those of a field have
+ * what its column says.
+ */
 export async function* encodeTableArrow(
   batches: AsyncIterable<TableBatch>,
   table: Table,

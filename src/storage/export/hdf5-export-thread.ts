@@ -8,7 +8,7 @@ import { outcome } from '../threads/outcome.ts';
 import { receiveStream } from '../threads/port-stream.ts';
 import { createDataset, describeMissing } from '../codec/shard-layout.ts';
 
-/** Of the file, so that nobody takes it for a shard. */
+/** Version that is written into the file, so that nobody takes it for a shard. */
 const EXPORT_VERSION = 2;
 /** What the file keeps to: its dimension scales and attributes are those of netCDF-4, so that xarray opens it. */
 const CONVENTIONS = 'CF-1.8';
@@ -33,8 +33,9 @@ async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
     };
     module.activate_throwing_error_handler();
     keepFailures(module.FS);
-    // HDF5 stamps what it makes with the time, and has no way here to be told not to. The same rows are to be the same bytes, so that
-    // parts of a file that were asked for at different times fit together; nobody else's clock runs in this thread.
+    // HDF5 stamps what it makes with the time, and cannot be told here not to. The same rows are to be the same bytes,
+    // so that parts of a file that were asked for at different times fit together. Nobody else's clock runs in this
+    // thread.
     Date.now = () => 0;
     const file = new h5wasm.File(path, 'w', { libver: ['v108', 'v108'] });
     file.create_attribute('varve_export', Int32Array.of(EXPORT_VERSION), [], '<i');

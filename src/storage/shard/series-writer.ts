@@ -41,10 +41,10 @@ export interface SeriesToWrite {
 
 /** Consecutive rows inside one block. Cut at blocks, and wherever rows were left out. */
 export interface WrittenChunk {
-  /** Of the series. */
+  /** Number of the first row in the series. */
   readonly firstRow: number;
   readonly rows: number;
-  /** Of the dataset: where the first of these rows is. */
+  /** Where the first of these rows is in the dataset. */
   readonly datasetRow: number;
   /** Rows of the block before it. */
   readonly skip: number;
@@ -77,8 +77,8 @@ export interface SeriesWriter {
 }
 
 /**
- * A summary with fewer cells is not stored: the next finer one, or the rows themselves, are read as quickly, and its datasets would take some 20 KB, more
- * than a short series has.
+ * A summary with fewer cells is not stored. The next finer one, or the rows themselves, are read as quickly. Its
+ * datasets would take some 20 KB, which is more than a short series has.
  */
 const FEWEST_CELLS = 64;
 
@@ -341,7 +341,7 @@ interface DatasetContent {
 }
 
 type Stored = ByteRange & {
-  /** Of the stored bytes; null: they are the rows themselves. */ readonly crc: number | null;
+  /** Checksum of the stored bytes; null: they are the rows themselves. */ readonly crc: number | null;
 };
 
 /** What the catalog is to know of a run of rows. @param from of the dataset. @param skip rows of its block before */

@@ -27,15 +27,15 @@ export interface ShardSurvey {
 export interface SurveyedSeries {
   readonly seriesId: string;
   readonly record: SeriesRecord;
-  /** Of `values`; null, both: there are no rows of it, only what is said of it. */
+  /** Type and channels of `values`; null, both: there are no rows of it, only what is said of it. */
   readonly dtype: Dtype | null;
   readonly channels: number | null;
   readonly rows: number;
-  /** Of `values` and `time`. */
+  /** Codec of `values` and `time`. */
   readonly codec: Codec;
   /** Rows of a chunk of HDF5; of a contiguous dataset all of them. */
   readonly chunkRows: number;
-  /** Of `time`; null for regular series. */
+  /** Rows of `time`; null for regular series. */
   readonly timeRows: number | null;
 }
 
@@ -173,7 +173,8 @@ function findChunk(of: Dataset, observe: (observer: ReadObserver | null) => void
   const chunkRows = chunkRowsOf(of);
   const to = Math.min(extent, row + chunkRows);
   if (row >= to) return null;
-  // Reads of the library: its index, and the chunk, as a whole or (if it is too large to be kept) the rows that are asked for.
+  // The library reads its index, and the chunk as a whole. Of a chunk that is too large to be kept, it reads the rows
+  // that are asked for.
   const reads: { offset: number; bytes: Buffer }[] = [];
   observe((offset, bytes) => reads.push({ offset, bytes: Buffer.from(bytes) }));
   let data: { buffer: ArrayBufferLike; byteOffset: number; byteLength: number };
