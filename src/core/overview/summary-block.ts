@@ -6,8 +6,8 @@ import { halvesOfSums, sumsOfHalves } from './summary-cell.ts';
 import type { SummaryCells, SummaryShape } from './summary.ts';
 
 /**
- * The datasets of a summary: `mean` is there for floats, `sum` for integers (of 64 bits with `sum_high`), `cell` for regular series, `time` for
- * irregular ones.
+ * The datasets of a summary. Floats have a `mean`, integers a `sum` (those of 64 bits a `sum_high`, too). Regular
+ * series have a `cell`, irregular ones a `time`.
  */
 export const SUMMARY_PARTS = ['min', 'max', 'mean', 'sum', 'sum_high', 'spread', 'count', 'time', 'cell'] as const;
 export type SummaryPartName = (typeof SUMMARY_PARTS)[number];
