@@ -197,7 +197,7 @@ export function sentencesOf(text) {
   for (const word of plain.split(/\s+/)) {
     if (!/[\p{L}\p{N}]/u.test(word)) continue;
     open.push(word);
-    if (/[.?!…]["'”’)\]]*$/.test(word) && !/…$/.test(word) && !ABBREVIATION.test(word)) {
+    if (/[.?!…]["'”’)\]]*$/.test(word) && !word.endsWith('…') && !ABBREVIATION.test(word)) {
       sentences.push(open);
       open = [];
     }
