@@ -3,6 +3,8 @@ import { open } from 'node:fs/promises';
 
 /** @param path of the folder; @param openFolder where another file system stands in */
 export async function syncFolder(path: string, openFolder: OpenFolder = open): Promise<void> {
+  // Windows neither opens folders nor needs it.
+  if (process.platform === 'win32') return;
   const folder = await openFolder(path, 'r');
   try {
     await folder.sync();
