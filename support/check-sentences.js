@@ -168,7 +168,7 @@ export function blocksOf(text, firstLine = 1) {
     if (opening) {
       fence = opening[1];
       close();
-    } else if (each === '' || /^[-=|: ]+$/.test(each)) close();
+    } else if (each === '' || /^[-=|: ]+$|^──/.test(each)) close();
     else if (each.startsWith('|')) {
       close();
       for (const cell of each.replace(/`[^`]*`/g, '`code`').split('|')) {

@@ -18,7 +18,10 @@ const ARROWS: Record<string, readonly string[]> = {
   main: ['http', 'jobs', 'flows', 'catalog', 'storage', 'formats', 'core'],
 };
 
-/** Rooms within a room that one of them may import; all may import the files that stand in the room itself, unless it says so below. */
+/**
+ * Rooms within a room that one of them may import. All may import the files that stand in the room itself, unless it
+ * says so below.
+ */
 const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   core: {
     numbers: [],

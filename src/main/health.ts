@@ -28,7 +28,7 @@ export interface HealthDeps {
   readonly backend: QueueBackend;
   readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
-  /** Of the embedded Postgres; a server elsewhere is not ours to watch. */
+  /** Outage of the embedded Postgres; a server elsewhere is not ours to watch. */
   readonly outage: () => Outage | null;
 }
 
