@@ -22,6 +22,7 @@ import type { Piece } from '../../core/rows/read-plan.ts';
 import type { RowRange } from '../../core/signal/segment.ts';
 import type { DuplicateRule } from '../../core/signal/series.ts';
 import type { SummaryCells } from '../../core/overview/summary.ts';
+import { isDense, type SummaryPartName } from '../../core/overview/summary-block.ts';
 import { readPieces } from '../../storage/read/chunk-reader.ts';
 import { eachOpened } from '../../storage/read/shard-files.ts';
 import { DataRoot } from '../../storage/folder/data-root.ts';
@@ -119,6 +120,7 @@ async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<v
   for await (const columns of readSummaries(
     root,
     task.cells.map(({ block }) => block),
+    columnsUnseen(task),
   )) {
     addCellsByRow(columns, task.cells[number++], new BucketFinder(task.strands), rankOf, fold);
     yield;
@@ -195,6 +197,11 @@ function rankReader(ranks: readonly RankedRows[] | null): (row: number) => numbe
   };
 }
 
+/** Columns of summaries that are of no use to the task. */
+function columnsUnseen({ details }: AnyFoldTask): readonly SummaryPartName[] {
+  return details.spread ? [] : ['spread'];
+}
+
 function addCellsByRow(
   columns: SummaryCells,
   { block, ranges, firstRow }: RowFoldTask['cells'][number],
@@ -202,14 +209,14 @@ function addCellsByRow(
   rankOf: (row: number) => number,
   fold: BucketFold,
 ): void {
-  const { factor, firstCell, cells, lastCell } = block;
-  const isDense = lastCell - firstCell + 1 === cells;
+  const { factor, firstCell, cells } = block;
+  const followsOn = isDense(block);
   let i = 0;
   for (const { from, to } of ranges) {
-    if (isDense) i = Math.max(i, from - firstCell);
+    if (followsOn) i = Math.max(i, from - firstCell);
     else while (i < cells && Number(columns.index[i]) < from) i++;
     for (; i < cells; i++) {
-      const cell = isDense ? firstCell + i : Number(columns.index[i]);
+      const cell = followsOn ? firstCell + i : Number(columns.index[i]);
       if (cell >= to) break;
       const row = Math.max(firstRow, cell * factor);
       fold.addCell(finder.at(row).bucket, columns, i, rankOf(row));
@@ -257,7 +264,7 @@ async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator
     let goesOn = false;
     let before: bigint | null = null;
     let number = 0;
-    for await (const columns of readSummaries(root, blocks)) {
+    for await (const columns of readSummaries(root, blocks, columnsUnseen(task))) {
       const next = blocks[++number]?.firstNs ?? null;
       const times = columns.times!;
       for (let i = 0; i < columns.cells; i++) {
