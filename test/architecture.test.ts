@@ -222,6 +222,17 @@ describe('the house', () => {
     expect([...filesOf].map(([name, files]) => `${name}: ${[...files].sort().join(', ')}`)).toEqual([]);
   });
 
+  test('every word of the glossary is there once, and the house uses it', () => {
+    const glossary = readFileSync(join(projectRoot(), 'docs/glossary.md'), 'utf8');
+    const words = [...glossary.matchAll(/^\| ([a-z][a-z ]*?) +\|/gm)]
+      .map(([, word]) => word)
+      .filter((w) => w !== 'word');
+    const house = [...sources(SRC)].map((path) => readFileSync(path, 'utf8')).join('\n');
+    expect(words.length).toBeGreaterThan(80);
+    expect(words.filter((word, i) => words.indexOf(word) !== i)).toEqual([]);
+    expect(words.filter((word) => !new RegExp(word.replaceAll(' ', '[ -]?'), 'i').test(house))).toEqual([]);
+  });
+
   test('core imports nothing from outside', () => {
     const wrong = imports.filter(({ room, specifier }) => room === 'core' && !specifier.startsWith('.'));
     expect(wrong).toEqual([]);
