@@ -56,7 +56,7 @@ export function readSource(text) {
   const addString = (value, start) => {
     const last = found.at(-1);
     // Pieces that a plus sign joins are one text.
-    if (last?.kind === 'string' && /^\s*\+$/.test(code)) last.text += value;
+    if (last?.kind === 'string' && code.trim() === '+') last.text += value;
     else found.push({ kind: 'string', text: value, line: start, describes: DESCRIBES.test(code.trimEnd()) });
     code = '';
   };

@@ -267,3 +267,23 @@ test('recordings are read only in suites that .ci/run finds, and that are skippe
   expect(readers.length).toBeGreaterThan(0);
   expect(readers.filter(({ text }) => !/\bdescribeRecordings\b/.test(text.replace(/^import.*$/gm, '')))).toEqual([]);
 });
+
+test('a sentence of more than 25 words is found in comments, descriptions and pages, and a docstring that begins with "Of"', async () => {
+  const { problemsOf } = (await import(join(projectRoot(), 'support/check-sentences.js'))) as {
+    problemsOf: (path: string, text: string) => { line: number; problem: string }[];
+  };
+  const words = (count: number): string => `${Array.from({ length: count }, () => 'word').join(' ')}.`;
+  const linesOf = (path: string, text: string): number[] => problemsOf(path, text).map(({ line }) => line);
+  const wrapped = words(26).replace('word word', 'word\n// word');
+  expect(linesOf('src/a.ts', `let a = '//';\n// ${words(25)} ${words(25)}\nlet b;\n// ${wrapped}`)).toEqual([4]);
+  expect(linesOf('src/a.ts', `/** Of a series. */\n/** ${words(20)}\n * @param a ${words(20)}\n */`)).toEqual([1]);
+  const description = `({ description: '${words(13).slice(0, -1)} ' +\n'${words(13)}' })`;
+  expect(linesOf('src/http/a.ts', description)).toEqual([1]);
+  expect(linesOf('src/main/a.ts', description)).toEqual([]);
+  expect(
+    linesOf('docs/a.md', `| ${words(20)} | ${words(20)} |\n\n\`\`\`\n${words(30)}\n\`\`\`\n\n- ${words(26)}`),
+  ).toEqual([7]);
+  expect(
+    linesOf('docs/a.md', `${words(20).slice(0, -1)} \`a span of code is one word\` and [a](https://link.example).`),
+  ).toEqual([]);
+});
