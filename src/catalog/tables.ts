@@ -1,4 +1,4 @@
-/** The tables as kysely sees them: one interface a table, column by column as in the migrations. */
+/** The tables as kysely sees them: one interface for each table, column by column as in the migrations. */
 import type { ColumnType, Generated } from 'kysely';
 import type { HistoryAction } from '../core/tags/series-changes.ts';
 import type { ShardState } from '../core/upkeep/shard-state.ts';

@@ -6,7 +6,7 @@ export type Liveness = 'ok' | 'restarting' | 'failing';
 export interface HealthCheck {
   readonly ok: boolean;
   readonly degraded?: true;
-  /** For whoever asks. */
+  /** What is wrong, for whoever asks. */
   readonly message?: string;
   /** For the log alone. */
   readonly detail?: string;

@@ -51,7 +51,7 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
 
 export interface OverviewReader {
   readonly snapshot: OverviewSnapshot;
-  /** In order of rows. */
+  /** Asks for chunks, in order of rows. */
   chunks(wanted: OverviewChunks): Promise<OverviewChunkLocation[]>;
 }
 

@@ -46,7 +46,7 @@ export interface RewriteSeries {
    * the chunk after, and begin at 0 if no chunk is before.
    */
   readonly reach: RowRange;
-  /** Regular: rows that are not there, removed or expired. */
+  /** Regular: rows that were removed or have expired. */
   readonly holes: readonly RowRange[];
   /** Irregular: what was taken out or has expired. */
   readonly erasures: readonly Erasure[];
@@ -144,8 +144,8 @@ export class RewriteReader {
   }
 
   /**
-   * What is fresh of a series in parts of about the same bytes, in the order it came.
-   * @returns null if that is not the order of its rows, too: what shares a time, or was edited, must stay together
+   * Divides what is fresh of a series into parts of about the same bytes, in the order it came. @returns null if that
+   * is not the order of its rows, too: rows that share a time, or were edited, must stay together
    */
   async parts(of: FreshOfSeries, count: number): Promise<FreshOfSeries[] | null> {
     const { rows } = await sql<{ id: number; from: number; to: number; bytes: number; has_times: boolean }>`
@@ -208,7 +208,7 @@ export class RewriteReader {
     };
   }
 
-  /** In pages: {@link RewriteSeries} of each input, in no order. */
+  /** Reads {@link RewriteSeries} of each input, page by page, in no order. */
   async *series(inputs: readonly SeriesInput[], planned: ChunksToTake): AsyncGenerator<RewriteSeries> {
     for (let at = 0; at < inputs.length; at += PAGE_SERIES) {
       yield* await this.#page(inputs.slice(at, at + PAGE_SERIES), planned);

@@ -145,9 +145,8 @@ export async function* shardChunks(
 }
 
 /**
- * Says whether the file of a shard is as it should be, once more looked at.
- * @param fileBytes length of the file; null: there is none
- * @returns false if that is not so any more, or was known
+ * Says whether the file of a shard is as it should be, after another look. @param fileBytes length of the file; null:
+ * there is none @returns false if what is said was known, or does not hold any more
  */
 export async function markShard(
   db: Database,

@@ -298,7 +298,7 @@ export class Moments {
     };
   }
 
-  /** What is known of rows that are not looked at. */
+  /** Adds what is known of rows that are not looked at. */
   addTold(slot: number, { count, min, max, sum, low, squares }: KnownNumbers): void {
     if (count === 0) return;
     const isBig = typeof min === 'bigint';

@@ -139,12 +139,12 @@ export interface SampleChange {
 }
 
 export interface Placement {
-  /** As the bodies and their items. */
+  /** What became of each item, in the order of the bodies and their items. */
   readonly outcomes: readonly (readonly Placed[])[];
   readonly fresh: readonly FreshRun[];
   /** Heads that moved, as they are now. */
   readonly heads: readonly Head[];
-  /** Segments that another one has followed, or of which rows are gone; and the first rows of those that are no more. */
+  /** Segments that are followed by another now, or have lost rows; and the first rows of segments that are gone. */
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
   readonly gone: readonly { readonly seriesId: string; readonly firstRow: number }[];
   /** Marks that are kept. */

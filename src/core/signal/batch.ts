@@ -10,7 +10,7 @@ export interface SampleShape {
   readonly dtype: Dtype;
   /** One label a channel; its length is the channel count. */
   readonly channelLabels: readonly string[];
-  /** Irregular series carry one time a row; regular ones none (at most a start). */
+  /** Irregular series carry a time for each row; regular ones none, at most a start. */
   readonly kind: 'regular' | 'irregular';
   /** Rate of a regular series, with which the times of a body are compared. */
   readonly rate?: Rate;

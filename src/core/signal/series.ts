@@ -121,7 +121,7 @@ export interface LastValue {
   readonly ns: bigint;
   /** Null: of an irregular series, whose rows have no numbers that last. */
   readonly row: number | null;
-  /** As stored, and calibrated; one a channel. */
+  /** Values as stored, and calibrated; one for each channel. */
   readonly values: readonly (number | bigint)[];
   readonly physical: readonly number[];
 }

@@ -381,7 +381,7 @@ function isStorable(called: string): boolean {
 type Described = Pick<Series, 'dtype' | 'channels' | 'sampling' | 'duplicates'>;
 type Rules = Pick<FoundSeries, 'shape' | 'rule' | 'duplicates'>;
 
-/** Those of remembered series, which come again and again. */
+/** Rules of remembered series, which come again and again. */
 const RULES = new WeakMap<Described, Rules>();
 
 function foundSeries(series: Described, { id, knownVersion }: Pick<FoundSeries, 'id' | 'knownVersion'>): FoundSeries {
@@ -422,7 +422,7 @@ function refuseMaking(work: Work, error: unknown): void {
   refuse(work, isVarveError(error) ? withinCreate(error) : error);
 }
 
-/** In an item the key is a field of its own. */
+/** The error as an item has it, where the key is a field of its own. */
 function inItem(error: VarveError, { key }: SampleItem): VarveError {
   if (error.slug !== 'key-reused' || key === null) return error;
   return unprocessableField('idempotency_key', 'was used for a write with other content', error.slug);

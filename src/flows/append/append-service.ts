@@ -40,7 +40,7 @@ export interface RemoveRequest extends Pick<AppendRequest, 'principal' | 'ref' |
 
 export interface RemoveOutcome {
   readonly write: string;
-  /** Rows that are there no more. */
+  /** How many rows are gone. */
   readonly removed: number;
   readonly commit: bigint;
   readonly replayed: boolean;

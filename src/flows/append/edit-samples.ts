@@ -99,7 +99,7 @@ type EditToMake = CommitToMake & { readonly changes: readonly SampleChange[] };
 interface Edited {
   readonly commit: bigint;
   readonly ordinal: number;
-  /** That came, or that were removed. */
+  /** Rows that came, or that were removed. */
   readonly rows: number;
   readonly firstRow: number | null;
   readonly replayed: boolean;

@@ -21,7 +21,8 @@ const ATTEMPTS = 3;
 const CHANGED = 'content-changed';
 
 /**
- * As of one commit: pages of a series whose samples change meanwhile do not fit together, and are read again.
+ * Hashes a series as of one commit. If samples change meanwhile, the pages of the series do not fit together, and are
+ * read again.
  * @param options pageBytes: of values that are planned at once
  * @throws not-found; corrupt; conflict `content-changed` if the samples keep changing; an abort
  */

@@ -19,7 +19,7 @@ export class FreshSweep {
     this.#deps = deps;
   }
 
-  /** After a flush, and now and then. Never throws: the next one does what this one could not. */
+  /** Sweeps, after a flush and now and then. It never throws: the next one does what this one could not. */
   async run(): Promise<void> {
     this.#running ??= this.#sweep().finally(() => (this.#running = null));
     await this.#running;

@@ -28,7 +28,7 @@ export async function everyBorders(
   );
 }
 
-/** As {@link everyBorders}, of those that are found at once; null: they take a thread. */
+/** Does what {@link everyBorders} does for borders that are found at once; null: they take a thread. */
 export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: TimeRange): BigInt64Array | null {
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   const most = mostBuckets(every, startNs, endNs);

@@ -68,7 +68,7 @@ export interface TimedFoldChunk {
   readonly sorted: boolean;
   /** Null: not known, or not enough for what is asked. */
   readonly stats: Uint8Array | null;
-  /** That read all its rows. */
+  /** Pieces that read all its rows. */
   readonly pieces: readonly Piece[];
 }
 

@@ -154,7 +154,7 @@ function beginsOf(
   return begins;
 }
 
-/** From the first to the last row that may be asked for. */
+/** The rows from the first to the last one that may be asked for. */
 function hullOf(parts: readonly StrandBorders[]): RowRange {
   const from = Math.min(...parts.map(({ rows }) => floorTo(rows[0], FINEST)));
   const to = Math.max(...parts.map(({ rows }) => rows[rows.length - 1]));

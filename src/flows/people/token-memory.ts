@@ -5,7 +5,7 @@ import { knownTokens, type KnownToken } from '../../catalog/people/access-store.
 import type { Database } from '../../catalog/database.ts';
 import type { Principal } from '../principal.ts';
 
-/** Tokens that are remembered, of those that are valid and of those that are not: some 3 MB each. */
+/** Most tokens that are remembered, valid ones and others: some 3 MB each. */
 const MAX_TOKENS = 10_000;
 /** All is asked again after so long, though every change is told. */
 const TRUST_MS = 60_000;
@@ -41,7 +41,7 @@ export class TokenMemory {
     this.#isHearing = isHearing;
   }
 
-  /** To be called after every change of tokens. */
+  /** Forgets all tokens; to be called after every change of tokens. */
   forget(): void {
     this.#epoch++;
     this.#known = new Map();

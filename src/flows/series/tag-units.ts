@@ -71,12 +71,15 @@ export function readUnit(code: string): TagUnit | undefined {
   return kept.get(code);
 }
 
-/** What the units of these tags mean; units that are none are left out. */
+/** What the units of these tags mean; texts that are no units are left out. */
 export function unitsOf(tags: Readonly<Record<string, TagValue | null>>): TagUnit[] {
   return unitCodesOf(tags).flatMap((code) => readUnit(code) ?? []);
 }
 
-/** As {@link unitsOf}. @throws unprocessable naming the tag for what is no unit, and for what cannot be said in base units */
+/**
+ * Does what {@link unitsOf} does. @throws unprocessable naming the tag for what is no unit, and for what cannot be said
+ * in base units
+ */
 export function unitsNamingTags(tags: Readonly<Record<string, TagValue | null>>): TagUnit[] {
   for (const [key, value] of Object.entries(tags)) {
     for (const each of scalarsOf(value)) {

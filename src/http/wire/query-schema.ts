@@ -17,7 +17,7 @@ import { bodyBound, timeZone, uuid } from './scalars.ts';
 
 const LENGTH_FORMS = 'must be a whole number and a unit: ns, us, ms, s, m or h, such as 10ms';
 
-/** A length of time in ns; 0 and a unit is none. */
+/** A length of time in ns; 0 with a unit is no length. */
 const length = z
   .string()
   .transform((text, context): bigint => {

@@ -88,7 +88,10 @@ export class VarveClient {
     await this.#fetch('DELETE', `/v1/series/${id}`);
   }
 
-  /** By name: the one that was deleted last under it. @throws not-found, gone, or conflict if its name was given away */
+  /**
+   * Restores a deleted series. By name it is the one that was deleted last under it. @throws not-found, gone, or
+   * conflict if its name was given away
+   */
   restoreSeries(ref: SeriesRef): Promise<SeriesAnswer> {
     return this.#json('POST', seriesPath(ref, '/restore'));
   }

@@ -247,7 +247,7 @@ interface Launched {
   readonly url: string;
   /** Resolves with its signal or exit code. */
   readonly exited: Promise<string>;
-  /** As its parent knows it, for whom no `/proc` is needed. */
+  /** Whether it is running, as its parent knows, for whom no `/proc` is needed. */
   readonly isRunning: () => boolean;
 }
 

@@ -15,7 +15,7 @@ export interface ShardSurvey {
   readonly laneId: string;
   /** It tells what was so as of this commit. */
   readonly commit: bigint;
-  /** That of the oldest flush whose rows it has. */
+  /** Commit of the oldest flush whose rows it has. */
   readonly firstCommit: bigint;
   /** 0: made by a flush; 1: by compaction. */
   readonly level: number;
