@@ -141,7 +141,7 @@ export interface SeriesHistoryTable {
   action: HistoryAction;
   token_id: string | null;
   edit_id: string | null;
-  /** Null: of a creation, which is told from what the series is and what has changed since. */
+  /** Null for a creation, which is told from what the series is and what has changed since. */
   changes: ColumnType<FieldChange[] | null, string | null, string>;
   at: Generated<Date>;
 }

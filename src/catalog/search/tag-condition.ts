@@ -177,7 +177,10 @@ function anyOf(key: string, values: readonly Comparable[]): Condition {
   return conditions.length === 1 ? conditions[0] : joined(conditions, sql` or `, (each) => each);
 }
 
-/** The planner takes a pattern for rare, and would collect all that match; of a case it expects half, and walks the page. */
+/**
+ * Hides a pattern in a `case`. The planner takes a pattern for rare, and would collect all rows that match. From a
+ * `case` it expects half of all rows, and so reads page by page.
+ */
 function unforeseen(condition: RawBuilder<unknown>): Condition {
   return sql`case when ${condition} then true else false end`;
 }

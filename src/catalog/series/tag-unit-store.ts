@@ -15,7 +15,7 @@ export async function storeUnits(trx: DatabaseTransaction, units: readonly TagUn
     .execute();
 }
 
-/** Digits of a factor: of what it makes, the nearest float64 depends on fewer. */
+/** Digits of a factor. The nearest float64 of what it makes depends on fewer. */
 const DIGITS = 40;
 
 function toRow({ code, factor, shift, dimension }: TagUnit): {

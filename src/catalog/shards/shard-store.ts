@@ -171,7 +171,7 @@ export async function markChunks(db: Database, shardId: string, damaged: readonl
     where shard_id = ${shardId} and (damaged_at is not null) <> ${isDamaged}`.execute(db);
 }
 
-/** Whether samples are missing: of shards whose file is not as it was, or of chunks that cannot be read. */
+/** Whether samples are missing: the file of a shard is not as it was, or chunks cannot be read. */
 export async function hasDamage(db: Database): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from shards where state in ('lost', 'damaged')) or exists (select from fresh where damaged_at is not null)

@@ -229,8 +229,8 @@ export interface NotUndone {
 }
 
 /**
- * Puts back what an edit has changed and nobody else has since; of a renaming, all of a series or nothing.
- * @throws not-found, also for an edit beyond the scope; conflict `already-undone`
+ * Puts back what an edit has changed and nobody else has since. A renaming is put back wholly in a series, or not at
+ * all. @throws not-found, also for an edit beyond the scope; conflict `already-undone`
  */
 export async function undoEdit(
   db: Database,

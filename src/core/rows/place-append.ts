@@ -32,7 +32,7 @@ export interface Head extends TimeHead {
   readonly shapeVersion: number;
 }
 
-/** What a series says of its rows' times. Of it only the start tolerance may change while the series lives. */
+/** What a series says of its rows' times. Only the start tolerance may change while the series lives. */
 export type TimeRule =
   ({ readonly kind: 'regular' } & Clock) | { readonly kind: 'irregular'; readonly duplicates: DuplicateRule };
 
@@ -76,7 +76,10 @@ export interface AppendItem {
    * for.
    */
   readonly knownVersion: number | null;
-  /** Regular series: rows that follow each other, and when they begin as far as the client says it; of an irregular one none. */
+  /**
+   * Regular series: rows that follow each other, and when they begin as far as the client says it. An irregular series
+   * has none.
+   */
   readonly runs: readonly Run[];
   readonly parts: readonly AppendPart[];
   readonly key: AppendKey | null;
@@ -172,7 +175,8 @@ export interface SegmentLook {
 }
 
 /**
- * @param heads of the series of all items, by id; of one that is missing, no series is there
+ * Places a batch.
+ * @param heads heads of the series of all items, by id; if one is missing, there is no series
  * @param known by {@link appendKeyOf}
  * @param look finds what lies around the places of series whose heads do not tell enough, which is rare
  */

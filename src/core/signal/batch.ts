@@ -21,7 +21,7 @@ export interface SampleShape {
 /** Consecutive rows. */
 export interface Batch {
   readonly rows: number;
-  /** rows × channels, row-major, of the series' dtype. */
+  /** rows × channels, row-major, in the series' dtype. */
   readonly values: SampleArray;
   /** Irregular series: int64 ns UTC, one a row, in the order given. Null for regular ones. */
   readonly times: BigInt64Array | null;

@@ -76,7 +76,10 @@ export function lowestFirst<T extends ToldSeries>(told: readonly T[]): T[] {
   );
 }
 
-/** The one that describes the series: of the highest version, and of those the last. @param told in order, at least one */
+/**
+ * The file that describes the series: one with the highest version, and the last of those. @param told in order, at
+ * least one
+ */
 export function describing<T extends ToldSeries>(told: readonly T[]): T {
   return told.reduce((best, each) =>
     each.record.description.version >= best.record.description.version ? each : best,

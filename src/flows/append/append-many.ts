@@ -63,7 +63,7 @@ export type ItemOutcome = {
 export interface AppendManyOutcome {
   /** The commit of what this request stored; null: it stored nothing. */
   readonly commit: bigint | null;
-  /** In the order of the body. Of an atomic body that was refused, the items that are to blame. */
+  /** Outcomes in the order of the body. If an atomic body was refused, these are the items that are to blame. */
   readonly items: readonly ItemOutcome[];
   /** Atomic, and not stored. */
   readonly isRefused: boolean;

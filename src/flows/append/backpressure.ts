@@ -191,7 +191,7 @@ export class Backpressure {
     });
   }
 
-  /** The numbers, of late. Those who ask at the same time share one question. */
+  /** The latest numbers. Those who ask at the same time share one question. */
   #look(): Promise<Numbers> | Numbers {
     if (this.#numbers && performance.now() < this.#numbers.untilMs) return this.#numbers;
     return (this.#asking ??= this.#ask().finally(() => (this.#asking = null)));

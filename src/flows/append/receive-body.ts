@@ -43,8 +43,8 @@ const SMALL_BYTES = 64 * 1024;
 const MEMORY_BODY_BYTES = 1024 * 1024;
 
 /**
- * Lets a body in for as long as `work` takes. Of what was not stored nothing is left.
- * @throws what Backpressure refuses; what `work` throws
+ * Lets a body in for as long as `work` takes. Nothing is left of what was not stored. @throws what Backpressure
+ * refuses; what `work` throws
  */
 export async function withUpload<T>(
   deps: ReceiveDeps,

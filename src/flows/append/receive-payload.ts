@@ -65,7 +65,10 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
   }
 }
 
-/** As {@link receivePayload}, of a body that is here as a whole and small enough to be parsed at once: nothing of it needs a file. */
+/**
+ * Does what {@link receivePayload} does, for a body that is here as a whole and small enough to be parsed at once.
+ * Nothing of it needs a file.
+ */
 export async function receiveSmall(task: PayloadTask, pieces: Iterable<Uint8Array>): Promise<ReceivedPayload> {
   const batches: Batch[] = [];
   for await (const batch of WIRE_FORMATS[task.format].decode(streamOf(pieces), task.shape)) batches.push(batch);
@@ -77,9 +80,8 @@ async function* streamOf(pieces: Iterable<Uint8Array>): AsyncGenerator<Uint8Arra
 }
 
 /**
- * As {@link receivePayload}, of rows that are few enough to be read at once: each batch is a part, in memory.
- * @param keep gives the bytes of an array, where they are to lie
- * @throws as there
+ * Does what {@link receivePayload} does, for rows that are few enough to be read at once. Each batch is a part, in
+ * memory. @param keep gives the bytes of an array, where they are to lie @throws as there
  */
 export function checkRows(
   batches: Iterable<Batch>,

@@ -12,7 +12,7 @@ export class SharedMemory {
   #views = new Map<Dtype, SampleArray>();
   #used = 0;
 
-  /** @returns the bytes of the array, of which nobody changes any more */
+  /** @returns the bytes of the array, which nobody changes any more */
   keep(dtype: Dtype, array: SampleArray): Uint8Array {
     const { byteLength } = array;
     if (byteLength > SMALL_BYTES) return bytesOf(array);

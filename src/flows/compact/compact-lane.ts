@@ -16,7 +16,7 @@ export interface CompactionReport extends RewriteReport {
   readonly step: CompactionStep;
 }
 
-/** What there is to do, of all lanes or one. @param all whatever the sizes and ages */
+/** What there is to do for all lanes, or for one. @param all whatever the sizes and ages */
 export async function planCompaction(
   db: Database,
   laneId: string | null = null,
@@ -29,7 +29,7 @@ export async function planCompaction(
   return steps;
 }
 
-/** Adds what takes a look at chunks: of what was masked since, and of times between times. */
+/** Adds what takes a look at chunks: how much was masked since, and which times lie between others. */
 async function judge(db: Database, laneId: string, shards: readonly LaneShard[]): Promise<CompactableShard[]> {
   const { shares } = await measureDead(db, laneId);
   const overlaps =

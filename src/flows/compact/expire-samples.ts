@@ -72,7 +72,7 @@ async function whatExpires(
   return expiry.expiredNs === null && expiry.summariesExpiredNs === null ? null : { known, expiry };
 }
 
-/** Time of the first sample that is left; of a regular series it is found under the lock. */
+/** Time of the first sample that is left. In a regular series it is found under the lock. */
 async function firstAfter(deps: ExpireDeps, { series }: ExpirableSeries, expiredNs: bigint): Promise<bigint | null> {
   if (series.sampling.kind === 'regular') return null;
   return (await measureErasure(deps, series, INT64_MIN, expiredNs)).firstNs;

@@ -53,7 +53,7 @@ export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeRa
   return from < 0 ? null : borders.slice(from, to + 1);
 }
 
-/** The rows that count: of the first and the last bucket only those of the range. */
+/** The rows that count: in the first and the last bucket only those of the range. */
 export function clampBorders(borders: BigInt64Array, { startNs, endNs }: TimeRange): BigInt64Array {
   return borders.map((ns) => (ns < startNs ? startNs : ns > endNs ? endNs : ns));
 }

@@ -92,7 +92,10 @@ export interface Folded {
   readonly fold: BucketFold;
   /** Irregular series: where the buckets begin in the end, and where the last one ends. */
   readonly borders: BigInt64Array | null;
-  /** Irregular series, of a fold with places: the first and the last value of the range, whatever told the rest. Empty: there are none. */
+  /**
+   * For an irregular series and a fold with places: the first and the last value of the range, whatever told the rest.
+   * Empty: there are none.
+   */
   readonly ends: readonly LineEnd[] | null;
 }
 

@@ -51,8 +51,9 @@ export interface FoldPlan {
 
 const FINEST = SUMMARY_FACTORS[0];
 /**
- * Up to so many rows borders of an irregular series stay where they are, and what lies on both sides of one is read. Of longer ones they move to where cells
- * begin, which a compaction changes: reading around each border would take seconds.
+ * Up to so many rows, borders of an irregular series stay where they are, and what lies on both sides of one is read.
+ * In longer series they move to where cells begin, which a compaction changes. Reading around each border would take
+ * seconds there.
  */
 const MOST_KEPT_ROWS = 2 ** 20;
 /** Rows that take as many bytes are read as quickly as a block of finer cells. */

@@ -18,8 +18,9 @@ const TRUST_UNHEARD_MS = 1_000;
 const ASK_AGAIN_MS = 250;
 
 /**
- * Remembers all valid tokens, up to {@link MAX_TOKENS}: then no other is one, and however many are tried cost four queries a second. Of more it
- * remembers those that were asked for last, and as many that were no tokens.
+ * Remembers all valid tokens, up to {@link MAX_TOKENS}. Then no other text is a token, and however many are tried cost
+ * four queries a second. If there are more tokens, it remembers those that were asked for last, and as many texts that
+ * were no tokens.
  *
  * Tokens are looked up by their SHA-256, so the time that takes tells nothing of the text of another.
  */

@@ -128,8 +128,8 @@ async function* divided(
 }
 
 /**
- * The rows of a window, without those that were taken out, by the series' rule for duplicates.
- * @param most rows of one instant that are yielded at once; of a longer window all come together
+ * The rows of a window, without those that were taken out, by the series' rule for duplicates. @param most rows of one
+ * instant that are yielded at once; rows of a longer window all come together
  */
 export async function* sortWindow(task: SortTask, window: TimeWindow, most: number): AsyncGenerator<SortedRows> {
   const rows = storedRows(task, window);

@@ -183,7 +183,8 @@ function readAtom(atom: string): Meaning {
   if (Object.hasOwn(TEMPERATURES, atom)) return of(TEMPERATURES[atom].degree, BASE_UNITS.K);
   if (atom === '[pi]') return of(PI);
   const { isSpecial, isArbitrary, definition, canonical } = ucum.info(atom);
-  // Logarithms, and what a procedure defines, compare with nothing else: of these UCUM only says that they are 1. A field of view is counted.
+  // Logarithms, and what a procedure defines, compare with nothing else: UCUM only says that they are 1. A field of
+  // view is counted.
   const isProcedure = isArbitrary || (atom.startsWith('[') && canonical.magnitude === 1 && atom !== '[HPF]');
   if (isSpecial || (isProcedure && definition === undefined)) return of(ONE, `[${atom}]`);
   if (definition === undefined) return of(definedNumber(canonical.magnitude));

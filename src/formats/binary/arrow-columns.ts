@@ -66,7 +66,7 @@ export interface ColumnBytes {
 }
 
 /**
- * @param buffersOf how many buffers each column has: validity and values, of texts their offsets between these
+ * @param buffersOf how many buffers each column has: validity and values, and between these the offsets of texts
  * @returns a column by its place
  */
 export function columnsOfBatch(

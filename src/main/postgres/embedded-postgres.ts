@@ -379,7 +379,7 @@ function stopOneAtATime(site: Site, isRunning: () => boolean): () => Promise<voi
   return () => (stopping ??= stopServer(site, isRunning).finally(() => (stopping = null)));
 }
 
-/** @param isOursRunning what its parent knows; of another server the system is asked */
+/** @param isOursRunning what its parent knows; about another server the system is asked */
 async function stopServer({ paths, user, binaries, clusterName }: Site, isOursRunning: () => boolean): Promise<void> {
   const mark = await readPostmasterPid(paths.folder);
   const isRunning = async (pid: number): Promise<boolean> => isOursRunning() || isServerOf(pid, paths.folder, user);

@@ -108,7 +108,7 @@ export function createContiguous(
   return bytesOf(rows);
 }
 
-/** The attribute `missing_value`, of the dtype; none where there is no such value. @param name another one for it */
+/** The attribute `missing_value`, in the dtype; none where there is no such value. @param name another name for it */
 export function describeMissing(
   object: Group | Dataset,
   { dtype, missingValue }: Omit<RowShape, 'channels'>,
