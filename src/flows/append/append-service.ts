@@ -17,7 +17,7 @@ export interface AppendRequest extends BodyRequest {
   readonly idempotencyKey: string | null;
 }
 
-/** Durable and readable. */
+/** The rows are durable, and readers see them. */
 export interface AppendOutcome {
   readonly write: string;
   readonly rows: number;

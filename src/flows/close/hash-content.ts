@@ -14,9 +14,9 @@ export interface HashDeps extends PlanDeps {
   readonly db: Database;
 }
 
-/** Values that are planned at once. */
+/** Bytes of values that are planned at once. */
 const PAGE_BYTES = 256 * 1024 * 1024;
-/** Samples of a sealed series change only by expiring, once a minute at most. */
+/** How often hashing is tried. Samples of a sealed series change only by expiring, once a minute at most. */
 const ATTEMPTS = 3;
 const CHANGED = 'content-changed';
 

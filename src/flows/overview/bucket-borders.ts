@@ -5,10 +5,16 @@ import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { TimeRange } from '../../core/signal/time-span.ts';
 import { zonedBorders } from './zoned-borders.ts';
 
-/** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
+/**
+ * Most buckets of an answer: those of a fixed length, and those of a calendar, which take some twenty microseconds
+ * each.
+ */
 const MAX_FIXED_BUCKETS = 100_000;
 const MAX_CALENDAR_BUCKETS = 20_000;
-/** Borders by a clock found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
+/**
+ * Most borders by a clock that are found on the main thread. They take a millisecond, which is what handing over to a
+ * thread costs.
+ */
 const CALENDAR_HERE = 50;
 
 export interface WantedBorders {

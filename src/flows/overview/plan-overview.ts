@@ -56,7 +56,7 @@ const FINEST = SUMMARY_FACTORS[0];
  * seconds there.
  */
 const MOST_KEPT_ROWS = 2 ** 20;
-/** Rows that take as many bytes are read as quickly as a block of finer cells. */
+/** Rows that take no more bytes than this are read as quickly as a block of finer cells. */
 const ROWS_RATHER_THAN_CELLS_BYTES = 1024 * 1024;
 
 export async function planRowFold(reader: OverviewReader, rate: Rate, request: PlanRequest): Promise<FoldPlan> {
@@ -218,7 +218,7 @@ function summarizedShards({ summaries, summarized, expiredNs }: OverviewSnapshot
   return [...shards].map(([id, { factors, rows }]) => ({ id, factors: [...factors], rows, dirty: [] }));
 }
 
-/** A shard of which the cells of later rows are not to be used. */
+/** A shard whose cells of later rows are not to be used. */
 function withoutCellsFrom(shard: SummarizedShard, row: number): SummarizedShard {
   const { from, to } = shard.rows;
   const first = Math.max(from, floorTo(row, FINEST));
