@@ -109,7 +109,7 @@ function melted(part: RowsPart, dtype: Dtype | null, batch: OutBatch): TableBatc
   return { rows, columns: [times, places, places, labels, values], present: [null, null, null, null, null] };
 }
 
-/** Columns: start, end, series, name, channel, and the aggregates. Of each series channel after channel. */
+/** Columns: start, end, series, name, channel, and the aggregates. Rows go series by series, and channel by channel. */
 async function* longBuckets(
   { aggregates, fill, borders }: BucketsForm,
   { columns }: Table,

@@ -11,11 +11,11 @@ export type AsOfDirection = 'backward' | 'forward' | 'nearest';
 
 /** What a table has of all series, in their order. */
 export type WantedTable =
-  /** A row a value: of each series all rows, or its first ones. */
+  /** One row for each value: all rows of each series, or its first ones. */
   | { readonly by: 'rows'; readonly most: number | null }
-  /** A row a value, of the newest rows of each series. */
+  /** One row for each value, from the newest rows of each series. */
   | { readonly by: 'newest'; readonly rows: number }
-  /** A row a bucket and channel; or, wide, a row a bucket and a column a channel. */
+  /** One row for each bucket and channel. A wide table has one row for each bucket and one column for each channel. */
   | (Omit<Extract<WantedBuckets, { by: 'every' }>, 'by'> & { readonly by: 'buckets'; readonly isWide: boolean })
   /**
    * One row for each time of a clock, and one column for each channel. Values are those of the nearest row in a
@@ -44,7 +44,7 @@ export interface TableRequest extends Pick<
 
 export interface TableStream {
   readonly mediaType: string;
-  /** That were found. */
+  /** Series that were found. */
   readonly series: number;
   readonly body: AsyncIterable<Uint8Array>;
 }
