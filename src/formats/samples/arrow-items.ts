@@ -279,6 +279,7 @@ function itemOf({ series, parts }: Group, layout: Layout): SampleItem {
   return {
     series,
     key: null,
+    sequence: null,
     create: null,
     weight: rows * rowBytes,
     read: (shape) => batches(parts, rows, layout, shape),

@@ -29,7 +29,7 @@ export function appendManyRoutes(samples: Pick<AppendService, 'appendMany'>): Ro
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/samples', needs('write'), async (req, res) => {
-    const { project, atomic = false, gaps } = queryOf(req, appendManyQuery);
+    const { project, atomic = false, gaps, source = null } = queryOf(req, appendManyQuery);
     const format = itemFormatOf(req.get('content-type'));
     const idempotencyKey = parseIdempotencyKey(req.get('idempotency-key'));
     const outcome = await samples.appendMany({
@@ -41,6 +41,7 @@ export function appendManyRoutes(samples: Pick<AppendService, 'appendMany'>): Ro
       atomic,
       gaps,
       idempotencyKey,
+      source,
       describe: (spec, name) => describedSeries(spec, name, project),
     });
     const request = { path: req.path, id: res.locals.requestId };
@@ -69,7 +70,7 @@ export const appendManyDescriptions: ZodOpenApiPathsObject = {
       tags: ['samples'],
       summary: 'Append rows of many series by one commit',
       description: `An item a line: \`series\` (an id, or a name with \`?project=\`), \`values\` and \`start\` or \`times\` as in the JSON body of
-\`POST /v1/series/{id}/samples\`, and, if wanted, \`idempotency_key\`, and \`create\`: what the series is to be if it is not there, as \`POST /v1/series\` has it, without \`name\` and \`project\`
+\`POST /v1/series/{id}/samples\`, and, if wanted, \`idempotency_key\` (or, with \`?source=\`, a \`sequence\`), and \`create\`: what the series is to be if it is not there, as \`POST /v1/series\` has it, without \`name\` and \`project\`
 (of a series that is there it is not looked at). Or an Arrow stream with the columns \`series\` (texts, also dictionary-encoded), \`time\`, and \`value\` or one a channel; the rows of a series are one item then.
 
 Items of one series apply in their order. An item that is refused keeps no other out, unless \`atomic=true\`; all that is stored is stored by one commit. At most ${MAX_ITEMS} items and ${MAX_ITEMS_BYTES / 1024 / 1024} MiB in one request;
