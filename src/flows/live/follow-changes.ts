@@ -48,8 +48,9 @@ export async function changesPage(deps: FollowDeps, request: ChangesPageRequest)
     let after = request.after ?? (await newestCommit(deps.db));
     const told: ToldCommit[] = [];
     const until = performance.now() + waitMs;
-    for (let changes = 0, scanned = 0; ;) {
-      const commits = await feed.next(after);
+    for (let changes = 0, scanned = 0, isHeard = false; ; isHeard = true) {
+      // What was acknowledged before the page was asked for may not have been heard of.
+      const commits = await feed.next(after, isHeard);
       for (const commit of commits) {
         const own = await feed.tell(commit);
         if (own) {
@@ -152,15 +153,15 @@ class Feed {
     this.principal = principal;
   }
 
-  /** @throws gone `changes-gone` */
-  async next(after: bigint): Promise<readonly FeedCommit[]> {
+  /** @param isHeard what news has is enough. @throws gone `changes-gone` */
+  async next(after: bigint, isHeard = true): Promise<readonly FeedCommit[]> {
     const { db, news } = this.#deps;
     const { project, field } = this.#request;
     if (project !== null) {
       await assertProject(db, this.principal, project);
       this.#onlyId ??= (await projectIds(db, [project])).get(nameKey(project)) ?? null;
     }
-    const recent = news.recent(after);
+    const recent = isHeard ? news.recent(after) : null;
     if (recent) return recent;
     const { commits, newest, isWhole } = await readCommits(db, after, MOST_COMMITS, MOST_CHANGES);
     if (isWhole) return commits;

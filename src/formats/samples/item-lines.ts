@@ -72,7 +72,7 @@ function itemOf(text: string): SampleItem {
 /** As a number, or as digits: counters, but also clocks in nanoseconds, are used. @throws invalid-input naming `sequence` */
 function sequenceOf(value: unknown): bigint | null {
   if (value === undefined || value === null) return null;
-  const text = longInteger(value) ?? (Number.isSafeInteger(value) ? String(value) : value);
+  const text = longInteger(value) ?? (typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value);
   const sequence = typeof text === 'string' && /^-?\d{1,19}$/.test(text) ? BigInt(text) : null;
   if (sequence === null || BigInt.asIntN(64, sequence) !== sequence) {
     throw invalidField('sequence', 'must be a whole number of at most 64 bits');
