@@ -1,4 +1,4 @@
-/** Keys of appends that are a source and its sequence number are found by source, the largest number first: where a source is to go on. Other keys cost nothing. */
+/** Keys that are a source and its sequence number are found by source, the largest number first. Other keys cost nothing. */
 import { sql, type Kysely, type Migration } from 'kysely';
 
 const STATEMENTS = [

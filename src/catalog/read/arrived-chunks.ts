@@ -6,7 +6,7 @@ import { LOCATION_COLUMNS, toLocation, type ChunkArray } from '../chunks/chunk-l
 import type { Database } from '../database.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
-import { inOrder, type SampleSnapshot } from './sample-snapshot.ts';
+import { inRowOrder, type SampleSnapshot } from './sample-snapshot.ts';
 
 export interface Arrivals {
   /** With the chunks that are taken alone. */
@@ -39,8 +39,8 @@ const followers = (table: string): string =>
   `(select c.first_row, c.rows from ${table} c where c.series_id = s.id and c.first_row >= f.row order by c.first_row limit ${MOST_CHUNKS + 1})`;
 
 /**
- * $2: rows with lower numbers have been seen, $3: rows that are wanted. A chunk that began before and goes on beyond is taken alone: what a rewriting has put
- * together reaches to the next chunk, even where it has fewer rows. Else as many whole chunks as have no more rows than are wanted, but one at least.
+ * $2: rows with lower numbers have been seen, $3: rows that are wanted. A chunk that began before and goes on beyond is taken alone.
+ * What a rewriting has put together reaches to the next chunk, even where it has fewer rows. Else as many whole chunks as have no more rows than are wanted, but one at least.
  */
 const TEXT = `
   select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.edits, coalesce(e.row, h.rows) as end_row, ${HELD_COLUMNS},
@@ -83,7 +83,7 @@ export async function readArrivals(db: Database, seriesId: string, fromRow: numb
     snapshot: {
       series: toSeries(row),
       segments: [],
-      chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
+      chunks: inRowOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
       completeTo: null,
       edits: row.edits,
       holes: [],

@@ -8,7 +8,7 @@ import {
   type Series,
   type SeriesPatch,
 } from '../../core/signal/series.ts';
-import { changesBetween, type Described } from '../../core/tags/series-changes.ts';
+import { changesBetween, type DescribedFields } from '../../core/tags/series-changes.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { MAX_TAGS, withoutKeys } from '../../core/tags/tag-edit.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
@@ -139,7 +139,7 @@ export async function updateSeries(
     await db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('series')
-        .select(['project_id', 'version', 'channel_count', ...DESCRIPTION_COLUMNS])
+        .select(['project_id', 'version', 'channel_count', 'kind', ...DESCRIPTION_COLUMNS])
         .where('id', '=', id)
         .where('deleted_at', 'is', null)
         .forNoKeyUpdate()
@@ -152,6 +152,9 @@ export async function updateSeries(
           errors: [{ field: 'channels', message: `must describe the ${row.channel_count} channels of the series` }],
         });
       }
+      if (patch.startTolerance !== undefined && row.kind !== 'regular') {
+        throw unprocessableField('sampling.start_tolerance', 'an irregular series has none', 'not-regular');
+      }
       const tags = merged(row.tags, patch.tags ?? {});
       if (patch.tags && Object.keys(tags).length > MAX_TAGS)
         throw unprocessableField('tags', `must be at most ${MAX_TAGS}`);
@@ -162,7 +165,7 @@ export async function updateSeries(
       if (patch.provenance && Buffer.byteLength(JSON.stringify(provenance)) > MAX_PROVENANCE_BYTES)
         throw unprocessableField('provenance', `must have at most ${MAX_PROVENANCE_BYTES} bytes of JSON`);
       const before = toDescribed(row);
-      const after: Described = {
+      const after: DescribedFields = {
         ...before,
         ...definedOf(patch),
         tags,
@@ -181,6 +184,7 @@ export async function updateSeries(
           continuity: after.continuity,
           resolution: after.resolution,
           time_zone: after.timeZone,
+          start_tolerance: after.startTolerance,
           ...(patch.tags && { tags: JSON.stringify(tags) }),
           ...(patch.externalIds && { external_ids: JSON.stringify(externalIds) }),
           ...(patch.provenance && { provenance: JSON.stringify(provenance) }),
@@ -189,7 +193,7 @@ export async function updateSeries(
         })
         .where('id', '=', id)
         .execute();
-      if (patch.name !== undefined || patch.channels) {
+      if (patch.name !== undefined || patch.channels || patch.startTolerance !== undefined) {
         await trx
           .updateTable('heads')
           .set({ shape_version: row.version + 1 })
@@ -267,7 +271,10 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
   return getSeries(db, { id });
 }
 
-/** Of a series that the transaction has locked: the order of locks is series, then heads. Committers wait for neither. */
+/**
+ * Locks the head of a series that the transaction has locked. The order of locks is series, then heads. Committers wait
+ * for neither.
+ */
 export async function lockHeadAfterSeries(trx: DatabaseTransaction, seriesId: string) {
   return trx
     .selectFrom('heads')
@@ -282,7 +289,10 @@ async function setDeleted(trx: DatabaseTransaction, seriesId: string, at: RawBui
   await trx.updateTable('heads').set({ deleted_at: at }).where('series_id', '=', seriesId).execute();
 }
 
-/** The series that had this name when it was deleted, the one deleted last; else the one that has it now; null if there is neither. */
+/**
+ * The series that had this name when it was deleted, the one deleted last. Otherwise the one that has the name now;
+ * null if there is neither.
+ */
 export async function deletedSeriesId(db: Database, project: string, name: string): Promise<string | null> {
   const named = db
     .selectFrom('series as s')

@@ -11,10 +11,10 @@ export interface LivePosition {
   /** The latest time of those; null: there are none. */
   readonly latestNs: bigint | null;
   /** Irregular series: within a chunk that is told in parts, in order of time. Null: at the end of one. */
-  readonly within: ChunkPlace | null;
+  readonly within: BegunPlace | null;
 }
 
-export interface ChunkPlace {
+export interface BegunPlace {
   /** Where the chunk begins, in the order in which rows came. */
   readonly fromRow: number;
   /** The next row to be told: of those of this time, the one after so many. */
@@ -68,7 +68,7 @@ export interface BegunChunk {
 }
 
 /** Where the rest of a begun chunk begins, if all is as it was supposed. */
-export function placeWithin({ rows, latestNs, within }: LivePosition): ChunkPlace {
+export function placeWithin({ rows, latestNs, within }: LivePosition): BegunPlace {
   if (within) return within;
   const startNs = latestNs === null ? INT64_MIN : latestNs < INT64_MAX ? latestNs + 1n : INT64_MAX;
   return { fromRow: rows, startNs, skip: 0 };
@@ -78,7 +78,7 @@ export function placeWithin({ rows, latestNs, within }: LivePosition): ChunkPlac
  * Whether the rows of a begun chunk that lie before the place, in order of time, are exactly those that have been told. None may be missing from the chunk, for
  * another of its time may have taken its place. What came before the chunk that was begun is told as a whole, so it must lie before the place as a whole.
  */
-export function isExactly({ rows, latestNs }: LivePosition, place: ChunkPlace, chunk: BegunChunk): boolean {
+export function isExactly({ rows, latestNs }: LivePosition, place: BegunPlace, chunk: BegunChunk): boolean {
   const isWhole = chunk.rows === chunk.endRow - chunk.firstRow;
   const isOwn = chunk.firstRow >= place.fromRow || latestNs === null || place.startNs > latestNs;
   return isWhole && isOwn && chunk.before === rows - chunk.firstRow;

@@ -24,7 +24,7 @@ export interface Upload {
 
 /** Large bodies are spooled as they come: so many at the same time by one process. Each may hold two buffers of 1 MiB and two descriptors. */
 const MAX_UPLOADS = 512;
-/** Of bodies that can be read only when they are whole, so much is in memory at the same time. */
+/** Most bytes in memory at one time of bodies that can be read only when they are whole. */
 const MAX_HELD_BYTES = 1024 * 1024 * 1024;
 /** Smaller bodies stay in memory, and are let in beside large ones that will fill the backlog. */
 const LARGE_BYTES = 1024 * 1024;

@@ -1,4 +1,4 @@
-/** Appends that are answered while they come: what has arrived while the batch before was committed is the next batch, and every line is answered in its turn. */
+/** Appends that are answered while they come, line by line. What has arrived while a batch was committed is the next batch. */
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { lastSequence } from '../../catalog/appends/source-store.ts';
 import { isVarveError, VarveError } from '../../core/errors.ts';
@@ -45,8 +45,8 @@ export async function* appendStream(deps: StreamDeps, request: AppendStreamReque
     lines = new ArrivingLines(body);
     const untilMs = performance.now() + MOST_STREAM_MS;
     for (;;) {
-      if (stopping.aborted) return yield endOf('stopping', 'the service is stopping');
-      if (performance.now() > untilMs) return yield endOf('renew', 'the stream has lasted long: open a new one');
+      if (stopping.aborted) return yield endEvent('stopping', 'the service is stopping');
+      if (performance.now() > untilMs) return yield endEvent('renew', 'the stream has lasted long: open a new one');
       const arrived = await lines.take(MOST_ITEMS, HEARTBEAT_MS, stopping);
       if (arrived === null) return;
       if (arrived.length === 0) {
@@ -69,7 +69,7 @@ export async function* appendStream(deps: StreamDeps, request: AppendStreamReque
   }
 }
 
-function endOf(reason: 'stopping' | 'renew', message: string): StreamEvent {
+function endEvent(reason: 'stopping' | 'renew', message: string): StreamEvent {
   return { kind: 'end', reason, error: new VarveError('unavailable', message, { slug: reason, retryAfterS: 1 }) };
 }
 

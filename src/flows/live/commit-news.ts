@@ -1,6 +1,6 @@
 /**
- * What has been committed, for all who wait for it in this process: one connection listens, and one statement reads what is new, however many wait. Nobody
- * listens while nobody waits.
+ * What has been committed, for all who wait for it in this process. One connection listens, and one statement reads what is new, however many wait.
+ * Nobody listens while nobody waits.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Listener } from '../../catalog/commit-listener.ts';
@@ -22,13 +22,13 @@ const HEARD_POLL_MS = 10_000;
 const LOOK_PAUSE_MS = 10;
 /** Listening goes on for so long after the last reader has left. */
 const LINGER_MS = 30_000;
-/** Of one look. */
-const MOST_COMMITS = 1_000;
-const MOST_CHANGES = 10_000;
+/** What one look reads, at most. */
+const LOOK_COMMITS = 1_000;
+const LOOK_CHANGES = 10_000;
 /** Kept for those who have nearly caught up: some five megabytes. */
 const KEPT_CHANGES = 20_000;
 
-interface Waiting {
+interface WaitingReader {
   /** Null: whatever it is. */
   readonly seriesId: string | null;
   readonly wake: () => void;
@@ -46,7 +46,7 @@ export class CommitNews {
   /** The last ones, without gaps up to the newest. */
   #kept: FeedCommit[] = [];
   #keptChanges = 0;
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<WaitingReader>();
   #looking: Promise<void> | null = null;
   #isTold = false;
   #hasFailed = false;
@@ -179,7 +179,7 @@ export class CommitNews {
       this.#hasFailed = false;
       try {
         const after = this.#newest;
-        const page = await readCommits(this.#deps.db, after, MOST_COMMITS, MOST_CHANGES);
+        const page = await readCommits(this.#deps.db, after, LOOK_COMMITS, LOOK_CHANGES);
         if (this.#newest !== after) continue;
         if (!page.isWhole) this.#forget(page.newest);
         else if (page.commits.length > 0) this.#add(page.commits);

@@ -9,7 +9,7 @@ import { nameKey } from '../../core/same-name.ts';
 import type { Principal } from '../principal.ts';
 import { assertProject } from '../series/series-reach.ts';
 import type { CommitNews } from './commit-news.ts';
-import { endOf, isAway } from './live-error.ts';
+import { reasonToEnd, isAway } from './live-error.ts';
 import type { LivePlaces } from './live-places.ts';
 import type {
   ChangeEvent,
@@ -30,10 +30,10 @@ export interface FollowDeps {
 export const HEARTBEAT_MS = 10_000;
 /** Before what was away is asked again. */
 export const AWAY_PAUSE_MS = 1_000;
-/** Of one statement. */
+/** Commits that one statement reads. */
 const MOST_COMMITS = 1_000;
 /** Changes of one page, which one commit alone may pass. */
-export const MOST_CHANGES = 10_000;
+const PAGE_CHANGES = 10_000;
 /** Commits that one page looks at, if most are out of reach. */
 const MOST_SCANNED = 20_000;
 
@@ -41,7 +41,7 @@ const MOST_SCANNED = 20_000;
 export async function changesPage(deps: FollowDeps, request: ChangesPageRequest): Promise<ChangesPage> {
   const { limit, waitMs, signal } = request;
   const giveBack = waitMs > 0 ? deps.places.take() : () => {};
-  const leave = waitMs > 0 ? await joined(deps, giveBack) : () => {};
+  const leave = waitMs > 0 ? await joinNews(deps, giveBack) : () => {};
   try {
     let { calls } = deps.news;
     const feed = new Feed(deps, request, await request.principal());
@@ -54,7 +54,7 @@ export async function changesPage(deps: FollowDeps, request: ChangesPageRequest)
       for (const commit of commits) {
         const own = await feed.tell(commit);
         if (own) {
-          if (told.length === limit || (changes > 0 && changes + own.changes.length > MOST_CHANGES)) {
+          if (told.length === limit || (changes > 0 && changes + own.changes.length > PAGE_CHANGES)) {
             return { commits: told, after, hasMore: true };
           }
           told.push(own);
@@ -84,7 +84,7 @@ export async function changesPage(deps: FollowDeps, request: ChangesPageRequest)
 export async function* followChanges(deps: FollowDeps, request: ChangesRequest): AsyncGenerator<ChangeEvent> {
   const { signal } = request;
   const giveBack = deps.places.take();
-  const leave = await joined(deps, giveBack);
+  const leave = await joinNews(deps, giveBack);
   try {
     const feed = new Feed(deps, request, await request.principal());
     let after = request.after ?? (await newestCommit(deps.db));
@@ -101,7 +101,7 @@ export async function* followChanges(deps: FollowDeps, request: ChangesRequest):
         feed.principal = await request.principal();
         commits = await feed.next(after);
       } catch (error) {
-        const end = endOf(error);
+        const end = reasonToEnd(error);
         if (end) {
           yield { kind: 'end', ...end };
           return;
@@ -131,7 +131,7 @@ export async function* followChanges(deps: FollowDeps, request: ChangesRequest):
 }
 
 /** @returns how to leave. @throws what keeps out; the place is given back then */
-export async function joined({ news }: Pick<FollowDeps, 'news'>, giveBack: () => void): Promise<() => void> {
+export async function joinNews({ news }: Pick<FollowDeps, 'news'>, giveBack: () => void): Promise<() => void> {
   try {
     return await news.join();
   } catch (error) {
@@ -163,7 +163,7 @@ class Feed {
     }
     const recent = isHeard ? news.recent(after) : null;
     if (recent) return recent;
-    const { commits, newest, isWhole } = await readCommits(db, after, MOST_COMMITS, MOST_CHANGES);
+    const { commits, newest, isWhole } = await readCommits(db, after, MOST_COMMITS, PAGE_CHANGES);
     if (isWhole) return commits;
     throw await forgotten(db, field, after, newest);
   }

@@ -1,7 +1,7 @@
 /** Rows of a series as they become readable, for as long as somebody reads. Nothing waits here for a slow reader: what it has not been told yet is read when it comes back. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { latestBefore, readArrivals } from '../../catalog/read/arrived-chunks.ts';
-import { segmentsOf } from '../../catalog/appends/edit-store.ts';
+import { readSegments } from '../../catalog/appends/edit-store.ts';
 import { changesOfSeries, newestCommit, type SeriesChange } from '../../catalog/read/commit-reader.ts';
 import { readSampleSnapshot, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
 import { sessionOf } from '../../catalog/session.ts';
@@ -22,11 +22,11 @@ import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { planSamples, type ReadPlan } from '../read/plan-samples.ts';
 import type { SampleSelection } from '../read/read-service.ts';
 import { onceMore, type ReadDeps } from '../read/read-samples.ts';
-import { within } from '../series/series-reach.ts';
+import { requireReach } from '../series/series-reach.ts';
 import type { Principal } from '../principal.ts';
-import { AWAY_PAUSE_MS, HEARTBEAT_MS, joined, type FollowDeps } from './follow-changes.ts';
-import { endOf, isAway } from './live-error.ts';
-import { rowEvents, type RowEvent, type WantedRows } from './row-events.ts';
+import { AWAY_PAUSE_MS, HEARTBEAT_MS, joinNews, type FollowDeps } from './follow-changes.ts';
+import { reasonToEnd, isAway } from './live-error.ts';
+import { rowEvents, type RowEvent, type RowsToTell } from './row-events.ts';
 import type { LiveEvent, LiveRequest } from './live-service.ts';
 
 export type LiveReadDeps = FollowDeps & Pick<ReadDeps, 'root' | 'codec' | 'files'>;
@@ -40,7 +40,7 @@ const MOST_LOOKED_BACK = 200_000n;
 export async function* followSamples(deps: LiveReadDeps, request: LiveRequest): AsyncGenerator<LiveEvent> {
   const { signal } = request;
   const giveBack = deps.places.take();
-  const leave = await joined(deps, giveBack);
+  const leave = await joinNews(deps, giveBack);
   try {
     const reader = await SeriesReader.begin(deps, request);
     yield reader.start();
@@ -59,7 +59,7 @@ export async function* followSamples(deps: LiveReadDeps, request: LiveRequest): 
           if (signal.aborted) return;
         }
       } catch (error) {
-        const end = endOf(error);
+        const end = reasonToEnd(error);
         if (end) {
           yield { kind: 'end', ...end, position: null };
           return;
@@ -98,7 +98,7 @@ class SeriesReader {
     const principal = await request.principal();
     const newest = await newestCommit(deps.db);
     const snapshot = await readSampleSnapshot(deps.db, ref, { by: 'rows', from: 0, to: 0 });
-    const series = within(principal, ref, snapshot.series);
+    const series = requireReach(principal, ref, snapshot.series);
     chooseChannels(series.channels, request.channels);
     return new SeriesReader(deps, request, series, await beginAt(deps, snapshot, newest, after, field));
   }
@@ -302,7 +302,7 @@ class SeriesReader {
 
   /** @throws not-found; gone `position-gone` if the series is not the one that was read */
   #check(principal: Principal, { series, edits }: SampleSnapshot): void {
-    within(principal, { id: this.seriesId }, series);
+    requireReach(principal, { id: this.seriesId }, series);
     if (series.rows < this.#at.rows || edits < this.#at.edits)
       throw positionGone(this.#request.field, 'the series has fewer rows');
   }
@@ -310,7 +310,7 @@ class SeriesReader {
   #print(snapshot: SampleSnapshot, plan: ReadPlan): Promise<RowEvent[]> {
     const { channels, physical, signal } = this.#request;
     const selected = chooseChannels(snapshot.series.channels, channels);
-    const wanted: WantedRows = { snapshot, plan, selected, physical, latestNs: this.#at.latestNs, signal };
+    const wanted: RowsToTell = { snapshot, plan, selected, physical, latestNs: this.#at.latestNs, signal };
     return rowEvents(this.#deps, wanted);
   }
 
@@ -391,7 +391,7 @@ async function latestNumbered(
 ): Promise<bigint | null> {
   if (sampling.kind !== 'regular') return null;
   let latest: bigint | null = null;
-  for (const segment of await segmentsOf(sessionOf(db), id)) {
+  for (const segment of await readSegments(sessionOf(db), id)) {
     if (segment.firstRow >= row) break;
     const part = partOfSegment(segment, sampling.rate, {
       from: segment.firstRow,

@@ -9,7 +9,7 @@ export function isAway(error: unknown): boolean {
 }
 
 /** Why the stream ends and says so; null: it breaks. */
-export function endOf(error: unknown): { readonly reason: EndReason; readonly detail: string } | null {
+export function reasonToEnd(error: unknown): { readonly reason: EndReason; readonly detail: string } | null {
   if (!isVarveError(error)) return null;
   switch (error.code) {
     case 'unauthorized':

@@ -1,4 +1,4 @@
-/** What happens, as it happens: changes in the order of their commits, rows of a series as they become readable, and appends that are answered while they come. */
+/** What happens, as it happens: changes, rows of a series, and appends that are answered while they come. */
 import type { ChangeKind } from '../../catalog/commit-feed.ts';
 import type { WantedChannel } from '../../core/signal/choose-channels.ts';
 import type { NewSeries } from '../../core/signal/series.ts';
@@ -74,12 +74,12 @@ export interface LiveRequest {
   readonly signal: AbortSignal;
 }
 
-interface Placed {
+interface WithPosition {
   /** Where a reader stands that has taken this in; null: only with what follows. */
   readonly position: string | null;
 }
 
-export type LiveEvent = Placed &
+export type LiveEvent = WithPosition &
   (
     | {
         readonly kind: 'start';
@@ -92,7 +92,7 @@ export type LiveEvent = Placed &
     | {
         readonly kind: 'rows';
         readonly rows: number;
-        /** Of these, rows whose time is not after all that was told before. */
+        /** Those of them whose time is not after all that was told before. */
         readonly late: number;
         readonly commit: bigint;
         /** As `GET …/samples` answers them in JSON. */
@@ -126,7 +126,7 @@ export interface AppendStreamRequest {
   readonly principal: StillPrincipal;
   /** Decompressed lines. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** Of series that are called by their names. */
+  /** In which series are called by their names. */
   readonly project: string;
   readonly gaps?: GapRule;
   /** Whose sequence numbers the items have; null: they have none. */

@@ -7,7 +7,7 @@ import type { ReadPlan } from '../read/plan-samples.ts';
 import { rowBatches } from '../read/print-samples.ts';
 import { rowsTask, type ReadDeps } from '../read/read-samples.ts';
 
-export interface WantedRows {
+export interface RowsToTell {
   readonly snapshot: SampleSnapshot;
   readonly plan: ReadPlan;
   /** Channels by number; null: all. */
@@ -28,7 +28,7 @@ export interface RowEvent {
 /** Rows of one event. They are few: their number is limited by whoever plans them. */
 export async function rowEvents(
   deps: Pick<ReadDeps, 'root' | 'codec' | 'files'>,
-  { snapshot, plan, selected, physical, latestNs, signal }: WantedRows,
+  { snapshot, plan, selected, physical, latestNs, signal }: RowsToTell,
 ): Promise<RowEvent[]> {
   if (plan.rows === 0) return [];
   const task = rowsTask(deps, snapshot, plan, { selected, physical, next: null });

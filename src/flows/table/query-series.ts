@@ -26,7 +26,7 @@ export async function querySeries(deps: QueryDeps, request: TableRequest): Promi
   return { mediaType: mediaTypeOf(format), series: chosen.length, body: await started(deps.room.hold(held, body)) };
 }
 
-/** Of a table of JSON. */
+/** Most values of a table of JSON. */
 function mostValues(chosen: readonly ChosenSeries[]): number {
   const stored = chosen.reduce((sum, { series, channels }) => sum + series.rows * channels.length, 0);
   return Math.min(MAX_JSON_CELLS, stored);

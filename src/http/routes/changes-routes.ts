@@ -87,11 +87,14 @@ export const changesDescriptions: ZodOpenApiPathsObject = {
       operationId: 'changes',
       tags: ['live'],
       summary: 'Follow what changes, commit by commit',
-      description: `Every commit becomes readable as a whole, in the order of its number, and none is left out: whoever goes on with \`after\` misses nothing, over restarts and crashes. Only changes in projects
-that the token reaches are told; \`after\` moves on over others. What is told can be read. Commits are kept for 30 days; if one after \`after\` is forgotten, the answer is 410 \`changes-gone\`, and says how to begin anew.
+      description: `Every commit becomes readable as a whole, in the order of its number, and none is left out. Whoever goes on with \`after\` misses nothing, over restarts and crashes.
+Only changes in projects that the token reaches are told; \`after\` moves on over others. What is told can be read. Commits are kept for 30 days.
+If one after \`after\` is forgotten, the answer is 410 \`changes-gone\`, and says how to begin anew.
 
-As JSON a page, which waits for \`wait\` seconds if it would be empty. With \`Accept: text/event-stream\` (or \`application/x-ndjson\`) events without an end: \`commit\` with the number as its id, \`heartbeat\` every ten seconds
-(a comment with an id), \`end\` with a \`reason\` before the service ends it. \`Last-Event-ID\` goes on, and comes before \`after\`.`,
+As JSON a page, which waits for \`wait\` seconds if it would be empty.
+
+With \`Accept: text/event-stream\` (or \`application/x-ndjson\`) events come without an end. \`commit\` has the number as its id. \`heartbeat\` comes every ten seconds, as a comment with an id.
+\`end\` has a \`reason\`, and comes before the service ends the answer. \`Last-Event-ID\` goes on, and comes before \`after\`.`,
       requestParams: {
         query: changesQuery,
         header: z.object({

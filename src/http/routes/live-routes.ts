@@ -106,7 +106,7 @@ export const liveDescriptions: ZodOpenApiPathsObject = {
 back; a slow one loses nothing.
 
 - \`start\`: the series, its dtype and channels.
-- \`rows\`: rows as \`GET …/samples\` answers them in JSON, with \`commit\`, \`rows\`, and \`late\`: how many of them have a time that is not after all told before.
+- \`rows\`: rows as \`GET …/samples\` answers them in JSON, with \`commit\` and \`rows\`. \`late\` counts those whose time is not after all told before.
 - \`edit\`: \`kind\` replace or remove. Drop what you have of \`[start, end)\`, or of \`rows\` rows from \`first_row\` on; what is there now follows as \`rows\`. If all of these are null, read anew what you keep.
 - \`gap\`: rows of \`[start, end)\`, or from \`first_row\` on, are passed over: \`damaged\`, or \`merged\` with rows that were told. Read that range, and of it leave out what later events of no newer commit say.
 - \`heartbeat\`: every ten seconds. \`end\`: with a \`reason\`, before the service ends it.
@@ -139,8 +139,9 @@ back; a slow one loses nothing.
       operationId: 'appendStream',
       tags: ['live'],
       summary: 'Append rows by a request that goes on, answered line by line',
-      description: `Lines as \`POST /v1/samples\` has them. What has come while the commit before was under way is the next commit; each line is answered in its turn, as soon as its rows are durable and readable, with \`line\`, \`status\` and \`commit\`, or its
-\`problem\`. Read while you write: who reads no answers is not read either.
+      description: `Lines as \`POST /v1/samples\` has them. What has come while the commit before was under way is the next commit.
+Each line is answered in its turn, as soon as its rows are durable and readable: with \`line\`, \`status\` and \`commit\`, or its \`problem\`.
+Read while you write: who reads no answers is not read either.
 
 With \`source\` each line has a \`sequence\`, a whole number, which is stored once for each series. The first line of the answer, \`{"event": "open"}\`, has \`last_sequence\`: the largest that is stored. Lines that were not answered can be sent again.
 \`{"event": "heartbeat"}\` comes every ten seconds. \`{"event": "end"}\` with \`status\` and \`problem\` says why the service ends the stream; lines behind the last one that was answered are to be sent again.`,

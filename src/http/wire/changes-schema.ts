@@ -46,7 +46,7 @@ const change = z
     first_row: z
       .int()
       .nullable()
-      .meta({ description: 'Of an append, a replacement or a removal: number of its first row; null: they have none' }),
+      .meta({ description: 'Number of the first row that came or went; null: the rows have no numbers' }),
     rows: z.int().nullable().meta({ description: 'Rows that came or went; null: of other kinds' }),
   })
   .meta({ id: 'Change', description: 'What a commit has changed of one series' });

@@ -2,11 +2,10 @@
 import { z } from 'zod';
 import type { AnsweredItem, LiveEvent, StreamEvent } from '../../flows/live/live-service.ts';
 import { HEARTBEAT, type OutEvent } from '../body/event-stream.ts';
-import { toItem } from './append-many-schema.ts';
-import type { ProblemDocument } from './problem-schema.ts';
+import { toItem, type ToDocument } from './append-many-schema.ts';
 import { name, queryBoolean } from './scalars.ts';
 import { channelParameters, gapRule, sourceParameter } from './samples-schema.ts';
-import { DEFAULT_PROJECT } from './series-schema.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 
 /** Longest position that is read. */
 const MAX_POSITION_CHARS = 200;
@@ -54,8 +53,6 @@ export function toLiveEvent(event: LiveEvent): OutEvent {
       return { event: kind, id, data: JSON.stringify({ reason: event.reason, detail: event.detail }) };
   }
 }
-
-type ToDocument = (error: unknown) => ProblemDocument;
 
 /** The lines that answer a stream. */
 export function toStreamLines(event: StreamEvent, toDocument: ToDocument): string {

@@ -15,6 +15,7 @@ import { makeFolder } from '../../storage/folder/make-folder.ts';
 import { canReach, runAs } from './server-user.ts';
 import type { FinishedProgram, ServerUser } from './server-user.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
+import { syncFolder } from '../../storage/folder/sync-folder.ts';
 
 /** The superuser and the database that Varve uses. */
 const ROLE = 'varve';
@@ -196,16 +197,5 @@ async function writeDurably(path: string, text: string): Promise<void> {
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  // Windows neither opens folders nor needs it.
-  if (process.platform === 'win32') return;
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
