@@ -30,6 +30,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     rows: ['signal', 'numbers'],
     overview: ['rows', 'signal', 'numbers'],
     upkeep: ['rows', 'signal', 'numbers'],
+    influxql: [],
   },
   formats: {
     binary: [],
@@ -68,6 +69,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     rewrite: ['read'],
     flush: ['rewrite'],
     compact: ['flush', 'rewrite', 'append', 'series'],
+    influxql: ['table', 'read', 'people'],
     close: ['read', 'series'],
     repair: ['compact', 'close', 'rewrite', 'series'],
     threads: ['append', 'read', 'overview', 'table', 'close'],

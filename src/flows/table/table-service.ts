@@ -3,6 +3,7 @@ import type { LastValue, Series } from '../../core/signal/series.ts';
 import type { BucketRequest, WantedBuckets } from '../overview/overview-service.ts';
 import type { WantedSeries } from '../series/series-service.ts';
 import type { Principal } from '../principal.ts';
+import type { InfluxShape } from '../../formats/tables/table-influx.ts';
 import type { TableFormatName } from '../../formats/tables/table-formats.ts';
 import type { EpochUnit } from '../../formats/text/epoch-text.ts';
 
@@ -37,6 +38,8 @@ export interface TableRequest extends Pick<
   readonly format: TableFormatName;
   /** CSV has times as numbers of this unit. */
   readonly epoch?: EpochUnit;
+  /** Puts the answer together as InfluxDB would; `format` is JSON then. */
+  readonly influx?: InfluxShape;
 }
 
 export interface TableStream {
