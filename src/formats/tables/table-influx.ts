@@ -50,7 +50,7 @@ export interface InfluxShape {
   readonly source: 'rows' | 'buckets';
   /** Null: one bucket for all. */
   readonly everyNs: bigint | null;
-  /** Of the range, as far as it is known; the end is exclusive. */
+  /** Start of the range, as far as it is known, and its end, which is exclusive. */
   readonly startNs: bigint | null;
   readonly endNs: bigint | null;
   readonly fill: InfluxFill | null;
@@ -145,7 +145,7 @@ interface Heap {
   max: Value;
   /** Sum of squares of the distances from the mean. */
   squares: number;
-  /** Of rows alone, in the order they came. */
+  /** Points of rows alone, in the order they came. */
   readonly points: { ns: bigint; value: Value }[];
 }
 
