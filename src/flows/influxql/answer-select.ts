@@ -78,7 +78,7 @@ export async function answerSelect(
     physical: false,
     format: 'json',
     influx: shape,
-    ...wantedOf(statement, source, nowNs),
+    ...tableWanted(statement, source, nowNs),
   };
   return (await tables.table(table)).body;
 }
@@ -174,7 +174,7 @@ function sourceOf({ group }: SelectStatement, columns: readonly InfluxColumn[]):
   return group.everyNs === null && calls.length === 1 && PICKING.has(calls[0]) ? 'rows' : 'buckets';
 }
 
-function wantedOf(
+function tableWanted(
   { columns, group, startNs, endNs, limit, offset, isDescending }: SelectStatement,
   source: InfluxShape['source'],
   nowNs: bigint,
