@@ -1,4 +1,4 @@
-/** Who asks, and may they: bearer tokens and their scopes. */
+/** Who asks, and what they may: bearer tokens and their scopes. */
 import type { RequestHandler, Response } from 'express';
 import { VarveError } from '../../core/errors.ts';
 import type { AccessService } from '../../flows/people/access-service.ts';
@@ -32,7 +32,10 @@ export function principalOf(res: Response): Principal {
   return res.locals.principal;
 }
 
-/** Lets tokens with this scope pass. `admin` implies the others; `write` does not imply `read`: a sensor need not read; neither implies `subjects`. */
+/**
+ * Lets tokens with this scope pass. `admin` implies the others. `write` does not imply `read`, for a sensor need not
+ * read; neither implies `subjects`.
+ */
 export function needs(scope: Scope): RequestHandler {
   return (_req, res, next) => {
     if (!allows(principalOf(res).scopes, scope)) throw missingScope(scope);
