@@ -38,7 +38,10 @@ import { vocabularyRoutes } from './routes/vocabulary-routes.ts';
 import { wellFormed } from './request/well-formed.ts';
 import { writeRoutes } from './routes/write-routes.ts';
 
-/** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
+/**
+ * Idle connections are kept longer than clients and proxies usually do, so that they end them and never write into a
+ * closed one.
+ */
 const KEEP_ALIVE_MS = 75_000;
 /** For the request line and the headers … */
 const HEADERS_TIMEOUT_MS = 30_000;
@@ -77,7 +80,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(allowedMethods(PATHS, DOCS_FILES));
   const authenticated = authenticate(service.access);
   app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
-  // Before what a few words have no use for: many sensors send a row each.
+  // This stands before what a few words have no use for: many sensors send a row each.
   app.use(sampleWrites(service.samples));
   // Events are sent one by one.
   app.use(liveRoutes(service.live));
@@ -149,7 +152,7 @@ export async function listen(
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
-      // Ours to say: Node's answer is no problem document.
+      // We refuse this ourselves: Node's answer is no problem document.
       requireHostHeader: false,
       ...bornFor(app),
     },
