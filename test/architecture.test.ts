@@ -31,6 +31,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   formats: {
     binary: [],
     text: ['binary'],
+    'line-protocol': [],
     samples: ['text', 'binary'],
     tables: ['samples', 'text', 'binary'],
     recordings: ['samples', 'text', 'binary'],
@@ -60,6 +61,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     series: [],
     read: ['series'],
     append: ['series', 'read'],
+    ingest: ['append', 'series'],
     overview: ['series', 'read'],
     table: ['series', 'read', 'overview'],
     rewrite: ['read'],
@@ -67,7 +69,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     compact: ['flush', 'rewrite', 'append', 'series'],
     close: ['read', 'series'],
     repair: ['compact', 'close', 'rewrite', 'series'],
-    threads: ['append', 'read', 'overview', 'table', 'close'],
+    threads: ['append', 'ingest', 'read', 'overview', 'table', 'close'],
   },
   http: {
     body: [],

@@ -7,6 +7,7 @@ import { appendManyDescriptions } from './routes/append-many-routes.ts';
 import { bulkDescriptions } from './routes/bulk-routes.ts';
 import { docsDescriptions } from './routes/docs-routes.ts';
 import { healthDescriptions } from './routes/health-routes.ts';
+import { lineDescriptions } from './routes/line-routes.ts';
 import { metadataDescriptions } from './routes/metadata-routes.ts';
 import { queryDescriptions } from './routes/query-routes.ts';
 import { retentionDescriptions } from './routes/retention-routes.ts';
@@ -30,6 +31,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...tagDescriptions,
   ...sampleDescriptions,
   ...appendManyDescriptions,
+  ...lineDescriptions,
   ...queryDescriptions,
   ...timeAxisDescriptions,
   ...annotationDescriptions,
@@ -87,6 +89,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
         description: 'Changes of many series, what was changed, which tags there may be, and subjects',
       },
       { name: 'samples', description: 'The rows of a series' },
+      { name: 'agents', description: 'Line protocol, for clients of InfluxDB' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
       { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
       { name: 'access', description: 'Projects and tokens' },
@@ -94,6 +97,8 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       { name: 'docs', description: 'This document' },
     ],
     paths: PATHS,
-    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' }, password: { type: 'http', scheme: 'basic' } },
+    },
   });
 }
