@@ -6,7 +6,7 @@ import { findRunningPostgres } from '../src/main/postgres/embedded-postgres.ts';
 import type { RewriteReport } from '../src/flows/rewrite/rewrite-shards.ts';
 import { runCli, startService, type RunningService } from '../test/support/service.ts';
 import { HttpClient, type Answer, type Call } from './http.ts';
-import { allocatedBytes, cpuMs, peakRssMb } from './machine.ts';
+import { allocatedBytes, cpuMs, peakRssMb, rssMb } from './machine.ts';
 import { RATE_HZ } from './workload.ts';
 
 /** Connections at the same time; a client that asks one thing after the other uses one of them. */
@@ -101,7 +101,7 @@ export class Varve {
     return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
-  /** Of a series: blocks of chunks and summaries. */
+  /** Stored bytes of a series: blocks of chunks and summaries. */
   async storedBytes(seriesId: string): Promise<number> {
     const answer = await this.#exchange(`/v1/series/${seriesId}/storage`);
     return (expectStatus(answer, [200]) as { stored_bytes: number }).stored_bytes;
@@ -159,7 +159,14 @@ export class Varve {
     return paths.reduce((sum, path) => sum + allocatedBytes(join(this.#service.dataRoot, path)), 0) / MB;
   }
 
-  /** Of the service's own process since its start, without Postgres; null where the system does not tell. */
+  /** What the service's own process has resident. */
+  rssMb(): number | null {
+    return rssMb(this.#service.pid);
+  }
+
+  /**
+   * Peak memory of the service's own process since its start, without Postgres; null where the system does not tell.
+   */
   peakRssMb(): number | null {
     return peakRssMb(this.#service.pid);
   }

@@ -29,9 +29,10 @@ export interface AlongWith {
 }
 
 /**
- * The last statement of a transaction: takes the next commit number, tells the feed of the changes, and announces it. The counter's row stays
- * locked until the transaction ends, so that numbers become visible in their order; a sequence would not do that (a later number can
- * commit first). Hence it is one statement, and nothing but the end of the transaction may follow.
+ * The last statement of a transaction: takes the next commit number, tells the feed of the changes, and announces it.
+ * The counter's row stays locked until the transaction ends, so that numbers become visible in their order. A sequence
+ * would not do that, because a later number can commit first. Hence it is one statement, and nothing but the end of the
+ * transaction may follow.
  */
 export function commitStatement(
   changes: readonly Change[],
@@ -70,8 +71,8 @@ export async function commitChanges(
 export const MAX_CHANGES = 10_000;
 
 /**
- * As {@link commitChanges}: an update of each series that an edit of many has changed, as their history says. What is told is gathered before
- * the counter is locked.
+ * Does what {@link commitChanges} does for an edit of many series: an update of each series that the edit has changed,
+ * as their history says. What is told is gathered before the counter is locked.
  */
 export async function commitEdit(trx: DatabaseTransaction, editId: string): Promise<void> {
   await sql`

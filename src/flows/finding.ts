@@ -1,19 +1,19 @@
-/** What whoever looks after the data is told: one thing, at one place. */
+/** A finding: what whoever looks after the data is told about one thing, at one place. */
 
 export interface Finding {
   /** Stable slug of what it is. */
   readonly kind: string;
   readonly shard: string | null;
-  /** Of the file, relative to the data root. */
+  /** Path of the file, relative to the data root. */
   readonly path: string | null;
   readonly series: string | null;
   readonly row: number | null;
   readonly message: string;
 }
 
-export type Place = Partial<Omit<Finding, 'kind' | 'message'>>;
+export type FindingPlace = Partial<Omit<Finding, 'kind' | 'message'>>;
 
-export function finding(kind: string, message: string, place: Place = {}): Finding {
+export function finding(kind: string, message: string, place: FindingPlace = {}): Finding {
   return { kind, shard: null, path: null, series: null, row: null, ...place, message };
 }
 

@@ -493,39 +493,38 @@ describe('Telegraf', () => {
     const db = await project();
     const agent = new Telegraf(service, { version: 'v2', target: db, batchSize: 9, gzip: true });
     // Highly compressible: small on the wire, and too large where it is read.
-    const pad = 'x'.repeat(4_000);
-    agent.add(
-      Array.from(
-        { length: 9 },
-        (_, i) =>
-          `m,t=${i} ${Array.from({ length: 1_000 }, (_, k) => `f=${i} ${i * 1000 + k}\n# ${pad}`).join(`\nm,t=${i} `)}\n`,
-      ),
-    );
+    const pad = 'x'.repeat(4_000_000);
+    agent.add(Array.from({ length: 9 }, (_, i) => `m,t=${i} f=${i} 1\n# ${pad}\n`));
     await agent.flush();
     expect(agent.statuses).toEqual([413, 204, 204]);
     expect([agent.told, agent.buffered]).toEqual([[], 0]);
-    for (let i = 0; i < 9; i++) expect((await named(db, `m,t=${i}:f`)).rows).toBe(1_000);
+    for (let i = 0; i < 9; i++) expect((await named(db, `m,t=${i}:f`)).rows).toBe(1);
   });
 
-  test.each(['v1', 'v2'] as const)(
-    'of %s keeps what is answered 503, and tries it again when it is told to',
-    async (version) => {
-      const db = await project();
-      const agent = new Telegraf(service, { version, target: db, batchSize: 50, gzip: false });
+  test('keeps what is answered 503, and tries it again when it is told to', async () => {
+    const agents: Telegraf[] = [];
+    for (const version of ['v1', 'v2'] as const) {
+      const agent = new Telegraf(service, { version, target: await project(version), batchSize: 50, gzip: false });
       agent.add(metrics(100));
-      // The disk is said to be nearly full, as far as the service can see: then appends wait.
-      await sql.query(`update catalog_identity set estranged = 'files of another day'`);
-      await new Promise((resolve) => setTimeout(resolve, 1_100));
-      await agent.flush();
-      expect(agent.statuses).toEqual([503]);
-      expect([agent.told, agent.buffered]).toEqual([[], 100]);
-      await sql.query('update catalog_identity set estranged = null');
-      await new Promise((resolve) => setTimeout(resolve, 1_100));
-      await agent.flush();
-      expect([agent.statuses, agent.buffered]).toEqual([[503, 204, 204], 0]);
-      expect((await named(db, 'cpu,cpu=cpu3,host=lab-1:usage_user')).rows).toBe(25);
-    },
-  );
+      agents.push(agent);
+    }
+    // Files are said to be of another day: nothing is taken until they are looked at.
+    await sql.query(`update catalog_identity set estranged = 'files of another day'`);
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    for (const agent of agents) await agent.flush();
+    expect(agents.map(({ statuses, told, buffered }) => ({ statuses, told, buffered }))).toEqual(
+      agents.map(() => ({ statuses: [503], told: [], buffered: 100 })),
+    );
+    await sql.query('update catalog_identity set estranged = null');
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    for (const agent of agents) await agent.flush();
+    expect(agents.map(({ statuses, buffered }) => [statuses, buffered])).toEqual(
+      agents.map(() => [[503, 204, 204], 0]),
+    );
+    for (const version of ['v1', 'v2']) {
+      expect((await named(version, 'cpu,cpu=cpu3,host=lab-1:usage_user')).rows).toBe(25);
+    }
+  });
 
   test.each(['v1', 'v2'] as const)(
     'of %s is told of a bad metric, and the batch around it is there',

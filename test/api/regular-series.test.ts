@@ -387,6 +387,32 @@ describe('a clock that drifts', () => {
     expect(seconds).toEqual([0, 1, 4, 5, 6]);
   });
 
+  test('beyond the tolerance is let in once the series has a wider one', async () => {
+    const id = await create(100);
+    await api.append(id, { start: at(0), values: numbers(0, 100) });
+    const late = { start: at(0.97), values: numbers(0, 100) };
+    expecting(422, await api.post(`/v1/series/${id}/samples`, late));
+    const patch = (sampling: object, series = id): Promise<Answer> => api.patch(`/v1/series/${series}`, { sampling });
+    expect(expecting(200, await patch({ start_tolerance: 5 })).json()).toMatchObject({
+      sampling: { start_tolerance: 5 },
+    });
+    await api.append(id, late);
+    expect(await segments(id)).toHaveLength(1);
+    expect(expecting(200, await patch({ start_tolerance: null })).json()).toMatchObject({
+      sampling: { start_tolerance: null },
+    });
+    expecting(422, await api.post(`/v1/series/${id}/samples`, { start: at(1.93), values: [1] }));
+    const { items } = expecting(200, await api.get(`/v1/series/${id}/history`)).json<{
+      items: { changes: object[] }[];
+    }>();
+    expect(items[0].changes).toEqual([{ field: 'sampling.start_tolerance', old: 5, new: null }]);
+    for (const wrong of [{ rate_hz: 5 }, { start_tolerance: -1 }, { start_tolerance: '1' }])
+      expecting(400, await patch(wrong));
+    const irregular = await api.createSeries({ name: randomUUID(), dtype: 'int8', sampling: { kind: 'irregular' } });
+    const problem = expecting(422, await patch({ start_tolerance: 5 }, irregular.id)).json<Problem>();
+    expect(problem.errors[0].field).toBe('sampling.start_tolerance');
+  });
+
   test('is asked for where there are clocks alone', async () => {
     const id = await create(1000);
     await record(id, 50, 2);

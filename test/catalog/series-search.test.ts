@@ -7,7 +7,7 @@ import { inSearchSnapshot } from '../../src/catalog/search/search-snapshot.ts';
 import { pageStatement, searchSeries } from '../../src/catalog/search/search-store.ts';
 import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series/series-store.ts';
 import { countFacets } from '../../src/catalog/search/tag-facets.ts';
-import { describePlan } from '../../src/catalog/search/condition-plan.ts';
+import { describePlan } from '../../src/catalog/search/explain-search.ts';
 import { tagKeys, tagValues } from '../../src/catalog/search/tag-values.ts';
 import { searchHints } from '../../src/core/tags/search-hints.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../src/core/tags/search-request.ts';
@@ -90,7 +90,7 @@ async function store(id: string, segments: readonly { startNs: bigint; rows: num
     .execute();
 }
 
-/** Of series that a statement has made. */
+/** Makes the heads of series that a statement has made. */
 async function addHeads(): Promise<void> {
   await sql`
     insert into heads (series_id, lane_id, project_id)
@@ -603,7 +603,10 @@ describe('against a plain filter', () => {
     bounds(quantity),
     bounds(time),
   );
-  /** Series n has n rows, from second 10 n on, one every 0.1 s; each third a word, each fourth a foreign id, each fifth an annotation and a unit, each seventh two channels. */
+  /**
+   * Series n has n rows, from second 10 n on, one every 0.1 s. Each third has a word, each fourth a foreign id, each
+   * fifth an annotation and a unit, and each seventh two channels.
+   */
   const second = fc.integer({ min: 0, max: 620 });
   const other: fc.Arbitrary<object> = fc.oneof(
     fc.constant({ text: 'third' }),

@@ -11,14 +11,14 @@ import type { ChunkLocation } from '../chunks/chunk-location.ts';
 export const HELD_COLUMNS = 'i.places as held_places, i.values as held_values, i.times as held_times';
 
 export interface HeldRow {
-  /** A record a chunk; null: there are none. */
+  /** One record for each chunk; null: there are none. */
   readonly held_places: Buffer | null;
   readonly held_values: Buffer | null;
   readonly held_times: Buffer | null;
 }
 
 /** Big-endian, as Postgres sends numbers: as JSON they took it three times as long. Each byte counts: it is sent as two digits. */
-const RECORD = [
+const PACKED_RECORD = [
   'int8send(first_row)',
   'int4send((case when sorted then rows else -rows end)::int)',
   'int4send(generation)',
@@ -44,7 +44,7 @@ const TIME_BYTES = 8;
  * @returns what a query of the series `s` is joined with
  */
 export function heldChunks(condition: string, withIds = false): string {
-  const record = [...RECORD, SPAN, ...(withIds ? [ID] : [])].join(' || ');
+  const record = [...PACKED_RECORD, SPAN, ...(withIds ? [ID] : [])].join(' || ');
   // In order once, in the innermost query: an aggregate that orders its rows itself sorts them anew.
   return `left join lateral (
     select string_agg(${record}, '') as places, string_agg(values, '') as values, string_agg(times, '') as times
@@ -70,7 +70,7 @@ export function toHeldChunks(row: HeldRow): HeldChunk[] {
   return joinedRecords(row, 0).map(({ chunk }) => chunk);
 }
 
-/** As {@link toHeldChunks}, with the chunks that were joined. */
+/** Does what {@link toHeldChunks} does, and gives the chunks that were joined as well. */
 export function toHeldRuns(row: HeldRow): Array<HeldChunk & { readonly runs: readonly HeldRun[] }> {
   return joinedRecords(row, ID_BYTES).map(({ chunk, records, from, count }) => {
     const runs = Array.from({ length: count }, (_, i): HeldRun => {

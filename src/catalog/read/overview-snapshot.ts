@@ -8,7 +8,7 @@ import type { SummaryBlock } from '../../core/overview/summary-block.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
-import { inOrder, toSegment, type SegmentArray } from './sample-snapshot.ts';
+import { inRowOrder, toSegment, type SegmentArray } from './sample-snapshot.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from '../chunks/chunk-location.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import type { SeriesRef } from '../series/series-store.ts';
@@ -33,7 +33,7 @@ export interface OverviewSnapshot {
   readonly edits: number;
   /** In the order of their cells, by shard and level. */
   readonly summaries: readonly LocatedSummary[];
-  /** Of each shard that has summaries: the rows that its chunks span, and how many they have. */
+  /** For each shard that has summaries: the rows that its chunks span, and how many rows they have. */
   readonly summarized: ReadonlyArray<RowRange & { readonly shardId: string; readonly rows: number }>;
 }
 
@@ -42,7 +42,10 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
   | {
       readonly by: 'rows';
       readonly range: RowRange;
-      /** Shards of which only some chunks are wanted, those with rows in `parts`; of others all in the range. */
+      /**
+       * Shards of which only some chunks are wanted, those with rows in `parts`. Of other shards all chunks in the
+       * range are wanted.
+       */
       readonly summarized: readonly string[];
       readonly parts: readonly RowRange[];
     }
@@ -51,7 +54,7 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
 
 export interface OverviewReader {
   readonly snapshot: OverviewSnapshot;
-  /** In order of rows. */
+  /** Asks for chunks, in order of rows. */
   chunks(wanted: OverviewChunks): Promise<OverviewChunkLocation[]>;
 }
 
@@ -97,7 +100,7 @@ const KNOWN = `
   from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
   where s.deleted_at is null and `;
 
-/** Parameters $4 and $5 are the range; of rows, $6 and $7 the parts that are wanted of shards with summaries. */
+/** Parameters $4 and $5 are the range. For rows, $6 and $7 are the parts that are wanted of shards with summaries. */
 const CHOSEN: Record<OverviewChunks['by'], { readonly held: string; readonly stored: string }> = {
   rows: {
     held: 'c.first_row < $5::bigint and c.first_row + c.rows > $4::bigint',
@@ -225,7 +228,7 @@ async function readChunks(
     ...toLocation(location),
     stats: statsBytes === 0 ? null : all!.subarray(at, (at += statsBytes)),
   }));
-  return inOrder([...stored, ...toHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
+  return inRowOrder([...stored, ...toHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
 }
 
 /** A chunk of an irregular series, without its place. */

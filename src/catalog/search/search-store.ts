@@ -1,4 +1,4 @@
-/** Pages of series: one condition, one order, one statement a page. */
+/** Pages of series: one condition and one order, and one statement for each page. */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS } from '../../core/tags/search-field.ts';
 import { nameKey } from '../../core/same-name.ts';
@@ -7,7 +7,7 @@ import type { Series } from '../../core/signal/series.ts';
 import { namesItsSeries, type Expression } from '../../core/tags/tag-expression.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
-import { fieldValue, headValue, isHeadField, isWithin, toCondition, type IdRange } from './tag-condition.ts';
+import { fieldValue, headValue, isHeadField, isInIdRange, toCondition, type IdRange } from './tag-condition.ts';
 
 /**
  * A text: putting it together from names took 4 % of the time of a search that finds one series. The project's name is a query, a row: a table fewer
@@ -31,7 +31,10 @@ export interface SeriesPage {
 
 type Question = Pick<SearchRequest, 'where' | 'sort' | 'limit' | 'after'>;
 
-/** Without a `sort` oldest first (ids are time-ordered), so pages stay stable while others are created. */
+/**
+ * Finds a page of series. Without a `sort` the oldest come first (ids are time-ordered), so that pages stay stable
+ * while others are created.
+ */
 export async function searchSeries(
   trx: Database | DatabaseTransaction,
   question: Question,
@@ -46,7 +49,7 @@ export async function searchSeries(
   };
 }
 
-/** Those that are there, and that the caller may see, in no order. */
+/** Those of some series that exist and that the caller may see, in no order. */
 export async function seriesByIds(
   db: Database | DatabaseTransaction,
   ids: readonly string[],
@@ -125,14 +128,14 @@ function behind({ id }: SearchPosition): IdRange {
   return { after: sql`${id}::uuid` };
 }
 
-/** The series that are there, that the caller may see, and that meet the condition. */
+/** The series that exist, that the caller may see, and that meet the condition. */
 export function seriesInReach(
   where: SearchRequest['where'],
   scope: ProjectScope,
   within: IdRange | null = null,
 ): RawBuilder<SqlBool> {
   const conditions = [sql`s.deleted_at is null`];
-  if (within) conditions.push(isWithin(sql.ref('s.id'), within));
+  if (within) conditions.push(isInIdRange(sql.ref('s.id'), within));
   if (scope) conditions.push(sql`s.project_id = any(${[...scope]}::uuid[])`);
   if (where) conditions.push(toCondition(where, within));
   return sql`${sql.join(conditions, sql` and `)}`;

@@ -4,7 +4,7 @@ import { nameKey } from '../../core/same-name.ts';
 import type { TagScalar } from '../../core/signal/tag-value.ts';
 import type { DatabaseTransaction } from '../database.ts';
 import type { ProjectScope } from './search-store.ts';
-import { estimateRows } from './condition-plan.ts';
+import { estimateRows } from './explain-search.ts';
 
 /** Counted one by one up to here; what is more frequent is reckoned by the planner. */
 export const MAX_COUNTED = 1000;
@@ -63,8 +63,8 @@ export async function tagKeys(trx: DatabaseTransaction, question: TagQuestion): 
 }
 
 /**
- * Values in order: of texts by code point, of numbers by size. Quantities are shown as one of their series gives them.
- * @param question with a prefix only texts are meant
+ * Values in order: texts by code point, numbers by size. Quantities are shown as one of their series gives them. @param
+ * question with a prefix only texts are meant
  */
 export async function tagValues(
   trx: DatabaseTransaction,

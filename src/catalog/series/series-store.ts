@@ -8,7 +8,7 @@ import {
   type Series,
   type SeriesPatch,
 } from '../../core/signal/series.ts';
-import { changesBetween, type Described } from '../../core/tags/series-changes.ts';
+import { changesBetween, type DescribedFields } from '../../core/tags/series-changes.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { MAX_TAGS, withoutKeys } from '../../core/tags/tag-edit.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
@@ -45,7 +45,7 @@ export async function createSeries(
   return getSeries(db, { id });
 }
 
-/** As {@link createSeries}, as a part of a transaction. @returns what its commit is to tell */
+/** Does what {@link createSeries} does, as a part of a transaction. @returns what its commit is to tell */
 export async function createSeriesWithin(
   trx: DatabaseTransaction,
   series: { id: string; input: NewSeries; units: readonly TagUnit[]; newLaneId: () => string; tokenId: string | null },
@@ -59,7 +59,7 @@ export async function createSeriesWithin(
   return changes;
 }
 
-/** By name as {@link nameKey} has it; unknown ones are left out. */
+/** Ids of projects, by name as {@link nameKey} has it; unknown ones are left out. */
 export async function projectIds(
   db: Database | DatabaseTransaction,
   names: readonly string[],
@@ -80,7 +80,10 @@ export async function countSeries(db: Database, projectId: string, most: number)
   return Number(rows[0].count);
 }
 
-/** As {@link getSeries}, of many in one or two statements. @returns in the order given; null for one that is unknown or deleted */
+/**
+ * Does what {@link getSeries} does, for many series in one or two statements. @returns in the order given; null for one
+ * that is unknown or deleted
+ */
 export async function findSeries(db: Database, refs: readonly SeriesRef[]): Promise<(Series | null)[]> {
   const ids = refs.flatMap((ref) => ('id' in ref ? [ref.id] : []));
   const names = refs.flatMap((ref) => ('id' in ref ? [] : [ref]));
@@ -147,7 +150,7 @@ export async function updateSeries(
     await db.transaction().execute(async (trx) => {
       const row = await trx
         .selectFrom('series')
-        .select(['project_id', 'version', 'channel_count', ...DESCRIPTION_COLUMNS])
+        .select(['project_id', 'version', 'channel_count', 'kind', ...DESCRIPTION_COLUMNS])
         .where('id', '=', id)
         .where('deleted_at', 'is', null)
         .forNoKeyUpdate()
@@ -160,6 +163,9 @@ export async function updateSeries(
           errors: [{ field: 'channels', message: `must describe the ${row.channel_count} channels of the series` }],
         });
       }
+      if (patch.startTolerance !== undefined && row.kind !== 'regular') {
+        throw unprocessableField('sampling.start_tolerance', 'an irregular series has none', 'not-regular');
+      }
       const tags = merged(row.tags, patch.tags ?? {});
       if (patch.tags && Object.keys(tags).length > MAX_TAGS)
         throw unprocessableField('tags', `must be at most ${MAX_TAGS}`);
@@ -170,7 +176,7 @@ export async function updateSeries(
       if (patch.provenance && Buffer.byteLength(JSON.stringify(provenance)) > MAX_PROVENANCE_BYTES)
         throw unprocessableField('provenance', `must have at most ${MAX_PROVENANCE_BYTES} bytes of JSON`);
       const before = toDescribed(row);
-      const after: Described = {
+      const after: DescribedFields = {
         ...before,
         ...definedOf(patch),
         tags,
@@ -189,6 +195,7 @@ export async function updateSeries(
           continuity: after.continuity,
           resolution: after.resolution,
           time_zone: after.timeZone,
+          start_tolerance: after.startTolerance,
           ...(patch.tags && { tags: JSON.stringify(tags) }),
           ...(patch.externalIds && { external_ids: JSON.stringify(externalIds) }),
           ...(patch.provenance && { provenance: JSON.stringify(provenance) }),
@@ -197,7 +204,7 @@ export async function updateSeries(
         })
         .where('id', '=', id)
         .execute();
-      if (patch.name !== undefined || patch.channels) {
+      if (patch.name !== undefined || patch.channels || patch.startTolerance !== undefined) {
         await trx
           .updateTable('heads')
           .set({ shape_version: row.version + 1 })
@@ -275,7 +282,10 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
   return getSeries(db, { id });
 }
 
-/** Of a series that the transaction has locked: the order of locks is series, then heads. Committers wait for neither. */
+/**
+ * Locks the head of a series that the transaction has locked. The order of locks is series, then heads. Committers wait
+ * for neither.
+ */
 export async function lockHeadAfterSeries(trx: DatabaseTransaction, seriesId: string) {
   return trx
     .selectFrom('heads')
@@ -290,7 +300,10 @@ async function setDeleted(trx: DatabaseTransaction, seriesId: string, at: RawBui
   await trx.updateTable('heads').set({ deleted_at: at }).where('series_id', '=', seriesId).execute();
 }
 
-/** The series that had this name when it was deleted, the one deleted last; else the one that has it now; null if there is neither. */
+/**
+ * The series that had this name when it was deleted, the one deleted last. Otherwise the one that has the name now;
+ * null if there is neither.
+ */
 export async function deletedSeriesId(db: Database, project: string, name: string): Promise<string | null> {
   const named = db
     .selectFrom('series as s')
@@ -315,7 +328,10 @@ export async function seriesProject(db: Database, id: string): Promise<string | 
   return row?.name ?? null;
 }
 
-/** As RFC 7396 merges, one level deep: null takes out. A key that is set takes the place of the same one in another spelling. */
+/**
+ * Merges as RFC 7396 does, one level deep: null takes out. A key that is set takes the place of the same one in another
+ * spelling.
+ */
 function merged<T>(
   before: Readonly<Record<string, T>>,
   patch: Readonly<Record<string, T | null>>,

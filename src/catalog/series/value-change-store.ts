@@ -57,7 +57,7 @@ export async function storeValueChanges(
   tokenId: string,
 ): Promise<void> {
   const added = [...changes].flatMap(([seriesId, each]) =>
-    each.added.map(({ ns, text }) => ({ id: uuidv7(), series_id: seriesId, ns: String(ns), ...contentOf(text) })),
+    each.added.map(({ ns, text }) => ({ id: uuidv7(), series_id: seriesId, ns: String(ns), ...labelAndPayload(text) })),
   );
   for (const rows of slices(added)) {
     await sql`
@@ -67,7 +67,7 @@ export async function storeValueChanges(
       `.execute(trx);
   }
   const changed = [...changes.values()].flatMap((each) =>
-    each.changed.map(({ id, text }) => ({ id, ...contentOf(text) })),
+    each.changed.map(({ id, text }) => ({ id, ...labelAndPayload(text) })),
   );
   for (const rows of slices(changed)) {
     await sql`
@@ -82,7 +82,7 @@ function* slices<T>(rows: readonly T[]): Generator<readonly T[]> {
 }
 
 /** The label is the value as far as a label may be long; the payload has all of it. */
-function contentOf(text: string): { label: string; payload: { value: string } } {
+function labelAndPayload(text: string): { label: string; payload: { value: string } } {
   const label = text === '' ? EMPTY_LABEL : text.slice(0, MAX_LABEL_CHARS).replace(/[\uD800-\uDBFF]$/, '');
   return { label, payload: { value: text } };
 }

@@ -13,7 +13,10 @@ import { seriesInReach, type ProjectScope } from '../search/search-store.ts';
 import { tagTest } from '../search/tag-condition.ts';
 import { storeUnits } from '../series/tag-unit-store.ts';
 
-/** Of one edit: other changes of their metadata wait until it has ended, which for so many is minutes. Appends do not. */
+/**
+ * Most series of one edit. Other changes of their metadata wait until it has ended, which for so many takes minutes.
+ * Appends do not wait.
+ */
 export const MAX_EDITED_SERIES = 1_000_000;
 /** Series whose tags are in memory at a time, here and in one statement. */
 const SERIES_AT_ONCE = 1000;
@@ -46,7 +49,7 @@ export interface TagEditRequest {
   readonly request: unknown;
   readonly where: Expression;
   readonly scope: ProjectScope;
-  /** Of quantities that it sets. */
+  /** Units of the quantities that it sets. */
   readonly units: readonly TagUnit[];
   /** What becomes of the tags of some of the series. What it throws leaves all as it was. */
   readonly change: (series: readonly EditedSeries[]) => Promise<readonly Tags[]>;
@@ -168,7 +171,10 @@ async function finishEdit(trx: DatabaseTransaction, id: string): Promise<number>
   return series;
 }
 
-/** Newest first: those that an undo with this scope would find, and what changed nothing but for its own token. @param after id that the page before ended with */
+/**
+ * Lists edits, newest first: those that an undo with this scope would find, and those that changed nothing and have the
+ * same token. @param after id that the page before ended with
+ */
 export async function listEdits(
   db: Database,
   { limit, after, scope, tokenId }: { limit: number; after: string | null; scope: ProjectScope; tokenId: string },
@@ -223,8 +229,8 @@ export interface NotUndone {
 }
 
 /**
- * Puts back what an edit has changed and nobody else has since; of a renaming, all of a series or nothing.
- * @throws not-found, also for an edit beyond the scope; conflict `already-undone`
+ * Puts back what an edit has changed and nobody else has since. A renaming is put back wholly in a series, or not at
+ * all. @throws not-found, also for an edit beyond the scope; conflict `already-undone`
  */
 export async function undoEdit(
   db: Database,

@@ -16,7 +16,7 @@ export async function readVocabulary(db: Database, project: string): Promise<Sto
   return (await readVocabularies(db, [project])).get(nameKey(project)) ?? null;
 }
 
-/** By name of the project as {@link nameKey} has it; those without one are left out. */
+/** Reads vocabularies, by name of the project as {@link nameKey} has it. Projects without one are left out. */
 export async function readVocabularies(
   db: Database | DatabaseTransaction,
   projects: readonly string[],
@@ -83,7 +83,7 @@ export async function unfitSeries(
   return { series: rows[0].n, sample: rows[0].sample ?? [] };
 }
 
-/** Of a key's entries, those that its rule refuses. */
+/** Those entries of a key that its rule refuses. */
 function wrongValues(key: string, rule: KeyRule, readUnit: ReadUnit): RawBuilder<unknown>[] {
   const ofKey = sql`t.entry ^@ ${entry(key, '')}::text`;
   const wrong: RawBuilder<unknown>[] = [];

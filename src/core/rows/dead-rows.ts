@@ -11,13 +11,13 @@ export interface StoredChunk {
   readonly generation: number;
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
-  /** Of its values and times, as they are stored; shared blocks in part. */
+  /** Bytes of its values and times, as they are stored; its share, if the block is shared. */
   readonly storedBytes: number;
 }
 
 /**
- * Stored bytes whose rows nobody can read, by shard. Of an erasure that takes some of an irregular chunk's times, the share is taken for that of the
- * rows: they need not be read for an estimate.
+ * Stored bytes whose rows nobody can read, by shard. If an erasure takes away some of an irregular chunk's time, it is
+ * taken to have the same share of the rows. They need not be read for an estimate.
  * @param holes rows of a regular series that were removed or have expired, in order
  * @param erasures of an irregular series
  */
@@ -50,8 +50,8 @@ export interface StoredCells {
 }
 
 /**
- * Stored bytes of cells that have expired and that a rewriting would drop, by shard. Of irregular series, whose cells tell their times only when they are
- * read, whole blocks.
+ * Stored bytes of cells that have expired and that a rewriting would drop, by shard. Cells of irregular series tell
+ * their times only when they are read, so whole blocks count there.
  * @param beforeNs cells that end before have expired; `expired` says it in rows of a regular series
  */
 export function deadSummaryBytes(

@@ -7,16 +7,11 @@ import { nsOfRow } from '../signal/rate.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from '../signal/row-ranges.ts';
 import { endsOf, selectRows, timeOfRow, toleranceNs, type RowRange, type Segment } from '../signal/segment.ts';
 import type { HeardTime, Stamp } from '../signal/stamps.ts';
+import type { TimeRange } from '../signal/time-span.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from '../time.ts';
 
 /** Times of a replacement may be off by this part of what has passed: a clock drifts. */
 const DRIFT_PART = 100n;
-
-/** `[startNs, endNs)`, not empty. */
-export interface TimeRange {
-  readonly startNs: bigint;
-  readonly endNs: bigint;
-}
 
 /** Rows that come in the place of a range. */
 export interface Replacement {
@@ -36,9 +31,9 @@ export interface RegularEdit {
   readonly head: Head;
   /** The rows that the range selects, in order of time. */
   readonly ranges: readonly RowRange[];
-  /** Rows that are there no more; 0 of a replacement. */
+  /** How many rows are gone; 0 for a replacement. */
   readonly removed: number;
-  /** Holes that are no more, or not as they were, and those that are new. */
+  /** Holes that are gone or have changed, and those that are new. */
   readonly holesGone: readonly RowRange[];
   readonly holesNew: readonly RowRange[];
 }

@@ -43,7 +43,7 @@ export interface Span {
 export interface Block {
   readonly firstRow: number;
   readonly rows: number;
-  /** Of the chunk. */
+  /** Generation of the chunk. */
   readonly generation: number;
   /** What to read: the rows' own bytes where they are not compressed, else the whole block. */
   readonly values: Span;
@@ -159,7 +159,7 @@ function cutBlock(block: Block, { from, to }: RowRange, rowBytes: number): Block
   };
 }
 
-/** From the first to the last of spans that follow each other. */
+/** The span from the first to the last of spans that follow each other. */
 function hull(spans: readonly Span[]): Span {
   const last = spans[spans.length - 1];
   return { offset: spans[0].offset, length: last.offset + last.length - spans[0].offset };

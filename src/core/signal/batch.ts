@@ -10,9 +10,9 @@ export interface SampleShape {
   readonly dtype: Dtype;
   /** One label a channel; its length is the channel count. */
   readonly channelLabels: readonly string[];
-  /** Irregular series carry one time a row; regular ones none (at most a start). */
+  /** Irregular series carry a time for each row; regular ones none, at most a start. */
   readonly kind: 'regular' | 'irregular';
-  /** Of a regular series: what times of a body are compared with. */
+  /** Rate of a regular series, with which the times of a body are compared. */
   readonly rate?: Rate;
   readonly startTolerance?: number | null;
   readonly gaps?: GapRule;
@@ -21,7 +21,7 @@ export interface SampleShape {
 /** Consecutive rows. */
 export interface Batch {
   readonly rows: number;
-  /** rows × channels, row-major, of the series' dtype. */
+  /** rows × channels, row-major, in the series' dtype. */
   readonly values: SampleArray;
   /** Irregular series: int64 ns UTC, one a row, in the order given. Null for regular ones. */
   readonly times: BigInt64Array | null;
@@ -35,7 +35,7 @@ export interface Batch {
 
 /** Rows on the way out: values may be physical (float64) and of selected channels; times are always known. */
 export interface OutBatch {
-  /** Of an irregular series in order of arrival, which says nothing to readers. */
+  /** Number of the first row. In an irregular series it counts in order of arrival, which says nothing to readers. */
   readonly firstRow: number;
   readonly rows: number;
   /** rows × channels, row-major. */

@@ -5,22 +5,25 @@ export const TIME_COLUMN = 'time';
 
 const LIKE_TIME = /^time_*$/;
 
-/** The label; of a channel that is called `time`, or so with underscores, one underscore more. Other labels have other names. */
+/**
+ * The label. A channel that is called `time`, or `time` with underscores, gets one underscore more. Other labels have
+ * other names.
+ */
 export function columnName(label: string): string {
   return LIKE_TIME.test(label) ? `${label}_` : label;
 }
 
 export interface ColumnPlaces {
-  /** Of the column of times, or -1. */
+  /** Place of the column of times, or -1. */
   readonly time: number;
-  /** Of the column of each label; of the first that is missing -1, and no more. */
+  /** Place of the column of each label. It is -1 for the first label that has none, and ends there. */
   readonly channels: readonly number[];
-  /** Of a column that is neither, or there twice, or -1. */
+  /** Place of a column that is neither, or is there twice; else -1. */
   readonly unknown: number;
 }
 
 /**
- * Finds the columns of a table by their names, in any order. Of two columns called `time` the first has the times.
+ * Finds the columns of a table by their names, in any order. If two columns are called `time`, the first has the times.
  * @param columns as the table calls them
  */
 export function placesOfColumns(columns: readonly string[], labels: readonly string[]): ColumnPlaces {

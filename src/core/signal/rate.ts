@@ -1,8 +1,8 @@
 /**
  * An exact sampling rate and the arithmetic between rows and times.
  *
- * A float64 rate such as 20.03 means the rational its shortest decimal form says (2003/100), so row times
- * never drift, however long the recording: time(row) = start + floor(row × 10^9 × den / num).
+ * A float64 rate such as 20.03 means the rational that its shortest decimal form says (2003/100). So row times never
+ * drift, however long the recording: `time(row) = start + floor(row × 10^9 × den / num)`.
  */
 
 import { nearestNumber } from '../numbers/fraction.ts';
@@ -51,7 +51,7 @@ function gcd(a: bigint, b: bigint): bigint {
   return a;
 }
 
-/** The nearest double: of a rate that was sent as a number, that number. */
+/** The nearest double. A rate that was sent as a number gives that number. */
 export function rateHz(rate: Rate): number {
   return nearestNumber(rate.num, rate.den);
 }

@@ -88,7 +88,7 @@ export function selectRows(segments: readonly Segment[], rate: Rate, startNs: bi
   return ranges;
 }
 
-/** Of all row numbers that were given out, those with times before `ns`, and those that have none: in order of rows. */
+/** The row numbers that were given out and are before `ns` or have no time, in order of rows. */
 export function rowsBefore(segments: readonly Segment[], rate: Rate, rows: number, ns: bigint): RowRange[] {
   const later = segments.flatMap((segment) => {
     const { from } = rowsInTime(segment, rate, ns, ns);
@@ -110,7 +110,10 @@ export function segmentAt(segments: readonly Segment[], row: number): number {
   return low;
 }
 
-/** UTC ns of a row; of one that is in no segment, on the grid of the segment before it. @param segments in order of rows, at least one */
+/**
+ * UTC ns of a row. A row in no segment lies on the grid of the segment before it. @param segments in order of rows, at
+ * least one
+ */
 export function timeOfRow(segments: readonly Segment[], rate: Rate, row: number): bigint {
   return timeWithin(segments[Math.max(0, segmentAt(segments, row))], rate, row);
 }

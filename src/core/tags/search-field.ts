@@ -20,7 +20,7 @@ export const SEARCH_FIELDS = {
   external_id: 'text',
   /** Label of any channel. */
   channel: 'text',
-  /** Of the provenance, as all that follow up to derived_from. */
+  /** A field of the provenance, as all that follow up to derived_from. */
   subject: 'text',
   operator: 'text',
   protocol: 'text',
@@ -40,7 +40,7 @@ export const SEARCH_FIELDS = {
 
 export type SearchField = keyof typeof SEARCH_FIELDS;
 
-/** Those whose `eq` and `in` are led by an index. */
+/** Fields whose `eq` and `in` are led by an index. */
 export const INDEXED_FIELDS: ReadonlySet<SearchField> = new Set([
   'name',
   'channel',

@@ -11,10 +11,10 @@ import { parseTime } from '../time.ts';
 export const TAG_TYPES = ['string', 'number', 'boolean', 'time', 'quantity'] as const;
 export type TagType = (typeof TAG_TYPES)[number];
 
-/** Of every value of one key; of a list each value must fit. */
+/** What every value of one key must be; in a list, each value. */
 export interface KeyRule {
   readonly type: TagType | null;
-  /** Of quantities: any unit of this one's dimension. */
+  /** Unit of quantities: any unit of this one's dimension will do. */
   readonly unit: string | null;
   /** Null: any. */
   readonly values: readonly TagScalar[] | null;
@@ -31,8 +31,10 @@ export interface Vocabulary {
 const MAX_NAMED_VALUES = 20;
 
 /**
- * @param touched keys that a change sets or removes; null: all, as of a new series. What a change does not touch may not fit
- * @returns one fault a key, naming `tags.<key>`
+ * Finds what does not fit a vocabulary.
+ * @param touched keys that a change sets or removes; null: all, as in a new series. What a change does not touch need
+ * not fit
+ * @returns one fault for each key, naming `tags.<key>`
  */
 export function vocabularyFaults(
   { closed, keys }: Vocabulary,
@@ -102,7 +104,7 @@ function isEqual(a: TagScalar, b: TagScalar, readUnit: ReadUnit): boolean {
   return sameTag(a, b);
 }
 
-/** A value of a tag as searches compare it; undefined for a unit or a time that is none. */
+/** A value of a tag as searches compare it; undefined if its unit or its time is none. */
 export function comparableOf(value: TagScalar, readUnit: ReadUnit): Comparable | undefined {
   if (typeof value === 'string') return { type: 'text', text: value };
   if (typeof value === 'number') return { type: 'number', number: value };

@@ -15,10 +15,16 @@ export const RESTORE_DAYS = 7;
 export const MAX_KEEP_DAYS = 106_751;
 
 const NS_PER_DAY = 86_400e9;
-/** Expiry advances in steps of at least this part of what is kept: each is a commit, and makes caches forget what they know of the series. */
+/**
+ * Expiry advances in steps of at least this part of what is kept. Each step is a commit, and makes caches forget what
+ * they know of the series.
+ */
 const LEAST_STEP = 100n;
 
-/** Of several rules that mean one series, the one that keeps longest counts, of samples and of summaries each. @returns null for none */
+/**
+ * The terms that keep longest among rules that mean one series, for samples and for summaries each. @returns null for
+ * none
+ */
 export function longestTerms(terms: readonly RetentionTerms[]): RetentionTerms | null {
   if (terms.length === 0) return null;
   const summaries = terms.map(({ keepSummariesDays }) => keepSummariesDays ?? Infinity);
@@ -49,7 +55,9 @@ export interface Expiry {
   readonly summariesExpiredNs: bigint | null;
 }
 
-/** Up to where samples and summaries of a series expire. What has expired stays so, also where rules become longer. */
+/**
+ * Says up to where samples and summaries of a series expire. What has expired stays so, also where rules become longer.
+ */
 export function nextExpiry(facts: ExpiryFacts, { keepDays, keepSummariesDays }: RetentionTerms): Expiry {
   const referenceNs = facts.nowNs < facts.lastNs ? facts.nowNs : facts.lastNs;
   const firstNs = facts.expiredNs !== null && facts.expiredNs > facts.firstNs ? facts.expiredNs : facts.firstNs;

@@ -18,7 +18,7 @@ import type { GapRule } from '../../core/signal/place-run.ts';
 import type { NewSeries, Series } from '../../core/signal/series.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../../formats/samples/item-formats.ts';
 import { MAX_ITEMS_BYTES, type ReadItem, type SampleItem } from '../../formats/samples/sample-items.ts';
-import { keyOf, timeRule } from './append-samples.ts';
+import { keyOfBody, timeRule } from './append-samples.ts';
 import type { Backpressure } from './backpressure.ts';
 import type { AppendResult, Committer } from './committer.ts';
 import { createAndAppend } from './create-and-append.ts';
@@ -39,12 +39,12 @@ export interface AppendManyDeps extends ReadsAndWrites {
 export interface AppendManyRequest extends Pick<BodyRequest, 'body' | 'declaredBytes'> {
   readonly principal: Principal;
   readonly format: ItemFormatName;
-  /** Of series that are called by their names. */
+  /** The project of series that are called by their names. */
   readonly project: string;
-  /** One refused item refuses all. */
+  /** Whether one refused item refuses all. */
   readonly atomic: boolean;
   readonly gaps?: GapRule;
-  /** Of the request; with its line, the key of each item that has none of its own. */
+  /** The key of the request; with the number of a line it is the key of an item that has none of its own. */
   readonly idempotencyKey: string | null;
   /** Reads what a new series is to be. @throws invalid-input naming a field of it */
   readonly describe: (spec: unknown, name: string) => NewSeries;
@@ -61,24 +61,26 @@ export type ItemOutcome = {
 );
 
 export interface AppendManyOutcome {
-  /** Of what was stored now; null: nothing was. */
+  /** The commit of what this request stored; null: it stored nothing. */
   readonly commit: bigint | null;
-  /** In the order of the body. Of an atomic body that was refused, the items that are to blame. */
+  /** Outcomes in the order of the body. If an atomic body was refused, these are the items that are to blame. */
   readonly items: readonly ItemOutcome[];
-  /** Atomic, and not stored. */
+  /** True if an atomic body was not stored. */
   readonly isRefused: boolean;
 }
 
-/** Others get their turn after so many bytes of rows: a millisecond. */
+/** After so many bytes of rows others get their turn: a millisecond. */
 const TURN_BYTES = 64 * 1024;
-/** Times that the same series are asked for anew, or found to be made by others, in one request. */
+/** How often one request asks for the same series anew, or finds that others have made them. */
 const MOST_TRIES = 5;
 const RETRY_AFTER_S = 2;
 
 /**
- * Items of one series apply in their order. Those whose series are not there and that say what they are to be, make them: before the commit, or if one
- * refused item refuses all, by it.
- * @throws what is wrong with the body as a whole; what {@link Backpressure} or {@link Committer.submit} refuse, with nothing stored
+ * Appends items to their series; items of one series apply in their order. An item whose series is not there may say
+ * what it is to be, and then makes it. That happens before the commit, or by the commit itself if one refused item
+ * refuses all.
+ * @throws what is wrong with the body as a whole; what {@link Backpressure} or {@link Committer.submit} refuse, with
+ * nothing stored
  */
 export async function appendMany(deps: AppendManyDeps, request: AppendManyRequest): Promise<AppendManyOutcome> {
   const upload = await deps.backpressure.admit(request.declaredBytes, MAX_ITEMS_BYTES);
@@ -105,7 +107,7 @@ interface Work {
 /** A series as the body calls it. */
 interface Target {
   readonly called: string;
-  /** An id if it looks like one, and a name: whichever is found first. */
+  /** An id if it looks like one, and a name. Whichever of the two is found first is meant. */
   readonly refs: readonly SeriesRef[];
   readonly works: Work[];
   /** Null: it is not there, or not known yet. */
@@ -119,7 +121,7 @@ interface Target {
 /** What appending needs to know of a series, once for all items. */
 interface FoundSeries {
   readonly id: string | null;
-  /** Where it was remembered: its version. */
+  /** The version with which the series was remembered; null: it was asked for. */
   readonly knownVersion: number | null;
   readonly shape: SampleShape;
   readonly rule: TimeRule;
@@ -231,7 +233,10 @@ class ManyAppend {
     readRows(work, gaps ? { ...found, shape: { ...found.shape, gaps } } : found, this.#memory);
   }
 
-  /** Of series that are not there: which item can make them. Items before it are refused, as if they had come by themselves. */
+  /**
+   * Finds for each series that is not there the item that can make it. Items before that one are refused, as if they
+   * had come by themselves.
+   */
   async #plan(): Promise<void> {
     for (const target of this.#targets) {
       if (target.found) continue;
@@ -316,7 +321,7 @@ class ManyAppend {
     const early = taken.flatMap(({ works }) => works).filter(({ error }) => error);
     const errors = early.map(({ error }) => error);
     await this.#find(taken, { mayRemember: false });
-    // What came before the one that was to make it was refused by itself, whoever has made it.
+    // Items before the one that was to make the series were refused by themselves, whoever has made it.
     early.forEach((work, at) => Object.assign(work, { rows: null, error: errors[at] }));
     return taken.every(({ found }) => found);
   }
@@ -368,7 +373,10 @@ function newTarget(series: string, project: string): Target {
   return { called: series, refs, works: [], found: null, missing: null, plan: null };
 }
 
-/** Postgres has no NUL in its texts, and half a surrogate pair would be sent as another character: no name has either. */
+/**
+ * A name with a NUL cannot be in Postgres, and half a surrogate pair would be sent as another character. So no series
+ * has such a name.
+ */
 function isStorable(called: string): boolean {
   return !/\0|\p{Cs}/u.test(called);
 }
@@ -376,7 +384,7 @@ function isStorable(called: string): boolean {
 type Described = Pick<Series, 'dtype' | 'channels' | 'sampling' | 'duplicates'>;
 type Rules = Pick<FoundSeries, 'shape' | 'rule' | 'duplicates'>;
 
-/** Those of remembered series, which come again and again. */
+/** Rules of remembered series, which come again and again. */
 const RULES = new WeakMap<Described, Rules>();
 
 function foundSeries(series: Described, { id, knownVersion }: Pick<FoundSeries, 'id' | 'knownVersion'>): FoundSeries {
@@ -399,14 +407,14 @@ function readRows(work: Work, { shape, duplicates }: FoundSeries, memory: Shared
       memory.keep(array instanceof BigInt64Array ? 'int64' : shape.dtype, array),
     );
     work.rows = received;
-    work.key = keyOf(known, received, received.startNs);
+    work.key = keyOfBody(known, received, received.startNs);
     work.error = null;
   } catch (error) {
     refuse(work, error);
   }
 }
 
-/** @throws what is no refusal */
+/** @throws errors that are no refusals */
 function refuse(work: Work, error: unknown): void {
   if (!isVarveError(error)) throw error;
   work.rows = null;
@@ -417,7 +425,7 @@ function refuseMaking(work: Work, error: unknown): void {
   refuse(work, isVarveError(error) ? withinCreate(error) : error);
 }
 
-/** In an item the key is a field of its own. */
+/** The error as an item has it, where the key is a field of its own. */
 function inItem(error: VarveError, { key }: SampleItem): VarveError {
   if (error.slug !== 'key-reused' || key === null) return error;
   return unprocessableField('idempotency_key', 'was used for a write with other content', error.slug);

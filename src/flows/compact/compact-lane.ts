@@ -9,14 +9,14 @@ import { isVarveError, VarveError } from '../../core/errors.ts';
 import { corruptChunks } from '../rewrite/corrupt-chunks.ts';
 import { flushLane, type FlushOptions } from '../flush/flush-lane.ts';
 import { measureDead } from './measure-dead.ts';
-import { planSeries, type SeriesTask } from '../rewrite/plan-rewrite.ts';
+import { planSeriesRewrite, type SeriesTask } from '../rewrite/plan-rewrite.ts';
 import { rewriteShards, type RewriteDeps, type RewritePlan, type RewriteReport } from '../rewrite/rewrite-shards.ts';
 
 export interface CompactionReport extends RewriteReport {
   readonly step: CompactionStep;
 }
 
-/** What there is to do, of all lanes or one. @param all whatever the sizes and ages */
+/** What there is to do for all lanes, or for one. @param all whatever the sizes and ages */
 export async function planCompaction(
   db: Database,
   laneId: string | null = null,
@@ -29,7 +29,7 @@ export async function planCompaction(
   return steps;
 }
 
-/** Adds what takes a look at chunks: of what was masked since, and of times between times. */
+/** Adds what takes a look at chunks: how much was masked since, and which times lie between others. */
 async function judge(db: Database, laneId: string, shards: readonly LaneShard[]): Promise<CompactableShard[]> {
   const { shares } = await measureDead(db, laneId);
   const overlaps =
@@ -66,11 +66,11 @@ export async function compactLane(
   return reports;
 }
 
-/** Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at. */
+/** Writes one shard anew, from the chunks that the catalog knows. HDF5's structure around them is not looked at. */
 export async function rewriteShard(deps: RewriteDeps, laneId: string, shardId: string): Promise<RewriteReport | null> {
   let [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
   if (!shard) {
-    // It may tell of what the other shards of its lane do not tell yet.
+    // Whether the shard may tell of what the other shards of its lane do not tell yet.
     await flushLane(deps, laneId, { asked: true });
     [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
   }
@@ -89,7 +89,7 @@ async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOp
   }
 }
 
-/** @returns whether there are any that nobody knew of */
+/** @returns whether there are damaged chunks that nobody knew of */
 async function markCorrupt({ db, root, log }: RewriteDeps, { shards }: CompactionStep): Promise<boolean> {
   let isAny = false;
   for (const { id } of shards) {
@@ -113,7 +113,8 @@ async function compactSound(
   options: FlushOptions,
 ): Promise<RewriteReport | null> {
   let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
-  // What a compaction takes in must have been told by a flush: else a catalog that is made anew from shards would miss rows without knowing why.
+  // A flush must have told all edits that a compaction takes in. Otherwise a catalog that is made anew from shards
+  // would miss rows without knowing why.
   if (plan.isHeldUp) {
     await flushLane(deps, step.laneId, { signal: options.signal });
     plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
@@ -124,7 +125,7 @@ async function compactSound(
   return report;
 }
 
-/** `isHeldUp`: series are left out, for they have edits that no flush has told. */
+/** `isHeldUp`: series are left out, because they have edits that no flush has told. */
 async function planStep(
   reader: RewriteReader,
   { laneId, shards }: CompactionStep,
@@ -135,12 +136,13 @@ async function planStep(
   const untold = new Set(await reader.maskedSince(laneId, flushed));
   const inputs = found.series.filter(({ seriesId }) => !untold.has(seriesId));
   const isInput = new Set(found.series.map(({ seriesId }) => seriesId));
-  // Those with masks, too, though they have no rows here: where the masks were told may be one of the parents.
+  // Series with masks are taken, too, though they have no rows here: the file that tells the masks may be one of the
+  // parents.
   const masked = (await reader.maskedSince(laneId, 0n)).filter((id) => !untold.has(id) && !isInput.has(id));
   const tasks: SeriesTask[] = [];
   const looked = [...inputs, ...masked.map((seriesId) => ({ seriesId, range: { from: 0, to: 0 } }))];
   for await (const known of reader.series(looked, { kind: 'shards', ids: new Set(parents) })) {
-    const task = planSeries(known, 1);
+    const task = planSeriesRewrite(known, 1);
     if (task) tasks.push(task);
   }
   return {
@@ -153,7 +155,7 @@ async function planStep(
     chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!),
     parents,
     bytesBefore: shards.reduce((sum, { bytes }) => sum + bytes, 0),
-    // It only makes better what is well.
+    // A compaction only improves what works already.
     priority: 'low',
     tellsAll: false,
     isHeldUp: inputs.length < found.series.length,

@@ -5,13 +5,15 @@ import type { Principal } from '../principal.ts';
 import type { SeriesRef } from '../series/series-service.ts';
 
 export interface ShardSpace extends StoredShard {
-  /** Of what it stores; the rest is no data any more, or HDF5's own structure. */
+  /** Bytes of what it stores that are still data; the rest is no data any more, or HDF5's own structure. */
   readonly liveBytes: number;
 }
 
 export interface SpaceService {
-  /** @throws not-found for a series that is not, or is out of the principal's reach */
+  /** @throws not-found for a series that does not exist, or is out of the principal's reach */
   ofSeries(principal: Principal, ref: SeriesRef): Promise<{ series: Series; storage: SeriesStorage }>;
-  /** For administrators of the whole service. @param after id of the shard at which the page before ended */
+  /**
+   * Lists shards for administrators of the whole service. @param after id of the shard at which the page before ended
+   */
   shards(page: { limit: number; after: string | null }): Promise<{ items: ShardSpace[]; after: string | null }>;
 }

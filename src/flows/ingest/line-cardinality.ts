@@ -15,15 +15,17 @@ const WARN_EVERY_MS = 60 * 60_000;
 const TRUST_MS = 1_000;
 const TRUST_TIMES = 20;
 
-interface Counted {
-  count: number;
+interface ProjectCount {
+  readonly count: number;
+  /** By lines, since they were counted. Some of them may have been counted as well. */
+  made: number;
   readonly untilMs: number;
 }
 
 export class LineCardinality {
   readonly #db: Database;
   readonly #log: CardinalityLog;
-  readonly #counts = new Map<string, Counted>();
+  readonly #counts = new Map<string, ProjectCount>();
   readonly #warnedMs = new Map<string, number>();
   /** Series of a project. */
   readonly most: number;
@@ -34,14 +36,17 @@ export class LineCardinality {
     this.#log = log;
   }
 
-  /** How many more series lines may make in a project. */
-  async room(projectId: string): Promise<number> {
+  /** How many more series lines may make in a project, of those that are wanted. Nothing is refused for a count that may be too high. */
+  async room(projectId: string, wanted: number): Promise<number> {
     const known = this.#counts.get(projectId);
-    if (known && performance.now() < known.untilMs) return this.most - known.count;
+    if (known && performance.now() < known.untilMs) {
+      const room = this.most - known.count - known.made;
+      if (room >= wanted || known.made === 0) return room;
+    }
     const began = performance.now();
     const count = await countSeries(this.#db, projectId, this.most);
     const now = performance.now();
-    this.#counts.set(projectId, { count, untilMs: now + Math.max(TRUST_MS, (now - began) * TRUST_TIMES) });
+    this.#counts.set(projectId, { count, made: 0, untilMs: now + Math.max(TRUST_MS, (now - began) * TRUST_TIMES) });
     return this.most - count;
   }
 
@@ -49,12 +54,12 @@ export class LineCardinality {
   made(projectId: string, project: string, count: number): void {
     const counted = this.#counts.get(projectId);
     if (!counted) return;
-    counted.count += count;
+    counted.made += count;
+    const series = counted.count + counted.made;
     const now = performance.now();
-    if (counted.count < this.most * WARN_PART || now - (this.#warnedMs.get(projectId) ?? -Infinity) < WARN_EVERY_MS)
-      return;
+    if (series < this.most * WARN_PART || now - (this.#warnedMs.get(projectId) ?? -Infinity) < WARN_EVERY_MS) return;
     this.#warnedMs.set(projectId, now);
     const message = 'lines will soon make no more series in a project: see VARVE_MAX_PROJECT_SERIES';
-    this.#log.warn({ project, series: counted.count, most: this.most }, message);
+    this.#log.warn({ project, series, most: this.most }, message);
   }
 }

@@ -1,4 +1,4 @@
-/** Series that lines went to lately, known by the bytes of their names as they are sent: a line of a known series costs neither a question nor a name. */
+/** Remembers series that lines went to lately by the bytes of their names. A line of a known series costs neither a question nor a name. */
 import type { TimeRule } from '../../core/rows/place-append.ts';
 
 /** Where values of one field and type go. */

@@ -22,9 +22,9 @@ import type { LineProject, LineTarget } from './line-memory.ts';
 /** Series that are asked for, and made, by one statement or transaction. */
 const ASKED_AT_ONCE = 5_000;
 const MADE_AT_ONCE = 10_000;
-/** Of a series that has just been made. */
+/** The version of a series that has just been made. */
 const FIRST_VERSION = 1;
-/** Of series that a text has made: what numbers are that come later. */
+/** The type of a series that a text has made: numbers may come later. */
 const TEXT_DTYPE: Dtype = 'float64';
 
 /** A field of a body, with values of one kind. */
@@ -60,7 +60,7 @@ interface Plan {
 }
 
 /**
- * A field's first series has the type of its first value; values of another type go to a second one, which says so by a tag.
+ * Gives each field its series. The first one has the type of the first value. Values of another type go to a second one, which says so by a tag.
  * @param mayMake whether a line that is not refused needs the field: only then its series is made
  * @returns in the order given; undefined: somebody else has made it meanwhile, so it is to be asked for anew
  */
@@ -175,9 +175,9 @@ async function makeAll(
 ): Promise<void> {
   if (plans.size === 0) return;
   const { cardinality } = deps;
-  const room = await cardinality.room(project.id);
-  const fault = `max-series limit exceeded: lines make no more series in a project of ${cardinality.most}`;
   const wanted = [...plans.values()];
+  const room = await cardinality.room(project.id, wanted.length);
+  const fault = `max-series limit exceeded: lines make no more series in a project of ${cardinality.most}`;
   for (const { waiting } of wanted.slice(Math.max(0, room))) for (const at of waiting) found[at] = { fault };
   const possible = wanted.slice(0, Math.max(0, room)).filter(({ waiting }) => waiting.some((at) => mayMake(found, at)));
   for (let from = 0; from < possible.length; from += MADE_AT_ONCE) {
@@ -206,6 +206,6 @@ function isTaken(error: unknown): boolean {
 }
 
 /** The kind of value of a code. */
-export function kindOf(code: number): ValueKind {
+export function valueKindOf(code: number): ValueKind {
   return VALUE_KINDS[code];
 }

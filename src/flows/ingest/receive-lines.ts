@@ -4,9 +4,9 @@ import type { AppendPart } from '../../core/rows/place-append.ts';
 import { extendSpan } from '../../core/signal/time-span.ts';
 import { DTYPES, type Dtype } from '../../core/numbers/dtype.ts';
 import { parseLines, type LineRules, type ParsedLines } from '../../formats/line-protocol/line-parser.ts';
-import { TEXT, VALUE_KINDS } from '../../formats/line-protocol/line-points.ts';
+import { TEXT_CODE, VALUE_KINDS } from '../../formats/line-protocol/line-points.ts';
 
-/** Of one part: a mebibyte of float64. It becomes one chunk, which is read as a whole where it is checked. */
+/** Rows of one part: a mebibyte of float64. It becomes one chunk, which is read as a whole where it is checked. */
 const PART_ROWS = 131_072;
 
 /** Parts in columns, as they cross threads: of each series those that follow each other, of series of texts none. */
@@ -41,7 +41,7 @@ function withParts(lines: ParsedLines): ReceivedLines {
   const series: number[] = [];
   const partRows: number[] = [];
   rows.forEach((count, at) => {
-    if (kinds[at] === TEXT) return;
+    if (kinds[at] === TEXT_CODE) return;
     for (let from = 0; from < count; from += PART_ROWS) {
       series.push(at);
       partRows.push(Math.min(PART_ROWS, count - from));
@@ -71,12 +71,12 @@ function withParts(lines: ParsedLines): ReceivedLines {
   return received;
 }
 
-/** Where the rows of parts lie, asked in their order. */
+/** Where the rows of parts lie, to be asked in their order. */
 class LinePlaces {
   readonly #lines: ReceivedLines;
   readonly #times: Uint8Array;
   #series = 0;
-  /** Of the series; and of the part within it. */
+  /** The first row of the series, and of the part within it. */
   #row = 0;
   #within = 0;
 
@@ -142,7 +142,7 @@ export function withoutLines(lines: ReceivedLines, isRefused: (line: number) => 
   let row = 0;
   let text = 0;
   for (let series = 0; series < rows.length; series++) {
-    const isText = kinds[series] === TEXT;
+    const isText = kinds[series] === TEXT_CODE;
     const bytes = isText ? 0 : DTYPES[dtypeOf(kinds[series])].bytes;
     let count = 0;
     for (let at = 0; at < rows[series]; at++, row++) {

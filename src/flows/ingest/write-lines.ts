@@ -7,7 +7,7 @@ import { isOutOfDate, NOT_STORED, type AppendItem, type AppendPart } from '../..
 import { nameKey } from '../../core/same-name.ts';
 import { changesOf, type ValueAt } from '../../core/signal/value-changes.ts';
 import { MAX_LINES_BYTES, MAX_TOLD_LINES, type LineFault } from '../../formats/line-protocol/line-parser.ts';
-import { TEXT } from '../../formats/line-protocol/line-points.ts';
+import { TEXT_CODE } from '../../formats/line-protocol/line-points.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { Backpressure } from '../append/backpressure.ts';
 import type { Committer } from '../append/committer.ts';
@@ -15,7 +15,7 @@ import { chain, peek } from '../append/receive-body.ts';
 import { mayUse } from '../series/series-reach.ts';
 import type { LinesOutcome, LinesRequest } from './ingest-service.ts';
 import type { LineMemory, LineProject, LineTarget } from './line-memory.ts';
-import { findLineSeries, kindOf, type FoundTarget, type LineField, type LineSeriesDeps } from './line-series.ts';
+import { findLineSeries, valueKindOf, type FoundTarget, type LineField, type LineSeriesDeps } from './line-series.ts';
 import { partsBySeries, receiveWhole, withoutLines, type ReceivedLines } from './receive-lines.ts';
 
 export interface LinesDeps extends LineSeriesDeps {
@@ -162,7 +162,7 @@ class LineWrite {
     const from = series === 0 ? 0 : nameEnds[series * 2 - 1];
     const middle = nameEnds[series * 2];
     const key = text.toString('utf8', from, middle);
-    return { key, field: text.toString('utf8', middle, nameEnds[series * 2 + 1]), kind: kindOf(kinds[series]) };
+    return { key, field: text.toString('utf8', middle, nameEnds[series * 2 + 1]), kind: valueKindOf(kinds[series]) };
   }
 
   #linesOfOne(starts: Int32Array, series: number): Int32Array {
@@ -209,7 +209,7 @@ class LineWrite {
     if (appended.length === 0) return true;
     const items = appended.map((series) => this.#itemOf(series, parts[series]));
     if (!this.#isConfirmed) {
-      const bytes = appended.reduce((sum, series) => sum + bytesOf(parts[series]), 0);
+      const bytes = appended.reduce((sum, series) => sum + partBytes(parts[series]), 0);
       await this.#deps.backpressure.confirm(bytes, items.length);
       this.#isConfirmed = true;
     }
@@ -221,7 +221,7 @@ class LineWrite {
       if (result.kind === 'appended') return;
       isWhole = false;
       if (isOutOfDate(result)) this.#forget(appended[at]);
-      else if (result.error.slug !== NOT_STORED) refusing.set(appended[at], reasonOf(result.error));
+      else if (result.error.slug !== NOT_STORED) refusing.set(appended[at], refusalText(result.error));
     });
     this.#refuse(refusing);
     this.#isCommitted = isWhole;
@@ -266,7 +266,7 @@ class LineWrite {
     let row = 0;
     let text = 0;
     rows.forEach((count, series) => {
-      if (kinds[series] === TEXT && count > 0) {
+      if (kinds[series] === TEXT_CODE && count > 0) {
         const { id } = this.#targets[series]!;
         const own = found.get(id) ?? { series: [], values: [] };
         found.set(id, own);
@@ -289,7 +289,7 @@ function isFault(found: FoundTarget | undefined): boolean {
   return found !== undefined && 'fault' in found;
 }
 
-function bytesOf(parts: readonly AppendPart[]): number {
+function partBytes(parts: readonly AppendPart[]): number {
   return parts.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
@@ -304,6 +304,6 @@ function spanOf(values: readonly ValueAt[]): { fromNs: bigint; toNs: bigint } {
 }
 
 /** In the words that agents know, where they have some. */
-function reasonOf({ slug, message }: VarveError): string {
+function refusalText({ slug, message }: VarveError): string {
   return slug === 'expired' ? `points beyond retention policy: ${message}` : message;
 }

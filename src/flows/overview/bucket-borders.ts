@@ -2,18 +2,19 @@
 import { fixedBorders, mostBuckets, type Every } from '../../core/overview/aggregate-span.ts';
 import { invalidField } from '../../core/errors.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
-import { zonedBorders } from './aggregate-calendar.ts';
+import type { TimeRange } from '../../core/signal/time-span.ts';
+import { zonedBorders } from './zoned-borders.ts';
 
-/** `[startNs, endNs)` */
-export interface TimeSpan {
-  readonly startNs: bigint;
-  readonly endNs: bigint;
-}
-
-/** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
+/**
+ * Most buckets of an answer: those of a fixed length, and those of a calendar, which take some twenty microseconds
+ * each.
+ */
 const MAX_FIXED_BUCKETS = 100_000;
 const MAX_CALENDAR_BUCKETS = 20_000;
-/** Borders by a clock found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
+/**
+ * Most borders by a clock that are found on the main thread. They take a millisecond, which is what handing over to a
+ * thread costs.
+ */
 const CALENDAR_HERE = 50;
 
 export interface WantedBorders {
@@ -25,7 +26,7 @@ export interface WantedBorders {
 export async function everyBorders(
   codec: Pick<CodecPool, 'run'>,
   wanted: WantedBorders,
-  span: TimeSpan,
+  span: TimeRange,
 ): Promise<BigInt64Array> {
   return (
     bordersHere(wanted, span) ??
@@ -33,8 +34,8 @@ export async function everyBorders(
   );
 }
 
-/** As {@link everyBorders}, of those that are found at once; null: they take a thread. */
-export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: TimeSpan): BigInt64Array | null {
+/** Does what {@link everyBorders} does for borders that are found at once; null: they take a thread. */
+export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: TimeRange): BigInt64Array | null {
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   const most = mostBuckets(every, startNs, endNs);
   const limit = every.kind === 'fixed' ? MAX_FIXED_BUCKETS : MAX_CALENDAR_BUCKETS;
@@ -49,8 +50,8 @@ export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: 
   return most <= CALENDAR_HERE ? zonedBorders({ every, zone, startNs, endNs }) : null;
 }
 
-/** Of borders those of the buckets that cover a range; null where they do not. */
-export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeSpan): BigInt64Array | null {
+/** The borders of those buckets that cover a range; null if the buckets do not cover it. */
+export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeRange): BigInt64Array | null {
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   const to = borders.findIndex((ns) => ns >= endNs);
   let from = to;
@@ -58,7 +59,7 @@ export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeSp
   return from < 0 ? null : borders.slice(from, to + 1);
 }
 
-/** The rows that count: of the first and the last bucket only those of the range. */
-export function clampBorders(borders: BigInt64Array, { startNs, endNs }: TimeSpan): BigInt64Array {
+/** The rows that count: in the first and the last bucket only those of the range. */
+export function clampBorders(borders: BigInt64Array, { startNs, endNs }: TimeRange): BigInt64Array {
   return borders.map((ns) => (ns < startNs ? startNs : ns > endNs ? endNs : ns));
 }

@@ -17,7 +17,7 @@ import {
   type TableBatch,
   type TableColumn,
 } from '../../core/signal/sample-table.ts';
-import { npyTable, type NpyField } from '../../formats/tables/npy-read.ts';
+import { npyTable, type NpyField } from '../../formats/tables/structured-npy.ts';
 import { jsonValueWriter } from '../../formats/text/number-text.ts';
 import { encodeTable } from '../../formats/tables/table-formats.ts';
 import { foldBuckets, type Folded, type FoldTask } from './fold-overview.ts';
@@ -77,10 +77,10 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
   else yield await printBucketTable(answer, task.missingValue, tableOf(answer, task.dtype, step.value));
 }
 
-interface Column {
+interface AggregateColumn {
   readonly name: Aggregate;
   readonly type: NumberType;
-  /** By channel, then by bucket. */
+  /** Values by channel, then by bucket. */
   readonly values: readonly (readonly Value[])[];
 }
 
@@ -91,7 +91,7 @@ function tableOf(answer: BucketAnswer, dtype: Dtype, { fold, borders }: Folded):
   const edges = answer.borders ?? borders!;
   const start = BigInt64Array.from(kept, (i) => edges[i]);
   const end = BigInt64Array.from(kept, (i) => edges[i + 1]);
-  const columns = answer.columns.map((name): Column => {
+  const columns = answer.columns.map((name): AggregateColumn => {
     const values = answer.channels.map(({ calibration }, c) =>
       aggregateValues(fold, { name, channel: c, calibration, fill: answer.fill }, kept, start),
     );
@@ -105,17 +105,17 @@ interface BucketTable {
   readonly start: BigInt64Array;
   readonly end: BigInt64Array;
   readonly count: readonly number[];
-  readonly columns: readonly Column[];
+  readonly columns: readonly AggregateColumn[];
 }
 
-/** Of the channel that has most. */
+/** Number of values in a bucket, of the channel that has most. */
 function bucketCount({ counts, channels }: BucketFold, bucket: number): number {
   let most = 0;
   for (let at = bucket * channels; at < (bucket + 1) * channels; at++) if (counts[at] > most) most = counts[at];
   return most;
 }
 
-/** For values of a dtype, or nulls; a value that was interpolated is a number whatever the dtype. */
+/** A JSON list of values of a dtype, or nulls. A value that was interpolated is a number whatever the dtype. */
 function jsonList(values: readonly Value[], type: NumberType): string {
   const write = jsonValueWriter(type);
   return `[${values.map((value) => (value === null ? 'null' : write(asStored(value, type)))).join(',')}]`;
@@ -225,7 +225,7 @@ async function printLine(answer: LineAnswer, task: FoldTask, folded: Folded): Pr
   const ys = Float64Array.from(points, ({ value }) => physical(value));
   const type = calibration ? 'float64' : task.dtype;
   const chosen = chooseLine(points, ys, answer.points);
-  // An integer of an .npy array cannot say that there is none, but by the missing value.
+  // An integer of an .npy array can say that there is no value only by the missing value.
   const saysNone = answer.format !== 'npy' || DTYPES[type].kind === 'float' || task.missingValue !== null;
   const kept = saysNone ? chosen : chosen.filter(({ at }) => at !== null);
   const times = BigInt64Array.from(kept, ({ ns }) => ns);

@@ -11,8 +11,8 @@ import { calibrationOf } from '../../core/signal/calibration.ts';
 import { invalidField, isVarveError, VarveError } from '../../core/errors.ts';
 import { chooseChannels } from '../../core/signal/choose-channels.ts';
 import type { RowDetails } from '../../core/overview/bucket-fold.ts';
-import { lineEnds, runsOf, withBorders } from '../../core/overview/broken-line.ts';
-import { equalBorders } from '../../core/overview/bucket-plan.ts';
+import { lineEnds, gaplessRuns, withBorders } from '../../core/overview/broken-line.ts';
+import { equalBorders } from '../../core/overview/row-buckets.ts';
 import { nsOfRow, type Rate } from '../../core/signal/rate.ts';
 import { clipRows } from '../../core/signal/row-ranges.ts';
 import { timeOfRow } from '../../core/signal/segment.ts';
@@ -21,8 +21,9 @@ import { INT64_MAX } from '../../core/time.ts';
 import { mediaTypeOf, WIRE_FORMATS } from '../../formats/samples/wire-formats.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
-import { bordersHere, bordersWithin, clampBorders, everyBorders, type TimeSpan } from './bucket-borders.ts';
-import { within } from '../series/series-reach.ts';
+import { bordersHere, bordersWithin, clampBorders, everyBorders } from './bucket-borders.ts';
+import type { TimeRange } from '../../core/signal/time-span.ts';
+import { requireReach } from '../series/series-reach.ts';
 import type { FoldTask } from './fold-overview.ts';
 import { planRowFold, planTimeFold, type FoldPlan, type PlanRequest } from './plan-overview.ts';
 import {
@@ -46,7 +47,10 @@ export const MAX_POINTS = 20_000;
 export const MAX_BUCKET_VALUES = 4_000_000;
 /** Summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
-/** A line is chosen from the extremes of this many buckets a point; four candidates a point are as good as all rows (Donckt et al., MinMaxLTTB, 2023). */
+/**
+ * A line is chosen from the extremes of this many buckets a point. Four candidates a point are as good as all rows
+ * (Donckt et al., MinMaxLTTB, 2023).
+ */
 const BUCKETS_A_POINT = 2;
 /** Transactions that a plan may take. */
 const PLAN_ATTEMPTS = 5;
@@ -71,7 +75,7 @@ async function answer(deps: OverviewDeps, request: BucketRequest): Promise<Bucke
   return { mediaType: mediaTypeOf(request.format), commit, version, body: await only(body, request.signal) };
 }
 
-interface Planned {
+interface PlannedBuckets {
   readonly task: BucketPrintTask;
   readonly commit: bigint;
   readonly version: number;
@@ -81,18 +85,22 @@ interface Planned {
  * The borders of a calendar may take a thread. No transaction waits for it: where borders are missing it ends, and another one begins. The range may have grown in between, seldom
  * past the last border.
  */
-async function planned(deps: OverviewDeps, request: BucketRequest): Promise<Planned> {
+async function planned(deps: OverviewDeps, request: BucketRequest): Promise<PlannedBuckets> {
   const { wanted, ref } = request;
   let known: BigInt64Array | null = null;
   for (let attempt = 1; attempt <= PLAN_ATTEMPTS; attempt++) {
-    const made = await withOverview(deps.db, ref, async (reader): Promise<Planned | { readonly range: TimeSpan }> => {
-      const series = within(request.principal, ref, reader.snapshot.series);
-      const range = rangeOf(reader.snapshot, request);
-      const borders = bordersOf(request, range, known);
-      if (!borders) return { range };
-      const task = await planAnswer(deps, request, reader, { range, borders });
-      return { task, commit: series.commit, version: series.version };
-    });
+    const made = await withOverview(
+      deps.db,
+      ref,
+      async (reader): Promise<PlannedBuckets | { readonly range: TimeRange }> => {
+        const series = requireReach(request.principal, ref, reader.snapshot.series);
+        const range = rangeOf(reader.snapshot, request);
+        const borders = bordersOf(request, range, known);
+        if (!borders) return { range };
+        const task = await planAnswer(deps, request, reader, { range, borders });
+        return { task, commit: series.commit, version: series.version };
+      },
+    );
     if ('task' in made) return made;
     if (wanted.by === 'every') known = await everyBorders(deps.codec, wanted, made.range);
   }
@@ -121,7 +129,7 @@ async function planAnswer(
   deps: OverviewDeps,
   request: BucketRequest,
   reader: OverviewReader,
-  { range, borders }: { readonly range: TimeSpan; readonly borders: BigInt64Array },
+  { range, borders }: { readonly range: TimeRange; readonly borders: BigInt64Array },
 ): Promise<BucketPrintTask> {
   const { snapshot } = reader;
   const { series } = snapshot;
@@ -167,8 +175,8 @@ async function planAnswer(
 }
 
 /** Where the rows of a regular series lie in time, and where they follow each other without a gap. */
-function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, endNs }: TimeSpan): LineAnswer['clock'] {
-  const { axis, runs } = runsOf(segments, holes, rate, startNs, endNs);
+function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, endNs }: TimeRange): LineAnswer['clock'] {
+  const { axis, runs } = gaplessRuns(segments, holes, rate, startNs, endNs);
   return { rate, segments: axis, runs };
 }
 
@@ -188,7 +196,7 @@ export function answeredChannel(series: Series, channel: Channel, physical: bool
 }
 
 /** The range of the request, clipped to where there are data; where gaps are to be filled, as it was asked for. Empty: both ends are the same. */
-function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketRequest): TimeSpan {
+function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketRequest): TimeRange {
   const data = extent(snapshot);
   const isFilled = wanted.by === 'every' && wanted.fill !== 'none';
   const start = startNs ?? data?.startNs;
@@ -201,10 +209,10 @@ function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketR
 }
 
 /** Where there are rows, or summaries of rows that have expired. */
-function extent(snapshot: OverviewSnapshot): TimeSpan | null {
+function extent(snapshot: OverviewSnapshot): TimeRange | null {
   const { series, expiredNs, summariesExpiredNs } = snapshot;
   const { sampling, firstNs, lastNs } = series;
-  const ranges: TimeSpan[] = [];
+  const ranges: TimeRange[] = [];
   if (firstNs !== null && lastNs !== null) {
     // A row of a regular series stands for its period.
     const endNs = lastNs + (sampling.kind === 'regular' ? nsOfRow(sampling.rate, 1) || 1n : 1n);
@@ -224,9 +232,9 @@ function extent(snapshot: OverviewSnapshot): TimeSpan | null {
 }
 
 /** Null: the rows of the block have no times. */
-function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): TimeSpan | null {
+function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): TimeRange | null {
   const cells = { from: block.firstRow!, to: block.lastRow! + 1 };
-  let span: TimeSpan | null = null;
+  let span: TimeRange | null = null;
   for (const { firstRow, rows } of segments) {
     const [own] = clipRows([{ from: firstRow, to: firstRow + rows }], cells);
     if (!own) continue;
@@ -240,7 +248,7 @@ function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSu
   return span;
 }
 
-function spanOfTimes({ firstNs, lastNs }: LocatedSummary): TimeSpan {
+function spanOfTimes({ firstNs, lastNs }: LocatedSummary): TimeRange {
   return { startNs: firstNs!, endNs: lastNs! + 1n };
 }
 
@@ -256,10 +264,10 @@ export function aggregateDetails(aggregates: readonly Aggregate[]): RowDetails {
   };
 }
 
-/** Null where they have to be found first. @param known of this request, of a range that it had */
+/** Null where they have to be found first. @param known borders that this request has found, for a range that it had */
 function bordersOf(
   { wanted }: BucketRequest,
-  { startNs, endNs }: TimeSpan,
+  { startNs, endNs }: TimeRange,
   known: BigInt64Array | null,
 ): BigInt64Array | null {
   if (wanted.by === 'every')

@@ -2,7 +2,7 @@
 import { VarveError } from '../../core/errors.ts';
 
 const MIB = 1024 * 1024;
-/** Of all answers under way in one process … */
+/** Most bytes of all answers under way in one process … */
 const MAX_BYTES = 1024 * MIB;
 /** … and of those that are large: what is small finds room beside them. */
 const MAX_LARGE_BYTES = 512 * MIB;
@@ -21,14 +21,14 @@ export function jsonBytes(values: number): number {
   return values * JSON_VALUE_BYTES;
 }
 
-interface Waiting {
+interface WaitingAnswer {
   readonly bytes: number;
   readonly enter: () => void;
 }
 
 export class AnswerRoom {
   readonly #waitMs: number;
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<WaitingAnswer>();
   #bytes = 0;
   #largeBytes = 0;
 

@@ -1,6 +1,6 @@
 /**
- * Plans without all chunks of a series in memory: as many as the first rows need, and of a long range of a regular series page by page, while the rows
- * before are on their way.
+ * Plans without all chunks of a series in memory: only as many as the first rows need. A long range of a regular series
+ * is planned page by page, while the rows before are on their way.
  */
 import type { Database } from '../../catalog/database.ts';
 import { readSampleSnapshot, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
@@ -10,13 +10,13 @@ import type { RowRange } from '../../core/signal/segment.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { visibleSlices } from '../../core/rows/visible-rows.ts';
 import { planSamples, planSeries, splitRows, type PlanDeps, type PlanLimits, type ReadPlan } from './plan-samples.ts';
-import { rowsOf, type Section } from './print-samples.ts';
+import { sectionRows, type Section } from './print-samples.ts';
 import type { SampleSelection } from './read-service.ts';
 
 export interface ChunkLimits {
-  /** Of a page of a plan: a megabyte of the catalog. */
+  /** Chunks of a page of a plan: a megabyte of the catalog. */
   readonly page: number;
-  /** That are asked for where not all rows are wanted … */
+  /** Chunks that are asked for first where not all rows are wanted … */
   readonly first: number;
 }
 export const DEFAULT_CHUNK_LIMITS: ChunkLimits = { page: 4_096, first: 256 };
@@ -29,7 +29,7 @@ export interface Enough {
   readonly mostChunks?: number;
 }
 
-export interface Planned {
+export interface PlannedSelection {
   readonly snapshot: SampleSnapshot;
   readonly selection: SampleSelection;
   /** Rows of the answer. */
@@ -37,7 +37,7 @@ export interface Planned {
   readonly limits?: PlanLimits;
 }
 
-export type PlannedRows = Planned & { readonly plan: ReadPlan };
+export type PlannedRows = PlannedSelection & { readonly plan: ReadPlan };
 
 /**
  * @param most rows that are answered at most, as far as is known before the series is
@@ -45,7 +45,7 @@ export type PlannedRows = Planned & { readonly plan: ReadPlan };
  * @param isPaged of a regular series, rows behind the chunks of a page may be planned later
  * @throws what {@link planSamples} and `read` throw
  */
-export async function planEnough<P extends Planned>(
+export async function planEnough<P extends PlannedSelection>(
   deps: PlanDeps,
   most: number,
   read: (enough: Enough) => Promise<P>,
@@ -71,7 +71,7 @@ export function laterRows(
   { sections, later }: ReadPlan,
 ): LaterRows | null {
   if (later.length === 0) return null;
-  const before = sections.reduce((sum, section) => sum + rowsOf(section), 0);
+  const before = sections.reduce((sum, section) => sum + sectionRows(section), 0);
   return ({ from, to }) =>
     planLater(
       db,

@@ -16,7 +16,7 @@ import type { DataRoot } from '../../storage/folder/data-root.ts';
 import type { ShardFiles } from '../../storage/read/shard-files.ts';
 import { jsonBytes, STREAM_BYTES, type AnswerRoom } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
-import { within } from '../series/series-reach.ts';
+import { requireReach } from '../series/series-reach.ts';
 import { laterRows, planEnough, type ChunkLimits, type Enough, type LaterRows } from './plan-pages.ts';
 import { chunksOf, slice, type ReadPlan } from './plan-samples.ts';
 import {
@@ -91,7 +91,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
   const { shape } = task;
   return {
     mediaType: mediaTypeOf(format),
-    ...(await bodyOf(deps, request, task, series, laterRows(deps, snapshot, plan))),
+    ...(await sampleBody(deps, request, task, series, laterRows(deps, snapshot, plan))),
     rows: plan.rows,
     firstRow: plan.firstRow,
     dtype: shape.dtype,
@@ -175,17 +175,17 @@ export function rowsTask(
   };
 }
 
-type Body = Pick<SampleStream, 'body' | 'contentLength' | 'part'>;
+type SampleBody = Pick<SampleStream, 'body' | 'contentLength' | 'part'>;
 
 const NOTHING: BytePart = { from: 0, to: 0 };
 
-async function bodyOf(
+async function sampleBody(
   deps: ReadDeps,
   request: ReadRequest,
   rows: RowsTask,
   state: Series,
   laterOf: LaterRows | null,
-): Promise<Body> {
+): Promise<SampleBody> {
   const { format, spelling, signal } = request;
   const { version, commit } = state;
   const choose = (bytes: number): ChosenPart => request.choosePart?.({ bytes, version, commit }) ?? null;
@@ -235,8 +235,8 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
 }
 
 /**
- * Series and chunks of the request, of one instant, and the selection with its rows counted from the start.
- * @throws not-found, also for a series out of the principal's reach
+ * Series and chunks of the request, as of one instant, and the selection with its rows counted from the start. @throws
+ * not-found, also for a series out of the principal's reach
  */
 export async function readSnapshot(
   { db }: Pick<ReadDeps, 'db'>,
@@ -245,7 +245,7 @@ export async function readSnapshot(
 ): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
   const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
     const snapshot = await readSampleSnapshot(db, ref, { ...chunks, ...enough });
-    within(principal, ref, snapshot.series);
+    requireReach(principal, ref, snapshot.series);
     return snapshot;
   };
   if (selection.by === 'time') return { snapshot: await read(chunksOf(selection)), selection };

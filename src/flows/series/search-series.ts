@@ -4,7 +4,7 @@ import type { Database } from '../../catalog/database.ts';
 import { inSearchSnapshot, namingFaults } from '../../catalog/search/search-snapshot.ts';
 import { hasOnePlan, pageStatement, searchSeries, type ProjectScope } from '../../catalog/search/search-store.ts';
 import { countFacets } from '../../catalog/search/tag-facets.ts';
-import { describePlan } from '../../catalog/search/condition-plan.ts';
+import { describePlan } from '../../catalog/search/explain-search.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../../catalog/search/tag-values.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { SearchRequest } from '../../core/tags/search-request.ts';
@@ -64,7 +64,7 @@ async function inReach<T>(
   return { items, after: last === undefined ? null : placeOf(last) };
 }
 
-/** A project that is not there, or out of reach, has no tags. */
+/** A project that does not exist, or is out of reach, has no tags. */
 async function scopeOf(db: Database, principal: Principal, project: string | undefined): Promise<ProjectScope> {
   const ids = principal.projects?.ids ?? null;
   if (project === undefined) return ids;

@@ -8,13 +8,18 @@ export interface DataSpan {
   readonly firstRow: number;
   readonly rows: number;
   readonly startNs: bigint;
-  /** Of the row that would follow. */
+  /** Time of the row that would follow. */
   readonly endNs: bigint;
 }
 
-/** Of regular series. @throws not-found, also out of the principal's reach; unprocessable `not-regular` */
+/**
+ * The time axis of regular series. @throws not-found, also out of the principal's reach; unprocessable `not-regular`
+ */
 export interface TimeAxisService {
-  /** In order of time, those that touch the range. @param page after: start of the one that the page before ended with */
+  /**
+   * Lists segments that touch the range, in order of time. @param page after: start of the one that the page before
+   * ended with
+   */
   segments(
     principal: Principal,
     ref: SeriesRef,
@@ -25,7 +30,7 @@ export interface TimeAxisService {
       readonly after: bigint | null;
     },
   ): Promise<{ items: DataSpan[]; after: bigint | null }>;
-  /** In order of rows. @param page after: row of the one that the page before ended with */
+  /** Lists clock marks, in order of rows. @param page after: row of the one that the page before ended with */
   clockMarks(
     principal: Principal,
     ref: SeriesRef,

@@ -20,13 +20,13 @@ export interface QueryDeps extends Pick<ReadDeps, 'db' | 'root' | 'codec' | 'roo
 export async function querySeries(deps: QueryDeps, request: TableRequest): Promise<TableStream> {
   const chosen = await chooseSeries(deps, request.principal, request.series, request.channels);
   const { parts, ...planned } = await planTable(deps, request, chosen);
-  const { format, epoch } = request;
-  const body = deps.codec.pipe('table', { ...planned, format, epoch }, parts, request.signal);
+  const { format, epoch, influx } = request;
+  const body = deps.codec.pipe('table', { ...planned, format, epoch, influx }, parts, request.signal);
   const held = STREAM_BYTES + (format === 'json' ? jsonBytes(mostValues(chosen)) : 0);
   return { mediaType: mediaTypeOf(format), series: chosen.length, body: await started(deps.room.hold(held, body)) };
 }
 
-/** Of a table of JSON. */
+/** Most values of a table of JSON. */
 function mostValues(chosen: readonly ChosenSeries[]): number {
   const stored = chosen.reduce((sum, { series, channels }) => sum + series.rows * channels.length, 0);
   return Math.min(MAX_JSON_CELLS, stored);

@@ -3,7 +3,7 @@ import type { Table } from '../../core/signal/sample-table.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import type { AsOfPart } from './align-as-of.ts';
-import type { TimeSpan } from '../overview/bucket-borders.ts';
+import type { TimeRange } from '../../core/signal/time-span.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
 import { planEnough } from '../read/plan-pages.ts';
 import type { PlanLimits } from '../read/plan-samples.ts';
@@ -20,11 +20,11 @@ export interface PlannedTable {
   readonly parts: AsyncIterable<RowsPart | BucketsPart | AsOfPart>;
 }
 
-export type PlanDeps = Pick<ReadDeps, 'db' | 'root' | 'codec'>;
+export type TablePlanDeps = Pick<ReadDeps, 'db' | 'root' | 'codec'>;
 
 /** The rows of a selection, as of now. @param most first ones */
-export async function rowsOf(
-  deps: PlanDeps,
+export async function selectedRows(
+  deps: TablePlanDeps,
   { principal, physical }: Pick<TableRequest, 'principal' | 'physical'>,
   { id }: Series,
   selected: readonly number[] | null,
@@ -45,7 +45,7 @@ export function timeSelection({ startNs, endNs }: TableRequest): SampleSelection
 }
 
 /** The range of the request; where it is open, where the samples of all series begin and end. */
-export function spanOf({ startNs, endNs }: TableRequest, chosen: readonly ChosenSeries[]): TimeSpan {
+export function rangeOfTable({ startNs, endNs }: TableRequest, chosen: readonly ChosenSeries[]): TimeRange {
   const firsts = chosen.flatMap(({ series }) => (series.firstNs === null ? [] : [series.firstNs]));
   const lasts = chosen.flatMap(({ series }) => (series.lastNs === null ? [] : [series.lastNs]));
   const from = startNs ?? (firsts.length > 0 ? firsts.reduce((a, b) => (b < a ? b : a)) : 0n);

@@ -1,4 +1,7 @@
-/** Pieces of one text of bytes, numbered in the order in which they are met first: where millions of lines repeat a thousand names, none of them becomes a string. */
+/**
+ * Numbers the pieces of one text of bytes in the order in which they are met first. Millions of lines repeat a thousand names, and none of them becomes
+ * a string.
+ */
 
 const FIRST_SLOTS = 1024;
 

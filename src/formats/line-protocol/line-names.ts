@@ -1,6 +1,6 @@
 /**
- * The names in a line: measurement, tags and field. A backslash before a comma, a space or, but for measurements, an equals sign makes it a part of the
- * name; before anything else it is one itself.
+ * Reads and makes the names in a line: measurement, tags and field. A backslash before a comma or a space makes it a part of the name. So it does before
+ * an equals sign, but for measurements. Before anything else a backslash is itself.
  * @see https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/
  */
 import { createHash } from 'node:crypto';
@@ -10,14 +10,14 @@ import { MAX_TAGS } from '../../core/tags/tag-edit.ts';
 /** What every series of a line is found by, besides the tags of the line. */
 export const MEASUREMENT_TAG = '_measurement';
 export const FIELD_TAG = '_field';
-/** Of a series that was opened because the one before takes values of another type. */
+/** The tag of a series that was opened because the one before takes values of another type. */
 export const TYPE_TAG = '_type';
 const RESERVED: ReadonlySet<string> = new Set([MEASUREMENT_TAG, FIELD_TAG, TYPE_TAG]);
 const MOST_LINE_TAGS = MAX_TAGS - RESERVED.size;
 
 /** As tags of series may have. */
 const MAX_KEY_CHARS = 200;
-const MAX_VALUE_CHARS = 4096;
+const MOST_NAME_CHARS = 4096;
 /** As names of series may have; longer ones end in a hash. */
 const MAX_NAME_CHARS = 512;
 const HASH_CHARS = 32;
@@ -36,7 +36,7 @@ export function readKey(text: string): LineKey {
   const [first, ...rest] = cut(text, ',');
   const measurement = unescaped(first, MEASUREMENT_ESCAPE);
   if (measurement === '') throw new NameFault('missing measurement');
-  checkText('measurement', measurement, MAX_VALUE_CHARS);
+  checkText('measurement', measurement, MOST_NAME_CHARS);
   if (rest.length > MOST_LINE_TAGS) throw new NameFault(`more than ${MOST_LINE_TAGS} tags`);
   const tags = rest.map((tag): [string, string] => {
     const [key, value, ...more] = cut(tag, '=').map((part) => unescaped(part, ESCAPE));
@@ -44,7 +44,7 @@ export function readKey(text: string): LineKey {
     if (value === undefined || value === '') throw new NameFault('missing tag value');
     if (more.length > 0) throw new NameFault('invalid tag format: an equals sign in a tag needs a backslash');
     checkText('tag key', key, MAX_KEY_CHARS);
-    checkText('tag value', value, MAX_VALUE_CHARS);
+    checkText('tag value', value, MOST_NAME_CHARS);
     if (RESERVED.has(key)) throw new NameFault(`the tag key ${key} is reserved`);
     if (key === '__proto__') throw new NameFault(`the tag key ${key} is not possible`);
     return [key, value];
@@ -57,7 +57,7 @@ export function readKey(text: string): LineKey {
 export function readField(text: string): string {
   const field = unescaped(text, ESCAPE);
   if (field === '') throw new NameFault('missing field key');
-  checkText('field key', field, MAX_VALUE_CHARS);
+  checkText('field key', field, MOST_NAME_CHARS);
   return field;
 }
 
@@ -98,7 +98,7 @@ function isPlain(byte: number): boolean {
   return byte > 0x20 && byte < 0x7f && byte !== BACKSLASH;
 }
 
-/** Of two keys, each with an equals sign behind it. */
+/** Compares two keys, each with an equals sign behind it. */
 function isBefore(bytes: Uint8Array, a: number, b: number): boolean {
   for (let i = 0; ; i++) {
     const [x, y] = [bytes[a + i], bytes[b + i]];
@@ -108,8 +108,8 @@ function isBefore(bytes: Uint8Array, a: number, b: number): boolean {
 }
 
 /**
- * What the series of a field is called: `measurement,tag=value:field`, tags in alphabetical order, escaped as in a line. Different series have different
- * names: a colon of the field has a backslash, and a name that is too long ends in a hash of the whole.
+ * Says what the series of a field is called: `measurement,tag=value:field`, tags in alphabetical order, escaped as in a line. Different series have
+ * different names. So a colon of the field has a backslash, and a name that is too long ends in a hash of the whole.
  * @param type of a series that was opened for values of another type
  */
 export function seriesNameOf({ measurement, tags }: LineKey, field: string, type: string | null = null): string {

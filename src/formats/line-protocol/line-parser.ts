@@ -1,6 +1,6 @@
 /**
- * InfluxDB's line protocol, from bytes to columns of values and times, series by series, in one pass: no line and no point becomes an object or a text.
- * What is wrong with one line is told of it, and keeps no other out.
+ * Reads InfluxDB's line protocol in one pass, from bytes to columns of values and times, series by series. No line and no point becomes an object or a
+ * text. What is wrong with one line is told of it, and keeps no other out.
  * @see https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/
  */
 import { randomInt } from 'node:crypto';
@@ -9,10 +9,10 @@ import { VarveError } from '../../core/errors.ts';
 import { NS_PER_S } from '../../core/time.ts';
 import { ByteTable, grown } from './byte-table.ts';
 import { isPlainField, isPlainKey, NameFault, readField, readKey } from './line-names.ts';
-import { LinePoints, TEXT, VALUE_KINDS } from './line-points.ts';
+import { LinePoints, TEXT_CODE, VALUE_KINDS } from './line-points.ts';
 
 /** Digits of a whole second's part, or what one of them is in seconds. */
-export const PRECISIONS = {
+export const LINE_PRECISIONS = {
   ns: { digits: 9, seconds: 1 },
   us: { digits: 6, seconds: 1 },
   ms: { digits: 3, seconds: 1 },
@@ -20,9 +20,9 @@ export const PRECISIONS = {
   m: { digits: 0, seconds: 60 },
   h: { digits: 0, seconds: 3600 },
 } as const;
-export type Precision = keyof typeof PRECISIONS;
+export type Precision = keyof typeof LINE_PRECISIONS;
 
-/** Of a body, decompressed: it is in memory as a whole. */
+/** Bytes of a body, decompressed: it is in memory as a whole. */
 export const MAX_LINES_BYTES = 32 * 1024 * 1024;
 /** Series of one body, each field of a measurement and its tags; also of lines that are refused. */
 export const MAX_LINE_SERIES = 50_000;
@@ -55,7 +55,7 @@ export interface ParsedLines {
   /** By series: the code of its kind of value, and how many points it has. */
   readonly kinds: Uint8Array;
   readonly rows: Int32Array;
-  /** Of all points, in the order of their series, and of one in the order of the lines: int64 ns; the number of the line. */
+  /** Times of all points, int64 ns, and the numbers of their lines. They are in the order of the series, then of the lines. */
   readonly times: BigInt64Array;
   readonly lines: Int32Array;
   /** Little-endian values of the series that are no texts; each begins at a multiple of eight. */
@@ -86,7 +86,7 @@ const PLUS = 0x2b;
 const COMMA = 0x2c;
 const MINUS = 0x2d;
 const DOT = 0x2e;
-const ZERO = 0x30;
+const DIGIT_0 = 0x30;
 const EQUALS = 0x3d;
 const BACKSLASH = 0x5c;
 const LOWER = 0x20;
@@ -96,7 +96,7 @@ const I = 0x69;
 const T = 0x74;
 const U = 0x75;
 
-/** A float64 has every integer of so many digits, and every power of ten up to that: their product and quotient are rounded once, as they should be. */
+/** A float64 has every integer of so many digits, and the powers of ten below. Their product and quotient are rounded once, as they should be. */
 const EXACT_DIGITS = 15;
 const POWERS = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 /** Longer numbers are no int64. */
@@ -133,12 +133,12 @@ class LineParser {
   #texts = 0;
   #refused = 0;
   readonly #faults: LineFault[] = [];
-  /** Of the line that is being read. */
+  /** The number of the line that is being read, its first point, the line ends within it, and the texts before it. */
   #line = 0;
   #first = 0;
   #moreLines = 0;
   #firstText = 0;
-  /** What is wrong with it, and whether it must be taken to end where its text first does: a text that is not closed would take its neighbours along. */
+  /** What is wrong with it, and whether its text is not closed. It ends at its first line end then, so that its neighbours are read. */
   #reason = '';
   #isOpen = false;
   /** The kind of the value that was read last. */
@@ -150,7 +150,7 @@ class LineParser {
     this.#bytes[body.length] = LF;
     this.#end = body.length;
     this.#isUtf8 = isUtf8(body);
-    ({ digits: this.#digits, seconds: this.#unitSeconds } = PRECISIONS[precision]);
+    ({ digits: this.#digits, seconds: this.#unitSeconds } = LINE_PRECISIONS[precision]);
     this.#nowSeconds = Number(nowNs / NS_PER_S);
     this.#nowNs = Number(nowNs % NS_PER_S);
     this.#keys = new ByteTable(this.#bytes);
@@ -242,7 +242,7 @@ class LineParser {
   #readValue(at: number): number {
     const byte = this.#bytes[at];
     if (byte === QUOTE) return this.#readText(at);
-    if ((byte >= ZERO && byte <= ZERO + 9) || byte === MINUS || byte === DOT || byte === PLUS)
+    if ((byte >= DIGIT_0 && byte <= DIGIT_0 + 9) || byte === MINUS || byte === DOT || byte === PLUS)
       return this.#readNumber(at);
     if ((byte | LOWER) === T || (byte | LOWER) === F) return this.#readBoolean(at);
     return this.#fault(this.#isValueEnd(at) ? 'missing field value' : 'invalid field value', at);
@@ -257,7 +257,7 @@ class LineParser {
     let digits = 0;
     let exponent = 0;
     const firstDigit = at;
-    for (let digit = bytes[at] - ZERO; digit >= 0 && digit <= 9; digit = bytes[++at] - ZERO) {
+    for (let digit = bytes[at] - DIGIT_0; digit >= 0 && digit <= 9; digit = bytes[++at] - DIGIT_0) {
       if (mantissa > 0 || digit > 0) digits++;
       if (digits <= EXACT_DIGITS) mantissa = mantissa * 10 + digit;
     }
@@ -268,7 +268,7 @@ class LineParser {
     }
     if (bytes[at] === DOT) {
       at++;
-      for (let digit = bytes[at] - ZERO; digit >= 0 && digit <= 9; digit = bytes[++at] - ZERO) {
+      for (let digit = bytes[at] - DIGIT_0; digit >= 0 && digit <= 9; digit = bytes[++at] - DIGIT_0) {
         count++;
         if (mantissa > 0 || digit > 0) digits++;
         if (digits > EXACT_DIGITS) continue;
@@ -283,7 +283,7 @@ class LineParser {
       if (isBelow || bytes[at] === PLUS) at++;
       const firstOfExponent = at;
       let power = 0;
-      for (let digit = bytes[at] - ZERO; digit >= 0 && digit <= 9; digit = bytes[++at] - ZERO) {
+      for (let digit = bytes[at] - DIGIT_0; digit >= 0 && digit <= 9; digit = bytes[++at] - DIGIT_0) {
         power = Math.min(power * 10 + digit, 1e6);
       }
       if (at === firstOfExponent) return this.#fault('invalid number', at);
@@ -350,13 +350,13 @@ class LineParser {
     this.#moreLines += lines;
     if (close - open - 1 > MAX_TEXT_BYTES) return this.#fault(`a text of more than ${MAX_TEXT_BYTES} bytes`, close);
     if (this.#bytes.subarray(open, close).includes(0)) return this.#fault('a NUL character in a text', close);
-    this.#kind = TEXT;
+    this.#kind = TEXT_CODE;
     if (this.#texts++ === MAX_LINE_TEXTS) throw tooMany(MAX_LINE_TEXTS, 'texts');
     this.#points.addWords(open + 1, close);
     return close + 1;
   }
 
-  /** Of a text: -1 if there is none. */
+  /** Where the quote is that closes a text; -1: nowhere. */
   #closingQuote(open: number): number {
     const bytes = this.#bytes;
     for (let at = open + 1; at < this.#end; at++) {
@@ -373,7 +373,7 @@ class LineParser {
     return lines;
   }
 
-  /** Of the points of the line. @returns where it ends; negative: where it went wrong */
+  /** Gives the points of the line their time. @returns where it ends; negative: where it went wrong */
   #readTime(from: number): number {
     const points = this.#points;
     if (this.#isLineEnd(from)) {
@@ -385,11 +385,11 @@ class LineParser {
     const isNegative = bytes[at] === MINUS;
     if (isNegative) at++;
     const firstDigit = at;
-    while (bytes[at] >= ZERO && bytes[at] <= ZERO + 9) at++;
+    while (bytes[at] >= DIGIT_0 && bytes[at] <= DIGIT_0 + 9) at++;
     const end = this.#skipSpace(at);
     if (at === firstDigit || !this.#isLineEnd(end)) return this.#fault('bad timestamp', at);
     let leading = firstDigit;
-    while (leading < at - 1 && bytes[leading] === ZERO) leading++;
+    while (leading < at - 1 && bytes[leading] === DIGIT_0) leading++;
     const point = Math.max(leading, at - this.#digits);
     if (point - leading > MAX_SECOND_DIGITS) return this.#fault(OUTSIDE, at);
     const seconds = numberOf(bytes, leading, point) * this.#unitSeconds;
@@ -554,7 +554,7 @@ class LineParser {
     let row = 0;
     for (let at = 0; at < rows.length; at++) {
       const end = row + rows[at];
-      if (kinds[at] === TEXT) {
+      if (kinds[at] === TEXT_CODE) {
         for (; row < end; row++) texts.push(this.#text(from[order[row] * 2], from[order[row] * 2 + 1]));
       } else if (kinds[at] === BOOLEAN) {
         for (let place = valuesAt[at]; row < end; row++) values[place++] = from[order[row] * 2];
@@ -581,7 +581,7 @@ const BYTES_OF = [8, 8, 8, 1, 0];
 /** What digits say; none say 0. */
 function numberOf(bytes: Uint8Array, from: number, to: number): number {
   let number = 0;
-  for (let at = from; at < to; at++) number = number * 10 + bytes[at] - ZERO;
+  for (let at = from; at < to; at++) number = number * 10 + bytes[at] - DIGIT_0;
   return number;
 }
 

@@ -1,10 +1,10 @@
-/** The points of a body while it is read: eight bytes of value and eight of time each, in columns, so that no point is an object. */
+/** Holds the points of a body while it is read, in columns: eight bytes of value and eight of time each. No point is an object. */
 import { NS_PER_S, TIME_MAX, TIME_MIN } from '../../core/time.ts';
 
 /** What a value of a line is. Its place in the list is its code. */
 export const VALUE_KINDS = ['float64', 'int64', 'uint64', 'uint8', 'text'] as const;
 export type ValueKind = (typeof VALUE_KINDS)[number];
-export const TEXT = VALUE_KINDS.indexOf('text');
+export const TEXT_CODE = VALUE_KINDS.indexOf('text');
 
 const FIRST_POINTS = 1024;
 const TWO_32 = 2 ** 32;

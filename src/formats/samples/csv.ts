@@ -1,4 +1,4 @@
-/** `text/csv`: a header line of `time` and the channels' labels, then a line a row. */
+/** `text/csv`: a header line of `time` and the channels' labels, then one line for each row. */
 import type { Batch, OutBatch, OutShape, SampleShape } from '../../core/signal/batch.ts';
 import { columnName, placesOfColumns, TIME_COLUMN } from '../../core/signal/column-names.ts';
 import { invalidField } from '../../core/errors.ts';
@@ -19,7 +19,7 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
   const labels = shape.channelLabels;
   const read = csvValueReader(shape.dtype, (line, channel) => `line ${line} column ${labels[channel]}`);
   const batch = new BatchBuilder(shape);
-  let columns: Columns | undefined;
+  let columns: CsvColumns | undefined;
   for await (const rows of csvRows(source)) {
     for (const { line, fields } of rows) {
       const isEmpty = fields.length === 1 && fields[0] === '';
@@ -46,7 +46,7 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
   if (batch.rows > 0) yield batch.take();
 }
 
-interface Columns {
+interface CsvColumns {
   /** Columns of the file. */
   readonly count: number;
   /** Place of the time column, or -1. */
@@ -55,7 +55,7 @@ interface Columns {
   readonly channels: readonly number[];
 }
 
-function columnsOf(header: readonly string[], shape: SampleShape): Columns {
+function columnsOf(header: readonly string[], shape: SampleShape): CsvColumns {
   const names = header.map((name) => name.trim());
   const labels = shape.channelLabels.map((label) => label.trim());
   const { time, channels, unknown } = placesOfColumns(names, labels);
@@ -87,7 +87,7 @@ export interface CsvOptions {
   readonly epoch?: EpochUnit;
 }
 
-/** The header line and a line a row. Lines end with LF, as pandas, R and the shell's tools write them. */
+/** The header line, and one line for each row. Lines end with LF, as pandas, R and the shell's tools write them. */
 export function encodeCsv(
   batches: AsyncIterable<OutBatch>,
   shape: OutShape,

@@ -2,7 +2,7 @@
 import type { Batch, OutBatch, OutShape, SampleShape } from '../../core/signal/batch.ts';
 import { encodeArrowFile, encodeArrowStream } from './arrow.ts';
 import { decodeArrow } from './arrow-decode.ts';
-import { MAX_BODY_BYTES } from '../binary/arrow-messages.ts';
+import { MAX_ARROW_BODY_BYTES } from '../binary/arrow-messages.ts';
 import { decodeCsv, encodeCsv } from './csv.ts';
 import type { EpochUnit } from '../text/epoch-text.ts';
 import { decodeJson, encodeJson, MAX_JSON_BODY_BYTES, type Orient } from './json.ts';
@@ -16,7 +16,7 @@ export type WireFormatName = 'json' | 'ndjson' | 'csv' | 'npy' | 'octet' | 'arro
 export interface Spelling {
   /** CSV: times as numbers of this unit; by default RFC 3339. */
   readonly epoch?: EpochUnit;
-  /** JSON: `values` as one list a row (the default), or one a channel. */
+  /** JSON: `values` as one list for each row (the default), or for each channel. */
   readonly orient?: Orient;
 }
 
@@ -42,7 +42,7 @@ export interface WireFormat {
 
 const TEXT = { isText: true, isPacked: false, heldBytes: 0, inThread: false } as const;
 const PACKED = { isText: false, isPacked: true, heldBytes: 0, inThread: false } as const;
-const COLUMNS = { isText: false, isPacked: false, heldBytes: MAX_BODY_BYTES, inThread: true } as const;
+const COLUMNS = { isText: false, isPacked: false, heldBytes: MAX_ARROW_BODY_BYTES, inThread: true } as const;
 
 export const WIRE_FORMATS: Readonly<Record<WireFormatName, WireFormat>> = {
   json: {

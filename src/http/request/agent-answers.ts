@@ -45,7 +45,7 @@ export function agentAnswer(
       ...(isAgain && { 'Retry-After': headers['Retry-After'] ?? String(RETRY_AFTER_S) }),
       ...(status === 401 && { 'WWW-Authenticate': 'Basic realm="varve"' }),
     },
-    body: bodyOf(plain, isAgain ? UNAVAILABLE : status, document.detail),
+    body: agentBody(plain, isAgain ? UNAVAILABLE : status, document.detail),
   };
 }
 
@@ -56,9 +56,9 @@ export function partialWrite(path: string, { refused, first }: LinesOutcome): Ag
   );
   const more = refused > first.length ? `; and ${refused - Math.min(first.length, MAX_TOLD_LINES)} more` : '';
   const message = `partial write: ${told.join('; ')}${more} dropped=${refused}`;
-  return { status: 400, headers: {}, body: bodyOf(path, 400, message) };
+  return { status: 400, headers: {}, body: agentBody(path, 400, message) };
 }
 
-function bodyOf(path: string, status: number, message: string): Record<string, string> {
+function agentBody(path: string, status: number, message: string): Record<string, string> {
   return path === V1_WRITE ? { error: message } : { code: CODES[status] ?? 'internal error', message };
 }

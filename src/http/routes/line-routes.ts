@@ -29,7 +29,7 @@ import {
   v2WriteQuery,
 } from '../wire/lines-schema.ts';
 
-/** Of the protocol that is spoken; clients read it as a version of InfluxDB. */
+/** The version of the protocol that is spoken; clients read it as one of InfluxDB. */
 const PROTOCOL_VERSION = '1.8.10';
 
 /** @param admitted who may send lines, and how many at a time */

@@ -76,14 +76,14 @@ export function onlyOnce(params: URLSearchParams, known: readonly string[]): Rec
 export const pingQuery = z.object({ verbose: z.string().optional().meta({ description: 'true: answer the version' }) });
 
 export const agentVersion = z
-  .object({ version: z.string().meta({ description: 'Of the protocol, and of the service' }) })
+  .object({ version: z.string().meta({ description: 'The versions of the protocol and of the service' }) })
   .meta({ id: 'AgentVersion', description: 'What a client of InfluxDB may ask for' });
 
 export const agentHealth = z
   .object({
-    name: z.string().meta({ description: 'Of the service' }),
+    name: z.string().meta({ description: 'What the service is called' }),
     status: z.enum(['pass', 'fail']).meta({ description: 'Whether it takes lines and questions' }),
     message: z.string().meta({ description: 'The same, in words' }),
-    version: z.string().meta({ description: 'Of the service' }),
+    version: z.string().meta({ description: 'The version of the service' }),
   })
   .meta({ id: 'AgentHealth', description: 'How the service is, as InfluxDB 2 says it' });

@@ -7,7 +7,7 @@ import type { Hdf5File } from '../hdf5/hdf5-session.ts';
 
 export const FORMAT_VERSION = 2;
 /** The attribute of a series' group that has its record. */
-export const RECORD = 'varve';
+export const RECORD_ATTRIBUTE = 'varve';
 
 /** h5wasm's names are Python struct codes. */
 export const HDF5_DTYPE: Record<Dtype, string> = {
@@ -37,7 +37,7 @@ export interface NewShard {
   readonly path: string;
   /** It tells what was so as of this commit. */
   readonly commit: bigint;
-  /** That of the oldest flush whose rows it has. */
+  /** Commit of the oldest flush whose rows it has. */
   readonly firstCommit: bigint;
   /** 0: made by a flush; 1: by compaction. */
   readonly level: 0 | 1;
@@ -56,7 +56,7 @@ export function describeShard(file: Hdf5File, { shardId, laneId, commit, firstCo
 
 /** What a program needs of a series. */
 export function writeRecord(group: Group, record: SeriesRecord): void {
-  group.create_attribute(RECORD, recordText(record));
+  group.create_attribute(RECORD_ATTRIBUTE, recordText(record));
 }
 
 /** What a person wants to see of it at once, without reading JSON. */
@@ -108,7 +108,7 @@ export function createContiguous(
   return bytesOf(rows);
 }
 
-/** The attribute `missing_value`, of the dtype; none where there is no such value. @param name another one for it */
+/** The attribute `missing_value`, in the dtype; none where there is no such value. @param name another name for it */
 export function describeMissing(
   object: Group | Dataset,
   { dtype, missingValue }: Omit<RowShape, 'channels'>,

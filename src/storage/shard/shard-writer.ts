@@ -1,6 +1,6 @@
 /**
- * Writes a shard: an HDF5 file that is made once and then never changes. Series go in whole, one after the other; of one no more than a block and a batch of
- * summary cells are in memory. For a worker thread.
+ * Writes a shard: an HDF5 file that is made once and then never changes. Series go in whole, one after the other. No
+ * more than a block and a batch of summary cells of a series are in memory. For a worker thread.
  */
 import type { Group } from 'h5wasm/node';
 import type { DataRoot } from '../folder/data-root.ts';
@@ -33,8 +33,9 @@ export class ShardWriter {
   }
 
   /**
-   * One series at a time: the one before must be finished.
-   * @throws here and in what it returns: whatever the file system or HDF5 says; then only {@link abort} is left, and the session must not be used again
+   * Begins a series. The one before must be finished.
+   * @throws here and in what it returns: whatever the file system or HDF5 says. Then only {@link abort} is left, and
+   * the session must not be used again
    */
   begin(series: SeriesToWrite): SeriesWriter {
     if (this.#isSeriesOpen) throw new Error('the series before is not finished');

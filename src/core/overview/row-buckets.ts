@@ -1,10 +1,14 @@
 /**
- * What answers each bucket of an overview of a regular series: summary cells, statistics of chunks, and rows. Pure; tests compare plans as plain objects.
+ * What answers each bucket of an overview of a regular series: summary cells, statistics of chunks, and rows. Pure;
+ * tests compare plans as plain objects.
  *
- * A bucket is a range of rows. Its borders are placed where cells begin if cells are small beside buckets, so that only the two ends of the range, a few
- * gaps and what was edited need rows. Cells lie in one grid of rows, so that borders hang on no shard and stay where they are whatever is flushed or
- * compacted. An overview of N buckets takes at most 128 N cells, 64 × 64 more for each shard that is too short for cells of that size, a chunk a border
- * of what has no summary yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps and of the ranges that were edited.
+ * A bucket is a range of rows. If cells are small beside buckets, borders are placed where cells begin. Then only the
+ * two ends of the range, a few gaps and what was edited need rows. Cells lie in one grid of rows, so that borders
+ * depend on no shard. They stay where they are whatever is flushed or compacted.
+ *
+ * An overview of N buckets takes at most 128 N cells. It takes 64 × 64 more for each shard that is too short for such
+ * cells. Where there is no summary yet, it takes a chunk a border. It takes the rows of two cells for each end,
+ * each edited range and each of {@link EXACT_GAPS} gaps.
  */
 import type { Rate } from '../signal/rate.ts';
 import { clipRows, uniteRows, withoutRows } from '../signal/row-ranges.ts';
@@ -68,11 +72,11 @@ export interface StrandBorders {
   readonly bucket: number;
   /** The first row at or after each border, one more than buckets. */
   readonly rows: Float64Array;
-  /** Before which no border may be moved; null: there is but one strand. */
+  /** No border may be moved before these rows; null: there is but one strand. */
   readonly floors: Float64Array | null;
 }
 
-/** Of strands beside others, the buckets in which they have rows. @param borders at least two */
+/** The buckets in which each of several strands has rows. @param borders at least two */
 export function bordersIn(strands: readonly Strand[], rate: Rate, borders: BigInt64Array): StrandBorders[] {
   if (strands.length <= 1) {
     const strand = strands[0] ?? { from: 0, to: 0, segments: [] };
@@ -137,7 +141,7 @@ export interface SummarizedShard {
   readonly factors: readonly number[];
   /** Rows that its cells stand for; others that lie between may belong to other shards. */
   readonly rows: RowRange;
-  /** Rows that its cells count, and that are not seen any more. */
+  /** Rows that its cells count and that readers do not see any more. */
   readonly dirty: readonly RowRange[];
 }
 
@@ -151,13 +155,13 @@ export interface CellRange {
 
 export interface SnapRules {
   readonly segments: readonly Segment[];
-  /** Of the cells; null: rows are read. */
+  /** Rows of a cell; null: rows are read. */
   readonly factor: number | null;
   /** Rows before have only their cells left. */
   readonly expiredRow: number;
   /** Rows at which borders stay where they are, besides the longest gaps. */
   readonly fixed?: ReadonlySet<number>;
-  /** Of each border the first row that it may be moved to; null: any. */
+  /** For each border, the first row that it may be moved to; null: any. */
   readonly floors?: Float64Array | null;
 }
 
@@ -271,7 +275,7 @@ export function dirtyRows(chunks: readonly Layer[], seen: readonly RowRange[]): 
 export interface RowPlan<C extends OverviewChunk> {
   /** Chunks that lie in one bucket, whole. */
   readonly stats: ReadonlyArray<{ readonly bucket: number; readonly chunk: C }>;
-  /** Rows to be read, in order; each range is one of a chunk. */
+  /** Rows to be read, in order; each range lies in one chunk. */
   readonly reads: readonly Slice<C>[];
 }
 
@@ -281,7 +285,7 @@ export interface RowPlan<C extends OverviewChunk> {
  * @param left rows to be answered, by shard; of other shards all
  * @param mayUse says whether a chunk's statistics tell what is asked for
  */
-export function planRows<C extends OverviewChunk>(
+export function planBucketRows<C extends OverviewChunk>(
   slices: readonly Slice<C>[],
   borders: Float64Array,
   left: ReadonlyMap<string, readonly RowRange[]>,
