@@ -3,6 +3,7 @@ import type { AppendService } from '../flows/append/append-service.ts';
 import type { StateService } from '../flows/close/seal-service.ts';
 import type { RetentionService } from '../flows/compact/retention-service.ts';
 import type { SpaceService } from '../flows/compact/space-service.ts';
+import type { LiveService } from '../flows/live/live-service.ts';
 import type { HealthService } from '../flows/health-service.ts';
 import type { IngestService } from '../flows/ingest/ingest-service.ts';
 import type { OverviewService } from '../flows/overview/overview-service.ts';
@@ -26,6 +27,7 @@ export interface Service {
   readonly samples: SampleService;
   readonly ingest: IngestService;
   readonly timeAxis: TimeAxisService;
+  readonly live: LiveService;
   readonly retention: RetentionService;
   readonly space: SpaceService;
   readonly health: HealthService;

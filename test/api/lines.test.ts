@@ -1,6 +1,6 @@
 /** Line protocol, from what clients of InfluxDB send to what readers see. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { HttpError, InfluxDB, Point } from '@influxdata/influxdb-client';
+import { HttpError, InfluxDB, Point, setLogger } from '@influxdata/influxdb-client';
 import { randomUUID } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { FieldType, InfluxDB as InfluxDB1 } from 'influx';
@@ -544,6 +544,8 @@ describe('Telegraf', () => {
 describe('the clients of InfluxDB', () => {
   test('of version 2 for JavaScript write points, which are read back equal, and hear what is wrong', async () => {
     const db = await project();
+    // What it is answered is looked at below.
+    setLogger({ error: () => {}, warn: () => {} });
     const client = new InfluxDB({ url: service.url, token: service.token });
     const writer = client.getWriteApi('nobody', db, 'ns', { maxRetries: 0, gzipThreshold: 100 });
     const point = (i: number): Point =>

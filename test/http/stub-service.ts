@@ -58,6 +58,7 @@ export interface Choices {
   readonly state?: Partial<Service['state']>;
   readonly samples?: Partial<Service['samples']>;
   readonly ingest?: Partial<Service['ingest']>;
+  readonly live?: Partial<Service['live']>;
   readonly retention?: Partial<Service['retention']>;
   readonly space?: Partial<Service['space']>;
   readonly health?: Partial<Service['health']>;
@@ -77,6 +78,7 @@ export function stubService(choices: Choices = {}): Service {
     state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
     ingest: part('ingest', choices.ingest ?? {}),
+    live: part('live', choices.live ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),
     health: part('health', { alive: () => 'ok', ...choices.health }),

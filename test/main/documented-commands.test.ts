@@ -20,6 +20,7 @@ const DOCUMENTS = [
   'README.md',
   'docs/http.md',
   'docs/line-protocol.md',
+  'docs/live.md',
   'docs/regular-series.md',
   'docs/command-line.md',
   'docs/access.md',

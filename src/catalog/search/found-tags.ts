@@ -18,7 +18,7 @@ export interface FoundField {
   readonly dtype: Dtype;
 }
 
-interface Question {
+interface FoundQuestion {
   readonly where: Expression | null;
   readonly scope: ProjectScope;
   /** Rows of the answer, at most. */
@@ -27,10 +27,10 @@ interface Question {
 
 /** Texts alone: other values of the tag say nothing of a measurement. */
 const MEASUREMENT = sql`case when jsonb_typeof(s.tags -> '_measurement') = 'string' then s.tags ->> '_measurement' end`;
-const FIELD = sql`case when jsonb_typeof(s.tags -> '_field') = 'string' then s.tags ->> '_field' end`;
+const FIELD_NAME = sql`case when jsonb_typeof(s.tags -> '_field') = 'string' then s.tags ->> '_field' end`;
 
 /** In alphabetical order. */
-export async function foundMeasurements(db: Database, { where, scope, most }: Question): Promise<string[]> {
+export async function foundMeasurements(db: Database, { where, scope, most }: FoundQuestion): Promise<string[]> {
   const { rows } = await sql<{ measurement: string }>`
     select distinct ${MEASUREMENT} collate "C" as measurement from series s
     where ${seriesInReach(where, scope)} and ${MEASUREMENT} is not null order by 1 limit ${most}`.execute(db);
@@ -40,7 +40,7 @@ export async function foundMeasurements(db: Database, { where, scope, most }: Qu
 /** By measurement, key and value; tags that begin with `_` are no tags of a point. @param isWithValues false: keys alone */
 export async function foundTags(
   db: Database,
-  { where, scope, most }: Question,
+  { where, scope, most }: FoundQuestion,
   isWithValues: boolean,
 ): Promise<FoundTag[]> {
   const value = isWithValues ? sql`(k.value #>> '{}') collate "C"` : sql`null::text`;
@@ -53,10 +53,10 @@ export async function foundTags(
 }
 
 /** By measurement and field. */
-export async function foundFields(db: Database, { where, scope, most }: Question): Promise<FoundField[]> {
+export async function foundFields(db: Database, { where, scope, most }: FoundQuestion): Promise<FoundField[]> {
   const { rows } = await sql<FoundField>`
-    select distinct ${MEASUREMENT} collate "C" as measurement, ${FIELD} collate "C" as field, s.dtype
-    from series s where ${seriesInReach(where, scope)} and ${MEASUREMENT} is not null and ${FIELD} is not null
+    select distinct ${MEASUREMENT} collate "C" as measurement, ${FIELD_NAME} collate "C" as field, s.dtype
+    from series s where ${seriesInReach(where, scope)} and ${MEASUREMENT} is not null and ${FIELD_NAME} is not null
     order by 1, 2, 3 limit ${most}`.execute(db);
   return rows;
 }

@@ -3,7 +3,7 @@ import { invalidField } from '../errors.ts';
 import { parseTime } from '../time.ts';
 import {
   INFLUX_FUNCTIONS,
-  type Condition,
+  type WhereClause,
   type InfluxFill,
   type InfluxFunction,
   type InfluxStatement,
@@ -259,7 +259,7 @@ class Parser {
   }
 
   /** Conditions on time are bounds of the whole; the rest is about tags. */
-  #condition(): Condition {
+  #condition(): WhereClause {
     const times: { startNs?: bigint; endNs?: bigint } = {};
     const tags = this.#any(times, true, 0);
     return { tags, ...times };

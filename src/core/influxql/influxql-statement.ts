@@ -15,7 +15,7 @@ export type TagCondition =
   | { readonly kind: 'test'; readonly test: TagTest };
 
 /** Where a statement looks. */
-export interface Condition {
+export interface WhereClause {
   /** Null: all series. */
   readonly tags: TagCondition | null;
   /** `[startNs, endNs)`; undefined: open. */
@@ -60,7 +60,7 @@ export type Selected =
 
 export type InfluxFill = 'none' | 'null' | 'previous' | 'linear' | { readonly number: number };
 
-export interface Grouping {
+export interface GroupClause {
   /** Null: one bucket for the whole range. */
   readonly everyNs: bigint | null;
   readonly offsetNs: bigint;
@@ -68,13 +68,13 @@ export interface Grouping {
   readonly allTags: boolean;
 }
 
-export interface SelectStatement extends Condition, Page {
+export interface SelectStatement extends WhereClause, Page {
   readonly kind: 'select';
   readonly columns: readonly Selected[];
   readonly from: readonly NameMatch[];
   /** As the statement names it; null: as the request does. */
   readonly database: string | null;
-  readonly group: Grouping;
+  readonly group: GroupClause;
   /** Null: nobody has said it. */
   readonly fill: InfluxFill | null;
   readonly isDescending: boolean;
@@ -82,7 +82,7 @@ export interface SelectStatement extends Condition, Page {
   readonly seriesOffset: number;
 }
 
-export interface ShowStatement extends Condition, Page {
+export interface ShowStatement extends WhereClause, Page {
   readonly kind: 'measurements' | 'tag-keys' | 'tag-values' | 'field-keys' | 'series';
   readonly database: string | null;
   /** Empty: all measurements. */

@@ -16,7 +16,8 @@ import {
 } from '../../formats/tables/table-influx.ts';
 import { MAX_LATEST_ROWS } from '../read/latest-read.ts';
 import type { TableRequest, TableService, WantedTable } from '../table/table-service.ts';
-import { expressionOf, FIELD_TAG, isMeant, MEASUREMENT_TAG } from './influx-conditions.ts';
+import { FIELD_TAG, MEASUREMENT_TAG } from '../../formats/line-protocol/line-names.ts';
+import { expressionOf, isMeant } from './influx-conditions.ts';
 import type { InfluxqlRequest } from './influxql-service.ts';
 import { pointTags } from './line-key.ts';
 
@@ -78,7 +79,7 @@ export async function answerSelect(
     physical: false,
     format: 'json',
     influx: shape,
-    ...wantedOf(statement, source, nowNs),
+    ...tableWanted(statement, source, nowNs),
   };
   return (await tables.table(table)).body;
 }
@@ -174,7 +175,7 @@ function sourceOf({ group }: SelectStatement, columns: readonly InfluxColumn[]):
   return group.everyNs === null && calls.length === 1 && PICKING.has(calls[0]) ? 'rows' : 'buckets';
 }
 
-function wantedOf(
+function tableWanted(
   { columns, group, startNs, endNs, limit, offset, isDescending }: SelectStatement,
   source: InfluxShape['source'],
   nowNs: bigint,

@@ -175,8 +175,14 @@ async function makeAll(
 ): Promise<void> {
   if (plans.size === 0) return;
   const { cardinality } = deps;
-  const wanted = [...plans.values()];
+  let wanted = [...plans.values()];
   const room = await cardinality.room(project.id, wanted.length);
+  if (room < wanted.length) {
+    // Some may have been made meanwhile, and count already.
+    const names = wanted.map(({ input }) => ({ project: project.name, name: input.name }));
+    const there = await findSeries(deps.reads, names);
+    wanted = wanted.filter((_, at) => there[at] === null);
+  }
   const fault = `max-series limit exceeded: lines make no more series in a project of ${cardinality.most}`;
   for (const { waiting } of wanted.slice(Math.max(0, room))) for (const at of waiting) found[at] = { fault };
   const possible = wanted.slice(0, Math.max(0, room)).filter(({ waiting }) => waiting.some((at) => mayMake(found, at)));

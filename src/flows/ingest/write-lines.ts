@@ -45,7 +45,7 @@ export async function writeLines(deps: LinesDeps, request: LinesRequest): Promis
     const lines =
       rest === null
         ? receiveWhole(rules, first)
-        : await deps.codec.feed<ReceivedLines>('lines', rules, chain(first, rest));
+        : await deps.codec.feed<ReceivedLines>('lineProtocol', rules, chain(first, rest));
     return await new LineWrite(deps, request, project, lines).run();
   } finally {
     upload.end();

@@ -22,7 +22,7 @@ export function receive(task: WithPort<PayloadTask>): Promise<Outcome<ReceivedPa
   return outcome(receivePayload(task, receiveStream(task.port)));
 }
 
-export function lines(task: WithPort<LineRules>): Promise<Outcome<ReceivedLines>> {
+export function lineProtocol(task: WithPort<LineRules>): Promise<Outcome<ReceivedLines>> {
   return outcome(receiveLines(task, receiveStream(task.port)));
 }
 

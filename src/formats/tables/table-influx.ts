@@ -50,7 +50,7 @@ export interface InfluxShape {
   readonly source: 'rows' | 'buckets';
   /** Null: one bucket for all. */
   readonly everyNs: bigint | null;
-  /** Of the range, as far as it is known; the end is exclusive. */
+  /** The range, as far as it is known; the end is exclusive. */
   readonly startNs: bigint | null;
   readonly endNs: bigint | null;
   readonly fill: InfluxFill | null;
@@ -64,9 +64,9 @@ export interface InfluxShape {
   readonly chunkRows: number | null;
 }
 
-type Value = number | bigint;
-type Cell = Value | string | boolean | null;
-interface Row {
+type InfluxValue = number | bigint;
+type Cell = InfluxValue | string | boolean | null;
+interface InfluxRow {
   readonly ns: bigint;
   readonly cells: readonly Cell[];
 }
@@ -93,7 +93,7 @@ function tooMany(): Error {
 function* pointsOf(
   { rows, columns }: TableBatch,
   { startNs, endNs }: InfluxShape,
-): Generator<{ ns: bigint; member: number; value: Value }> {
+): Generator<{ ns: bigint; member: number; value: InfluxValue }> {
   const [times, members] = columns;
   const values = columns[columns.length - 1];
   for (let i = 0; i < rows; i++) {
@@ -103,7 +103,7 @@ function* pointsOf(
   }
 }
 
-async function plainRows(batches: AsyncIterable<TableBatch>, shape: InfluxShape): Promise<Row[][]> {
+async function plainRows(batches: AsyncIterable<TableBatch>, shape: InfluxShape): Promise<InfluxRow[][]> {
   const { members, columns, groups, isDescending, limit, offset } = shape;
   const places = new Map<string, number[]>();
   columns.forEach((column, at) => {
@@ -130,7 +130,9 @@ async function plainRows(batches: AsyncIterable<TableBatch>, shape: InfluxShape)
     }
   }
   return rows.map((ofGroup) => {
-    const all = [...ofGroup.values()].flatMap((ofSet) => Array.from(ofSet, ([ns, cells]): Row => ({ ns, cells })));
+    const all = [...ofGroup.values()].flatMap((ofSet) =>
+      Array.from(ofSet, ([ns, cells]): InfluxRow => ({ ns, cells })),
+    );
     all.sort((a, b) => (a.ns < b.ns ? -1 : a.ns > b.ns ? 1 : 0));
     if (isDescending) all.reverse();
     return all.slice(offset, limit === null ? undefined : offset + limit);
@@ -140,25 +142,25 @@ async function plainRows(batches: AsyncIterable<TableBatch>, shape: InfluxShape)
 /** Points of one field of one group in one bucket, with what can be told of them. */
 interface Heap {
   count: number;
-  sum: Value;
-  min: Value;
-  max: Value;
+  sum: InfluxValue;
+  min: InfluxValue;
+  max: InfluxValue;
   /** Sum of squares of the distances from the mean. */
   squares: number;
-  /** Of rows alone, in the order they came. */
-  readonly points: { ns: bigint; value: Value }[];
+  /** Points in the order they came; empty where buckets were told. */
+  readonly points: { ns: bigint; value: InfluxValue }[];
 }
 
 const newHeap = (): Heap => ({ count: 0, sum: 0n, min: 0, max: 0, squares: 0, points: [] });
 
 /** Integers are added exactly; with a float among them as floats. */
-function plus(a: Value, b: Value): Value {
+function sumOf(a: InfluxValue, b: InfluxValue): InfluxValue {
   if (typeof a === 'bigint' && typeof b === 'bigint') return a + b;
   if (typeof a === 'bigint' && a === 0n) return b;
   return Number(a) + Number(b);
 }
 
-const isLess = (a: Value, b: Value): boolean => a < b;
+const isLess = (a: InfluxValue, b: InfluxValue): boolean => a < b;
 
 /** Chan's formula: what is known of two sets of values becomes what is known of both. */
 function addTold(heap: Heap, told: Omit<Heap, 'points'>): void {
@@ -168,13 +170,13 @@ function addTold(heap: Heap, told: Omit<Heap, 'points'>): void {
     const distance = Number(told.sum) / told.count - Number(heap.sum) / heap.count;
     heap.squares += told.squares + (distance * distance * heap.count * told.count) / (heap.count + told.count);
     heap.count += told.count;
-    heap.sum = plus(heap.sum, told.sum);
+    heap.sum = sumOf(heap.sum, told.sum);
     if (isLess(told.min, heap.min)) heap.min = told.min;
     if (isLess(heap.max, told.max)) heap.max = told.max;
   }
 }
 
-async function calledRows(batches: AsyncIterable<TableBatch>, shape: InfluxShape): Promise<Row[][]> {
+async function calledRows(batches: AsyncIterable<TableBatch>, shape: InfluxShape): Promise<InfluxRow[][]> {
   const { members, groups, everyNs, source } = shape;
   /** By group, field and bucket. */
   const heaps = groups.map(() => new Map<string, Map<bigint, Heap>>());
@@ -213,7 +215,7 @@ function settle(heap: Heap): void {
   heap.min = heap.max = points[0].value;
   heap.sum = 0n;
   for (const { value } of points) {
-    heap.sum = plus(heap.sum, value);
+    heap.sum = sumOf(heap.sum, value);
     if (isLess(value, heap.min)) heap.min = value;
     if (isLess(heap.max, value)) heap.max = value;
   }
@@ -252,7 +254,7 @@ const floorTo = (ns: bigint, every: bigint): bigint => {
 type OfGroup = ReadonlyMap<string, ReadonlyMap<bigint, Heap>>;
 
 /** One row. A function that picks a point, alone, tells the time of it. */
-function wholeRow(ofGroup: OfGroup, { columns, startNs }: InfluxShape): Row[] {
+function wholeRow(ofGroup: OfGroup, { columns, startNs }: InfluxShape): InfluxRow[] {
   const calls = columns.filter((column) => column.kind === 'call');
   const told = calls.map(({ call, argument, field }) => {
     const heap = ofGroup.get(field)?.get(0n);
@@ -263,7 +265,7 @@ function wholeRow(ofGroup: OfGroup, { columns, startNs }: InfluxShape): Row[] {
   return [{ ns: only?.ns ?? startNs ?? 0n, cells: told.map((each) => each?.value ?? null) }];
 }
 
-function bucketRows(ofGroup: OfGroup, shape: InfluxShape, everyNs: bigint): Row[] {
+function bucketRows(ofGroup: OfGroup, shape: InfluxShape, everyNs: bigint): InfluxRow[] {
   const { columns, fill, startNs, endNs, isDescending, limit, offset } = shape;
   const calls = columns.filter((column) => column.kind === 'call');
   const seen = [...new Set([...ofGroup.values()].flatMap((ofField) => [...ofField.keys()]))];
@@ -279,19 +281,23 @@ function bucketRows(ofGroup: OfGroup, shape: InfluxShape, everyNs: bigint): Row[
   }
   const values = calls.map(({ call, argument, field }) => {
     const ofField = ofGroup.get(field);
-    const found = at.map((bucket): Value | null => {
+    const found = at.map((bucket): InfluxValue | null => {
       const heap = ofField?.get(bucket);
       return heap && heap.count > 0 ? (answerOf(heap, call, argument)?.value ?? null) : null;
     });
     return filledIn(found, at, fill ?? (call === 'count' ? { number: 0 } : 'null'));
   });
-  const rows = at.map((ns, i): Row => ({ ns, cells: values.map((column) => column[i]) }));
+  const rows = at.map((ns, i): InfluxRow => ({ ns, cells: values.map((column) => column[i]) }));
   const kept = fill === 'none' ? rows.filter(({ cells }) => cells.some((cell) => cell !== null)) : rows;
   if (isDescending) kept.reverse();
   return kept.slice(offset, limit === null ? undefined : offset + limit);
 }
 
-function filledIn(values: readonly (Value | null)[], at: readonly bigint[], fill: InfluxFill): (Value | null)[] {
+function filledIn(
+  values: readonly (InfluxValue | null)[],
+  at: readonly bigint[],
+  fill: InfluxFill,
+): (InfluxValue | null)[] {
   if (fill === 'none' || fill === 'null') return [...values];
   if (typeof fill === 'object') return values.map((value) => value ?? fill.number);
   return fillGaps(values, BigInt64Array.from(at), fill);
@@ -302,10 +308,10 @@ function answerOf(
   heap: Heap,
   call: InfluxFunction,
   argument: number | null,
-): { readonly value: Value; readonly ns: bigint | null } | null {
+): { readonly value: InfluxValue; readonly ns: bigint | null } | null {
   const { count, sum, min, max, squares, points } = heap;
-  const plain = (value: Value): { value: Value; ns: null } => ({ value, ns: null });
-  const picked = (value: Value): { value: Value; ns: bigint | null } => ({
+  const plain = (value: InfluxValue): { value: InfluxValue; ns: null } => ({ value, ns: null });
+  const picked = (value: InfluxValue): { value: InfluxValue; ns: bigint | null } => ({
     value,
     ns: points.find((point) => point.value === value)?.ns ?? null,
   });
@@ -342,7 +348,7 @@ function answerOf(
   }
 }
 
-function inOrder<T extends { readonly value: Value }>(points: readonly T[]): T[] {
+function inOrder<T extends { readonly value: InfluxValue }>(points: readonly T[]): T[] {
   return [...points].sort((a, b) => (a.value < b.value ? -1 : a.value > b.value ? 1 : 0));
 }
 
@@ -350,7 +356,7 @@ function inOrder<T extends { readonly value: Value }>(points: readonly T[]): T[]
 const PIECE_CHARS = 64 * 1024;
 
 function* printed(
-  shown: readonly { readonly group: number; readonly rows: readonly Row[] }[],
+  shown: readonly { readonly group: number; readonly rows: readonly InfluxRow[] }[],
   shape: InfluxShape,
 ): Generator<Uint8Array> {
   const { statement, groups, columns, epoch, chunkRows } = shape;
@@ -390,7 +396,7 @@ function* printed(
   }
 }
 
-function rowText({ ns, cells }: Row, epoch: InfluxEpoch): string {
+function rowText({ ns, cells }: InfluxRow, epoch: InfluxEpoch): string {
   return `[${timeText(ns, epoch)}${cells.map((cell) => `,${cellText(cell)}`).join('')}]`;
 }
 
