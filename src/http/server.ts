@@ -15,9 +15,11 @@ import { authenticate } from './request/authenticate.ts';
 import { bulkRoutes } from './routes/bulk-routes.ts';
 import { changesRoutes } from './routes/changes-routes.ts';
 import { cutStalled } from './body/stalled.ts';
+import { authenticateAgent } from './request/agent-credentials.ts';
 import { DOCS_FILES, docsRoutes } from './routes/docs-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './request/limits.ts';
+import { lineRoutes } from './routes/line-routes.ts';
 import { liveRoutes } from './routes/live-routes.ts';
 import { metadataRoutes } from './routes/metadata-routes.ts';
 import { answerNodeRefusals, MAX_HEADER_BYTES } from './request/node-refusals.ts';
@@ -79,9 +81,11 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(wellFormed);
   app.use(allowedMethods(PATHS, DOCS_FILES));
   const authenticated = authenticate(service.access);
-  app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
+  const limited = limitPerToken(limits.maxRequestsPerToken);
+  app.use('/v1', authenticated, limited);
   // This stands before what a few words have no use for: many sensors send a row each.
   app.use(sampleWrites(service.samples));
+  app.use(lineRoutes(service.ingest, service.health, [authenticateAgent(service.access), limited], version));
   // Events are sent one by one.
   app.use(liveRoutes(service.live));
   app.use(changesRoutes(service.live));
