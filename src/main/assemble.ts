@@ -294,13 +294,14 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const memory = new SeriesMemory(reads);
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const files = new KeptShardFiles(root);
-  const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
+  const room = new AnswerRoom({ bytes: config.maxReadBytes });
+  const readDeps = { db: reads, root, codec, files, room };
   const service: Service = {
     access: accessService(pools, tokens),
     series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
-    state: stateService({ reads, writes, root, codec, turns }),
+    state: stateService({ reads, writes, root, codec, turns, room }),
     timeAxis: timeAxisService(reads),
     samples: {
       append: (request) => appendSamples(writing, request),

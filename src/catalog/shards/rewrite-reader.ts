@@ -354,7 +354,7 @@ export class RewriteReader {
   async #held(ids: readonly string[], { afterId, lastId }: FreshIds): Promise<Map<string, RewriteChunk[]>> {
     const { rows } = await this.#trx.executeQuery<HeldRow & { id: string }>(
       CompiledQuery.raw(
-        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id > $2::bigint and c.id <= $3::bigint and c.damaged_at is null', true)} where s.id = any($1::uuid[])`,
+        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id > $2::bigint and c.id <= $3::bigint and c.damaged_at is null', { withIds: true })} where s.id = any($1::uuid[])`,
         [ids, afterId, lastId],
       ),
     );

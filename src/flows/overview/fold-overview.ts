@@ -29,7 +29,7 @@ import { readSummaries, type StoredSummary } from '../../storage/read/summary-re
 import { rowsInOrderAtOnce, sortWindow, timeWindows, type SortTask } from '../read/order-windows.ts';
 
 /** What rows out of order in time take in memory: more are put in order window by window. */
-const ORDER_BYTES = 16 * 1024 * 1024;
+export const ORDER_BYTES = 16 * 1024 * 1024;
 
 interface AnyFoldTask extends FoldedSeries {
   readonly dataRoot: string;

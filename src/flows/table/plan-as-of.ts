@@ -20,7 +20,7 @@ const MAX_AS_OF_SERIES = 64;
 /** Ticks of a clock: as many rows as a day at 100 Hz. */
 const MAX_TICKS = 10_000_000n;
 /** What rows out of order in time take in memory, of each series that is read side by side. */
-const ORDER_BYTES = 4 * 1024 * 1024;
+export const AS_OF_ORDER_BYTES = 4 * 1024 * 1024;
 
 /** @throws limit-exceeded naming `as_of`; invalid-input, not-found and unprocessable naming the field */
 export async function planAsOf(
@@ -52,7 +52,7 @@ export async function planAsOf(
     if (clock) yield { rows: clock };
     for (const { series, selected } of chosen) {
       const rows = await rowsOf(deps, request, series, selected, selection, Infinity, {
-        orderBytes: ORDER_BYTES,
+        orderBytes: AS_OF_ORDER_BYTES,
       });
       yield { rows: { ...rows, sections: rows.sections.map(inBlocks) } };
     }

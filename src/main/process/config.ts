@@ -5,7 +5,8 @@ import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { VarveError } from '../../core/errors.ts';
 import { DEFAULT_FLUSH_LIMITS, type FlushLimits } from '../../core/upkeep/flush-plan.ts';
-import type { BackpressureLimits } from '../../flows/append/backpressure.ts';
+import { DEFAULT_BODY_BYTES, type BackpressureLimits } from '../../flows/append/backpressure.ts';
+import { DEFAULT_ROOM_LIMITS } from '../../flows/read/answer-room.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../../http/request/limits.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
@@ -16,6 +17,9 @@ const Token = z.string().regex(/^[\x21-\x7e]{16,}$/, 'must be one word of at lea
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 /** The longest pause that a timer of Node knows, in whole seconds. */
 const LONGEST_PAUSE_S = 2_147_483;
+
+/** Less would not do for one large body or answer after the other. */
+const LEAST_ROOM_BYTES = 64 * 1024 ** 2;
 
 /** A number as people write it in a shell; not `0x50`, not `Infinity`, not a word. */
 const DECIMAL = /^\d+(\.\d+)?([eE]\+?\d+)?$/;
@@ -51,6 +55,8 @@ const Environment = z.object({
   VARVE_MAX_FRESH_BYTES: wholeNumber(1).default(8 * 1024 ** 3),
   VARVE_MAX_FRESH_CHUNKS: wholeNumber(1).default(4_000_000),
   VARVE_MIN_FREE_BYTES: wholeNumber(0).default(256 * 1024 ** 2),
+  VARVE_MAX_READ_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_ROOM_LIMITS.bytes),
+  VARVE_MAX_BODY_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_BODY_BYTES),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
@@ -78,6 +84,8 @@ export interface Config {
   /** Pause between two looks for shards to compact. */
   readonly compactEveryMs: number;
   readonly backpressure: BackpressureLimits;
+  /** Memory of reads. */
+  readonly maxReadBytes: number;
   readonly http: HttpLimits;
   readonly database: (
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
@@ -129,7 +137,9 @@ export function readConfig(
       maxFreshBytes: env.VARVE_MAX_FRESH_BYTES,
       maxFreshChunks: env.VARVE_MAX_FRESH_CHUNKS,
       minFreeBytes: env.VARVE_MIN_FREE_BYTES,
+      maxBodyBytes: env.VARVE_MAX_BODY_BYTES,
     },
+    maxReadBytes: env.VARVE_MAX_READ_BYTES,
     http: {
       stallMs: env.VARVE_STALL_S * 1000,
       maxConnections: env.VARVE_MAX_CONNECTIONS,
