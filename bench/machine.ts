@@ -26,8 +26,19 @@ export function describeMachine(): Machine {
 
 /** The most memory a process has had resident; null where there is no /proc to tell. */
 export function peakRssMb(pid: number): number | null {
+  return memoryMb(pid, 'VmHWM');
+}
+
+/** What a process has resident; null where there is no /proc to tell. */
+export function rssMb(pid: number): number | null {
+  return memoryMb(pid, 'VmRSS');
+}
+
+function memoryMb(pid: number, name: 'VmHWM' | 'VmRSS'): number | null {
   const path = `/proc/${pid}/status`;
-  const kilobytes = existsSync(path) ? /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+  const kilobytes = existsSync(path)
+    ? new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(path, 'utf8'))?.[1]
+    : undefined;
   return kilobytes === undefined ? null : (Number(kilobytes) * 1024) / 1e6;
 }
 

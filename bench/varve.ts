@@ -6,7 +6,7 @@ import { findRunningPostgres } from '../src/main/postgres/embedded-postgres.ts';
 import type { RewriteReport } from '../src/flows/rewrite/rewrite-shards.ts';
 import { runCli, startService, type RunningService } from '../test/support/service.ts';
 import { HttpClient, type Answer, type Call } from './http.ts';
-import { allocatedBytes, cpuMs, peakRssMb } from './machine.ts';
+import { allocatedBytes, cpuMs, peakRssMb, rssMb } from './machine.ts';
 import { RATE_HZ } from './workload.ts';
 
 /** Connections at the same time; a client that asks one thing after the other uses one of them. */
@@ -157,6 +157,11 @@ export class Varve {
   /** What the files take that hold what readers see: the old ones stay for a minute. */
   liveDiskMb(paths: readonly string[]): number {
     return paths.reduce((sum, path) => sum + allocatedBytes(join(this.#service.dataRoot, path)), 0) / MB;
+  }
+
+  /** What the service's own process has resident. */
+  rssMb(): number | null {
+    return rssMb(this.#service.pid);
   }
 
   /** Of the service's own process since its start, without Postgres; null where the system does not tell. */

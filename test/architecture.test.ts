@@ -194,6 +194,31 @@ describe('the house', () => {
     expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
   });
 
+  test('no exported name stands for two things, and no type of one file has the name of another', () => {
+    const declared = [...sources(SRC)].flatMap((path) =>
+      [
+        ...readFileSync(path, 'utf8').matchAll(
+          /^(export )?(?:abstract |async )?(function\*?|class|interface|type|const|let) (\w+)/gm,
+        ),
+      ].map((match) => ({
+        file: relative(SRC, path),
+        name: match[3],
+        isExported: match[1] !== undefined,
+        isType: /^(?:class|interface|type)$/.test(match[2]),
+      })),
+    );
+    const filesOf = new Map<string, Set<string>>();
+    const conflicts = declared.filter(({ file, name, isExported, isType }) =>
+      declared.some((other) => {
+        if (other.name !== name || other.file === file) return false;
+        return isExported || other.isExported || (isType && other.isType);
+      }),
+    );
+    for (const { file, name } of conflicts) filesOf.set(name, (filesOf.get(name) ?? new Set()).add(file));
+    expect(declared.length).toBeGreaterThan(1_000);
+    expect([...filesOf].map(([name, files]) => `${name}: ${[...files].sort().join(', ')}`)).toEqual([]);
+  });
+
   test('core imports nothing from outside', () => {
     const wrong = imports.filter(({ room, specifier }) => room === 'core' && !specifier.startsWith('.'));
     expect(wrong).toEqual([]);

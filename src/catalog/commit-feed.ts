@@ -29,9 +29,10 @@ export interface AlongWith {
 }
 
 /**
- * The last statement of a transaction: takes the next commit number, tells the feed of the changes, and announces it. The counter's row stays
- * locked until the transaction ends, so that numbers become visible in their order; a sequence would not do that (a later number can
- * commit first). Hence it is one statement, and nothing but the end of the transaction may follow.
+ * The last statement of a transaction: takes the next commit number, tells the feed of the changes, and announces it.
+ * The counter's row stays locked until the transaction ends, so that numbers become visible in their order. A sequence
+ * would not do that, because a later number can commit first. Hence it is one statement, and nothing but the end of the
+ * transaction may follow.
  */
 export function commitStatement(
   changes: readonly Change[],

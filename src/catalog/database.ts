@@ -24,14 +24,14 @@ function getTypeParser(oid: number, format?: string): TypeParser {
 export const typeParsers = { getTypeParser: getTypeParser as typeof pg.types.getTypeParser };
 
 /**
- * What a session may take, in milliseconds; 0: no limit. Postgres ends what takes longer, and the client gives up a server that does not even
- * do that: a process of it that was stopped answers nothing.
+ * Limits of a session, in milliseconds; 0: no limit. Postgres ends what takes longer. The client itself gives up a
+ * server that does not even do that: a process that was stopped answers nothing.
  */
 export interface SessionLimits {
   readonly statementMs: number;
   /** Waiting for a row or a table that another session holds. */
   readonly lockMs: number;
-  /** Of a transaction that waits for us: a client that was stopped gives back what it holds. */
+  /** How long a transaction may wait for us: a client that was stopped gives back what it holds. */
   readonly idleMs: number;
   /** From Postgres 17 on. */
   readonly transactionMs: number;
@@ -82,8 +82,8 @@ export interface DatabasePools {
   /** Flushes, compaction, recovery, expiry. */
   readonly jobs: Database;
   /**
-   * For statements that are built to measure: planned each time for the values they are given (a plan for any value would not know a rare one
-   * from a frequent one).
+   * For statements that are built to measure. They are planned each time for the values that they are given. A plan for
+   * any value would not know a rare one from a frequent one.
    */
   readonly searches: Database;
   /** Edits of all that a search finds. */
@@ -94,19 +94,19 @@ export interface DatabasePools {
 /** What most services are made of. */
 export type ReadsAndWrites = Pick<DatabasePools, 'reads' | 'writes'>;
 
-interface Told {
+interface PoolListener {
   /** Told about errors of idle connections (a restart of Postgres); without a listener they would end the process. */
   onError(error: Error): void;
 }
 
 /** One pool without limits of time. @param url postgres://…; never logged */
-export function openDatabase(url: string, { poolSize, onError }: Told & { poolSize: number }): OpenDatabase {
+export function openDatabase(url: string, { poolSize, onError }: PoolListener & { poolSize: number }): OpenDatabase {
   const db = open(url, { max: poolSize, limits: UNLIMITED, onError });
   return { db, close: () => db.destroy() };
 }
 
 /** The pools of a service. @param url postgres://…; never logged. @param jobs connections for jobs */
-export function openDatabasePools(url: string, { jobs, onError }: Told & { jobs: number }): DatabasePools {
+export function openDatabasePools(url: string, { jobs, onError }: PoolListener & { jobs: number }): DatabasePools {
   const custom = { options: CUSTOM_PLANS, onError };
   const pools = {
     reads: open(url, { max: READ_CONNECTIONS, limits: READ_LIMITS, onError }),
@@ -126,7 +126,7 @@ export function openDatabasePools(url: string, { jobs, onError }: Told & { jobs:
 /** Compiling costs more than it saves. What is prepared is parsed once, which saves 0.1 ms, and still planned for each value. */
 const CUSTOM_PLANS = '-c jit=off -c plan_cache_mode=force_custom_plan';
 
-interface PoolOptions extends Told {
+interface PoolOptions extends PoolListener {
   readonly max: number;
   readonly limits: SessionLimits;
   /** Longer where transactions raise the limit of a statement. */

@@ -64,7 +64,10 @@ export async function refuseFsyncOff(url: string): Promise<void> {
   throw new VarveError('conflict', message, { slug: 'fsync-off' });
 }
 
-/** Of the layout in which shards grew, and appends waited in `writes`. Its samples are in files that this version does not read. */
+/**
+ * Refuses the layout in which shards grew, and appends waited in `writes`. Its samples are in files that this version
+ * does not read.
+ */
 async function refuseFormerLayout(db: Database): Promise<void> {
   const { rows } = await sql<{ former: boolean }>`
     select to_regclass('kysely_migration') is not null and to_regclass('writes') is not null

@@ -101,7 +101,9 @@ export interface HeadsTable {
   sealed_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   deleted_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
   purged_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
-  /** Of a regular series: the newest segment. The others are in `closed_segments`; the view `segments` has all of them. */
+  /**
+   * The newest segment of a regular series. The others are in `closed_segments`; the view `segments` has all of them.
+   */
   segment_row: NullableInt8;
   segment_ns: NullableInt8;
   segment_rows: NullableInt8;

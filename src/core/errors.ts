@@ -100,8 +100,8 @@ export function isVarveError(error: unknown): error is VarveError {
 }
 
 /**
- * What an error says, whatever was thrown. One of several attempts, as at a host with two addresses, has no message of its own: then each of theirs, the
- * code, or the cause.
+ * What an error says, whatever was thrown. An error that stands for several attempts, as at a host with two addresses,
+ * has no message of its own. Then it is the message of each attempt, or the code, or the cause.
  */
 export function messageOf(error: unknown): string {
   const { message, errors, code, cause } = (error ?? {}) as Partial<AggregateError> & { code?: unknown };

@@ -41,7 +41,10 @@ export function faultOf(error: unknown): Fault | null {
   return cause === undefined ? null : faultOf(cause);
 }
 
-/** An answer of Postgres that is no farewell: a code with a digit, unlike those of the operating system, and not of the classes 08 and 57. */
+/**
+ * The code of an answer of Postgres that does not end the connection. It has a digit, unlike codes of the operating
+ * system, and is not of the classes 08 and 57.
+ */
 const REFUSAL_SQLSTATE = /^(?!08|57)(?=.*\d)[0-9A-Z]{5}$/;
 
 /** True if Postgres has answered a transaction with this error, so that it certainly changed nothing. A lost connection leaves that open. */

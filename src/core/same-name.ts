@@ -1,6 +1,7 @@
 /**
- * When two names are one: `é` may be written as one character or as a letter and an accent, and keyboards, file systems and languages differ in which they
- * write. Names are compared in the composed form (NFC), and given back as they were sent.
+ * When two names are one. `é` may be written as one character, or as a letter and an accent. Keyboards, file systems
+ * and languages differ in which of the two they write. Names are compared in the composed form (NFC), and given back as
+ * they were sent.
  * @see https://www.unicode.org/reports/tr15/
  */
 

@@ -8,9 +8,10 @@ export const INT64_MIN = -(2n ** 63n);
 export const INT64_MAX = 2n ** 63n - 1n;
 
 /**
- * The first and the last time that anything may have: 1678-01-01T00:00:00Z, and the last nanosecond of 2261. These are the whole years of
- * int64 nanoseconds. A hundred days are left at either end, so that one past a last time, the bounds of Postgres' int8range and the
- * borders around a time are int64 as well. NaT, which NumPy and pandas spell as -2^63, lies outside.
+ * The first and the last time that anything may have: 1678-01-01T00:00:00Z, and the last nanosecond of 2261. These are
+ * the whole years of int64 nanoseconds. A hundred days are left at either end. So the time after a last one, the bounds
+ * of Postgres' int8range and the borders around a time are int64 as well. NaT, which NumPy and pandas spell as -2^63,
+ * lies outside.
  */
 export const TIME_MIN = -9_214_560_000n * NS_PER_S;
 export const TIME_MAX = 9_214_646_400n * NS_PER_S - 1n;
@@ -108,7 +109,7 @@ export function formatTime(ns: bigint): string {
   return `${base}.${fraction.toString().padStart(9, '0').replace(/0+$/, '')}Z`;
 }
 
-/** Of two times, or two spans of time, in ns. */
+/** The larger of two times, or of two spans of time, in ns. */
 export function larger(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
 }

@@ -4,16 +4,16 @@ export interface Finding {
   /** Stable slug of what it is. */
   readonly kind: string;
   readonly shard: string | null;
-  /** Of the file, relative to the data root. */
+  /** Path of the file, relative to the data root. */
   readonly path: string | null;
   readonly series: string | null;
   readonly row: number | null;
   readonly message: string;
 }
 
-export type Place = Partial<Omit<Finding, 'kind' | 'message'>>;
+export type FindingPlace = Partial<Omit<Finding, 'kind' | 'message'>>;
 
-export function finding(kind: string, message: string, place: Place = {}): Finding {
+export function finding(kind: string, message: string, place: FindingPlace = {}): Finding {
   return { kind, shard: null, path: null, series: null, row: null, ...place, message };
 }
 

@@ -181,9 +181,9 @@ export async function tryAddress(host: string, port: number): Promise<void> {
 }
 
 /**
- * Constructors whose objects have the prototypes of the app from the start. Express sets them on every request otherwise, and V8 runs
- * Node's own code slowly on an object whose prototype has changed: 0.105 instead of 0.045 ms for a small answer.
- * `Reflect.construct`, or a class that extends them, would be slower still: 0.23 ms.
+ * Constructors whose objects have the prototypes of the app from the start. Express sets the prototypes on every
+ * request otherwise. V8 runs Node's own code slowly on an object whose prototype has changed: 0.105 instead of 0.045 ms
+ * for a small answer. `Reflect.construct`, or a class that extends them, would be slower still: 0.23 ms.
  */
 function bornFor(app: Express): { IncomingMessage: typeof IncomingMessage; ServerResponse: typeof ServerResponse } {
   function AppRequest(this: IncomingMessage, socket: Socket): void {

@@ -67,7 +67,7 @@ const ERROR_LOG_EVERY_MS = 10_000;
  */
 export async function openQueueBackend(config: QueueBackendConfig, log: Logger): Promise<QueueBackend> {
   if (!URL.canParse(config.url)) throw new VarveError('invalid-input', `the ${config.kind} URL is not a URL`);
-  return config.kind === 'redis' ? openRedis(config.url, log) : openPostgres(config.url, log);
+  return config.kind === 'redis' ? openRedis(config.url, log) : openPostgresQueue(config.url, log);
 }
 
 /** What the two servers differ in. */
@@ -109,7 +109,7 @@ async function openRedis(url: string, log: Logger): Promise<QueueBackend> {
   });
 }
 
-async function openPostgres(url: string, log: Logger): Promise<QueueBackend> {
+async function openPostgresQueue(url: string, log: Logger): Promise<QueueBackend> {
   const connection = new PostgresConnection({
     connectionString: url,
     migrate: true,

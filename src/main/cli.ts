@@ -202,8 +202,8 @@ withService(program.command('rm'))
   .argument('<series...>', 'names or ids')
   .option('--project <name>', 'project of the names', 'default')
   .action(async (series: string[], command: DeleteCommand & PlaceOptions) => {
-    const { deleteSeries } = await import('./commands/delete-command.ts');
-    await deleteSeries(clientConfigOf(command), series, command);
+    const { deleteNamedSeries } = await import('./commands/delete-command.ts');
+    await deleteNamedSeries(clientConfigOf(command), series, command);
   });
 
 withService(program.command('undelete'))
@@ -212,8 +212,8 @@ withService(program.command('undelete'))
   .argument('<series...>', 'ids, or the names that they had: of several, the one that was deleted last')
   .option('--project <name>', 'project of the names', 'default')
   .action(async (series: string[], command: DeleteCommand & PlaceOptions) => {
-    const { undeleteSeries } = await import('./commands/delete-command.ts');
-    await undeleteSeries(clientConfigOf(command), series, command);
+    const { undeleteNamedSeries } = await import('./commands/delete-command.ts');
+    await undeleteNamedSeries(clientConfigOf(command), series, command);
   });
 
 program.commandsGroup('Access:');
@@ -243,16 +243,16 @@ withService(token.command('list'))
   .description('list the tokens that are valid; the tokens themselves are not kept')
   .option('--json', 'print a JSON array')
   .action(async (command: PlaceOptions & { json?: boolean }) => {
-    const { listTokens } = await import('./commands/token-command.ts');
-    await listTokens(clientConfigOf(command), command);
+    const { printTokens } = await import('./commands/token-command.ts');
+    await printTokens(clientConfigOf(command), command);
   });
 
 withService(token.command('revoke'))
   .description('make a token invalid')
   .argument('<token>', 'id, or name if only one has it')
   .action(async (named: string, command: PlaceOptions) => {
-    const { revokeToken } = await import('./commands/token-command.ts');
-    await revokeToken(clientConfigOf(command), named);
+    const { revokeNamedToken } = await import('./commands/token-command.ts');
+    await revokeNamedToken(clientConfigOf(command), named);
   });
 
 withData(token.command('recover'))

@@ -188,7 +188,7 @@ async function readMinute({ narrator, client, curl }: Guide): Promise<void> {
     range = `start=${formatTime(startNs)}&end=${formatTime(startNs + 60n * NS_PER_S)}`;
     const selection = new URLSearchParams(`${range}&physical=true&format=octet`);
     const begun = performance.now();
-    const bytes = await bytesOf(await client.readSamples({ project: PROJECT, name }, selection));
+    const bytes = await bodyBytes(await client.readSamples({ project: PROJECT, name }, selection));
     const ms = (performance.now() - begun).toFixed(1);
     const millivolts = viewAs('float64', bytes) as Float64Array;
     await narrator.say(`${millivolts.length.toLocaleString('en')} samples in ${ms} ms`);
@@ -216,7 +216,7 @@ async function compareCultures({ narrator, client, curl }: Guide): Promise<void>
   await narrator.step('Compare the cultures: highest optical density, and when half of it was reached', async () => {
     for (const { name } of BIOREACTORS) {
       const selection = new URLSearchParams({ channels: 'OD600', format: 'octet' });
-      const bytes = await bytesOf(await client.readSamples({ project: PROJECT, name }, selection));
+      const bytes = await bodyBytes(await client.readSamples({ project: PROJECT, name }, selection));
       const { times, values } = unpackRecords(bytes, 'float64', 1);
       const densities = values as Float64Array;
       const most = densities.reduce((high, density) => Math.max(high, density), 0);
@@ -231,7 +231,7 @@ async function compareCultures({ narrator, client, curl }: Guide): Promise<void>
   await curl(`/v1/series/by-name/${BIOREACTORS[0].name}/samples?channels=OD600&rows=-3:&format=json`);
 }
 
-async function bytesOf({ body }: SampleAnswer): Promise<Uint8Array> {
+async function bodyBytes({ body }: SampleAnswer): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   for await (const piece of body) pieces.push(piece);
   return Buffer.concat(pieces);

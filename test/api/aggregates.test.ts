@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { tableFromIPC } from '@uwdata/flechette';
 import { randomUUID } from 'node:crypto';
-import { DTYPE_NAMES, DTYPES, isBigDtype, valueOf, type Dtype } from '../../src/core/numbers/dtype.ts';
+import { DTYPE_NAMES, DTYPES, isBigDtype, parseNumber, type Dtype } from '../../src/core/numbers/dtype.ts';
 import { exactly, sumOf, wholeSumOf } from '../core/exact.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
 import { startService, type RunningService } from '../support/service.ts';
@@ -37,7 +37,7 @@ async function aggregates(id: string, query: string): Promise<Buckets> {
 const written = (value: number | bigint): number | string => (typeof value === 'bigint' ? String(value) : value);
 /** JSON has the shortest digits that are the same float32. */
 function read(dtype: Dtype, cell: Cell): number | bigint {
-  const value = valueOf(dtype, String(cell));
+  const value = parseNumber(dtype, String(cell));
   return dtype === 'float32' ? Math.fround(Number(value)) : value;
 }
 

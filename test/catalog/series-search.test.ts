@@ -7,7 +7,7 @@ import { inSearchSnapshot } from '../../src/catalog/search/search-snapshot.ts';
 import { pageStatement, searchSeries } from '../../src/catalog/search/search-store.ts';
 import { createSeries, deleteSeries, restoreSeries, updateSeries } from '../../src/catalog/series/series-store.ts';
 import { countFacets } from '../../src/catalog/search/tag-facets.ts';
-import { describePlan } from '../../src/catalog/search/condition-plan.ts';
+import { describePlan } from '../../src/catalog/search/explain-search.ts';
 import { tagKeys, tagValues } from '../../src/catalog/search/tag-values.ts';
 import { searchHints } from '../../src/core/tags/search-hints.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../src/core/tags/search-request.ts';

@@ -4,7 +4,7 @@ import { blockRows, mostBlockRows } from '../../src/core/rows/chunk.ts';
 import { StatsReader, statsOf } from '../../src/core/rows/chunk-stats.ts';
 import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype, type SampleArray } from '../../src/core/numbers/dtype.ts';
 import type { RowShape } from '../../src/core/numbers/missing-value.ts';
-import { Moments, type Told } from '../../src/core/numbers/moments.ts';
+import { Moments, type KnownNumbers } from '../../src/core/numbers/moments.ts';
 import { arrayOf } from '../formats/streams.ts';
 import { exactly, wholeSumOf } from './exact.ts';
 
@@ -42,14 +42,14 @@ function shape(dtype: Dtype, channels: number, missingValue: number | bigint | n
 }
 
 /** What statistics say of each channel; null: nothing counts. */
-function told(shape: RowShape, values: SampleArray): (Told | null)[] {
+function told(shape: RowShape, values: SampleArray): (KnownNumbers | null)[] {
   const reader = new StatsReader(shape);
   const stats = statsOf(shape, values)!;
   expect(stats).toHaveLength(reader.bytes);
   return Array.from({ length: shape.channels }, (_, c) => reader.told(stats, c));
 }
 
-const sumOf = ({ sum, low }: Told): bigint => BigInt(sum) + BigInt(low);
+const sumOf = ({ sum, low }: KnownNumbers): bigint => BigInt(sum) + BigInt(low);
 
 describe('statistics of a chunk', () => {
   test('are counted per channel, without NaN', () => {

@@ -4,7 +4,7 @@ import {
   chooseLine,
   lineEnds,
   runAt,
-  runsOf,
+  gaplessRuns,
   withBorders,
   type LinePoint,
 } from '../../src/core/overview/broken-line.ts';
@@ -57,7 +57,7 @@ test('runs end at gaps and at removed rows, and their first and last rows are bu
     { firstRow: 0, startNs: 0n, rows: 10 },
     { firstRow: 10, startNs: 100n * second, rows: 10 },
   ];
-  const { runs } = runsOf(segments, [{ from: 4, to: 6 }], rate, second, 105n * second);
+  const { runs } = gaplessRuns(segments, [{ from: 4, to: 6 }], rate, second, 105n * second);
   expect(runs).toEqual([
     { from: 1, to: 4 },
     { from: 6, to: 10 },

@@ -12,7 +12,7 @@ import {
   type AppendPart,
   type Head,
   type KnownAppend,
-  type Look,
+  type SegmentLook,
   type Placed,
   type Surroundings,
   type TimeRule,
@@ -105,7 +105,7 @@ class OneByOne {
   commit = 0n;
 
   /** All segments, which is more than is looked for. */
-  near(looks: readonly Look[]): Promise<Surroundings> {
+  near(looks: readonly SegmentLook[]): Promise<Surroundings> {
     const ids = new Set(looks.map(({ seriesId }) => seriesId));
     const found = [...ids].map((id): [string, NearSegment[]] => {
       const own = [...this.closed.values()].filter(({ seriesId }) => seriesId === id);

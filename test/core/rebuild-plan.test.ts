@@ -1,6 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import { nsOfRow } from '../../src/core/signal/rate.ts';
-import { inOrder, rebuildMasks, rebuildRows, rebuildSegments, type Told } from '../../src/core/upkeep/rebuild-plan.ts';
+import {
+  lowestFirst,
+  rebuildMasks,
+  rebuildRows,
+  rebuildSegments,
+  type ToldSeries,
+} from '../../src/core/upkeep/rebuild-plan.ts';
 import type { RowRange } from '../../src/core/signal/segment.ts';
 import type { SeriesRecord } from '../../src/core/upkeep/series-record.ts';
 
@@ -18,7 +24,7 @@ function told(
     readonly level?: number;
     readonly there?: readonly Pair[];
   } = {},
-): Told {
+): ToldSeries {
   const { irregular = false, level = 0, there = claims, ...rest } = record;
   const rows = Math.max(0, ...claims.map(([, to]) => to));
   const description = { rate: irregular ? null : '1/1', version: 1 } as SeriesRecord['description'];
@@ -42,8 +48,8 @@ function told(
   };
 }
 
-function rebuilt(files: readonly Told[]) {
-  const { layers, missing, rows, unwritten, cut } = rebuildRows(inOrder(files));
+function rebuilt(files: readonly ToldSeries[]) {
+  const { layers, missing, rows, unwritten, cut } = rebuildRows(lowestFirst(files));
   return {
     kept: layers.flatMap((layer) => layer.rows.map(({ from, to }) => `${layer.told.shardId}:${from}-${to}`)),
     missing: missing.map(({ from, to }) => [from, to]),
@@ -57,7 +63,7 @@ const ALL_WELL = { missing: [], cut: [], unwritten: null };
 const i = { irregular: true };
 
 describe('of each row number the highest file that claims it counts', () => {
-  test.each<[string, Told[], Partial<ReturnType<typeof rebuilt>>]>([
+  test.each<[string, ToldSeries[], Partial<ReturnType<typeof rebuilt>>]>([
     [
       'files in any order',
       [told('b', 2, [[10, 15]]), told('a', 1, [[0, 10]])],
@@ -128,7 +134,7 @@ describe('of each row number the highest file that claims it counts', () => {
 
 test('the next edit has a higher number than all that are told, and masks are those of the highest file', () => {
   const erasure = { generation: 7, startNs: 0n, endNs: 1n, beforeRow: 5 };
-  const files = inOrder([
+  const files = lowestFirst([
     told('b', 2, [[0, 5]], { generation: 3, holes: [range([1, 2])], removed: 1 }),
     told('a', 1, [[0, 5]], { generation: 1, holes: [range([0, 4])], removed: 4, erasures: [erasure], expiredNs: 9n }),
   ]);
@@ -144,8 +150,8 @@ test('the next edit has a higher number than all that are told, and masks are th
 
 describe('segments of a rebuilt series', () => {
   const rate = { num: 3n, den: 1n }; // a period of 333,333,333⅓ ns
-  const segments = (files: readonly Told[], rows: number) =>
-    rebuildSegments(rebuildRows(inOrder(files)).layers, rate, rows, inOrder(files).at(-1)?.record.holes ?? []);
+  const segments = (files: readonly ToldSeries[], rows: number) =>
+    rebuildSegments(rebuildRows(lowestFirst(files)).layers, rate, rows, lowestFirst(files).at(-1)?.record.holes ?? []);
 
   test('a file that goes on does not begin one, nor does the rest of a claim, however often its time was rounded', () => {
     const files = [

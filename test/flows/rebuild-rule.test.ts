@@ -3,6 +3,7 @@
  * swapped in, and those that were replaced long ago. This is what a lost catalog is made of again.
  */
 import { describe, expect, test } from '@jest/globals';
+import { rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { marksAround } from '../../src/catalog/appends/clock-store.ts';
 import { getSeries } from '../../src/catalog/series/series-store.ts';
@@ -132,4 +133,35 @@ describe.each(['last', 'keep'] as const)('files of whatever history make the sto
     },
     MODEL_LIMIT_MS,
   );
+});
+
+test('clock marks of rows that were removed before a flush are told by the shard around them', async () => {
+  const store = await Store.open();
+  try {
+    const spec = { dtype: 'float64', channels: [{ label: 'v' }], duplicates: 'last', provenance: {} } as const;
+    const series = await store.create(
+      importedSpec({ ...spec, name: 'r', sampling: { kind: 'regular', rate: RATE, startNs: null } }),
+    );
+    const append = (startNs: bigint): Promise<unknown> =>
+      store.append(series, { values: new Float64Array(5), times: null }, startNs);
+    // A clock that is a little late each time: times between marks hang on marks of rows that are there no more.
+    for (let i = 0n; i < 4n; i++) await append(i * (5n * SECOND + SECOND / 10n));
+    await store.remove(series, { startNs: 0n, endNs: 7n * SECOND });
+    await store.flush();
+    await store.compact(series.id);
+    // The file of the flush says it, too, for as long as it is there.
+    const replaced = await store.db.selectFrom('shards').select('path').where('state', '=', 'replaced').execute();
+    expect(replaced).toHaveLength(1);
+    for (const { path } of replaced) await rm(store.root.resolve(path));
+    const marksOf = () => marksAround(store.db, series.id, { from: 0, to: 20 });
+    const before = await marksOf();
+    expect(before.map(({ row }) => row)).toEqual([0, 5, 10, 15]);
+    for (let again = 0; again < 2; again++) {
+      await store.loseCatalog();
+      await rebuildCatalog(store, () => {});
+      expect(await marksOf()).toEqual(before);
+    }
+  } finally {
+    await store.close();
+  }
 });

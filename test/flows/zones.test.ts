@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from '@jest/globals';
 import { parseEvery } from '../../src/core/overview/aggregate-span.ts';
 import { bordersByClock } from '../../src/core/overview/calendar-borders.ts';
 import type { OffsetAt } from '../../src/core/overview/place-clock.ts';
-import { isTimeZone, offsetOf } from '../../src/flows/overview/aggregate-calendar.ts';
+import { isTimeZone, offsetOf } from '../../src/flows/overview/zoned-borders.ts';
 import { describePython } from '../support/python.ts';
 
 /** A day in Python: the first instant from its own idea of local time that is at or past midnight, found by looking at every change. */

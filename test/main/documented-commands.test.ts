@@ -29,6 +29,8 @@ const DOCUMENTS = [
   INTRODUCTION,
 ];
 
+const PYTHON_PAGES = ['README.md', 'docs/python.md'];
+
 interface Block {
   readonly document: string;
   readonly language: string;
@@ -144,6 +146,30 @@ describe('the documents', () => {
     expect(blocks.filter(({ language }) => language === 'sh').length).toBeGreaterThan(10);
   });
 
+  test('run every block of every page, or say why not: of ten at most', () => {
+    const pages = readdirSync(ROOT).filter((name) => name.endsWith('.md'));
+    const docs = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
+    const COMMAND = /^\s*(npm|npx|node|curl|varve|psql|docker|python3?|import|from|select) ?/im;
+    const isRun = (page: string, language: string): boolean =>
+      (language === 'sh' && DOCUMENTS.includes(page)) ||
+      (language === 'python' && PYTHON_PAGES.includes(page)) ||
+      (language === 'sql' && page === 'docs/sql.md');
+    const reasons: string[] = [];
+    for (const page of [...pages, ...docs.map((name) => `docs/${name}`)]) {
+      const text = readFileSync(join(ROOT, page), 'utf8');
+      for (const [, marker, language, block] of text.matchAll(
+        /(?:^<!-- not-run: (.+) -->\n+)?^```(\w*)\n(.*?)^```$/gms,
+      )) {
+        if (marker) reasons.push(marker);
+        else if (COMMAND.test(block) && language !== 'text')
+          expect([page, block, isRun(page, language)]).toEqual([page, block, true]);
+        else if (language === 'text')
+          expect([page, block]).toEqual([page, expect.not.stringMatching(/^\s*(npm|npx|curl|varve) /m)]);
+      }
+    }
+    expect(reasons.length).toBeLessThanOrEqual(10);
+  });
+
   test('show what the demo prints', () => {
     const lines = blocks.flatMap(({ language, text }) => (language === 'text' ? text.trimEnd().split('\n') : []));
     expect(lines.length).toBeGreaterThan(3);
@@ -209,7 +235,7 @@ ${code.replaceAll(DOCUMENTED_URL, url)}`).toString();
   const hasArrow = (): boolean =>
     inFolder('import importlib.util; print(importlib.util.find_spec("pyarrow") is not None)').trim() === 'True';
 
-  test.each(['README.md', 'docs/python.md'])('the blocks of %s run one after the other', (document) => {
+  test.each(PYTHON_PAGES)('the blocks of %s run one after the other', (document) => {
     const code = blocksOf(document)
       .filter(({ language, text }) => language === 'python' && (!text.includes('pyarrow') || hasArrow()))
       .map(({ text }) => text)

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isGone, thisProcess } from '../../src/storage/folder/process-identity.ts';
+import { isProcessGone, thisProcess } from '../../src/storage/folder/process-identity.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'varve-identity-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -13,8 +13,8 @@ const me = thisProcess();
 test('a process knows itself', () => {
   expect(me).toEqual({ host: hostname(), boot: expect.any(String), pid: process.pid, started: expect.any(String) });
   expect(thisProcess()).toEqual(me);
-  expect(isGone(me)).toBe(false);
-  expect(isGone(JSON.parse(JSON.stringify(me)))).toBe(false);
+  expect(isProcessGone(me)).toBe(false);
+  expect(isProcessGone(JSON.parse(JSON.stringify(me)))).toBe(false);
 });
 
 describe('a process is gone', () => {
@@ -23,7 +23,7 @@ describe('a process is gone', () => {
     ['if its pid is somebody else', { ...me, started: '1' }],
     ['if its pid is nobody', { ...me, pid: 2 ** 22 + 1 }],
   ])('%s', (_, identity) => {
-    expect(isGone(identity)).toBe(true);
+    expect(isProcessGone(identity)).toBe(true);
   });
 
   test.each(['plain', 'a) 1 (b c'])('once it has ended, whatever it is called: %s', async (name) => {
@@ -34,11 +34,11 @@ describe('a process is gone', () => {
     // Field 22 of stat, counted by hand: the name in brackets is field 2 and may hold anything.
     const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8').replace(`(${name})`, 'name');
     const identity = { ...me, pid: child.pid, started: stat.split(' ')[21] };
-    expect(isGone(identity)).toBe(false);
+    expect(isProcessGone(identity)).toBe(false);
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     await ended;
-    expect(isGone(identity)).toBe(true);
+    expect(isProcessGone(identity)).toBe(true);
   });
 });
 
@@ -52,6 +52,6 @@ describe('nobody is sure that it is gone', () => {
     ['of an empty object', {}],
     ['of a text', 'process'],
   ])('%s', (_, identity) => {
-    expect(isGone(identity)).toBe(false);
+    expect(isProcessGone(identity)).toBe(false);
   });
 });

@@ -1,10 +1,10 @@
 /**
- * One transaction that makes appends durable and visible. Statements are few and their number does not depend on how many appends there are; each has a text
- * of its own, so that a connection plans it once.
+ * One transaction that makes appends durable and visible. It has few statements, and their number does not depend on
+ * how many appends there are. Each statement has a text of its own, so that a connection plans it once.
  */
 import { randomUUID } from 'node:crypto';
 import type { SampleChange, FreshRun, Head, KnownAppend } from '../../core/rows/place-append.ts';
-import { appendKeyOf, type Look, type Placement, type Surroundings } from '../../core/rows/place-append.ts';
+import { appendKeyOf, type SegmentLook, type Placement, type Surroundings } from '../../core/rows/place-append.ts';
 import type { NearSegment } from '../../core/signal/place-run.ts';
 import { clampBound } from '../../core/time.ts';
 import { COMMIT_CHANNEL } from '../commit-feed.ts';
@@ -17,7 +17,7 @@ export interface FreshToInsert extends Pick<
   FreshRun,
   'head' | 'firstRow' | 'rows' | 'bytes' | 'firstNs' | 'lastNs' | 'sorted'
 > {
-  /** Of an edit: its number; of appended rows 0. */
+  /** Number of the edit; 0 for appended rows. */
   readonly generation: number;
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
@@ -32,7 +32,7 @@ export interface CommitToMake extends Pick<Placement, 'closed' | 'gone' | 'marks
   readonly changes: readonly CommittedChange[];
 }
 
-/** Of samples; or of a series that the same transaction has made. */
+/** A change of samples, or a series that the same transaction has made. */
 export type CommittedChange =
   | SampleChange
   | { readonly kind: 'create'; readonly seriesId: string; readonly projectId: string; readonly tokenId: string | null };
@@ -155,7 +155,10 @@ interface NearRow extends SegmentRow {
   mark_ns: bigint | null;
 }
 
-/** Of each series the newest segment, the last one in time, and those around the times that are looked at, with the next before and behind. */
+/**
+ * Segments of each series: the newest, the last in time, and those around the times that are looked at. The next one
+ * before and behind is among them.
+ */
 const NEAR = `
   with looks as (select * from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as u(id, a, b)),
     near as (
@@ -180,7 +183,7 @@ const NEAR = `
   order by n.series_id, n.start_ns`;
 
 /** What lies around times of regular series whose heads are locked. */
-export async function segmentsNear(session: Session, looks: readonly Look[]): Promise<Surroundings> {
+export async function segmentsNear(session: Session, looks: readonly SegmentLook[]): Promise<Surroundings> {
   const { rows } = await session.query<NearRow>(NEAR, [
     list(looks, ({ seriesId }) => seriesId),
     list(looks, ({ fromNs }) => clampBound(fromNs)),
@@ -199,7 +202,7 @@ export async function segmentsNear(session: Session, looks: readonly Look[]): Pr
   return near;
 }
 
-/** Of series that were not locked: those that are there, and that somebody else therefore holds. */
+/** Those series that were not locked although they are there: somebody else holds them. */
 export async function heldElsewhere(session: Session, seriesIds: readonly string[]): Promise<Set<string>> {
   const { rows } = await session.query<{ series_id: string }>(
     'select series_id from heads where series_id = any($1::uuid[]) and deleted_at is null',
@@ -335,8 +338,8 @@ interface Statement {
 }
 
 /**
- * All that a batch changes, but for COMMIT. The counter comes with the last statement: it is locked from there on, so that commits become visible in the
- * order of their numbers, and nothing is waited for while it is.
+ * All that a batch changes, but for COMMIT. The counter comes with the last statement, and is locked from there on. So
+ * commits become visible in the order of their numbers. Nothing is waited for while it is locked.
  */
 function statementsOf({ fresh, heads, closed, gone, marks, changes }: CommitToMake, marker: string): Statement[] {
   const statements: Statement[] = [];

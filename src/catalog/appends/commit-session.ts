@@ -1,4 +1,7 @@
-/** A connection of a committer: prepared statements, sent without waiting for those before them, and limits within which everybody else gets on whatever becomes of this process. */
+/**
+ * A connection of a committer. Its statements are prepared, and are sent without waiting for those before them. Its
+ * limits let everybody else get on, whatever becomes of this process.
+ */
 import type pg from 'pg';
 import { typeParsers } from '../database.ts';
 import { preparingClient } from '../preparing-client.ts';

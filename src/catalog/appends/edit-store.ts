@@ -10,7 +10,7 @@ import { fromSegmentRow, type SegmentRow } from '../chunks/segment-row.ts';
 import type { Session } from '../session.ts';
 
 /** In order of rows. */
-export async function segmentsOf(session: Session, seriesId: string): Promise<Segment[]> {
+export async function readSegments(session: Session, seriesId: string): Promise<Segment[]> {
   const { rows } = await session.query<SegmentRow>(
     'select first_row, start_ns, rows, skip from segments where series_id = $1 order by first_row',
     [seriesId],
@@ -95,7 +95,7 @@ export async function readErasureView(
         .select(['rows', 'edits', 'first_ns', 'last_ns', 'expired_ns'])
         .where('series_id', '=', seriesId)
         .executeTakeFirstOrThrow();
-      const erasures = await erasuresOf(trx, seriesId);
+      const erasures = await readErasures(trx, seriesId);
       if (head.expired_ns !== null) erasures.push(expiry(head.expired_ns));
       // A chunk that nothing was taken out of bounds the search for the first time after the range, and for the last one before.
       const sound = sql`(select * from located_chunks d where d.series_id = ${seriesId}
@@ -129,7 +129,7 @@ function withTimes(chunk: ChunkLocation, times: Buffer): ChunkLocation {
   };
 }
 
-async function erasuresOf(trx: DatabaseTransaction, seriesId: string): Promise<Erasure[]> {
+async function readErasures(trx: DatabaseTransaction, seriesId: string): Promise<Erasure[]> {
   const stored = await trx.selectFrom('erasures').selectAll().where('series_id', '=', seriesId).execute();
   return stored.map((row) => ({
     generation: row.generation,

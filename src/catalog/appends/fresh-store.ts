@@ -12,7 +12,10 @@ export async function countFresh(db: Database, most: number): Promise<{ chunks: 
   return { chunks: Number(rows[0].chunks), bytes: Number(rows[0].bytes) };
 }
 
-/** Of each lane with something to be flushed or told: one pass over the index of fresh chunks. @param laneId only this one */
+/**
+ * The backlog of each lane that has something to be flushed or told, in one pass over the index of fresh chunks. @param
+ * laneId only this one
+ */
 export async function laneBacklogs(db: Database, laneId: string | null = null): Promise<LaneBacklog[]> {
   const only = laneId === null ? sql`true` : sql`lane_id = ${laneId}`;
   const { rows } = await sql<{
@@ -73,7 +76,7 @@ export async function tellRest(db: Database, laneId: string, restMs: number | nu
   ).execute(db);
 }
 
-/** Of the advisory lock that lets one process vacuum at a time. */
+/** Number of the advisory lock that lets one process vacuum at a time. */
 const VACUUM_LOCK = 0x76_61_63;
 
 /**
@@ -103,7 +106,7 @@ export interface FreshBytes {
   readonly rows: number;
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
-  /** Of the values; times have eight bytes a row. */
+  /** Bytes of the values; times have eight bytes a row. */
   readonly valuesLength: number;
   readonly place:
     | { readonly kind: 'held'; readonly values: Buffer; readonly times: Buffer | null }

@@ -1,4 +1,7 @@
-/** Rows of spool files: each comes before its file and goes before it, so that nobody sweeps a file that a commit is about to name. */
+/**
+ * Rows of spool files. A row is made before its file and removed before it, so that nobody sweeps a file that a commit
+ * is about to name.
+ */
 import { sql } from 'kysely';
 import type { Database } from '../database.ts';
 
@@ -22,7 +25,10 @@ export async function freeSpools(db: Database): Promise<void> {
     where state = 'kept' and freed_at is null and not exists (select from fresh f where f.spool_id = s.id)`.execute(db);
 }
 
-/** Forgets files that were freed so long ago that nobody opens them any more; none while the shard that has their rows may be of another day. @returns those that are to be removed */
+/**
+ * Forgets files that were freed so long ago that nobody opens them any more. It forgets none while the shard that has
+ * their rows may be of another day. @returns those that are to be removed
+ */
 export async function forgetFreed(db: Database, graceMs: number): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
     delete from spool_files where freed_at < now() - make_interval(secs => ${graceMs / 1000})

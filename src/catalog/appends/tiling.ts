@@ -4,7 +4,7 @@ import { parseRate, type Rate } from '../../core/signal/rate.ts';
 import { uniteRows, withoutRows } from '../../core/signal/row-ranges.ts';
 import { rowsBefore, type RowRange } from '../../core/signal/segment.ts';
 import type { Database } from '../database.ts';
-import { holesOf, segmentsOf } from './edit-store.ts';
+import { holesOf, readSegments } from './edit-store.ts';
 import { sessionOf } from '../session.ts';
 
 /** Where coverage breaks. `to` > `from`: nothing covers `[from, to)`; `to` < `from`: `[to, from)` is covered twice, or past the end. */
@@ -22,8 +22,10 @@ export interface SegmentOverlap {
 }
 
 /**
- * Fresh chunks count as those in shards do. Chunks of different generations may cover each other. Rows that were removed or have expired may be in no chunk,
- * and in no segment where others have taken their time; nor need the numbers of an irregular series: compaction leaves them out.
+ * Finds where the chunks of a series do not tile its rows. Fresh chunks count as those in shards do, and chunks of
+ * different generations may cover each other. Rows that were removed or have expired may be in no chunk. Where others
+ * have taken their time, they may be in no segment either. An irregular series need not have all numbers: compaction
+ * leaves some out.
  * @param only these series; null: all
  */
 export async function tilingBreaks(db: Database, only: readonly string[] | null): Promise<TilingBreak[]> {
@@ -77,7 +79,7 @@ async function hasExpired(
   range: RowRange,
 ): Promise<boolean> {
   const session = sessionOf(db);
-  const expired = rowsBefore(await segmentsOf(session, seriesId), rate, range.to, expiredNs);
+  const expired = rowsBefore(await readSegments(session, seriesId), rate, range.to, expiredNs);
   return withoutRows([range], uniteRows(expired, await holesOf(session, seriesId))).length === 0;
 }
 

@@ -34,7 +34,7 @@ export type ChunkArray = [
 export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
   c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
 
-/** Of a chunk whose bytes lie in a file. */
+/** The location of a chunk whose bytes lie in a file. */
 export function toLocation([key, shardId, path, firstRow, rows, generation, skip, ...rest]: ChunkArray): ChunkLocation {
   const [firstNs, lastNs, sorted, codec, valuesOffset, valuesLength, valuesCrc, ...times] = rest;
   const [timesCodec, timesOffset, timesLength, timesCrc] = times;

@@ -21,7 +21,7 @@ export interface HeldRow {
 }
 
 /** Big-endian, as Postgres sends numbers: as JSON they took it three times as long. Each byte counts: it is sent as two digits. */
-const RECORD = [
+const PACKED_RECORD = [
   'int8send(first_row)',
   'int4send((case when sorted then rows else -rows end)::int)',
   'int4send(generation)',
@@ -48,7 +48,7 @@ const TIME_BYTES = 8;
  * @returns what a query of the series `s` is joined with
  */
 export function heldChunks(condition: string, { withIds = false, mostBytes = 'null::bigint' } = {}): string {
-  const record = [...RECORD, SPAN, ...(withIds ? [ID] : [])].join(' || ');
+  const record = [...PACKED_RECORD, SPAN, ...(withIds ? [ID] : [])].join(' || ');
   const isTaken = `(${mostBytes} is null or before < ${mostBytes})`;
   // In order once, in the innermost query: an aggregate that orders its rows itself sorts them anew.
   return `left join lateral (

@@ -8,7 +8,7 @@ import type { SummaryBlock } from '../../core/overview/summary-block.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
-import { inOrder, toSegment, type SegmentArray } from './sample-snapshot.ts';
+import { inRowOrder, toSegment, type SegmentArray } from './sample-snapshot.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } from '../chunks/chunk-location.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import type { SeriesRef } from '../series/series-store.ts';
@@ -33,7 +33,7 @@ export interface OverviewSnapshot {
   readonly edits: number;
   /** In the order of their cells, by shard and level. */
   readonly summaries: readonly LocatedSummary[];
-  /** Of each shard that has summaries: the rows that its chunks span, and how many they have. */
+  /** For each shard that has summaries: the rows that its chunks span, and how many rows they have. */
   readonly summarized: ReadonlyArray<RowRange & { readonly shardId: string; readonly rows: number }>;
 }
 
@@ -243,7 +243,7 @@ async function readChunks(
     ...toLocation(location),
     stats: statsBytes === 0 ? null : all!.subarray(at, (at += statsBytes)),
   }));
-  return inOrder([...stored, ...toHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
+  return inRowOrder([...stored, ...toHeldChunks(held).map((chunk) => ({ ...chunk, stats: null }))]);
 }
 
 /** A chunk of an irregular series, without its place. */

@@ -14,7 +14,10 @@ import type { SeriesRef } from '../series/series-store.ts';
 
 export interface SampleSnapshot {
   readonly series: Series;
-  /** Regular series, in order of rows: the segments that have rows of the selection; all if no row is wanted, or if some have expired and rows are counted. */
+  /**
+   * Segments of a regular series that have rows of the selection, in order of rows. All segments, if no row is wanted,
+   * or if rows are counted and some have expired.
+   */
   readonly segments: readonly Segment[];
   /** In order of rows; chunks of later edits may cover others. */
   readonly chunks: readonly ChunkLocation[];
@@ -66,7 +69,9 @@ interface SnapshotRow extends SeriesRow, HeldRow {
   readonly erasures: [number, string, string, number][] | null;
 }
 
-/** Of the range by rows: where the rows that are to be answered end at the latest, for all that were removed may lie among them. */
+/**
+ * For a range by rows: where the rows of the answer end at the latest. All rows that were removed may lie among them.
+ */
 const LAST_ROW = `least($4::bigint, case when h.expired_ns is null then $3::bigint + $6::bigint + h.removed end)`;
 /** Generously, of a segment `g`: the row that a float64 rate says is at a time, and one more either way. */
 const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
@@ -79,7 +84,10 @@ const CHOSEN_SEGMENTS: Record<ChunkSelection['by'], string> = {
   time: `g.start_ns < $4::bigint and g.rows > ${rowAt('$3', 'floor')}`,
 };
 
-/** Of a regular series: chunks that are wanted begin between these rows, which an index finds. Of an irregular one any may be. */
+/**
+ * Which chunks are wanted. Those of a regular series begin between these rows, which an index finds; those of an
+ * irregular one are all looked at.
+ */
 const BEGIN: Record<ChunkSelection['by'], string> = {
   rows: `cross join lateral (select
       case when s.kind = 'regular' then $3::bigint - ${MAX_CHUNK_BYTES} / s.channel_count else -1 end as after_row,
@@ -104,7 +112,10 @@ const CHOSEN: Record<ChunkSelection['by'], string> = {
       end`,
 };
 
-/** Of an irregular series: where the chunks end that end first and have more rows than are to be answered. All that have rows up to there come then. */
+/**
+ * For an irregular series: the chunks that end first and have more rows than are to be answered, and where these end.
+ * All chunks that have rows up to there come then.
+ */
 const UNTIL = `left join lateral (
   select c.last_ns as until_ns from (
     select c.last_ns, sum(c.rows) over (order by c.last_ns) as rows from located_chunks c
@@ -176,7 +187,7 @@ export async function readSampleSnapshot(
   return {
     series: toSeries(row),
     segments: row.segments.map(toSegment),
-    chunks: inOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
+    chunks: inRowOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
     completeTo: completeTo(row, selection),
     hasMoreHeld: row.held_cut_row !== null,
     isCut:
@@ -206,6 +217,6 @@ function completeTo(
   return { row: cutRow === null ? firstRow : Math.min(firstRow, Number(cutRow)) };
 }
 
-export function inOrder<C extends ChunkLocation>(chunks: C[]): C[] {
+export function inRowOrder<C extends ChunkLocation>(chunks: C[]): C[] {
   return chunks.sort((a, b) => a.firstRow - b.firstRow);
 }

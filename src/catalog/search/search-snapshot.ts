@@ -4,7 +4,7 @@ import { MAX_SEARCH_MS, type Database, type DatabaseTransaction } from '../datab
 
 const QUERY_CANCELED = '57014';
 const INVALID_REGULAR_EXPRESSION = '2201B';
-/** Of a position that was not made here: no number, no time, out of range. */
+/** Errors of a position that was not made here: it has no number or no time, or is out of range. */
 const NOT_A_VALUE: ReadonlySet<string> = new Set(['22P02', '22003', '22007', '22008']);
 
 /** @param db where searches run: see DatabasePools. @throws unprocessable `search-too-expensive`; invalid-input for what only Postgres can see */

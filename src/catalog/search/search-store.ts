@@ -7,7 +7,7 @@ import type { Series } from '../../core/signal/series.ts';
 import { namesItsSeries, type Expression } from '../../core/tags/tag-expression.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
-import { fieldValue, headValue, isHeadField, isWithin, toCondition, type IdRange } from './tag-condition.ts';
+import { fieldValue, headValue, isHeadField, isInIdRange, toCondition, type IdRange } from './tag-condition.ts';
 
 /**
  * A text: putting it together from names took 4 % of the time of a search that finds one series. The project's name is a query, a row: a table fewer
@@ -132,7 +132,7 @@ export function seriesInReach(
   within: IdRange | null = null,
 ): RawBuilder<SqlBool> {
   const conditions = [sql`s.deleted_at is null`];
-  if (within) conditions.push(isWithin(sql.ref('s.id'), within));
+  if (within) conditions.push(isInIdRange(sql.ref('s.id'), within));
   if (scope) conditions.push(sql`s.project_id = any(${[...scope]}::uuid[])`);
   if (where) conditions.push(toCondition(where, within));
   return sql`${sql.join(conditions, sql` and `)}`;

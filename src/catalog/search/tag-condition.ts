@@ -1,9 +1,10 @@
 /**
  * A tree of conditions as one SQL condition on a row of `series`. Everything a client wrote is a bound parameter.
  *
- * A condition that must hold (`required`) is written as a semi-join, which the planner may turn around: it then walks `series_tags` by
- * (entry, series) in the order of pages, however many series there are. Inside `or` and `not` it is a probe per series instead,
- * unless every branch names its series itself: then they are united. What appends change is in `heads`, and asked for in the same two ways.
+ * A condition that must hold (`required`) is written as a semi-join, which the planner may turn around. It then walks
+ * `series_tags` by (entry, series) in the order of pages, however many series there are. Inside `or` and `not` it is a
+ * probe per series instead, unless every branch names its series itself: then they are united. What appends change is
+ * in `heads`, and asked for in the same two ways.
  */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { baseOf, equalRange } from '../../core/tags/quantity.ts';
@@ -46,13 +47,14 @@ const INDEXED_SUBJECT_CHARS = 512;
 export type IdRange =
   { readonly after: RawBuilder<unknown> } | { readonly from: RawBuilder<unknown>; readonly to: RawBuilder<unknown> };
 
-export function isWithin(id: RawBuilder<unknown>, range: IdRange): Condition {
+export function isInIdRange(id: RawBuilder<unknown>, range: IdRange): Condition {
   return 'after' in range ? sql`${id} > ${range.after}` : sql`(${id} >= ${range.from} and ${id} < ${range.to})`;
 }
 
 /**
- * On a row `s` of series.
- * @param within only series of these ids are asked for: said of tags, too, for the planner does not see that what holds for one holds for the other
+ * The condition on a row `s` of series.
+ * @param within only series of these ids are asked for. Tags say so, too: the planner does not see that what holds for
+ * one holds for the other
  */
 export function toCondition(where: Expression, within: IdRange | null = null): Condition {
   return required(composed(where), sql.ref('s'), within);
@@ -137,7 +139,7 @@ function tagExists({ key, test }: Leaf<'tag'>, s: Row): Condition {
 }
 
 function tagWithin({ key, test }: Leaf<'tag'>, s: Row, within: IdRange): Condition {
-  return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${isWithin(sql.ref('t.series_id'), within)} and ${tagTest(key, test)})`;
+  return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${isInIdRange(sql.ref('t.series_id'), within)} and ${tagTest(key, test)})`;
 }
 
 /** On a row `t` of series_tags. */
@@ -155,9 +157,9 @@ export function tagTest(key: string, test: Test): Condition {
       return term === test.text ? prefix : sql`(${prefix} and t.long_text ^@ ${test.text}::text)`;
     }
     case 'contains':
-      return sql`(t.entry ^@ ${entry(key, 's')}::text and ${unforeseen(sql`strpos(${tagText(key)}, ${test.text}::text) > 0`)})`;
+      return sql`(t.entry ^@ ${entry(key, 's')}::text and ${unforeseen(sql`strpos(${storedText(key)}, ${test.text}::text) > 0`)})`;
     case 'regex':
-      return sql`(t.entry ^@ ${entry(key, `s${test.prefix}`)}::text and ${unforeseen(sql`${tagText(key)} ~ ${test.pattern}::text`)})`;
+      return sql`(t.entry ^@ ${entry(key, `s${test.prefix}`)}::text and ${unforeseen(sql`${storedText(key)} ~ ${test.pattern}::text`)})`;
   }
 }
 
@@ -185,7 +187,7 @@ export function entry(key: string, term: string): string {
   return nameKey(`${key}\u0001${term}`);
 }
 
-function tagText(key: string): RawBuilder<unknown> {
+function storedText(key: string): RawBuilder<unknown> {
   return sql`coalesce(t.long_text, substr(t.entry, ${[...entry(key, 's')].length + 1}::integer))`;
 }
 
@@ -350,7 +352,10 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
   return valueTest(fieldValue(field, s), test, SEARCH_FIELDS[field]);
 }
 
-/** What a channel itself says is found by an index; its unit may be that of the series, and nobody says of a channel that it is not bad. */
+/**
+ * An index finds what a channel itself says. It does not find a unit that may be that of the series, nor a channel of
+ * which nobody says that it is bad.
+ */
 function hasChannel({ unit, bad, ...said }: ChannelLike, s: Row): Condition {
   const known = { ...said, ...(bad && { bad }) };
   if (unit === undefined && bad !== false) return channelIs(known, s);
@@ -400,7 +405,10 @@ function valueTest(value: RawBuilder<unknown>, test: Test, type: string): Condit
   }
 }
 
-/** On a row `h` of heads. The runs of a regular series tell its gaps, its holes what was removed; of an irregular one only the first and last time are known here. */
+/**
+ * On a row `h` of heads. The runs of a regular series tell its gaps, its holes what was removed. For an irregular one
+ * only the first and last time are known here.
+ */
 function overlaps({ startNs, endNs }: Leaf<'overlaps'>, s: Row): Condition {
   const from = rowAt(startNs, s);
   const to = rowAt(endNs, s);

@@ -6,7 +6,7 @@ import type { TagScalar } from '../../core/signal/tag-value.ts';
 import type { DatabaseTransaction } from '../database.ts';
 import { seriesInReach, type ProjectScope } from './search-store.ts';
 import { fieldValue } from './tag-condition.ts';
-import { estimateRows } from './condition-plan.ts';
+import { estimateRows } from './explain-search.ts';
 
 /** Up to so many series are counted one by one … */
 export const MAX_COUNTED_SERIES = 10_000;
@@ -50,8 +50,9 @@ interface Counted {
 }
 
 /**
- * Series of all ages, a part of those that are found: of each hundredth of the catalog in the order of ids, which is that of creation, those
- * at its beginning. As many index ranges, so that it costs as much as the first series would.
+ * A part of the series that are found, of all ages. It takes the first series of each hundredth of the catalog in the
+ * order of ids, which is that of creation. These are a hundred index ranges, which cost as much as the first series
+ * would.
  */
 async function spreadOver(
   trx: DatabaseTransaction,

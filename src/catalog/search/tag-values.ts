@@ -4,7 +4,7 @@ import { nameKey } from '../../core/same-name.ts';
 import type { TagScalar } from '../../core/signal/tag-value.ts';
 import type { DatabaseTransaction } from '../database.ts';
 import type { ProjectScope } from './search-store.ts';
-import { estimateRows } from './condition-plan.ts';
+import { estimateRows } from './explain-search.ts';
 
 /** Counted one by one up to here; what is more frequent is reckoned by the planner. */
 export const MAX_COUNTED = 1000;

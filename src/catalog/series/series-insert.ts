@@ -33,7 +33,7 @@ export async function insertSeries(
   const stored = new Set<string>();
   // By name, so that two who insert the same names wait in the same order. The sort is stable: of two of a name the first is stored.
   const inOrder = [...series].sort(
-    (a, b) => order(a.projectId, b.projectId) || order(nameKey(a.input.name), nameKey(b.input.name)),
+    (a, b) => byCodeUnits(a.projectId, b.projectId) || byCodeUnits(nameKey(a.input.name), nameKey(b.input.name)),
   );
   let records = recordsOf(inOrder, 0);
   for (let from = 0; from < inOrder.length; from += ROWS_AT_ONCE) {
@@ -53,7 +53,8 @@ function recordsOf(series: readonly SeriesToInsert[], from: number): string {
 }
 
 /**
- * Series, their heads and the beginning of their history, in one statement: what they were created as is told from what they are and what has changed since.
+ * Stores series, their heads and the beginning of their history in one statement. What a series was created as is told
+ * from what it is and what has changed since.
  * @param records as JSON
  * @returns the ids of those that are stored
  */
@@ -118,6 +119,6 @@ function isEmpty(object: object): boolean {
   return Object.keys(object).length === 0;
 }
 
-function order(a: string, b: string): number {
+function byCodeUnits(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

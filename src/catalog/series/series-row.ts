@@ -1,10 +1,10 @@
 /** Between a row of `series`, with that of its head, and a Series. */
 import type { Selectable } from 'kysely';
 import { parseRate } from '../../core/signal/rate.ts';
-import { valueOf, type Dtype } from '../../core/numbers/dtype.ts';
+import { parseNumber, type Dtype } from '../../core/numbers/dtype.ts';
 import type { Codec } from '../../core/signal/codec.ts';
 import type { Channel, ContentHash, Continuity, Sampling, Series } from '../../core/signal/series.ts';
-import type { Described } from '../../core/tags/series-changes.ts';
+import type { DescribedFields } from '../../core/tags/series-changes.ts';
 import type { HeadsTable, SeriesTable, StoredHash } from '../tables.ts';
 
 /** The columns readers see, qualified; join `projects as p` for the name, and `heads as h`. */
@@ -49,10 +49,12 @@ export const SERIES_COLUMNS_TEXT = SERIES_COLUMNS.map((column) =>
   column.replace(/^(s|h)\.(offset|commit)$/, '$1."$2"'),
 ).join(', ');
 
-type Column = (typeof SERIES_COLUMNS)[number];
-type NameIn<Table, Alias extends string, C = Column> = C extends `${Alias}.${infer Name extends keyof Table & string}`
-  ? Name
-  : never;
+type SelectedColumn = (typeof SERIES_COLUMNS)[number];
+type NameIn<
+  Table,
+  Alias extends string,
+  C = SelectedColumn,
+> = C extends `${Alias}.${infer Name extends keyof Table & string}` ? Name : never;
 
 export type SeriesRow = Pick<Selectable<SeriesTable>, NameIn<SeriesTable, 's'>> &
   Pick<Selectable<HeadsTable>, NameIn<HeadsTable, 'h'>> & { project: string };
@@ -79,7 +81,7 @@ export function toSeries(row: SeriesRow): Series {
     timeZone: row.time_zone,
     externalIds: row.external_ids,
     provenance: row.provenance,
-    missingValue: row.missing_value === null ? null : valueOf(row.dtype as Dtype, row.missing_value),
+    missingValue: row.missing_value === null ? null : parseNumber(row.dtype as Dtype, row.missing_value),
     sealedAt: row.sealed_at,
     contentHash: row.content_hash && toContentHash(row.content_hash),
     version: row.version,
@@ -116,7 +118,7 @@ export const DESCRIPTION_COLUMNS = [
 
 export type DescribedRow = Pick<Selectable<SeriesTable>, (typeof DESCRIPTION_COLUMNS)[number]>;
 
-export function toDescribed(row: DescribedRow): Described {
+export function toDescribed(row: DescribedRow): DescribedFields {
   return {
     name: row.name,
     description: row.description,

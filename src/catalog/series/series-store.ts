@@ -8,7 +8,7 @@ import {
   type Series,
   type SeriesPatch,
 } from '../../core/signal/series.ts';
-import { changesBetween, type Described } from '../../core/tags/series-changes.ts';
+import { changesBetween, type DescribedFields } from '../../core/tags/series-changes.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { MAX_TAGS, withoutKeys } from '../../core/tags/tag-edit.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
@@ -165,7 +165,7 @@ export async function updateSeries(
       if (patch.provenance && Buffer.byteLength(JSON.stringify(provenance)) > MAX_PROVENANCE_BYTES)
         throw unprocessableField('provenance', `must have at most ${MAX_PROVENANCE_BYTES} bytes of JSON`);
       const before = toDescribed(row);
-      const after: Described = {
+      const after: DescribedFields = {
         ...before,
         ...definedOf(patch),
         tags,
@@ -271,7 +271,10 @@ export async function restoreSeries(db: Database, id: string, tokenId: string | 
   return getSeries(db, { id });
 }
 
-/** Of a series that the transaction has locked: the order of locks is series, then heads. Committers wait for neither. */
+/**
+ * Locks the head of a series that the transaction has locked. The order of locks is series, then heads. Committers wait
+ * for neither.
+ */
 export async function lockHeadAfterSeries(trx: DatabaseTransaction, seriesId: string) {
   return trx
     .selectFrom('heads')
@@ -286,7 +289,10 @@ async function setDeleted(trx: DatabaseTransaction, seriesId: string, at: RawBui
   await trx.updateTable('heads').set({ deleted_at: at }).where('series_id', '=', seriesId).execute();
 }
 
-/** The series that had this name when it was deleted, the one deleted last; else the one that has it now; null if there is neither. */
+/**
+ * The series that had this name when it was deleted, the one deleted last. Otherwise the one that has the name now;
+ * null if there is neither.
+ */
 export async function deletedSeriesId(db: Database, project: string, name: string): Promise<string | null> {
   const named = db
     .selectFrom('series as s')

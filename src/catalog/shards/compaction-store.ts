@@ -7,7 +7,8 @@ import type { Database } from '../database.ts';
 export type LaneShard = Omit<CompactableShard, 'deadBytes' | 'overlap'>;
 
 /**
- * Live shards by lane, in the order in which their rows came; but for those that tell of more than what all shards of the lane tell.
+ * Live shards by lane, in the order in which their rows came. A shard that tells of more than all shards of the lane
+ * tell is left out.
  * @param laneId only this one
  * @param shardId only this one, also if its file is too short
  */
@@ -57,7 +58,9 @@ const EXPIRING = sql`
   where s.deleted_at is null
     and d.first_ns < least(d.last_ns, (extract(epoch from now()) * 1000000)::bigint * 1000) - r.keep_days * 86400e9`;
 
-/** Of shards with times between those of another: those others, and how much of the shard that concerns. Only of shards that are given. */
+/**
+ * Overlaps in time among the given shards: which others lie within each shard, and how much of the shard that concerns.
+ */
 export async function overlappingShards(
   db: Database,
   shardIds: readonly string[],

@@ -11,7 +11,7 @@ import type { Tags } from '../../core/signal/tag-value.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { commitChanges } from '../commit-feed.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
-import { holesOf, segmentsOf } from '../appends/edit-store.ts';
+import { holesOf, readSegments } from '../appends/edit-store.ts';
 import { SERIES_COLUMNS, toSeries } from '../series/series-row.ts';
 import { lockHeadAfterSeries } from '../series/series-store.ts';
 import { sessionOf } from '../session.ts';
@@ -79,8 +79,8 @@ export async function deleteRetentionRule(db: Database, id: string): Promise<voi
 }
 
 /**
- * Series that rules mean and in which something may have become old enough: a coarse choice, with one look at each series of a project that has
- * rules.
+ * Series that rules mean and in which something may have become old enough. This is a coarse choice, with one look at
+ * each series of a project that has rules.
  */
 export async function seriesToExpire(db: Database): Promise<Array<{ id: string; terms: RetentionTerms[] }>> {
   const { rows } = await sql<{ id: string; terms: [number, number | null][] }>`
@@ -152,12 +152,12 @@ async function oldestUnsummarised(
       where c.series_id = ${id} and d.level = 0 and d.state = 'live') c`.execute(db);
   const [{ ranges, ns }] = rows;
   if (sampling.kind === 'irregular' || ranges === null) return ns;
-  const segments = await segmentsOf(sessionOf(db), id);
+  const segments = await readSegments(sessionOf(db), id);
   const firsts = ranges.flatMap(([from, to]) => firstTimes(segments, sampling.rate, { from, to }));
   return firsts.length === 0 ? null : firsts.reduce((a, b) => (b < a ? b : a));
 }
 
-/** Of the rows of each segment that lie in a range. @param segments in order of rows */
+/** The first time of the rows of each segment that lie in a range. @param segments in order of rows */
 function firstTimes(segments: readonly Segment[], rate: Rate, range: RowRange): bigint[] {
   const firsts: bigint[] = [];
   for (let at = Math.max(0, segmentAt(segments, range.from)); at < segments.length; at++) {
@@ -172,7 +172,7 @@ function firstTimes(segments: readonly Segment[], rate: Rate, range: RowRange): 
 /** Time of the first sample of a regular series that is left. */
 async function firstLeft(trx: DatabaseTransaction, id: string, rate: Rate, expiredNs: bigint): Promise<bigint | null> {
   const session = sessionOf(trx);
-  const segments = await segmentsOf(session, id);
+  const segments = await readSegments(session, id);
   const left = withoutRows(selectRows(segments, rate, expiredNs, INT64_MAX), await holesOf(session, id));
   return endsOf(left, segments, rate).firstNs;
 }

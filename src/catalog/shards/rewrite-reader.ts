@@ -1,4 +1,7 @@
-/** What a rewriting must know: which fresh chunks or shards a lane has, and of each series everything that decides which rows are read from where. */
+/**
+ * What a rewriting must know: the fresh chunks or shards of a lane, and for each series what decides which rows are
+ * read from where.
+ */
 import { CompiledQuery, sql } from 'kysely';
 import { mostBlockRows } from '../../core/rows/chunk.ts';
 import type { StoredCells, StoredChunk } from '../../core/rows/dead-rows.ts';
@@ -20,7 +23,7 @@ import { toSummaryBlock } from '../chunks/summary-row.ts';
 
 /** A chunk, fresh or in a shard. */
 export interface RewriteChunk extends ChunkLocation, StoredChunk {
-  /** Of a fresh chunk whose bytes are held: the rows that have checksums of their own. */
+  /** For a fresh chunk whose bytes are held: the rows that have checksums of their own. */
   readonly runs: readonly HeldRun[];
   /** Its rows go into the new shard, or are dead. */
   readonly isPlanned: boolean;
@@ -38,7 +41,10 @@ export interface RewriteSeries {
   readonly marks: readonly ClockMark[];
   /** All with rows between the first and the last planned one, in order of rows. */
   readonly chunks: readonly RewriteChunk[];
-  /** Rows that may be claimed: from the first to the last planned one; of irregular series in shards up to the chunk after, and from 0 if none is before. */
+  /**
+   * Rows that may be claimed: from the first to the last planned one. In an irregular series in shards they reach up to
+   * the chunk after, and begin at 0 if no chunk is before.
+   */
   readonly reach: RowRange;
   /** Regular: rows that are not there, removed or expired. */
   readonly holes: readonly RowRange[];
@@ -50,7 +56,7 @@ export interface RewriteSeries {
   /** Regular: the same as rows; none for irregular ones. */
   readonly expiredRows: readonly RowRange[];
   readonly summariesExpiredRows: readonly RowRange[];
-  /** Of the shards that are rewritten. */
+  /** Summaries in the shards that are rewritten. */
   readonly summaries: ReadonlyArray<SummaryBlock & StoredCells & { readonly path: string }>;
   /** It was deleted, and cannot be restored any more: all of it is dead. */
   readonly purged: boolean;
@@ -72,7 +78,7 @@ export interface FreshOfSeries extends SeriesInput {
 
 export interface FlushInput {
   readonly series: readonly FreshOfSeries[];
-  /** Of the newest fresh chunk that is taken. */
+  /** Id of the newest fresh chunk that is taken. */
   readonly lastId: number;
   /** Nothing is left but what cannot be read. */
   readonly isAll: boolean;
@@ -86,7 +92,7 @@ export interface CompactionInput {
 }
 
 /** Which chunks a rewriting takes away. */
-export type Planned =
+export type ChunksToTake =
   /** Fresh chunks with greater ids than the first, up to the last. */
   | { readonly kind: 'fresh'; readonly afterId: number; readonly lastId: number }
   | { readonly kind: 'shards'; readonly ids: ReadonlySet<string> };
@@ -203,13 +209,13 @@ export class RewriteReader {
   }
 
   /** In pages: {@link RewriteSeries} of each input, in no order. */
-  async *series(inputs: readonly SeriesInput[], planned: Planned): AsyncGenerator<RewriteSeries> {
+  async *series(inputs: readonly SeriesInput[], planned: ChunksToTake): AsyncGenerator<RewriteSeries> {
     for (let at = 0; at < inputs.length; at += PAGE_SERIES) {
       yield* await this.#page(inputs.slice(at, at + PAGE_SERIES), planned);
     }
   }
 
-  async #page(inputs: readonly SeriesInput[], planned: Planned): Promise<RewriteSeries[]> {
+  async #page(inputs: readonly SeriesInput[], planned: ChunksToTake): Promise<RewriteSeries[]> {
     const ids = inputs.map(({ seriesId }) => seriesId);
     const chosen = sql<string>`any(${ids}::uuid[])`;
     const rows = await this.#trx
@@ -297,7 +303,7 @@ export class RewriteReader {
   }
 
   /** Chunks that touch the range of each series; of planned fresh ones that Postgres holds, with their bytes. */
-  async #chunks(looks: readonly Look[], planned: Planned): Promise<Map<string, LocatedChunks>> {
+  async #chunks(looks: readonly SeriesToJoin[], planned: ChunksToTake): Promise<Map<string, LocatedChunks>> {
     const ids = looks.map(({ seriesId }) => seriesId);
     // Chunks that begin before the range may reach into it: by no more than the rows of a block, or of the longest fresh one.
     const longest = await this.#trx
@@ -376,10 +382,10 @@ export class RewriteReader {
     return new Set(rows.map(({ key }) => key));
   }
 
-  async #segments(looks: readonly Look[]): Promise<Map<string, Segment[]>> {
+  async #segments(looks: readonly SeriesToJoin[]): Promise<Map<string, Segment[]>> {
     const regular = looks.filter(({ series }) => series.sampling.kind === 'regular');
     // Up to which row something has expired, only all segments tell.
-    const whole = (row: Look['row']): boolean => row.expired_ns !== null || row.summaries_expired_ns !== null;
+    const whole = (row: SeriesToJoin['row']): boolean => row.expired_ns !== null || row.summaries_expired_ns !== null;
     const { rows } = await sql<SegmentRow & { id: string }>`
       select u.id, g.first_row, g.start_ns, g.rows, g.skip
       from unnest(${regular.map(({ seriesId }) => seriesId)}::uuid[],
@@ -398,7 +404,10 @@ export class RewriteReader {
   }
 
   /** Marks of removed rows between the chunks are kept, for times of later rows lie between marks. */
-  async #marks(looks: readonly Look[], located: ReadonlyMap<string, LocatedChunks>): Promise<Map<string, ClockMark[]>> {
+  async #marks(
+    looks: readonly SeriesToJoin[],
+    located: ReadonlyMap<string, LocatedChunks>,
+  ): Promise<Map<string, ClockMark[]>> {
     const regular = looks.filter(({ series }) => series.sampling.kind === 'regular');
     const around = regular.map(({ seriesId, range }) => {
       const { before, after } = located.get(seriesId)!;
@@ -439,14 +448,14 @@ export class RewriteReader {
   }
 }
 
-type FreshIds = Pick<Extract<Planned, { kind: 'fresh' }>, 'afterId' | 'lastId'>;
+type FreshIds = Pick<Extract<ChunksToTake, { kind: 'fresh' }>, 'afterId' | 'lastId'>;
 
 function isFreshBetween(key: string, { afterId, lastId }: FreshIds): boolean {
   const id = key.startsWith('f') ? Number(key.slice(1)) : NaN;
   return id > afterId && id <= lastId;
 }
 
-interface Look extends SeriesInput {
+interface SeriesToJoin extends SeriesInput {
   readonly row: { readonly expired_ns: bigint | null; readonly summaries_expired_ns: bigint | null };
   readonly series: Series;
 }

@@ -1,7 +1,7 @@
 /** Shards and what lies in them, for those who look after files. */
 import { sql } from 'kysely';
 import type { Chunk } from '../../core/rows/chunk.ts';
-import { valueOf, type Dtype } from '../../core/numbers/dtype.ts';
+import { parseNumber, type Dtype } from '../../core/numbers/dtype.ts';
 import { notFound } from '../../core/errors.ts';
 import type { RowShape } from '../../core/numbers/missing-value.ts';
 import { parseRate, type Rate } from '../../core/signal/rate.ts';
@@ -31,7 +31,10 @@ export interface ShardSeries extends RowShape {
   readonly chunks: number;
 }
 
-/** Chunks are asked for in pages: their blocks are at most 1 MiB (of rows that are not larger), so a page's are at most 64 MiB. */
+/**
+ * Chunks are asked for in pages. A block has at most 1 MiB, unless one row is larger, so the blocks of a page have at
+ * most 64 MiB.
+ */
 const PAGE_CHUNKS = 64;
 
 const uuids = (ids: readonly string[]): ReturnType<typeof sql<string>> => sql<string>`any(${[...ids]}::uuid[])`;
@@ -68,7 +71,7 @@ export async function getShard(db: Database, id: string): Promise<ShardRecord> {
 }
 
 /** Series of an id, or of a name in any project; deleted ones too: their rows are still there. @throws not-found */
-export async function findSeries(db: Database, idOrName: string): Promise<string[]> {
+export async function findSeriesIds(db: Database, idOrName: string): Promise<string[]> {
   const rows = await db
     .selectFrom('series')
     .select('id')
@@ -111,7 +114,7 @@ export function toShardSeries(row: ShardSeriesRow): ShardSeries {
     id: row.id,
     dtype,
     channels: row.channel_count,
-    missingValue: row.missing_value === null ? null : valueOf(dtype, row.missing_value),
+    missingValue: row.missing_value === null ? null : parseNumber(dtype, row.missing_value),
     rate: row.rate === null ? null : (parseRate(row.rate) ?? null),
     datasetRows: Number(row.dataset_rows),
     firstRow: Number(row.first_row),

@@ -7,9 +7,9 @@ export interface SeriesStorage {
   /** In chunks, fresh ones too: among them are rows that were removed or have expired, until compaction drops them. */
   readonly rows: number;
   readonly chunks: number;
-  /** Of fresh chunks, and of the blocks of chunks and summaries in shards. */
+  /** Bytes of fresh chunks, and of the blocks of chunks and summaries in shards. */
   readonly storedBytes: number;
-  /** Of fresh chunks alone. */
+  /** Bytes of fresh chunks alone. */
   readonly freshBytes: number;
   /** In the order they were made. */
   readonly shards: ReadonlyArray<{ readonly id: string; readonly state: ShardState; readonly bytes: number }>;
@@ -19,9 +19,9 @@ export interface StoredShard {
   readonly id: string;
   readonly laneId: string;
   readonly state: ShardState;
-  /** Of the file. */
+  /** Size of the file. */
   readonly bytes: number;
-  /** Of the blocks that the catalog refers to: the rest is HDF5's own structure, or left over. */
+  /** Bytes of the blocks that the catalog refers to. The rest is HDF5's own structure, or left over. */
   readonly storedBytes: number;
   /** That have rows or summaries in it. */
   readonly series: number;
@@ -32,7 +32,7 @@ export interface StoredShard {
 type Chosen = ReturnType<typeof sql<boolean>>;
 
 /** Blocks by shard and series. Several chunks may be runs of one block, which counts once. */
-const blocks = (chosen: Chosen): ReturnType<typeof sql> => sql`(
+const storedBlocks = (chosen: Chosen): ReturnType<typeof sql> => sql`(
   select shard_id, series_id, max(values_length) as bytes from chunks where ${chosen} group by shard_id, series_id, values_offset
   union all
   select shard_id, series_id, max(times_length) from chunks where ${chosen} and times_offset is not null
@@ -40,7 +40,7 @@ const blocks = (chosen: Chosen): ReturnType<typeof sql> => sql`(
   union all
   select shard_id, series_id, (part ->> 2)::bigint from summaries, jsonb_array_elements(parts) part where ${chosen})`;
 
-/** Of one instant. */
+/** What a series takes, as of one instant. */
 export async function readSeriesStorage(db: Database, seriesId: string): Promise<SeriesStorage> {
   const { rows } = await sql<{
     rows: number;
@@ -50,7 +50,7 @@ export async function readSeriesStorage(db: Database, seriesId: string): Promise
   }>`
     select coalesce(sum(rows), 0)::float8 as rows, count(*)::int as chunks, coalesce(sum(bytes), 0)::float8 as fresh, (
       select json_agg(json_build_object('id', h.id, 'state', h.state, 'bytes', b.bytes) order by h.id)
-      from (select shard_id, sum(bytes) as bytes from ${blocks(sql<boolean>`series_id = ${seriesId}`)} b group by shard_id) b
+      from (select shard_id, sum(bytes) as bytes from ${storedBlocks(sql<boolean>`series_id = ${seriesId}`)} b group by shard_id) b
       join shards h on h.id = b.shard_id) as shards
     from (
       select rows, 0 as bytes from chunks where series_id = ${seriesId}
@@ -82,7 +82,7 @@ export async function listStoredShards(
       coalesce(b.series, 0)::int as series
     from page p left join (
       select shard_id, sum(bytes) as bytes, count(distinct series_id) as series
-      from ${blocks(sql<boolean>`shard_id = any(array(select id from page))`)} b group by shard_id) b on b.shard_id = p.id
+      from ${storedBlocks(sql<boolean>`shard_id = any(array(select id from page))`)} b group by shard_id) b on b.shard_id = p.id
     order by p.id`.execute(db);
   return rows.map((row) => ({
     id: row.id,
@@ -99,6 +99,6 @@ export async function listStoredShards(
 export async function storedBytesOf(db: Database, shardIds: readonly string[]): Promise<Map<string, number>> {
   const { rows } = await sql<{ shard_id: string; bytes: number }>`
     select shard_id, sum(bytes)::float8 as bytes
-    from ${blocks(sql<boolean>`shard_id = any(${[...shardIds]}::uuid[])`)} b group by shard_id`.execute(db);
+    from ${storedBlocks(sql<boolean>`shard_id = any(${[...shardIds]}::uuid[])`)} b group by shard_id`.execute(db);
   return new Map(rows.map(({ shard_id: id, bytes }) => [id, bytes]));
 }

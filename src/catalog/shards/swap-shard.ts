@@ -51,7 +51,7 @@ export async function forgetShard(db: Database, shardId: string): Promise<boolea
 
 export interface Swap {
   readonly shard: WritingShard;
-  /** Of its file; null: there is nothing to be said any more, and no file. */
+  /** Size of its file; null: there is nothing to be said any more, and no file. */
   readonly bytes: number | null;
   /** Chunks that go. */
   readonly freshIds: readonly number[];

@@ -13,7 +13,10 @@ import { seriesInReach, type ProjectScope } from '../search/search-store.ts';
 import { tagTest } from '../search/tag-condition.ts';
 import { storeUnits } from '../series/tag-unit-store.ts';
 
-/** Of one edit: other changes of their metadata wait until it has ended, which for so many is minutes. Appends do not. */
+/**
+ * Most series of one edit. Other changes of their metadata wait until it has ended, which for so many takes minutes.
+ * Appends do not wait.
+ */
 export const MAX_EDITED_SERIES = 1_000_000;
 /** Series whose tags are in memory at a time, here and in one statement. */
 const SERIES_AT_ONCE = 1000;
@@ -46,7 +49,7 @@ export interface TagEditRequest {
   readonly request: unknown;
   readonly where: Expression;
   readonly scope: ProjectScope;
-  /** Of quantities that it sets. */
+  /** Units of the quantities that it sets. */
   readonly units: readonly TagUnit[];
   /** What becomes of the tags of some of the series. What it throws leaves all as it was. */
   readonly change: (series: readonly EditedSeries[]) => Promise<readonly Tags[]>;

@@ -83,7 +83,7 @@ export async function unfitSeries(
   return { series: rows[0].n, sample: rows[0].sample ?? [] };
 }
 
-/** Of a key's entries, those that its rule refuses. */
+/** Those entries of a key that its rule refuses. */
 function wrongValues(key: string, rule: KeyRule, readUnit: ReadUnit): RawBuilder<unknown>[] {
   const ofKey = sql`t.entry ^@ ${entry(key, '')}::text`;
   const wrong: RawBuilder<unknown>[] = [];

@@ -76,7 +76,7 @@ export function viewAs(dtype: Dtype, bytes: Uint8Array): SampleArray {
 }
 
 /** The value that a decimal text says, as arrays of the type hold it. */
-export function valueOf(dtype: Dtype, text: string): number | bigint {
+export function parseNumber(dtype: Dtype, text: string): number | bigint {
   return isBigDtype(dtype) ? BigInt(text) : Number(text);
 }
 

@@ -11,7 +11,7 @@ const QUOTIENT_BITS = 66;
 export function nearestNumber(num: bigint, den: bigint): number {
   if (num < 0n) return -nearestNumber(-num, den);
   if (num === 0n) return 0;
-  const shift = QUOTIENT_BITS + bitsOf(den) - bitsOf(num);
+  const shift = QUOTIENT_BITS + bitLength(den) - bitLength(num);
   const [top, bottom] = shift >= 0 ? [num << BigInt(shift), den] : [num, den << BigInt(-shift)];
   const quotient = top / bottom;
   // A rest of any size is one bit below those that count, so that it breaks ties.
@@ -21,6 +21,6 @@ export function nearestNumber(num: bigint, den: bigint): number {
   return Number(sticky) * 2 ** -half * 2 ** (half - shift);
 }
 
-function bitsOf(value: bigint): number {
+function bitLength(value: bigint): number {
   return value.toString(2).length;
 }

@@ -1,13 +1,14 @@
 /**
- * Count, minimum, maximum, sum and spread of numbers, in slots that can be merged. They are right to the last digits, however large the numbers
- * are beside their spread:
- *
- * - A sum is two doubles, the second of which is what rounding took from the first: exact for whole numbers up to 2^105, and for others as
- *   good as in twice the precision. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974; the addition
- *   that tells its own error is Knuth's, The Art of Computer Programming 2, section 4.2.2.
- * - Squares are of distances from a number near the mean, less what is left of their sum (the corrected two-pass algorithm), and two sets of
- *   them are merged by their means: Chan, Golub & LeVeque, Updating Formulae and a Pairwise Algorithm for Computing Sample Variances, 1979, of
- *   which Welford's method, 1962, is the case of one number. Means are kept as distances from a shift, which loses no digits to their size.
+ * Count, minimum, maximum, sum and spread of numbers, in slots that can be merged. They are right to the last digits,
+ * however large the numbers are beside their spread:
+ * - A sum is two doubles; the second is what rounding took from the first. It is exact for whole numbers up to 2^105,
+ *   and for others as good as in twice the precision. See Neumaier, Rundungsfehleranalyse einiger Verfahren zur
+ *   Summation endlicher Summen, 1974. The addition that tells its own error is Knuth's, The Art of Computer Programming
+ *   2, section 4.2.2.
+ * - Squares are of distances from a number near the mean, less what is left of their sum (the corrected two-pass
+ *   algorithm). Two sets of squares are merged by their means. See Chan, Golub & LeVeque, Updating Formulae and a
+ *   Pairwise Algorithm for Computing Sample Variances, 1979; Welford's method, 1962, is its case of one number. Means
+ *   are kept as distances from a shift, so that large means lose no digits.
  * - 64-bit integers are never rounded to doubles before they are added or subtracted.
  */
 import { DTYPES, isBigDtype, type SampleArray } from './dtype.ts';
@@ -18,21 +19,21 @@ export type Extremes = Float64Array | BigInt64Array | BigUint64Array;
 
 /** Values that are widened to float64 at a time. */
 const SLAB_VALUES = 16 * 1024;
-/** Of so many 64-bit integers the halves can be added as doubles. */
+/** The halves of this many 64-bit integers can be added as doubles. */
 const MOST_HALVES = 2 ** 20;
 /** Beyond these the sums or the squares of float64 would leave its range: they are taken of numbers times a power of two. */
 const [HUGE, TINY] = [2 ** 480, 2 ** -450];
 const [DOWN, UP] = [2 ** -600, 2 ** 900];
 
 /** What is known of numbers: all that moments are made of. Sums and squares are of the numbers times {@link scaleFor}. */
-export interface Told {
+export interface KnownNumbers {
   readonly count: number;
   readonly min: number | bigint;
   readonly max: number | bigint;
   /** Two doubles that make the sum. */
   readonly sum: number;
   readonly low: number;
-  /** Of distances from the mean. */
+  /** Sum of the squares of the distances from the mean. */
   readonly squares: number;
 }
 
@@ -63,7 +64,7 @@ export class Moments {
   readonly #word: { readonly whole: BigInt64Array | BigUint64Array; readonly halves: Int32Array };
   /** Turned over in the upper half of unsigned 64-bit integers, so that it compares as a signed one. */
   readonly #flip: number;
-  /** Of 64-bit integers, if there is a missing value: its halves. */
+  /** Halves of the missing value, if there is one and values are 64-bit integers. */
   readonly #missing: Int32Array | null;
   #slab: Float64Array | null = null;
 
@@ -169,7 +170,10 @@ export class Moments {
     }
   }
 
-  /** Sums and squares of integers of at most 16 bits are exact in doubles, so that one look at each is enough: it takes 2 instead of 10 ns. */
+  /**
+   * Adds integers of at most 16 bits. Their sums and squares are exact in doubles, so one look at each value is enough:
+   * 2 instead of 10 ns.
+   */
   #addNarrow(first: number, channels: number, values: Float64Array, from: number, to: number): void {
     for (let c = 0; c < channels; c++) {
       let [count, sum, squares] = [0, 0, 0];
@@ -283,7 +287,7 @@ export class Moments {
   }
 
   /** What is known of a slot. */
-  tell(slot: number): Told {
+  tell(slot: number): KnownNumbers {
     return {
       count: this.counts[slot],
       min: this.mins[slot],
@@ -295,7 +299,7 @@ export class Moments {
   }
 
   /** What is known of rows that are not looked at. */
-  addTold(slot: number, { count, min, max, sum, low, squares }: Told): void {
+  addTold(slot: number, { count, min, max, sum, low, squares }: KnownNumbers): void {
     if (count === 0) return;
     const isBig = typeof min === 'bigint';
     const scale = isBig ? 1 : scaleFor(min, max as number);

@@ -2,13 +2,13 @@
 import { largestTriangles } from './downsample.ts';
 import type { Rate } from '../signal/rate.ts';
 import { withoutRows } from '../signal/row-ranges.ts';
-import { rankedSegments, strandsOf } from './bucket-plan.ts';
+import { rankedSegments, strandsOf } from './row-buckets.ts';
 import { byTime, rowsInTime, timeOfRow, type RowRange, type Segment } from '../signal/segment.ts';
 
 export interface LinePoint {
   readonly ns: bigint;
   readonly value: number | bigint;
-  /** Of the unbroken piece it lies on; those of later ones are larger. */
+  /** Number of the unbroken piece that it lies on; later pieces have larger numbers. */
   readonly piece: number;
 }
 
@@ -74,8 +74,11 @@ function thinned(points: readonly LinePoint[], ys: Float64Array, { from, to }: R
   return largestTriangles(xs, ys.subarray(from, to), most).map((at) => from + at);
 }
 
-/** The rows of a regular series in a range of time that follow each other without a gap, in order of time, and the segments that say when they are. */
-export function runsOf(
+/**
+ * Runs of rows of a regular series in a range of time, in order of time. Rows of a run follow each other without a gap.
+ * The segments say when they are.
+ */
+export function gaplessRuns(
   segments: readonly Segment[],
   holes: readonly RowRange[],
   rate: Rate,
@@ -106,8 +109,10 @@ export function runAt(runs: readonly RowRange[], row: number): number {
 }
 
 /**
- * Borders around the first and the last row of each run, so that they are buckets of their own, and no bucket lies on both sides of a gap.
- * @param segments the axis of the runs. @param most runs; of more, only the ends of the whole count
+ * Borders around the first and the last row of each run. So these rows are buckets of their own, and no bucket lies on
+ * both sides of a gap.
+ * @param segments the axis of the runs
+ * @param most runs; if there are more, only the ends of the whole count
  */
 export function lineEnds(runs: readonly RowRange[], segments: readonly Segment[], rate: Rate, most: number): bigint[] {
   if (runs.length === 0) return [];

@@ -1,8 +1,11 @@
-/** What becomes of the rows, chunks and summary cells of each bucket: per bucket and channel count, minimum, maximum, sum, and what else is asked for. */
+/**
+ * Folds rows, chunks and summary cells of each bucket into one result: count, minimum, maximum and sum of each
+ * channel, and other details on request.
+ */
 import { StatsReader } from '../rows/chunk-stats.ts';
 import { DTYPES, isBigDtype, type SampleArray } from '../numbers/dtype.ts';
 import { blankMissing, type RowShape } from '../numbers/missing-value.ts';
-import { Moments, type Extremes, type Told } from '../numbers/moments.ts';
+import { Moments, type Extremes, type KnownNumbers } from '../numbers/moments.ts';
 import { toldOfCell } from './summary-cell.ts';
 import type { SummaryCells } from './summary.ts';
 
@@ -175,7 +178,7 @@ export class BucketFold extends Moments {
     }
   }
 
-  #addWhole(at: number, told: Told | null, place: number | bigint): void {
+  #addWhole(at: number, told: KnownNumbers | null, place: number | bigint): void {
     if (this.minAt) this.seen[at] = 1;
     if (!told) return;
     if (this.minAt) {

@@ -1,8 +1,9 @@
 /**
  * Borders of buckets by the clock of a place.
  *
- * A day begins at the first instant at which the clock shows its midnight or anything later: the first of two midnights, or where a clock that
- * skips midnight goes on. So it ends where the next one begins, and every instant is in exactly one day. A date that a place skips has no bucket.
+ * A day begins at the first instant at which the clock shows its midnight or anything later. That is the first of two
+ * midnights, or where a clock that skips midnight goes on. So a day ends where the next one begins, and every instant
+ * is in exactly one day. A date that a place skips has no bucket.
  */
 import { fixedBorders, type Every } from './aggregate-span.ts';
 import { changeWithin, type OffsetAt } from './place-clock.ts';
@@ -28,8 +29,10 @@ export interface BorderTask {
 
 /**
  * Borders of buckets that cover `[startNs, endNs)`, rising; those beyond int64 are placed at its ends.
- * Weeks begin on Monday; of several days, weeks, months or years the buckets are counted from 1970. Lengths that divide a day begin anew with each
- * day and go on in elapsed time, so the last bucket of a day may be shorter. Other lengths are counted from the midnight of 1970-01-01, in elapsed time.
+ *
+ * Weeks begin on Monday. Buckets of several days, weeks, months or years are counted from 1970. A length that divides a day begins anew with each
+ * day. It goes on in elapsed time, so the last bucket of a day may be shorter. Other lengths
+ * are counted from the midnight of 1970-01-01, in elapsed time.
  */
 export function bordersByClock({ every, startNs, endNs }: BorderTask, offsetAt: OffsetAt): BigInt64Array {
   if (every.kind === 'calendar') return calendarBorders(every, startNs, endNs, offsetAt);

@@ -6,8 +6,8 @@ import { halvesOfSums, sumsOfHalves } from './summary-cell.ts';
 import type { SummaryCells, SummaryShape } from './summary.ts';
 
 /**
- * The datasets of a summary: `mean` is there for floats, `sum` for integers (of 64 bits with `sum_high`), `cell` for regular series, `time` for
- * irregular ones.
+ * The datasets of a summary. Floats have a `mean`, integers a `sum` (those of 64 bits a `sum_high`, too). Regular
+ * series have a `cell`, irregular ones a `time`.
  */
 export const SUMMARY_PARTS = ['min', 'max', 'mean', 'sum', 'sum_high', 'spread', 'count', 'time', 'cell'] as const;
 export type SummaryPartName = (typeof SUMMARY_PARTS)[number];
@@ -71,6 +71,8 @@ function totalsOf(dtype: Dtype): readonly (readonly [SummaryPartName, Dtype])[] 
   return [['sum', 'int64']];
 }
 
+const NO_SPREADS = new Float32Array(0);
+
 /** The little-endian bytes of one column. */
 export function columnBytes(cells: SummaryCells, name: SummaryPartName): Uint8Array {
   switch (name) {
@@ -95,8 +97,23 @@ export function columnBytes(cells: SummaryCells, name: SummaryPartName): Uint8Ar
   }
 }
 
+/** Whole numbers that follow each other, as int64: no bigint is made of each. */
+function numbersFrom(first: number, count: number): BigInt64Array {
+  const words = new Uint32Array(count * 2);
+  for (let i = 0; i < count; i++) {
+    words[2 * i] = first + i;
+    words[2 * i + 1] = Math.floor((first + i) / 2 ** 32);
+  }
+  return new BigInt64Array(words.buffer);
+}
+
+/** Whether the cells of a block follow each other without a gap, so that nothing but the first says which they are. */
+export function isDense({ firstCell, lastCell, cells }: SummaryBlock): boolean {
+  return lastCell - firstCell + 1 === cells;
+}
+
 /**
- * The cells of a block.
+ * The cells of a block. Spreads that were not asked for are none.
  * @param decoded the bytes of each of its parts, decoded; what follows the last cell does not count
  */
 export function decodeSummary(block: SummaryBlock, decoded: ReadonlyMap<SummaryPartName, Uint8Array>): SummaryCells {
@@ -107,9 +124,7 @@ export function decodeSummary(block: SummaryBlock, decoded: ReadonlyMap<SummaryP
   const isFloat = DTYPES[dtype].kind === 'float';
   return {
     cells,
-    index: irregular
-      ? BigInt64Array.from({ length: cells }, (_, i) => BigInt(block.firstCell + i))
-      : column('cell', 'int64', 1),
+    index: decoded.has('cell') ? column('cell', 'int64', 1) : numbersFrom(block.firstCell, cells),
     counts: column('count', 'uint32', channels),
     mins: column('min', dtype, channels),
     maxs: column('max', dtype, channels),
@@ -120,7 +135,7 @@ export function decodeSummary(block: SummaryBlock, decoded: ReadonlyMap<SummaryP
           column('sum', 'int64', channels),
           isBigDtype(dtype) ? column('sum_high', 'int64', channels) : null,
         )),
-    spreads: column('spread', 'float32', channels),
+    spreads: decoded.has('spread') ? column('spread', 'float32', channels) : NO_SPREADS,
     times: irregular ? column('time', 'int64', 2) : null,
   };
 }

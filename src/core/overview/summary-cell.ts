@@ -2,7 +2,7 @@
 import { doublesOf } from '../rows/chunk-stats.ts';
 import { DTYPES, isBigDtype, viewAs, type Dtype, type SampleArray } from '../numbers/dtype.ts';
 import type { RowShape } from '../numbers/missing-value.ts';
-import { exactProduct, scaleFor, type Moments, type Told } from '../numbers/moments.ts';
+import { exactProduct, scaleFor, type Moments, type KnownNumbers } from '../numbers/moments.ts';
 
 /** A number a channel, or cells × channels, row-major. */
 export interface CellColumns {
@@ -95,7 +95,10 @@ function halfRange(min: number | bigint, max: number | bigint): number {
 }
 
 /** @returns null where no value counts */
-export function toldOfCell({ counts, mins, maxs, means, sums, rests, spreads }: CellColumns, at: number): Told | null {
+export function toldOfCell(
+  { counts, mins, maxs, means, sums, rests, spreads }: CellColumns,
+  at: number,
+): KnownNumbers | null {
   const count = counts[at];
   if (count === 0) return null;
   const [min, max] = [mins[at], maxs[at]];

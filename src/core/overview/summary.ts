@@ -1,4 +1,7 @@
-/** Summaries of a series: count, minimum, maximum, mean (of integers the sum) and deviation of every 64, 4,096 and 262,144 rows, so that an overview costs what it shows. */
+/**
+ * Summaries of a series, so that an overview costs what it shows. Every 64, 4,096 and 262,144 rows they have count,
+ * minimum, maximum, mean (for integers the sum) and deviation.
+ */
 import { isBigDtype, type SampleArray } from '../numbers/dtype.ts';
 import { blankMissing, type RowShape } from '../numbers/missing-value.ts';
 import { emptyCells, partOfCells, setCells, writeCells, type CellColumns } from './summary-cell.ts';
@@ -45,10 +48,10 @@ export function* eachCell(columns: SummaryCells): Generator<SummaryCell> {
 }
 
 /** One factor: the cell that is being filled, the cells to keep, and the columns that finished cells are written to. */
-class Level {
+class FactorLevel {
   readonly fold: Fold;
   readonly #shape: SummaryShape;
-  readonly #coarser: { readonly level: Level; readonly ratio: number } | null;
+  readonly #coarser: { readonly level: FactorLevel; readonly ratio: number } | null;
   readonly #emit: (columns: SummaryCells) => void;
   readonly #capacity: () => number;
   #kept: SummaryCell[] = [];
@@ -62,7 +65,7 @@ class Level {
     shape: SummaryShape,
     capacity: () => number,
     emit: (columns: SummaryCells) => void,
-    coarser: { readonly level: Level; readonly ratio: number } | null,
+    coarser: { readonly level: FactorLevel; readonly ratio: number } | null,
   ) {
     this.#shape = shape;
     this.#capacity = capacity;
@@ -160,12 +163,12 @@ function columnsOf({ dtype, channels, irregular }: SummaryShape, cells: number):
 }
 
 /**
- * Is fed the rows of a series once, in order, and gives the cells of all levels in batches, so that neither need ever be in memory as a whole. Coarser
- * cells are made of finer ones.
+ * Makes the cells of all levels from the rows of a series, which come once and in order. Rows come and cells go in
+ * batches, so that neither are ever in memory as a whole. Coarser cells are made of finer ones.
  */
 export class SummaryBuilder {
   readonly #shape: SummaryShape;
-  readonly #levels: readonly Level[];
+  readonly #levels: readonly FactorLevel[];
   readonly #slab: Float64Array;
   readonly #slabRows: number;
   #nextRow = 0;
@@ -181,12 +184,12 @@ export class SummaryBuilder {
     emit: (factor: number, columns: SummaryCells) => void,
   ) {
     this.#shape = shape;
-    const levels: Level[] = [];
+    const levels: FactorLevel[] = [];
     for (let i = SUMMARY_FACTORS.length - 1; i >= 0; i--) {
       const factor = SUMMARY_FACTORS[i];
       const coarser = levels.length > 0 ? { level: levels[0], ratio: SUMMARY_FACTORS[i + 1] / factor } : null;
       levels.unshift(
-        new Level(
+        new FactorLevel(
           shape,
           () => capacity(factor),
           (columns) => emit(factor, columns),
@@ -200,9 +203,9 @@ export class SummaryBuilder {
   }
 
   /**
-   * Cells of rows whose samples are gone, from an older summary. Of a regular series a kept cell replaces the computed one of the same index, and counts
-   * in the coarser cells that are computed; of an irregular one kept cells come first, in the order given, each level for itself.
-   * Before the first row.
+   * Keeps cells of rows whose samples are gone, from an older summary. In a regular series a kept cell replaces the
+   * computed one of the same index, and counts in the coarser cells that are computed. In an irregular one kept cells
+   * come first, in the order given, each level for itself. To be called before the first row.
    */
   keepCells(factor: number, cells: readonly SummaryCell[]): void {
     if (this.#rowsWritten > 0) throw new Error('cells are to be kept before rows are added');

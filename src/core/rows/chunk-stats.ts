@@ -4,7 +4,7 @@
  */
 import { DTYPES, isBigDtype, type Dtype, type SampleArray } from '../numbers/dtype.ts';
 import type { RowShape } from '../numbers/missing-value.ts';
-import { Moments, type Told } from '../numbers/moments.ts';
+import { Moments, type KnownNumbers } from '../numbers/moments.ts';
 
 /** Statistics do not pay where they take more than both of these: bytes, and a part of the rows' own. */
 const FEW_BYTES = 1024;
@@ -12,17 +12,19 @@ const MOST_PART = 1 / 64;
 const [COUNT_BYTES, SUM_BYTES] = [4, 8];
 
 /** Where the columns begin, with `channels` numbers each. */
-interface Columns {
+interface StatsColumns {
   readonly min: number;
   readonly max: number;
   readonly sum: number;
-  /** Of floats what a double leaves of the sum, of 64-bit integers its upper half; null: there is no such column. */
+  /**
+   * For floats, what a double leaves of the sum; for 64-bit integers, its upper half; null: there is no such column.
+   */
   readonly rest: number | null;
   readonly squares: number;
   readonly bytes: number;
 }
 
-function columnsOf({ dtype, channels }: RowShape): Columns {
+function columnsOf({ dtype, channels }: RowShape): StatsColumns {
   const { bytes, kind } = DTYPES[dtype];
   const hasRest = kind === 'float' || isBigDtype(dtype);
   const min = COUNT_BYTES * channels;
@@ -60,20 +62,20 @@ export function statsOf(shape: RowShape, values: SampleArray): Uint8Array | null
 /** Reads the statistics of chunks of one series. */
 export class StatsReader {
   readonly #shape: RowShape;
-  readonly #columns: Columns;
+  readonly #columns: StatsColumns;
 
   constructor(shape: RowShape) {
     this.#shape = shape;
     this.#columns = columnsOf(shape);
   }
 
-  /** Of statistics of any one chunk. */
+  /** Bytes that the statistics of any one chunk take. */
   get bytes(): number {
     return this.#columns.bytes;
   }
 
   /** @returns null where no value counts */
-  told(stats: Uint8Array, channel: number): Told | null {
+  told(stats: Uint8Array, channel: number): KnownNumbers | null {
     const view = new DataView(stats.buffer, stats.byteOffset, stats.byteLength);
     const { min, max, squares } = this.#columns;
     const { dtype } = this.#shape;
@@ -137,7 +139,14 @@ function getValue(from: DataView, column: number, dtype: Dtype, c: number): numb
   }
 }
 
-function setSum(to: DataView, { sum: column, rest }: Columns, dtype: Dtype, c: number, sum: number, low: number): void {
+function setSum(
+  to: DataView,
+  { sum: column, rest }: StatsColumns,
+  dtype: Dtype,
+  c: number,
+  sum: number,
+  low: number,
+): void {
   const at = SUM_BYTES * c;
   if (DTYPES[dtype].kind === 'float') {
     to.setFloat64(column + at, sum, true);
@@ -149,7 +158,12 @@ function setSum(to: DataView, { sum: column, rest }: Columns, dtype: Dtype, c: n
   if (rest !== null) to.setBigInt64(rest + at, whole >> 64n, true);
 }
 
-function getSum(from: DataView, { sum: column, rest }: Columns, dtype: Dtype, c: number): Pick<Told, 'sum' | 'low'> {
+function getSum(
+  from: DataView,
+  { sum: column, rest }: StatsColumns,
+  dtype: Dtype,
+  c: number,
+): Pick<KnownNumbers, 'sum' | 'low'> {
   const at = SUM_BYTES * c;
   if (DTYPES[dtype].kind === 'float') {
     return { sum: from.getFloat64(column + at, true), low: from.getFloat64(rest! + at, true) };
@@ -162,7 +176,7 @@ function getSum(from: DataView, { sum: column, rest }: Columns, dtype: Dtype, c:
 }
 
 /** A whole number of at most 105 bits as two doubles, as {@link Moments} have sums. */
-export function doublesOf(whole: bigint): Pick<Told, 'sum' | 'low'> {
+export function doublesOf(whole: bigint): Pick<KnownNumbers, 'sum' | 'low'> {
   const sum = Number(whole);
   return { sum, low: Number(whole - BigInt(sum)) };
 }

@@ -45,7 +45,7 @@ const NARROW_CHANNELS = 16;
 const WIDE_BLOCK_BYTES = 1024 * 1024;
 
 /**
- * The most rows of a block in a shard: a power of two, of 128 to 256 KiB, or 1 to 2 MiB of wide series.
+ * The most rows of a block in a shard. It is a power of two, of 128 to 256 KiB; in wide series of 1 to 2 MiB.
  * @param rowBytes of the widest dataset that is cut alike
  */
 export function mostBlockRows(rowBytes: number, channels: number): number {

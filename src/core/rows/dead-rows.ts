@@ -11,13 +11,13 @@ export interface StoredChunk {
   readonly generation: number;
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
-  /** Of its values and times, as they are stored; shared blocks in part. */
+  /** Bytes of its values and times, as they are stored; of a shared block its part. */
   readonly storedBytes: number;
 }
 
 /**
- * Stored bytes whose rows nobody can read, by shard. Of an erasure that takes some of an irregular chunk's times, the share is taken for that of the
- * rows: they need not be read for an estimate.
+ * Stored bytes whose rows nobody can read, by shard. If an erasure takes away some of an irregular chunk's time, it is
+ * taken to have the same share of the rows. They need not be read for an estimate.
  * @param holes rows of a regular series that were removed or have expired, in order
  * @param erasures of an irregular series
  */

@@ -39,7 +39,7 @@ export type TimeRule =
 /** Rows that lie together: values, and times of an irregular series. */
 export interface AppendPart {
   readonly rows: number;
-  /** Of values and times together. */
+  /** Bytes of values and times together. */
   readonly bytes: number;
   /** Irregular series: smallest and largest time, and whether times strictly increase. */
   readonly firstNs: bigint | null;
@@ -71,7 +71,10 @@ export interface AppendItem {
   readonly seriesId: string;
   readonly rule: TimeRule;
   readonly rows: number;
-  /** The version of the series that the body was read by, where it may have been changed since then; null: it is as it was asked for. */
+  /**
+   * The version of the series that the body was read by, if it may have changed since then; null: it was just asked
+   * for.
+   */
   readonly knownVersion: number | null;
   /** Regular series: rows that follow each other, and when they begin as far as the client says it; of an irregular one none. */
   readonly runs: readonly Run[];
@@ -104,7 +107,7 @@ export type Placed =
       readonly replayed: boolean;
       /** Null: the commit that is being made. */
       readonly commit: bigint | null;
-      /** Of the change in its commit. */
+      /** Place of the change in its commit. */
       readonly ordinal: number;
       readonly rows: number;
       /** Null: rows of an irregular series are numbered in order of time. */
@@ -162,7 +165,7 @@ export function appendKeyOf(seriesId: string, key: string): string {
 export type Surroundings = ReadonlyMap<string, readonly NearSegment[]>;
 
 /** Times around which the segments of a series must be known. */
-export interface Look {
+export interface SegmentLook {
   readonly seriesId: string;
   readonly fromNs: bigint;
   readonly toNs: bigint;
@@ -177,7 +180,7 @@ export async function placeAppends(
   bodies: readonly AppendBody[],
   heads: ReadonlyMap<string, Head>,
   known: ReadonlyMap<string, KnownAppend>,
-  look: (looks: readonly Look[]) => Promise<Surroundings>,
+  look: (looks: readonly SegmentLook[]) => Promise<Surroundings>,
 ): Promise<Placement> {
   const near = new Map<string, readonly NearSegment[]>();
   for (;;) {
@@ -201,7 +204,11 @@ function placeAll(
 }
 
 /** All items of a series count: what one goes on from, another may have brought. */
-function looksOf(bodies: readonly AppendBody[], heads: ReadonlyMap<string, Head>, wanted: ReadonlySet<string>): Look[] {
+function looksOf(
+  bodies: readonly AppendBody[],
+  heads: ReadonlyMap<string, Head>,
+  wanted: ReadonlySet<string>,
+): SegmentLook[] {
   const items = bodies.flatMap((body) => body.items.filter(({ seriesId }) => wanted.has(seriesId)));
   const rows = new Map<string, number>();
   for (const item of items) rows.set(item.seriesId, (rows.get(item.seriesId) ?? 0) + item.rows);
@@ -430,7 +437,7 @@ function advancedIrregular(
 
 /** Chunks of what was placed: parts in memory of one series that follow each other become one. */
 function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
-  const runs: OpenRun[] = [];
+  const runs: OpenFreshRun[] = [];
   const open = new Map<string, number>();
   for (const { item, before } of placed) {
     let firstRow = before.rows;
@@ -447,10 +454,10 @@ function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
   return runs;
 }
 
-type OpenRun = { -readonly [K in keyof FreshRun]: FreshRun[K] } & { readonly parts: AppendPart[] };
+type OpenFreshRun = { -readonly [K in keyof FreshRun]: FreshRun[K] } & { readonly parts: AppendPart[] };
 
 /** Adds a part to a run. It grows in place: thousands of items of one body may be of one series. @returns false where they stay apart */
-function join(run: OpenRun, part: AppendPart): boolean {
+function join(run: OpenFreshRun, part: AppendPart): boolean {
   const isInMemory = run.parts[0].place.kind === 'memory' && part.place.kind === 'memory';
   if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return false;
   run.sorted = run.sorted && part.sorted && (part.firstNs === null || part.firstNs > run.lastNs!);
@@ -476,7 +483,7 @@ export function isOutOfDate(outcome: { readonly kind: string; readonly error?: V
 
 export const NOT_STORED = 'not-stored';
 
-/** Of an item with which nothing is wrong, where one refused item refuses all. */
+/** The refusal of an item with which nothing is wrong, where one refused item refuses all. */
 export function notStored(): VarveError {
   return new VarveError('unprocessable', 'another item of the request was refused, so nothing was stored', {
     slug: NOT_STORED,

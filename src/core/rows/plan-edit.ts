@@ -7,16 +7,11 @@ import { nsOfRow } from '../signal/rate.ts';
 import { clipRows, countRows, uniteRows, withoutRows } from '../signal/row-ranges.ts';
 import { endsOf, selectRows, timeOfRow, toleranceNs, type RowRange, type Segment } from '../signal/segment.ts';
 import type { HeardTime, Stamp } from '../signal/stamps.ts';
+import type { TimeRange } from '../signal/time-span.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from '../time.ts';
 
 /** Times of a replacement may be off by this part of what has passed: a clock drifts. */
 const DRIFT_PART = 100n;
-
-/** `[startNs, endNs)`, not empty. */
-export interface TimeRange {
-  readonly startNs: bigint;
-  readonly endNs: bigint;
-}
 
 /** Rows that come in the place of a range. */
 export interface Replacement {

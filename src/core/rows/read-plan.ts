@@ -43,7 +43,7 @@ export interface Span {
 export interface Block {
   readonly firstRow: number;
   readonly rows: number;
-  /** Of the chunk. */
+  /** Generation of the chunk. */
   readonly generation: number;
   /** What to read: the rows' own bytes where they are not compressed, else the whole block. */
   readonly values: Span;

@@ -16,8 +16,8 @@ export interface TimeGroup<C extends TimedChunk> {
 }
 
 /**
- * Splits chunks into groups so that everything in one group is before everything in the next. A group of several chunks, or of
- * one whose rows are out of order or share a time, must be read whole and put in order.
+ * Splits chunks into groups, so that everything in one group is before everything in the next. A group of several
+ * chunks must be read whole and put in order. So must a chunk whose rows are out of order or share a time.
  */
 export function groupByTime<C extends TimedChunk>(chunks: readonly C[]): TimeGroup<C>[] {
   const byStart = [...chunks].sort((a, b) => compare(a.firstNs!, b.firstNs!) || a.firstRow - b.firstRow);

@@ -12,7 +12,7 @@ export interface SampleShape {
   readonly channelLabels: readonly string[];
   /** Irregular series carry one time a row; regular ones none (at most a start). */
   readonly kind: 'regular' | 'irregular';
-  /** Of a regular series: what times of a body are compared with. */
+  /** Rate of a regular series, with which the times of a body are compared. */
   readonly rate?: Rate;
   readonly startTolerance?: number | null;
   readonly gaps?: GapRule;
@@ -35,7 +35,7 @@ export interface Batch {
 
 /** Rows on the way out: values may be physical (float64) and of selected channels; times are always known. */
 export interface OutBatch {
-  /** Of an irregular series in order of arrival, which says nothing to readers. */
+  /** Number of the first row. In an irregular series it counts in order of arrival, which says nothing to readers. */
   readonly firstRow: number;
   readonly rows: number;
   /** rows × channels, row-major. */

@@ -61,7 +61,10 @@ export function toPhysical(
   return out;
 }
 
-/** The physical value of one stored value that is not missing, or of a mean of such, which may well be equal to the missing one. */
+/**
+ * The physical value of one stored value that is not missing, or of a mean. A mean may well be equal to the missing
+ * value.
+ */
 export function toPhysicalValue(map: Calibration, value: number | bigint): number {
   const number = Number(value);
   switch (map.form) {

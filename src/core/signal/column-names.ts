@@ -11,11 +11,11 @@ export function columnName(label: string): string {
 }
 
 export interface ColumnPlaces {
-  /** Of the column of times, or -1. */
+  /** Place of the column of times, or -1. */
   readonly time: number;
-  /** Of the column of each label; of the first that is missing -1, and no more. */
+  /** Place of the column of each label. It is -1 for the first label that has none, and ends there. */
   readonly channels: readonly number[];
-  /** Of a column that is neither, or there twice, or -1. */
+  /** Place of a column that is neither, or is there twice; else -1. */
   readonly unknown: number;
 }
 

@@ -1,4 +1,7 @@
-/** Times of rows as their clock told them: between two marks of a segment evenly, before the first and after the last at the rate of the series. */
+/**
+ * Times of rows as their clock told them. Between two marks of a segment they are even; before the first and after the
+ * last they follow the rate of the series.
+ */
 import type { ClockMark } from './place-run.ts';
 import { nsOfRow, type Rate } from './rate.ts';
 import { segmentAt, timeWithin, type RowRange, type Segment } from './segment.ts';

@@ -1,8 +1,9 @@
 /**
  * Where rows of a regular series go in time that come together, at one rate. Pure; the head is locked.
  *
- * What goes on from the newest segment, or lies in the room behind it, is decided by the head alone. For the rest the segments around the place must be
- * known, with the rows of them that were removed: their time is free, and who takes it takes it for good.
+ * The head alone decides about rows that go on from the newest segment, or lie in the room behind it. For others the
+ * segments around their place must be known, with those rows of them that were removed. The time of a removed row is
+ * free, and whoever takes it takes it for good.
  */
 import { unprocessableField, type VarveError } from '../errors.ts';
 import { halfPeriodNs, nsOfRow, rowAtOrAfter, type Rate } from './rate.ts';
@@ -21,7 +22,7 @@ export interface ClockMark {
 export interface TimeHead {
   /** Row numbers given out: where the newest segment ends. */
   readonly rows: number;
-  /** Of visible rows. */
+  /** Time of the last visible row. */
   readonly lastNs: bigint | null;
   /** The segment that came last. */
   readonly segment: Segment | null;
@@ -55,11 +56,11 @@ export type GapRule = 'likely' | 'exact';
 
 export interface Run {
   readonly rows: number;
-  /** Of the first row; null: it goes on from the last one in time. */
+  /** Time of the first row; null: it goes on from the last one in time. */
   readonly startNs: bigint | null;
   /** The client did not say it: it was counted back from a later row. */
   readonly isCounted?: boolean;
-  /** Of later rows, counted from the first one of the run. */
+  /** Times of later rows, which are counted from the first one of the run. */
   readonly marks: readonly ClockMark[];
   /** What the first row's time is called. */
   readonly field: string;
@@ -195,7 +196,7 @@ function after(head: TimeHead, rate: Rate, segment: Segment, marks: readonly Clo
   };
 }
 
-/** Of the stamps of a run those that say something. @param goesOn the segment that it goes on in; null: it begins one */
+/** Those stamps of a run that say something. @param goesOn the segment that it goes on in; null: it begins one */
 function marksOf(head: TimeHead, clock: Clock, run: Run, goesOn: Segment | null): ClockMark[] {
   const marks = allMarksOf(head, clock, run, goesOn);
   let last = goesOn ? (head.mark?.ns ?? null) : null;
@@ -223,7 +224,7 @@ function allMarksOf(head: TimeHead, clock: Clock, run: Run, goesOn: Segment | nu
 }
 
 /** Rows of a segment that are there, and follow each other. */
-interface Piece {
+interface SegmentPart {
   readonly near: NearSegment;
   readonly from: number;
   readonly to: number;
@@ -275,7 +276,7 @@ function placeNear(head: TimeHead, clock: Clock, run: Run, near: readonly NearSe
   return { firstNs, head: { ...moved, limitNs }, closed, gone, marks, near: all };
 }
 
-function piecesOf(near: NearSegment, rate: Rate): Piece[] {
+function piecesOf(near: NearSegment, rate: Rate): SegmentPart[] {
   const { segment, holes } = near;
   return withoutRows([{ from: segment.firstRow, to: segment.firstRow + segment.rows }], holes).map(({ from, to }) => ({
     near,
@@ -287,7 +288,7 @@ function piecesOf(near: NearSegment, rate: Rate): Piece[] {
 }
 
 /** The end of the newest segment, from which rows go on though its last ones were removed. */
-function endOf(near: readonly NearSegment[], newest: Segment | null, rate: Rate): Piece[] {
+function endOf(near: readonly NearSegment[], newest: Segment | null, rate: Rate): SegmentPart[] {
   const own = newest && near.find((each) => each.segment.firstRow === newest.firstRow);
   if (!own) return [];
   const to = newest.firstRow + newest.rows;
@@ -300,13 +301,13 @@ function startOf(
   head: TimeHead,
   clock: Clock,
   { startNs, gaps }: Run,
-  pieces: readonly Piece[],
-): { readonly startNs: bigint; readonly grid: Piece | null } {
+  pieces: readonly SegmentPart[],
+): { readonly startNs: bigint; readonly grid: SegmentPart | null } {
   if (startNs === null) {
     const last = pieces.at(-1) ?? null;
     return { startNs: last?.endNs ?? clock.startNs ?? 0n, grid: last };
   }
-  let best: { readonly piece: Piece; readonly off: bigint } | null = null;
+  let best: { readonly piece: SegmentPart; readonly off: bigint } | null = null;
   for (const piece of pieces) {
     const { segment, mark } = piece.near;
     const { expectedNs, allowedNs } = expectation(segment, mark, piece.to, clock, gaps);
@@ -322,7 +323,7 @@ function startOf(
   return best ? { startNs: best.piece.endNs, grid: best.piece } : { startNs, grid: null };
 }
 
-function onGrid({ near: { segment }, to }: Piece, rate: Rate, firstRow: number, rows: number): Segment {
+function onGrid({ near: { segment }, to }: SegmentPart, rate: Rate, firstRow: number, rows: number): Segment {
   const skip = (segment.skip ?? 0) + to - segment.firstRow;
   return { firstRow, startNs: timeWithin(segment, rate, to), rows, skip };
 }
@@ -340,7 +341,7 @@ function marksNear(
   head: TimeHead,
   clock: Clock,
   run: Run,
-  { grid, isSame }: { readonly grid: Piece | null; readonly isSame: boolean },
+  { grid, isSame }: { readonly grid: SegmentPart | null; readonly isSame: boolean },
 ): ClockMark[] {
   if (isSame) return marksOf(head, clock, run, head.segment);
   const marks = marksOf(head, clock, run, null);
@@ -355,7 +356,7 @@ function refuseOverlap(
   { firstNs, endNs }: { readonly firstNs: bigint; readonly endNs: bigint },
   { rate, startTolerance }: Clock,
   run: Run,
-  pieces: readonly Piece[],
+  pieces: readonly SegmentPart[],
   head: TimeHead,
 ): void {
   // Less than half a sample, whatever the tolerance: so between rows there is room for no more than were there.

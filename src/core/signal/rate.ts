@@ -1,8 +1,8 @@
 /**
  * An exact sampling rate and the arithmetic between rows and times.
  *
- * A float64 rate such as 20.03 means the rational its shortest decimal form says (2003/100), so row times
- * never drift, however long the recording: time(row) = start + floor(row × 10^9 × den / num).
+ * A float64 rate such as 20.03 means the rational that its shortest decimal form says (2003/100). So row times never
+ * drift, however long the recording: `time(row) = start + floor(row × 10^9 × den / num)`.
  */
 
 import { nearestNumber } from '../numbers/fraction.ts';

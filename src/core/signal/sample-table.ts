@@ -14,7 +14,7 @@ export type ColumnData = SampleArray | (number | bigint)[];
 export interface TableColumn {
   readonly name: string;
   readonly type: ColumnType;
-  /** Of a `text` column: each is said once. */
+  /** Texts of a `text` column, each said once. */
   readonly words?: readonly string[];
   /** True if rows may have no value, which is not the same as NaN. */
   readonly nullable?: boolean;

@@ -88,7 +88,7 @@ export function selectRows(segments: readonly Segment[], rate: Rate, startNs: bi
   return ranges;
 }
 
-/** Of all row numbers that were given out, those with times before `ns`, and those that have none: in order of rows. */
+/** The row numbers that were given out and are before `ns` or have no time, in order of rows. */
 export function rowsBefore(segments: readonly Segment[], rate: Rate, rows: number, ns: bigint): RowRange[] {
   const later = segments.flatMap((segment) => {
     const { from } = rowsInTime(segment, rate, ns, ns);

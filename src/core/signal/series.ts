@@ -4,6 +4,9 @@ import type { Dtype } from '../numbers/dtype.ts';
 import type { Rate } from './rate.ts';
 import type { Tags, TagValue } from './tag-value.ts';
 
+/** The project that series belong to by default; every store has it. */
+export const DEFAULT_PROJECT = 'default';
+
 /** What happens to a row of an irregular series whose time is already stored. */
 export type DuplicateRule = 'last' | 'error' | 'keep';
 /** `relative`: times count from the start of the recording, shown as if it began at 1970-01-01T00:00:00Z. */
@@ -16,9 +19,10 @@ export type Continuity = (typeof CONTINUITIES)[number];
 export type { Tags, TagValue };
 
 /**
- * One channel. Its calibration is linear (`scale`, `offset`), or in the terms of its file, which reproduce the physical numbers that other readers
- * give bit for bit where a rounded `scale` would not: `gain` in units of value per physical unit and `baseline`, the value at physical zero
- * (WFDB); or the digital and physical ranges, which stand for each other (EDF).
+ * One channel. Its calibration is linear (`scale`, `offset`) or in the terms of its file. These terms give the same
+ * physical numbers as other readers do, bit for bit, where a rounded `scale` would not. WFDB has a `gain`, in units of
+ * value per physical unit, and a `baseline`, the value at physical zero. EDF has the digital and the physical range,
+ * which stand for each other.
  */
 export interface Channel {
   readonly label: string;
@@ -27,7 +31,7 @@ export interface Channel {
   readonly offset?: number;
   readonly gain?: number;
   readonly baseline?: number;
-  /** Of the converter, in stored values; without `physical_…` they say no more than that. */
+  /** Range of the converter, in stored values; without `physical_…` it says no more than that. */
   readonly digital_min?: number;
   readonly digital_max?: number;
   /** What `digital_min` and `digital_max` stand for; the first may be the larger one. */
@@ -89,7 +93,7 @@ export interface NewSeries {
 /** Names that others have for one series. */
 export const MAX_EXTERNAL_IDS = 50;
 
-/** Of provenance as JSON, also after a change. */
+/** Most bytes of provenance as JSON, also after a change. */
 export const MAX_PROVENANCE_BYTES = 64 * 1024;
 
 /** What a series says if nobody does. */
@@ -103,12 +107,12 @@ export const UNSAID = {
 
 /** SHA-256 of all that a reader sees of a series, in the order of a read of the whole, as `sha256:` and hexadecimal digits. */
 export interface ContentHash {
-  /** Of the little-endian values, rows × channels. */
+  /** Hash of the little-endian values, rows × channels. */
   readonly values: string;
   /** Irregular series: of their times, int64 ns; null for regular ones. */
   readonly times: string | null;
   readonly rows: number;
-  /** Of the samples that were hashed. */
+  /** Commit of the samples that were hashed. */
   readonly commit: bigint;
 }
 
@@ -156,7 +160,7 @@ export interface SeriesPatch {
   readonly timeZone?: string | null;
   readonly externalIds?: Readonly<Record<string, string | null>>;
   readonly provenance?: Readonly<Record<string, unknown>>;
-  /** Of a regular series, in samples; null: what it is by default. */
+  /** Tolerance of a regular series, in samples; null: the default. */
   readonly startTolerance?: number | null;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Times that come with the rows of a regular series. They are heard, not stored: within tolerance rows go on, a later time begins a run, and what contradicts
- * the rate or the order is refused.
+ * Times that come with the rows of a regular series. They are heard, not stored. Within tolerance rows go on, and a
+ * later time begins a run. What contradicts the rate or the order is refused.
  */
 import { unprocessableField } from '../errors.ts';
 import type { Clock, GapRule, Run } from './place-run.ts';
@@ -37,7 +37,10 @@ const MANY_APART = 9;
 const MOST_DRIFT_PART = 100n;
 /** A time that differs from what is expected by a quarter of the tolerance says something new … */
 const NEWS_PART = 4n;
-/** … and is a mark if so many rows have come since the last one, or if it is off by three quarters: times that jitter are no marks row by row. */
+/**
+ * … and is a mark if so many rows have come since the last one, or if it is off by three quarters. So jitter does not
+ * make a mark of every row.
+ */
 const ROWS_A_MARK = 64;
 /** Runs of one body: each gap is a row of the catalog. */
 export const MOST_RUNS = 10_000;
@@ -156,7 +159,7 @@ function rowTolerance({ rate, startTolerance }: Pick<Clock, 'rate' | 'startToler
   return tolerance === 0n && !isWhole ? 1n : tolerance;
 }
 
-type OpenRun = { -readonly [K in keyof Run]: Run[K] } & { readonly marks: { row: number; ns: bigint }[] };
+type OpenStampedRun = { -readonly [K in keyof Run]: Run[K] } & { readonly marks: { row: number; ns: bigint }[] };
 
 /**
  * The runs of a body. Rows before the first that has a time are counted back from it, unless the request says when they begin.
@@ -170,7 +173,7 @@ export function runsOfStamps(
   clock: Pick<Clock, 'rate' | 'startTolerance'>,
   gaps: GapRule = 'likely',
 ): Run[] {
-  const runs: OpenRun[] = [];
+  const runs: OpenStampedRun[] = [];
   const firsts: number[] = [];
   const begin = (row: number, ns: bigint | null, field: string, isCounted = false): void => {
     firsts.push(row);

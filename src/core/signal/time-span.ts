@@ -1,4 +1,10 @@
-/** What a chunk of an irregular series says of its times: the smallest, the largest, and whether they can be searched. */
+/** Ranges of time, and what a chunk of an irregular series says of its times: the smallest, the largest, and whether they can be searched. */
+
+/** The half-open range `[startNs, endNs)`. */
+export interface TimeRange {
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+}
 
 export interface TimeSpan {
   readonly firstNs: bigint;

@@ -1,12 +1,15 @@
 /**
- * Quantities as searches and vocabularies compare them: in base units, reckoned exactly and rounded once, to the nearest float64.
- * Equal is what differs by no more than the tolerance: it takes in what clients lose when they convert a number themselves, and π, which no number is.
+ * Quantities as searches and vocabularies compare them: in base units, reckoned exactly and rounded once, to the
+ * nearest float64.
+ *
+ * Two quantities are equal if they differ by no more than the tolerance. It takes in what clients lose when they
+ * convert a number themselves, and units with π, which no number is exactly.
  */
 import { decimalRatio, plus, times, toFloat } from '../numbers/ratio.ts';
 import type { TagUnit } from '../signal/tag-value.ts';
 
 /** One part in 10^14 of the value, or of where the scale of its unit begins (273.15 K), if that is more. */
-export const TOLERANCE = 1e-14;
+export const QUANTITY_TOLERANCE = 1e-14;
 
 export interface Quantity {
   /** A number, or the digits of an integer past 2^53. */
@@ -23,7 +26,7 @@ export function baseOf({ value, unit }: Quantity): number {
 export function equalRange(quantity: Quantity): { readonly low: number; readonly high: number } {
   const base = baseOf(quantity);
   if (!Number.isFinite(base)) return { low: base, high: base };
-  const margin = TOLERANCE * Math.max(Math.abs(base), Math.abs(toFloat(quantity.unit.shift)));
+  const margin = QUANTITY_TOLERANCE * Math.max(Math.abs(base), Math.abs(toFloat(quantity.unit.shift)));
   return { low: base - margin, high: base + margin };
 }
 

@@ -20,7 +20,7 @@ export const SEARCH_FIELDS = {
   external_id: 'text',
   /** Label of any channel. */
   channel: 'text',
-  /** Of the provenance, as all that follow up to derived_from. */
+  /** A field of the provenance, as all that follow up to derived_from. */
   subject: 'text',
   operator: 'text',
   protocol: 'text',

@@ -45,7 +45,7 @@ export function parseSort(keys: readonly string[], at: (index: number) => string
   return keys.map((text, index) => {
     const descending = text.startsWith('-');
     const name = descending ? text.slice(1) : text;
-    const key = name.startsWith('tag.') ? tagKey(name.slice(4), at(index)) : fieldKey(name);
+    const key = name.startsWith('tag.') ? searchKeyOf(name.slice(4), at(index)) : fieldKey(name);
     if (!key || (key.by === 'field' && key.field === 'channel')) {
       throw invalidField(at(index), `cannot be sorted by: it is no field and not tag.<key>`);
     }
@@ -60,7 +60,7 @@ export function parseFacets(names: readonly string[], at: (index: number) => str
     if (names.indexOf(name) !== index) throw invalidField(at(index), 'is given more than once');
     const key = name.startsWith('field.')
       ? fieldKey(name.slice(6))
-      : tagKey(name.startsWith('tag.') ? name.slice(4) : name, at(index));
+      : searchKeyOf(name.startsWith('tag.') ? name.slice(4) : name, at(index));
     if (!key || (key.by === 'field' && SEARCH_FIELDS[key.field] !== 'text')) {
       throw invalidField(at(index), 'is neither a tag nor field.<name> of a field of text');
     }
@@ -68,7 +68,7 @@ export function parseFacets(names: readonly string[], at: (index: number) => str
   });
 }
 
-function tagKey(key: string, at: string): SearchKey {
+function searchKeyOf(key: string, at: string): SearchKey {
   if (key === '' || key.length > MAX_KEY_CHARS) throw invalidField(at, `must have 1 to ${MAX_KEY_CHARS} characters`);
   return { by: 'tag', key };
 }

@@ -5,7 +5,7 @@ import { sameTag, tagField, type FieldChange } from './tag-edit.ts';
 export type HistoryAction = 'create' | 'update' | 'edit' | 'rename' | 'undo' | 'delete' | 'restore' | 'seal' | 'unseal';
 
 /** What a client describes a series by, and may change. */
-export type Described = Pick<
+export type DescribedFields = Pick<
   Series,
   | 'name'
   | 'description'
@@ -19,7 +19,7 @@ export type Described = Pick<
   | 'timeZone'
   | 'externalIds'
   | 'provenance'
-> & { /** Of a regular series, in samples. */ readonly startTolerance: number | null };
+> & { /** Tolerance of a regular series, in samples. */ readonly startTolerance: number | null };
 
 /** One entry of a series' history. */
 export interface HistoryEntry {
@@ -28,7 +28,7 @@ export interface HistoryEntry {
   readonly at: Date;
   /** Null: it was no request. */
   readonly token: { readonly id: string; readonly name: string } | null;
-  /** Of a change of many series at once. */
+  /** Id of a change of many series at once. */
   readonly editId: string | null;
   readonly changes: readonly FieldChange[];
 }
@@ -45,14 +45,14 @@ const SINGLE_FIELDS = [
   ['resolution', 'resolution'],
   ['timeZone', 'time_zone'],
   ['startTolerance', 'sampling.start_tolerance'],
-] as const satisfies readonly (readonly [keyof Described, string])[];
+] as const satisfies readonly (readonly [keyof DescribedFields, string])[];
 
 /** Changed key by key; with what comes before the key. */
 const KEYED_FIELDS = [
   ['tags', tagField('')],
   ['externalIds', 'external_ids.'],
   ['provenance', 'provenance.'],
-] as const satisfies readonly (readonly [keyof Described, string])[];
+] as const satisfies readonly (readonly [keyof DescribedFields, string])[];
 
 /** What a series is before it is created; what it keeps of this is no change. */
 export const UNDESCRIBED = {
@@ -68,7 +68,7 @@ export const UNDESCRIBED = {
   startTolerance: null,
 } as const;
 
-export function changesBetween(before: Described | typeof UNDESCRIBED, after: Described): FieldChange[] {
+export function changesBetween(before: DescribedFields | typeof UNDESCRIBED, after: DescribedFields): FieldChange[] {
   const changes: FieldChange[] = [];
   for (const [key, field] of SINGLE_FIELDS) {
     if (!sameTag(before[key], after[key])) changes.push({ field, old: before[key], new: after[key] });
@@ -83,7 +83,7 @@ export function changesBetween(before: Described | typeof UNDESCRIBED, after: De
  * What a series was created as, told from what it is.
  * @param first by field, what it had before the first change of it; fields that a client does not describe it by are left out
  */
-export function changesOfCreation(now: Described, first: Keyed): FieldChange[] {
+export function changesOfCreation(now: DescribedFields, first: Keyed): FieldChange[] {
   const single = SINGLE_FIELDS.flatMap(([key, field]) => (Object.hasOwn(first, field) ? [[key, first[field]]] : []));
   const keyed = KEYED_FIELDS.map(([key, prefix]) => {
     const changed = Object.entries(first).filter(([field]) => field.startsWith(prefix));
@@ -92,7 +92,7 @@ export function changesOfCreation(now: Described, first: Keyed): FieldChange[] {
       { ...now[key], ...Object.fromEntries(changed.map(([field, old]) => [field.slice(prefix.length), old])) },
     ];
   });
-  const created = { ...now, ...Object.fromEntries([...single, ...keyed]) } as Described;
+  const created = { ...now, ...Object.fromEntries([...single, ...keyed]) } as DescribedFields;
   return changesBetween(UNDESCRIBED, created);
 }
 

@@ -23,8 +23,8 @@ export function withoutKeys<T>(object: Readonly<Record<string, T>>, keys: readon
 }
 
 /**
- * The tag `from` becomes `to`. If both are there, their values are united in one list, equal ones once and those of `to` first; a single one stays
- * a single one. Quantities are equal if they are written alike.
+ * The tag `from` becomes `to`. If both are there, their values are united in one list, equal ones once and those of
+ * `to` first. If one value is left, it is no list. Quantities are equal if they are written alike.
  */
 export function renameTag(tags: Tags, from: string, to: string): Tags {
   const fromKey = keyedAs(tags, from);

@@ -11,13 +11,13 @@ import { patternFault, patternPrefix } from './tag-pattern.ts';
 import type { TagUnit } from '../signal/tag-value.ts';
 
 /** Branches within branches. */
-export const MAX_DEPTH = 12;
+export const MAX_BRANCH_DEPTH = 12;
 /** Conditions of one search. */
 export const MAX_CONDITIONS = 100;
 /** Values of one `in`. */
 export const MAX_IN_VALUES = 500;
 export const MAX_VALUE_CHARS = 4096;
-/** Of a bound: longer texts are not kept in order. */
+/** Most characters of a bound: longer texts are not kept in order. */
 const MAX_BOUND_CHARS = 256;
 
 export type Comparable =
@@ -38,7 +38,7 @@ export type Test =
   | { readonly op: 'prefix' | 'contains'; readonly text: string }
   | { readonly op: 'regex'; readonly pattern: string; readonly prefix: string };
 
-/** Of a channel; what is left out may be anything. A channel without a unit has its series'. */
+/** What a channel must be like; what is left out may be anything. A channel without a unit has that of its series. */
 export interface ChannelLike {
   readonly label?: string;
   readonly unit?: string;
@@ -125,14 +125,14 @@ export function rangeTest(bounds: readonly { bound: Bound; value: Comparable; fi
 }
 
 /** @throws invalid-input naming the field if the text has no word */
-export function wordsOf(text: string, field: string): Expression {
+export function withWords(text: string, field: string): Expression {
   if (!/[\p{L}\p{N}]/u.test(text)) throw invalidField(field, 'must have a word');
   if (text.length > MAX_VALUE_CHARS) throw invalidField(field, `must have at most ${MAX_VALUE_CHARS} characters`);
   return { kind: 'text', text };
 }
 
 /** @throws invalid-input naming the field */
-export function overlap(startNs: bigint, endNs: bigint, field: string): Expression {
+export function overlapping(startNs: bigint, endNs: bigint, field: string): Expression {
   if (endNs <= startNs) throw invalidField(field, 'must end after it starts');
   return { kind: 'overlaps', startNs, endNs };
 }

@@ -4,7 +4,7 @@ import { isLongInteger } from '../numbers/long-integer.ts';
 import {
   BOUNDS,
   MAX_IN_VALUES,
-  overlap,
+  overlapping,
   rangeTest,
   TEXT_OPERATORS,
   textTest,
@@ -63,7 +63,7 @@ export function parseOverlaps(parameter: string, text: string): Expression {
   if (startNs === undefined || endNs === undefined || more !== undefined || text.split(',').length !== 2) {
     throw invalidField(parameter, 'must be start,end: two RFC 3339 times or integer nanoseconds UTC');
   }
-  return overlap(startNs, endNs, parameter);
+  return overlapping(startNs, endNs, parameter);
 }
 
 /** All that a text may mean, the text itself first. */

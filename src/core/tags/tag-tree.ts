@@ -6,14 +6,14 @@ import {
   BOUNDS,
   CHANNEL_TEXTS,
   MAX_CONDITIONS,
-  MAX_DEPTH,
+  MAX_BRANCH_DEPTH,
   MAX_IN_VALUES,
   MAX_VALUE_CHARS,
-  overlap,
+  overlapping,
   rangeTest,
   TEXT_OPERATORS,
   textTest,
-  wordsOf,
+  withWords,
   type Bound,
   type Comparable,
   type Expression,
@@ -54,7 +54,7 @@ export function readExpression(tree: unknown, path: string, readUnit: ReadUnit):
 }
 
 function read(node: unknown, path: string, depth: number, reading: Reading): Expression {
-  if (depth > MAX_DEPTH) throw invalidField(path, `is nested more than ${MAX_DEPTH} deep`);
+  if (depth > MAX_BRANCH_DEPTH) throw invalidField(path, `is nested more than ${MAX_BRANCH_DEPTH} deep`);
   if (!isObject(node)) throw invalidField(path, 'must be an object');
   const keys = Object.keys(node);
   const kind = KINDS.find((each) => keys.includes(each));
@@ -70,11 +70,11 @@ function read(node: unknown, path: string, depth: number, reading: Reading): Exp
   }
   if (kind === 'not') return { kind, of: read(value, at, depth + 1, reading) };
   count(path, reading);
-  if (kind === 'text') return wordsOf(textAt(value, at), at);
+  if (kind === 'text') return withWords(textAt(value, at), at);
   if (kind === 'active_since') return { kind, ns: timeAt(value, at) };
   if (kind === 'overlaps') {
     const [startNs, endNs] = spanAt(value, at);
-    return overlap(startNs, endNs, at);
+    return overlapping(startNs, endNs, at);
   }
   if (kind === 'has_channel') return readChannel(value, at);
   return readAnnotation(value, at);
@@ -100,7 +100,7 @@ function readAnnotation(value: unknown, at: string): Expression {
   if (unknown !== undefined) throw invalidField(`${at}.${unknown}`, 'is not known here');
   if (label !== null) textAt(label, `${at}.label`);
   const span = overlaps === undefined ? null : spanAt(overlaps, `${at}.overlaps`);
-  if (span) overlap(...span, `${at}.overlaps`);
+  if (span) overlapping(...span, `${at}.overlaps`);
   return {
     kind: 'has_annotation',
     label: label as string | null,

@@ -11,10 +11,10 @@ import { parseTime } from '../time.ts';
 export const TAG_TYPES = ['string', 'number', 'boolean', 'time', 'quantity'] as const;
 export type TagType = (typeof TAG_TYPES)[number];
 
-/** Of every value of one key; of a list each value must fit. */
+/** What every value of one key must be; in a list, each value. */
 export interface KeyRule {
   readonly type: TagType | null;
-  /** Of quantities: any unit of this one's dimension. */
+  /** Unit of quantities: any unit of this one's dimension will do. */
   readonly unit: string | null;
   /** Null: any. */
   readonly values: readonly TagScalar[] | null;

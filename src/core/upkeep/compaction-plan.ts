@@ -4,7 +4,7 @@ export interface CompactableShard {
   readonly id: string;
   /** 0: made by a flush; 1: by compaction, so that it has summaries. */
   readonly level: number;
-  /** Of the file, and of the chunks in it alone. */
+  /** Size of the file … */
   readonly bytes: number;
   readonly dataBytes: number;
   /** Since it was made. */

@@ -7,10 +7,10 @@ export interface LaneBacklog {
   readonly chunks: number;
   /** Series with fresh chunks. */
   readonly series: number;
-  /** Of the series that has most of each. */
+  /** Bytes of the series that has most bytes; chunks of the one that has most chunks. */
   readonly mostBytes: number;
   readonly mostChunks: number;
-  /** Of the oldest fresh chunk; null: nothing is fresh. */
+  /** Age of the oldest fresh chunk; null: nothing is fresh. */
   readonly ageMs: number | null;
   /** Since when something was edited, or has expired, that no shard tells; null: shards tell all of it. */
   readonly untoldMs: number | null;
@@ -52,7 +52,10 @@ export function flushReason(lane: LaneBacklog, limits: FlushLimits = DEFAULT_FLU
 /** A lane that has so much is behind: only then is its flush worth the memory of several threads, some 50 MB each. */
 export const BEHIND_BYTES = 96 * 1024 ** 2;
 
-/** A flush of so much for each is written by several threads side by side, a shard each: starting one takes as long as a few MiB. */
+/**
+ * If there is so much for each, a flush is written by several threads side by side, one shard each. Starting a thread
+ * takes as long as writing a few MiB.
+ */
 const SIDE_BYTES = 8 * 1024 ** 2;
 
 /** One shard of those that a flush writes side by side. */

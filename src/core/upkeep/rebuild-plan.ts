@@ -1,8 +1,9 @@
 /**
  * How a series is put together again from what files say of it, when nothing but the files is left. Pure.
  *
- * Each file tells the truth as of its commit about the numbers of rows that it claims, whether it was ever swapped in or not, and whether it was replaced
- * since. So files lie over each other in the order of their commits, and of each number the highest file that claims it counts.
+ * Each file tells the truth as of its commit about the numbers of rows that it claims. That holds whether it was ever
+ * swapped in or not, and whether it was replaced since. So files lie over each other in the order of their commits. For
+ * each number the highest file that claims it counts.
  */
 import type { ClockMark } from '../signal/place-run.ts';
 import { halfPeriodNs, nsOfRow, type Rate } from '../signal/rate.ts';
@@ -20,7 +21,7 @@ import type { Erasure } from '../rows/erasure.ts';
 import type { SeriesRecord } from './series-record.ts';
 
 /** What one file says of a series. */
-export interface Told {
+export interface ToldSeries {
   readonly shardId: string;
   /** As of which the file tells the truth. */
   readonly commit: bigint;
@@ -30,22 +31,22 @@ export interface Told {
 }
 
 /** Rows of one file that count. */
-export interface Layer<T extends Told> {
+export interface FileLayer<T extends ToldSeries> {
   readonly told: T;
   /** Those of its claims that no higher file claims. */
   readonly claims: readonly RowRange[];
-  /** Of these, what is there. */
+  /** Those rows of the claims that are there. */
   readonly rows: readonly RowRange[];
 }
 
-export interface Cut<T extends Told> {
+export interface Cut<T extends ToldSeries> {
   readonly told: T;
   readonly claim: RowRange;
 }
 
-export interface RebuiltRows<T extends Told> {
+export interface RebuiltRows<T extends ToldSeries> {
   /** In the order of files. */
-  readonly layers: readonly Layer<T>[];
+  readonly layers: readonly FileLayer<T>[];
   /** Irregular: claims of which only a part would count. Their rows are in an order of time of their own, so nothing of them does. */
   readonly cut: readonly Cut<T>[];
   /** Row numbers given out. */
@@ -68,7 +69,7 @@ export interface RebuiltMasks {
 }
 
 /** @returns the lowest first */
-export function inOrder<T extends Told>(told: readonly T[]): T[] {
+export function lowestFirst<T extends ToldSeries>(told: readonly T[]): T[] {
   return [...told].sort(
     (a, b) =>
       Number(a.commit - b.commit) || a.level - b.level || (a.shardId < b.shardId ? -1 : a.shardId > b.shardId ? 1 : 0),
@@ -76,14 +77,14 @@ export function inOrder<T extends Told>(told: readonly T[]): T[] {
 }
 
 /** The one that describes the series: of the highest version, and of those the last. @param told in order, at least one */
-export function describing<T extends Told>(told: readonly T[]): T {
+export function describing<T extends ToldSeries>(told: readonly T[]): T {
   return told.reduce((best, each) =>
     each.record.description.version >= best.record.description.version ? each : best,
   );
 }
 
 /** @param told in order, at least one */
-export function rebuildRows<T extends Told>(told: readonly T[]): RebuiltRows<T> {
+export function rebuildRows<T extends ToldSeries>(told: readonly T[]): RebuiltRows<T> {
   const isIrregular = told[0].record.description.rate === null;
   const { record: newest } = told.at(-1)!;
   const { claimed, cut } = isIrregular ? withoutCuts(told) : { claimed: told.map(claimsOf), cut: [] };
@@ -118,7 +119,7 @@ export function rebuildRows<T extends Told>(told: readonly T[]): RebuiltRows<T> 
 }
 
 /** @param told in order, at least one. @param rows that the series has */
-export function rebuildMasks(told: readonly Told[], rows: number): RebuiltMasks {
+export function rebuildMasks(told: readonly ToldSeries[], rows: number): RebuiltMasks {
   const { record: newest } = told.at(-1)!;
   const holes = clipRows(newest.holes, { from: 0, to: rows });
   return {
@@ -134,7 +135,7 @@ export function rebuildMasks(told: readonly Told[], rows: number): RebuiltMasks 
 }
 
 /** Rows of a regular series that are known to be removed or expired, in order. @param told in order, at least one */
-export function absentRows(told: readonly Told[]): RowRange[] {
+export function absentRows(told: readonly ToldSeries[]): RowRange[] {
   return unite([...told.flatMap(({ record }) => record.expiredRows), ...told.at(-1)!.record.holes]);
 }
 
@@ -143,17 +144,17 @@ function latest(times: readonly (bigint | null)[]): bigint | null {
 }
 
 /** A file with those of its claims that may count. */
-interface Claimed<T extends Told> {
+interface Claimed<T extends ToldSeries> {
   readonly told: T;
   readonly claims: readonly RowRange[];
 }
 
-function claimsOf<T extends Told>(told: T): Claimed<T> {
+function claimsOf<T extends ToldSeries>(told: T): Claimed<T> {
   return { told, claims: told.record.claims };
 }
 
-/** Of each file the numbers that no higher one claims. */
-function countedClaims<T extends Told>(files: readonly Claimed<T>[]): Claimed<T>[] {
+/** For each file, the numbers that no higher one claims. */
+function countedClaims<T extends ToldSeries>(files: readonly Claimed<T>[]): Claimed<T>[] {
   const counted: Claimed<T>[] = [];
   let above: RowRange[] = [];
   for (const { told, claims } of [...files].reverse()) {
@@ -164,10 +165,10 @@ function countedClaims<T extends Told>(files: readonly Claimed<T>[]): Claimed<T>
 }
 
 /**
- * Files that cut a claim of a lower one, and of which the others cover all, do not count; the lowest is the first to go. Where that does not help, the claim
- * that is cut gives nothing.
+ * Leaves out files that cut a claim of a lower one and whose claims the others cover wholly; the lowest goes first.
+ * Where that does not help, the claim that is cut gives nothing.
  */
-function withoutCuts<T extends Told>(told: readonly T[]): { claimed: Claimed<T>[]; cut: Cut<T>[] } {
+function withoutCuts<T extends ToldSeries>(told: readonly T[]): { claimed: Claimed<T>[]; cut: Cut<T>[] } {
   let claimed = told.map(claimsOf);
   const cut: Cut<T>[] = [];
   for (;;) {
@@ -185,7 +186,7 @@ function withoutCuts<T extends Told>(told: readonly T[]): { claimed: Claimed<T>[
   }
 }
 
-function firstCut<T extends Told>(files: readonly Claimed<T>[]): Cut<T> | null {
+function firstCut<T extends ToldSeries>(files: readonly Claimed<T>[]): Cut<T> | null {
   const counted = countedClaims(files);
   for (const [at, { told, claims }] of files.entries()) {
     const claim = claims.find((each) => isPart(counted[at].claims, each));
@@ -200,11 +201,11 @@ function isPart(rows: readonly RowRange[], claim: RowRange): boolean {
   return count > 0 && count < claim.to - claim.from;
 }
 
-function isCutting(files: readonly Claimed<Told>[], at: number): boolean {
+function isCutting(files: readonly Claimed<ToldSeries>[], at: number): boolean {
   return files.slice(0, at).some((lower) => lower.claims.some((claim) => isPart(files[at].claims, claim)));
 }
 
-function isCovered(files: readonly Claimed<Told>[], at: number): boolean {
+function isCovered(files: readonly Claimed<ToldSeries>[], at: number): boolean {
   const others = unite(files.flatMap(({ claims }, other) => (other === at ? [] : claims)));
   return withoutRows(files[at].claims, others).length === 0;
 }
@@ -220,7 +221,7 @@ function unite(ranges: readonly RowRange[]): RowRange[] {
  * @param holes of it
  */
 export function rebuildSegments(
-  layers: readonly Layer<Told>[],
+  layers: readonly FileLayer<ToldSeries>[],
   rate: Rate,
   rows: number,
   holes: readonly RowRange[],
@@ -311,11 +312,16 @@ function isOneGrid(before: Segment, segment: Segment): boolean {
 }
 
 /**
- * The clock marks of a series. Of a row that a layer claims, that layer tells; of one that was removed, and that nothing claims any more, the newest file
- * that has its mark.
- * @param told in order; @param rows of the series
+ * The clock marks of a series. The mark of a row that a layer claims is told by that layer. A row that was removed may
+ * be claimed by nothing any more: then the newest file that has its mark tells it.
+ * @param told in order
+ * @param rows of the series
  */
-export function rebuildMarks(told: readonly Told[], layers: readonly Layer<Told>[], rows: number): ClockMark[] {
+export function rebuildMarks(
+  told: readonly ToldSeries[],
+  layers: readonly FileLayer<ToldSeries>[],
+  rows: number,
+): ClockMark[] {
   const claimed = unite(layers.flatMap(({ claims }) => claims));
   const marks = new Map<number, bigint>();
   for (const { record } of told) {

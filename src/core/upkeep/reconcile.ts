@@ -17,7 +17,7 @@ export interface ShardFacts {
   readonly laneId: string;
   readonly path: string;
   readonly state: ShardState;
-  /** Of the whole file. */
+  /** Size of the whole file. */
   readonly bytes: number;
   /** Since its row was made. */
   readonly ageMs: number;
@@ -172,7 +172,7 @@ function repairsOfSpool(
   return [...mark(cut, 'damaged'), ...mark(back, 'sound')];
 }
 
-/** Of a file without a row. @param isWhole false: it may be what is missed */
+/** What to do about a file without a row. @param isWhole false: it may be what is missed */
 function repairsOfFile(file: StoredFile, isWhole: boolean, mayMove: boolean): Repair[] {
   const { path, ageMs, kind } = file;
   switch (kind) {

@@ -15,10 +15,16 @@ export const RESTORE_DAYS = 7;
 export const MAX_KEEP_DAYS = 106_751;
 
 const NS_PER_DAY = 86_400e9;
-/** Expiry advances in steps of at least this part of what is kept: each is a commit, and makes caches forget what they know of the series. */
+/**
+ * Expiry advances in steps of at least this part of what is kept. Each step is a commit, and makes caches forget what
+ * they know of the series.
+ */
 const LEAST_STEP = 100n;
 
-/** Of several rules that mean one series, the one that keeps longest counts, of samples and of summaries each. @returns null for none */
+/**
+ * The terms that keep longest among rules that mean one series, for samples and for summaries each. @returns null for
+ * none
+ */
 export function longestTerms(terms: readonly RetentionTerms[]): RetentionTerms | null {
   if (terms.length === 0) return null;
   const summaries = terms.map(({ keepSummariesDays }) => keepSummariesDays ?? Infinity);

@@ -3,7 +3,7 @@
  * that is lost is made again from it.
  */
 import type { Codec } from '../signal/codec.ts';
-import { valueOf, type Dtype } from '../numbers/dtype.ts';
+import { parseNumber, type Dtype } from '../numbers/dtype.ts';
 import type { Erasure } from '../rows/erasure.ts';
 import { formatRate } from '../signal/rate.ts';
 import type { ClockMark } from '../signal/place-run.ts';
@@ -31,7 +31,7 @@ export interface SeriesDescription {
   readonly missingValue: number | bigint | null;
   readonly timeZone: string | null;
   readonly tags: Tags;
-  /** Of the metadata: the highest is the newest. */
+  /** Version of the metadata: the highest is the newest. */
   readonly version: number;
 }
 
@@ -229,7 +229,7 @@ export function parseRecord(text: string): SeriesRecord {
       codec: series.codec,
       continuity: series.continuity ?? null,
       resolution: series.resolution ?? null,
-      missingValue: series.missing_value === undefined ? null : valueOf(series.dtype, series.missing_value),
+      missingValue: series.missing_value === undefined ? null : parseNumber(series.dtype, series.missing_value),
       timeZone: series.time_zone ?? null,
       tags: series.tags,
       version: series.version,

@@ -19,7 +19,7 @@ import type { NewSeries, Series } from '../../core/signal/series.ts';
 import { JSON_COPIES } from '../../formats/text/exact-json.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../../formats/samples/item-formats.ts';
 import { MAX_ITEMS_BYTES, type ReadItem, type SampleItem } from '../../formats/samples/sample-items.ts';
-import { keyOf, timeRule } from './append-samples.ts';
+import { keyOfBody, timeRule } from './append-samples.ts';
 import type { Backpressure } from './backpressure.ts';
 import type { AppendResult, Committer } from './committer.ts';
 import { createAndAppend } from './create-and-append.ts';
@@ -40,12 +40,12 @@ export interface AppendManyDeps extends ReadsAndWrites {
 export interface AppendManyRequest extends Pick<BodyRequest, 'body' | 'declaredBytes'> {
   readonly principal: Principal;
   readonly format: ItemFormatName;
-  /** Of series that are called by their names. */
+  /** The project of series that are called by their names. */
   readonly project: string;
   /** One refused item refuses all. */
   readonly atomic: boolean;
   readonly gaps?: GapRule;
-  /** Of the request; with its line, the key of each item that has none of its own. */
+  /** The key of the request; with the number of a line it is the key of an item that has none of its own. */
   readonly idempotencyKey: string | null;
   /** Reads what a new series is to be. @throws invalid-input naming a field of it */
   readonly describe: (spec: unknown, name: string) => NewSeries;
@@ -62,7 +62,7 @@ export type ItemOutcome = {
 );
 
 export interface AppendManyOutcome {
-  /** Of what was stored now; null: nothing was. */
+  /** The commit of what this request stored; null: it stored nothing. */
   readonly commit: bigint | null;
   /** In the order of the body. Of an atomic body that was refused, the items that are to blame. */
   readonly items: readonly ItemOutcome[];
@@ -77,9 +77,11 @@ const MOST_TRIES = 5;
 const RETRY_AFTER_S = 2;
 
 /**
- * Items of one series apply in their order. Those whose series are not there and that say what they are to be, make them: before the commit, or if one
- * refused item refuses all, by it.
- * @throws what is wrong with the body as a whole; what {@link Backpressure} or {@link Committer.submit} refuse, with nothing stored
+ * Appends items to their series; items of one series apply in their order. An item whose series is not there may say
+ * what it is to be, and then makes it. That happens before the commit, or by the commit itself if one refused item
+ * refuses all.
+ * @throws what is wrong with the body as a whole; what {@link Backpressure} or {@link Committer.submit} refuse, with
+ * nothing stored
  */
 export async function appendMany(deps: AppendManyDeps, request: AppendManyRequest): Promise<AppendManyOutcome> {
   const upload = await deps.backpressure.admit(request.declaredBytes, {
@@ -235,7 +237,10 @@ class ManyAppend {
     readRows(work, gaps ? { ...found, shape: { ...found.shape, gaps } } : found, this.#memory);
   }
 
-  /** Of series that are not there: which item can make them. Items before it are refused, as if they had come by themselves. */
+  /**
+   * Finds for each series that is not there the item that can make it. Items before that one are refused, as if they
+   * had come by themselves.
+   */
   async #plan(): Promise<void> {
     for (const target of this.#targets) {
       if (target.found) continue;
@@ -403,7 +408,7 @@ function readRows(work: Work, { shape, duplicates }: FoundSeries, memory: Shared
       memory.keep(array instanceof BigInt64Array ? 'int64' : shape.dtype, array),
     );
     work.rows = received;
-    work.key = keyOf(known, received, received.startNs);
+    work.key = keyOfBody(known, received, received.startNs);
     work.error = null;
   } catch (error) {
     refuse(work, error);

@@ -51,7 +51,7 @@ async function append(
   const received = await upload.receive(series, idempotencyKey !== null, gaps);
   const startNs = agreedStart(series, request.startNs, received.startNs);
   const { rows, parts, stamps } = received;
-  const key = keyOf(idempotencyKey, received, startNs);
+  const key = keyOfBody(idempotencyKey, received, startNs);
   const rule = timeRule(series);
   const { tokenId } = principal;
   const runs = rule.kind === 'regular' ? runsOfStamps(rows, startNs, stamps, rule, gaps) : [];
@@ -87,7 +87,7 @@ export function agreedStart(series: Series, asked: bigint | null, stated: bigint
   return asked ?? stated;
 }
 
-export function keyOf(
+export function keyOfBody(
   key: string | null,
   { contentHash }: Pick<ReceivedPayload, 'contentHash'>,
   startNs: bigint | null,

@@ -1,4 +1,7 @@
-/** The committers of a process: one for what few series need, one for bodies of many, so that a sensor does not wait for a thousand. */
+/**
+ * The committers of a process: one for bodies with few series, one for bodies with many. So a sensor does not wait for
+ * a thousand series.
+ */
 import type { AppendBody } from '../../core/rows/place-append.ts';
 import { Committer, type AppendResult, type CommitterDeps } from './committer.ts';
 

@@ -11,7 +11,7 @@ import {
   type FreshToInsert,
 } from '../../catalog/appends/append-commit.ts';
 import type { Database } from '../../catalog/database.ts';
-import { addErasure, changeHoles, chunksSince, holesOf, segmentsOf } from '../../catalog/appends/edit-store.ts';
+import { addErasure, changeHoles, chunksSince, holesOf, readSegments } from '../../catalog/appends/edit-store.ts';
 import { sessionOf, type Session } from '../../catalog/session.ts';
 import { writeId } from '../../catalog/appends/write-store.ts';
 import { viewAs } from '../../core/numbers/dtype.ts';
@@ -25,9 +25,10 @@ import {
   type Head,
   type SampleChange,
 } from '../../core/rows/place-append.ts';
-import { planIrregularEdit, planRegularEdit, type MeasuredRange, type TimeRange } from '../../core/rows/plan-edit.ts';
+import { planIrregularEdit, planRegularEdit, type MeasuredRange } from '../../core/rows/plan-edit.ts';
 import type { RowRange } from '../../core/signal/segment.ts';
 import type { Series } from '../../core/signal/series.ts';
+import type { TimeRange } from '../../core/signal/time-span.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
 import { readSpooled } from '../../storage/folder/spool.ts';
@@ -49,9 +50,10 @@ const MOST_MEASURES = 5;
 const RETRY_AFTER_S = 1;
 
 /**
- * Puts the rows of the body in the place of those in a range: in a regular series the same number of them, in an irregular one any.
- * @throws what is wrong with the body, or is refused, with nothing stored: as {@link planRegularEdit}; unprocessable naming `times[i]` for a time outside
- *   of the range; unavailable `series-busy`
+ * Puts the rows of the body in the place of those in a range. A regular series takes the same number of rows, an
+ * irregular one any number.
+ * @throws what is wrong with the body, and what {@link planRegularEdit} refuses: nothing is stored then
+ * @throws unprocessable naming `times[i]` for a time outside of the range; unavailable `series-busy`
  */
 export async function replaceSamples(deps: EditDeps, request: ReplaceRequest): Promise<AppendOutcome> {
   const { principal, idempotencyKey } = request;
@@ -83,7 +85,7 @@ export async function removeSamples(deps: EditDeps, request: RemoveRequest): Pro
   return { write: writeId(commit, ordinal), removed: rows, commit, replayed };
 }
 
-interface Edit {
+interface SampleEdit {
   readonly series: Series;
   readonly tokenId: string | null;
   readonly range: TimeRange;
@@ -103,7 +105,7 @@ interface Edited {
   readonly replayed: boolean;
 }
 
-async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
+async function edit(deps: EditDeps, asked: SampleEdit): Promise<Edited> {
   const { series, range } = asked;
   const isRegular = series.sampling.kind === 'regular';
   const { reads: db, root, codec } = deps;
@@ -123,7 +125,7 @@ async function edit(deps: EditDeps, asked: Edit): Promise<Edited> {
 async function editWithin(
   session: Session,
   root: DataRoot,
-  asked: Edit,
+  asked: SampleEdit,
   measured: MeasuredRange | null,
   told: (trace: CommitTrace) => void,
 ): Promise<Edited | null> {
@@ -163,11 +165,11 @@ async function changeRegular(
   session: Session,
   root: DataRoot,
   head: Head,
-  { series, range, received, ...by }: Edit,
+  { series, range, received, ...by }: SampleEdit,
 ): Promise<EditToMake> {
   const { sampling, id } = series;
   if (sampling.kind !== 'regular') throw new Error('the series is not regular');
-  const known = { clock: sampling, segments: await segmentsOf(session, id), holes: await holesOf(session, id) };
+  const known = { clock: sampling, segments: await readSegments(session, id), holes: await holesOf(session, id) };
   const plan = planRegularEdit(head, known, range, received);
   await changeHoles(session, id, plan);
   const { ranges, removed } = plan;
@@ -190,7 +192,7 @@ async function changeRegular(
 async function changeIrregular(
   session: Session,
   head: Head,
-  { series, range, received, ...by }: Edit,
+  { series, range, received, ...by }: SampleEdit,
   measured: MeasuredRange,
 ): Promise<EditToMake | null> {
   const later = head.rows > measured.rows ? await chunksSince(session, series.id, measured.rows) : [];
@@ -215,7 +217,7 @@ async function changeIrregular(
 
 function changeOf(
   { seriesId, projectId }: Head,
-  { tokenId, key }: Pick<Edit, 'tokenId' | 'key'>,
+  { tokenId, key }: Pick<SampleEdit, 'tokenId' | 'key'>,
   what: Pick<SampleChange, 'kind' | 'firstRow' | 'rows'>,
 ): SampleChange {
   return { seriesId, projectId, tokenId, key, ...what };
@@ -296,7 +298,10 @@ function bounds({ startNs, endNs }: EditRange): TimeRange {
   return range;
 }
 
-/** What was asked, so that a key that comes back with something else is found out: an append of the same rows is something else, too. */
+/**
+ * The key with a hash of what was asked, so that a key that comes back with another request is found out. An append of
+ * the same rows is another request, too.
+ */
 function keyOf(
   key: string | null,
   what: 'replace' | 'remove',

@@ -31,7 +31,7 @@ export interface PayloadTask {
 
 export interface ReceivedPayload {
   readonly rows: number;
-  /** Of values and times together. */
+  /** Bytes of values and times together. */
   readonly bytes: number;
   /** In order; all in memory, or all in the spool file. */
   readonly parts: readonly AppendPart[];
@@ -170,7 +170,7 @@ interface OpenPart {
   bytes: number;
   span: TimeSpan | null;
   valuesCrc: number;
-  /** Of the spool file. */
+  /** Where the values begin in the spool file. */
   valuesOffset: number;
 }
 

@@ -5,7 +5,7 @@ import { isVarveError, VarveError } from '../../core/errors.ts';
 import type { ContentHash } from '../../core/signal/series.ts';
 import { SHA256_BYTES } from './hash-rows.ts';
 import type { Claim } from '../read/answer-room.ts';
-import { planEnough, type Enough, type Planned, type PlannedRows } from '../read/plan-pages.ts';
+import { planEnough, type Enough, type PlannedSelection, type PlannedRows } from '../read/plan-pages.ts';
 import { chunksOf, rowBytesOf, type PlanDeps } from '../read/plan-samples.ts';
 import type { RowsTask } from '../read/print-samples.ts';
 import { onceMore, rowsTask } from '../read/read-samples.ts';
@@ -53,7 +53,7 @@ async function hashPages(
     for (let selection: SampleSelection | null = { by: 'time' }; selection;) {
       signal?.throwIfAborted();
       const wanted: SampleSelection = selection;
-      const read = async (enough: Enough): Promise<Planned> => {
+      const read = async (enough: Enough): Promise<PlannedSelection> => {
         const snapshot = await readSampleSnapshot(deps.db, { id: seriesId }, { ...chunksOf(wanted), ...enough });
         const most = Math.max(1, Math.floor(pageBytes / rowBytesOf(snapshot.series)));
         return { snapshot, selection: wanted, most };

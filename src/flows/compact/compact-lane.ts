@@ -9,7 +9,7 @@ import { isVarveError, VarveError } from '../../core/errors.ts';
 import { corruptChunks } from '../rewrite/corrupt-chunks.ts';
 import { flushLane, type FlushOptions } from '../flush/flush-lane.ts';
 import { measureDead } from './measure-dead.ts';
-import { planSeries, type SeriesTask } from '../rewrite/plan-rewrite.ts';
+import { planSeriesRewrite, type SeriesTask } from '../rewrite/plan-rewrite.ts';
 import { rewriteShards, type RewriteDeps, type RewritePlan, type RewriteReport } from '../rewrite/rewrite-shards.ts';
 
 export interface CompactionReport extends RewriteReport {
@@ -113,7 +113,8 @@ async function compactSound(
   options: FlushOptions,
 ): Promise<RewriteReport | null> {
   let plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
-  // What a compaction takes in must have been told by a flush: else a catalog that is made anew from shards would miss rows without knowing why.
+  // A flush must have told all edits that a compaction takes in. Otherwise a catalog that is made anew from shards
+  // would miss rows without knowing why.
   if (plan.isHeldUp) {
     await flushLane(deps, step.laneId, { signal: options.signal });
     plan = await readInOneInstant(deps.db, (reader) => planStep(reader, step));
@@ -140,7 +141,7 @@ async function planStep(
   const tasks: SeriesTask[] = [];
   const looked = [...inputs, ...masked.map((seriesId) => ({ seriesId, range: { from: 0, to: 0 } }))];
   for await (const known of reader.series(looked, { kind: 'shards', ids: new Set(parents) })) {
-    const task = planSeries(known, 1);
+    const task = planSeriesRewrite(known, 1);
     if (task) tasks.push(task);
   }
   return {

@@ -2,6 +2,8 @@
 import type { NewRetentionRule, RetentionRule } from '../../catalog/shards/retention-store.ts';
 
 /** For administrators of the whole service. */
+export type { RetentionRule };
+
 export interface RetentionService {
   /** @throws not-found for an unknown project */
   create(rule: NewRetentionRule): Promise<RetentionRule>;

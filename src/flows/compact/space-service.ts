@@ -5,7 +5,7 @@ import type { Principal } from '../principal.ts';
 import type { SeriesRef } from '../series/series-service.ts';
 
 export interface ShardSpace extends StoredShard {
-  /** Of what it stores; the rest is no data any more, or HDF5's own structure. */
+  /** Bytes of what it stores that are still data; the rest is no data any more, or HDF5's own structure. */
   readonly liveBytes: number;
 }
 

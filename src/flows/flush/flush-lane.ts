@@ -16,7 +16,7 @@ import {
   type FlushLimits,
   type FlushSide,
 } from '../../core/upkeep/flush-plan.ts';
-import { planSeries, type SeriesTask } from '../rewrite/plan-rewrite.ts';
+import { planSeriesRewrite, type SeriesTask } from '../rewrite/plan-rewrite.ts';
 import {
   rewriteShards,
   type RewriteDeps,
@@ -149,7 +149,7 @@ async function tasksOf(
 ): Promise<SeriesTask[]> {
   const tasks: SeriesTask[] = [];
   for await (const known of reader.series(inputs, { kind: 'fresh', afterId, lastId })) {
-    const task = planSeries(known, 0);
+    const task = planSeriesRewrite(known, 0);
     if (task) tasks.push(task);
   }
   return tasks;

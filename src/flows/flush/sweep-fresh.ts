@@ -5,7 +5,7 @@ import { removeSpooled } from '../../storage/folder/spool.ts';
 import type { RewriteDeps } from '../rewrite/rewrite-shards.ts';
 import { messageOf } from '../../core/errors.ts';
 
-/** Of one process. */
+/** Pause between two vacuums of one process. */
 const VACUUM_PAUSE_MS = 5_000;
 /** Readers that have just asked where a chunk lies may open its spool file for so long. */
 export const SPOOL_GRACE_MS = 60_000;

@@ -2,13 +2,8 @@
 import { fixedBorders, mostBuckets, type Every } from '../../core/overview/aggregate-span.ts';
 import { invalidField } from '../../core/errors.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
-import { zonedBorders } from './aggregate-calendar.ts';
-
-/** `[startNs, endNs)` */
-export interface TimeSpan {
-  readonly startNs: bigint;
-  readonly endNs: bigint;
-}
+import type { TimeRange } from '../../core/signal/time-span.ts';
+import { zonedBorders } from './zoned-borders.ts';
 
 /** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
 const MAX_FIXED_BUCKETS = 100_000;
@@ -25,7 +20,7 @@ export interface WantedBorders {
 export async function everyBorders(
   codec: Pick<CodecPool, 'run'>,
   wanted: WantedBorders,
-  span: TimeSpan,
+  span: TimeRange,
 ): Promise<BigInt64Array> {
   return (
     bordersHere(wanted, span) ??
@@ -34,7 +29,7 @@ export async function everyBorders(
 }
 
 /** As {@link everyBorders}, of those that are found at once; null: they take a thread. */
-export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: TimeSpan): BigInt64Array | null {
+export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: TimeRange): BigInt64Array | null {
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   const most = mostBuckets(every, startNs, endNs);
   const limit = every.kind === 'fixed' ? MAX_FIXED_BUCKETS : MAX_CALENDAR_BUCKETS;
@@ -49,8 +44,8 @@ export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: 
   return most <= CALENDAR_HERE ? zonedBorders({ every, zone, startNs, endNs }) : null;
 }
 
-/** Of borders those of the buckets that cover a range; null where they do not. */
-export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeSpan): BigInt64Array | null {
+/** The borders of those buckets that cover a range; null if the buckets do not cover it. */
+export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeRange): BigInt64Array | null {
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   const to = borders.findIndex((ns) => ns >= endNs);
   let from = to;
@@ -59,6 +54,6 @@ export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeSp
 }
 
 /** The rows that count: of the first and the last bucket only those of the range. */
-export function clampBorders(borders: BigInt64Array, { startNs, endNs }: TimeSpan): BigInt64Array {
+export function clampBorders(borders: BigInt64Array, { startNs, endNs }: TimeRange): BigInt64Array {
   return borders.map((ns) => (ns < startNs ? startNs : ns > endNs ? endNs : ns));
 }

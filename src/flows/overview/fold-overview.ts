@@ -2,7 +2,7 @@
 import { viewAs, DTYPES } from '../../core/numbers/dtype.ts';
 import type { Erasure } from '../../core/rows/erasure.ts';
 import { BucketFold, type FoldedSeries } from '../../core/overview/bucket-fold.ts';
-import type { CellRange, RankedRows } from '../../core/overview/bucket-plan.ts';
+import type { CellRange, RankedRows } from '../../core/overview/row-buckets.ts';
 import {
   BUCKETS_A_CHUNK,
   RangeFinder,
@@ -10,18 +10,19 @@ import {
   commonTimes,
   erasedTimes,
   isInOrder,
-  overlaps,
-  spanOf,
+  sharedIntervals,
+  intervalOf,
   uniteTimes,
   upperBound,
   withoutTimes,
   type BorderRule,
-  type TimeRange,
-} from '../../core/overview/bucket-times.ts';
+  type TimeInterval,
+} from '../../core/overview/time-buckets.ts';
 import type { Piece } from '../../core/rows/read-plan.ts';
 import type { RowRange } from '../../core/signal/segment.ts';
 import type { DuplicateRule } from '../../core/signal/series.ts';
 import type { SummaryCells } from '../../core/overview/summary.ts';
+import { isDense, type SummaryPartName } from '../../core/overview/summary-block.ts';
 import { readPieces } from '../../storage/read/chunk-reader.ts';
 import { eachOpened } from '../../storage/read/shard-files.ts';
 import { DataRoot } from '../../storage/folder/data-root.ts';
@@ -29,7 +30,7 @@ import { readSummaries, type StoredSummary } from '../../storage/read/summary-re
 import { rowsInOrderAtOnce, sortWindow, timeWindows, type SortTask } from '../read/order-windows.ts';
 
 /** What rows out of order in time take in memory: more are put in order window by window. */
-export const ORDER_BYTES = 16 * 1024 * 1024;
+export const FOLD_ORDER_BYTES = 16 * 1024 * 1024;
 
 interface AnyFoldTask extends FoldedSeries {
   readonly dataRoot: string;
@@ -74,7 +75,7 @@ export interface TimedFoldChunk {
 /** Irregular series: what lies in which bucket is decided when the times of cells are known. */
 export interface TimeFoldTask extends AnyFoldTask {
   readonly kind: 'irregular';
-  /** Of the buckets; one more than buckets. */
+  /** Borders of the buckets; there is one more than buckets. */
   readonly borders: BigInt64Array;
   readonly rule: BorderRule;
   /** In order of rows. */
@@ -105,7 +106,7 @@ export async function* foldBuckets(task: FoldTask): AsyncGenerator<void, Folded>
   const fold = new BucketFold(task, task.kind === 'regular' ? task.buckets : task.borders.length - 1);
   if (task.kind === 'irregular') {
     const borders = yield* foldByTime(task, fold);
-    return { fold, borders, ends: task.details.places ? yield* endsOf(task) : null };
+    return { fold, borders, ends: task.details.places ? yield* findLineEnds(task) : null };
   }
   yield* foldByRow(task, fold);
   return { fold, borders: null, ends: null };
@@ -119,6 +120,7 @@ async function* foldByRow(task: RowFoldTask, fold: BucketFold): AsyncGenerator<v
   for await (const columns of readSummaries(
     root,
     task.cells.map(({ block }) => block),
+    columnsUnseen(task),
   )) {
     addCellsByRow(columns, task.cells[number++], new BucketFinder(task.strands), rankOf, fold);
     yield;
@@ -195,6 +197,11 @@ function rankReader(ranks: readonly RankedRows[] | null): (row: number) => numbe
   };
 }
 
+/** Columns of summaries that are of no use to the task. */
+function columnsUnseen({ details }: AnyFoldTask): readonly SummaryPartName[] {
+  return details.spread ? [] : ['spread'];
+}
+
 function addCellsByRow(
   columns: SummaryCells,
   { block, ranges, firstRow }: RowFoldTask['cells'][number],
@@ -202,14 +209,14 @@ function addCellsByRow(
   rankOf: (row: number) => number,
   fold: BucketFold,
 ): void {
-  const { factor, firstCell, cells, lastCell } = block;
-  const isDense = lastCell - firstCell + 1 === cells;
+  const { factor, firstCell, cells } = block;
+  const followsOn = isDense(block);
   let i = 0;
   for (const { from, to } of ranges) {
-    if (isDense) i = Math.max(i, from - firstCell);
+    if (followsOn) i = Math.max(i, from - firstCell);
     else while (i < cells && Number(columns.index[i]) < from) i++;
     for (; i < cells; i++) {
-      const cell = isDense ? firstCell + i : Number(columns.index[i]);
+      const cell = followsOn ? firstCell + i : Number(columns.index[i]);
       if (cell >= to) break;
       const row = Math.max(firstRow, cell * factor);
       fold.addCell(finder.at(row).bucket, columns, i, rankOf(row));
@@ -239,8 +246,8 @@ async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator
     const own = ofShard.get(id);
     return own ? [{ from: own[0].firstNs, to: own.at(-1)!.lastNs + 1n }] : [];
   });
-  const unordered = duplicates === 'keep' ? [] : others.filter(({ sorted }) => !sorted).map(spanOf);
-  const shared = uniteTimes([...overlaps([...hulls, ...others.map(spanOf)]), ...unordered]);
+  const unordered = duplicates === 'keep' ? [] : others.filter(({ sorted }) => !sorted).map(intervalOf);
+  const shared = uniteTimes([...sharedIntervals([...hulls, ...others.map(intervalOf)]), ...unordered]);
   const erased = erasedTimes(chunks, task.erasures);
   const bad = uniteTimes([...shared, ...erased]);
   const [isErased, isBad] = [new RangeFinder(erased), new RangeFinder(bad)];
@@ -257,7 +264,7 @@ async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator
     let goesOn = false;
     let before: bigint | null = null;
     let number = 0;
-    for await (const columns of readSummaries(root, blocks)) {
+    for await (const columns of readSummaries(root, blocks, columnsUnseen(task))) {
       const next = blocks[++number]?.firstNs ?? null;
       const times = columns.times!;
       for (let i = 0; i < columns.cells; i++) {
@@ -280,11 +287,11 @@ async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator
 }
 
 /** The first and the last value of the range: chunk by chunk from either side, until one has a value that is seen. */
-async function* endsOf(task: TimeFoldTask): AsyncGenerator<void, LineEnd[]> {
+async function* findLineEnds(task: TimeFoldTask): AsyncGenerator<void, LineEnd[]> {
   const [start, end] = [task.borders[0], task.borders[task.borders.length - 1]];
   const edges = task.chunks.flatMap(({ firstNs, lastNs }) => [firstNs, lastNs + 1n]);
   const cuts = BigInt64Array.from(new Set([start, end, ...edges.filter((ns) => ns > start && ns < end)])).sort();
-  const zones = Array.from(cuts.subarray(1), (to, i): TimeRange => ({ from: cuts[i], to }));
+  const zones = Array.from(cuts.subarray(1), (to, i): TimeInterval => ({ from: cuts[i], to }));
   const ends: LineEnd[] = [];
   for (const isFirst of [true, false]) {
     for (const zone of isFirst ? zones : zones.toReversed()) {
@@ -305,8 +312,8 @@ async function* foldRows(
   task: TimeFoldTask,
   fold: BucketFold,
   { borders }: Pick<TimeCover, 'borders'>,
-  left: readonly TimeRange[],
-  shared: readonly TimeRange[],
+  left: readonly TimeInterval[],
+  shared: readonly TimeInterval[],
 ): AsyncGenerator<void, void> {
   const [from, to] = [borders[0], borders[borders.length - 1]];
   const range = (start: bigint, end: bigint) => ({ from: start > from ? start : from, to: end < to ? end : to });
@@ -316,7 +323,7 @@ async function* foldRows(
   }
   const alone = withoutTimes(left, shared);
   for (const chunk of task.chunks) {
-    const own = commonTimes(alone, [spanOf(chunk)]);
+    const own = commonTimes(alone, [intervalOf(chunk)]);
     if (own.length === 0) continue;
     yield* foldOrdered(task, fold, borders, own, [chunk], range(own[0].from, own.at(-1)!.to));
   }
@@ -326,14 +333,14 @@ async function* foldOrdered(
   task: TimeFoldTask,
   fold: BucketFold,
   borders: BigInt64Array,
-  wanted: readonly TimeRange[],
+  wanted: readonly TimeInterval[],
   chunks: readonly TimedFoldChunk[],
-  range: TimeRange,
+  range: TimeInterval,
 ): AsyncGenerator<void, void> {
   const rowBytes = task.channels * DTYPES[task.dtype].bytes;
   const { dataRoot, duplicates } = task;
   const sort: SortTask = { dataRoot, rowBytes, duplicates, erasures: [...task.erasures, ...task.expiry], chunks };
-  const most = rowsInOrderAtOnce(ORDER_BYTES, rowBytes);
+  const most = rowsInOrderAtOnce(FOLD_ORDER_BYTES, rowBytes);
   let at = 0;
   for await (const window of timeWindows(sort, range, most)) {
     for await (const { times, values } of sortWindow(sort, window, most)) {

@@ -11,7 +11,7 @@ export type Value = number | bigint | null;
 /** One aggregate of one channel. */
 export interface WantedValues {
   readonly name: Aggregate;
-  /** Of those that were folded. */
+  /** Number of the channel among those that were folded. */
   readonly channel: number;
   /** Null: raw values. */
   readonly calibration: Calibration | null;

@@ -12,7 +12,7 @@ import {
   type CellRules,
   dirtyRows,
   factorFor,
-  planRows,
+  planBucketRows,
   bordersIn,
   ranksOf,
   rowsAtBorders,
@@ -22,8 +22,8 @@ import {
   type CellRange,
   type StrandBorders,
   type SummarizedShard,
-} from '../../core/overview/bucket-plan.ts';
-import type { BorderRule } from '../../core/overview/bucket-times.ts';
+} from '../../core/overview/row-buckets.ts';
+import type { BorderRule } from '../../core/overview/time-buckets.ts';
 import type { Rate } from '../../core/signal/rate.ts';
 import { planRead, type Piece } from '../../core/rows/read-plan.ts';
 import { clipRows, uniteRows } from '../../core/signal/row-ranges.ts';
@@ -36,7 +36,7 @@ export interface PlanRequest {
   readonly dataRoot: string;
   readonly selected: readonly number[] | null;
   readonly details: RowDetails;
-  /** Of the buckets, in order; one more than buckets. */
+  /** Borders of the buckets, in order; there is one more than buckets. */
   readonly borders: BigInt64Array;
   readonly rule: BorderRule;
   /** Borders that stay where they are, whatever the rule. */
@@ -119,7 +119,7 @@ export async function planRowFold(reader: FoldReader, rate: Rate, request: PlanR
   const reads: Slice<OverviewChunkLocation>[] = [];
   for (const [p, borders] of snapped.entries()) {
     const live = slicesIn(seen, { from: Math.max(borders[0], expiredRows[p]), to: borders[borders.length - 1] });
-    const plan = planRows(live, borders, left, ({ stats: told }) => told !== null && !needsRows(request));
+    const plan = planBucketRows(live, borders, left, ({ stats: told }) => told !== null && !needsRows(request));
     stats.push(...plan.stats.map(({ bucket, chunk }) => ({ bucket: parts[p].bucket + bucket, chunk })));
     reads.push(...plan.reads);
   }
@@ -200,7 +200,7 @@ function coverAll(shards: readonly SummarizedShard[], borders: Float64Array, rul
   return { cells, left };
 }
 
-/** Of strand after strand, in order of rows. */
+/** Joins the covers of the strands of a series, in order of rows. */
 function joinCovers(covers: readonly Cover[], shards: readonly SummarizedShard[]): Cover {
   const left = new Map<string, RowRange[]>(shards.map(({ id }) => [id, []]));
   for (const cover of covers) for (const [id, ranges] of cover.left) left.get(id)!.push(...ranges);
@@ -268,7 +268,10 @@ function needsRows({ details }: PlanRequest): boolean {
   return details.ends === true;
 }
 
-/** Of each chunk one read, from the first of its wanted rows to the last: a compressed one would be decoded for each otherwise. */
+/**
+ * One read for each chunk, from the first of its wanted rows to the last. Several reads would decode a compressed chunk
+ * several times.
+ */
 function piecesOf(
   reads: readonly Slice<OverviewChunkLocation>[],
   rowBytes: number,
@@ -342,7 +345,7 @@ export async function planTimeFold(reader: FoldReader, request: PlanRequest): Pr
   };
 }
 
-/** Of each shard the blocks of one level: the coarsest that it has, up to a factor. */
+/** The blocks of one level of each shard: the coarsest level that it has, up to a factor. */
 function levelOf(summaries: readonly LocatedSummary[], coarsest: number): TimeFoldTask['shards'] {
   const ids = [...new Set(summaries.map(({ shardId }) => shardId))];
   return ids.flatMap((shardId) => {

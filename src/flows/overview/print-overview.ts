@@ -17,7 +17,7 @@ import {
   type TableBatch,
   type TableColumn,
 } from '../../core/signal/sample-table.ts';
-import { npyTable, type NpyField } from '../../formats/tables/npy-read.ts';
+import { npyTable, type NpyField } from '../../formats/tables/structured-npy.ts';
 import { jsonValueWriter } from '../../formats/text/number-text.ts';
 import { encodeTable } from '../../formats/tables/table-formats.ts';
 import { foldBuckets, type Folded, type FoldTask } from './fold-overview.ts';
@@ -77,7 +77,7 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
   else yield await printBucketTable(answer, task.missingValue, tableOf(answer, task.dtype, step.value));
 }
 
-interface Column {
+interface AggregateColumn {
   readonly name: Aggregate;
   readonly type: NumberType;
   /** By channel, then by bucket. */
@@ -91,7 +91,7 @@ function tableOf(answer: BucketAnswer, dtype: Dtype, { fold, borders }: Folded):
   const edges = answer.borders ?? borders!;
   const start = BigInt64Array.from(kept, (i) => edges[i]);
   const end = BigInt64Array.from(kept, (i) => edges[i + 1]);
-  const columns = answer.columns.map((name): Column => {
+  const columns = answer.columns.map((name): AggregateColumn => {
     const values = answer.channels.map(({ calibration }, c) =>
       aggregateValues(fold, { name, channel: c, calibration, fill: answer.fill }, kept, start),
     );
@@ -105,10 +105,10 @@ interface BucketTable {
   readonly start: BigInt64Array;
   readonly end: BigInt64Array;
   readonly count: readonly number[];
-  readonly columns: readonly Column[];
+  readonly columns: readonly AggregateColumn[];
 }
 
-/** Of the channel that has most. */
+/** Number of values in a bucket, of the channel that has most. */
 function bucketCount({ counts, channels }: BucketFold, bucket: number): number {
   let most = 0;
   for (let at = bucket * channels; at < (bucket + 1) * channels; at++) if (counts[at] > most) most = counts[at];

@@ -12,8 +12,8 @@ import { invalidField, VarveError } from '../../core/errors.ts';
 import { chooseChannels } from '../../core/signal/choose-channels.ts';
 import { DTYPES } from '../../core/numbers/dtype.ts';
 import type { RowDetails } from '../../core/overview/bucket-fold.ts';
-import { lineEnds, runsOf, withBorders } from '../../core/overview/broken-line.ts';
-import { equalBorders } from '../../core/overview/bucket-plan.ts';
+import { lineEnds, gaplessRuns, withBorders } from '../../core/overview/broken-line.ts';
+import { equalBorders } from '../../core/overview/row-buckets.ts';
 import { nsOfRow, type Rate } from '../../core/signal/rate.ts';
 import { clipRows } from '../../core/signal/row-ranges.ts';
 import { timeOfRow } from '../../core/signal/segment.ts';
@@ -24,12 +24,13 @@ import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
 import { SMALL_READ_BYTES, STREAM_BYTES, type AnswerRoom, type Claim } from '../read/answer-room.ts';
 import { chunksBytes, COPIES_IN_ORDERING, needLargerPlan, planSizeOf, type PlanClaim } from '../read/read-weight.ts';
-import { bordersHere, bordersWithin, clampBorders, everyBorders, type TimeSpan } from './bucket-borders.ts';
+import type { TimeRange } from '../../core/signal/time-span.ts';
+import { bordersHere, bordersWithin, clampBorders, everyBorders } from './bucket-borders.ts';
 import { orderedBytes } from '../read/order-windows.ts';
 import { onceMore } from '../read/read-samples.ts';
-import { within } from '../series/series-reach.ts';
+import { requireReach } from '../series/series-reach.ts';
 import { bucketsBytes } from './bucket-weight.ts';
-import { ORDER_BYTES, type FoldTask } from './fold-overview.ts';
+import { FOLD_ORDER_BYTES, type FoldTask } from './fold-overview.ts';
 import { planRowFold, planTimeFold, type FoldPlan, type FoldReader, type PlanRequest } from './plan-overview.ts';
 import {
   printBuckets,
@@ -55,7 +56,10 @@ export const MAX_BUCKET_VALUES = 4_000_000;
 export const MAX_ANSWERED_VALUES = 12_000_000;
 /** Summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
-/** A line is chosen from the extremes of this many buckets a point; four candidates a point are as good as all rows (Donckt et al., MinMaxLTTB, 2023). */
+/**
+ * A line is chosen from the extremes of this many buckets a point. Four candidates a point are as good as all rows
+ * (Donckt et al., MinMaxLTTB, 2023).
+ */
 const BUCKETS_A_POINT = 2;
 /** Minimum, maximum and mean. */
 const COLUMNS_OF_POINTS = 3;
@@ -84,7 +88,7 @@ async function answer(deps: OverviewDeps, request: BucketRequest, claim: Claim):
   };
 }
 
-interface Planned {
+interface PlannedBuckets {
   readonly task: BucketPrintTask;
   readonly commit: bigint;
   readonly version: number;
@@ -94,18 +98,22 @@ interface Planned {
  * The borders of a calendar may take a thread. No transaction waits for it: where borders are missing it ends, and another one begins. The range may have grown in between, seldom
  * past the last border.
  */
-async function planned(deps: OverviewDeps, request: BucketRequest, claim: Claim): Promise<Planned> {
+async function planned(deps: OverviewDeps, request: BucketRequest, claim: Claim): Promise<PlannedBuckets> {
   const { wanted, ref } = request;
   let known: BigInt64Array | null = null;
   for (let attempt = 1; attempt <= PLAN_ATTEMPTS; attempt++) {
-    const made = await withOverview(deps.db, ref, async (reader): Promise<Planned | { readonly range: TimeSpan }> => {
-      const series = within(request.principal, ref, reader.snapshot.series);
-      const range = rangeOf(reader.snapshot, request);
-      const borders = bordersOf(request, range, known);
-      if (!borders) return { range };
-      const task = await planAnswer(deps, request, reader, claim, { range, borders });
-      return { task, commit: series.commit, version: series.version };
-    });
+    const made = await withOverview(
+      deps.db,
+      ref,
+      async (reader): Promise<PlannedBuckets | { readonly range: TimeRange }> => {
+        const series = requireReach(request.principal, ref, reader.snapshot.series);
+        const range = rangeOf(reader.snapshot, request);
+        const borders = bordersOf(request, range, known);
+        if (!borders) return { range };
+        const task = await planAnswer(deps, request, reader, claim, { range, borders });
+        return { task, commit: series.commit, version: series.version };
+      },
+    );
     if ('task' in made) return made;
     if (wanted.by === 'every') known = await everyBorders(deps.codec, wanted, made.range);
   }
@@ -135,7 +143,7 @@ async function planAnswer(
   request: BucketRequest,
   reader: OverviewReader,
   claim: Claim,
-  { range, borders }: { readonly range: TimeSpan; readonly borders: BigInt64Array },
+  { range, borders }: { readonly range: TimeRange; readonly borders: BigInt64Array },
 ): Promise<BucketPrintTask> {
   const { snapshot } = reader;
   const { series } = snapshot;
@@ -189,8 +197,8 @@ async function planAnswer(
 }
 
 /** Where the rows of a regular series lie in time, and where they follow each other without a gap. */
-function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, endNs }: TimeSpan): LineAnswer['clock'] {
-  const { axis, runs } = runsOf(segments, holes, rate, startNs, endNs);
+function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, endNs }: TimeRange): LineAnswer['clock'] {
+  const { axis, runs } = gaplessRuns(segments, holes, rate, startNs, endNs);
   return { rate, segments: axis, runs };
 }
 
@@ -215,7 +223,7 @@ export function fitting({ snapshot, chunks: read }: OverviewReader, claim: PlanC
 function orderingBytes({ sampling, channels, dtype }: Series, chunks: readonly { readonly rows: number }[]): number {
   if (sampling.kind === 'regular') return 0;
   const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
-  return COPIES_IN_ORDERING * Math.min(ORDER_BYTES, orderedBytes(rows, channels.length * DTYPES[dtype].bytes));
+  return COPIES_IN_ORDERING * Math.min(FOLD_ORDER_BYTES, orderedBytes(rows, channels.length * DTYPES[dtype].bytes));
 }
 
 export async function planFold(reader: FoldReader, plan: PlanRequest): Promise<FoldPlan> {
@@ -234,7 +242,7 @@ export function answeredChannel(series: Series, channel: Channel, physical: bool
 }
 
 /** The range of the request, clipped to where there are data; where gaps are to be filled, as it was asked for. Empty: both ends are the same. */
-function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketRequest): TimeSpan {
+function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketRequest): TimeRange {
   const data = extent(snapshot);
   const isFilled = wanted.by === 'every' && wanted.fill !== 'none';
   const start = startNs ?? data?.startNs;
@@ -247,10 +255,10 @@ function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketR
 }
 
 /** Where there are rows, or summaries of rows that have expired. */
-function extent(snapshot: OverviewSnapshot): TimeSpan | null {
+function extent(snapshot: OverviewSnapshot): TimeRange | null {
   const { series, expiredNs, summariesExpiredNs } = snapshot;
   const { sampling, firstNs, lastNs } = series;
-  const ranges: TimeSpan[] = [];
+  const ranges: TimeRange[] = [];
   if (firstNs !== null && lastNs !== null) {
     // A row of a regular series stands for its period.
     const endNs = lastNs + (sampling.kind === 'regular' ? nsOfRow(sampling.rate, 1) || 1n : 1n);
@@ -270,9 +278,9 @@ function extent(snapshot: OverviewSnapshot): TimeSpan | null {
 }
 
 /** Null: the rows of the block have no times. */
-function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): TimeSpan | null {
+function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSummary): TimeRange | null {
   const cells = { from: block.firstRow!, to: block.lastRow! + 1 };
-  let span: TimeSpan | null = null;
+  let span: TimeRange | null = null;
   for (const { firstRow, rows } of segments) {
     const [own] = clipRows([{ from: firstRow, to: firstRow + rows }], cells);
     if (!own) continue;
@@ -286,7 +294,7 @@ function spanOfRows({ segments }: OverviewSnapshot, rate: Rate, block: LocatedSu
   return span;
 }
 
-function spanOfTimes({ firstNs, lastNs }: LocatedSummary): TimeSpan {
+function spanOfTimes({ firstNs, lastNs }: LocatedSummary): TimeRange {
   return { startNs: firstNs!, endNs: lastNs! + 1n };
 }
 
@@ -305,7 +313,7 @@ export function aggregateDetails(aggregates: readonly Aggregate[]): RowDetails {
 /** Null where they have to be found first. @param known of this request, of a range that it had */
 function bordersOf(
   { wanted }: BucketRequest,
-  { startNs, endNs }: TimeSpan,
+  { startNs, endNs }: TimeRange,
   known: BigInt64Array | null,
 ): BigInt64Array | null {
   if (wanted.by === 'every')

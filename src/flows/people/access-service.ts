@@ -2,6 +2,8 @@
 import type { Project, TokenRecord } from '../../catalog/people/access-store.ts';
 import type { Principal, Scope } from '../principal.ts';
 
+export type { Project, TokenRecord };
+
 export interface AccessService {
   /** @throws unauthorized */
   authenticate(token: string): Promise<Principal>;

@@ -13,10 +13,9 @@ import {
 import type { Database, ReadsAndWrites } from '../../catalog/database.ts';
 import { VarveError, notFound } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import type { AccessService } from './access-service.ts';
 import type { TokenMemory } from './token-memory.ts';
-
-const DEFAULT_PROJECT = 'default';
 
 export function accessService({ reads, writes: db }: ReadsAndWrites, tokens: TokenMemory): AccessService {
   return {

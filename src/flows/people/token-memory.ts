@@ -1,4 +1,6 @@
-/** Who is known by which token, remembered so that a request costs no query: neither one with a token that is valid nor one with any other. */
+/**
+ * Who is known by which token. It is remembered, so that no request costs a query, whether its token is valid or not.
+ */
 import { knownTokens, type KnownToken } from '../../catalog/people/access-store.ts';
 import type { Database } from '../../catalog/database.ts';
 import type { Principal } from '../principal.ts';
@@ -9,7 +11,10 @@ const MAX_TOKENS = 10_000;
 const TRUST_MS = 60_000;
 /** While changes are not heard of: a token that was revoked works for at most so long. */
 const TRUST_UNHEARD_MS = 1_000;
-/** An unknown token may be one that was made this instant by another process: all is asked again for it, but not more often than this. */
+/**
+ * Another process may have made an unknown token this instant. So all tokens are asked for again, but not more often
+ * than this.
+ */
 const ASK_AGAIN_MS = 250;
 
 /**
@@ -79,7 +84,7 @@ export class TokenMemory {
     const began = performance.now();
     const tokens = await knownTokens(this.#db, { limit: MAX_TOKENS + 1 });
     if (epoch !== this.#epoch) return;
-    this.#known = new Map(tokens.slice(0, MAX_TOKENS).map((token) => [token.hash, principalOf(token)]));
+    this.#known = new Map(tokens.slice(0, MAX_TOKENS).map((token) => [token.hash, toPrincipal(token)]));
     this.#unknown.clear();
     this.#isWhole = tokens.length <= MAX_TOKENS;
     this.#since = began;
@@ -88,7 +93,7 @@ export class TokenMemory {
   async #askFor(hash: Buffer, key: string): Promise<Principal | null> {
     const epoch = this.#epoch;
     const [token = null] = await knownTokens(this.#db, { hashes: [hash] });
-    const principal = token && principalOf(token);
+    const principal = token && toPrincipal(token);
     if (epoch !== this.#epoch) return principal;
     if (principal) {
       this.#known.set(key, principal);
@@ -107,7 +112,7 @@ function dropOldest(remembered: Map<string, unknown> | Set<string>): void {
   remembered.delete(oldest);
 }
 
-function principalOf({ id, scopes, projects }: KnownToken): Principal {
+function toPrincipal({ id, scopes, projects }: KnownToken): Principal {
   return {
     tokenId: id,
     scopes,

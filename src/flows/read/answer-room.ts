@@ -62,14 +62,14 @@ class NeedsMore extends Error {
   }
 }
 
-interface Waiting {
+interface WaitingAnswer {
   readonly bytes: number;
   readonly enter: () => void;
 }
 
 export class AnswerRoom {
   readonly #limits: RoomLimits;
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<WaitingAnswer>();
   #bytes = 0;
   #largeBytes = 0;
 

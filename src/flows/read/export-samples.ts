@@ -43,7 +43,7 @@ function layoutOf({ shape }: RowsTask): Hdf5Layout {
       offset,
       ...(rate !== null && { rate }),
     },
-    valueAttributes: { long_name: name, ...packing, ...(packing && unitsOf(description)) },
+    valueAttributes: { long_name: name, ...packing, ...(packing && commonUnit(description)) },
     timeAttributes: {
       standard_name: 'time',
       ...(timeReference === 'utc'
@@ -67,9 +67,10 @@ function groupsOf(name: string): string[] {
 }
 
 /**
- * What makes physical values of the stored ones, in the words of CF; empty where they are physical already. CF has one factor and one
- * offset for all channels, and multiplies before it adds: null where that would not give the very numbers that `physical` does.
- * Both or none, as readers may compute in float32 where only one is there.
+ * What makes physical values of the stored ones, in the words of CF; empty where they are physical already. CF has one
+ * factor and one offset for all channels, and multiplies before it adds. The result is null where that would not give
+ * the very numbers that `physical` does. It has both or none, as readers may compute in float32 where only one is
+ * there.
  * @see https://cfconventions.org/cf-conventions/cf-conventions.html#packed-data
  */
 function packingOf({ scale, offset, channels }: OutDescription): { scale_factor?: number; add_offset?: number } | null {
@@ -80,7 +81,7 @@ function packingOf({ scale, offset, channels }: OutDescription): { scale_factor?
 }
 
 /** The unit of all channels, if they have the same one. */
-function unitsOf({ unit, channels }: OutDescription): { units?: string } {
+function commonUnit({ unit, channels }: OutDescription): { units?: string } {
   const [units, ...others] = new Set(channels.map((channel) => channel.unit ?? unit));
   return units && others.length === 0 ? { units } : {};
 }

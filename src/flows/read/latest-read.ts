@@ -1,4 +1,7 @@
-/** The newest rows of a series: which they are is found from what the catalog knows of its end, and then they are read like any others. */
+/**
+ * The newest rows of a series. The catalog knows where the series ends, which tells which rows these are. Then they are
+ * read like any others.
+ */
 import { readSampleSnapshot, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
 import { newestChunks } from '../../catalog/read/overview-snapshot.ts';
 import { erasuresOf } from '../../core/rows/erasure.ts';
@@ -6,7 +9,7 @@ import { withoutRows } from '../../core/signal/row-ranges.ts';
 import { selectRows, timeOfRow, type RowRange } from '../../core/signal/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { groupByTime } from '../../core/rows/time-order.ts';
-import { within } from '../series/series-reach.ts';
+import { requireReach } from '../series/series-reach.ts';
 import { SMALL_READ_BYTES, STREAM_BYTES } from './answer-room.ts';
 import { countHere } from './order-here.ts';
 import { countTask, ORDER_BYTES } from './plan-samples.ts';
@@ -25,14 +28,15 @@ export const MAX_LATEST_ROWS = 1_000_000;
 const FIRST_CHUNKS = 4;
 
 /**
- * Of an irregular series rows of one time are not parted: if more than one has the oldest time, all come.
+ * Reads the newest rows. In an irregular series rows of one time are not parted: if several have the oldest time, all
+ * of them come.
  * @throws what {@link readSamples} throws
  */
 export async function readLatest(deps: ReadDeps, request: LatestRequest): Promise<SampleStream> {
   const { rows, ...read } = request;
   const { id, selection } = await deps.room.during(SMALL_READ_BYTES, async (claim) => {
     const snapshot = await readSampleSnapshot(deps.db, request.ref, { by: 'rows', from: 0, to: 0 });
-    const { id } = within(request.principal, request.ref, snapshot.series);
+    const { id } = requireReach(request.principal, request.ref, snapshot.series);
     return { id, selection: await selectNewest({ ...deps, claim }, snapshot, rows) };
   });
   return readSamples(deps, { ...read, ref: { id }, selection, limit: null, linkTo: () => '' });

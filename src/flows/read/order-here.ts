@@ -22,7 +22,7 @@ export function countHere(codec: Pick<CodecPool, 'run'>, task: CountTask): Promi
 }
 
 export interface SeenTimes {
-  /** Of an irregular series. */
+  /** Chunks of an irregular series. */
   readonly chunks: readonly PlannedChunk[];
   readonly duplicates: DuplicateRule;
   readonly erasures: readonly Erasure[];

@@ -22,7 +22,7 @@ export interface OrderTask {
   /** At most this many rows, after the first ones. */
   readonly skip: number;
   readonly most: number;
-  /** Of rows that come before, those of `startNs` alone are skipped. */
+  /** Only rows of the time `startNs` count as rows to skip. */
   readonly isSkippedInTime: boolean;
 }
 
@@ -44,7 +44,7 @@ export interface RestOfRows {
 
 /** The rows whose times lie in `[startNs, endNs)`, in order of time. */
 export async function orderStoredRows(task: OrderTask): Promise<OrderedRows> {
-  const { times, values, rows } = await readRows(task.dataRoot, task.pieces, 'both', task.erasures);
+  const { times, values, rows } = await readChunkRows(task.dataRoot, task.pieces, 'both', task.erasures);
   const order = wantedRows(task, times, rows);
   let from = Math.min(task.skip, order.length);
   if (task.isSkippedInTime) while (from > 0 && times[order[from - 1]] !== task.startNs) from--;
@@ -85,7 +85,7 @@ export interface StoredRows {
 }
 
 /** @param want leaves the values out where only times are needed */
-export async function readRows(
+export async function readChunkRows(
   dataRoot: string,
   pieces: readonly Piece[],
   want: 'times' | 'both',

@@ -1,6 +1,7 @@
 /**
- * Rows of an irregular series in order of time, out of any number of chunks that overlap in time, in bounded memory: span of time by span of time,
- * each with no more rows than are put in order at once. Runs on either side of a thread.
+ * Rows of an irregular series in order of time, from any number of chunks that overlap in time. Memory is bounded: one
+ * window of time follows the other, and each has no more rows than are put in order at once. Runs on either side of a
+ * thread.
  */
 import { viewAs } from '../../core/numbers/dtype.ts';
 import { isErased, type Erasure } from '../../core/rows/erasure.ts';
@@ -46,7 +47,10 @@ export const EVER: TimeWindow = { from: INT64_MIN, to: INT64_MAX + 1n };
 const ROW_OVERHEAD_BYTES = 40;
 /** A span of time with too many rows is divided into this many, and their rows are counted. */
 const SPANS = 1_024;
-/** Spans end where chunks end that have this part of the rows of a window: what overlaps them mostly fits in, and nothing has to be counted. */
+/**
+ * A window ends where a chunk ends that has at least this part of the window's rows. What overlaps such a chunk mostly
+ * fits in, so nothing has to be counted.
+ */
 const PART_OF_WINDOW = 4;
 
 /** What so many rows take while they are put in order. */
@@ -196,10 +200,10 @@ export interface CountTask extends SortTask {
   readonly startNs: bigint;
   readonly endNs: bigint;
   readonly skip: number;
-  /** Of rows that come before, those of `startNs` alone are skipped. */
+  /** Only rows of the time `startNs` count as rows to skip. */
   readonly isSkippedInTime: boolean;
   readonly most: number;
-  /** Of a window. */
+  /** Most rows of a window. */
   readonly windowRows: number;
   /** No more rows than these are put in order at once. */
   readonly heldRows: number;
@@ -304,7 +308,7 @@ export function cutWindows(windows: readonly AnsweredWindow[], { from, to }: Row
   });
 }
 
-/** Of some chunks those that have rows of windows. @param windows in order */
+/** Those of some chunks that have rows in windows. @param windows in order */
 export function touchedChunks(chunks: readonly SortableChunk[], windows: readonly TimeWindow[]): SortableChunk[] {
   if (windows.length === 0) return [];
   return within(chunks, { from: windows[0].from, to: windows[windows.length - 1].to });

@@ -1,6 +1,6 @@
 /**
- * Plans without all chunks of a series in memory: as many as the first rows need, and of a long range of a regular series page by page, while the rows
- * before are on their way.
+ * Plans without all chunks of a series in memory: only as many as the first rows need. A long range of a regular series
+ * is planned page by page, while the rows before are on their way.
  */
 import type { Database } from '../../catalog/database.ts';
 import { readSampleSnapshot, type ChunkSelection, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
@@ -19,12 +19,12 @@ import {
   type ReadPlan,
 } from './plan-samples.ts';
 import { STREAM_BYTES } from './answer-room.ts';
-import { rowsOf, type Section } from './print-samples.ts';
+import { sectionRows, type Section } from './print-samples.ts';
 import type { SampleSelection } from './read-service.ts';
 import { needLargerPlan, planSizeOf, snapshotBytes, type PlanClaim } from './read-weight.ts';
 
 export interface ChunkLimits {
-  /** Of a page of a plan: a megabyte of the catalog. */
+  /** Chunks of a page of a plan: a megabyte of the catalog. */
   readonly page: number;
   /** That are asked for where not all rows are wanted … */
   readonly first: number;
@@ -38,7 +38,7 @@ const PAGE_HELD_BYTES = 2 * 1024 * 1024;
 /** What is known to be enough of a snapshot. */
 export type Enough = Pick<ChunkSelection, 'most' | 'mostChunks' | 'atMost' | 'mostHeldBytes'>;
 
-export interface Planned {
+export interface PlannedSelection {
   readonly snapshot: SampleSnapshot;
   readonly selection: SampleSelection;
   /** Rows of the answer. */
@@ -46,7 +46,7 @@ export interface Planned {
   readonly limits?: PlanLimits;
 }
 
-export type PlannedRows = Planned & { readonly plan: ReadPlan };
+export type PlannedRows = PlannedSelection & { readonly plan: ReadPlan };
 
 /**
  * @param most rows that are answered at most, as far as is known before the series is
@@ -55,7 +55,7 @@ export type PlannedRows = Planned & { readonly plan: ReadPlan };
  * @param claim that the plan must fit in; undefined: it may be of any size
  * @throws what {@link planSamples} and `read` throw; limit-exceeded `too-many-chunks`
  */
-export async function planEnough<P extends Planned>(
+export async function planEnough<P extends PlannedSelection>(
   deps: PlanDeps,
   most: number,
   read: (enough: Enough) => Promise<P>,
@@ -96,7 +96,7 @@ export function laterRows(
   { sections, later }: ReadPlan,
 ): LaterRows | null {
   if (later.length === 0) return null;
-  const before = sections.reduce((sum, section) => sum + rowsOf(section), 0);
+  const before = sections.reduce((sum, section) => sum + sectionRows(section), 0);
   return ({ from, to }) =>
     planLater(
       db,

@@ -15,7 +15,7 @@ import { visibleSlices, type Slice } from '../../core/rows/visible-rows.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
 import { countHere, orderHere } from './order-here.ts';
-import { readRows, type RestOfRows } from './order-rows.ts';
+import { readChunkRows, type RestOfRows } from './order-rows.ts';
 import { orderedBytes, rowsInOrderAtOnce, touchedChunks, type CountTask, type SortableChunk } from './order-windows.ts';
 import type { Section } from './print-samples.ts';
 import type { SampleSelection } from './read-service.ts';
@@ -25,7 +25,10 @@ export interface PlanDeps {
   readonly codec: CodecPool;
 }
 
-/** What rows out of order in time take in memory, of one answer: few are held, many are put in order window by window as they are read. */
+/**
+ * Memory that rows out of order in time take, in one answer. Fewer rows are held; more are put in order window by
+ * window as they are read.
+ */
 export const ORDER_BYTES = 16 * 1024 * 1024;
 /** Rows whose times are read to count them, for rows= of an irregular series: some seconds. More are refused. */
 const MAX_COUNTED_ROWS = 32 * 1024 * 1024;
@@ -170,7 +173,7 @@ async function planByRank(planning: Planning, selection: RowSelection, most: num
       skip -= told;
       continue;
     }
-    if (skip > 0 && told === null) chargeCounting(planning, Math.min(skip, storedRows(group)));
+    if (skip > 0 && told === null) chargeCounting(planning, Math.min(skip, rowsStored(group)));
     const part = await partOf(planning, group, { ...bounds({ by: 'time' }), skip, most: left, isRanked: true });
     skip -= part.skipped;
     if (part.rows > 0) sections.push(part.section);
@@ -190,7 +193,10 @@ async function planByRank(planning: Planning, selection: RowSelection, most: num
   };
 }
 
-/** Rows that come late do not shift what is to follow: it goes on by time, and by the place among the rows of one time. */
+/**
+ * Selects what follows a page. Rows that come late must not shift it, so it goes on by time, and by the place among the
+ * rows of one time.
+ */
 function goOn({ ns, skip }: RestOfRows, endNs: bigint | undefined, count: number | undefined): TimeSelection {
   return {
     by: 'time',
@@ -202,12 +208,12 @@ function goOn({ ns, skip }: RestOfRows, endNs: bigint | undefined, count: number
 }
 
 /** @throws limit-exceeded `order-too-costly` */
-async function countRowsOf(planning: Planning, groups: readonly Group[]): Promise<number> {
+async function countRowsOf(planning: Planning, groups: readonly ChunkGroup[]): Promise<number> {
   let sum = 0;
   for (const group of groups) {
     const told = toldRows(planning, group);
     if (told === null) {
-      chargeCounting(planning, storedRows(group));
+      chargeCounting(planning, rowsStored(group));
       const task = countTask(planning, group, { ...bounds({ by: 'time' }), skip: 0, most: Infinity, isRanked: true });
       sum += (await countHere(planning.codec, { ...task, heldRows: 0 })).rows;
     } else sum += told;
@@ -216,11 +222,11 @@ async function countRowsOf(planning: Planning, groups: readonly Group[]): Promis
 }
 
 /** Rows of a group that a reader sees; null: its times must be looked into. */
-function toldRows({ snapshot }: Planning, { ordered, chunks: [first] }: Group): number | null {
+function toldRows({ snapshot }: Planning, { ordered, chunks: [first] }: ChunkGroup): number | null {
   return ordered && erasuresOf(first, snapshot.erasures).length === 0 ? first.rows : null;
 }
 
-function storedRows({ chunks }: Group): number {
+function rowsStored({ chunks }: ChunkGroup): number {
   return chunks.reduce((sum, { rows }) => sum + rows, 0);
 }
 
@@ -263,7 +269,7 @@ async function planByTime(planning: Planning, selection: TimeSelection, most: nu
 }
 
 /** Rows of a group that are wanted: of those with times in `[startNs, endNs)`, at most so many after the first ones. */
-interface Wanted {
+interface WantedRows {
   readonly startNs: bigint;
   readonly endNs: bigint;
   readonly skip: number;
@@ -273,7 +279,7 @@ interface Wanted {
   readonly isRanked: boolean;
 }
 
-interface Part {
+interface SelectionPart {
   readonly section: Section;
   readonly rows: number;
   readonly skipped: number;
@@ -281,18 +287,18 @@ interface Part {
   readonly rest: RestOfRows | null;
 }
 
-type Group = TimeGroup<ChunkLocation>;
+type ChunkGroup = TimeGroup<ChunkLocation>;
 
-function partOf(planning: Planning, group: Group, wanted: Wanted): Promise<Part> {
+function partOf(planning: Planning, group: ChunkGroup, wanted: WantedRows): Promise<SelectionPart> {
   return group.ordered ? orderedPart(planning, group.chunks[0], wanted) : disorderedPart(planning, group, wanted);
 }
 
-/** Of a chunk whose times increase: what is wanted, and what was taken out, are ranges of its rows. */
+/** Selects from a chunk whose times increase. What is wanted, and what was taken out, are ranges of its rows then. */
 async function orderedPart(
   { root, snapshot: { series, erasures } }: Planning,
   chunk: ChunkLocation,
-  { startNs, endNs, skip, most, isRanked }: Wanted,
-): Promise<Part> {
+  { startNs, endNs, skip, most, isRanked }: WantedRows,
+): Promise<SelectionPart> {
   const concerning = erasuresOf(chunk, erasures);
   const slices = visibleSlices([chunk]);
   let ranges = [rowsOf(chunk)];
@@ -303,7 +309,7 @@ async function orderedPart(
     ranges = [];
     rest = { ns: chunk.firstNs!, skip: 0 };
   } else if (!isUncut || chunk.rows > most) {
-    const { times } = await readRows(root.root, planSeries(series, ranges, slices), 'times');
+    const { times } = await readChunkRows(root.root, planSeries(series, ranges, slices), 'times');
     const between = (from: bigint, to: bigint): RowRange => ({
       from: chunk.firstRow + lowerBound(times, from),
       to: chunk.firstRow + lowerBound(times, to),
@@ -337,11 +343,11 @@ function withoutFirst(ranges: readonly RowRange[], skip: number): RowRange[] {
 }
 
 /** Few rows are put in order at once, and held. Of many it is counted which windows of time have those to answer; they are put in order as they are read. */
-async function disorderedPart(planning: Planning, group: Group, wanted: Wanted): Promise<Part> {
+async function disorderedPart(planning: Planning, group: ChunkGroup, wanted: WantedRows): Promise<SelectionPart> {
   const { root, codec, snapshot } = planning;
   const { series, erasures } = snapshot;
   const rowBytes = rowBytesOf(series);
-  const bytes = orderedBytes(storedRows(group), rowBytes);
+  const bytes = orderedBytes(rowsStored(group), rowBytes);
   if (bytes > planning.heldBytes || wanted.most === 0) {
     const task = countTask(planning, group, wanted);
     const { held, windows, rows, skipped, rest } = await countHere(codec, task);
@@ -373,8 +379,8 @@ async function disorderedPart(planning: Planning, group: Group, wanted: Wanted):
 /** @param wanted of the rows of a group */
 export function countTask(
   { root, snapshot, orderBytes, heldBytes }: Pick<Planning, 'root' | 'snapshot' | 'orderBytes' | 'heldBytes'>,
-  group: Group,
-  wanted: Wanted,
+  group: ChunkGroup,
+  wanted: WantedRows,
 ): CountTask {
   const { series, erasures } = snapshot;
   const { startNs, endNs, skip, most, isRanked } = wanted;

@@ -19,7 +19,10 @@ import { cutWindows, orderedBytes, readWindows, type AnsweredWindow, type SortTa
 import type { BytePart } from './read-service.ts';
 import { COPIES_IN_ORDERING } from './read-weight.ts';
 
-/** Rows to answer, in order: where to read them, how to put them in order as they are read, or the rows themselves where few had to be put in order. */
+/**
+ * Rows to answer, in order. A section says where to read them, or how to put them in order as they are read. Few rows
+ * that had to be put in order are in the section themselves.
+ */
 export type Section =
   | { readonly kind: 'stored'; readonly pieces: readonly Piece[] }
   | {
@@ -40,7 +43,7 @@ export interface SeriesClock {
   readonly rate: Rate;
   /** In order of rows. */
   readonly segments: readonly Segment[];
-  /** Of the rows of the answer and around them, in order of rows; null: they are not asked for. */
+  /** Clock marks of the rows of the answer and around them, in order of rows; null: they are not asked for. */
   readonly marks: readonly ClockMark[] | null;
   /** Times are those that the marks tell. */
   readonly isMarked: boolean;
@@ -153,7 +156,7 @@ function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): S
   let to = 0;
   return sections.map((section): Section => {
     const before = to;
-    to += rowsOf(section);
+    to += sectionRows(section);
     const range = { from: Math.max(0, rows.from - before), to: Math.max(0, rows.to - before) };
     if (section.kind === 'stored') return { kind: 'stored', pieces: cutPieces(section.pieces, range, rowBytes) };
     if (section.kind === 'disordered') return { ...section, windows: cutWindows(section.windows, range) };
@@ -165,7 +168,7 @@ function cutSections({ sections, dtype, channels }: RowsTask, rows: RowRange): S
   });
 }
 
-export function rowsOf(section: Section): number {
+export function sectionRows(section: Section): number {
   if (section.kind === 'held') return section.times.length;
   if (section.kind === 'disordered') return section.windows.reduce((sum, { rows }) => sum + rows, 0);
   return section.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((rows, block) => rows + block.rows, 0), 0);
@@ -175,7 +178,7 @@ export function rowsOf(section: Section): number {
 export function orderingBytes(section: Section): number {
   if (section.kind === 'stored') return 0;
   if (section.kind === 'held') return section.values.byteLength + section.times.byteLength;
-  const most = Math.min(rowsOf(section), section.windowRows);
+  const most = Math.min(sectionRows(section), section.windowRows);
   return COPIES_IN_ORDERING * orderedBytes(most, section.task.rowBytes);
 }
 
@@ -198,8 +201,9 @@ async function* copyBytes(
 }
 
 /**
- * The rows as blocks of bytes, in turn int64 times and values. After those of a regular series come two last blocks of pairs of int64, the number of a row
- * within this answer and its time: its segments, where rows begin, or begin anew after a gap, and its clock marks.
+ * The rows as blocks of bytes: int64 times and values, in turn. After the rows of a regular series come two blocks of
+ * pairs of int64: a row's number within this answer, and its time. The first block has its segments, where rows
+ * begin or begin anew after a gap; the second has its clock marks.
  */
 export async function* rowBlocks(task: RowsTask, later?: AsyncIterable<Section>): AsyncGenerator<Uint8Array> {
   const files = eachOpened(new DataRoot(task.dataRoot));

@@ -17,7 +17,7 @@ import type { DataRoot } from '../../storage/folder/data-root.ts';
 import type { ShardFiles } from '../../storage/read/shard-files.ts';
 import { jsonBytes, SMALL_READ_BYTES, STREAM_BYTES, type AnswerRoom, type Claim } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
-import { within } from '../series/series-reach.ts';
+import { requireReach } from '../series/series-reach.ts';
 import { laterRows, planEnough, type ChunkLimits, type Enough, type LaterRows } from './plan-pages.ts';
 import { chunksOf, slice, type ReadPlan } from './plan-samples.ts';
 import {
@@ -97,7 +97,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest, claim: Claim): P
   const { shape } = task;
   return {
     mediaType: mediaTypeOf(format),
-    ...(await bodyOf(deps, request, claim, task, series, laterRows(deps, snapshot, plan))),
+    ...(await sampleBody(deps, request, claim, task, series, laterRows(deps, snapshot, plan))),
     rows: plan.rows,
     firstRow: plan.firstRow,
     dtype: shape.dtype,
@@ -181,18 +181,18 @@ export function rowsTask(
   };
 }
 
-type Body = Pick<SampleStream, 'body' | 'contentLength' | 'part'>;
+type SampleBody = Pick<SampleStream, 'body' | 'contentLength' | 'part'>;
 
 const NOTHING: BytePart = { from: 0, to: 0 };
 
-async function bodyOf(
+async function sampleBody(
   deps: ReadDeps,
   request: ReadRequest,
   claim: Claim,
   rows: RowsTask,
   state: Series,
   laterOf: LaterRows | null,
-): Promise<Body> {
+): Promise<SampleBody> {
   const { format, spelling, signal } = request;
   const { version, commit } = state;
   const choose = (bytes: number): ChosenPart => request.choosePart?.({ bytes, version, commit }) ?? null;
@@ -265,7 +265,7 @@ export async function readSnapshot(
 ): Promise<{ snapshot: SampleSnapshot; selection: SampleSelection }> {
   const read = async (chunks: ChunkSelection): Promise<SampleSnapshot> => {
     const snapshot = await readSampleSnapshot(db, ref, { ...chunks, ...enough });
-    within(principal, ref, snapshot.series);
+    requireReach(principal, ref, snapshot.series);
     return snapshot;
   };
   if (selection.by === 'time') return { snapshot: await read(chunksOf(selection)), selection };

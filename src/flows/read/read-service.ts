@@ -54,7 +54,7 @@ export type ChosenPart = BytePart | 'unsatisfiable' | null;
 
 export interface SampleStream {
   readonly mediaType: string;
-  /** Of the whole; known for files and packed formats, which can be had in part. */
+  /** Length of the whole answer; known for files and packed formats, which can be had in part. */
   readonly contentLength: number | null;
   readonly rows: number;
   /** Null: of an irregular series, whose rows have no numbers that last. */
@@ -62,7 +62,7 @@ export interface SampleStream {
   readonly dtype: string;
   readonly channelLabels: readonly string[];
   readonly commit: bigint;
-  /** Of the series' metadata. */
+  /** Version of the series' metadata. */
   readonly version: number;
   readonly next: string | null;
   /** A piece is valid until the next is asked for: its memory is used again. */

@@ -21,7 +21,7 @@ import {
   rebuildMasks,
   rebuildRows,
   rebuildSegments,
-  type Layer,
+  type FileLayer,
   type RebuiltRows,
 } from '../../core/upkeep/rebuild-plan.ts';
 import { countRows, withoutRows } from '../../core/signal/row-ranges.ts';
@@ -36,8 +36,8 @@ import { giveFolder } from '../../storage/folder/folder-owner.ts';
 import type { Hdf5Reader } from '../../storage/survey/hdf5-reader.ts';
 import { finding, type Finding } from '../finding.ts';
 import { hashContent } from '../close/hash-content.ts';
-import { findChunks } from './rebuild-chunks.ts';
-import { findSummaries } from './rebuild-summaries.ts';
+import { chunksToRebuild } from './rebuild-chunks.ts';
+import { summariesToRebuild } from './rebuild-summaries.ts';
 import { surveyFiles, type FoundFiles, type FoundTold, type Remarks } from './rebuild-survey.ts';
 import { unitsOf } from '../series/tag-units.ts';
 
@@ -53,7 +53,7 @@ export interface RebuildCatalogReport {
   readonly series: number;
   readonly chunks: number;
   readonly rows: number;
-  /** Of samples. */
+  /** Bytes of samples. */
   readonly bytes: number;
   /** What is lost, or has to be looked at. */
   readonly findings: readonly Finding[];
@@ -79,7 +79,7 @@ export const NOT_IN_SHARDS: readonly string[] = [
  */
 const LOST_COMMITS = 1_000_000_000n;
 
-type Phase = 'shards' | 'series';
+type RebuildPhase = 'shards' | 'series';
 
 /**
  * @param onProgress shards looked at, then series put together
@@ -87,13 +87,13 @@ type Phase = 'shards' | 'series';
  */
 export async function rebuildCatalog(
   deps: RebuildCatalogDeps,
-  onProgress: (phase: Phase, done: number, total: number) => void = () => {},
+  onProgress: (phase: RebuildPhase, done: number, total: number) => void = () => {},
 ): Promise<RebuildCatalogReport> {
-  const tally = new Tally();
+  const tally = new RebuildTally();
   const plans = await fillEmptyCatalog(deps.db, async (catalog) => {
     const files = await surveyFiles(deps, tally, (done, total) => onProgress('shards', done, total));
     const all = chooseNames(
-      [...files.told.values()].map((told) => planSeries(told, tally)),
+      [...files.told.values()].map((told) => planRebuiltSeries(told, tally)),
       tally,
     );
     await catalog.begin(commitAfter(files));
@@ -125,7 +125,7 @@ export async function rebuildCatalog(
   };
 }
 
-class Tally implements Remarks {
+class RebuildTally implements Remarks {
   /** Bytes of the chunks of each. */
   readonly shards = new Map<string, number>();
   /** Shards that have to be compacted again. */
@@ -154,7 +154,7 @@ interface SeriesPlan {
 }
 
 /** @param all what files say of one series, in their order */
-function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
+function planRebuiltSeries(all: readonly FoundTold[], tally: RebuildTally): SeriesPlan {
   const described = describing(all);
   const { seriesId: id, record } = described;
   const { version, project, startTolerance, ...description } = record.description;
@@ -207,7 +207,7 @@ function planSeries(all: readonly FoundTold[], tally: Tally): SeriesPlan {
 }
 
 /** A file has rows that count, or may be the one that has the summaries of what has expired. */
-function isNeeded({ told, claims, rows }: Layer<FoundTold>): boolean {
+function isNeeded({ told, claims, rows }: FileLayer<FoundTold>): boolean {
   const { level, record } = told;
   return (
     rows.length > 0 || (level === 1 && record.expiredNs !== null && countRows(claims) === countRows(record.claims))
@@ -215,7 +215,7 @@ function isNeeded({ told, claims, rows }: Layer<FoundTold>): boolean {
 }
 
 /** Whether rows are of the type that the series is said to have. */
-function isAlike(told: FoundTold, { record }: FoundTold, tally: Tally): boolean {
+function isAlike(told: FoundTold, { record }: FoundTold, tally: RebuildTally): boolean {
   const { dtype, channels, rate } = record.description;
   const shape = (type: string, width: number, of: string | null): string => `${width} × ${type}, ${of ?? 'irregular'}`;
   const wanted = shape(dtype, channels.length, rate);
@@ -226,7 +226,7 @@ function isAlike(told: FoundTold, { record }: FoundTold, tally: Tally): boolean 
   return false;
 }
 
-function reportRows(series: string, { missing, unwritten, cut }: RebuiltRows<FoundTold>, tally: Tally): void {
+function reportRows(series: string, { missing, unwritten, cut }: RebuiltRows<FoundTold>, tally: RebuildTally): void {
   for (const { told, claim } of cut) {
     const message = `rows ${claim.from} to ${claim.to - 1} are in an order of time that other shards have only parts of; left out`;
     const place = { series, shard: told.shardId, path: told.path, row: claim.from };
@@ -243,7 +243,7 @@ function reportRows(series: string, { missing, unwritten, cut }: RebuiltRows<Fou
 }
 
 /** Two series may bear one name by now: one that was renamed comes back as its shard calls it. The newer one keeps the name. */
-function chooseNames(plans: readonly SeriesPlan[], tally: Tally): SeriesPlan[] {
+function chooseNames(plans: readonly SeriesPlan[], tally: RebuildTally): SeriesPlan[] {
   const taken = new Set<string>();
   // Ids of series begin with the time at which they were made.
   const newestFirst = [...plans].sort((a, b) => (a.series.id > b.series.id ? -1 : 1));
@@ -266,7 +266,7 @@ async function addPlaces(
   catalog: EmptyCatalog,
   plans: readonly SeriesPlan[],
   { shards }: FoundFiles,
-  tally: Tally,
+  tally: RebuildTally,
 ): Promise<void> {
   for (const name of new Set(plans.map(({ series }) => series.project))) await catalog.addProject(name, uuidv7());
   const lanes = new Map([...shards.values()].map(({ laneId }) => [laneId, 0]));
@@ -289,7 +289,7 @@ async function addSeries(
   deps: RebuildCatalogDeps,
   catalog: EmptyCatalog,
   { series, rows, absent }: SeriesPlan,
-  tally: Tally,
+  tally: RebuildTally,
 ): Promise<void> {
   const { id, dtype, channels, missingValue, sampling, segments, expiredNs } = series;
   const shape = { dtype, channels: channels.length, missingValue };
@@ -304,7 +304,7 @@ async function addSeries(
   };
   for (const { told, rows: ranges } of rows.layers) {
     const blocks = new Map<number, number>();
-    for await (const { found, missing } of findChunks(deps, told, shape, ranges)) {
+    for await (const { found, missing } of chunksToRebuild(deps, told, shape, ranges)) {
       await catalog.addChunks(found.map(({ chunk }) => chunk));
       for (const { chunk, times } of found) {
         tally.chunks++;
@@ -333,14 +333,14 @@ async function addSummaries(
   deps: RebuildCatalogDeps,
   catalog: EmptyCatalog,
   seriesId: string,
-  layers: readonly Layer<FoundTold>[],
+  layers: readonly FileLayer<FoundTold>[],
   shape: RowShape,
-  tally: Tally,
+  tally: RebuildTally,
 ): Promise<void> {
   // Those that are needed for nothing else have nothing that expired, or a newer shard has it.
   const known = layers.filter(({ told }) => tally.shards.has(told.shardId));
   try {
-    const { found, without } = await findSummaries(deps, known, shape);
+    const { found, without } = await summariesToRebuild(deps, known, shape);
     for (const { told, blocks } of found) await catalog.addSummaries(seriesId, told.shardId, blocks);
     for (const { shardId, path } of without) {
       const message = 'its summaries are of rows that other shards have, too: they are made anew of the samples';
@@ -366,7 +366,7 @@ async function checkHash(
   deps: RebuildCatalogDeps,
   { id, deletedAt, expiredNs }: RebuiltSeries,
   hash: ContentHash,
-  tally: Tally,
+  tally: RebuildTally,
 ): Promise<void> {
   if (deletedAt) return;
   try {
@@ -387,7 +387,7 @@ async function checkHash(
 }
 
 /** The rows that named them are gone with the catalog; nobody would need them, and they would be tidied up. */
-async function keepSpoolFiles(root: DataRoot, tally: Tally): Promise<void> {
+async function keepSpoolFiles(root: DataRoot, tally: RebuildTally): Promise<void> {
   for (const { path, bytes } of await listSpoolFiles(root)) {
     if (!isSpoolFile(path)) continue;
     const kept = await keepSpooled(root, path);

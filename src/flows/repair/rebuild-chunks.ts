@@ -14,7 +14,7 @@ import { messageOf } from '../../core/errors.ts';
 
 export interface ChunkFinding {
   readonly chunk: Chunk;
-  /** Of an irregular series. */
+  /** Times of the rows of an irregular series. */
   readonly times: Buffer | null;
 }
 
@@ -28,7 +28,7 @@ export interface MissingRows {
 const PAGE_CHUNKS = 64;
 const NS_BYTES = DTYPES.int64.bytes;
 
-interface Part {
+interface BlockPart {
   /** Rows of the series, all of one block. */
   readonly rows: RowRange;
   /** Where the block begins in the datasets. */
@@ -39,7 +39,7 @@ interface Part {
  * @param ranges rows of the series that are in the shard, in order
  * @yields a page of chunks at a time
  */
-export async function* findChunks(
+export async function* chunksToRebuild(
   { root, hdf5 }: { readonly root: DataRoot; readonly hdf5: Pick<Hdf5Reader, 'findChunks'> },
   told: FoundTold,
   shape: RowShape,
@@ -74,9 +74,9 @@ export async function* findChunks(
 }
 
 /** Cut at the blocks. */
-function partsOf({ record, chunkRows }: FoundTold, ranges: readonly RowRange[]): Part[] {
+function partsOf({ record, chunkRows }: FoundTold, ranges: readonly RowRange[]): BlockPart[] {
   return ranges.flatMap((range) => {
-    const parts: Part[] = [];
+    const parts: BlockPart[] = [];
     for (let from = range.from; from < range.to;) {
       const blockRow = Math.floor((from - record.firstRow) / chunkRows) * chunkRows;
       const to = Math.min(range.to, record.firstRow + blockRow + chunkRows);
@@ -92,7 +92,7 @@ async function readChunk(
   file: ShardBytes,
   { seriesId, shardId, record, codec }: FoundTold,
   shape: RowShape,
-  { rows: { from, to }, blockRow }: Part,
+  { rows: { from, to }, blockRow }: BlockPart,
   { valuesOffset, valuesLength, timesOffset, timesLength, problem }: ChunkPlace,
 ): Promise<ChunkFinding> {
   const isIrregular = record.description.rate === null;

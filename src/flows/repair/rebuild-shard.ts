@@ -29,11 +29,13 @@ export interface RebuildShardReport {
 const SILENT = { info: () => {}, warn: () => {} };
 
 /**
- * May run beside the service.
+ * Writes a shard anew from what is sound of it. It may run beside the service. The shard is as before if it throws.
  * @param skipCorrupt leave chunks whose bytes are damaged where they are, instead of refusing
  * @param onProgress told of the chunks looked at so far, and of all
- * @throws not-found; corrupt `shard-missing` without its file, `nothing-sound`; corrupt `chunks-corrupt` naming the damaged chunks, unless they are to be
- *   skipped; conflict `shard-state`, or that somebody else has changed it meanwhile. The shard is as before then
+ * @throws not-found
+ * @throws corrupt `shard-missing` without its file, `nothing-sound`, or `chunks-corrupt` naming the damaged chunks,
+ * unless they are to be skipped
+ * @throws conflict `shard-state`, or a change by somebody else meanwhile
  */
 export async function rebuildShard(
   { db, root }: RebuildShardDeps,

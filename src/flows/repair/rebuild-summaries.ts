@@ -2,7 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { viewAs } from '../../core/numbers/dtype.ts';
 import type { RowShape } from '../../core/numbers/missing-value.ts';
-import type { Layer } from '../../core/upkeep/rebuild-plan.ts';
+import type { FileLayer } from '../../core/upkeep/rebuild-plan.ts';
 import { countRows } from '../../core/signal/row-ranges.ts';
 import { SUMMARY_FACTORS } from '../../core/overview/summary.ts';
 import type { SummaryBlock } from '../../core/overview/summary-block.ts';
@@ -19,14 +19,15 @@ export interface RebuiltSummaries {
 }
 
 /**
- * Of each compacted shard all or nothing: cells of a shard of which only a part counts stand for rows that others have, too.
+ * Takes all summaries of a compacted shard, or none. If only a part of the shard counts, its cells stand for rows that
+ * other shards have, too.
  * @param layers in the order of files
  * @returns those that hold, and shards with rows that have none
  * @throws what HDF5 says of a shard's summaries, or their bytes
  */
-export async function findSummaries(
+export async function summariesToRebuild(
   { root, hdf5 }: { readonly root: DataRoot; readonly hdf5: Pick<Hdf5Reader, 'findSummaries'> },
-  layers: readonly Layer<FoundTold>[],
+  layers: readonly FileLayer<FoundTold>[],
   shape: RowShape,
 ): Promise<{ found: RebuiltSummaries[]; without: FoundTold[] }> {
   const found: RebuiltSummaries[] = [];

@@ -2,7 +2,7 @@
 import type { RebuiltShard } from '../../catalog/shards/rebuild-store.ts';
 import type { Codec } from '../../core/signal/codec.ts';
 import type { Dtype } from '../../core/numbers/dtype.ts';
-import { inOrder, type Told } from '../../core/upkeep/rebuild-plan.ts';
+import { lowestFirst, type ToldSeries } from '../../core/upkeep/rebuild-plan.ts';
 import { listShardFiles, parseShardName } from '../../storage/folder/data-files.ts';
 import { shardPath, type DataRoot } from '../../storage/folder/data-root.ts';
 import type { Hdf5Reader } from '../../storage/survey/hdf5-reader.ts';
@@ -12,11 +12,11 @@ import { finding, type Finding } from '../finding.ts';
 export type FoundShard = Omit<RebuiltShard, 'madeAt'>;
 
 /** One series in one shard. */
-export interface FoundTold extends Told {
+export interface FoundTold extends ToldSeries {
   readonly seriesId: string;
   readonly laneId: string;
   readonly path: string;
-  /** Of its datasets; null: it has none. */
+  /** Type of its datasets; null: it has none. */
   readonly dtype: Dtype | null;
   readonly channels: number | null;
   readonly chunkRows: number;
@@ -83,7 +83,7 @@ export async function surveyFiles(
     }
   }
   onProgress(files.length, files.length);
-  for (const [seriesId, each] of told) told.set(seriesId, inOrder(each));
+  for (const [seriesId, each] of told) told.set(seriesId, lowestFirst(each));
   return { shards, told, highestCommit };
 }
 

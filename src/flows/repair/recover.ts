@@ -105,7 +105,7 @@ function newestOf({ files }: Situation): bigint {
 
 async function attempt(deps: RecoverDeps, repair: Repair): Promise<RepairOutcome> {
   const { log } = deps;
-  const subject = { path: pathOf(repair) };
+  const subject = { path: pathOfRepair(repair) };
   try {
     const done = await make(deps, repair);
     if (done !== null) log[levelOf(repair)](subject, `recovery: ${done}`);
@@ -117,7 +117,7 @@ async function attempt(deps: RecoverDeps, repair: Repair): Promise<RepairOutcome
 }
 
 /** @returns the file that it is about */
-export function pathOf(repair: Repair): string {
+export function pathOfRepair(repair: Repair): string {
   return repair.kind === 'remove' ? repair.file.path : repair.path;
 }
 

@@ -1,12 +1,12 @@
 /**
- * Verification: every byte the catalog names is there and matches its checksum, what the catalog says of it is true, HDF5 finds the same
- * bytes in the same places, and files and rows know of each other. Nothing is changed.
+ * Verification. Every byte that the catalog names is there and matches its checksum, and what the catalog says of it is
+ * true. HDF5 finds the same bytes in the same places, and files and rows know of each other. Nothing is changed.
  */
 import { crc32 } from 'node:zlib';
 import type { Database } from '../../catalog/database.ts';
 import { freshPages, isFresh, type FreshBytes } from '../../catalog/appends/fresh-store.ts';
 import {
-  findSeries,
+  findSeriesIds,
   getShard,
   listShards,
   shardChunks,
@@ -14,7 +14,7 @@ import {
   type ShardRecord,
   type ShardSeries,
 } from '../../catalog/shards/shard-store.ts';
-import { segmentsOf } from '../../catalog/appends/edit-store.ts';
+import { readSegments } from '../../catalog/appends/edit-store.ts';
 import { sessionOf } from '../../catalog/session.ts';
 import { shardSummaries } from '../../catalog/chunks/summary-row.ts';
 import { segmentOverlaps, tilingBreaks } from '../../catalog/appends/tiling.ts';
@@ -35,7 +35,7 @@ import { readStoredPart, type StoredPart } from '../../storage/read/stored-chunk
 import { readSummaries } from '../../storage/read/summary-reader.ts';
 import { nowhere, type ChunkPlace } from '../../storage/survey/chunk-place.ts';
 import type { ShardSurvey, SurveyedSeries } from '../../storage/survey/shard-survey.ts';
-import { finding, formatAge, type Finding, type Place } from '../finding.ts';
+import { finding, formatAge, type Finding, type FindingPlace } from '../finding.ts';
 import { hashContent } from '../close/hash-content.ts';
 
 export interface VerifyDeps {
@@ -75,12 +75,12 @@ export async function verify(
   onProgress: (done: number, total: number) => void,
   scope: VerifyScope = {},
 ): Promise<VerifyReport> {
-  const only = scope.series === undefined ? null : await findSeries(deps.db, scope.series);
+  const only = scope.series === undefined ? null : await findSeriesIds(deps.db, scope.series);
   const isAll = !only && scope.shard === undefined;
   // Files first: one that appears after this has a row that is read after it.
   const files = isAll ? await listShardFiles(deps.root) : [];
   const shards = scope.shard === undefined ? await listShards(deps.db, only) : [await getShard(deps.db, scope.shard)];
-  const tally = new Tally();
+  const tally = new VerifyTally();
   for (const [done, shard] of shards.entries()) {
     onProgress(done, shards.length);
     if (shard.state !== 'replaced') await verifyShard(deps, tally, shard, only);
@@ -98,25 +98,25 @@ export async function verify(
   return { shards: shards.length, chunks, bytes, findings, notes };
 }
 
-class Tally {
+class VerifyTally {
   chunks = 0;
   summaryCells = 0;
   bytes = 0;
   readonly findings: Finding[] = [];
   readonly notes: Finding[] = [];
 
-  found(kind: string, message: string, place?: Place): void {
+  found(kind: string, message: string, place?: FindingPlace): void {
     this.findings.push(finding(kind, message, place));
   }
 
-  noted(kind: string, message: string, place?: Place): void {
+  noted(kind: string, message: string, place?: FindingPlace): void {
     this.notes.push(finding(kind, message, place));
   }
 }
 
 async function verifyShard(
   deps: VerifyDeps,
-  tally: Tally,
+  tally: VerifyTally,
   shard: ShardRecord,
   only: readonly string[] | null,
 ): Promise<void> {
@@ -154,7 +154,7 @@ async function verifyShard(
 /** What HDF5 says of a series against the catalog. @returns null if its chunks need not be looked for */
 async function verifyExtent(
   deps: VerifyDeps,
-  tally: Tally,
+  tally: VerifyTally,
   shard: ShardRecord,
   series: ShardSeries,
   survey: ShardSurvey,
@@ -186,7 +186,8 @@ async function verifyExtent(
     if (rows === null || rows >= series.datasetRows) continue;
     tally.found('dataset-short', `${name} has ${rows} rows, the catalog ${series.datasetRows}`, place);
   }
-  if (series.rate) verifySegmentStarts(tally, series, surveyed, await segmentsOf(sessionOf(deps.db), series.id), place);
+  if (series.rate)
+    verifySegmentStarts(tally, series, surveyed, await readSegments(sessionOf(deps.db), series.id), place);
   return surveyed;
 }
 
@@ -195,11 +196,11 @@ async function verifyExtent(
  * more, for others have taken their time since.
  */
 function verifySegmentStarts(
-  tally: Tally,
+  tally: VerifyTally,
   series: ShardSeries,
   { record }: SurveyedSeries,
   segments: readonly Segment[],
-  place: Place,
+  place: FindingPlace,
 ): void {
   const rate = series.rate!;
   const timeIn = (all: readonly Segment[], row: number): bigint | null => {
@@ -224,7 +225,7 @@ function verifySegmentStarts(
 /** @param group where HDF5 has the chunks; null: they need not be looked for */
 async function verifyChunks(
   deps: VerifyDeps,
-  tally: Tally,
+  tally: VerifyTally,
   shard: ShardRecord,
   series: ShardSeries,
   file: ShardBytes,
@@ -244,7 +245,7 @@ async function verifyChunks(
 }
 
 async function verifyBytes(
-  tally: Tally,
+  tally: VerifyTally,
   shard: ShardRecord,
   series: ShardSeries,
   file: ShardBytes,
@@ -286,7 +287,7 @@ async function verifyBytes(
 /** Its columns match their checksums, and decode. */
 async function verifySummary(
   root: DataRoot,
-  tally: Tally,
+  tally: VerifyTally,
   shard: ShardRecord,
   { seriesId, ...block }: SummaryBlock & { seriesId: string },
 ): Promise<void> {
@@ -301,7 +302,7 @@ async function verifySummary(
 /** Whether HDF5 finds the chunks where the catalog has them: any other reader of the file goes by HDF5's index. */
 async function verifyIndex(
   deps: VerifyDeps,
-  tally: Tally,
+  tally: VerifyTally,
   shard: ShardRecord,
   group: string,
   chunks: readonly Chunk[],
@@ -329,7 +330,11 @@ function placeProblem({ values, times }: Chunk, place: ChunkPlace): string | nul
 }
 
 /** What is in no shard yet, in Postgres and in spool files. */
-async function verifyFresh({ db, root }: VerifyDeps, tally: Tally, only: readonly string[] | null): Promise<void> {
+async function verifyFresh(
+  { db, root }: VerifyDeps,
+  tally: VerifyTally,
+  only: readonly string[] | null,
+): Promise<void> {
   for await (const page of freshPages(db, only)) {
     for (const chunk of page) {
       tally.chunks++;
@@ -359,7 +364,7 @@ async function freshProblem(root: DataRoot, chunk: FreshBytes): Promise<string |
   }
 }
 
-async function verifyTiling(db: Database, tally: Tally, only: readonly string[] | null): Promise<void> {
+async function verifyTiling(db: Database, tally: VerifyTally, only: readonly string[] | null): Promise<void> {
   for (const { seriesId, what, from, to } of await tilingBreaks(db, only)) {
     const message =
       to > from
@@ -374,7 +379,7 @@ async function verifyTiling(db: Database, tally: Tally, only: readonly string[] 
 }
 
 /** Sealed series still hold what was hashed, unless some of it has expired since. */
-async function verifyContent(deps: VerifyDeps, tally: Tally, only: readonly string[] | null): Promise<void> {
+async function verifyContent(deps: VerifyDeps, tally: VerifyTally, only: readonly string[] | null): Promise<void> {
   for (const { id, hash } of await hashedSeries(deps.db, only)) {
     const place = { series: id };
     try {
@@ -391,7 +396,7 @@ async function verifyContent(deps: VerifyDeps, tally: Tally, only: readonly stri
   }
 }
 
-function noteFiles(tally: Tally, files: readonly DataFile[], shards: readonly ShardRecord[]): void {
+function noteFiles(tally: VerifyTally, files: readonly DataFile[], shards: readonly ShardRecord[]): void {
   const byPath = new Map(shards.map((shard) => [shard.path, shard.id]));
   for (const { path, bytes, ageMs } of files) {
     if (byPath.has(path)) continue;

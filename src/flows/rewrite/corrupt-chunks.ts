@@ -10,7 +10,7 @@ import { readStoredPart } from '../../storage/read/stored-chunk.ts';
 import { finding, type Finding } from '../finding.ts';
 
 export interface CorruptChunk {
-  /** Of its row in the catalog. */
+  /** Id of its row in the catalog. */
   readonly id: number;
   readonly finding: Finding;
 }

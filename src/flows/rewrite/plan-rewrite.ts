@@ -66,7 +66,7 @@ export interface RewriteInput {
 export const CONTIGUOUS_BYTES = 64 * 1024;
 
 /** @returns null if nothing is to be said of the series any more */
-export function planSeries(known: RewriteSeries, level: NewShard['level']): SeriesTask | null {
+export function planSeriesRewrite(known: RewriteSeries, level: NewShard['level']): SeriesTask | null {
   if (known.purged) return null;
   const { series, chunks, holes, erasures } = known;
   const irregular = series.sampling.kind === 'irregular';
@@ -137,7 +137,8 @@ function claimsOf({ series, chunks, reach }: RewriteSeries, slices: ReadonlyArra
     const elsewhere = slices.filter(({ chunk }) => !chunk.isPlanned).map(rangeOf);
     return withoutRows([reach], uniteRows(elsewhere, [])).filter((range) => clipRows(planned, range).length > 0);
   }
-  // Rows in order of time are numbered anew from the first one on: what follows the last of them is theirs, too, up to the next chunk.
+  // Rows in order of time are numbered anew from the first one on. So a claim reaches past its last row, up to the next
+  // chunk.
   const claims: { from: number; to: number }[] = [];
   let isOpen = false;
   for (const [i, chunk] of chunks.entries()) {

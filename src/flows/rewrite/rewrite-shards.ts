@@ -1,6 +1,7 @@
 /**
- * Rewriting: whole chunks, fresh or of shards, become one new shard, and readers see the same. The row of the shard comes before its file; one transaction
- * puts the new chunks in the place of exactly those that were planned, or changes nothing. Nothing hangs on who else is at work, or for how long.
+ * Rewriting: whole chunks, fresh or of shards, become one new shard, and readers see the same. The row of the shard
+ * comes before its file. One transaction puts the new chunks in the place of exactly those that were planned, or
+ * changes nothing. It does not matter who else is at work, or for how long.
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Database } from '../../catalog/database.ts';
@@ -42,7 +43,7 @@ export interface RewritePlan {
   readonly chunkIds: readonly number[];
   readonly parents: readonly string[];
   readonly bytesBefore: number;
-  /** Of the thread that writes. */
+  /** Priority of the thread that writes. */
   readonly priority: ThreadPriority;
   /** Shards tell all of the lane afterwards, as of the commit. */
   readonly tellsAll: boolean;
@@ -54,7 +55,7 @@ export interface RewriteReport {
   readonly shard: string | null;
   readonly path: string | null;
   readonly tookMs: number;
-  /** Of the inputs, and of the new file. */
+  /** Bytes of the inputs, and of the new file. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
   readonly chunks: number;

@@ -62,7 +62,7 @@ export async function writeShard(task: RewriteTask): Promise<WriteOutcome> {
   }
 }
 
-/** Of inputs that are not read as a whole. @throws corrupt `chunk-corrupt`, `shard-missing` */
+/** Checks inputs that are not read as a whole. @throws corrupt `chunk-corrupt`, `shard-missing` */
 async function check(root: DataRoot, inputs: readonly RewriteInput[]): Promise<void> {
   for (const input of inputs.filter(({ isChecked }) => isChecked)) {
     const [key] = await damagedRuns(root, input);
@@ -72,7 +72,7 @@ async function check(root: DataRoot, inputs: readonly RewriteInput[]): Promise<v
   }
 }
 
-/** Of the fresh chunks of a task: all that cannot be read, so that the next attempt goes through. */
+/** Finds all fresh chunks of a task that cannot be read, so that the next attempt goes through. */
 async function damagedKeys(root: DataRoot, task: RewriteTask): Promise<string[]> {
   const keys: string[] = [];
   for (const input of task.series.flatMap(({ inputs }) => inputs)) {

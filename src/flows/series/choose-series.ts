@@ -32,7 +32,7 @@ export async function chooseSeries(
   const found = await (wanted.by === 'ids' ? byIds(db, principal, wanted.ids) : bySearch(searches, principal, wanted));
   const other = found.find(({ timeReference }) => timeReference !== found[0].timeReference);
   if (other) {
-    const message = `${named(found[0])} and ${named(other)} do not count time from the same point: one is in UTC, the other relative to its start`;
+    const message = `${quotedName(found[0])} and ${quotedName(other)} do not count time from the same point: one is in UTC, the other relative to its start`;
     throw unprocessableField(wanted.by === 'ids' ? 'series' : 'where', message, 'time-reference-mixed');
   }
   return found.map((series) => {
@@ -74,10 +74,10 @@ function channelsOf(series: Series, wanted: readonly WantedChannel[] | null): nu
     return chooseChannels(series.channels, wanted);
   } catch (error) {
     if (!isVarveError(error)) throw error;
-    throw invalidField('channels', `of ${named(series)}: ${error.errors[0].message}`);
+    throw invalidField('channels', `of ${quotedName(series)}: ${error.errors[0].message}`);
   }
 }
 
-export function named({ name }: Series): string {
+export function quotedName({ name }: Series): string {
   return JSON.stringify(name);
 }

@@ -115,14 +115,14 @@ async function rename(
   });
 }
 
-interface Edit extends Pick<TagEditRequest, 'kind' | 'where' | 'request' | 'units'> {
+interface EditToApply extends Pick<TagEditRequest, 'kind' | 'where' | 'request' | 'units'> {
   readonly touched: ReadonlySet<string>;
   readonly change: (tags: Tags) => Tags;
   /** A key that the project must not have. */
   readonly unused?: { readonly project: string; readonly key: string } | null;
 }
 
-function apply(db: Database, principal: Principal, edit: Edit): Promise<AppliedEdit> {
+function apply(db: Database, principal: Principal, edit: EditToApply): Promise<AppliedEdit> {
   const { kind, where, request, units, unused = null } = edit;
   const id = uuidv7();
   return namingFaults(() =>

@@ -58,7 +58,7 @@ export interface TagRenaming {
 }
 
 export interface UndoneEdit {
-  /** Of the undo, which can be undone in turn. */
+  /** Id of the undo, which can be undone in turn. */
   readonly id: string;
   readonly undone: number;
   readonly kept: readonly NotUndone[];

@@ -4,7 +4,7 @@ import type { Database } from '../../catalog/database.ts';
 import { inSearchSnapshot, namingFaults } from '../../catalog/search/search-snapshot.ts';
 import { hasOnePlan, pageStatement, searchSeries, type ProjectScope } from '../../catalog/search/search-store.ts';
 import { countFacets } from '../../catalog/search/tag-facets.ts';
-import { describePlan } from '../../catalog/search/condition-plan.ts';
+import { describePlan } from '../../catalog/search/explain-search.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../../catalog/search/tag-values.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { SearchRequest } from '../../core/tags/search-request.ts';

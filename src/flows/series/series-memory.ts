@@ -3,15 +3,16 @@ import type { Database } from '../../catalog/database.ts';
 import { findSeries, type SeriesRef } from '../../catalog/series/series-store.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Series } from '../../core/signal/series.ts';
-import { within } from './series-reach.ts';
+import { requireReach } from './series-reach.ts';
 import type { Principal } from '../principal.ts';
 
 /** Some 10 kB each at most, but for wide ones: those count once a channel. */
 const MAX_CHANNELS = 50_000;
 
 /**
- * What is remembered may be out of date, and nobody tells: whoever relies on it has the commit check it, under the lock of the head
- * (see `AppendItem.knownVersion`), and asks anew if it was. Nothing but what appends need may be taken from it: not its rows, nor its tags.
+ * Series as they were last seen. What is remembered may be out of date, and nobody tells. So whoever relies on it has
+ * the commit check it under the lock of the head (see `AppendItem.knownVersion`). If it was out of date, the series is
+ * asked for anew. Nothing may be taken from here but what appends need: not a series' rows, nor its tags.
  */
 export class SeriesMemory {
   readonly #db: Database;
@@ -31,7 +32,7 @@ export class SeriesMemory {
     if (!series) return undefined;
     this.#series.delete(series.id);
     this.#series.set(series.id, series);
-    return within(principal, ref, series);
+    return requireReach(principal, ref, series);
   }
 
   /** As it is now. @returns in the order given; an error in the place of what is not there, or out of reach: not-found */
@@ -42,7 +43,7 @@ export class SeriesMemory {
       if (!series) this.#forget(ref);
       else this.#remember(ref, series);
       try {
-        return within(principal, ref, series);
+        return requireReach(principal, ref, series);
       } catch (error) {
         return error as Error;
       }

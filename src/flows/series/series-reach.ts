@@ -10,12 +10,16 @@ import type { SeriesRef } from './series-service.ts';
 /** Others do not exist for it. @throws not-found */
 export function visibleSeries(db: Database): (principal: Principal, ref: SeriesRef) => Promise<Series> {
   return async (principal, ref) => {
-    return within(principal, ref, await getSeries(db, ref));
+    return requireReach(principal, ref, await getSeries(db, ref));
   };
 }
 
 /** @param series as `ref` calls it; null: it is not there. @throws not-found, also where it is out of reach */
-export function within<S extends Pick<Series, 'project'>>(principal: Principal, ref: SeriesRef, series: S | null): S {
+export function requireReach<S extends Pick<Series, 'project'>>(
+  principal: Principal,
+  ref: SeriesRef,
+  series: S | null,
+): S {
   if (!series || !mayUse(principal, series.project)) throw notFound('series', 'id' in ref ? ref.id : ref.name);
   return series;
 }

@@ -21,7 +21,7 @@ export interface SearchResult {
 
 export interface TagRequest {
   readonly project?: string;
-  /** Of the key, or of a value that is a text; empty: all. */
+  /** What the key begins with, or a value that is a text; empty: all. */
   readonly prefix: string;
   readonly limit: number;
   readonly after: string | null;

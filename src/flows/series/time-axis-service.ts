@@ -8,11 +8,13 @@ export interface DataSpan {
   readonly firstRow: number;
   readonly rows: number;
   readonly startNs: bigint;
-  /** Of the row that would follow. */
+  /** Time of the row that would follow. */
   readonly endNs: bigint;
 }
 
-/** Of regular series. @throws not-found, also out of the principal's reach; unprocessable `not-regular` */
+/**
+ * The time axis of regular series. @throws not-found, also out of the principal's reach; unprocessable `not-regular`
+ */
 export interface TimeAxisService {
   /** In order of time, those that touch the range. @param page after: start of the one that the page before ended with */
   segments(

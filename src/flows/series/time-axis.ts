@@ -9,7 +9,7 @@ import { withoutRows } from '../../core/signal/row-ranges.ts';
 import { byTime, rowsInTime, timeWithin } from '../../core/signal/segment.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
-import { visibleSeries, within } from './series-reach.ts';
+import { visibleSeries, requireReach } from './series-reach.ts';
 import type { Principal } from '../principal.ts';
 import type { SeriesRef } from './series-service.ts';
 import type { DataSpan, TimeAxisService } from './time-axis-service.ts';
@@ -33,7 +33,7 @@ async function listSegments(
   { startNs, endNs, limit, after }: Parameters<TimeAxisService['segments']>[2],
 ): Promise<{ items: DataSpan[]; after: bigint | null }> {
   const { series, segments, holes, expiredNs } = await readSampleSnapshot(db, ref, { by: 'rows', from: 0, to: 0 });
-  const rate = regularRate(within(principal, ref, series).sampling);
+  const rate = regularRate(requireReach(principal, ref, series).sampling);
   const visibleNs = expiredNs ?? INT64_MIN;
   const spans: { firstRow: number; rows: number; startNs: bigint; endNs: bigint }[] = [];
   for (const segment of byTime(segments)) {

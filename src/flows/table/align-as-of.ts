@@ -1,6 +1,6 @@
 /**
- * Series side by side at the times of a clock: at each, the row of each series that is next to it in a direction, if it is near enough.
- * The same as pandas' `merge_asof`, for any number of series, in one pass over all of them.
+ * Series side by side at the times of a clock. Each time has the row of each series that is next to it in a direction,
+ * if it is near enough. That is what pandas' `merge_asof` does, for any number of series, in one pass over all of them.
  */
 import { distance } from '../../core/time.ts';
 import type { OutBatch } from '../../core/signal/batch.ts';
@@ -102,7 +102,7 @@ interface RowPlace {
   readonly ns: bigint;
   /** As {@link bitsOf} has the values of its batch. */
   readonly bits: SampleArray;
-  /** Of its first channel, among these. */
+  /** Place of its first channel in `bits`. */
   readonly at: number;
 }
 
@@ -131,9 +131,9 @@ class RowCursor {
   readonly #dtype: RowsTask['shape']['dtype'];
   readonly #batches: AsyncGenerator<OutBatch>;
   #batch: OutBatch | null = null;
-  /** Of its values. */
+  /** Values of the batch, as bits. */
   #bits: SampleArray = new Uint8Array(0);
-  /** Of the batch: the first row that is not passed. */
+  /** First row of the batch that is not passed. */
   #next = 0;
   #hasEnded = false;
 

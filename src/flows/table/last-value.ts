@@ -8,7 +8,7 @@ import { newestSelection } from './plan-table.ts';
 import { rowBatches } from '../read/print-samples.ts';
 import { onceMore, type ReadDeps } from '../read/read-samples.ts';
 import type { Principal } from '../principal.ts';
-import { rowsOf } from './table-parts.ts';
+import { selectedRows } from './table-parts.ts';
 
 /** Series whose last values are answered at once: those of each are read. */
 export const MAX_LAST_VALUES = 100;
@@ -41,7 +41,7 @@ async function lastValue(deps: ReadDeps, principal: Principal, series: Series): 
 
 async function readLast(deps: ReadDeps, principal: Principal, series: Series): Promise<LastValue | null> {
   const selection = await newestSelection(deps, series, 1);
-  const task = await rowsOf(deps, { principal, physical: false }, series, null, selection, Infinity);
+  const task = await selectedRows(deps, { principal, physical: false }, series, null, selection, Infinity);
   let last: LastValue | null = null;
   for await (const { firstRow, rows, values, times } of rowBatches(task, deps.files, true)) {
     if (rows === 0) continue;

@@ -4,14 +4,21 @@ import { blockByBlock } from '../../core/rows/read-plan.ts';
 import type { Series } from '../../core/signal/series.ts';
 import type { TableColumn } from '../../core/signal/sample-table.ts';
 import type { AsOfPart, Ticks } from './align-as-of.ts';
-import type { TimeSpan } from '../overview/bucket-borders.ts';
-import { named, type ChosenSeries } from '../series/choose-series.ts';
+import type { TimeRange } from '../../core/signal/time-span.ts';
+import { quotedName, type ChosenSeries } from '../series/choose-series.ts';
 import type { RowsTask, Section } from '../read/print-samples.ts';
 import { visibleSeries } from '../series/series-reach.ts';
 import type { SampleSelection } from '../read/read-service.ts';
 import type { TableRequest, WantedTable } from './table-service.ts';
-import { aboutChannel, eachChannel, forNpy, tableOf } from './table-columns.ts';
-import { clampNs, rowsOf, spanOf, timeSelection, type PlanDeps, type PlannedTable } from './table-parts.ts';
+import { columnNotes, eachChannel, forNpy, tableWith } from './table-columns.ts';
+import {
+  clampNs,
+  selectedRows,
+  rangeOfTable,
+  timeSelection,
+  type TablePlanDeps,
+  type PlannedTable,
+} from './table-parts.ts';
 
 type WantedAsOf = Extract<WantedTable, { by: 'as-of' }>;
 
@@ -24,7 +31,7 @@ export const AS_OF_ORDER_BYTES = 4 * 1024 * 1024;
 
 /** @throws limit-exceeded naming `as_of`; invalid-input, not-found and unprocessable naming the field */
 export async function planAsOf(
-  deps: PlanDeps,
+  deps: TablePlanDeps,
   request: TableRequest,
   wanted: WantedAsOf,
   chosen: readonly ChosenSeries[],
@@ -37,7 +44,7 @@ export async function planAsOf(
     name,
     type: request.physical ? 'float64' : series.dtype,
     nullable: true,
-    about: aboutChannel(series, channel),
+    about: columnNotes(series, channel),
   }));
   const { ticks, clock, span } = await clockOf(deps, request, wanted, chosen);
   const { toleranceNs, direction } = wanted;
@@ -51,7 +58,7 @@ export async function planAsOf(
   async function* parts(): AsyncGenerator<AsOfPart> {
     if (clock) yield { rows: clock };
     for (const { series, selected } of chosen) {
-      const rows = await rowsOf(deps, request, series, selected, selection, Infinity, {
+      const rows = await selectedRows(deps, request, series, selected, selection, Infinity, {
         orderBytes: AS_OF_ORDER_BYTES,
       });
       yield { rows: { ...rows, sections: rows.sections.map(inBlocks) } };
@@ -59,28 +66,28 @@ export async function planAsOf(
   }
   const rows = ticks ? ticks.count : clock!.shape.totalRows;
   return {
-    table: tableOf(chosen, [{ name: 'time', type: 'time' }, ...forNpy(request, columns)], rows),
+    table: tableWith(chosen, [{ name: 'time', type: 'time' }, ...forNpy(request, columns)], rows),
     form: { kind: 'as-of', ticks, toleranceNs, direction },
     parts: parts(),
   };
 }
 
-interface Clock {
+interface TableClock {
   readonly ticks: Ticks | null;
   readonly clock: RowsTask | null;
   /** The first time, and past the last one. */
-  readonly span: TimeSpan;
+  readonly span: TimeRange;
 }
 
 async function clockOf(
-  deps: PlanDeps,
+  deps: TablePlanDeps,
   request: TableRequest,
   { clock }: WantedAsOf,
   chosen: readonly ChosenSeries[],
-): Promise<Clock> {
+): Promise<TableClock> {
   if ('everyNs' in clock) {
     const { everyNs } = clock;
-    const { startNs, endNs } = spanOf(request, chosen);
+    const { startNs, endNs } = rangeOfTable(request, chosen);
     const firstNs = startNs + ((everyNs - (((startNs % everyNs) + everyNs) % everyNs)) % everyNs);
     const count = firstNs < endNs ? (endNs - firstNs + everyNs - 1n) / everyNs : 0n;
     if (count > MAX_TICKS) {
@@ -90,7 +97,7 @@ async function clockOf(
   }
   const series = await clockSeries(deps, request, clock.seriesId, chosen);
   // One channel is as good as all of them: it is the times that count.
-  const rows = await rowsOf(deps, request, series, [0], timeSelection(request), Infinity);
+  const rows = await selectedRows(deps, request, series, [0], timeSelection(request), Infinity);
   const { firstNs, lastNs } = series;
   const startNs = request.startNs ?? firstNs ?? 0n;
   const endNs = request.endNs ?? (lastNs === null ? 0n : clampNs(lastNs + 1n));
@@ -98,7 +105,7 @@ async function clockOf(
 }
 
 async function clockSeries(
-  { db }: PlanDeps,
+  { db }: TablePlanDeps,
   { principal }: TableRequest,
   id: string,
   chosen: readonly ChosenSeries[],
@@ -107,7 +114,7 @@ async function clockSeries(
     const series = await visibleSeries(db)(principal, { id });
     const [first] = chosen;
     if (first && series.timeReference !== first.series.timeReference) {
-      const message = `${named(series)} does not count time from the same point as ${named(first.series)}`;
+      const message = `${quotedName(series)} does not count time from the same point as ${quotedName(first.series)}`;
       throw unprocessableField('as_of.clock', message, 'time-reference-mixed');
     }
     return series;

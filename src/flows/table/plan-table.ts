@@ -17,25 +17,25 @@ import type { BucketsPart, RowsPart } from './print-table.ts';
 import type { SampleSelection } from '../read/read-service.ts';
 import type { TableRequest, WantedTable } from './table-service.ts';
 import {
-  aboutChannel,
+  columnNotes,
   eachChannel,
   forNpy,
   mostChannels,
   namingColumns,
-  placesOf,
+  labelPlaces,
   refuseNpy,
   sharedDtype,
   sharedUnit,
-  tableOf,
-  wordsOf,
+  tableWith,
+  allLabels,
 } from './table-columns.ts';
-import { rowsOf, spanOf, timeSelection, type PlanDeps, type PlannedTable } from './table-parts.ts';
+import { selectedRows, rangeOfTable, timeSelection, type TablePlanDeps, type PlannedTable } from './table-parts.ts';
 
-type Wanted<K extends WantedTable['by']> = Extract<WantedTable, { by: K }>;
+type WantedBy<K extends WantedTable['by']> = Extract<WantedTable, { by: K }>;
 
 /** @throws invalid-input, unprocessable and limit-exceeded naming the field; not-found */
 export function planTable(
-  deps: PlanDeps,
+  deps: TablePlanDeps,
   request: TableRequest,
   chosen: readonly ChosenSeries[],
 ): Promise<PlannedTable> {
@@ -52,13 +52,13 @@ export function planTable(
 }
 
 async function planRows(
-  deps: PlanDeps,
+  deps: TablePlanDeps,
   request: TableRequest,
-  wanted: Wanted<'rows' | 'newest'>,
+  wanted: WantedBy<'rows' | 'newest'>,
   chosen: readonly ChosenSeries[],
 ): Promise<PlannedTable> {
   refuseNpy(request);
-  const labels = wordsOf(chosen);
+  const labels = allLabels(chosen);
   const dtype = request.physical ? 'float64' : sharedDtype(chosen);
   const columns: TableColumn[] = [
     { name: 'time', type: 'time' },
@@ -68,14 +68,14 @@ async function planRows(
   const most = wanted.by === 'rows' ? (wanted.most ?? Infinity) : Infinity;
   const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<RowsPart> => {
     const selection = wanted.by === 'rows' ? timeSelection(request) : await newestSelection(deps, series, wanted.rows);
-    const rows = await rowsOf(deps, request, series, selected, selection, most);
-    return { place, labels: placesOf(channels, labels), rows };
+    const rows = await selectedRows(deps, request, series, selected, selection, most);
+    return { place, labels: labelPlaces(channels, labels), rows };
   });
-  return { table: tableOf(chosen, columns, null), form: { kind: 'rows', dtype }, parts };
+  return { table: tableWith(chosen, columns, null), form: { kind: 'rows', dtype }, parts };
 }
 
 /** Of one series. */
-export async function newestSelection(deps: PlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
+export async function newestSelection(deps: TablePlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
   return selectNewest(
     { ...deps, claim: LARGEST_PLAN },
     await readSampleSnapshot(deps.db, { id }, { by: 'rows', from: 0, to: 0 }),
@@ -84,15 +84,15 @@ export async function newestSelection(deps: PlanDeps, { id }: Series, rows: numb
 }
 
 async function planBuckets(
-  deps: PlanDeps,
+  deps: TablePlanDeps,
   request: TableRequest,
-  wanted: Wanted<'buckets'>,
+  wanted: WantedBy<'buckets'>,
   chosen: readonly ChosenSeries[],
 ): Promise<PlannedTable> {
-  const span = spanOf(request, chosen);
+  const span = rangeOfTable(request, chosen);
   const borders = await everyBorders(deps.codec, wanted, span);
   const { aggregates, fill, isWide } = wanted;
-  const labels = wordsOf(chosen);
+  const labels = allLabels(chosen);
   const columns = isWide ? wideColumns(chosen, wanted, request) : longColumns(chosen, labels, wanted, request);
   const width = Math.max(1, isWide ? columns.length - 1 : aggregates.length * mostChannels(chosen));
   if ((borders.length - 1) * width > MAX_BUCKET_VALUES) {
@@ -111,19 +111,19 @@ async function planBuckets(
     );
     return {
       place,
-      labels: placesOf(channels, labels),
+      labels: labelPlaces(channels, labels),
       channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
       fold,
     };
   });
   const kind = isWide ? 'wide-buckets' : 'long-buckets';
-  return { table: tableOf(chosen, columns, null), form: { kind, aggregates, fill, borders }, parts };
+  return { table: tableWith(chosen, columns, null), form: { kind, aggregates, fill, borders }, parts };
 }
 
 function longColumns(
   chosen: readonly ChosenSeries[],
   labels: readonly string[],
-  { aggregates, fill }: Wanted<'buckets'>,
+  { aggregates, fill }: WantedBy<'buckets'>,
   request: TableRequest,
 ): TableColumn[] {
   refuseNpy(request);
@@ -142,14 +142,14 @@ function longColumns(
   ];
 }
 
-/** Of sums in one column: integers, if any of the series has them. */
+/** The dtype of sums in one column: an integer's, if any of the series has integers. */
 function summedDtype(chosen: readonly ChosenSeries[]): Dtype {
   return chosen.find(({ series }) => DTYPES[series.dtype].kind === 'int')?.series.dtype ?? 'float64';
 }
 
 function wideColumns(
   chosen: readonly ChosenSeries[],
-  { aggregates, fill }: Wanted<'buckets'>,
+  { aggregates, fill }: WantedBy<'buckets'>,
   request: TableRequest,
 ): TableColumn[] {
   const columns = eachChannel(chosen).flatMap(({ series, channel, name }) =>
@@ -157,7 +157,7 @@ function wideColumns(
       name: aggregates.length === 1 ? name : `${name}.${aggregate}`,
       type: aggregateType(aggregate, series.dtype, request.physical, fill),
       nullable: aggregate !== 'count',
-      about: { ...aboutChannel(series, channel), aggregate },
+      about: { ...columnNotes(series, channel), aggregate },
     })),
   );
   return [{ name: 'time', type: 'time' }, ...forNpy(request, columns)];

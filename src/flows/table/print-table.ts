@@ -37,9 +37,9 @@ export type TableForm =
 type BucketsForm = Extract<TableForm, { kind: 'long-buckets' | 'wide-buckets' }>;
 
 interface AnyPart {
-  /** Of the series, among all. */
+  /** Place of the series among all. */
   readonly place: number;
-  /** Of the labels of its channels, among all. */
+  /** Places of the labels of its channels among all labels. */
   readonly labels: readonly number[];
 }
 
@@ -141,7 +141,7 @@ async function wideBuckets(
   const all = numbersWhere(buckets, () => true);
   const start = borders.subarray(0, buckets);
   const isSeen = new Uint8Array(buckets);
-  const made: Column[] = [{ data: start, present: null }];
+  const made: MadeColumn[] = [{ data: start, present: null }];
   for await (const { channels, fold: task } of parts) {
     const fold = await folded(task);
     fold.counts.forEach((count, at) => {
@@ -158,9 +158,9 @@ async function wideBuckets(
   return { rows: kept.length, batches: pickRows(made, kept) };
 }
 
-type Column = ReturnType<typeof columnOf>;
+type MadeColumn = ReturnType<typeof columnOf>;
 
-async function* pickRows(columns: readonly Column[], kept: readonly number[]): AsyncGenerator<TableBatch> {
+async function* pickRows(columns: readonly MadeColumn[], kept: readonly number[]): AsyncGenerator<TableBatch> {
   for (let from = 0; from < kept.length; from += MAX_BATCH_ROWS) {
     const rows = kept.slice(from, from + MAX_BATCH_ROWS);
     yield {

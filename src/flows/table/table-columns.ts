@@ -8,7 +8,11 @@ import type { Table, TableColumn } from '../../core/signal/sample-table.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
 import type { TableRequest } from './table-service.ts';
 
-export function tableOf(chosen: readonly ChosenSeries[], columns: readonly TableColumn[], rows: number | null): Table {
+export function tableWith(
+  chosen: readonly ChosenSeries[],
+  columns: readonly TableColumn[],
+  rows: number | null,
+): Table {
   return {
     columns,
     timeReference: chosen[0]?.series.timeReference ?? 'utc',
@@ -27,12 +31,12 @@ export function tableOf(chosen: readonly ChosenSeries[], columns: readonly Table
 }
 
 /** Labels of all channels, each once. */
-export function wordsOf(chosen: readonly ChosenSeries[]): string[] {
+export function allLabels(chosen: readonly ChosenSeries[]): string[] {
   return [...new Set(chosen.flatMap(({ channels }) => channels.map(({ label }) => label)))];
 }
 
-/** Of the labels of channels, among all. */
-export function placesOf(channels: readonly Channel[], labels: readonly string[]): number[] {
+/** Places of the labels of channels among all labels. */
+export function labelPlaces(channels: readonly Channel[], labels: readonly string[]): number[] {
   return channels.map(({ label }) => labels.indexOf(label));
 }
 
@@ -60,7 +64,7 @@ export function sharedUnit(chosen: readonly ChosenSeries[]): Record<string, stri
   return units.size === 1 && unit !== null ? { unit } : {};
 }
 
-export function aboutChannel(series: Series, channel: Channel): Record<string, string> {
+export function columnNotes(series: Series, channel: Channel): Record<string, string> {
   const unit = channel.unit ?? series.unit;
   return { series: series.id, series_name: series.name, channel: channel.label, ...(unit !== null && { unit }) };
 }
@@ -71,7 +75,10 @@ interface NamedChannel {
   readonly name: string;
 }
 
-/** Of a series that is called like an id: its own comes in its place, for columns of others may be called so. */
+/**
+ * A name that looks like an id. A series that has one is called by its own id, because columns of other series may be
+ * called so.
+ */
 const LIKE_AN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 
 /**

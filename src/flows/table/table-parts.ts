@@ -3,9 +3,9 @@ import type { Table } from '../../core/signal/sample-table.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import type { AsOfPart } from './align-as-of.ts';
-import type { TimeSpan } from '../overview/bucket-borders.ts';
+import type { TimeRange } from '../../core/signal/time-span.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
-import { planEnough, type Enough, type Planned } from '../read/plan-pages.ts';
+import { planEnough, type Enough, type PlannedSelection } from '../read/plan-pages.ts';
 import type { PlanLimits } from '../read/plan-samples.ts';
 import type { RowsTask } from '../read/print-samples.ts';
 import type { BucketsPart, RowsPart, TableForm } from './print-table.ts';
@@ -21,11 +21,11 @@ export interface PlannedTable {
   readonly parts: AsyncIterable<RowsPart | BucketsPart | AsOfPart>;
 }
 
-export type PlanDeps = Pick<ReadDeps, 'db' | 'root' | 'codec'>;
+export type TablePlanDeps = Pick<ReadDeps, 'db' | 'root' | 'codec'>;
 
 /** The rows of a selection, as of now. @param most first ones */
-export async function rowsOf(
-  deps: PlanDeps,
+export async function selectedRows(
+  deps: TablePlanDeps,
   { principal, physical }: Pick<TableRequest, 'principal' | 'physical'>,
   { id }: Series,
   selected: readonly number[] | null,
@@ -33,7 +33,7 @@ export async function rowsOf(
   most: number,
   limits: PlanLimits = {},
 ): Promise<RowsTask> {
-  const read = async (enough: Enough): Promise<Planned> => ({
+  const read = async (enough: Enough): Promise<PlannedSelection> => ({
     ...(await readSnapshot(deps, { principal, ref: { id }, selection }, enough)),
     most,
     limits,
@@ -47,7 +47,7 @@ export function timeSelection({ startNs, endNs }: TableRequest): SampleSelection
 }
 
 /** The range of the request; where it is open, where the samples of all series begin and end. */
-export function spanOf({ startNs, endNs }: TableRequest, chosen: readonly ChosenSeries[]): TimeSpan {
+export function rangeOfTable({ startNs, endNs }: TableRequest, chosen: readonly ChosenSeries[]): TimeRange {
   const firsts = chosen.flatMap(({ series }) => (series.firstNs === null ? [] : [series.firstNs]));
   const lasts = chosen.flatMap(({ series }) => (series.lastNs === null ? [] : [series.lastNs]));
   const from = startNs ?? (firsts.length > 0 ? firsts.reduce((a, b) => (b < a ? b : a)) : 0n);

@@ -8,7 +8,7 @@ import type { EpochUnit } from '../../formats/text/epoch-text.ts';
 
 export type AsOfDirection = 'backward' | 'forward' | 'nearest';
 
-/** Of all series, in their order. */
+/** What a table has of all series, in their order. */
 export type WantedTable =
   /** A row a value: of each series all rows, or its first ones. */
   | { readonly by: 'rows'; readonly most: number | null }
@@ -16,7 +16,10 @@ export type WantedTable =
   | { readonly by: 'newest'; readonly rows: number }
   /** A row a bucket and channel; or, wide, a row a bucket and a column a channel. */
   | (Omit<Extract<WantedBuckets, { by: 'every' }>, 'by'> & { readonly by: 'buckets'; readonly isWide: boolean })
-  /** A row a time of a clock and a column a channel, whose values are those of the nearest row in a direction, if it is near enough. */
+  /**
+   * One row for each time of a clock, and one column for each channel. Values are those of the nearest row in a
+   * direction, if it is near enough.
+   */
   | {
       readonly by: 'as-of';
       /** A series, whose times count, or ticks counted from 1970. */
@@ -32,7 +35,7 @@ export interface TableRequest extends Pick<
   readonly series: WantedSeries;
   readonly wanted: WantedTable;
   readonly format: TableFormatName;
-  /** Of CSV: times as numbers of this unit. */
+  /** CSV has times as numbers of this unit. */
   readonly epoch?: EpochUnit;
 }
 
@@ -44,7 +47,7 @@ export interface TableStream {
 }
 
 export interface TableService {
-  /** Of series that the principal was shown; null where there is no row. @throws corrupt */
+  /** The last values of series that the principal was shown; null where there is no row. @throws corrupt */
   lastValues(principal: Principal, series: readonly Series[]): Promise<(LastValue | null)[]>;
   /**
    * Many series as one table. Each series is as of one instant, while the answer is made.

@@ -5,7 +5,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import { outcome, type Outcome } from '../../storage/threads/outcome.ts';
 import { receiveStream, sendStream } from '../../storage/threads/port-stream.ts';
-import { zonedBorders, type ZonedBorderTask } from '../overview/aggregate-calendar.ts';
+import { zonedBorders, type ZonedBorderTask } from '../overview/zoned-borders.ts';
 import { hashRows } from '../close/hash-rows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from '../read/order-rows.ts';
 import { countWindows, type CountedWindows, type CountTask } from '../read/order-windows.ts';

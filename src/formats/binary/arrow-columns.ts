@@ -18,7 +18,7 @@ const UNIT_NS = [1_000_000_000n, 1_000_000n, 1000n, 1n];
 const DURATION_UNIT_BY_DEFAULT = 1;
 
 /** The dtype of a column of numbers, or how one would be called that is none of the ten. */
-export function numberType(field: FlatTable): string | null {
+export function dtypeOfColumn(field: FlatTable): string | null {
   const type = field.table(FIELD.type);
   switch (type && field.uint8(FIELD.typeType)) {
     case TYPE.int:
@@ -39,7 +39,7 @@ export function unitOf(field: FlatTable): bigint {
     if (unitNs === undefined) throw damaged();
     return unitNs;
   }
-  if (numberType(field) === 'int64') return 1n;
+  if (dtypeOfColumn(field) === 'int64') return 1n;
   throw unprocessableField(
     `column ${TIME_COLUMN}`,
     'has no times; timestamps, durations and int64 nanoseconds are read',
@@ -102,12 +102,12 @@ export function columnsOfBatch(
 }
 
 /** Rows of one column of numbers. */
-export interface Cells {
+export interface ColumnCells {
   readonly values: SampleArray;
   readonly valid: Uint8Array | null;
 }
 
-export function cellsOf({ valid, bytes }: ColumnBytes, dtype: Dtype, rows: number): Cells {
+export function columnCells({ valid, bytes }: ColumnBytes, dtype: Dtype, rows: number): ColumnCells {
   return { values: viewAs(dtype, bytes(0, rows * DTYPES[dtype].bytes)), valid };
 }
 

@@ -1,10 +1,10 @@
 /**
- * The messages of an Arrow IPC stream or file, one by one, so that a body of any length takes the memory of one record batch. A
- * file is a stream between its magic words, followed by a footer, which is not needed to read all of it in order.
+ * The messages of an Arrow IPC stream or file, one by one. So a body of any length takes the memory of one record
+ * batch. A file is a stream between its magic words. A footer follows, which is not needed to read the file in order.
  * @see https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format
  */
 import { invalidField, VarveError } from '../../core/errors.ts';
-import { joined } from './block-cutter.ts';
+import { joinBytes } from './block-cutter.ts';
 import { FlatTable } from './flatbuffer.ts';
 
 export interface ArrowMessage {
@@ -17,7 +17,7 @@ export interface ArrowMessage {
 /** A schema of thousands of channels with their metadata is far smaller. */
 const MAX_METADATA_BYTES = 16 * 1024 * 1024;
 /** Record batches are read whole. */
-export const MAX_BODY_BYTES = 256 * 1024 * 1024;
+export const MAX_ARROW_BODY_BYTES = 256 * 1024 * 1024;
 const FILE_MAGIC = 'ARROW1';
 /** The magic word of a file is padded to this. */
 const FILE_HEAD_BYTES = 8;
@@ -44,9 +44,9 @@ export async function* arrowMessages(source: AsyncIterable<Uint8Array>): AsyncGe
         throw damaged();
       }
       const metadata = await bytes.take(metadataBytes);
-      const { kind, header, bodyBytes } = orDamaged(() => messageOf(metadata));
-      if (bodyBytes > MAX_BODY_BYTES) {
-        const mib = MAX_BODY_BYTES / 1024 / 1024;
+      const { kind, header, bodyBytes } = orDamaged(() => readMessage(metadata));
+      if (bodyBytes > MAX_ARROW_BODY_BYTES) {
+        const mib = MAX_ARROW_BODY_BYTES / 1024 / 1024;
         throw new VarveError('limit-exceeded', `body: a record batch may have ${mib} MiB; send more and smaller ones`);
       }
       yield { kind, header, body: await bytes.take(bodyBytes) };
@@ -67,7 +67,7 @@ function int32(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true);
 }
 
-function messageOf(metadata: Uint8Array): { kind: ArrowMessage['kind']; header: FlatTable; bodyBytes: number } {
+function readMessage(metadata: Uint8Array): { kind: ArrowMessage['kind']; header: FlatTable; bodyBytes: number } {
   const message = FlatTable.root(metadata);
   const header = message.table(HEADER);
   if (!header) throw damaged();
@@ -102,7 +102,7 @@ class ByteReader {
   /** The next bytes, which stay where they are; fewer at the end. */
   async peek(count: number): Promise<Uint8Array> {
     await this.#hold(count);
-    return joined(this.#pieces).subarray(0, count);
+    return joinBytes(this.#pieces).subarray(0, count);
   }
 
   /**
@@ -124,16 +124,16 @@ class ByteReader {
       left -= Math.min(left, piece.length);
     }
     this.#held -= count;
-    return joined(taken);
+    return joinBytes(taken);
   }
 
   /** Reads to the end. @returns how many bytes that were, and the last few */
   async tail(count: number): Promise<{ length: number; last: Uint8Array }> {
-    let last = joined(this.#pieces);
+    let last = joinBytes(this.#pieces);
     let length = last.length;
     for (let next = await this.#source.next(); !next.done; next = await this.#source.next()) {
       length += next.value.length;
-      last = joined([last.subarray(-count), next.value]);
+      last = joinBytes([last.subarray(-count), next.value]);
     }
     this.#ended = true;
     return { length, last: last.subarray(-count) };

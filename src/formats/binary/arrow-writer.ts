@@ -5,7 +5,7 @@
 import type * as Arrow from 'apache-arrow';
 import type { Dtype } from '../../core/numbers/dtype.ts';
 import type { TimeReference } from '../../core/signal/series.ts';
-import { joined } from './block-cutter.ts';
+import { joinBytes } from './block-cutter.ts';
 
 export type ArrowLibrary = typeof Arrow;
 
@@ -28,7 +28,7 @@ export function loadArrow(): Promise<ArrowLibrary> {
   return import('apache-arrow');
 }
 
-export function numberType(arrow: ArrowLibrary, dtype: Dtype): Arrow.DataType {
+export function arrowNumberType(arrow: ArrowLibrary, dtype: Dtype): Arrow.DataType {
   return new arrow[NUMBER_TYPES[dtype]]();
 }
 
@@ -64,7 +64,10 @@ export async function* writeRecordBatches(
       if (bytes.byteLength > 0) written.push(bytes);
     }
   }
-  /** The library's writes the schema into the footer only; the format has it at the start as well, where a reader of a stream finds it. */
+  /**
+   * The library writes the schema of a file into its footer only. The format has it at the start as well, where a
+   * reader of a stream finds it.
+   */
   class FileWriter extends arrow.RecordBatchFileWriter {
     protected override _writeSchema(fileSchema: Arrow.Schema): this {
       return this._writeMagic()._writePadding(2)._writeMessage(arrow.Message.from(fileSchema));
@@ -74,8 +77,8 @@ export async function* writeRecordBatches(
   writer.reset(new Sink(), schema);
   for await (const batch of batches) {
     writer.write(batch);
-    yield joined(written.splice(0));
+    yield joinBytes(written.splice(0));
   }
   writer.finish();
-  yield joined(written.splice(0));
+  yield joinBytes(written.splice(0));
 }

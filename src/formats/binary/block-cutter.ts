@@ -22,7 +22,7 @@ export class BlockCutter {
 
   /** What is left after the last whole block: fewer bytes than a block, perhaps none. */
   rest(): Uint8Array {
-    const block = joined(this.#pieces);
+    const block = joinBytes(this.#pieces);
     this.#pieces = [];
     this.#pending = 0;
     return block;
@@ -30,7 +30,7 @@ export class BlockCutter {
 }
 
 /** The pieces one after the other, in fresh memory. */
-export function joined(pieces: readonly Uint8Array[]): Uint8Array {
+export function joinBytes(pieces: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
   let at = 0;
   for (const piece of pieces) {

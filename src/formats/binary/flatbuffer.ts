@@ -1,6 +1,6 @@
 /**
- * Tables of a flatbuffer, read where they lie. What a client sent may be damaged, so no length is believed: whatever points out of the
- * bytes is a RangeError, and nothing is allocated for it.
+ * Tables of a flatbuffer, read where they lie. What a client sent may be damaged, so no length is believed. Whatever
+ * points out of the bytes is a RangeError, and nothing is allocated for it.
  * @see https://flatbuffers.dev/internals/
  */
 

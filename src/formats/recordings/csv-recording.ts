@@ -1,6 +1,6 @@
 /**
- * A CSV file as a recording: wide (a time column and a column a channel) or long (columns that say whose row it is,
- * such as the bioreactor of a reading).
+ * A CSV file as a recording. In wide form it has a time column and one column for each channel. In long form it has
+ * columns that say whose row it is, such as the bioreactor of a reading.
  */
 import type { Batch, SampleShape } from '../../core/signal/batch.ts';
 import { invalidField, VarveError } from '../../core/errors.ts';
@@ -14,7 +14,7 @@ import { importedSpec } from './imported-series.ts';
 import { csvValueReader, isCsvNumber } from '../text/number-text.ts';
 
 export interface CsvRecordingOptions {
-  /** Of the series; in long form the values of the `by` columns follow it, after slashes. */
+  /** Name of the series; in long form the values of the `by` columns follow it, after slashes. */
   readonly name: string;
   /** By default the first column whose values are times that state their zone, else the first with times. */
   readonly timeColumn?: string;
@@ -58,7 +58,7 @@ export async function readCsvRecording(
       dtype: 'float64',
       channels: labels.map((label) => ({ label })),
       sampling: { kind: 'irregular' },
-      tags: Object.fromEntries(table.by.map((column, i) => [table.header[column], tagValue(group.key[i])])),
+      tags: Object.fromEntries(table.by.map((column, i) => [table.header[column], readTagValue(group.key[i])])),
       provenance: { format: 'CSV', columns: table.header, time_column: table.header[table.time] },
     }),
     rows: group.rows,
@@ -69,14 +69,14 @@ export async function readCsvRecording(
 }
 
 /** Which column means what, by place. */
-interface Table {
+interface CsvTable {
   readonly header: readonly string[];
   readonly time: number;
   readonly values: readonly number[];
   readonly by: readonly number[];
 }
 
-interface Group {
+interface CsvGroup {
   /** Values of the `by` columns. */
   readonly key: readonly string[];
   rows: number;
@@ -86,7 +86,7 @@ async function tableOf(
   source: AsyncGenerator<CsvRow[]>,
   options: CsvRecordingOptions,
   notes: string[],
-): Promise<Table> {
+): Promise<CsvTable> {
   let header: readonly string[] | undefined;
   const sample: (readonly string[])[] = [];
   for await (const rows of source) {
@@ -156,13 +156,13 @@ function statesZone(text: string): boolean {
 }
 
 /** Numbers among the tags can be searched by range. */
-function tagValue(text: string): TagValue {
+function readTagValue(text: string): TagValue {
   return text !== '' && String(Number(text)) === text && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
 /** Checks every row, and counts them by series, in order of first appearance. */
-async function groupsOf(source: AsyncGenerator<CsvRow[]>, table: Table, notes: string[]): Promise<Group[]> {
-  const groups = new Map<string, Group & { lastNs: bigint }>();
+async function groupsOf(source: AsyncGenerator<CsvRow[]>, table: CsvTable, notes: string[]): Promise<CsvGroup[]> {
+  const groups = new Map<string, CsvGroup & { lastNs: bigint }>();
   let backward = 0;
   for await (const rows of dataRows(source, table, null)) {
     for (const { key, timeNs } of rows) {
@@ -189,7 +189,7 @@ async function groupsOf(source: AsyncGenerator<CsvRow[]>, table: Table, notes: s
 /** The rows of one series. */
 async function* batchesOf(
   source: AsyncGenerator<CsvRow[]>,
-  table: Table,
+  table: CsvTable,
   key: readonly string[],
   shape: SampleShape,
 ): AsyncGenerator<Batch> {
@@ -212,7 +212,7 @@ interface DataRow {
 /** @param only the key of the rows that are wanted; null for all */
 async function* dataRows(
   source: AsyncGenerator<CsvRow[]>,
-  { header, time, values, by }: Table,
+  { header, time, values, by }: CsvTable,
   only: readonly string[] | null,
 ): AsyncGenerator<DataRow[]> {
   const read = csvValueReader('float64', (line, channel) => `line ${line} column ${header[values[channel]]}`);

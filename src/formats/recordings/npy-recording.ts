@@ -4,7 +4,7 @@ import { invalidField, unprocessableField } from '../../core/errors.ts';
 import { parseRate } from '../../core/signal/rate.ts';
 import type { Recording } from '../../core/signal/recording.ts';
 import type { Sampling } from '../../core/signal/series.ts';
-import { joined } from '../binary/block-cutter.ts';
+import { joinBytes } from '../binary/block-cutter.ts';
 import { importedSpec } from './imported-series.ts';
 import { decodeNpy, readNpyHeader, type NpyHeader } from '../samples/npy.ts';
 
@@ -12,7 +12,7 @@ import { decodeNpy, readNpyHeader, type NpyHeader } from '../samples/npy.ts';
 const MAX_CHANNELS = 65_536;
 
 export interface NpyRecordingOptions {
-  /** Of the series. */
+  /** Name of the series. */
   readonly name: string;
   /** Samples a second, as a number or a text such as `30000/1001`; needed unless the array has times. */
   readonly rate?: number | string;
@@ -59,7 +59,7 @@ export async function readNpyRecording(
 async function headerOf(source: AsyncIterable<Uint8Array>): Promise<NpyHeader> {
   let head: Uint8Array = new Uint8Array(0);
   for await (const piece of source) {
-    head = joined([head, piece]);
+    head = joinBytes([head, piece]);
     const header = readNpyHeader(head);
     if (header) return header;
   }

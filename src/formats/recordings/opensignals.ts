@@ -1,6 +1,6 @@
 /**
- * OpenSignals recordings (PLUX, BITalino): HDF5 files with a group a device, named by its MAC address, whose `raw` group holds
- * one dataset a channel and `nSeq`, the packet counter.
+ * OpenSignals recordings (PLUX, BITalino). They are HDF5 files with a group for each device, named by its MAC address.
+ * Its `raw` group holds one dataset for each channel, and `nSeq`, the packet counter.
  */
 import type { Batch } from '../../core/signal/batch.ts';
 import { DTYPES, type Dtype, type SampleArray } from '../../core/numbers/dtype.ts';
@@ -30,13 +30,14 @@ export interface Hdf5Tree {
 }
 
 export interface OpenSignalsOptions {
-  /** Of the recording; device and kind of data follow it, after slashes. */
+  /** Name of the recording; device and kind of data follow it, after slashes. */
   readonly name: string;
 }
 
 /**
- * For each device one regular series of its analog channels (one for each dtype and length, if they differ), one of `nSeq`, and
- * one of its digital lines. Attributes go to provenance as they are; model and firmware are the instrument, too.
+ * Makes of each device one regular series of its analog channels, one of `nSeq`, and one of its digital lines. Analog
+ * channels of several dtypes or lengths become one series for each. Attributes go to provenance as they are; model and
+ * firmware are the instrument, too.
  * @throws `unprocessable` if the file has no such device, or a device no usable sampling rate
  */
 export async function readOpenSignals(tree: Hdf5Tree, options: OpenSignalsOptions): Promise<Recording> {

@@ -20,7 +20,7 @@ export interface RecordingFiles {
 }
 
 export interface WfdbOptions {
-  /** Of the series. */
+  /** Name of the series. */
   readonly name: string;
   /** Annotation files are read where they are there; their extensions, `atr` alone by default. */
   readonly annotators?: readonly string[];

@@ -1,6 +1,7 @@
 /**
- * Arrow IPC on the way in, stream or file: a column for each channel, found by its label (`time_` for one called `time`), and the column `time`. The metadata are read
- * here and not by a library: those that there are believe every length they read, and a hundred damaged bytes take all memory.
+ * Arrow IPC on the way in, as a stream or a file. It has the column `time` and one for each channel, found by its label
+ * (`time_` for a channel called `time`). The metadata are read here and not by a library. The libraries that there are
+ * believe every length they read, and a hundred damaged bytes make them take all memory.
  * @see https://github.com/apache/arrow/tree/main/format (Schema.fbs, Message.fbs)
  */
 import type { Batch, SampleShape } from '../../core/signal/batch.ts';
@@ -10,11 +11,11 @@ import { DTYPES } from '../../core/numbers/dtype.ts';
 import { invalidField, unprocessableField, type VarveError } from '../../core/errors.ts';
 import { isTime, TIME_FORMS } from '../../core/time.ts';
 import {
-  cellsOf,
+  columnCells,
   columnsOfBatch,
   FIELD,
   isValid,
-  numberType,
+  dtypeOfColumn,
   RECORD_BATCH,
   refuseBigEndian,
   refuseCompressed,
@@ -33,7 +34,7 @@ import type { FlatTable } from '../binary/flatbuffer.ts';
  * @throws `invalid-input` and `unprocessable` naming `body` or the column; `limit-exceeded` for a record batch over 256 MiB
  */
 export async function* decodeArrow(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
-  let columns: Columns | undefined;
+  let columns: ArrowColumns | undefined;
   const follower = followerOf(shape);
   let firstRow = 0;
   for await (const message of arrowMessages(source)) {
@@ -52,14 +53,14 @@ export async function* decodeArrow(source: AsyncIterable<Uint8Array>, shape: Sam
   if (!columns) throw invalidField('body', 'is no Arrow IPC stream or file: it has no schema');
 }
 
-interface Columns {
+interface ArrowColumns {
   readonly count: number;
   readonly time: { readonly place: number; readonly unitNs: bigint } | null;
   /** Place of each channel's column. */
   readonly channels: readonly number[];
 }
 
-function columnsOf(schema: FlatTable, shape: SampleShape): Columns {
+function columnsOf(schema: FlatTable, shape: SampleShape): ArrowColumns {
   refuseBigEndian(schema);
   const fields = schema.tables(SCHEMA.fields);
   const names = fields.map((field) => field.text(FIELD.name));
@@ -71,7 +72,7 @@ function columnsOf(schema: FlatTable, shape: SampleShape): Columns {
   }
   channels.forEach((place, c) => {
     if (place < 0) throw missingColumn(columnName(shape.channelLabels[c]));
-    const found = numberType(fields[place]);
+    const found = dtypeOfColumn(fields[place]);
     if (found !== shape.dtype) {
       throw unprocessableField(`column ${names[place]}`, `has ${found ?? 'no numbers'}, the series ${shape.dtype}`);
     }
@@ -92,7 +93,7 @@ function missingColumn(name: string): VarveError {
 /** The rows of a record batch, in batches of our own size. */
 function* partsOf(
   { header, body }: ArrowMessage,
-  columns: Columns,
+  columns: ArrowColumns,
   shape: SampleShape,
   { follower, firstRow }: { readonly follower: StampFollower | null; readonly firstRow: number },
 ): Generator<Batch> {
@@ -105,10 +106,10 @@ function* partsOf(
     return {
       rows: length,
       time: columns.time && {
-        ...cellsOf(column(columns.time.place), 'int64', length),
+        ...columnCells(column(columns.time.place), 'int64', length),
         unitNs: columns.time.unitNs,
       },
-      channels: columns.channels.map((place) => cellsOf(column(place), dtype, length)),
+      channels: columns.channels.map((place) => columnCells(column(place), dtype, length)),
     };
   });
   const timeOf = (row: number): bigint => {
@@ -118,7 +119,7 @@ function* partsOf(
     if (isTime(ns)) return ns;
     throw invalidField(`row ${row} column ${TIME_COLUMN}`, `is not ${TIME_FORMS}`);
   };
-  /** Of a regular series, whose rows may have none. */
+  /** Hears the times of a regular series, whose rows may have none. */
   const hear = (from: number, count: number): Pick<Batch, 'startNs' | 'stamps' | 'heard'> => {
     let startNs: bigint | undefined;
     for (let row = from; row < from + count; row++) {

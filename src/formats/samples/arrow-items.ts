@@ -8,28 +8,28 @@ import { invalidField, unprocessableField } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { isTime, TIME_FORMS } from '../../core/time.ts';
 import {
-  cellsOf,
+  columnCells,
   columnsOfBatch,
   FIELD,
   INT,
   isValid,
-  numberType,
+  dtypeOfColumn,
   RECORD_BATCH,
   refuseBigEndian,
   refuseCompressed,
   SCHEMA,
   TYPE,
   unitOf,
-  type Cells,
+  type ColumnCells,
   type ColumnBytes,
 } from '../binary/arrow-columns.ts';
 import { arrowMessages, damaged, orDamaged, type ArrowMessage } from '../binary/arrow-messages.ts';
 import { followerOf, fullBatchRows, recordBytes, toldTimes } from './batch-builder.ts';
 import type { FlatTable } from '../binary/flatbuffer.ts';
-import { MAX_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
+import { MAX_BODY_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
 
 const SERIES_COLUMN = 'series';
-/** Of series of one channel, whatever it is called. */
+/** The column of values for series of one channel, whatever the channel is called. */
 const VALUE_COLUMN = 'value';
 const DICTIONARY_ENCODING = { id: 0, indexType: 1 } as const;
 const DICTIONARY_BATCH = { id: 0, data: 1, isDelta: 2 } as const;
@@ -43,7 +43,7 @@ const TURN_ROWS = 32_768;
  * @throws `invalid-input` and `unprocessable` on `body` or a column where no item can be told from another; `limit-exceeded`
  */
 export async function decodeArrowItems(source: AsyncIterable<Uint8Array>): Promise<ReadItem[]> {
-  const groups = new Map<string, Group>();
+  const groups = new Map<string, ItemRows>();
   const dictionaries = new Map<number, (string | null)[]>();
   let layout: Layout | undefined;
   let firstRow = 0;
@@ -98,7 +98,7 @@ function layoutOf(schema: FlatTable): Layout {
       throw unprocessableField(`column ${names[place]}`, 'is dictionary-encoded; plain numbers are read');
     }
     if (place === timePlace) continue;
-    const dtype = numberType(field);
+    const dtype = dtypeOfColumn(field);
     if (dtype === null || !Object.hasOwn(DTYPES, dtype)) {
       throw unprocessableField(`column ${names[place]}`, `has ${dtype ?? 'no numbers'}; numbers of a series are read`);
     }
@@ -150,7 +150,7 @@ function readDictionary(
 /** @returns the text of a row; null: it has none. Of rows that follow each other and are the same it is decoded once */
 function textReader(column: ColumnBytes, rows: number, offsetBytes: 4 | 8): (row: number) => string | null {
   if (rows === 0) return () => null;
-  const places = cellsOf(column, offsetBytes === 4 ? 'int32' : 'int64', rows + 1).values;
+  const places = columnCells(column, offsetBytes === 4 ? 'int32' : 'int64', rows + 1).values;
   const end = Number(places[rows]);
   if (!(end >= 0)) throw damaged();
   const bytes = Buffer.from(column.bytes(1, end));
@@ -170,7 +170,7 @@ function textReader(column: ColumnBytes, rows: number, offsetBytes: 4 | 8): (row
 }
 
 /** Rows of one series. */
-interface Group {
+interface ItemRows {
   readonly series: string;
   readonly parts: GroupPart[];
 }
@@ -182,17 +182,17 @@ interface GroupPart {
 }
 
 interface RecordColumns {
-  /** Of all record batches together. */
+  /** Number of the first row in all record batches together. */
   readonly firstRow: number;
-  readonly time: Cells | null;
+  readonly time: ColumnCells | null;
   /** By the place of the column. */
-  readonly values: ReadonlyMap<number, Cells>;
+  readonly values: ReadonlyMap<number, ColumnCells>;
 }
 
 interface Grouping {
   readonly layout: Layout;
   readonly dictionaries: ReadonlyMap<number, readonly (string | null)[]>;
-  readonly groups: Map<string, Group>;
+  readonly groups: Map<string, ItemRows>;
   readonly firstRow: number;
 }
 
@@ -205,21 +205,21 @@ async function group(
     refuseCompressed(header);
     const length = header.length(RECORD_BATCH.length);
     const column = columnsOfBatch(header, body, length, layout.buffers);
-    const values = layout.values.map(({ place, dtype }): [number, Cells] => [
+    const values = layout.values.map(({ place, dtype }): [number, ColumnCells] => [
       place,
-      cellsOf(column(place), dtype, length),
+      columnCells(column(place), dtype, length),
     ]);
     return {
       rows: length,
       record: {
         firstRow,
-        time: layout.time && cellsOf(column(layout.time.place), 'int64', length),
+        time: layout.time && columnCells(column(layout.time.place), 'int64', length),
         values: new Map(values),
       },
       textOf: seriesReader(column(layout.series.place), length, layout.series, dictionaries),
     };
   });
-  const found: { group: Group; rows: number; next: number }[] = [];
+  const found: { group: ItemRows; rows: number; next: number }[] = [];
   const places = new Map<string, number>();
   const placeOf = new Int32Array(rows);
   for (let row = 0; row < rows; row++) {
@@ -247,11 +247,11 @@ async function group(
   return rows;
 }
 
-function groupOf(groups: Map<string, Group>, series: string): Group {
+function groupOf(groups: Map<string, ItemRows>, series: string): ItemRows {
   const known = groups.get(series);
   if (known) return known;
-  if (groups.size === MAX_ITEMS) throw tooManyItems();
-  const added: Group = { series, parts: [] };
+  if (groups.size === MAX_BODY_ITEMS) throw tooManyItems();
+  const added: ItemRows = { series, parts: [] };
   groups.set(series, added);
   return added;
 }
@@ -264,7 +264,7 @@ function seriesReader(
 ): (row: number) => string | null {
   if (!dictionary) return textReader(column, rows, offsetBytes);
   const words = dictionaries.get(dictionary.id) ?? [];
-  const { values, valid } = cellsOf(column, dictionary.index, rows);
+  const { values, valid } = columnCells(column, dictionary.index, rows);
   return (row) => {
     if (!isValid(valid, row)) return null;
     const word = words[Number(values[row])];
@@ -273,7 +273,7 @@ function seriesReader(
   };
 }
 
-function itemOf({ series, parts }: Group, layout: Layout): SampleItem {
+function itemOf({ series, parts }: ItemRows, layout: Layout): SampleItem {
   const rows = parts.reduce((sum, part) => sum + part.rows.length, 0);
   const rowBytes = layout.values.reduce((sum, { dtype }) => sum + DTYPES[dtype].bytes, 8);
   return {
@@ -328,7 +328,7 @@ class OpenBatch {
   }
 
   /** @throws unprocessable for a null that the dtype cannot hold */
-  push(cells: readonly Cells[], row: number, firstRow: number): void {
+  push(cells: readonly ColumnCells[], row: number, firstRow: number): void {
     const { dtype, channelLabels } = this.#shape;
     const at = this.rows * cells.length;
     for (let c = 0; c < cells.length; c++) {

@@ -1,5 +1,6 @@
 /**
- * Arrow IPC on the way out, as a stream or as a file: a column `time` and a column a channel, a record batch for each batch of rows.
+ * Arrow IPC on the way out, as a stream or as a file. It has a column `time`, one for each channel, and a record batch
+ * for each batch of rows.
  * @see https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
  */
 import type * as Arrow from 'apache-arrow';
@@ -11,7 +12,7 @@ import type { Channel } from '../../core/signal/series.ts';
 import { batchRows, cutBatches } from './cut-batches.ts';
 import {
   loadArrow,
-  numberType,
+  arrowNumberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
@@ -29,9 +30,10 @@ export function encodeArrowFile(batches: AsyncIterable<OutBatch>, shape: OutShap
 }
 
 /**
- * Times are a timestamp[ns, UTC], or a duration[ns] since the start of the recording if the series' times are relative. Channels are of
- * the dtype; none is nullable, NaN is NaN. Metadata of the schema say what a shard's attributes say, in the same words; those of a
- * channel's field its unit and calibration, and its label where the field is not called so.
+ * Times are a timestamp[ns, UTC], or a duration[ns] since the start of the recording if the series' times are relative.
+ * Channels are of the dtype; none is nullable, NaN is NaN. The metadata of the schema say what a shard's attributes
+ * say, in the same words. Those of a channel's field say its unit and calibration, and its label where the field is not
+ * called so.
  */
 async function* encodeArrow(
   batches: AsyncIterable<OutBatch>,
@@ -58,7 +60,7 @@ function schemaOf(arrow: ArrowLibrary, shape: OutShape): Arrow.Schema {
     new arrow.Field(TIME_COLUMN, timeType(arrow, timeReference), false),
     ...shape.channelLabels.map(
       (label, c) =>
-        new arrow.Field(columnName(label), numberType(arrow, shape.dtype), false, fieldMetadata(channels[c])),
+        new arrow.Field(columnName(label), arrowNumberType(arrow, shape.dtype), false, fieldMetadata(channels[c])),
     ),
   ];
   const metadata: Record<string, string> = {
@@ -100,7 +102,7 @@ function fieldMetadata(channel: Channel): Map<string, string> {
 function recordBatch(arrow: ArrowLibrary, schema: Arrow.Schema, { values, times, rows }: OutBatch): Arrow.RecordBatch {
   const channels = schema.fields.length - 1;
   const columns = [times!] as SampleArray[];
-  for (let c = 0; c < channels; c++) columns.push(columnOf(values, channels, c, rows));
+  for (let c = 0; c < channels; c++) columns.push(channelColumn(values, channels, c, rows));
   const children = columns.map((data, i) => {
     const type = schema.fields[i].type as Arrow.DataType<never>;
     return arrow.makeData({ type, length: rows, nullCount: 0, data } as never) as Arrow.Data;
@@ -108,7 +110,7 @@ function recordBatch(arrow: ArrowLibrary, schema: Arrow.Schema, { values, times,
   return toRecordBatch(arrow, schema, children, rows);
 }
 
-function columnOf(values: SampleArray, channels: number, channel: number, rows: number): SampleArray {
+function channelColumn(values: SampleArray, channels: number, channel: number, rows: number): SampleArray {
   if (channels === 1) return values;
   const column = new (values.constructor as DtypeInfo['array'])(rows);
   copyValues(column, { at: 0, step: 1 }, values, { at: channel, step: channels }, rows);

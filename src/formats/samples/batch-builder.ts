@@ -4,9 +4,9 @@ import { StampFollower } from '../../core/signal/stamps.ts';
 import { DTYPES, type SampleArray } from '../../core/numbers/dtype.ts';
 
 /** A batch a decoder yields is full at this many bytes of values and times, or … */
-const MAX_BATCH_BYTES = 1024 * 1024;
+const FULL_BATCH_BYTES = 1024 * 1024;
 /** … at this many rows, whichever comes first; a single row may be larger. */
-const MAX_BATCH_ROWS = 65_536;
+const FULL_BATCH_ROWS = 65_536;
 /** Capacity of a new batch; it doubles as rows arrive, so that a body of one row costs no megabyte. */
 const FIRST_ROWS = 64;
 
@@ -17,7 +17,7 @@ export function recordBytes(shape: SampleShape): number {
 
 /** Rows of a full batch of records of this many bytes. */
 export function fullBatchRows(bytesPerRecord: number): number {
-  return Math.max(1, Math.min(MAX_BATCH_ROWS, Math.floor(MAX_BATCH_BYTES / bytesPerRecord)));
+  return Math.max(1, Math.min(FULL_BATCH_ROWS, Math.floor(FULL_BATCH_BYTES / bytesPerRecord)));
 }
 
 export class BatchBuilder {
@@ -27,7 +27,7 @@ export class BatchBuilder {
   readonly #channels: number;
   readonly #fullRows: number;
   #capacity = 0;
-  /** Of the next batch, once its first row comes. */
+  /** Capacity of the next batch, once its first row comes. */
   #nextCapacity: number;
   #values!: SampleArray;
   #times!: BigInt64Array | null;

@@ -19,7 +19,7 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
   const labels = shape.channelLabels;
   const read = csvValueReader(shape.dtype, (line, channel) => `line ${line} column ${labels[channel]}`);
   const batch = new BatchBuilder(shape);
-  let columns: Columns | undefined;
+  let columns: CsvColumns | undefined;
   for await (const rows of csvRows(source)) {
     for (const { line, fields } of rows) {
       const isEmpty = fields.length === 1 && fields[0] === '';
@@ -46,7 +46,7 @@ export async function* decodeCsv(source: AsyncIterable<Uint8Array>, shape: Sampl
   if (batch.rows > 0) yield batch.take();
 }
 
-interface Columns {
+interface CsvColumns {
   /** Columns of the file. */
   readonly count: number;
   /** Place of the time column, or -1. */
@@ -55,7 +55,7 @@ interface Columns {
   readonly channels: readonly number[];
 }
 
-function columnsOf(header: readonly string[], shape: SampleShape): Columns {
+function columnsOf(header: readonly string[], shape: SampleShape): CsvColumns {
   const names = header.map((name) => name.trim());
   const labels = shape.channelLabels.map((label) => label.trim());
   const { time, channels, unknown } = placesOfColumns(names, labels);

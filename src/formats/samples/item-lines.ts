@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { invalidField, isVarveError } from '../../core/errors.ts';
 import { jsonObject, parseExactJson, parseJsonWithDigits } from '../text/exact-json.ts';
 import { jsonBatches } from './json.ts';
-import { MAX_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
+import { MAX_BODY_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
 import { textLines } from '../text/text-lines.ts';
 
 const KEYS = ['series', 'start', 'times', 'values', 'orient', 'idempotency_key', 'create'] as const;
@@ -24,7 +24,7 @@ export async function decodeItemLines(source: AsyncIterable<Uint8Array>): Promis
     for (const text of lines) {
       line++;
       if (text.trim() === '') continue;
-      if (items.length === MAX_ITEMS) throw tooManyItems();
+      if (items.length === MAX_BODY_ITEMS) throw tooManyItems();
       chars += text.length;
       if (chars > TURN_CHARS) {
         chars = text.length;

@@ -12,7 +12,10 @@ import { wholeBody } from '../text/whole-body.ts';
 /** A JSON body is parsed whole, so it is small; larger ones have formats that stream. */
 export const MAX_JSON_BODY_BYTES = 32 * 1024 * 1024;
 
-/** How `values` lie: one list a row, which is what a body and an answer mean if they do not say, or one list a channel. */
+/**
+ * How `values` lie: one list for each row, or one list for each channel. A body or an answer that does not say has one
+ * list for each row.
+ */
 export const ORIENTS = ['rows', 'channels'] as const;
 export type Orient = (typeof ORIENTS)[number];
 
@@ -38,8 +41,8 @@ export async function* decodeJson(source: AsyncIterable<Uint8Array>, shape: Samp
  * The rows of an object that {@link parseExactJson} has parsed.
  * @throws as {@link decodeJson}
  */
-export function* jsonBatches(body: Body, shape: SampleShape): Generator<Batch> {
-  const { rows, cell, placeOf } = cellsOf(body, shape);
+export function* jsonBatches(body: JsonObject, shape: SampleShape): Generator<Batch> {
+  const { rows, cell, placeOf } = bodyValues(body, shape);
   const times = timesOf(body, shape, rows);
   const startNs = startOf(body, times);
   const mayLack = shape.kind === 'regular';
@@ -61,16 +64,16 @@ export function* jsonBatches(body: Body, shape: SampleShape): Generator<Batch> {
   if (batch.rows > 0) yield batch.take();
 }
 
-type Body = Readonly<Record<string, unknown>>;
+type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The values of a body, whichever way they lie. */
-interface Cells {
+interface BodyValues {
   readonly rows: number;
   readonly cell: (row: number, channel: number) => unknown;
   readonly placeOf: PlaceOf;
 }
 
-function cellsOf(body: Body, shape: SampleShape): Cells {
+function bodyValues(body: JsonObject, shape: SampleShape): BodyValues {
   const { values } = body;
   const orient = body.orient ?? 'rows';
   if (orient !== 'rows' && orient !== 'channels') throw invalidField('orient', 'is neither "rows" nor "channels"');
@@ -78,7 +81,7 @@ function cellsOf(body: Body, shape: SampleShape): Cells {
   return orient === 'rows' ? cellsByRow(values, body, shape) : cellsByChannel(values, shape);
 }
 
-function cellsByRow(values: readonly unknown[], body: Body, { channelLabels }: SampleShape): Cells {
+function cellsByRow(values: readonly unknown[], body: JsonObject, { channelLabels }: SampleShape): BodyValues {
   const channels = channelLabels.length;
   for (const [row, item] of values.entries()) {
     if (!Array.isArray(item)) {
@@ -108,7 +111,7 @@ function isByChannel(values: readonly unknown[], channels: number, times: unknow
   return values.every((item) => Array.isArray(item) && item.length === first.length);
 }
 
-function cellsByChannel(values: readonly unknown[], { channelLabels }: SampleShape): Cells {
+function cellsByChannel(values: readonly unknown[], { channelLabels }: SampleShape): BodyValues {
   const channels = channelLabels.length;
   const notList = values.findIndex((item) => !Array.isArray(item));
   if (notList >= 0) {
@@ -133,7 +136,7 @@ function counted(channels: number): string {
 }
 
 /** Times, one a row; null where a regular series has none. */
-function timesOf({ times = null, start = null }: Body, { kind }: SampleShape, rows: number): unknown[] | null {
+function timesOf({ times = null, start = null }: JsonObject, { kind }: SampleShape, rows: number): unknown[] | null {
   if (kind === 'regular' && times === null) return null;
   if (kind === 'irregular' && start !== null) {
     throw unprocessableField('start', 'is not for an irregular series; send `times`');
@@ -147,7 +150,7 @@ function timesOf({ times = null, start = null }: Body, { kind }: SampleShape, ro
 }
 
 /** Where the first row goes, if the body says it. @throws invalid-input naming `start` if its times say something else */
-function startOf({ start = null }: Body, times: readonly unknown[] | null): bigint | null {
+function startOf({ start = null }: JsonObject, times: readonly unknown[] | null): bigint | null {
   if (start === null) return null;
   const startNs = jsonTime(start, 'start');
   const first = times?.[0] ?? null;
@@ -170,11 +173,11 @@ export interface JsonOptions {
 }
 
 /**
- * `{"series": …, "first_row": …, "times": ["ns", …], "orient": "rows", "values": [[…] a row], "next": …}`; of one channel, a row is its
- * value alone. By channels, `values` has one list a channel.
+ * `{"series": …, "first_row": …, "times": ["ns", …], "orient": "rows", "values": [[…], …], "next": …}`. With one
+ * channel, a row is its value alone. By channels, `values` has one list for each channel.
  *
- * Values follow the times, so they are held until the last row has come: the caller bounds the rows of one answer and links to the rest
- * in `shape.next`.
+ * Values follow the times, so they are held until the last row has come. The caller bounds the rows of one answer, and
+ * links to the rest in `shape.next`.
  * @param batches whose memory is not used again
  */
 export async function* encodeJson(

@@ -7,7 +7,7 @@ import { DTYPE_NAMES, DTYPES, viewAs, type Dtype, type SampleArray } from '../..
 import { invalidField, unprocessableField } from '../../core/errors.ts';
 import { INT64_MIN } from '../../core/time.ts';
 import { fullBatchRows } from './batch-builder.ts';
-import { BlockCutter, joined } from '../binary/block-cutter.ts';
+import { BlockCutter, joinBytes } from '../binary/block-cutter.ts';
 import { encodeOctets } from './octets.ts';
 import { unpackRecords, type RecordLayout } from '../binary/packed-records.ts';
 import { parsePythonLiteral, type PythonLiteral } from '../text/python-literal.ts';
@@ -36,8 +36,9 @@ export interface NpyHeader {
  * Reads the head of an `.npy` file.
  * @param prefix the first bytes of the file, as many as there are yet
  * @returns undefined if more bytes are needed; never after 64 KiB
- * @throws `invalid-input` on `body` if this is no `.npy` head, `unprocessable` if the array cannot be samples: other dtypes than
- * the ten, more than two dimensions, Fortran order where it matters, other fields than `time` and `values`
+ * @throws `invalid-input` on `body` if this is no `.npy` head
+ * @throws `unprocessable` if the array cannot be samples: another dtype than the ten, another field than `time` and
+ * `values`, more than two dimensions, or Fortran order
  */
 export function readNpyHeader(prefix: Uint8Array): NpyHeader | undefined {
   if (MAGIC.some((byte, i) => i < prefix.length && prefix[i] !== byte)) {
@@ -134,10 +135,10 @@ function numberType(descr: string): { dtype: Dtype; bigEndian: boolean } {
 }
 
 /**
- * Rows (of one channel) or rows × channels in C order, either byte order; for irregular series a structured array of `time`
- * (int64 ns or datetime64[ns]) and `values` (a scalar for one channel, or a subarray of all).
- * @throws `invalid-input` on `body` if the head is malformed or the data are shorter or longer than it says;
- * `unprocessable` on `body` if dtype, channels or kind are not the series'
+ * Rows (of one channel) or rows × channels in C order, in either byte order. An irregular series is a structured array
+ * of `time` (int64 ns or datetime64[ns]) and `values` (a scalar for one channel, or a subarray of all).
+ * @throws `invalid-input` on `body` if the head is malformed or the data are shorter or longer than it says
+ * @throws `unprocessable` on `body` if dtype, channels or kind are not the series'
  */
 export async function* decodeNpy(source: AsyncIterable<Uint8Array>, shape: SampleShape): AsyncGenerator<Batch> {
   let head: Uint8Array = new Uint8Array(0);
@@ -147,7 +148,7 @@ export async function* decodeNpy(source: AsyncIterable<Uint8Array>, shape: Sampl
   for await (const piece of source) {
     let data = piece;
     if (!header || !cutter) {
-      head = joined([head, piece]);
+      head = joinBytes([head, piece]);
       header = readNpyHeader(head);
       if (!header) continue;
       checkMatches(header, shape);

@@ -23,11 +23,11 @@ export type ReadItem = { readonly line: number } & (
 );
 
 /** Items of one body. */
-export const MAX_ITEMS = 10_000;
-/** Of a body, decompressed: its items are in memory together. */
+export const MAX_BODY_ITEMS = 10_000;
+/** Most bytes of a body, decompressed: its items are in memory together. */
 export const MAX_ITEMS_BYTES = 32 * 1024 * 1024;
 
 export function tooManyItems(): VarveError {
-  const message = `has more than ${MAX_ITEMS} items; send them in several requests`;
+  const message = `has more than ${MAX_BODY_ITEMS} items; send them in several requests`;
   return new VarveError('limit-exceeded', `body: ${message}`, { errors: [{ field: 'body', message }] });
 }

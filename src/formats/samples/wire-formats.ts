@@ -2,7 +2,7 @@
 import type { Batch, OutBatch, OutShape, SampleShape } from '../../core/signal/batch.ts';
 import { encodeArrowFile, encodeArrowStream } from './arrow.ts';
 import { decodeArrow } from './arrow-decode.ts';
-import { MAX_BODY_BYTES } from '../binary/arrow-messages.ts';
+import { MAX_ARROW_BODY_BYTES } from '../binary/arrow-messages.ts';
 import { decodeCsv, encodeCsv } from './csv.ts';
 import type { EpochUnit } from '../text/epoch-text.ts';
 import { JSON_COPIES } from '../text/exact-json.ts';
@@ -46,7 +46,13 @@ export interface WireFormat {
 const TEXT = { isText: true, isPacked: false, heldBytes: 0, heldCopies: 1, inThread: false } as const;
 const PACKED = { isText: false, isPacked: true, heldBytes: 0, heldCopies: 1, inThread: false } as const;
 /** A message as it came, and joined. */
-const COLUMNS = { isText: false, isPacked: false, heldBytes: MAX_BODY_BYTES, heldCopies: 2, inThread: true } as const;
+const COLUMNS = {
+  isText: false,
+  isPacked: false,
+  heldBytes: MAX_ARROW_BODY_BYTES,
+  heldCopies: 2,
+  inThread: true,
+} as const;
 
 export const WIRE_FORMATS: Readonly<Record<WireFormatName, WireFormat>> = {
   json: {

@@ -4,7 +4,7 @@ import type * as Arrow from 'apache-arrow';
 import type { Table, TableBatch, TableColumn } from '../../core/signal/sample-table.ts';
 import {
   loadArrow,
-  numberType,
+  arrowNumberType,
   timeType,
   toRecordBatch,
   writeRecordBatches,
@@ -12,7 +12,10 @@ import {
 } from '../binary/arrow-writer.ts';
 import { MAX_BATCH_ROWS } from '../samples/cut-batches.ts';
 
-/** What {@link Table.about} says is in the metadata of the schema, as JSON where it is no text; that of a column, in those of its field. */
+/**
+ * The metadata of the schema have what {@link Table.about} says, as JSON where it is no text. Those of a field have
+ * what its column says.
+ */
 export async function* encodeTableArrow(
   batches: AsyncIterable<TableBatch>,
   table: Table,
@@ -44,7 +47,7 @@ function typeOf(arrow: ArrowLibrary, { type }: TableColumn, number: number, { ti
   if (type === 'time') return timeType(arrow, timeReference);
   return type === 'text'
     ? new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32(), number)
-    : numberType(arrow, type === 'number' ? 'float64' : type);
+    : arrowNumberType(arrow, type === 'number' ? 'float64' : type);
 }
 
 async function* recordBatches(

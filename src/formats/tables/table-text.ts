@@ -10,14 +10,14 @@ import { encodeTextRows, inPieces, jsonListText } from '../text/text-rows.ts';
 export const MAX_JSON_CELLS = 2 * 1024 * 1024;
 
 /** How a format spells what cells are made of. */
-interface Spelling {
+interface CellSpelling {
   readonly number: (type: NumberType) => (value: number | bigint) => string;
   readonly time: (ns: bigint) => string;
   readonly text: (text: string) => string;
   readonly missing: string;
 }
 
-const JSON_SPELLING: Spelling = {
+const JSON_SPELLING: CellSpelling = {
   number: jsonValueWriter,
   time: (ns) => `"${ns}"`,
   text: (text) => JSON.stringify(text),
@@ -84,13 +84,13 @@ function tooMuchJson(): Error {
   return new VarveError('limit-exceeded', `format: ${message}`, { errors: [{ field: 'format', message }] });
 }
 
-function cellWriter(column: TableColumn, c: number, spelling: Spelling): CellWriter {
+function cellWriter(column: TableColumn, c: number, spelling: CellSpelling): CellWriter {
   const write = plainWriter(column, c, spelling);
   if (!column.nullable) return write;
   return (batch, row) => (batch.present[c]?.[row] === 0 ? spelling.missing : write(batch, row));
 }
 
-function plainWriter({ type, words = [] }: TableColumn, c: number, spelling: Spelling): CellWriter {
+function plainWriter({ type, words = [] }: TableColumn, c: number, spelling: CellSpelling): CellWriter {
   if (type === 'time') return ({ columns }, row) => spelling.time(columns[c][row] as bigint);
   if (type === 'text') {
     const spelled = words.map(spelling.text);

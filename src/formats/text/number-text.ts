@@ -1,8 +1,9 @@
 /**
- * Values as text: how JSON and CSV spell the numbers of each dtype. What goes out comes back bit-equal, and a text that the
- * dtype cannot hold exactly as it is meant is refused, never bent (float32 rounds: that is what the caller asked for).
+ * Values as text: how JSON and CSV spell the numbers of each dtype. What goes out comes back bit-equal. A text that the
+ * dtype cannot hold exactly is refused, never bent (float32 rounds: that is what the caller asked for).
  *
  * Negative zero is -0.0, which readers that tell integers from floats take for a float.
+ *
  * JSON: 64-bit integers beyond ±(2^53 − 1) are decimal strings, NaN is null, infinities are "Infinity" and "-Infinity".
  * CSV: integers are plain digits, NaN is empty, infinities are inf and -inf, as pandas reads them.
  */

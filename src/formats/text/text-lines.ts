@@ -62,7 +62,7 @@ export async function* textLines(source: AsyncIterable<Uint8Array>): AsyncGenera
 }
 
 const LINE_END = 0x0a;
-/** Of a character that may still be one: it has four bytes at most. */
+/** Bytes of a character that is not complete yet: it has four bytes at most. */
 const MAX_OPEN_BYTES = 3;
 
 /** The last bytes of a text, from where a character of several bytes begins; none if none does. */

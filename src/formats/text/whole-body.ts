@@ -1,5 +1,5 @@
 /** A body that must be whole before it can be read, collected up to a limit. */
-import { joined } from '../binary/block-cutter.ts';
+import { joinBytes } from '../binary/block-cutter.ts';
 
 /**
  * @param tooLarge makes the error that says which limit was passed; nothing beyond it is kept
@@ -16,5 +16,5 @@ export async function wholeBody(
     if (length > limitBytes) throw tooLarge();
     pieces.push(piece);
   }
-  return joined(pieces);
+  return joinBytes(pieces);
 }

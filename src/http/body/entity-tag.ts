@@ -14,7 +14,8 @@ export function entityTag(series: Pick<Series, 'version' | 'commit'>): string {
 }
 
 /**
- * Of the answer to a request for samples. Strong where equal tags mean equal bytes; weak for texts, which may come compressed.
+ * The tag of an answer to a request for samples. It is strong where equal tags mean equal bytes, and weak for texts,
+ * which may be sent compressed.
  * @param url of the request: what was selected, and what its links say
  */
 export function samplesTag(state: Pick<Series, 'version' | 'commit'>, url: string, format: AnswerFormatName): string {
@@ -22,7 +23,10 @@ export function samplesTag(state: Pick<Series, 'version' | 'commit'>, url: strin
   return (isStrong ? '' : 'W/') + tagOfRequest(state, url, format);
 }
 
-/** Of the answer to a request for buckets: weak, for means of floats may be told by summaries that were computed in another order. */
+/**
+ * The tag of an answer to a request for buckets. It is weak: a mean of floats may come from summaries that were
+ * computed in another order.
+ */
 export function bucketsTag(state: Pick<Series, 'version' | 'commit'>, url: string, format: AnswerFormatName): string {
   return `W/${tagOfRequest(state, url, format)}`;
 }
@@ -50,7 +54,7 @@ export function insistsOnVersion(ifMatch: string | undefined, series: Pick<Serie
   });
 }
 
-/** Of a subject. Equal ones mean equal content, so that nothing is overwritten that was not seen. */
+/** The tag of a subject. Equal tags mean equal content, so that nobody overwrites what they have not seen. */
 export function subjectTag({ content, updatedAt }: StoredSubject): string {
   const digest = createHash('sha256').update(`${updatedAt.toISOString()} ${JSON.stringify(content)}`);
   return `"${digest.digest('base64url').slice(0, DIGEST_CHARS)}"`;
@@ -70,8 +74,8 @@ export function checkIfMatch(ifMatch: string | undefined, tag: string | null): v
 }
 
 /**
- * True if If-None-Match names this tag: the client has the representation already. Not left to Express, which sends it again
- * to a client that says no-cache, as fetch does with every conditional request.
+ * True if If-None-Match names this tag: the client has the representation already. Express does not decide this, for it
+ * sends the representation again to a client that says no-cache, as fetch does with every conditional request.
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
  */
 export function isKnownTo(ifNoneMatch: string | undefined, tag: string): boolean {

@@ -20,7 +20,7 @@ const MEDIA_TYPES = ['application/json', 'application/*+json'];
  * Answers unsupported-media-type for another media type, limit-exceeded and invalid-input (field `body`).
  */
 export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
-  const read = express.text({ type: MEDIA_TYPES, limit: maxBytes, verify });
+  const read = express.text({ type: MEDIA_TYPES, limit: maxBytes, verify: verifyText });
   return (req, res, next) => {
     // `is` gives null for a request without a body: the schema will say what is missing.
     if (req.is(MEDIA_TYPES) === false) {
@@ -50,8 +50,8 @@ export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
   };
 }
 
-/** Of the text: what parsing it would lose in silence. */
-function verify(_req: unknown, _res: unknown, bytes: Buffer, charset: string): void {
+/** Refuses a JSON text that says something which parsing would lose in silence. */
+function verifyText(_req: unknown, _res: unknown, bytes: Buffer, charset: string): void {
   if (charset !== 'utf-8') {
     const message = 'must be UTF-8, which is the character set of JSON';
     throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {
@@ -84,8 +84,8 @@ export function bodyOf<S extends z.ZodType>(req: Request, schema: S): z.output<S
 }
 
 /**
- * Refuses what JSON can say and Postgres cannot store: NUL characters, lone surrogates; numbers that no float64 reaches; and nesting that would exhaust a
- * stack further on. Walks without recursion for the same reason.
+ * Refuses what JSON can say and Postgres cannot store: NUL characters, lone surrogates and numbers that no float64
+ * reaches. It also refuses nesting so deep that it would exhaust a stack later, and walks without recursion itself.
  */
 export function refuseUnstorable(body: unknown): void {
   const ahead: { value: unknown; path: PropertyKey[] }[] = [{ value: body, path: [] }];

@@ -44,7 +44,8 @@ function refuseCharset(contentType: string): void {
 }
 
 /**
- * The format to answer in: what the client accepts best (q-values, then the more specific range), the first of those offered if all is the same.
+ * The format to answer in: the one that the client accepts best, by q-value and then by the more specific range. The
+ * first of those offered wins a tie.
  * @throws not-acceptable listing what is offered
  */
 export function formatToSend<F extends AnswerFormatName>(req: Pick<Request, 'accepts'>, offered: readonly F[]): F {
@@ -60,8 +61,8 @@ export function formatToSend<F extends AnswerFormatName>(req: Pick<Request, 'acc
 const BYTE_RANGE = /^bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*$/i;
 
 /**
- * The part of a body that a request asks for; null: all of it, as also for a Range that cannot be understood, that means several
- * parts, or that holds for another version of the body.
+ * The part of a body that a request asks for; null for all of it. Null is also the answer to a Range that cannot be
+ * understood, names several parts, or holds for another version of the body.
  * @param tag strong, of the body
  * @see https://www.rfc-editor.org/rfc/rfc9110#section-14.2
  */

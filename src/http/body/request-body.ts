@@ -39,8 +39,9 @@ export function openRequestBody(req: Request, maxBytes: number = MAX_SAMPLE_BYTE
 }
 
 /**
- * A reader that stops early must not destroy the request: a client that sends all of its body before it reads would never see the
- * answer. Nor may it leave the rest unread: the next request of the connection waits behind it.
+ * Reads the bytes of a request. A reader that stops early must not destroy the request: a client that sends its whole
+ * body before it reads would never see the answer. Nor may the rest stay unread, because the next request of the
+ * connection waits behind it.
  */
 async function* readIncoming(req: Request): AsyncGenerator<Uint8Array> {
   let wake = (): void => {};

@@ -14,8 +14,9 @@ interface Exchange {
 }
 
 /**
- * Once nothing has moved on a connection for a while: it is destroyed if the client reads no answer or asks nothing, the reader of a body that does not come is told
- * ({@link STALLED}), and a client that waits for us goes on waiting. Node counts every byte that moves, either way.
+ * Acts on connections on which nothing has moved for a while. If the client reads no answer, or asks nothing, the
+ * connection is destroyed. If a request's body does not come, its reader is told ({@link STALLED}). A client that waits
+ * for us goes on waiting. Node counts every byte that moves, either way.
  */
 export function cutStalled(server: Server, stallMs: number): void {
   const exchanges = new WeakMap<Socket, Exchange>();

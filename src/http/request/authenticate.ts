@@ -59,8 +59,9 @@ export function needsForAll(scope: Scope): RequestHandler {
 export const needsAdmin: RequestHandler = needsForAll('admin');
 
 /**
- * Whether the caller may be shown what is stored. A token that writes and does not read is told what it sent, what became of it, and why something is
- * refused: never what others have stored. Each answer to a write asks this before it shows more.
+ * Whether the caller may be shown what is stored. A token that may write and not read is told what it sent, what became
+ * of it, and why something is refused. It is never told what others have stored. Each answer to a write asks this
+ * before it shows more.
  */
 export function mayRead(res: Response): boolean {
   return allows(principalOf(res).scopes, 'read');

@@ -28,7 +28,10 @@ export function keyOfAppend(
   return keyOfPair(source, sequence);
 }
 
-/** Of requests other than appends: the header, and a hash of what was asked. @throws invalid-input naming the header */
+/**
+ * The key of a request that is no append: the header, and a hash of what was asked. @throws invalid-input naming the
+ * header
+ */
 export function onceOf(req: Pick<Request, 'get'>, contentHash: () => Buffer): Once | null {
   const key = parseIdempotencyKey(req.get('idempotency-key'));
   return key === null ? null : { key, contentHash: contentHash() };

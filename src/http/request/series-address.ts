@@ -7,13 +7,14 @@ import type { SeriesRef } from '../../flows/series/series-service.ts';
 import { pathId } from './path-id.ts';
 import { queryOf } from './query.ts';
 import { idOf, name } from '../wire/scalars.ts';
-import { DEFAULT_PROJECT } from '../wire/series-schema.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 
 const BY_NAME = 'by-name';
 
 /**
- * The paths of one resource of a series, for a router of {@link seriesRouter}. A name may be written with its slashes as they
- * are; then a resource's path behind it wins, and a name that ends like one has to be percent-encoded (`%2F`).
+ * The paths of one resource of a series, for a router of {@link seriesRouter}. A name may be written with its slashes
+ * as they are. A resource's path behind the name wins then, so a name that ends like one has to be percent-encoded
+ * (`%2F`).
  * @param resource empty for the series itself; else begins with a slash
  */
 export function seriesPaths(resource: '' | `/${string}`): string[] {

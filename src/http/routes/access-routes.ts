@@ -109,7 +109,8 @@ export const accessDescriptions: ZodOpenApiPathsObject = {
       tags: ['access'],
       summary: 'Revoke a token (scope admin)',
       description:
-        'It acts at once in the process that is asked, and in others within milliseconds, or a second if they are cut off from the news of Postgres.',
+        'It acts at once in the process that is asked, and in others within milliseconds. Processes that are ' +
+        'cut off from the notifications of Postgres take a second.',
       requestParams: { path: z.object({ id: idOf('token') }) },
       responses: { 204: { description: 'Revoked' }, ...problems(404) },
     },

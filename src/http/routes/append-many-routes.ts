@@ -4,7 +4,7 @@ import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import { VarveError } from '../../core/errors.ts';
 import type { AppendService } from '../../flows/append/append-service.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../../formats/samples/item-formats.ts';
-import { MAX_ITEMS, MAX_ITEMS_BYTES } from '../../formats/samples/sample-items.ts';
+import { MAX_BODY_ITEMS, MAX_ITEMS_BYTES } from '../../formats/samples/sample-items.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
 import { LINES_KEY_HEADER, parseIdempotencyKey } from '../request/idempotency-key.ts';
 import { formatOfBody } from '../body/negotiate.ts';
@@ -68,12 +68,18 @@ export const appendManyDescriptions: ZodOpenApiPathsObject = {
       operationId: 'appendMany',
       tags: ['samples'],
       summary: 'Append rows of many series by one commit',
-      description: `An item a line: \`series\` (an id, or a name with \`?project=\`), \`values\` and \`start\` or \`times\` as in the JSON body of
-\`POST /v1/series/{id}/samples\`, and, if wanted, \`idempotency_key\`, and \`create\`: what the series is to be if it is not there, as \`POST /v1/series\` has it, without \`name\` and \`project\`
-(of a series that is there it is not looked at). Or an Arrow stream with the columns \`series\` (texts, also dictionary-encoded), \`time\`, and \`value\` or one a channel; the rows of a series are one item then.
+      description: `The body is one of two: JSON lines, one item on each, or an Arrow stream.
 
-Items of one series apply in their order. An item that is refused keeps no other out, unless \`atomic=true\`; all that is stored is stored by one commit. At most ${MAX_ITEMS} items and ${MAX_ITEMS_BYTES / 1024 / 1024} MiB in one request;
-beyond that nothing is stored (413), nor of a body that is cut off or no UTF-8 text (400).`,
+A line has \`series\` (an id, or a name with \`?project=\`), and \`values\` and \`start\` or \`times\` as in the JSON body of
+\`POST /v1/series/{id}/samples\`. It may have an \`idempotency_key\`. It may have \`create\`, which says what the series is to be if it is not there:
+the body of \`POST /v1/series\` without \`name\` and \`project\`. Where the series is there, \`create\` is not looked at.
+
+An Arrow stream has the columns \`series\` (texts, also dictionary-encoded) and \`time\`, and \`value\` or one column for each channel.
+All rows of one series are one item then.
+
+Items of one series apply in their order. An item that is refused keeps no other out, unless \`atomic=true\`. All that is stored is stored by one commit.
+One request takes at most ${MAX_BODY_ITEMS} items and ${MAX_ITEMS_BYTES / 1024 / 1024} MiB; beyond that nothing is stored (413).
+Nothing is stored either of a body that is cut off, or that is no UTF-8 text (400).`,
       requestParams: { query: appendManyQuery, header: LINES_KEY_HEADER },
       requestBody: {
         description: 'Items: one a line, or one a series',

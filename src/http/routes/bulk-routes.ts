@@ -45,12 +45,12 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
   return router;
 }
 
-type Line = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
+type BulkLine = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
 
 /** A line at a time: what is held is the series they describe. Empty lines are skipped, but count. */
-async function readLines(req: Request): Promise<{ lines: Line[]; contentHash: Buffer }> {
+async function readLines(req: Request): Promise<{ lines: BulkLine[]; contentHash: Buffer }> {
   const hash = createHash('sha256').update(`${req.method} ${req.path}\n`);
-  const lines: Line[] = [];
+  const lines: BulkLine[] = [];
   let line = 0;
   for await (const texts of textLines(hashed(openRequestBody(req, MAX_BULK_BYTES), hash))) {
     for (const text of texts) {
@@ -98,7 +98,7 @@ function parseLine(text: string): unknown {
 }
 
 function answerOf(
-  lines: readonly Line[],
+  lines: readonly BulkLine[],
   outcomes: readonly CreateOutcome[],
   req: Request,
   res: Response,
@@ -117,9 +117,9 @@ export const bulkDescriptions: ZodOpenApiPathsObject = {
       operationId: 'createManySeries',
       tags: ['series'],
       summary: 'Create many series, one a line',
-      description: `Each line is the body of \`POST /v1/series\`. What can be created is, in one transaction; the answer tells of each line, in order, its status
-and the new id, or the problem that the line has. Of two lines with one name the first is created and the second is a 409. At most
-${MAX_BULK_LINES} series and ${MAX_BULK_BYTES / 1024 / 1024} MiB in one request; beyond that nothing is stored (413).`,
+      description: `Each line is the body of \`POST /v1/series\`. What can be created is created, in one transaction. The answer has one entry for each line, in order:
+its status, and the new id or the problem that the line has. Where two lines have one name, the first is created and the second is a 409.
+One request takes at most ${MAX_BULK_LINES} series and ${MAX_BULK_BYTES / 1024 / 1024} MiB; beyond that nothing is stored (413).`,
       requestParams: { header: KEY_HEADER },
       requestBody: {
         description: 'A series a line, as JSON',

@@ -50,7 +50,7 @@ const START = `window.ui = SwaggerUIBundle({
 });
 `;
 
-/** Of the package, what the page loads; nothing comes from another host. */
+/** The files of the package that the page loads; nothing comes from another host. */
 const ASSETS = ['swagger-ui.css', 'swagger-ui-bundle.js'];
 
 /** Paths of what the page loads. */

@@ -107,9 +107,9 @@ how many there are. The answer's \`edit\` can be undone. Needs the scopes read a
       operationId: 'renameTag',
       tags: ['metadata'],
       summary: 'Rename a tag in all series of a project',
-      description: `A new name that the project has already is a 409 (\`key-in-use\`), unless they are to be merged: series that have both get a list of the
-values of both, equal ones once. At most 1,000,000 series, in one transaction. Needs the scopes read and write.`,
-      requestParams: { path: z.object({ key: z.string().meta({ description: 'Of the tag, percent-encoded' }) }) },
+      description: `A new name that the project has already is a 409 (\`key-in-use\`), unless the two are to be merged.
+A series that has both then gets a list of the values of both, equal ones once. At most 1,000,000 series, in one transaction. Needs the scopes read and write.`,
+      requestParams: { path: z.object({ key: z.string().meta({ description: 'Key of the tag, percent-encoded' }) }) },
       requestBody: { description: 'The new key', required: true, content: json(tagRenameBody) },
       responses: {
         200: { description: 'What was changed', content: json(editAnswer) },
@@ -132,8 +132,8 @@ values of both, equal ones once. At most 1,000,000 series, in one transaction. N
       operationId: 'undoEdit',
       tags: ['metadata'],
       summary: 'Put back what an edit or a renaming has changed',
-      description: `Tags that have changed since stay as they are, and are named in the answer; of a renaming a series is put back whole or not at all. Vocabularies
-are not asked. Needs the scopes read and write.`,
+      description: `Tags that have changed since stay as they are, and are named in the answer. A renaming is put back wholly in a series, or not at all.
+Vocabularies are not asked. Needs the scopes read and write.`,
       requestParams: { path: z.object({ id: idOf('edit') }) },
       responses: { 200: { description: 'What was put back', content: json(undoAnswer) }, ...problems(404, 409) },
     },

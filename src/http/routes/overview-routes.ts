@@ -12,16 +12,23 @@ import { bucketsTag, isKnownTo } from '../body/entity-tag.ts';
 import { formatToSend } from '../body/negotiate.ts';
 import { searchParamsOf } from '../request/query.ts';
 import { addressOf } from '../request/series-address.ts';
-import { everyQuery, KINDS, NOT_WITH, pointsQuery, toWantedEvery, toWantedPoints } from '../wire/overview-schema.ts';
+import {
+  everyQuery,
+  ANSWER_KINDS,
+  NOT_WITH,
+  pointsQuery,
+  toWantedEvery,
+  toWantedPoints,
+} from '../wire/overview-schema.ts';
 import { toChannels } from '../wire/samples-schema.ts';
 
 /**
  * What of an answer a request asks for, by the parameter that says so; null: rows.
  * @throws invalid-input naming a parameter that does not go with it
  */
-export function kindOf(req: Pick<Request, 'originalUrl'>): (typeof KINDS)[number] | null {
+export function answerKindOf(req: Pick<Request, 'originalUrl'>): (typeof ANSWER_KINDS)[number] | null {
   const params = searchParamsOf(req.originalUrl);
-  const [kind, another] = KINDS.filter((name) => params.has(name));
+  const [kind, another] = ANSWER_KINDS.filter((name) => params.has(name));
   if (!kind) return null;
   if (another) throw invalidField(another, `excludes ${kind}`);
   const excluded = (kind === 'latest' ? [...NOT_WITH, 'start', 'end'] : NOT_WITH).find((name) => params.has(name));
@@ -32,7 +39,7 @@ export function kindOf(req: Pick<Request, 'originalUrl'>): (typeof KINDS)[number
 /** Answers requests with `points` or `every`, and leaves others to the next handler. */
 export function answerBuckets(samples: OverviewService, series: Pick<SeriesService, 'get'>): RequestHandler {
   return async (req, res, next) => {
-    const kind = kindOf(req);
+    const kind = answerKindOf(req);
     if (kind === null || kind === 'latest') {
       next();
       return;

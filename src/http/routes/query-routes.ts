@@ -48,18 +48,21 @@ export const queryDescriptions: ZodOpenApiPathsObject = {
       operationId: 'querySamples',
       tags: ['samples'],
       summary: 'Read many series as one table',
-      description: `The series are named by their ids, or found by an expression at one instant; the samples of each are those of one instant, when its turn
-comes. Answers stream, but for JSON, which has at most two million values.
+      description: `The series are named by their ids, or found by an expression at one instant. The samples of each series are read as of one instant, when its turn
+comes. Answers stream. Only JSON does not, and has at most two million values.
 
-**long**: columns \`time\`, \`series\`, \`name\`, \`channel\` and \`value\`, a row a value, series after series, each in order of time. Values have the smallest
-number type that holds those of all series exactly. With \`every\`, columns \`start\`, \`end\`, \`series\`, \`name\`, \`channel\` and a column an aggregate.
+**long**: columns \`time\`, \`series\`, \`name\`, \`channel\` and \`value\`, and one row for each value. Series follow each other, each in order of time.
+Values have the smallest number type that holds those of all series exactly.
+With \`every\`, the columns are \`start\`, \`end\`, \`series\`, \`name\`, \`channel\` and one for each aggregate.
 
-**wide**: a column \`time\` and a column a series and channel, named after the series, with the channel (\`name:label\`) where it has several and the aggregate
-(\`name.mean\`) where there are several; where two columns would have one name, the id takes the place of the series' name.
-With \`every\`, \`time\` is the start of each bucket, the same for all series. With \`as_of\`, each row has of each series the value that is next to its time, if
-it is no farther than \`tolerance\`: what \`merge_asof\` of pandas does, for any number of series.
+**wide**: a column \`time\`, and one column for each channel of each series, named after the series.
+The name has the channel in it (\`name:label\`) where the series has several, and the aggregate (\`name.mean\`) where there are several.
+Where two columns would have one name, the id takes the place of the series' name.
+With \`every\`, \`time\` is the start of each bucket, the same for all series.
+With \`as_of\`, each row has the value of each series that is next to the row's time, if it is no farther than \`tolerance\`.
+That is what \`merge_asof\` of pandas does, for any number of series.
 
-NDJSON has an object a row. Arrow has texts as dictionaries, units and the like in the metadata of the fields, and tags of the series in those of the schema.
+NDJSON has one object for each row. Arrow has texts as dictionaries, units and the like in the metadata of the fields, and tags of the series in those of the schema.
 npy, for the wide form, has records of \`time\` and \`values\`, as float64.`,
       requestBody: {
         description: 'Which series, which rows of them, and how to put them together',

@@ -20,7 +20,7 @@ import {
   partToSend,
 } from '../body/negotiate.ts';
 import { json, problems } from '../request/operation.ts';
-import { answerBuckets, kindOf } from './overview-routes.ts';
+import { answerBuckets, answerKindOf } from './overview-routes.ts';
 import { searchParamsOf } from '../request/query.ts';
 import { openRequestBody } from '../body/request-body.ts';
 import { sendBody } from '../body/send-body.ts';
@@ -141,7 +141,7 @@ export function sampleReads(samples: ReadService & OverviewService, series: Pick
 
 /** Which rows a request asks for: the newest, or those of a selection. @throws invalid-input naming the parameter */
 function toRead(req: Request) {
-  if (kindOf(req) === 'latest') {
+  if (answerKindOf(req) === 'latest') {
     const { ref, query } = addressOf(req, latestQuery, ['channels']);
     return { ref, query, wanted: { by: 'newest', rows: query.latest } as const };
   }
@@ -238,7 +238,7 @@ const binary = (mediaType: string) => ({ schema: { type: 'string' as const, cont
 const REPLAYED = { 'Idempotency-Replayed': header('true: this key was used before; the answer is the first one') };
 
 const CACHED = {
-  ETag: header('Of this answer; it changes with the samples and with the description of the series'),
+  ETag: header('Tag of this answer; it changes with the samples and with the description of the series'),
   'Cache-Control': header('private, no-cache: ask again, with If-None-Match'),
 };
 
@@ -291,7 +291,7 @@ export const sampleDescriptions: ZodOpenApiPathsObject = describeBoth('/samples'
     tags: ['samples'],
     summary: 'Append rows',
     description:
-      'A body that is cut off stores nothing. Columns of CSV and Arrow are found by their labels, compared in NFC; a channel called `time` has the column `time_`, one called `time_` the column `time__`.',
+      'A body that is cut off stores nothing. Columns of CSV and Arrow are found by their labels, compared in NFC. A channel called `time` has the column `time_`, and a channel called `time_` the column `time__`.',
     requestParams: { path, query: query(appendQuery), header: bodyHeaders },
     requestBody: sampleBody,
     responses: {

@@ -177,10 +177,11 @@ export const seriesDescriptions: ZodOpenApiPathsObject = {
       operationId: 'searchSeries',
       tags: ['series'],
       summary: 'Find series by tags and other metadata',
-      description: `Conditions on tags are parameters of their own, all of which must hold: \`tag.<key>=<value>\`, or with an
-operator \`tag.<key>[op]=<value>\` where op is eq, ne, in (values separated by commas), exists (true or false), prefix, contains, regex, gt, gte, lt
-or lte. A key that has brackets needs an operator behind it: \`tag.a[b][eq]=x\`. Names, keys and texts are compared in NFC. A value matches in every type it can be read as: \`61\` the number and the text, \`5 mV\` the quantity, in whatever unit it was
-given. \`ne\` and \`exists=false\` hold for a series without the tag, too. Of a list, one value has to match. Examples:
+      description: `Each condition on a tag is a parameter of its own: \`tag.<key>=<value>\`, or with an operator \`tag.<key>[op]=<value>\`. All of them must hold.
+Operators are eq, ne, in (values separated by commas), exists (true or false), prefix, contains, regex, gt, gte, lt and lte.
+A key that has brackets needs an operator behind it: \`tag.a[b][eq]=x\`. Names, keys and texts are compared in NFC.
+A value matches in every type that it can be read as. So \`61\` finds the number and the text, and \`5 mV\` the quantity, in whatever unit it was given.
+\`ne\` and \`exists=false\` hold for a series without the tag, too. Where a tag is a list, one of its values has to match. Examples:
 
 - \`/v1/series?tag.species=mouse&tag.age_days[gte]=60&sort=-last_time\`
 - \`/v1/series?tag.depth[lt]=0.5 mm&tag.region[in]=V1,V2&facets=species,region\`
@@ -284,7 +285,7 @@ the series that was deleted last under this name. A name that was given away sin
       tags: ['series'],
       summary: 'Change the metadata of a series',
       description:
-        'A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance or a text; what is not named stays. Every change is in the history.',
+        'A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance or a text. What is not named stays. Every change is in the history.',
       requestParams: { path, query: query(noQuery), header: ifMatch },
       requestBody: {
         description: 'A JSON merge patch (RFC 7396): what is to change',

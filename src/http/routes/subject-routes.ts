@@ -22,7 +22,7 @@ import {
 } from '../wire/subjects-schema.ts';
 
 const ALL = '/v1/projects/:project/subjects';
-const ONE = `${ALL}/:id`;
+const ONE_SUBJECT = `${ALL}/:id`;
 
 export function subjectRoutes(subjects: SubjectService): Router {
   const router = express.Router({ caseSensitive: true });
@@ -47,15 +47,15 @@ export function subjectRoutes(subjects: SubjectService): Router {
       .json({ items: page.items.map((subject) => toSubjectAnswer(project, subject)), next });
   });
 
-  router.get(ONE, allowed, async (req, res) => {
+  router.get(ONE_SUBJECT, allowed, async (req, res) => {
     queryOf(req, noQuery);
-    const { project, id } = addressOf(req);
+    const { project, id } = subjectAddress(req);
     sendSubject(res, project, await subjects.get(principalOf(res), project, id));
   });
 
-  router.put(ONE, allowed, jsonBody(), async (req, res) => {
+  router.put(ONE_SUBJECT, allowed, jsonBody(), async (req, res) => {
     queryOf(req, noQuery);
-    const { project, id } = addressOf(req);
+    const { project, id } = subjectAddress(req);
     const content = bodyOf(req, subjectBody);
     const insist = insistOn(req.get('if-match'));
     const { subject, isNew } = await subjects.put(principalOf(res), project, { id, content }, insist);
@@ -63,9 +63,9 @@ export function subjectRoutes(subjects: SubjectService): Router {
     sendSubject(res, project, subject);
   });
 
-  router.delete(ONE, allowed, async (req, res) => {
+  router.delete(ONE_SUBJECT, allowed, async (req, res) => {
     queryOf(req, noQuery);
-    const { project, id } = addressOf(req);
+    const { project, id } = subjectAddress(req);
     await subjects.delete(principalOf(res), project, id, insistOn(req.get('if-match')));
     res.status(204).end();
   });
@@ -73,7 +73,7 @@ export function subjectRoutes(subjects: SubjectService): Router {
   return router;
 }
 
-function addressOf(req: { params: Record<string, unknown> }): { project: string; id: string } {
+function subjectAddress(req: { params: Record<string, unknown> }): { project: string; id: string } {
   return { project: String(req.params.project), id: String(req.params.id) };
 }
 
@@ -85,8 +85,10 @@ function sendSubject(res: Response, project: string, subject: StoredSubject): vo
   res.set({ ETag: subjectTag(subject), 'Cache-Control': 'no-store' }).json(toSubjectAnswer(project, subject));
 }
 
-const ETAG = { ETag: { description: 'Of what is known of the subject', schema: { type: 'string' as const } } };
-const ifMatch = z.object({
+const SUBJECT_ETAG = {
+  ETag: { description: 'Tag of what is known of the subject', schema: { type: 'string' as const } },
+};
+const ifSubjectMatch = z.object({
   'If-Match': z.string().optional().meta({ description: 'Refuse unless it still has this entity tag' }),
 });
 const project = z.string().meta({ description: 'Name of the project' });
@@ -110,7 +112,10 @@ export const subjectDescriptions: ZodOpenApiPathsObject = {
       summary: 'What is known of a subject (scope subjects)',
       description: 'Personal data, so no answer is to be kept by a cache.',
       requestParams: { path },
-      responses: { 200: { description: 'The subject', headers: ETAG, content: json(subjectAnswer) }, ...problems(404) },
+      responses: {
+        200: { description: 'The subject', headers: SUBJECT_ETAG, content: json(subjectAnswer) },
+        ...problems(404),
+      },
     },
     put: {
       operationId: 'setSubject',
@@ -118,11 +123,15 @@ export const subjectDescriptions: ZodOpenApiPathsObject = {
       summary: 'Set what is known of a subject (scope subjects)',
       description: `Personal data belong here, and nowhere else: not in tags, names, annotations or provenance. What is set takes the place of all that was
 there, and no history keeps it. Series name the subject by \`provenance.subject\`; it need not be known here.`,
-      requestParams: { path, header: ifMatch },
+      requestParams: { path, header: ifSubjectMatch },
       requestBody: { description: 'What is known of the subject', required: true, content: json(subjectBody) },
       responses: {
-        200: { description: 'It took the place of what was there', headers: ETAG, content: json(subjectAnswer) },
-        201: { description: 'It is new', headers: ETAG, content: json(subjectAnswer) },
+        200: {
+          description: 'It took the place of what was there',
+          headers: SUBJECT_ETAG,
+          content: json(subjectAnswer),
+        },
+        201: { description: 'It is new', headers: SUBJECT_ETAG, content: json(subjectAnswer) },
         ...problems(404, 412, 413, 415, 507),
       },
     },
@@ -132,7 +141,7 @@ there, and no history keeps it. Series name the subject by \`provenance.subject\
       summary: 'Delete a subject for good (scope subjects); series keep its identifier',
       description:
         'At once: there is no history of it. Files of Postgres hold it until they are recycled, and backups as long as they are kept.',
-      requestParams: { path, header: ifMatch },
+      requestParams: { path, header: ifSubjectMatch },
       responses: { 204: { description: 'Deleted' }, ...problems(404, 412) },
     },
   },

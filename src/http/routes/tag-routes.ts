@@ -41,7 +41,7 @@ export const tagDescriptions: ZodOpenApiPathsObject = {
       operationId: 'listTagKeys',
       tags: ['series'],
       summary: 'Keys of tags, with counts',
-      description: 'Of all series that the token may see. `?prefix=` for type-ahead.',
+      description: 'Keys in all series that the token may see. `?prefix=` is for type-ahead.',
       requestParams: { query: tagQuery },
       responses: { 200: { description: 'One page, in alphabetical order', content: json(tagKeyPage) }, ...problems() },
     },
@@ -53,7 +53,7 @@ export const tagDescriptions: ZodOpenApiPathsObject = {
       summary: 'Values of a tag, with counts',
       description: 'For type-ahead: `?prefix=mo&limit=10`. A key that no series has is an empty page.',
       requestParams: {
-        path: z.object({ key: z.string().meta({ description: 'Of the tag, percent-encoded' }) }),
+        path: z.object({ key: z.string().meta({ description: 'Key of the tag, percent-encoded' }) }),
         query: tagQuery,
       },
       responses: {

@@ -58,7 +58,7 @@ const markDescriptions = describeBoth('/clock-marks', ({ path, by, query }) => (
     tags: ['samples'],
     summary: 'List the times that clients said rows of a regular series have',
     description:
-      'Of the stamps that came with appends. The first ones are all kept; of later ones those that come 256 rows or more after the one before, or tell that a clock drifts.',
+      'Clock marks are kept of the times that came with appends. The first ones are all kept. A later one is kept if it comes 256 rows or more after the one before, or if it tells that a clock drifts.',
     requestParams: { path, query: query(marksQuery) },
     responses: { 200: { description: 'One page', content: json(marksAnswer) }, ...problems(404, 422) },
   },

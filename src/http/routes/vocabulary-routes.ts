@@ -47,7 +47,7 @@ export function vocabularyRoutes(metadata: MetadataService): Router {
   return router;
 }
 
-const path = z.object({ name: z.string().meta({ description: 'Of the project' }) });
+const path = z.object({ name: z.string().meta({ description: 'Name of the project' }) });
 
 export const vocabularyDescriptions: ZodOpenApiPathsObject = {
   '/v1/projects/{name}/vocabulary': {

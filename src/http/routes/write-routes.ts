@@ -28,7 +28,9 @@ export const writeDescriptions: ZodOpenApiPathsObject = {
       summary: 'Ask what a write did',
       description:
         'Writes are told of for 30 days. One whose answer was lost is found by sending it again with the same Idempotency-Key.',
-      requestParams: { path: z.object({ id: z.string().meta({ description: 'Of the write, as it was answered' }) }) },
+      requestParams: {
+        path: z.object({ id: z.string().meta({ description: 'Id of the write, as it was answered' }) }),
+      },
       responses: { 200: { description: 'What it did', content: json(writeAnswer) }, ...problems(404) },
     },
   },

@@ -1,10 +1,7 @@
 /** Projects and tokens on the wire. */
 import { z } from 'zod';
-import type { AccessService } from '../../flows/people/access-service.ts';
+import type { Project, TokenRecord } from '../../flows/people/access-service.ts';
 import { instant, name, uuid } from './scalars.ts';
-
-type Project = Awaited<ReturnType<AccessService['createProject']>>;
-type TokenRecord = Awaited<ReturnType<AccessService['listTokens']>>[number];
 
 export const projectCreate = z
   .strictObject({ name: name.meta({ description: 'Unique; series are named within a project' }) })

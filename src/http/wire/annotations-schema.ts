@@ -64,7 +64,9 @@ export function toNewAnnotations(body: z.output<typeof annotationBody>): NewAnno
 }
 
 export const annotationIds = z
-  .object({ ids: z.array(uuid).meta({ description: 'Of the new annotations, in the order in which they were sent' }) })
+  .object({
+    ids: z.array(uuid).meta({ description: 'Ids of the new annotations, in the order in which they were sent' }),
+  })
   .meta({ id: 'AnnotationIds', description: 'What was stored' });
 
 const annotationParameters = z.strictObject({

@@ -3,13 +3,14 @@ import { z } from 'zod';
 import { invalidField, isVarveError, VarveError } from '../../core/errors.ts';
 import type { NewSeries } from '../../core/signal/series.ts';
 import { withinCreate, type AppendManyOutcome, type ItemOutcome } from '../../flows/append/append-many.ts';
-import { MAX_ITEMS } from '../../formats/samples/sample-items.ts';
+import { MAX_BODY_ITEMS } from '../../formats/samples/sample-items.ts';
 import { parseWith } from '../body/field-errors.ts';
 import { refuseUnstorable } from '../body/json-body.ts';
 import { problemDocument, type ProblemDocument } from './problem-schema.ts';
 import { name, queryBoolean } from './scalars.ts';
 import { gapRule } from './samples-schema.ts';
-import { DEFAULT_PROJECT, newSeries, seriesCreate } from './series-schema.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
+import { newSeries, seriesCreate } from './series-schema.ts';
 
 export const appendManyQuery = z.strictObject({
   project: name.default(DEFAULT_PROJECT).meta({ description: 'Project of series that are called by their names' }),
@@ -69,7 +70,7 @@ export const appendManyAnswer = z
           refusedItem,
         ]),
       )
-      .max(MAX_ITEMS)
+      .max(MAX_BODY_ITEMS)
       .meta({ description: 'One an item, in their order' }),
   })
   .meta({

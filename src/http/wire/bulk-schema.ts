@@ -6,7 +6,7 @@ import { uuid } from './scalars.ts';
 
 /** Lines of one request. */
 export const MAX_BULK_LINES = 10_000;
-/** Of the body, decompressed. */
+/** Most bytes of a body, decompressed. */
 export const MAX_BULK_BYTES = 32 * 1024 * 1024;
 
 export const BULK_EXAMPLE = [
@@ -26,7 +26,7 @@ export const bulkAnswer = z
           z.object({
             line,
             status: z.literal(201).meta({ description: 'It was created' }),
-            id: uuid.meta({ description: 'Of the new series' }),
+            id: uuid.meta({ description: 'Id of the new series' }),
           }),
           z.object({
             line,

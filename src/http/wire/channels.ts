@@ -19,7 +19,9 @@ export const scale = float(z.number().refine((value) => value !== 0, 'must not b
 const channelText = z.string().min(1).max(MAX_CHANNEL_TEXT);
 
 const aboutChannel = {
-  digital_min: float(z.number()).optional().meta({ description: 'Of the converter, in stored values', example: -2048 }),
+  digital_min: float(z.number())
+    .optional()
+    .meta({ description: 'Smallest value that the converter gives, as stored', example: -2048 }),
   digital_max: float(z.number())
     .optional()
     .meta({ description: 'The other end of the range of the converter', example: 2047 }),
@@ -37,7 +39,7 @@ const aboutChannel = {
     .optional()
     .meta({ description: 'As the amplifier applied it', example: 'HP:0.1Hz LP:75Hz N:50Hz' }),
   reference: channelText.optional().meta({ description: 'What it was taken against', example: 'A1' }),
-  impedance_ohm: float(z.number().min(0)).optional().meta({ description: 'Of the electrode, in ohms' }),
+  impedance_ohm: float(z.number().min(0)).optional().meta({ description: 'Impedance of the electrode, in ohms' }),
   bad: z.boolean().optional().meta({ description: 'true: not to be used' }),
 };
 

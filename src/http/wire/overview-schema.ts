@@ -5,7 +5,7 @@ import { MAX_LATEST_ROWS } from '../../flows/read/latest-read.ts';
 import { BUCKET_FORMATS } from '../../flows/overview/print-overview.ts';
 import { MAX_POINTS } from '../../flows/overview/read-overview.ts';
 import type { WantedBuckets } from '../../flows/overview/overview-service.ts';
-import { clockTimes, readQuery } from './samples-schema.ts';
+import { clockTimesParameter, readQuery } from './samples-schema.ts';
 import { queryInteger, timeZone, uuid } from './scalars.ts';
 
 const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
@@ -38,10 +38,10 @@ export const every = z
     return span;
   })
   .meta({
-    description: `Answer aggregates of buckets of this span: a whole number and ns, us, ms, s, m, h, or d, w (from Monday), mo or y of the calendar of tz.
-A day begins at the first instant at which the clock of tz shows its midnight or anything later, so every row is in one day. ns to h are elapsed time: what divides
-24 h begins anew at each local midnight, so the last bucket of a day may be shorter; other lengths are counted from local midnight of 1970-01-01.
-The first and the last bucket have only rows of the range`,
+    description: `Answer aggregates of buckets of this span: a whole number and a unit. The unit is ns, us, ms, s, m or h, or d, w (from Monday), mo or y of the calendar of tz.
+A day begins at the first instant at which the clock of tz shows midnight or later, so every row is in one day.
+ns to h are elapsed time. A span that divides 24 h begins anew at each local midnight, so the last bucket of a day may be shorter.
+Other spans are counted from local midnight of 1970-01-01. The first and the last bucket have only rows of the range`,
     example: '1m',
   });
 const agg = z
@@ -84,10 +84,18 @@ export function refineRange(
 
 export const pointsQuery = z.strictObject({ ...range, points, method }).superRefine(refineRange);
 export const everyQuery = z.strictObject({ ...range, every, agg, fill, tz }).superRefine(refineRange);
-export const latestQuery = z.strictObject({ latest, ...chosen, physical, format, epoch, time: clockTimes, orient });
+export const latestQuery = z.strictObject({
+  latest,
+  ...chosen,
+  physical,
+  format,
+  epoch,
+  time: clockTimesParameter,
+  orient,
+});
 
 /** Parameters that each choose another kind of answer, and those that none of these takes. */
-export const KINDS = ['points', 'every', 'latest'] as const;
+export const ANSWER_KINDS = ['points', 'every', 'latest'] as const;
 export const NOT_WITH = ['rows', 'limit', 'skip', 'count'] as const;
 
 /** For the document: everything that a read may be asked. */
@@ -111,10 +119,10 @@ export function toWantedEvery(query: z.output<typeof everyQuery>): WantedBuckets
 }
 
 const number = z.union([z.number(), z.string()]).nullable();
-const times = z.array(z.string()).meta({ description: 'Integer nanoseconds UTC' });
+const timeList = z.array(z.string()).meta({ description: 'Integer nanoseconds UTC' });
 const aboutChannel = {
-  label: z.string().meta({ description: 'Of the channel' }),
-  unit: z.string().nullable().meta({ description: 'Of the values; null: nobody has said one' }),
+  label: z.string().meta({ description: 'Label of the channel' }),
+  unit: z.string().nullable().meta({ description: 'Unit of the values; null: nobody has said one' }),
 };
 
 const ofSeries = uuid.meta({ description: 'Id of the series' });
@@ -124,8 +132,8 @@ export const bucketsAnswer = z
     series: ofSeries,
     buckets: z
       .object({
-        start: times.meta({ description: 'When each begins: integer nanoseconds UTC' }),
-        end: times.meta({ description: 'When each ends, exclusive' }),
+        start: timeList.meta({ description: 'When each begins: integer nanoseconds UTC' }),
+        end: timeList.meta({ description: 'When each ends, exclusive' }),
         count: z
           .array(z.int())
           .meta({ description: 'Values that are neither NaN nor missing, of the channel that has most' }),
@@ -152,7 +160,7 @@ export const lineAnswer = z
   .object({
     series: ofSeries,
     channels: z.array(z.object(aboutChannel)).meta({ description: 'The one that was chosen' }),
-    times,
+    times: timeList,
     orient: z.literal('channels').meta({ description: 'How values lie' }),
     values: z.array(z.array(number)).meta({ description: 'One list a channel, one value a time' }),
   })
@@ -160,21 +168,26 @@ export const lineAnswer = z
 
 export const BUCKETS_DESCRIPTION = `With \`points\`, \`every\` or \`latest\`, less than all rows is answered.
 
-**points=N**: N buckets of equal spans of the range, or of the part of it that has data. Borders between buckets of a regular series
-are moved back to a number of rows that cells of a summary begin at, at most half a bucket; so are those of an irregular series of more than 1,048,576 rows, to where its
-cells begin, which a compaction may change (or, of rows without a summary, a chunk: at most two buckets; one may then be empty, of no length).
-\`start\` and \`end\` of a bucket tell where it lies in truth, and its minimum, maximum, mean and count are exact for that span. At a gap (of very many, at the longest) a border stays where it is. What has expired is told by summaries alone, and so are the ends of the
-range there. The cost follows N, not the rows.
+**points=N**: N buckets of equal spans of the range, or of the part of it that has data.
+In a regular series a border between two buckets is moved back to where cells of a summary begin, by at most half a bucket.
+In an irregular series of more than 1,048,576 rows, a border is moved to where a cell begins, which a compaction may change.
+Where rows have no summary, it is moved to where a chunk begins, by at most two buckets. A bucket may then be empty and have no length.
+\`start\` and \`end\` of a bucket tell where it really lies, and its minimum, maximum, mean and count are exact for that span.
+At a gap a border stays where it is; if there are very many gaps, at the longest ones.
+Expired samples are known by summaries alone, and so are the ends of the range there. The cost follows N, not the rows.
 
-**points=N&method=lttb**: a line of at most N points. They are chosen from minimum and maximum of 2 N buckets; where summaries answer, a point's time is that of
-the cell it is from, so a flush or a compaction may choose others. The first and the last row are always among them, and so are those on either side of each gap if N is large enough. Where the line is broken, by a gap, by rows that were removed or
-by a bucket that has no value, a point of no value (null; NaN; in npy of integers the missing value, or nothing) lies in between, and counts as one.
+**points=N&method=lttb**: a line of at most N points. They are chosen from the minimum and the maximum of 2 N buckets.
+Where summaries answer, a point has the time of its cell, so after a flush or a compaction others may be chosen.
+The first and the last row are always among the points. So are the rows on either side of each gap, if N is large enough.
+A line is broken by a gap, by rows that were removed, or by a bucket that has no value. A point without a value lies there, and counts as one.
+It is null or NaN; in npy of integers it is the missing value, or it is left out.
 
-**every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1). Sums of integers have every digit, as text past 2^53; Arrow and npy have them as
-float64. The mean lies within minimum and maximum. What has expired is told by summaries, whose cells count in the bucket in
-which they begin; \`first\` and \`last\` are not known there.
+**every=…&agg=…**: exact for exactly the rows of each bucket. \`std\` is that of a sample (n − 1).
+Sums of integers have every digit, as text past 2^53; Arrow and npy have them as float64. The mean lies within minimum and maximum.
+Expired samples are known by summaries, whose cells count in the bucket in which they begin. \`first\` and \`last\` are not known there.
 
-Counts, minima, maxima, and of integers sums and means are the same wherever rows lie. Means of floats may differ in their last digits after a flush or a compaction: by at most 2^-50 of the largest magnitude
-in the bucket, sums by that times the count, \`std\` by that and 2^-40 of itself (of expired samples 2^-23). So the \`ETag\` of all these answers is weak, in every format.
+Counts, minima and maxima are the same wherever rows lie, and so are sums and means of integers.
+After a flush or a compaction, means of floats may differ by at most 2^-50 of the largest magnitude in the bucket.
+Sums may differ by that times the count, and \`std\` by that and 2^-40 of itself (2^-23 where samples have expired). So the \`ETag\` of all these answers is weak, in every format.
 
 **latest=N**: the newest N rows, in order of time.`;

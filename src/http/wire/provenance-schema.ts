@@ -1,7 +1,7 @@
 /** Provenance on the wire: open to any key; those that are known have a shape. */
 import { z } from 'zod';
 import { MAX_PROVENANCE_BYTES } from '../../core/signal/series.ts';
-import { isWithin, name, uuid } from './scalars.ts';
+import { fitsBytes, name, uuid } from './scalars.ts';
 
 const MAX_TEXT_CHARS = 4096;
 const MAX_SOFTWARE = 100;
@@ -84,7 +84,7 @@ const TOO_LARGE = `must have at most ${MAX_PROVENANCE_BYTES} bytes of JSON`;
 export const provenance = z
   .looseObject(KNOWN)
   .partial()
-  .refine((value) => isWithin(value, MAX_PROVENANCE_BYTES), TOO_LARGE)
+  .refine((value) => fitsBytes(value, MAX_PROVENANCE_BYTES), TOO_LARGE)
   .meta({
     id: 'Provenance',
     description: 'Where it comes from. Any key may be given; these have a shape',
@@ -111,7 +111,7 @@ export const provenancePatch = z
       ]),
     ),
   )
-  .refine((value) => isWithin(value, MAX_PROVENANCE_BYTES), TOO_LARGE)
+  .refine((value) => fitsBytes(value, MAX_PROVENANCE_BYTES), TOO_LARGE)
   .meta({
     description: 'As Provenance, key by key: what is given replaces the whole key, null removes it, the rest stays',
     example: { operator: 'ab', sample: null },

@@ -145,7 +145,7 @@ export const queryBody = z
       .max(MAX_LATEST_ROWS)
       .optional()
       .meta({ description: 'The newest rows of each series, so many. Excludes start, end and limit' }),
-    limit: z.int().min(1).optional().meta({ description: 'Of each series, its first rows of the range, so many' }),
+    limit: z.int().min(1).optional().meta({ description: 'The first rows of each series in the range, so many' }),
     format: z.enum(TABLE_FORMATS).optional().meta({ description: 'Instead of the Accept header. npy: wide alone' }),
     epoch: z
       .enum(EPOCH_UNITS)
@@ -235,15 +235,15 @@ export const tableAnswer = z
     series: z
       .array(
         z.looseObject({
-          id: uuid.meta({ description: 'Of the series' }),
+          id: uuid.meta({ description: 'Id of the series' }),
           project: z.string().meta({ description: 'Its project' }),
           name: z.string().meta({ description: 'Its name, unique in the project' }),
           unit: z.string().nullable().meta({ description: 'Unit of its values; null: nobody has said one' }),
           channels: z
             .array(
               z.object({
-                label: z.string().meta({ description: 'Of the channel' }),
-                unit: z.string().nullable().meta({ description: 'Of its values' }),
+                label: z.string().meta({ description: 'Label of the channel' }),
+                unit: z.string().nullable().meta({ description: 'Unit of its values' }),
               }),
             )
             .meta({ description: 'Those that were read' }),
@@ -253,12 +253,12 @@ export const tableAnswer = z
     columns: z
       .array(
         z.looseObject({
-          name: z.string().meta({ description: 'Of the column in data' }),
-          type: z.string().meta({ description: 'Of its values: a dtype, time or text' }),
+          name: z.string().meta({ description: 'Name of the column in data' }),
+          type: z.string().meta({ description: 'Type of its values: a dtype, time or text' }),
         }),
       )
       .meta({ description: 'With unit, series, channel and aggregate where they have one' }),
-    rows: z.int().meta({ description: 'Of the table' }),
+    rows: z.int().meta({ description: 'Rows of the table' }),
     data: z.record(z.string(), z.array(cell)).meta({
       description:
         'A list a column, by name: pandas.DataFrame(answer["data"]). Times are integer nanoseconds as strings; null where there is no value',

@@ -1,12 +1,10 @@
 /** Retention rules on the wire. */
 import { z } from 'zod';
 import { MAX_KEEP_DAYS } from '../../core/upkeep/retention.ts';
-import type { RetentionService } from '../../flows/compact/retention-service.ts';
+import type { RetentionRule, RetentionService } from '../../flows/compact/retention-service.ts';
 import { instant, name, uuid } from './scalars.ts';
-import { DEFAULT_PROJECT } from './series-schema.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import { tags, tagsAnswer } from './tag-values-schema.ts';
-
-type RetentionRule = Awaited<ReturnType<RetentionService['list']>>[number];
 
 const days = z.number().gt(0).max(MAX_KEEP_DAYS);
 

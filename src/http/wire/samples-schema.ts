@@ -39,10 +39,14 @@ const keyParameters = {
 };
 
 /** How times on rows of regular series are heard. */
-export const gapRule = z.enum(['likely', 'exact']).optional().meta({
-  description:
-    'Regular series, times on rows: `likely`, the default, refuses what looks like another rate, and rows go on within the tolerance; `exact` makes a gap of all that is not where the rate says, so that what was read comes back as it was',
-});
+export const gapRule = z
+  .enum(['likely', 'exact'])
+  .optional()
+  .meta({
+    description:
+      'How times on rows of a regular series are taken. `likely`, the default, refuses what looks like another rate, and rows go on within the tolerance. ' +
+      '`exact` makes a gap wherever a row is not where the rate says, so that rows that were read can be appended as they were.',
+  });
 
 const appendParameters = z.strictObject({
   start: queryTime
@@ -63,7 +67,7 @@ const refineKey = (
 };
 
 /** Checks that a range has a length. */
-const refineRange = (
+const refineSampleRange = (
   { start, end }: { start?: bigint; end?: bigint },
   context: Pick<z.RefinementCtx, 'addIssue'>,
 ): void => {
@@ -81,7 +85,7 @@ export const replaceQuery = z
     ...keyParameters,
   })
   .superRefine(refineKey)
-  .superRefine(refineRange);
+  .superRefine(refineSampleRange);
 
 /** Checks besides that one end at least is given: nobody should remove everything by accident. */
 export const removeQuery = z
@@ -93,7 +97,7 @@ export const removeQuery = z
     ...keyParameters,
   })
   .superRefine(refineKey)
-  .superRefine(refineRange)
+  .superRefine(refineSampleRange)
   .superRefine(({ start, end }, context) => {
     if (start !== undefined || end !== undefined) return;
     const message = 'one of start and end is needed: without either, all samples would be removed';
@@ -121,7 +125,7 @@ const rowSlice = z
     example: '0:1000',
   });
 
-export const clockTimes = z.enum(['nominal', 'marks']).optional().meta({
+export const clockTimesParameter = z.enum(['nominal', 'marks']).optional().meta({
   description:
     'Regular series: times on their grid (the default), or as their clock told them, between its marks evenly. Which rows are in a range the grid says',
 });
@@ -133,12 +137,12 @@ const readParameters = z.strictObject({
   skip: queryInteger(
     1,
     Number.MAX_SAFE_INTEGER,
-    'Of a next link of an irregular series: rows with the time of start that came before',
+    'Part of a next link of an irregular series: rows with the time of start that came before',
   ).optional(),
   count: queryInteger(
     1,
     Number.MAX_SAFE_INTEGER,
-    'Of a next link of an irregular series: rows that are left of those asked for by rows',
+    'Part of a next link of an irregular series: rows that are left of those asked for by rows',
   ).optional(),
   channels: z
     .string()
@@ -159,7 +163,7 @@ const readParameters = z.strictObject({
     description:
       'CSV: times as numbers of this unit since 1970-01-01T00:00:00Z, with decimals where they are no whole ones, instead of RFC 3339',
   }),
-  time: clockTimes,
+  time: clockTimesParameter,
   orient: z.enum(ORIENTS).optional().meta({
     description: 'JSON: values as one list a row (the default), as a body has them, or one a channel',
   }),

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isLongInteger } from '../../core/numbers/long-integer.ts';
 import { formatTime, parseBound, parseTime, TIME_FORMS } from '../../core/time.ts';
-import { isTimeZone } from '../../flows/overview/aggregate-calendar.ts';
+import { isTimeZone } from '../../flows/overview/zoned-borders.ts';
 
 const NOT_A_TIME = `must be ${TIME_FORMS}`;
 const LONG_FLOAT = 'is a float past 2^53, which has lost digits: send it as a string, or as an integer';
@@ -84,7 +84,7 @@ export const name = z
 
 const MAX_UNIT_CHARS = 200;
 
-/** Of a quantity or of values: a UCUM code, or any text where that will do. */
+/** The unit of a quantity or of values: a UCUM code, or any text where that will do. */
 export const unit = z.string().min(1).max(MAX_UNIT_CHARS);
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -103,13 +103,13 @@ export function idOf(what: string): z.ZodString {
 /** Largest free-form JSON object: payload of an annotation, description of a channel, what is known of a subject. */
 export const MAX_OBJECT_BYTES = 64 * 1024;
 
-export function isWithin(value: object, bytes: number): boolean {
+export function fitsBytes(value: object, bytes: number): boolean {
   return Buffer.byteLength(JSON.stringify(value)) <= bytes;
 }
 
 export const freeObject = z
   .record(z.string(), z.unknown())
-  .refine((value) => isWithin(value, MAX_OBJECT_BYTES), `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`);
+  .refine((value) => fitsBytes(value, MAX_OBJECT_BYTES), `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`);
 
 /** An instant of our own clock, or a sample's, on the way out. */
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339' });
@@ -125,7 +125,9 @@ export const timeZone = z
   .meta({ example: 'Europe/Berlin' });
 
 /** The digits of an integer past ±2^53, which is how such a one is read. */
-export const longInteger = z.string().refine(isLongInteger, 'must be a number, or the digits of an integer past 2^53');
+export const longIntegerText = z
+  .string()
+  .refine(isLongInteger, 'must be a number, or the digits of an integer past 2^53');
 
 /** A float64. An integer past ±2^53 must be one exactly. */
 export function float<S extends z.ZodType<number>>(schema: S): z.ZodType<number, z.input<S>> {

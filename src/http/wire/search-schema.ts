@@ -5,7 +5,7 @@ import { MAX_LAST_VALUES } from '../../flows/table/last-value.ts';
 import type { SearchResult } from '../../flows/series/series-service.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../core/tags/search-request.ts';
 import type { LastValue } from '../../core/signal/series.ts';
-import { allOf, wordsOf, type Expression } from '../../core/tags/tag-expression.ts';
+import { allOf, withWords, type Expression } from '../../core/tags/tag-expression.ts';
 import { parseOverlaps } from '../../core/tags/tag-parameters.ts';
 import { readExpression } from '../../core/tags/tag-tree.ts';
 import { queryBoolean, queryInteger, queryBound, uuid } from './scalars.ts';
@@ -74,7 +74,7 @@ export function toSearchRequest(
     if (text !== undefined)
       conditions.push({ kind: 'field', field, test: { op: 'any', values: [{ type: 'text', text }] } });
   }
-  if (query.q !== undefined) conditions.push(wordsOf(query.q, 'q'));
+  if (query.q !== undefined) conditions.push(withWords(query.q, 'q'));
   // The plus of a zone that was not percent-encoded arrives as a space.
   const overlaps = query.overlaps?.replaceAll(/([Tt]\d\d:\d\d\S*) (\d\d:?\d\d)/g, '$1+$2');
   if (overlaps !== undefined) conditions.push(parseOverlaps('overlaps', overlaps));
@@ -127,7 +127,7 @@ export const searchBody = z
       .default([])
       .meta({ description: 'Fields or tag.<key>; a minus puts the largest first. Default: oldest series first' }),
     limit: z.int().min(1).max(MAX_PAGE).default(DEFAULT_PAGE).meta({ description: 'Series of a page' }),
-    cursor: z.string().optional().meta({ description: 'Of the page before, with the same where and sort' }),
+    cursor: z.string().optional().meta({ description: 'Cursor of the page before, with the same where and sort' }),
     explain: z
       .boolean()
       .default(false)
@@ -191,7 +191,10 @@ export const seriesPage = z
   .meta({ id: 'SeriesPage', description: 'A part of the series that a search finds' });
 
 export const searchPage = z
-  .object({ ...answerParts, cursor: z.string().nullable().meta({ description: 'Of the next page; null on the last' }) })
+  .object({
+    ...answerParts,
+    cursor: z.string().nullable().meta({ description: 'Cursor of the next page; null on the last' }),
+  })
   .meta({ id: 'SearchPage', description: 'A part of the series that a search finds' });
 
 type AnswerParts = Pick<z.input<typeof searchPage>, 'items' | 'facets' | 'explain'>;

@@ -6,6 +6,7 @@ import { formatRate, MAX_RATE_HZ, MIN_RATE_HZ, parseRate, rateHz } from '../../c
 import { jsonValueWriter } from '../../formats/text/number-text.ts';
 import {
   CONTINUITIES,
+  DEFAULT_PROJECT,
   MAX_EXTERNAL_IDS,
   type LastValue,
   type NewSeries,
@@ -23,8 +24,6 @@ import { refineKeys, tagKey, tags, tagsAnswer, tagValue } from './tag-values-sch
 
 const MAX_DESCRIPTION_CHARS = 65_536;
 const MAX_EXTERNAL_ID_CHARS = 500;
-
-export const DEFAULT_PROJECT = 'default';
 
 /** What fields are that are asked for, changed and answered. */
 const ABOUT = {
@@ -48,7 +47,7 @@ const resolution = float(z.number().positive());
 const zoneLabel = timeZone.meta({ example: 'Europe/Berlin' });
 const externalId = z.string().min(1).max(MAX_EXTERNAL_ID_CHARS);
 
-/** Of samples. */
+/** Largest tolerance, in samples. */
 const MAX_START_TOLERANCE = 1_000_000;
 const startTolerance = float(z.number().min(0).max(MAX_START_TOLERANCE));
 
@@ -74,7 +73,7 @@ const sampling = z.discriminatedUnion(
         .meta({ description: 'Time of the first row. Default: the first append says it, or times are relative' }),
       start_tolerance: startTolerance.optional().meta({
         description:
-          'How many samples the start of an append may be off from what the clock mark before lets expect, and still go on. Default: half a one, and what a clock makes that drifts by a thousandth, up to one',
+          'How many samples the start of an append may be off from what the clock mark before lets expect. Default: half a sample, and what a clock adds that drifts by a thousandth, up to one',
         example: 0.5,
       }),
     }),
@@ -204,7 +203,10 @@ export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
   };
 }
 
-/** A JSON merge patch (RFC 7396): null removes a tag, an external id, a key of the provenance, the description, the unit and what else need not be said. */
+/**
+ * A JSON merge patch (RFC 7396). Null removes a tag, an external id, a key of the provenance, the description, the unit
+ * and what else need not be said.
+ */
 export const seriesPatch = z
   .strictObject({
     name: name.optional().meta({ description: 'A new one, unique in the project' }),
@@ -236,7 +238,7 @@ export const seriesPatch = z
           .meta({ description: 'As at creation, for appends from now on; null: the default' }),
       })
       .optional()
-      .meta({ description: 'Of a regular series; nothing else of its sampling changes' }),
+      .meta({ description: 'Only for a regular series; nothing else of its sampling changes' }),
   })
   .meta({
     id: 'SeriesPatch',
@@ -268,11 +270,11 @@ const lastNumber = z.union([z.number(), z.string()]).nullable();
 
 const lastValueAnswer = z
   .object({
-    time: instant.meta({ description: 'Of the row, as RFC 3339' }),
+    time: instant.meta({ description: 'Time of the row, as RFC 3339' }),
     row: z
       .int()
       .nullable()
-      .meta({ description: 'Its number; null: of an irregular series, whose rows have none that lasts' }),
+      .meta({ description: 'Number of the row; null for an irregular series, whose rows have no lasting number' }),
     values: z.array(lastNumber).meta({ description: 'As stored, one a channel; spelled as in answers of samples' }),
     physical: z.array(lastNumber).meta({ description: 'Scale and offset applied' }),
   })
@@ -284,10 +286,14 @@ const lastValueAnswer = z
 
 const contentHashAnswer = z
   .object({
-    values: z.string().meta({ description: 'Of the body of `GET …/samples?format=octet`; irregular: of its values' }),
-    times: z.string().nullable().meta({ description: 'Irregular series: of the times, int64 ns; else null' }),
+    values: z
+      .string()
+      .meta({ description: 'Hash of the body of `GET …/samples?format=octet`; for an irregular series of its values' }),
+    times: z.string().nullable().meta({ description: 'Hash of the times of an irregular series, int64 ns; else null' }),
     rows: z.int().meta({ description: 'Rows that were hashed' }),
-    commit: z.int().meta({ description: 'Of the samples that were hashed: older than `commit` if some have expired' }),
+    commit: z
+      .int()
+      .meta({ description: 'Commit of the samples that were hashed: older than `commit` if some have expired' }),
   })
   .meta({
     id: 'ContentHash',
@@ -348,15 +354,17 @@ export const seriesAnswer = z
     external_ids: z.record(z.string(), z.string()).meta({ description: ABOUT.externalIds }),
     provenance: z.record(z.string(), z.unknown()).meta({ description: 'As `Provenance` has it, and any other key' }),
     rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
-    removed: z.int().meta({ description: 'Of these, rows that were removed since; the others keep their numbers' }),
+    removed: z.int().meta({ description: 'How many of these rows were removed since; the others keep their numbers' }),
     first_time: instant.nullable().meta({ description: 'Time of the oldest row; null: there is none' }),
     last_time: instant.nullable().meta({ description: 'Time of the newest row; null: there is none' }),
     last_value: lastValueAnswer.nullable().optional().meta({ description: 'If asked for: the newest row' }),
     commit: z.int().meta({ description: 'Newest visible change of the samples' }),
     state: z.enum(['open', 'sealed']).meta({ description: 'sealed: takes no more samples' }),
     sealed_at: instant.nullable().meta({ description: 'When it was sealed; null: it is open' }),
-    content_hash: contentHashAnswer.nullable().meta({ description: 'Of a sealed series, once it has been computed' }),
-    version: z.int().meta({ description: 'Of the metadata: rises with each change of them' }),
+    content_hash: contentHashAnswer
+      .nullable()
+      .meta({ description: 'Hash of a sealed series, once it has been computed' }),
+    version: z.int().meta({ description: 'Version of the metadata: rises with each change of them' }),
     created_at: instant.meta({ description: 'When it was created' }),
     updated_at: instant.meta({ description: 'When its metadata were changed last' }),
   })
@@ -365,8 +373,8 @@ export const seriesAnswer = z
 /** What is told of a change to who may not read. */
 export const seriesReceipt = z
   .object({
-    id: uuid.meta({ description: 'Of the series' }),
-    version: z.int().meta({ description: 'Of the metadata' }),
+    id: uuid.meta({ description: 'Id of the series' }),
+    version: z.int().meta({ description: 'Version of the metadata' }),
   })
   .meta({ id: 'SeriesReceipt', description: 'What a token that may not read is told of a change' });
 

@@ -2,19 +2,18 @@
 import { z } from 'zod';
 import { DTYPES } from '../../core/numbers/dtype.ts';
 import { SHARD_STATES } from '../../core/upkeep/shard-state.ts';
-import type { SpaceService } from '../../flows/compact/space-service.ts';
+import type { ShardSpace, SpaceService } from '../../flows/compact/space-service.ts';
 import { instant, isUuid, queryInteger, uuid } from './scalars.ts';
 
 type SeriesSpace = Awaited<ReturnType<SpaceService['ofSeries']>>;
-type ShardSpace = Awaited<ReturnType<SpaceService['shards']>>['items'][number];
 
 const MAX_SHARDS = 200;
 const DEFAULT_SHARDS = 50;
 const TIME_BYTES = 8;
 
 const state = z.enum(SHARD_STATES).meta({
-  description: `writing: is being made; live: its chunks are read; replaced: its rows are in another one, and it is about to be removed; lost: its file is
-missing; damaged: its file is shorter than it was`,
+  description: `writing: is being made. live: its chunks are read. replaced: its rows are in another shard, and it is about to be removed.
+lost: its file is missing. damaged: its file is shorter than it was.`,
 });
 
 export const storageAnswer = z
@@ -23,17 +22,17 @@ export const storageAnswer = z
     rows: z.int().meta({
       description: 'In chunks, fresh ones too: removed and expired ones among them, until compaction drops them',
     }),
-    raw_bytes: z.int().meta({ description: 'Of these rows, with the times of an irregular series' }),
-    stored_bytes: z.int().meta({ description: 'Of fresh chunks, and of the blocks in shards, with summaries' }),
-    fresh_bytes: z.int().meta({ description: 'Of fresh chunks: appended, and in no shard yet' }),
+    raw_bytes: z.int().meta({ description: 'Bytes of these rows, with the times of an irregular series' }),
+    stored_bytes: z.int().meta({ description: 'Bytes of fresh chunks, and of the blocks in shards, with summaries' }),
+    fresh_bytes: z.int().meta({ description: 'Bytes of fresh chunks: appended, and in no shard yet' }),
     ratio: z.number().nullable().meta({ description: 'raw_bytes / stored_bytes; null without samples' }),
     chunks: z.int().meta({ description: 'Blocks of samples' }),
     shards: z
       .array(
         z.object({
-          id: uuid.meta({ description: 'Of the shard' }),
+          id: uuid.meta({ description: 'Id of the shard' }),
           state,
-          bytes: z.int().meta({ description: 'Of this series in it' }),
+          bytes: z.int().meta({ description: 'Bytes of this series in it' }),
         }),
       )
       .meta({ description: 'The files that hold them' }),
@@ -65,12 +64,12 @@ export const shardPosition = z.string().refine(isUuid);
 
 const shardAnswer = z
   .object({
-    id: uuid.meta({ description: 'Of the shard; its file is named after it' }),
-    lane: uuid.meta({ description: 'Of the lane whose series it holds' }),
+    id: uuid.meta({ description: 'Id of the shard; its file is named after it' }),
+    lane: uuid.meta({ description: 'Id of the lane whose series it holds' }),
     state,
-    bytes: z.int().meta({ description: 'Of the file' }),
-    stored_bytes: z.int().meta({ description: 'Of the blocks of chunks and summaries in it' }),
-    live_bytes: z.int().meta({ description: 'Of these, what is not removed, replaced or expired (estimate)' }),
+    bytes: z.int().meta({ description: 'Size of the file' }),
+    stored_bytes: z.int().meta({ description: 'Bytes of the blocks of chunks and summaries in it' }),
+    live_bytes: z.int().meta({ description: 'How many of these are not removed, replaced or expired (estimate)' }),
     series: z.int().meta({ description: 'Series that have rows or summaries in it' }),
     created_at: instant.meta({ description: 'When it was made' }),
   })

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { StoredSubject } from '../../flows/series/subject-service.ts';
 import { readUnit } from '../../flows/series/tag-units.ts';
-import { freeObject, instant, isWithin, MAX_OBJECT_BYTES, name, queryInteger } from './scalars.ts';
+import { freeObject, instant, fitsBytes, MAX_OBJECT_BYTES, name, queryInteger } from './scalars.ts';
 
 const MAX_TEXT_CHARS = 500;
 const MAX_DESCRIPTION_CHARS = MAX_OBJECT_BYTES;
@@ -31,7 +31,7 @@ export const subjectBody = z
   .looseObject({
     species: text.optional().meta({ description: 'Best its Latin name' }),
     sex: text.optional().meta({ description: 'Such as F, M, U (unknown) or O (other), as in NWB' }),
-    strain: text.optional().meta({ description: 'Of an animal' }),
+    strain: text.optional().meta({ description: 'Strain of an animal' }),
     genotype: text.optional().meta({ description: 'What was changed in it' }),
     date_of_birth: z.iso.date('must be a date such as 2026-01-17').optional().meta({ description: 'A day' }),
     age: text.optional().meta({ description: 'ISO 8601 duration, or in words', example: 'P90D' }),
@@ -48,7 +48,7 @@ export const subjectBody = z
     handedness: text.optional().meta({ description: 'Which hand it prefers' }),
     description: z.string().max(MAX_DESCRIPTION_CHARS).optional().meta({ description: 'Anything else, in words' }),
   })
-  .refine((value) => isWithin(value, MAX_OBJECT_BYTES), `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`)
+  .refine((value) => fitsBytes(value, MAX_OBJECT_BYTES), `must have at most ${MAX_OBJECT_BYTES} bytes of JSON`)
   .meta({ id: 'NewSubject', description: 'Any key may be given; these have a shape', example: EXAMPLE });
 
 export const subjectAnswer = z

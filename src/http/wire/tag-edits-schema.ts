@@ -5,7 +5,7 @@ import { MAX_TAGS, type MetadataEdit } from '../../core/tags/tag-edit.ts';
 import type { HistoryEntry } from '../../core/tags/series-changes.ts';
 import type { UndoneEdit } from '../../flows/series/metadata-service.ts';
 import { instant, name, queryInteger, uuid } from './scalars.ts';
-import { DEFAULT_PROJECT } from './series-schema.ts';
+import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import { tagKey, tags } from './tag-values-schema.ts';
 
 const MAX_HISTORY = 200;
@@ -70,7 +70,7 @@ export const editAnswer = z
 
 export const undoAnswer = z
   .object({
-    edit: uuid.meta({ description: 'Of the undo, which can be undone in turn' }),
+    edit: uuid.meta({ description: 'Id of the undo, which can be undone in turn' }),
     undone: z.int().meta({ description: 'Series' }),
     kept: z
       .array(
@@ -101,7 +101,7 @@ export const historyQuery = z.strictObject({
 export const historyPosition = uuid;
 
 const asker = z.object({
-  id: uuid.meta({ description: 'Of the token' }),
+  id: uuid.meta({ description: 'Id of the token' }),
   name: z.string().meta({ description: 'What the token is for' }),
 });
 
@@ -110,13 +110,13 @@ export const historyPage = z
     items: z
       .array(
         z.object({
-          id: uuid.meta({ description: 'Of the entry' }),
+          id: uuid.meta({ description: 'Id of the entry' }),
           action: z
             .enum(['create', 'update', 'edit', 'rename', 'undo', 'delete', 'restore', 'seal', 'unseal'])
             .meta({ description: 'What was done; edit and rename are changes of many series at once' }),
           at: instant.meta({ description: 'When' }),
           token: asker.nullable().meta({ description: 'Who asked; null: the service itself' }),
-          edit: uuid.nullable().meta({ description: 'Of a change of many series at once' }),
+          edit: uuid.nullable().meta({ description: 'Id of a change of many series at once' }),
           changes: z
             .array(
               z.object({

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { repeatedName } from '../../core/same-name.ts';
 import { MAX_TAG_LIST, MAX_TAGS } from '../../core/tags/tag-edit.ts';
 import { parseTime } from '../../core/time.ts';
-import { longInteger, unit } from './scalars.ts';
+import { longIntegerText, unit } from './scalars.ts';
 
 const MAX_TAG_KEY_CHARS = 200;
 const MAX_TAG_TEXT_CHARS = 4096;
@@ -34,7 +34,7 @@ const timeTag = z.strictObject({
 });
 const quantityTag = z.strictObject({
   value: z
-    .union([z.number(), longInteger], { error: 'must be a finite number, or the digits of an integer past 2^53' })
+    .union([z.number(), longIntegerText], { error: 'must be a finite number, or the digits of an integer past 2^53' })
     .meta({ description: 'How much, in the unit' }),
   unit: unit.meta({ description: 'A UCUM code' }),
 });

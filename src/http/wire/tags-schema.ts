@@ -34,7 +34,7 @@ export const tagKeyPage = z
     items: z
       .array(
         z.object({
-          key: z.string().meta({ description: 'Of the tag' }),
+          key: z.string().meta({ description: 'Key of the tag' }),
           types: z
             .array(z.enum(['string', 'number', 'boolean', 'time', 'quantity']))
             .meta({ description: 'Which its values have' }),
@@ -52,7 +52,7 @@ export const tagKeyPage = z
 
 export const tagValuePage = z
   .object({
-    key: z.string().meta({ description: 'Of the tag' }),
+    key: z.string().meta({ description: 'Key of the tag' }),
     items: z
       .array(z.object({ value: tagScalarAnswer.meta({ description: 'The value, in its type' }), ...counted }))
       .meta({ description: 'Texts by code point, numbers by size' }),

@@ -11,14 +11,14 @@ const MAX_UNIT_CHARS = 200;
 
 const keyRule = z
   .strictObject({
-    type: z.enum(TAG_TYPES).nullable().default(null).meta({ description: 'Of each value; null: any' }),
+    type: z.enum(TAG_TYPES).nullable().default(null).meta({ description: 'Type of each value; null: any' }),
     unit: z
       .string()
       .min(1)
       .max(MAX_UNIT_CHARS)
       .nullable()
       .default(null)
-      .meta({ description: 'Of quantities: any unit that compares with this one' }),
+      .meta({ description: 'Unit of quantities: any unit that compares with this one' }),
     values: z
       .array(tagScalar)
       .min(1)
@@ -72,8 +72,8 @@ const stored = {
     .record(
       z.string(),
       z.object({
-        type: z.enum(TAG_TYPES).nullable().meta({ description: 'Of each value; null: any' }),
-        unit: z.string().nullable().meta({ description: 'Of quantities: any unit that compares with this one' }),
+        type: z.enum(TAG_TYPES).nullable().meta({ description: 'Type of each value; null: any' }),
+        unit: z.string().nullable().meta({ description: 'Unit of quantities: any unit that compares with this one' }),
         values: z.array(tagScalarAnswer).nullable().meta({ description: 'What each value may be; null: anything' }),
         required: z.boolean().meta({ description: 'Whether every new series must have the tag' }),
       }),

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { AppendOutcome, RemoveOutcome, WriteStatus } from '../../flows/append/append-service.ts';
 import { instant, uuid } from './scalars.ts';
 
-const write = z.string().meta({ description: 'Of the write: GET /v1/writes/{id} tells of it' });
+const write = z.string().meta({ description: 'Id of the write: GET /v1/writes/{id} tells of it' });
 const level = z.literal('visible').meta({ description: 'It is durable, and readers see it' });
 const commit = z.int().meta({ description: 'The change of the samples that it came with' });
 const rows = z.int().meta({ description: 'Rows that were stored' });
@@ -23,7 +23,7 @@ export const removeAnswer = z
 
 export const writeAnswer = z
   .object({
-    write: z.string().meta({ description: 'Of the write' }),
+    write: z.string().meta({ description: 'Id of the write' }),
     series: uuid.meta({ description: 'Id of the series' }),
     kind: z.enum(['append', 'replace', 'remove']).meta({ description: 'What it did' }),
     level,

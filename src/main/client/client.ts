@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import { messageOf, VarveError, type ErrorCode, type FieldError } from '../../core/errors.ts';
 import { formatRate } from '../../core/signal/rate.ts';
 import type { NewAnnotation, NewSeries } from '../../core/signal/series.ts';
+import type { SeriesRef } from '../../flows/series/series-service.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../../http/wire/access-schema.ts';
 import type { annotationPage } from '../../http/wire/annotations-schema.ts';
 import type { ProblemDocument } from '../../http/wire/problem-schema.ts';
@@ -14,9 +15,6 @@ import type { appendAnswer } from '../../http/wire/writes-schema.ts';
 export type SeriesAnswer = z.output<typeof seriesAnswer>;
 export type TokenAnswer = z.output<typeof tokenAnswer>;
 export type AnnotationAnswer = z.output<typeof annotationPage>['items'][number];
-
-/** By id, or by name within a project. */
-export type SeriesRef = { readonly id: string } | { readonly project: string; readonly name: string };
 
 export interface AppendOptions {
   /** The same key with the same bytes stores once, however often it is sent. */

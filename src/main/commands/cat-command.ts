@@ -11,7 +11,7 @@ import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
 import { Progress } from './progress.ts';
 import { seriesRef } from '../client/series-ref.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 export interface CatCommand {
   readonly project: string;
@@ -41,7 +41,7 @@ export async function catSamples(config: Config, series: string, command: CatCom
   for (const label of command.channel ?? []) query.append('channels[]', label);
   if (command.physical) query.append('physical', 'true');
   const answer = await connect(config).readSamples(seriesRef(series, project), query);
-  if (out === undefined) for await (const piece of answer.body) await print(piece);
+  if (out === undefined) for await (const piece of answer.body) await writeOut(piece);
   else await save(answer, out);
   if (answer.rows === 0) process.stderr.write(`varve: ${series} has no rows there\n`);
   if (answer.next !== null) {

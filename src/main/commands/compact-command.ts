@@ -8,7 +8,7 @@ import { DataRoot } from '../../storage/folder/data-root.ts';
 import { claimFolder } from '../../storage/folder/folder-owner.ts';
 import type { Config } from '../process/config.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 export interface CompactCommand {
   readonly plan?: boolean;
@@ -38,9 +38,9 @@ export async function compactData(config: Config, command: CompactCommand): Prom
     const deps = { db, root, log: SILENT };
     const steps = await planCompaction(db, command.lane ?? null, command.all);
     if (command.plan) {
-      if (command.json) return await print(`${JSON.stringify(steps, null, 2)}\n`);
-      for (const step of steps) await print(`${describe(step)}\n`);
-      return await print(steps.length === 0 ? 'nothing to do\n' : `${steps.length} to be done; nothing was done\n`);
+      if (command.json) return await writeOut(`${JSON.stringify(steps, null, 2)}\n`);
+      for (const step of steps) await writeOut(`${describe(step)}\n`);
+      return await writeOut(steps.length === 0 ? 'nothing to do\n' : `${steps.length} to be done; nothing was done\n`);
     }
     const reports: CompactionReport[] = [];
     for (const laneId of new Set(steps.map((step) => step.laneId))) {
@@ -49,12 +49,12 @@ export async function compactData(config: Config, command: CompactCommand): Prom
         reports.push(report);
         if (!command.json) {
           const { bytesBefore, bytesAfter } = report;
-          await print(`${describe(report.step)}: ${mebibytes(bytesBefore)} -> ${mebibytes(bytesAfter)}\n`);
+          await writeOut(`${describe(report.step)}: ${mebibytes(bytesBefore)} -> ${mebibytes(bytesAfter)}\n`);
         }
       }
     }
-    if (command.json) await print(`${JSON.stringify(reports, null, 2)}\n`);
-    else if (steps.length === 0) await print('nothing to do\n');
+    if (command.json) await writeOut(`${JSON.stringify(reports, null, 2)}\n`);
+    else if (steps.length === 0) await writeOut('nothing to do\n');
   } finally {
     await close();
     await postgres.stop();

@@ -9,7 +9,7 @@ import { DataRoot } from '../../storage/folder/data-root.ts';
 import { claimFolder } from '../../storage/folder/folder-owner.ts';
 import type { Config } from '../process/config.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 export interface FlushCommand {
   readonly all?: boolean;
@@ -38,12 +38,12 @@ export async function flushData(config: Config, command: FlushCommand): Promise<
         more = outcome.kind === 'flushed' && outcome.more;
         if (outcome.kind !== 'flushed') continue;
         reports.push(...outcome.reports);
-        if (!command.json) for (const report of outcome.reports) await print(`${describe(report)}\n`);
+        if (!command.json) for (const report of outcome.reports) await writeOut(`${describe(report)}\n`);
       }
     }
     await new FreshSweep(deps).run();
-    if (command.json) await print(`${JSON.stringify(reports, null, 2)}\n`);
-    else if (reports.length === 0) await print('nothing to do\n');
+    if (command.json) await writeOut(`${JSON.stringify(reports, null, 2)}\n`);
+    else if (reports.length === 0) await writeOut('nothing to do\n');
 
     async function lanesToFlush(): Promise<string[]> {
       if (command.lane !== undefined) return [command.lane];

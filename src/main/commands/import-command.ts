@@ -9,9 +9,9 @@ import { connect } from '../client/connect.ts';
 import { importRecording, rowBytes, seriesToCreate, type ImportedSeries } from '../importing/import-recording.ts';
 import { openRecording, type OpenRecording, type RecordingOptions } from '../importing/open-recording.ts';
 import { Progress } from './progress.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 import { parseTag } from './tag-arguments.ts';
-import { tableLines, type Column } from './text-table.ts';
+import { tableLines, type TextColumn } from './text-table.ts';
 import { tagText } from '../../core/signal/tag-value.ts';
 
 export interface ImportCommand extends RecordingOptions {
@@ -44,7 +44,7 @@ export async function importFiles(config: Config, files: readonly string[], comm
       throw isVarveError(error) ? new VarveError(error.code, `${file}: ${error.message}`, error) : error;
     }
   }
-  if (command.json) await print(`${JSON.stringify({ files: report }, null, 2)}\n`);
+  if (command.json) await writeOut(`${JSON.stringify({ files: report }, null, 2)}\n`);
   else for (const each of report) await printReport(each);
 }
 
@@ -151,7 +151,7 @@ function describe({ name, dtype, channels, sampling, tags }: NewSeries): Omit<Se
 
 async function printReport(report: FileReport): Promise<void> {
   const added = report.seconds !== undefined;
-  const columns: Column<SeriesReport>[] = [
+  const columns: TextColumn<SeriesReport>[] = [
     { title: added ? 'SERIES' : 'WOULD CREATE', text: ({ name }) => name },
     { title: 'ROWS', right: true, text: ({ rows }) => rows?.toLocaleString('en') ?? '?' },
     { title: 'NEW', right: true, text: ({ added_rows }) => (added_rows ?? 0).toLocaleString('en') },
@@ -174,8 +174,8 @@ async function printReport(report: FileReport): Promise<void> {
       yield* report.series;
     })(),
   ))
-    await print(`${line}\n`);
+    await writeOut(`${line}\n`);
   if (!added) return;
   const rows = report.series.reduce((sum, series) => sum + (series.rows ?? 0), 0).toLocaleString('en');
-  await print(`${report.file}: ${rows} rows in ${report.seconds} s, ${report.mb_per_s} MB/s\n`);
+  await writeOut(`${report.file}: ${rows} rows in ${report.seconds} s, ${report.mb_per_s} MB/s\n`);
 }

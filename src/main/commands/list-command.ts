@@ -5,9 +5,9 @@ import { tagText } from '../../core/signal/tag-value.ts';
 import type { Facets, SeriesAnswer, SeriesQuestion } from '../client/client.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 import { parseTagCondition } from './tag-arguments.ts';
-import { tableLines, type Column } from './text-table.ts';
+import { tableLines, type TextColumn } from './text-table.ts';
 
 export interface ListCommand {
   readonly project?: string;
@@ -22,7 +22,7 @@ export interface ListCommand {
   readonly limit?: string;
 }
 
-const COLUMNS: readonly Column<SeriesAnswer>[] = [
+const COLUMNS: readonly TextColumn<SeriesAnswer>[] = [
   { title: 'PROJECT', text: ({ project }) => project },
   { title: 'NAME', text: ({ name }) => name },
   { title: 'ROWS', right: true, text: ({ rows }) => rows.toLocaleString('en') },
@@ -38,17 +38,17 @@ const COLUMNS: readonly Column<SeriesAnswer>[] = [
  */
 export async function listSeries(config: Config, conditions: readonly string[], command: ListCommand): Promise<void> {
   const client = connect(config);
-  const question = questionOf(conditions, command);
+  const question = listQuestion(conditions, command);
   const limit = limitOf(command.limit);
   const facets = command.facets === undefined ? null : await client.facets(question, command.facets.split(','));
   let count = 0;
   const found = firstOf(client.search(question), limit, () => count++);
   for await (const line of command.json ? jsonLines(found) : tableLines(COLUMNS, found)) {
     if (facets && command.json && line.startsWith('['))
-      await print(`{"facets":${JSON.stringify(facets)},"items":${line}\n`);
-    else await print(`${line}\n`);
+      await writeOut(`{"facets":${JSON.stringify(facets)},"items":${line}\n`);
+    else await writeOut(`${line}\n`);
   }
-  if (facets && command.json) await print('}\n');
+  if (facets && command.json) await writeOut('}\n');
   else if (facets && count > 0) await printFacets(facets);
   // To find nothing is no failure; an empty array says it to programs.
   if (count === 0 && !command.json) process.stderr.write(`varve: ${nothing(conditions, command)}\n`);
@@ -61,7 +61,7 @@ function nothing(conditions: readonly string[], { where, unit, kind, project }: 
   return project === undefined ? 'there are no series' : `there are no series in project ${project}`;
 }
 
-function questionOf(conditions: readonly string[], command: ListCommand): SeriesQuestion {
+function listQuestion(conditions: readonly string[], command: ListCommand): SeriesQuestion {
   const fields = (['project', 'unit', 'kind'] as const).flatMap((name) => {
     const value = command[name];
     return value === undefined ? [] : [[name, value] as const];
@@ -108,7 +108,7 @@ interface FacetLine {
   readonly count: string;
 }
 
-const FACET_COLUMNS: readonly Column<FacetLine>[] = [
+const FACET_COLUMNS: readonly TextColumn<FacetLine>[] = [
   { title: 'FACET', text: ({ facet }) => facet },
   { title: 'VALUE', text: ({ value }) => value },
   { title: 'SERIES', right: true, text: ({ count }) => count },
@@ -122,8 +122,8 @@ async function printFacets(facets: Facets): Promise<void> {
       count: `${estimated ? '~' : ''}${count.toLocaleString('en')}`,
     })),
   );
-  await print('\n');
-  for await (const line of tableLines(FACET_COLUMNS, lines)) await print(`${line}\n`);
+  await writeOut('\n');
+  for await (const line of tableLines(FACET_COLUMNS, lines)) await writeOut(`${line}\n`);
 }
 
 /** One JSON array, an item a line, written as the pages come. */

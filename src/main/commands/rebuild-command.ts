@@ -10,10 +10,10 @@ import { claimFolder } from '../../storage/folder/folder-owner.ts';
 import { Hdf5Reader } from '../../storage/survey/hdf5-reader.ts';
 import { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { Config } from '../process/config.ts';
-import { counted, printFindings } from './findings-table.ts';
+import { countedNoun, printFindings } from './findings-table.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
 import { Progress, showProgress } from './progress.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 /** One for the transaction, one for what is asked beside it. */
 const CONNECTIONS = 2;
@@ -30,7 +30,7 @@ export async function rebuildCatalogOf(config: Config, { json }: { json?: boolea
     const report = await withDatabase(postgres.url, (db) =>
       withPhases((onProgress) => rebuildCatalog({ db, root, hdf5, codec }, onProgress)),
     );
-    if (json) await print(`${JSON.stringify(report, null, 2)}\n`);
+    if (json) await writeOut(`${JSON.stringify(report, null, 2)}\n`);
     else await printCatalogReport(report);
     return report.findings.length === 0;
   } finally {
@@ -59,7 +59,7 @@ export async function rebuildShardOf(
         rebuildShard({ db, root }, shardId, skipCorrupt, onProgress),
       );
     });
-    if (json) await print(`${JSON.stringify(report, null, 2)}\n`);
+    if (json) await writeOut(`${JSON.stringify(report, null, 2)}\n`);
     else await printShardReport(report);
     return report.corrupt.length === 0;
   } catch (error) {
@@ -98,16 +98,16 @@ async function withPhases<T>(
 
 async function printCatalogReport(report: RebuildCatalogReport): Promise<void> {
   await printFindings([...report.findings, ...report.notes]);
-  await print('Not in the shards, and so not in the catalog any more:\n');
-  for (const line of report.notInShards) await print(`  ${line}\n`);
+  await writeOut('Not in the shards, and so not in the catalog any more:\n');
+  for (const line of report.notInShards) await writeOut(`  ${line}\n`);
   const amount = `${report.chunks} chunks, ${report.rows.toLocaleString('en')} rows, ${(report.bytes / MB).toFixed(1)} MB`;
-  const findings = report.findings.length === 0 ? 'nothing is missing' : counted(report.findings.length, 'finding');
-  await print(`${findings}: ${report.series} series in ${report.shards} shards, ${amount}\n`);
+  const findings = report.findings.length === 0 ? 'nothing is missing' : countedNoun(report.findings.length, 'finding');
+  await writeOut(`${findings}: ${report.series} series in ${report.shards} shards, ${amount}\n`);
 }
 
 async function printShardReport({ newShard, series, chunks, oldPath, corrupt }: RebuildShardReport): Promise<void> {
   await printFindings(corrupt);
   const old = oldPath === null ? 'the old file goes in a minute' : `the old file stays: ${oldPath}`;
-  const left = corrupt.length === 0 ? '' : `, with ${counted(corrupt.length, 'chunk')} that cannot be read`;
-  await print(`${newShard.path} has ${counted(chunks, 'chunk')} of ${series} series; ${old}${left}\n`);
+  const left = corrupt.length === 0 ? '' : `, with ${countedNoun(corrupt.length, 'chunk')} that cannot be read`;
+  await writeOut(`${newShard.path} has ${countedNoun(chunks, 'chunk')} of ${series} series; ${old}${left}\n`);
 }

@@ -7,7 +7,7 @@ import { DataRoot } from '../../storage/folder/data-root.ts';
 import { claimFolder } from '../../storage/folder/folder-owner.ts';
 import type { Config } from '../process/config.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 const CONNECTIONS = 2;
 const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
@@ -28,20 +28,20 @@ export async function recoverData(config: Config, { dryRun, acceptLoss }: Recove
     await claimFolder(root, await readCatalogIdentity(db));
     if (dryRun) {
       const { repairs, estranged } = await diagnose({ db, root }, acceptLoss);
-      if (estranged !== null) await print(`${estranged}\n`);
-      for (const repair of repairs) await print(`${needOf(repair)}\n`);
-      await print(
+      if (estranged !== null) await writeOut(`${estranged}\n`);
+      for (const repair of repairs) await writeOut(`${needOf(repair)}\n`);
+      await writeOut(
         repairs.length === 0 ? 'rows and files agree\n' : `${repairs.length} to be repaired; nothing was done\n`,
       );
       return estranged === null && !repairs.some(isLoss);
     }
     const { outcomes, estranged, trimmed, purgedSeries } = await recover({ db, root, log: SILENT }, acceptLoss);
-    if (estranged !== null) await print(`${estranged}\n`);
-    for (const outcome of outcomes) await print(`${needOf(outcome.repair)}: ${resultOf(outcome)}\n`);
-    if (trimmed > 0) await print(`forgot ${trimmed} commits and keys of long ago\n`);
-    if (purgedSeries > 0) await print(`purged ${purgedSeries} deleted series\n`);
+    if (estranged !== null) await writeOut(`${estranged}\n`);
+    for (const outcome of outcomes) await writeOut(`${needOf(outcome.repair)}: ${resultOf(outcome)}\n`);
+    if (trimmed > 0) await writeOut(`forgot ${trimmed} commits and keys of long ago\n`);
+    if (purgedSeries > 0) await writeOut(`purged ${purgedSeries} deleted series\n`);
     if (estranged === null) {
-      await print(outcomes.length === 0 ? 'rows and files agree\n' : `${outcomes.length} looked after\n`);
+      await writeOut(outcomes.length === 0 ? 'rows and files agree\n' : `${outcomes.length} looked after\n`);
     }
     return (
       estranged === null && outcomes.every(({ repair, done, error }) => error === null && !(isLoss(repair) && done))

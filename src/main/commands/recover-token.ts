@@ -6,7 +6,7 @@ import { recoverAccess } from '../../flows/people/access.ts';
 import type { Config } from '../process/config.ts';
 import { tokenPath } from '../process/first-token.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 /** Works beside a running service, which knows the new token at once. The token also takes the place of the one in the data folder. */
 export async function recoverToken(config: Config): Promise<void> {
@@ -25,7 +25,7 @@ export async function recoverToken(config: Config): Promise<void> {
     if (config.firstToken !== null) {
       process.stderr.write('varve: VARVE_TOKEN is set and goes before it: unset it, or give it the new token\n');
     }
-    await print(`${token}\n`);
+    await writeOut(`${token}\n`);
   } finally {
     await postgres.stop();
   }

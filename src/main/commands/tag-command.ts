@@ -5,7 +5,7 @@ import { tagText } from '../../core/signal/tag-value.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
 import { seriesRef } from '../client/series-ref.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 import { parseTag } from './tag-arguments.ts';
 
 export interface TagCommand {
@@ -36,8 +36,8 @@ export async function tagSeries(
   const missing = Object.keys(tags).find((key) => tags[key] === null && !Object.hasOwn(current.tags, key));
   if (missing !== undefined) throw invalidField('tag', `${current.name} has no tag ${missing}`);
   const { tags: now } = Object.keys(tags).length === 0 ? current : await client.editTags(current.id, tags);
-  if (json) return print(`${JSON.stringify(now)}\n`);
-  for (const [key, value] of Object.entries(now)) await print(`${key}=${tagText(value)}\n`);
+  if (json) return writeOut(`${JSON.stringify(now)}\n`);
+  for (const [key, value] of Object.entries(now)) await writeOut(`${key}=${tagText(value)}\n`);
   return undefined;
 }
 

@@ -1,6 +1,6 @@
 /** Rows of text in columns, for a terminal. */
 
-export interface Column<T> {
+export interface TextColumn<T> {
   readonly title: string;
   readonly right?: boolean;
   readonly text: (item: T) => string;
@@ -11,7 +11,7 @@ const MEASURED_ROWS = 1000;
 
 /** Lines, the titles first; nothing if there are no items. */
 export async function* tableLines<T>(
-  columns: readonly Column<T>[],
+  columns: readonly TextColumn<T>[],
   items: AsyncIterable<T> | Iterable<T>,
 ): AsyncGenerator<string> {
   const held: string[][] = [columns.map(({ title }) => title)];

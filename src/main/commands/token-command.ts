@@ -1,13 +1,12 @@
 /** `varve token create | list | revoke`: who may do what, asked of a running service. */
 import { VarveError } from '../../core/errors.ts';
+import type { Scope } from '../../flows/principal.ts';
 import { isUuid } from '../../http/wire/scalars.ts';
 import type { TokenAnswer, VarveClient } from '../client/client.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
-import { print } from '../process/standard-output.ts';
-import { tableLines, type Column } from './text-table.ts';
-
-type Scope = TokenAnswer['scopes'][number];
+import { writeOut } from '../process/standard-output.ts';
+import { tableLines, type TextColumn } from './text-table.ts';
 
 export interface NewTokenCommand {
   /** Default: read. */
@@ -22,31 +21,31 @@ export async function createToken(config: Config, name: string, { scope, project
   const wanted = { name, scopes: [...new Set(scopes)], projects: project ? [...project] : null };
   const { token, id } = await connect(config).createToken(wanted);
   process.stderr.write(`varve: this is shown once; it is revoked with: varve token revoke ${id}\n`);
-  await print(`${token}\n`);
+  await writeOut(`${token}\n`);
 }
 
-export async function listTokens(config: Config, { json }: { json?: boolean }): Promise<void> {
+export async function printTokens(config: Config, { json }: { json?: boolean }): Promise<void> {
   const client = connect(config);
   const tokens = await client.listTokens();
-  if (json) return print(`${JSON.stringify(tokens, null, 2)}\n`);
+  if (json) return writeOut(`${JSON.stringify(tokens, null, 2)}\n`);
   const names = new Map((await client.listProjects()).map(({ id, name }) => [id, name]));
-  const columns: Column<TokenAnswer>[] = [
+  const columns: TextColumn<TokenAnswer>[] = [
     { title: 'NAME', text: ({ name }) => name },
     { title: 'SCOPES', text: ({ scopes }) => scopes.join(',') },
     { title: 'PROJECTS', text: ({ project_ids }) => project_ids?.map((id) => names.get(id) ?? id).join(',') ?? 'all' },
     { title: 'CREATED', text: ({ created_at }) => created_at },
     { title: 'ID', text: ({ id }) => id },
   ];
-  for await (const line of tableLines(columns, tokens)) await print(`${line}\n`);
+  for await (const line of tableLines(columns, tokens)) await writeOut(`${line}\n`);
   return undefined;
 }
 
 /** @param named by id, or by a name that only one of them has */
-export async function revokeToken(config: Config, named: string): Promise<void> {
+export async function revokeNamedToken(config: Config, named: string): Promise<void> {
   const client = connect(config);
   const { id, name } = isUuid(named) ? { id: named, name: named } : await tokenNamed(client, named);
   await client.revokeToken(id);
-  await print(`revoked ${name}\n`);
+  await writeOut(`revoked ${name}\n`);
 }
 
 async function tokenNamed(client: VarveClient, name: string): Promise<TokenAnswer> {

@@ -5,10 +5,10 @@ import { CodecPool } from '../../storage/threads/codec-pool.ts';
 import { DataRoot } from '../../storage/folder/data-root.ts';
 import { Hdf5Reader } from '../../storage/survey/hdf5-reader.ts';
 import type { Config } from '../process/config.ts';
-import { counted, printFindings } from './findings-table.ts';
+import { countedNoun, printFindings } from './findings-table.ts';
 import { openPostgres } from '../postgres/postgres-in-use.ts';
 import { showProgress } from './progress.ts';
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 const CONNECTIONS = 2;
 const MB = 1e6;
@@ -29,7 +29,7 @@ export async function verifyData(config: Config, { json, ...scope }: VerifyComma
       verify({ db, root: new DataRoot(config.dataRoot), hdf5, codec }, onProgress, scope),
     );
     const seconds = Math.round(performance.now() - begun) / 1000;
-    if (json) await print(`${JSON.stringify({ ...report, seconds }, null, 2)}\n`);
+    if (json) await writeOut(`${JSON.stringify({ ...report, seconds }, null, 2)}\n`);
     else await printReport(report, seconds);
     return report.findings.length === 0;
   } finally {
@@ -41,8 +41,8 @@ export async function verifyData(config: Config, { json, ...scope }: VerifyComma
 
 async function printReport({ shards, chunks, bytes, findings, notes }: VerifyReport, seconds: number): Promise<void> {
   await printFindings([...findings, ...notes]);
-  const count = findings.length === 0 ? 'all is well' : counted(findings.length, 'finding');
-  const remarks = notes.length === 0 ? '' : `, ${counted(notes.length, 'note')}`;
+  const count = findings.length === 0 ? 'all is well' : countedNoun(findings.length, 'finding');
+  const remarks = notes.length === 0 ? '' : `, ${countedNoun(notes.length, 'note')}`;
   const amount = `${shards} shards, ${chunks} chunks, ${(bytes / MB).toFixed(1)} MB in ${seconds} s`;
-  await print(`${count}${remarks}: ${amount}\n`);
+  await writeOut(`${count}${remarks}: ${amount}\n`);
 }

@@ -1,12 +1,12 @@
 /** Tells a demo step by step: what is done, how long it took, and the line that does it again. */
-import { print } from '../process/standard-output.ts';
+import { writeOut } from '../process/standard-output.ts';
 
 export class Narrator {
   #steps = 0;
 
   /** Runs a step under its title, and says how long it took. */
   async step<T>(title: string, work: () => Promise<T>): Promise<T> {
-    await print(`\n${++this.#steps}. ${title}\n`);
+    await writeOut(`\n${++this.#steps}. ${title}\n`);
     const begun = performance.now();
     const result = await work();
     await this.say(`(${duration(performance.now() - begun)})`);
@@ -14,7 +14,7 @@ export class Narrator {
   }
 
   async say(text: string): Promise<void> {
-    await print(`   ${text}\n`);
+    await writeOut(`   ${text}\n`);
   }
 }
 

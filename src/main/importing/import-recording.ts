@@ -110,7 +110,7 @@ async function createOrFind(client: VarveClient, wanted: NewSeries, source: Reco
       const origin = from?.file === undefined ? 'was not imported' : `came from another ${from.file}`;
       throw taken(`a series named ${wanted.name} exists and ${origin}: choose another --name or --project`, error);
     }
-    if (shapeOf(found) !== shapeOf(wanted)) throw otherOptions(taken('', error), wanted.name);
+    if (shapeText(found) !== shapeText(wanted)) throw otherOptions(taken('', error), wanted.name);
     return found;
   }
 }
@@ -120,7 +120,7 @@ function taken(message: string, cause: unknown): VarveError {
 }
 
 /** What must be equal for the same rows to mean the same. */
-function shapeOf({ dtype, channels, sampling }: SeriesAnswer | NewSeries): string {
+function shapeText({ dtype, channels, sampling }: SeriesAnswer | NewSeries): string {
   const rate = sampling.kind === 'irregular' ? null : formatRateOf(sampling);
   return JSON.stringify([dtype, channels.map(({ label }) => label), sampling.kind, rate]);
 }

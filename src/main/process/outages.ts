@@ -9,7 +9,7 @@ import { withinLimit } from '../../jobs/time-limit.ts';
 import { messageOf } from '../../core/errors.ts';
 
 /** What may be away as a whole. */
-export interface Part {
+export interface OutagePart {
   /** Begins the sentence, as in `Postgres cannot be reached`. */
   readonly name: string;
   /** Resolves if it answers; an error tells why not. */
@@ -29,10 +29,10 @@ const MAX_HELD = 100;
 /** Kinds of lines whose last appearance is remembered. */
 const MAX_KINDS = 1_000;
 
-type Level = 'warn' | 'error';
+type LogLevel = 'warn' | 'error';
 
-interface Line {
-  readonly level: Level;
+interface LogLine {
+  readonly level: LogLevel;
   readonly fields: Readonly<Record<string, unknown>>;
   readonly message: string;
 }
@@ -45,10 +45,10 @@ export interface OutageLog {
 }
 
 /** @param parts asked in turn when a line blames something that is away: those with `err` of that kind, or `fault: 'away'` */
-export function foldOutages(log: Logger, parts: readonly Part[]): OutageLog {
+export function foldOutages(log: Logger, parts: readonly OutagePart[]): OutageLog {
   const outages = new Outages(log, parts);
   const fold =
-    (level: Level) =>
+    (level: LogLevel) =>
     (...[fields, message, ...rest]: unknown[]): void => {
       if (typeof fields === 'object' && fields !== null && typeof message === 'string' && blamesOutage(fields)) {
         outages.take({ level, fields: { ...fields }, message });
@@ -66,21 +66,21 @@ function blamesOutage({ err, fault }: { err?: unknown; fault?: unknown }): boole
 
 class Outages {
   readonly #log: Logger;
-  readonly #parts: readonly Part[];
+  readonly #parts: readonly OutagePart[];
   readonly #closed = new AbortController();
   readonly #lastMs = new Map<string, { ms: number; leftOut: number }>();
-  #held: Line[] = [];
+  #held: LogLine[] = [];
   #leftOut = 0;
   #looking = false;
   #isAway = false;
   #backMs = -Infinity;
 
-  constructor(log: Logger, parts: readonly Part[]) {
+  constructor(log: Logger, parts: readonly OutagePart[]) {
     this.#log = log;
     this.#parts = parts;
   }
 
-  take(line: Line): void {
+  take(line: LogLine): void {
     if (this.#isAway || performance.now() - this.#backMs < AFTERMATH_MS || this.#held.length === MAX_HELD) {
       return this.#leaveOut(line);
     }
@@ -115,7 +115,7 @@ class Outages {
     return undefined;
   }
 
-  async #untilBack(part: Part, begunMs: number): Promise<void> {
+  async #untilBack(part: OutagePart, begunMs: number): Promise<void> {
     const { signal } = this.#closed;
     while (!signal.aborted) {
       await sleep(LOOK_EVERY_MS, undefined, { ref: false, signal }).catch(() => {});
@@ -147,13 +147,13 @@ class Outages {
     }
   }
 
-  #leaveOut({ fields, message }: Line): void {
+  #leaveOut({ fields, message }: LogLine): void {
     this.#leftOut++;
     this.#log.debug(fields, message);
   }
 }
 
-async function whyAway(part: Part): Promise<{ part: Part; reason: string } | null> {
+async function whyAway(part: OutagePart): Promise<{ part: OutagePart; reason: string } | null> {
   try {
     await withinLimit(REACH_LIMIT_MS, part.name, part.reach());
     return null;

@@ -9,6 +9,6 @@ export function endWithReader(): void {
   });
 }
 
-export async function print(chunk: string | Uint8Array): Promise<void> {
+export async function writeOut(chunk: string | Uint8Array): Promise<void> {
   if (!process.stdout.write(chunk)) await once(process.stdout, 'drain');
 }

@@ -1,10 +1,12 @@
 /**
- * HDF5 filter 32008 with LZ4: values are sorted by bit (all lowest bits, then all second lowest, …) in pieces of some 8 KiB, and each piece is
- * compressed. No maintained library reads it in Node.
+ * HDF5 filter 32008 with LZ4. Values are sorted by bit (all lowest bits, then all second lowest, …) in pieces of some 8
+ * KiB, and each piece is compressed. No maintained library reads it in Node.
  *
- * A block: u64 bytes when decoded, u32 bytes of a decoded piece, then for each piece u32 length and an LZ4 block, all numbers big-endian; what is
- * left at the end and fewer than eight values is stored as it is.
- * Sources: K. Masui et al., "A compression scheme for radio data in high performance computing" (2015); LZ4 block format description, version 1.
+ * A block has u64 bytes when decoded, u32 bytes of a decoded piece, then for each piece a u32 length and an LZ4 block.
+ * All numbers are big-endian. Fewer than eight values may be left at the end; they are stored as they are.
+ *
+ * Sources: K. Masui et al., "A compression scheme for radio data in high performance computing" (2015); LZ4 block
+ * format description, version 1.
  */
 
 /**
@@ -14,7 +16,7 @@ export const PIECE_VALUES = 2048;
 const HEADER_BYTES = 12;
 /** Values that are transposed together: one byte of each bit. */
 const GROUP = 8;
-/** Of the LZ4 format: a match has at least as many bytes. */
+/** In the LZ4 format, a match has at least as many bytes. */
 const MIN_MATCH = 4;
 
 /**
@@ -87,8 +89,8 @@ function decodeLz4(source: Uint8Array, out: Uint8Array): void {
 }
 
 /**
- * Puts the bits of values together again. Bit k of byte b of all values lies in row b × 8 + k, a bit for each value; of eight rows and eight values at
- * a time the 8 × 8 bits are transposed.
+ * Puts the bits of values together again. Bit k of byte b of all values lies in row b × 8 + k, a bit for each value.
+ * Eight rows of eight values are 8 × 8 bits, which are transposed at a time.
  * Source: H. S. Warren, Hacker's Delight, 2nd edition, 7-3.
  */
 function unshuffle(rows: Uint8Array, out: Uint8Array, elementBytes: number): void {

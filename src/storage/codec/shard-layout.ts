@@ -7,7 +7,7 @@ import type { Hdf5File } from '../hdf5/hdf5-session.ts';
 
 export const FORMAT_VERSION = 2;
 /** The attribute of a series' group that has its record. */
-export const RECORD = 'varve';
+export const RECORD_ATTRIBUTE = 'varve';
 
 /** h5wasm's names are Python struct codes. */
 export const HDF5_DTYPE: Record<Dtype, string> = {
@@ -56,7 +56,7 @@ export function describeShard(file: Hdf5File, { shardId, laneId, commit, firstCo
 
 /** What a program needs of a series. */
 export function writeRecord(group: Group, record: SeriesRecord): void {
-  group.create_attribute(RECORD, recordText(record));
+  group.create_attribute(RECORD_ATTRIBUTE, recordText(record));
 }
 
 /** What a person wants to see of it at once, without reading JSON. */

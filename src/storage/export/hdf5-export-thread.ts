@@ -8,7 +8,7 @@ import { outcome } from '../threads/outcome.ts';
 import { receiveStream } from '../threads/port-stream.ts';
 import { createDataset, describeMissing } from '../codec/shard-layout.ts';
 
-/** Of the file, so that nobody takes it for a shard. */
+/** Version that is written into the file, so that nobody takes it for a shard. */
 const EXPORT_VERSION = 2;
 /** What the file keeps to: its dimension scales and attributes are those of netCDF-4, so that xarray opens it. */
 const CONVENTIONS = 'CF-1.8';
@@ -16,7 +16,7 @@ const TIME_BYTES = 8;
 /** WASI errno 29: an I/O error. */
 const EIO = 29;
 
-interface FileSystem {
+interface WritingFileSystem {
   write(...args: unknown[]): number;
   ErrnoError: new (errno: number) => Error;
 }
@@ -27,11 +27,15 @@ let failure: unknown;
 async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
   const blocks = receiveStream(port);
   try {
-    const module = (await h5wasm.ready) as unknown as { FS: FileSystem; activate_throwing_error_handler(): void };
+    const module = (await h5wasm.ready) as unknown as {
+      FS: WritingFileSystem;
+      activate_throwing_error_handler(): void;
+    };
     module.activate_throwing_error_handler();
     keepFailures(module.FS);
-    // HDF5 stamps what it makes with the time, and has no way here to be told not to. The same rows are to be the same bytes, so that
-    // parts of a file that were asked for at different times fit together; nobody else's clock runs in this thread.
+    // HDF5 stamps what it makes with the time, and cannot be told here not to. The same rows are to be the same bytes,
+    // so that parts of a file that were asked for at different times fit together. Nobody else's clock runs in this
+    // thread.
     Date.now = () => 0;
     const file = new h5wasm.File(path, 'w', { libver: ['v108', 'v108'] });
     file.create_attribute('varve_export', Int32Array.of(EXPORT_VERSION), [], '<i');
@@ -97,7 +101,7 @@ function writeMarks(group: Group, flat: SampleArray): void {
   if (count > 0) group.create_dataset({ name: 'clock_marks', data: flat, dtype: '<q', shape: [count, 2] });
 }
 
-function keepFailures(fs: FileSystem): void {
+function keepFailures(fs: WritingFileSystem): void {
   const original = fs.write;
   fs.write = (...args) => {
     try {

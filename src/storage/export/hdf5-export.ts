@@ -18,12 +18,12 @@ export type Hdf5Attributes = Readonly<Record<string, string | number>>;
 export interface Hdf5Layout extends RowShape {
   /** Groups within each other, from the root; none: the rows are in the root itself. */
   readonly groups: readonly string[];
-  /** Of the innermost group. */
+  /** Attributes of the innermost group. */
   readonly attributes: Hdf5Attributes;
-  /** Of the dataset `values`, and of `time`. */
+  /** Attributes of the dataset `values`, and of `time`. */
   readonly valueAttributes: Hdf5Attributes;
   readonly timeAttributes: Hdf5Attributes;
-  /** Of `values` besides: what readers of netCDF take for missing, of the dtype; null: nothing. */
+  /** What readers of netCDF take for missing in `values`, in their dtype; null: nothing. */
   readonly fillValue: RowShape['missingValue'];
   /** One a channel. */
   readonly channelLabels: readonly string[];

@@ -16,9 +16,11 @@ import { dirname } from 'node:path';
 
 /**
  * Guarantees, and nothing beyond them:
- * - A `write` or `truncate` is seen by every later `read` of any descriptor, in this process and others, but survives a power cut only after a `sync` of
- *   the file. Until then any part of it may be on disk, in any order, and any of it may be missing.
- * - Making, renaming or removing a file survives only after a `syncFolder` of its path. The bytes of a synced file do not help if its name is not.
+ * - A `write` or `truncate` is seen by every later `read` of any descriptor, in this process and others. It survives
+ *   a power cut only after a `sync` of the file. Until then any part of it may be on disk, in any order, and any part
+ *   may be missing.
+ * - Making, renaming or removing a file survives only after a `syncFolder` of its path. The bytes of a synced file do
+ *   not help if its name is not.
  * - What fails throws with the system's code (`ENOSPC`, `EIO`, …) and may have been done in part.
  *
  * All operations are synchronous: they are used in worker threads only.

@@ -1,6 +1,7 @@
 /**
- * A lock on a file that the kernel holds: it lasts as long as the open file, and goes with the process that holds it, however that ends. No pid is
- * compared, so a zombie holds nothing, and a process that is stopped, or in another container on the same disk, holds what it has.
+ * A lock on a file that the kernel holds. It lasts as long as the open file, and goes with the process that holds it,
+ * however that ends. No pid is compared. So a zombie holds nothing, and a process that is stopped, or in another
+ * container on the same disk, holds what it has.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
@@ -21,8 +22,9 @@ const LOCKING_FLAGS: Partial<Record<NodeJS.Platform, number>> = {
 const HELD_CODES: ReadonlySet<string> = new Set(['EAGAIN', 'EBUSY', 'EWOULDBLOCK']);
 
 /**
- * Node has no flock(2), and Linux no flag for it. A lock of flock(2) belongs to the open file, not to the process that asked for it: these programs
- * lock the file we hand them, and end. They end with 1 and without a word if another has the lock.
+ * Node has no flock(2), and Linux no flag for it. A lock of flock(2) belongs to the open file, not to the process that
+ * asked for it. So these programs lock the file that we hand them, and end. They end with 1 and without a word if
+ * another has the lock.
  */
 const FLOCK = ['-n', '-x', '3'];
 const PERL = [

@@ -3,8 +3,8 @@ import { mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 /**
- * Makes the folder if it is not there. Node's own recursive mkdir never returns where the system takes no new names (`/proc/x`): a folder that
- * "does not exist" although the one above it does. Here every folder is tried once.
+ * Makes the folder if it is not there, and tries every folder once. Node's own recursive mkdir never returns where the
+ * system takes no new names. In `/proc` a folder "does not exist" although the one above it does.
  * @param mode of what is made; the umask applies
  * @throws what the system says, with the path it says it of; `ENOTDIR` if there is something else
  */

@@ -16,7 +16,7 @@ export function thisProcess(): ProcessIdentity {
 }
 
 /** True only if it is certain: same host, and booted since, or the pid is free or somebody else's. */
-export function isGone(identity: unknown): boolean {
+export function isProcessGone(identity: unknown): boolean {
   const { host, boot, pid, started } = (identity ?? {}) as Partial<ProcessIdentity>;
   if (host !== hostname() || !boot || typeof pid !== 'number' || !started) return false;
   return boot !== bootId() || startTime(pid) !== started;

@@ -25,7 +25,7 @@ export function contentOf(shape: RowShape, values: Buffer, times: Buffer | null)
 }
 
 /** Statistics of one version of this code may differ from those of another by rounding, of floats alone. */
-const TOLERANCE = 2 ** -40;
+const STATS_TOLERANCE = 2 ** -40;
 
 /**
  * What of a chunk's statistics does not match its bytes.
@@ -59,4 +59,4 @@ function statsDifferences(shape: RowShape, said: Uint8Array, found: Uint8Array):
   return differences;
 }
 
-const near = (a: number, b: number, of: number): boolean => a === b || Math.abs(a - b) <= TOLERANCE * of;
+const near = (a: number, b: number, of: number): boolean => a === b || Math.abs(a - b) <= STATS_TOLERANCE * of;

@@ -19,7 +19,10 @@ const AHEAD_COMPRESSED = 3;
 /** Shards of one read that are opened before it begins; a read of more opens the others as it comes to them. */
 const MOST_OPEN = 64;
 
-/** Least bytes of a read whose memory is lent: a writer that holds back less than this may still have it when it asks for the next. */
+/**
+ * Least bytes of a read whose memory is lent. A writer that holds back fewer bytes may still have them when it asks for
+ * the next piece.
+ */
 const LEAST_LENT = 64 * 1024;
 /** Memory that nobody has borrowed is kept for this many pieces. */
 const MOST_FREE = 8;
@@ -89,8 +92,8 @@ function heldBytes(piece: Piece): Omit<PieceBytes, 'piece'> {
 }
 
 /**
- * New memory costs a page fault every 4 KiB, which takes longer than to fill it from the page cache; and what is left behind is found by the
- * garbage collector some 60 MB later.
+ * Lends memory. New memory costs a page fault every 4 KiB, which takes longer than to fill it from the page cache. What
+ * is left behind is found by the garbage collector some 60 MB later.
  */
 class LentMemory {
   readonly #free: ArrayBufferLike[] = [];
@@ -151,7 +154,7 @@ function crcOf(bytes: Buffer, whole: Span, part: Span): number {
   return crc32(bytes.subarray(from, from + part.length));
 }
 
-/** Of the paths of spool files. */
+/** How the paths of spool files begin. */
 const SPOOLED = 'spool/';
 
 function corrupt(piece: Piece, firstRow: number, what: string): VarveError {

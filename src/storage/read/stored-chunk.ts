@@ -16,7 +16,8 @@ export interface StoredPart {
 }
 
 /**
- * @returns the CRC-32 that the catalog has of such a chunk (of an uncompressed block that of the rows themselves, else of the stored bytes), and the rows
+ * @returns the rows, and the CRC-32 as the catalog has it: of the rows themselves if the block is not compressed, else
+ * of the stored bytes
  * @throws corrupt if the file ends before; `rows` if the bytes are not of their codec
  */
 export async function readStoredPart(

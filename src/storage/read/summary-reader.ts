@@ -3,31 +3,56 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { VarveError } from '../../core/errors.ts';
 import type { SummaryCells } from '../../core/overview/summary.ts';
-import { decodeSummary, type SummaryBlock, type SummaryPart } from '../../core/overview/summary-block.ts';
+import {
+  decodeSummary,
+  isDense,
+  type SummaryBlock,
+  type SummaryPart,
+  type SummaryPartName,
+} from '../../core/overview/summary-block.ts';
 import { decodeBlock } from '../codec/block-codec.ts';
 import type { DataRoot } from '../folder/data-root.ts';
 
 /** A block, and the shard it is in. */
 export type StoredSummary = SummaryBlock & { readonly path: string };
 
+/** Blocks that are read while the one before them is worked off: a block takes six reads and as many inflations, side by side. */
+const BLOCKS_AHEAD = 3;
+
 /**
+ * @param without columns that nobody looks at: they are not read
  * @yields the cells of each block, in the order of the blocks
  * @throws corrupt `chunk-corrupt`; corrupt `shard-missing` if a file is gone
  */
-export async function* readSummaries(root: DataRoot, blocks: readonly StoredSummary[]): AsyncGenerator<SummaryCells> {
-  const files = new Map<string, FileHandle>();
+export async function* readSummaries(
+  root: DataRoot,
+  blocks: readonly StoredSummary[],
+  without: readonly SummaryPartName[] = [],
+): AsyncGenerator<SummaryCells> {
+  const files = new Map<string, Promise<FileHandle>>();
+  const read = async (block: StoredSummary): Promise<SummaryCells> => {
+    let file = files.get(block.path);
+    if (!file) files.set(block.path, (file = openFile(root, block.path)));
+    const handle = await file;
+    const wanted = block.parts.filter(({ name }) => !without.includes(name) && !(name === 'cell' && isDense(block)));
+    const columns = await Promise.all(
+      wanted.map(async (part) => [part.name, await readPart(handle, block.path, part)] as const),
+    );
+    return decodeSummary(block, new Map(columns));
+  };
+  const waiting: Promise<SummaryCells>[] = [];
   try {
-    for (const block of blocks) {
-      let file = files.get(block.path);
-      if (!file) files.set(block.path, (file = await openFile(root, block.path)));
-      const handle = file;
-      const columns = await Promise.all(
-        block.parts.map(async (part) => [part.name, await readPart(handle, block.path, part)] as const),
-      );
-      yield decodeSummary(block, new Map(columns));
+    for (let next = 0; next < blocks.length || waiting.length > 0;) {
+      for (; next < blocks.length && waiting.length <= BLOCKS_AHEAD; next++) {
+        const reading = read(blocks[next]);
+        reading.catch(() => {}); // told when its turn comes
+        waiting.push(reading);
+      }
+      yield await waiting.shift()!;
     }
   } finally {
-    for (const file of files.values()) await file.close().catch(() => {});
+    await Promise.allSettled(waiting);
+    for (const file of files.values()) await file.then((handle) => handle.close()).catch(() => {});
   }
 }
 

@@ -41,10 +41,10 @@ export interface SeriesToWrite {
 
 /** Consecutive rows inside one block. Cut at blocks, and wherever rows were left out. */
 export interface WrittenChunk {
-  /** Of the series. */
+  /** Number of the first row in the series. */
   readonly firstRow: number;
   readonly rows: number;
-  /** Of the dataset: where the first of these rows is. */
+  /** Where the first of these rows is in the dataset. */
   readonly datasetRow: number;
   /** Rows of the block before it. */
   readonly skip: number;
@@ -77,13 +77,13 @@ export interface SeriesWriter {
 }
 
 /**
- * A summary with fewer cells is not stored: the next finer one, or the rows themselves, are read as quickly, and its datasets would take some 20 KB, more
- * than a short series has.
+ * A summary with fewer cells is not stored. The next finer one, or the rows themselves, are read as quickly. Its
+ * datasets would take some 20 KB, which is more than a short series has.
  */
 const FEWEST_CELLS = 64;
 
 /** Rows `[from, to)` of the datasets. */
-interface Run {
+interface DatasetRun {
   readonly from: number;
   to: number;
 }
@@ -105,7 +105,7 @@ class RowRuns {
   readonly #series: SeriesToWrite;
   readonly rowBytes: number;
   /** Joined where they touch. */
-  readonly runs: Run[] = [];
+  readonly runs: DatasetRun[] = [];
 
   constructor(series: SeriesToWrite) {
     this.#series = series;
@@ -113,7 +113,7 @@ class RowRuns {
   }
 
   /** @returns where they are in the datasets */
-  add(row: number, values: Uint8Array, times: BigInt64Array | null): Run {
+  add(row: number, values: Uint8Array, times: BigInt64Array | null): DatasetRun {
     const { extent, irregular, record } = this.#series;
     const rows = values.length / this.rowBytes;
     const from = row - record.firstRow;
@@ -222,7 +222,7 @@ class ChunkedSeries implements SeriesWriter {
   readonly #valueBytes: Uint8Array;
   readonly #timeBytes: Uint8Array | null;
   #block = -1;
-  #runsOfBlock: Run[] = [];
+  #runsOfBlock: DatasetRun[] = [];
   readonly #chunks: WrittenChunk[] = [];
   readonly #builder: SummaryBuilder | null;
   readonly #summaries = new Map<number, SummaryDatasets>();
@@ -248,7 +248,7 @@ class ChunkedSeries implements SeriesWriter {
       : null;
     this.#builder = series.compacted
       ? new SummaryBuilder(
-          shapeOf(series),
+          summaryShapeOf(series),
           (factor) => (this.#isStored(factor) ? this.#summary(factor).rowsOfBlock : FEWEST_CELLS),
           (factor, cells) => {
             if (this.#isStored(factor)) this.#summaryBlocks.push(this.#summary(factor).write(cells));
@@ -335,13 +335,13 @@ class ChunkedSeries implements SeriesWriter {
   }
 }
 
-interface Content {
+interface DatasetContent {
   readonly values: Uint8Array;
   readonly times: Uint8Array | null;
 }
 
 type Stored = ByteRange & {
-  /** Of the stored bytes; null: they are the rows themselves. */ readonly crc: number | null;
+  /** Checksum of the stored bytes; null: they are the rows themselves. */ readonly crc: number | null;
 };
 
 /** What the catalog is to know of a run of rows. @param from of the dataset. @param skip rows of its block before */
@@ -349,7 +349,7 @@ function chunkOf(
   series: SeriesToWrite,
   from: number,
   skip: number,
-  { values, times }: Content,
+  { values, times }: DatasetContent,
   codec: Codec,
   storedValues: Stored,
   storedTimes: Stored | null,
@@ -371,11 +371,11 @@ function chunkOf(
     firstNs: span && span.firstNs,
     lastNs: span && span.lastNs,
     sorted: span?.sorted ?? true,
-    stats: statsOf(shapeOf(series), viewAs(dtype, values)),
+    stats: statsOf(summaryShapeOf(series), viewAs(dtype, values)),
   };
 }
 
-function shapeOf({ dtype, channels, irregular, record }: SeriesToWrite): SummaryShape {
+function summaryShapeOf({ dtype, channels, irregular, record }: SeriesToWrite): SummaryShape {
   return { dtype, channels, irregular, missingValue: record.description.missingValue };
 }
 
@@ -431,7 +431,7 @@ class SummaryDatasets {
   }
 }
 
-function addRun(runs: Run[], from: number, to: number): void {
+function addRun(runs: DatasetRun[], from: number, to: number): void {
   const last = runs.at(-1);
   if (last?.to === from) last.to = to;
   else runs.push({ from, to });

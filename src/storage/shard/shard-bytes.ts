@@ -6,7 +6,7 @@ import type { DataRoot } from '../folder/data-root.ts';
 
 export class ShardBytes {
   readonly #handle: FileHandle;
-  /** Of the file when it was opened. */
+  /** Length of the file when it was opened. */
   readonly length: number;
 
   private constructor(handle: FileHandle, length: number) {

@@ -33,8 +33,9 @@ export class ShardWriter {
   }
 
   /**
-   * One series at a time: the one before must be finished.
-   * @throws here and in what it returns: whatever the file system or HDF5 says; then only {@link abort} is left, and the session must not be used again
+   * Begins a series. The one before must be finished.
+   * @throws here and in what it returns: whatever the file system or HDF5 says. Then only {@link abort} is left, and
+   * the session must not be used again
    */
   begin(series: SeriesToWrite): SeriesWriter {
     if (this.#isSeriesOpen) throw new Error('the series before is not finished');

@@ -3,7 +3,7 @@
 /** Where HDF5 has the chunk that begins at a row of the datasets; null: nowhere, its rows were never written. */
 export interface ChunkPlace {
   readonly valuesOffset: number | null;
-  /** Of a compressed block: its length. */
+  /** Length of a compressed block. */
   readonly valuesLength: number | null;
   /** Null also for regular series. */
   readonly timesOffset: number | null;

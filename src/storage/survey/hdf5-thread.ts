@@ -7,12 +7,12 @@ import { findPlugins, type PluginHost } from '../hdf5/hdf5-plugins.ts';
 import { findChunks, findSummaries, reasonOf, surveyShard, type ReadObserver } from './shard-survey.ts';
 
 /** Emscripten's file access, which every read of the library goes through. */
-interface FileSystem {
+interface ReadingFileSystem {
   read(stream: unknown, buffer: Int8Array, offset: number, length: number, position?: number): number;
 }
 
 const module = (await h5wasm.ready) as unknown as PluginHost & {
-  FS: FileSystem;
+  FS: ReadingFileSystem;
   activate_throwing_error_handler(): void;
 };
 module.activate_throwing_error_handler();

@@ -6,7 +6,7 @@ import type { Dtype } from '../../core/numbers/dtype.ts';
 import { VarveError } from '../../core/errors.ts';
 import { SUMMARY_PARTS, type SummaryPartName } from '../../core/overview/summary-block.ts';
 import { parseRecord, type SeriesRecord } from '../../core/upkeep/series-record.ts';
-import { FORMAT_VERSION, HDF5_DTYPE, RECORD } from '../codec/shard-layout.ts';
+import { FORMAT_VERSION, HDF5_DTYPE, RECORD_ATTRIBUTE } from '../codec/shard-layout.ts';
 import { decodeBlockNow, FILTERS } from '../codec/block-codec.ts';
 import { nowhere, type ChunkPlace } from './chunk-place.ts';
 
@@ -27,15 +27,15 @@ export interface ShardSurvey {
 export interface SurveyedSeries {
   readonly seriesId: string;
   readonly record: SeriesRecord;
-  /** Of `values`; null, both: there are no rows of it, only what is said of it. */
+  /** Type and channels of `values`; null, both: there are no rows of it, only what is said of it. */
   readonly dtype: Dtype | null;
   readonly channels: number | null;
   readonly rows: number;
-  /** Of `values` and `time`. */
+  /** Codec of `values` and `time`. */
   readonly codec: Codec;
   /** Rows of a chunk of HDF5; of a contiguous dataset all of them. */
   readonly chunkRows: number;
-  /** Of `time`; null for regular series. */
+  /** Rows of `time`; null for regular series. */
   readonly timeRows: number | null;
 }
 
@@ -72,7 +72,7 @@ export function surveyShard(file: File): ShardSurvey {
 }
 
 function surveySeries(seriesId: string, of: Group): SurveyedSeries {
-  const record = parseRecord(String(attributes(of)[RECORD]));
+  const record = parseRecord(String(attributes(of)[RECORD_ATTRIBUTE]));
   const irregular = record.description.rate === null;
   if (!of.keys().includes('values')) {
     const none = { dtype: null, channels: null, rows: 0, chunkRows: 1, codec: 'none' } as const;
@@ -173,7 +173,8 @@ function findChunk(of: Dataset, observe: (observer: ReadObserver | null) => void
   const chunkRows = chunkRowsOf(of);
   const to = Math.min(extent, row + chunkRows);
   if (row >= to) return null;
-  // Reads of the library: its index, and the chunk, as a whole or (if it is too large to be kept) the rows that are asked for.
+  // The library reads its index, and the chunk as a whole. Of a chunk that is too large to be kept, it reads the rows
+  // that are asked for.
   const reads: { offset: number; bytes: Buffer }[] = [];
   observe((offset, bytes) => reads.push({ offset, bytes: Buffer.from(bytes) }));
   let data: { buffer: ArrayBufferLike; byteOffset: number; byteLength: number };

@@ -1,9 +1,9 @@
 /**
  * Threads for parsing and printing megabytes, so that the event loop stays free. What they run is the caller's file.
  *
- * There are two levels. A stream is fed or read by somebody who may be slow, and may need steps to go on; it keeps its thread only while it works on a
- * piece. A step has all it needs in its task, waits for nothing but the disk, and so comes to its end. Each level has threads of its own: what
- * waits for a step never keeps a thread from it.
+ * There are two levels. A stream is fed or read by somebody who may be slow, and may need steps to go on. It keeps its
+ * thread only while it works on a piece. A step has all it needs in its task, waits for nothing but the disk, and so
+ * comes to its end. Each level has threads of its own, so that what waits for a step never keeps a thread from it.
  */
 import { MessageChannel } from 'node:worker_threads';
 import { Piscina } from 'piscina';

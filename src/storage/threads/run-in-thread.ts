@@ -1,4 +1,7 @@
-/** Runs one long task in a thread of its own, and ends the thread: a library that failed, and the memory it took, go with it. */
+/**
+ * Runs one long task in a thread of its own, and ends the thread. A library that failed, and the memory it took, go
+ * with it.
+ */
 import { setPriority, constants } from 'node:os';
 import { Worker, parentPort, workerData } from 'node:worker_threads';
 import { outcome, unwrap, type Outcome } from './outcome.ts';
@@ -29,7 +32,10 @@ export async function runInThread<T>(entry: URL, task: object, signal?: AbortSig
   }
 }
 
-/** Of a thread, as niceness: `below` the rest of the process, for who waits for an answer comes first; `low` behind all others. */
+/**
+ * Priority of a thread, as niceness. `below` is below the rest of the process, for whoever waits for an answer comes
+ * first; `low` is behind all others.
+ */
 export type ThreadPriority = keyof typeof NICENESS;
 const { PRIORITY_NORMAL, PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority;
 const NICENESS = { normal: PRIORITY_NORMAL, below: PRIORITY_BELOW_NORMAL, low: PRIORITY_LOW } as const;

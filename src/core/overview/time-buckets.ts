@@ -1,11 +1,11 @@
 /**
- * What answers each bucket of an overview of an irregular series. Where its rows lie in time is only known by what stores them: summary cells and
- * chunks tell their first and last time, and each lies in one bucket or is given up for its rows. Pure.
+ * What answers each bucket of an overview of an irregular series. When its rows are, only what stores them knows:
+ * summary cells and chunks tell their first and last time. Each lies in one bucket, or its rows are read instead. Pure.
  */
 import { erasuresOf, type ErasableChunk, type Erasure } from '../rows/erasure.ts';
 
 /** Half-open range of time. */
-export interface TimeRange {
+export interface TimeInterval {
   readonly from: bigint;
   readonly to: bigint;
 }
@@ -17,12 +17,12 @@ interface TimeSpanned {
 
 const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 
-export function spanOf({ firstNs, lastNs }: TimeSpanned): TimeRange {
+export function intervalOf({ firstNs, lastNs }: TimeSpanned): TimeInterval {
   return { from: firstNs, to: lastNs + 1n };
 }
 
-export function uniteTimes(ranges: readonly TimeRange[]): TimeRange[] {
-  const united: TimeRange[] = [];
+export function uniteTimes(ranges: readonly TimeInterval[]): TimeInterval[] {
+  const united: TimeInterval[] = [];
   for (const range of [...ranges].sort((a, b) => compare(a.from, b.from))) {
     const last = united.at(-1);
     if (!last || range.from > last.to) united.push(range);
@@ -32,8 +32,8 @@ export function uniteTimes(ranges: readonly TimeRange[]): TimeRange[] {
 }
 
 /** Both in order. */
-export function withoutTimes(ranges: readonly TimeRange[], holes: readonly TimeRange[]): TimeRange[] {
-  const left: TimeRange[] = [];
+export function withoutTimes(ranges: readonly TimeInterval[], holes: readonly TimeInterval[]): TimeInterval[] {
+  const left: TimeInterval[] = [];
   let at = 0;
   for (const range of ranges) {
     let { from } = range;
@@ -48,13 +48,13 @@ export function withoutTimes(ranges: readonly TimeRange[], holes: readonly TimeR
 }
 
 /** Both in order. */
-export function commonTimes(ranges: readonly TimeRange[], others: readonly TimeRange[]): TimeRange[] {
+export function commonTimes(ranges: readonly TimeInterval[], others: readonly TimeInterval[]): TimeInterval[] {
   return withoutTimes(ranges, withoutTimes(ranges, others));
 }
 
 /** Times that at least two of these spans have. Only there can rows of one time be in two places. */
-export function overlaps(spans: readonly TimeRange[]): TimeRange[] {
-  const zones: TimeRange[] = [];
+export function sharedIntervals(spans: readonly TimeInterval[]): TimeInterval[] {
+  const zones: TimeInterval[] = [];
   let end: bigint | null = null;
   for (const { from, to } of [...spans].sort((a, b) => compare(a.from, b.from))) {
     if (end !== null && from < end) zones.push({ from, to: to < end ? to : end });
@@ -67,9 +67,9 @@ export function overlaps(spans: readonly TimeRange[]): TimeRange[] {
 export function erasedTimes(
   chunks: ReadonlyArray<ErasableChunk & TimeSpanned>,
   erasures: readonly Erasure[],
-): TimeRange[] {
+): TimeInterval[] {
   const zones = chunks.flatMap((chunk) =>
-    erasuresOf(chunk, erasures).map(({ startNs, endNs }): TimeRange => ({
+    erasuresOf(chunk, erasures).map(({ startNs, endNs }): TimeInterval => ({
       from: startNs > chunk.firstNs ? startNs : chunk.firstNs,
       to: endNs <= chunk.lastNs ? endNs : chunk.lastNs + 1n,
     })),
@@ -77,7 +77,10 @@ export function erasedTimes(
   return uniteTimes(zones);
 }
 
-/** True if chunks, in order of rows, are in order of time as well: only then do the cells of their shard stand for ranges of time. */
+/**
+ * True if chunks, in order of rows, are in order of time as well. Only then do the cells of their shard stand for
+ * ranges of time.
+ */
 export function isInOrder(chunks: readonly TimeSpanned[]): boolean {
   return chunks.every(({ firstNs }, i) => i === 0 || firstNs >= chunks[i - 1].lastNs);
 }
@@ -96,7 +99,10 @@ export const BUCKETS_A_CHUNK = 2;
  * placing does not matter.
  */
 export class TimeCover {
-  /** Of the buckets; those between the ends move back when something that lies on both sides is placed behind them. */
+  /**
+   * Borders of the buckets. A border between the ends moves back when something that lies on both sides of it is placed
+   * behind it.
+   */
   readonly borders: BigInt64Array;
   readonly #nominal: BigInt64Array;
   readonly #rule: BorderRule;
@@ -143,12 +149,12 @@ export class TimeCover {
    * @param chunks all of them, placed or not
    * @param shared times that more than one has
    */
-  left(chunks: readonly TimeSpanned[], shared: readonly TimeRange[]): TimeRange[] {
+  left(chunks: readonly TimeSpanned[], shared: readonly TimeInterval[]): TimeInterval[] {
     const [from, to] = [this.borders[0], this.borders[this.borders.length - 1]];
     const begin = this.#expiredNs !== null && this.#expiredNs > from ? this.#expiredNs : from;
     if (begin >= to) return [];
     const covered = withoutTimes(uniteTimes(this.#covered), shared);
-    return commonTimes(withoutTimes(uniteTimes(chunks.map(spanOf)), covered), [{ from: begin, to }]);
+    return commonTimes(withoutTimes(uniteTimes(chunks.map(intervalOf)), covered), [{ from: begin, to }]);
   }
 }
 
@@ -166,10 +172,10 @@ export function upperBound<T extends bigint | number>(values: ArrayLike<T>, valu
 
 /** Whether a span has times in any of the ranges; both are to be asked for in order of time. */
 export class RangeFinder {
-  readonly #ranges: readonly TimeRange[];
+  readonly #ranges: readonly TimeInterval[];
   #at = 0;
 
-  constructor(ranges: readonly TimeRange[]) {
+  constructor(ranges: readonly TimeInterval[]) {
     this.#ranges = ranges;
   }
 

@@ -2,12 +2,12 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   isInOrder,
-  overlaps,
+  sharedIntervals,
   RangeFinder,
   TimeCover,
   uniteTimes,
   withoutTimes,
-} from '../../src/core/overview/bucket-times.ts';
+} from '../../src/core/overview/time-buckets.ts';
 
 const range = (from: number, to: number) => ({ from: BigInt(from), to: BigInt(to) });
 const span = (first: number, last: number) => ({ firstNs: BigInt(first), lastNs: BigInt(last) });
@@ -15,8 +15,8 @@ const BORDERS = BigInt64Array.from([0n, 100n, 200n, 300n]);
 
 describe('ranges of time', () => {
   test('that overlap are found, once each', () => {
-    expect(overlaps([range(0, 10), range(5, 8), range(6, 20), range(30, 40)])).toEqual([range(5, 10)]);
-    expect(overlaps([range(0, 10), range(10, 20)])).toEqual([]);
+    expect(sharedIntervals([range(0, 10), range(5, 8), range(6, 20), range(30, 40)])).toEqual([range(5, 10)]);
+    expect(sharedIntervals([range(0, 10), range(10, 20)])).toEqual([]);
   });
 
   test('are united and taken from each other', () => {

@@ -1,10 +1,14 @@
 /**
- * What answers each bucket of an overview of a regular series: summary cells, statistics of chunks, and rows. Pure; tests compare plans as plain objects.
+ * What answers each bucket of an overview of a regular series: summary cells, statistics of chunks, and rows. Pure;
+ * tests compare plans as plain objects.
  *
- * A bucket is a range of rows. Its borders are placed where cells begin if cells are small beside buckets, so that only the two ends of the range, a few
- * gaps and what was edited need rows. Cells lie in one grid of rows, so that borders hang on no shard and stay where they are whatever is flushed or
- * compacted. An overview of N buckets takes at most 128 N cells, 64 × 64 more for each shard that is too short for cells of that size, a chunk a border
- * of what has no summary yet, and two cells' rows for each of the ends, of {@link EXACT_GAPS} gaps and of the ranges that were edited.
+ * A bucket is a range of rows. If cells are small beside buckets, borders are placed where cells begin. Then only the
+ * two ends of the range, a few gaps and what was edited need rows. Cells lie in one grid of rows, so that borders
+ * depend on no shard. They stay where they are whatever is flushed or compacted.
+ *
+ * An overview of N buckets takes at most 128 N cells. It takes 64 × 64 more for each shard that is too short for such
+ * cells. Where there is no summary yet, it takes a chunk a border. It takes the rows of two cells for each end,
+ * each edited range and each of {@link EXACT_GAPS} gaps.
  */
 import type { Rate } from '../signal/rate.ts';
 import { clipRows, uniteRows, withoutRows } from '../signal/row-ranges.ts';
@@ -72,7 +76,7 @@ export interface StrandBorders {
   readonly floors: Float64Array | null;
 }
 
-/** Of strands beside others, the buckets in which they have rows. @param borders at least two */
+/** The buckets in which each of several strands has rows. @param borders at least two */
 export function bordersIn(strands: readonly Strand[], rate: Rate, borders: BigInt64Array): StrandBorders[] {
   if (strands.length <= 1) {
     const strand = strands[0] ?? { from: 0, to: 0, segments: [] };
@@ -151,13 +155,13 @@ export interface CellRange {
 
 export interface SnapRules {
   readonly segments: readonly Segment[];
-  /** Of the cells; null: rows are read. */
+  /** Rows of a cell; null: rows are read. */
   readonly factor: number | null;
   /** Rows before have only their cells left. */
   readonly expiredRow: number;
   /** Rows at which borders stay where they are, besides the longest gaps. */
   readonly fixed?: ReadonlySet<number>;
-  /** Of each border the first row that it may be moved to; null: any. */
+  /** For each border, the first row that it may be moved to; null: any. */
   readonly floors?: Float64Array | null;
 }
 
@@ -281,7 +285,7 @@ export interface RowPlan<C extends OverviewChunk> {
  * @param left rows to be answered, by shard; of other shards all
  * @param mayUse says whether a chunk's statistics tell what is asked for
  */
-export function planRows<C extends OverviewChunk>(
+export function planBucketRows<C extends OverviewChunk>(
   slices: readonly Slice<C>[],
   borders: Float64Array,
   left: ReadonlyMap<string, readonly RowRange[]>,

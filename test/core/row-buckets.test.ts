@@ -6,11 +6,11 @@ import {
   equalBorders,
   EXACT_GAPS,
   factorFor,
-  planRows,
+  planBucketRows,
   rowsAtBorders,
   snapBorders,
   type SummarizedShard,
-} from '../../src/core/overview/bucket-plan.ts';
+} from '../../src/core/overview/row-buckets.ts';
 import { parseRate } from '../../src/core/signal/rate.ts';
 import type { Segment } from '../../src/core/signal/segment.ts';
 
@@ -156,7 +156,7 @@ describe('chunks', () => {
   test('that lie in one bucket answer by their statistics, others by rows', () => {
     const chunks = [chunk(0, 100), chunk(100, 100), chunk(200, 100)];
     const slices = chunks.map((each) => ({ chunk: each, from: each.firstRow, to: each.firstRow + each.rows }));
-    const { stats, reads } = planRows(slices, Float64Array.from([0, 150, 300]), new Map(), () => true);
+    const { stats, reads } = planBucketRows(slices, Float64Array.from([0, 150, 300]), new Map(), () => true);
     expect(stats.map((each) => [each.bucket, each.chunk.firstRow])).toEqual([
       [0, 0],
       [1, 200],
