@@ -73,7 +73,7 @@ const RECOVER_ALL_MS = 60_000;
 /** Pause between two looks for samples that have expired. */
 const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
-const COMPACTIONS_AT_ONCE = 1;
+export const COMPACTIONS_AT_ONCE = 1;
 /** Connections for jobs: one a flush, and for compaction, expiry and each look for what was lost. */
 const JOB_CONNECTIONS = 6;
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import express from 'express';
 import { once } from 'node:events';
-import { createServer, request, type Server } from 'node:http';
+import { createServer, request, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { DocumentRoom, MAX_DOCUMENT_BYTES } from '../../src/http/body/document-room.ts';
@@ -34,7 +34,7 @@ async function post(document: object, bytes: number, isPacked = false): Promise<
   const headers = { 'content-type': 'application/json', ...(isPacked && { 'content-encoding': 'gzip' }) };
   const asked = request({ port, host: '127.0.0.1', method: 'POST', headers, agent: false });
   asked.end(isPacked ? gzipSync(text) : text);
-  const [response] = (await once(asked, 'response')) as [import('node:http').IncomingMessage];
+  const [response] = (await once(asked, 'response')) as [IncomingMessage];
   response.resume();
   await once(response, 'end');
   return response.statusCode!;
@@ -46,7 +46,7 @@ test('documents beyond the room are answered 503 until others are answered, howe
   expect(await post({}, 900)).toBe(503);
   expect(await post({}, 20, true)).toBe(503);
   expect(await post({}, 500)).toBe(200);
-  (answer as () => void)();
+  answer();
   expect(await first).toBe(200);
   expect(await post({}, 900)).toBe(200);
   expect(await post({}, 900, true)).toBe(200);

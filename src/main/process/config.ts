@@ -18,7 +18,9 @@ const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 /** The longest pause that a timer of Node knows, in whole seconds. */
 const LONGEST_PAUSE_S = 2_147_483;
 
-/** Less would not do for one large body or answer after the other. */
+/** Lanes that are flushed side by side. */
+export const DEFAULT_WRITERS = 2;
+/** With less, one body or answer after the other would be let in. */
 const LEAST_ROOM_BYTES = 64 * 1024 ** 2;
 
 /** A number as people write it in a shell; not `0x50`, not `Infinity`, not a word. */
@@ -48,7 +50,7 @@ const Environment = z.object({
   VARVE_LOG: z
     .enum(LOG_LEVELS, { error: ({ input }) => `must be one of ${LOG_LEVELS.join(', ')}, not ${JSON.stringify(input)}` })
     .default('info'),
-  VARVE_WRITERS: Threads.default(2),
+  VARVE_WRITERS: Threads.default(DEFAULT_WRITERS),
   VARVE_CODECS: Threads.default(2),
   VARVE_FLUSH_AGE_S: seconds(LONGEST_PAUSE_S).default(DEFAULT_FLUSH_LIMITS.ageMs / 1000),
   VARVE_COMPACT_EVERY_S: seconds(LONGEST_PAUSE_S).default(60),
