@@ -218,7 +218,7 @@ suite('plans are bounded', () => {
 });
 
 test('a plan that did not do is made anew with more room, up to the largest', () => {
-  let bytes = 16 * MIB;
+  let bytes = 7 * MIB;
   const claim = {
     bytes,
     need() {},

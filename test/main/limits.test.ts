@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { MOST_WAITING_BYTES } from '../../src/flows/append/committer.ts';
 import { DEFAULT_BODY_BYTES, MAX_UPLOADS } from '../../src/flows/append/backpressure.ts';
-import { DEFAULT_ROOM_LIMITS, SMALL_READ_BYTES } from '../../src/flows/read/answer-room.ts';
+import { DEFAULT_ROOM_LIMITS, LARGE_READ_BYTES, SMALL_READ_BYTES } from '../../src/flows/read/answer-room.ts';
 import { MOST_CHUNKS, MOST_HELD_BYTES, MOST_PLAN_BYTES } from '../../src/flows/read/read-weight.ts';
 import { JSON_COPIES } from '../../src/formats/text/exact-json.ts';
 import { MAX_DOCUMENT_BYTES } from '../../src/http/body/document-room.ts';
@@ -70,7 +70,8 @@ test('the tables above it say what the code does', () => {
   const plain = (count: number): string => count.toLocaleString('en-US');
   const line = (beginning: string): string => page.split('\n').find((each) => each.startsWith(`| ${beginning}`)) ?? '';
   expect(line('memory of reads')).toContain(`${DEFAULT_ROOM_LIMITS.bytes / MIB / 1024} GiB`);
-  expect(line('memory of reads')).toContain(`${SMALL_READ_BYTES / MIB} MiB`);
+  expect(line('memory of reads')).toContain(`${LARGE_READ_BYTES / MIB} MiB`);
+  expect(page).toContain(`before it begins: ${SMALL_READ_BYTES / MIB} MiB`);
   expect(line('memory of reads')).toContain(`${DEFAULT_ROOM_LIMITS.waitMs / 1000} s`);
   expect(line('reads that wait')).toContain(plain(DEFAULT_ROOM_LIMITS.waiting));
   expect(line('chunks of one read')).toContain(plain(MOST_CHUNKS));

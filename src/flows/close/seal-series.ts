@@ -12,8 +12,8 @@ export interface SealDeps extends ReadsAndWrites, Omit<HashDeps, 'db'> {
   readonly room: AnswerRoom;
 }
 
-/** Of a page of a plan of 256 MiB: what most series need. */
-const HASH_BYTES = 4 * SMALL_READ_BYTES;
+/** What pages of a plan mostly need, with rows that are put in order. */
+const HASH_BYTES = 8 * SMALL_READ_BYTES;
 
 export function stateService(deps: SealDeps): StateService {
   const { reads, writes: db } = deps;

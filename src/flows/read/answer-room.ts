@@ -18,10 +18,10 @@ export interface RoomLimits {
 export const DEFAULT_ROOM_LIMITS: RoomLimits = { bytes: 1024 * MIB, waiting: 1024, waitMs: 10_000 };
 
 /** What every read takes before anything is known of it: a stream, and a page of its plan. */
-export const SMALL_READ_BYTES = 16 * MIB;
-const LARGE_BYTES = SMALL_READ_BYTES;
+export const SMALL_READ_BYTES = 7 * MIB;
+export const LARGE_READ_BYTES = 8 * MIB;
 /** A read that is found to need more begins anew with so much, so many times: a series that it looks at may grow meanwhile. */
-const ATTEMPTS = 6;
+const ATTEMPTS = 8;
 const RETRY_AFTER_S = 5;
 
 /** An answer that is made piece by piece: those that are ready, and those that are read ahead. */
@@ -117,7 +117,7 @@ export class AnswerRoom {
   #hasRoom(bytes: number): boolean {
     const { bytes: most } = this.#limits;
     const isFull = this.#bytes > 0 && this.#bytes + bytes > most;
-    const isFullOfLarge = bytes > LARGE_BYTES && this.#largeBytes > 0 && this.#largeBytes + bytes > most / 2;
+    const isFullOfLarge = bytes > LARGE_READ_BYTES && this.#largeBytes > 0 && this.#largeBytes + bytes > most / 2;
     return !isFull && !isFullOfLarge;
   }
 
@@ -126,7 +126,7 @@ export class AnswerRoom {
   }
 
   #change(before: number, after: number): void {
-    const large = (bytes: number): number => (bytes > LARGE_BYTES ? bytes : 0);
+    const large = (bytes: number): number => (bytes > LARGE_READ_BYTES ? bytes : 0);
     this.#bytes += after - before;
     this.#largeBytes += large(after) - large(before);
     if (after < before) for (const next of this.#waiting) if (this.#hasRoom(next.bytes)) next.enter();

@@ -24,16 +24,16 @@ import type { SampleSelection } from './read-service.ts';
 import { needLargerPlan, planSizeOf, snapshotBytes, type PlanClaim } from './read-weight.ts';
 
 export interface ChunkLimits {
-  /** Chunks of a page of a plan: a megabyte of the catalog. */
+  /** Chunks of a page of a plan: some megabytes in memory. */
   readonly page: number;
   /** That are asked for where not all rows are wanted … */
   readonly first: number;
 }
-export const DEFAULT_CHUNK_LIMITS: ChunkLimits = { page: 4_096, first: 256 };
+export const DEFAULT_CHUNK_LIMITS: ChunkLimits = { page: 1024, first: 256 };
 /** … and so many times as many each time that they are not enough. */
 const MORE_CHUNKS = 16;
 /** Bytes of fresh chunks that come with a page that is planned later. */
-const PAGE_HELD_BYTES = 2 * 1024 * 1024;
+const PAGE_HELD_BYTES = 512 * 1024;
 
 /** What is known to be enough of a snapshot. */
 export type Enough = Pick<ChunkSelection, 'most' | 'mostChunks' | 'atMost' | 'mostHeldBytes'>;

@@ -38,15 +38,19 @@ export async function plansBytes(
     if (size.chunks > MOST_CHUNKS || size.heldBytes > MOST_HELD_BYTES) throw planTooLarge();
     return planBytes(size);
   };
+  let mostOrdering = 0;
   const each = chosen.map(({ series }) => {
     const rowBytes = series.channels.length * DTYPES[series.dtype].bytes;
     const isOrdered = series.sampling.kind === 'regular';
-    const ordering = isOrdered ? 0 : Math.min(orderBytes, orderedBytes(series.rows, rowBytes));
+    // What is in order is held; one series at a time is put in order.
+    const held = isOrdered ? 0 : Math.min(orderBytes, orderedBytes(series.rows, rowBytes));
+    mostOrdering = Math.max(mostOrdering, held);
     const pieces = isAsOf ? AS_OF_PIECES * Math.min(MAX_PIECE_BYTES, series.rows * rowBytes) : 0;
-    return sizeOf(series.id) + COPIES_IN_ORDERING * ordering + pieces;
+    return sizeOf(series.id) + held + pieces;
   });
   const atOnce = isAsOf ? each : each.toSorted((a, b) => b - a).slice(0, PLANS_AT_ONCE);
-  return [...clock.map(sizeOf), ...atOnce].reduce((sum, bytes) => sum + bytes, 0);
+  const ordering = (COPIES_IN_ORDERING - 1) * mostOrdering;
+  return [...clock.map(sizeOf), ...atOnce].reduce((sum, bytes) => sum + bytes, ordering);
 }
 
 /** What is held of the answer itself. */
