@@ -42,7 +42,10 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
   | {
       readonly by: 'rows';
       readonly range: RowRange;
-      /** Shards of which only some chunks are wanted, those with rows in `parts`; of others all in the range. */
+      /**
+       * Shards of which only some chunks are wanted, those with rows in `parts`. Of other shards all chunks in the
+       * range are wanted.
+       */
       readonly summarized: readonly string[];
       readonly parts: readonly RowRange[];
     }
@@ -52,7 +55,7 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
 export interface OverviewReader {
   readonly snapshot: OverviewSnapshot;
   /**
-   * In order of rows.
+   * Asks for chunks, in order of rows.
    * @param most chunks in files, and bytes of those in rows of Postgres
    * @returns null if there are more
    */
@@ -106,7 +109,7 @@ const KNOWN = `
   from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
   where s.deleted_at is null and `;
 
-/** Parameters $5 and $6 are the range; of rows, $7 and $8 the parts that are wanted of shards with summaries. */
+/** Parameters $5 and $6 are the range. For rows, $7 and $8 are the parts that are wanted of shards with summaries. */
 const CHOSEN: Record<OverviewChunks['by'], { readonly held: string; readonly stored: string }> = {
   rows: {
     held: 'c.first_row < $6::bigint and c.first_row + c.rows > $5::bigint',

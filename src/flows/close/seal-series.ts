@@ -24,7 +24,7 @@ export function stateService(deps: SealDeps): StateService {
       const { tokenId } = principal;
       const sealed = await deps.turns.take(id, () => sealSeries(db, id, { ifVersion, tokenId }));
       if (sealed.contentHash) return sealed;
-      // What was acknowledged before is there, and nothing more will be.
+      // What was acknowledged before is there, and nothing more will come.
       const hash = await deps.room.during(HASH_BYTES, (claim) =>
         hashContent({ ...deps, db: reads }, id, { signal, claim }),
       );

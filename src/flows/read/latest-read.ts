@@ -88,7 +88,10 @@ async function newestTimes(deps: NewestDeps, seriesId: string, most: number): Pr
   }
 }
 
-/** Times of the newest rows that a reader sees from a time on: of as many as are wanted, or of all. Groups are looked into from the last one back. */
+/**
+ * Times of the newest rows that a reader sees from a time on: as many as are wanted, or all. Groups are looked into
+ * from the last one back.
+ */
 async function newestFrom(
   { db, root, codec, claim }: NewestDeps,
   seriesId: string,

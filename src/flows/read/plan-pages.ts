@@ -26,7 +26,7 @@ import { needLargerPlan, planSizeOf, snapshotBytes, type PlanClaim } from './rea
 export interface ChunkLimits {
   /** Chunks of a page of a plan: some megabytes in memory. */
   readonly page: number;
-  /** That are asked for where not all rows are wanted … */
+  /** Chunks that are asked for first where not all rows are wanted … */
   readonly first: number;
 }
 export const DEFAULT_CHUNK_LIMITS: ChunkLimits = { page: 1024, first: 256 };

@@ -4,26 +4,27 @@ import { isVarveError, notFound, VarveError, type ErrorCode } from '../../core/e
 import { faultOf } from '../../core/fault.ts';
 import { HttpRefusal } from './refusal.ts';
 import type { Log } from './request-log.ts';
+import { STATUS_OF } from '../wire/error-status.ts';
 import { PROBLEM_MEDIA_TYPE, type ProblemDocument } from '../wire/problem-schema.ts';
 
-/** What every error means in HTTP. */
-const ANSWERS: Readonly<Record<ErrorCode, { readonly status: number; readonly title: string }>> = {
-  'invalid-input': { status: 400, title: 'The request is malformed' },
-  unauthorized: { status: 401, title: 'A valid token is needed' },
-  forbidden: { status: 403, title: 'The token does not allow this' },
-  'not-found': { status: 404, title: 'There is no such thing' },
-  'not-acceptable': { status: 406, title: 'None of the accepted formats is offered' },
-  'request-timeout': { status: 408, title: 'The body did not come' },
-  conflict: { status: 409, title: 'The request clashes with what is stored' },
-  gone: { status: 410, title: 'It is gone for good' },
-  'precondition-failed': { status: 412, title: 'The precondition does not hold' },
-  'limit-exceeded': { status: 413, title: 'The request is too large' },
-  'unsupported-media-type': { status: 415, title: 'The format of the body is not read here' },
-  unprocessable: { status: 422, title: 'The request does not fit this series' },
-  'too-many-requests': { status: 429, title: 'Too many requests of this token are under way' },
-  corrupt: { status: 500, title: 'Stored bytes are damaged or missing' },
-  unavailable: { status: 503, title: 'The service cannot take the request now' },
-  'storage-full': { status: 507, title: 'The data disk is full' },
+/** What a problem is called. */
+const TITLES: Readonly<Record<ErrorCode, string>> = {
+  'invalid-input': 'The request is malformed',
+  unauthorized: 'A valid token is needed',
+  forbidden: 'The token does not allow this',
+  'not-found': 'There is no such thing',
+  'not-acceptable': 'None of the accepted formats is offered',
+  'request-timeout': 'The body did not come',
+  conflict: 'The request clashes with what is stored',
+  gone: 'It is gone for good',
+  'precondition-failed': 'The precondition does not hold',
+  'limit-exceeded': 'The request is too large',
+  'unsupported-media-type': 'The format of the body is not read here',
+  unprocessable: 'The request does not fit this series',
+  'too-many-requests': 'Too many requests of this token are under way',
+  corrupt: 'Stored bytes are damaged or missing',
+  unavailable: 'The service cannot take the request now',
+  'storage-full': 'The data disk is full',
 };
 
 /** For what is temporarily away and does not say for how long. */
@@ -48,7 +49,7 @@ export function toProblem(error: unknown, request: { path: string; id: string })
     ? { status: 500, title: 'Something went wrong' }
     : isRefusal(known)
       ? known
-      : ANSWERS[known.code];
+      : { status: STATUS_OF[known.code], title: TITLES[known.code] };
   const document = {
     type: `urn:varve:problem:${known?.slug ?? 'internal'}`,
     title,

@@ -1,12 +1,13 @@
 /** A client of the REST API, for the command line: typed calls, streams both ways, problems as VarveErrors. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
-import { messageOf, VarveError, type ErrorCode, type FieldError } from '../../core/errors.ts';
+import { messageOf, VarveError, type FieldError } from '../../core/errors.ts';
 import { formatRate } from '../../core/signal/rate.ts';
 import type { NewAnnotation, NewSeries } from '../../core/signal/series.ts';
 import type { SeriesRef } from '../../flows/series/series-service.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../../http/wire/access-schema.ts';
 import type { annotationPage } from '../../http/wire/annotations-schema.ts';
+import { codeOfStatus } from '../../http/wire/error-status.ts';
 import type { ProblemDocument } from '../../http/wire/problem-schema.ts';
 import type { searchPage, seriesPage } from '../../http/wire/search-schema.ts';
 import type { seriesAnswer, seriesCreate, seriesPatch } from '../../http/wire/series-schema.ts';
@@ -48,20 +49,8 @@ const PAGE_SERIES = 1000;
 /** A service that is busy, or whose Postgres is starting again, is asked this often before the command gives up. */
 const ATTEMPTS = 5;
 
-const CODES: Readonly<Record<number, ErrorCode>> = {
-  400: 'invalid-input',
-  401: 'unauthorized',
-  403: 'forbidden',
-  404: 'not-found',
-  406: 'not-acceptable',
-  409: 'conflict',
-  412: 'precondition-failed',
-  413: 'limit-exceeded',
-  415: 'unsupported-media-type',
-  422: 'unprocessable',
-  507: 'storage-full',
-};
-const CORRUPT_SLUG = 'corrupt';
+/** The slug of a 500 that nobody foresaw. */
+const INTERNAL_SLUG = 'internal';
 
 const SEARCH = '/v1/series/search';
 
@@ -99,7 +88,10 @@ export class VarveClient {
     await this.#fetch('DELETE', `/v1/series/${id}`);
   }
 
-  /** By name: the one that was deleted last under it. @throws not-found, gone, or conflict if its name was given away */
+  /**
+   * Restores a deleted series. By name it is the one that was deleted last under it. @throws not-found, gone, or
+   * conflict if its name was given away
+   */
   restoreSeries(ref: SeriesRef): Promise<SeriesAnswer> {
     return this.#json('POST', seriesPath(ref, '/restore'));
   }
@@ -313,7 +305,8 @@ async function problemOf(response: Response): Promise<VarveError> {
   const text = await response.text().catch(() => '');
   const problem = parseProblem(text);
   const slug = problem?.type?.replace(/^urn:varve:problem:/, '');
-  const code = CODES[response.status] ?? (slug === CORRUPT_SLUG ? 'corrupt' : 'unavailable');
+  const isForeseen = problem !== undefined && slug !== INTERNAL_SLUG;
+  const code = (isForeseen ? codeOfStatus(response.status) : undefined) ?? 'unavailable';
   const message = problem?.detail ?? `the answer was ${response.status} ${response.statusText}`;
   const errors: readonly FieldError[] = problem?.errors ?? [];
   return new VarveError(code, message, { errors, ...(slug && { slug }) });

@@ -1,7 +1,8 @@
 /** The files below the data root as whoever looks after them sees them: each of them, whatever its name. */
-import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import type { DataRoot } from './data-root.ts';
+import { syncFolder } from './sync-folder.ts';
 
 export interface DataFile {
   /** Relative to the data root. */
@@ -68,12 +69,7 @@ export async function keepSpooled(root: DataRoot, path: string): Promise<string>
 /** Renames a file, and makes its new name durable. */
 export async function renameDurably(root: DataRoot, from: string, to: string): Promise<void> {
   await rename(root.resolve(from), root.resolve(to));
-  const folder = await open(dirname(root.resolve(to)), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(dirname(root.resolve(to)));
 }
 
 function ifMissing<T>(otherwise: T): (error: NodeJS.ErrnoException) => T {

@@ -5,6 +5,7 @@
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { VarveError } from '../../core/errors.ts';
 import type { DataRoot } from './data-root.ts';
+import { syncFolder } from './sync-folder.ts';
 
 /** Bytes are gathered to this size before they are written. */
 const BUFFER_BYTES = 1024 * 1024;
@@ -62,12 +63,7 @@ export class SpoolWriter {
       });
     }
     await this.#handle.close();
-    const folder = await this.#open(this.#root.spoolFolder, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+    await syncFolder(this.#root.spoolFolder, this.#open);
     return this.#written;
   }
 
