@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { projectRoot } from './project-root.ts';
 
 export interface LimitRow {
-  /** Of the constant, and the file that has it; null: it was measured. */
+  /** Name of the constant, and the file that has it; null: it was measured. */
   readonly name: string | null;
   readonly file: string | null;
   /** In MiB where it is bytes. */

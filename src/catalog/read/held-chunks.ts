@@ -16,7 +16,7 @@ export interface HeldRow {
   readonly held_places: Buffer | null;
   readonly held_values: Buffer | null;
   readonly held_times: Buffer | null;
-  /** Of the first chunk that was left out for its bytes; null: none was. */
+  /** First row of the first chunk that was left out for its bytes; null: none was. */
   readonly held_cut_row: bigint | null;
 }
 
@@ -94,7 +94,7 @@ export function toHeldRuns(row: HeldRow): Array<HeldChunk & { readonly runs: rea
         timesCrc,
       };
     });
-    return { ...chunk, key: runs[0].key, runs };
+    return { ...chunk, key: runs[0]?.key ?? '', runs };
   });
 }
 

@@ -13,6 +13,7 @@ import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } fro
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import type { SeriesRef } from '../series/series-store.ts';
 import { toSummaryBlock } from '../chunks/summary-row.ts';
+import { oneRow } from '../one-row.ts';
 
 export type LocatedSummary = SummaryBlock & { readonly shardId: string; readonly path: string };
 
@@ -239,7 +240,7 @@ async function readChunks(
     ...range,
   ];
   const { rows } = await trx.executeQuery<ChunksRow>(CompiledQuery.raw(CHUNKS[wanted.by], parameters));
-  const [{ chunks, stats: all, ...held }] = rows;
+  const { chunks, stats: all, ...held } = oneRow(rows);
   if (chunks.length > most.chunks || held.held_cut_row !== null) return null;
   let at = 0;
   const stored = chunks.map(([statsBytes, ...location]) => ({

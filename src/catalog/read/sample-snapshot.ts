@@ -42,8 +42,9 @@ export interface SampleSnapshot {
 
 /**
  * Which chunks are wanted.
- * @property most rows that are to be answered: no more chunks are wanted than have so many, if none of them is covered or was taken out. Undefined: all
- * @property mostChunks of a regular series, of those in files the first ones. Undefined: all
+ * @property most rows that are to be answered. No more chunks are wanted than have so many, if none is covered or was
+ * taken out. Undefined: all
+ * @property mostChunks how many chunks in files of a regular series, from the first one on. Undefined: all
  * @property atMost of those in files of an irregular series; where there are more, the snapshot is cut. Undefined: all
  * @property mostHeldBytes of fresh chunks in rows of Postgres, the first ones. Undefined: all
  */
@@ -81,7 +82,10 @@ const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
   `${round}((${time}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) ${round === 'ceil' ? '+' : '-'} 1`;
 
 const NO_ROW = '9223372036854775807';
-/** Parameters $3 and $4 are the range, $5 how many chunks of a regular and of an irregular series, and how many bytes, $6 how many rows. */
+/**
+ * Parameters $3 and $4 are the range, and $6 is how many rows. In $5 is how many chunks of a regular series, how many of
+ * an irregular one, and how many bytes.
+ */
 const CHOSEN_SEGMENTS: Record<ChunkSelection['by'], string> = {
   rows: `($3::bigint >= $4::bigint or h.expired_ns is not null or (g.first_row < ${LAST_ROW} and g.first_row + g.rows > $3::bigint))`,
   time: `g.start_ns < $4::bigint and g.rows > ${rowAt('$3', 'floor')}`,

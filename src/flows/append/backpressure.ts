@@ -44,7 +44,7 @@ export interface Upload {
 export const MAX_UPLOADS = 256;
 /** … and two buffers of 1 MiB. */
 const UPLOAD_BYTES = 2 * 1024 * 1024;
-/** Of all bodies that are being received. */
+/** Memory of all bodies that are being received. */
 export const DEFAULT_BODY_BYTES = 1024 * 1024 * 1024;
 /** The part of it that large bodies may fill. */
 const LARGE_PART = 7 / 8;

@@ -1,7 +1,7 @@
 /** What answers of buckets take in memory. */
 import type { RowDetails } from '../../core/overview/bucket-fold.ts';
 
-/** Of a bucket and channel while it is folded: count, extremes, sum, and whether it is told … */
+/** What a bucket of a channel takes while it is folded: count, extremes, sum, and whether it is told … */
 const FOLDED_BYTES = 41;
 /** … the first and the last value, with their places … */
 const ENDS_BYTES = 32;
@@ -9,7 +9,7 @@ const ENDS_BYTES = 32;
 const SPREAD_BYTES = 24;
 /** … and places of the extremes. */
 const PLACES_BYTES = 17;
-/** Of a value that is answered: in a list, in a column, and as text, twice. */
+/** What a value that is answered takes: in a list, in a column, and as text, twice. */
 const ANSWERED_BYTES = 64;
 
 /** @param columns aggregates of each bucket and channel */

@@ -1,13 +1,13 @@
 /**
- * Memory of reads: each takes what it may need before it begins, so that however many come, and however slowly their clients read, together they
- * take no more than there is.
+ * Memory of reads. Each takes what it may need before it begins. However many come, and however slowly their clients read, together they take no
+ * more than there is.
  */
 import { VarveError } from '../../core/errors.ts';
 
 const MIB = 1024 * 1024;
 
 export interface RoomLimits {
-  /** Of all reads under way in one process; half of it of those that are large: what is small finds room beside them. */
+  /** Memory of all reads under way in one process. Large ones have half of it: what is small finds room beside them. */
   readonly bytes: number;
   /** Reads that wait for room; further ones are refused at once. */
   readonly waiting: number;
@@ -52,7 +52,7 @@ export interface Claim {
   over(body: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array>;
 }
 
-/** A read needs more than its claim: all of it is given up and begun anew, for nobody who holds a part of the room may wait for more of it. */
+/** A read needs more than its claim. It gives all of it up and begins anew: nobody who holds a part of the room may wait for more. */
 class NeedsMore extends Error {
   readonly bytes: number;
 

@@ -55,7 +55,7 @@ export function planTooLarge(): VarveError {
 /** What a plan asks of the claim that it must fit in. */
 export type PlanClaim = Pick<Claim, 'bytes' | 'need' | 'refuse'>;
 
-/** Of plans that are counted beforehand: they may be as large as there may be any. */
+/** The claim of plans that are counted beforehand: they may be as large as there may be any. */
 export const LARGEST_PLAN: PlanClaim = {
   bytes: MOST_PLAN_BYTES,
   need() {},

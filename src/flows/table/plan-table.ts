@@ -75,7 +75,7 @@ async function planRows(
   return { table: tableWith(chosen, columns, null), form: { kind: 'rows', dtype }, parts };
 }
 
-/** Of one series. */
+/** Selects the newest rows of one series. */
 export async function newestSelection(deps: TablePlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
   return selectNewest(
     { ...deps, claim: LARGEST_PLAN },

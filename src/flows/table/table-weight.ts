@@ -21,7 +21,7 @@ import type { TableRequest } from './table-service.ts';
 const AS_OF_PIECES = 4;
 
 /**
- * Of the series that are worked on side by side: their plans, and rows of them that are put in order.
+ * What the series take that are worked on side by side: their plans, and rows of them that are put in order.
  * @throws limit-exceeded `too-many-chunks`
  */
 export async function plansBytes(
@@ -70,7 +70,7 @@ function foldedBytes(form: TableForm, chosen: readonly ChosenSeries[]): number {
   return bucketsBytes(buckets * most, details, 0) + bucketsBytes(buckets * kept, {}, form.aggregates.length);
 }
 
-/** Of a table of JSON. */
+/** Most values of a table of JSON. */
 function mostValues(chosen: readonly ChosenSeries[]): number {
   const stored = chosen.reduce((sum, { series, channels }) => sum + series.rows * channels.length, 0);
   return Math.min(MAX_JSON_CELLS, stored);

@@ -7,7 +7,7 @@ import { parseTime, TIME_FORMS } from '../../core/time.ts';
 import { invalidField, messageOf } from '../../core/errors.ts';
 import { repeatedKey } from './json-keys.ts';
 
-/** What a byte of JSON takes at most, as text and as what it says: a list of one number has four bytes, and takes 64. */
+/** What a byte of JSON takes at most, as text and as what it says. A list of one number has four bytes, and takes 64. */
 export const JSON_COPIES = 16;
 
 /** Begins the string that stands for a bare integer of 16 digits or more. No text of a client needs to begin so. */

@@ -111,9 +111,14 @@ function answerOf(
 ): { items: ReturnType<typeof toBulkItem>[] } {
   const toDocument = (error: unknown): ReturnType<typeof toProblem>['document'] =>
     toProblem(error, { path: req.path, id: res.locals.requestId }).document;
-  let at = 0;
+  const next = outcomes.values();
+  const outcomeOf = (): CreateOutcome => {
+    const { value, done } = next.next();
+    if (done) throw new Error('a series that was to be made has no outcome');
+    return value;
+  };
   return {
-    items: lines.map((each) => toBulkItem(each.line, 'input' in each ? outcomes[at++] : each, toDocument)),
+    items: lines.map((each) => toBulkItem(each.line, 'input' in each ? outcomeOf() : each, toDocument)),
   };
 }
 
