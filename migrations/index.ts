@@ -16,6 +16,7 @@ import { writtenOnce } from './0020_written_once.ts';
 import { segmentsInAnyOrder } from './0021_segments_in_any_order.ts';
 import { exactStatistics } from './0022_exact_statistics.ts';
 import { checkedWhenDamaged } from './0023_checked_when_damaged.ts';
+import { sources } from './0024_sources.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -34,4 +35,5 @@ export const migrations: Record<string, Migration> = {
   '0021_segments_in_any_order': segmentsInAnyOrder,
   '0022_exact_statistics': exactStatistics,
   '0023_checked_when_damaged': checkedWhenDamaged,
+  '0024_sources': sources,
 };

@@ -66,6 +66,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     append: ['series', 'read'],
     overview: ['series', 'read'],
     table: ['series', 'read', 'overview'],
+    live: ['append', 'read', 'series'],
     rewrite: ['read'],
     flush: ['rewrite'],
     compact: ['flush', 'rewrite', 'append', 'series'],

@@ -5,8 +5,10 @@ import { annotationDescriptions } from './routes/annotation-routes.ts';
 import { timeAxisDescriptions } from './routes/time-axis-routes.ts';
 import { appendManyDescriptions } from './routes/append-many-routes.ts';
 import { bulkDescriptions } from './routes/bulk-routes.ts';
+import { changesDescriptions } from './routes/changes-routes.ts';
 import { docsDescriptions } from './routes/docs-routes.ts';
 import { healthDescriptions } from './routes/health-routes.ts';
+import { liveDescriptions } from './routes/live-routes.ts';
 import { metadataDescriptions } from './routes/metadata-routes.ts';
 import { queryDescriptions } from './routes/query-routes.ts';
 import { retentionDescriptions } from './routes/retention-routes.ts';
@@ -30,6 +32,8 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...tagDescriptions,
   ...sampleDescriptions,
   ...appendManyDescriptions,
+  ...liveDescriptions,
+  ...changesDescriptions,
   ...queryDescriptions,
   ...timeAxisDescriptions,
   ...annotationDescriptions,
@@ -87,6 +91,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
         description: 'Changes of many series, what was changed, which tags there may be, and subjects',
       },
       { name: 'samples', description: 'The rows of a series' },
+      { name: 'live', description: 'What happens, as it happens' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
       { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
       { name: 'access', description: 'Projects and tokens' },

@@ -13,10 +13,12 @@ import { allowedMethods } from './request/allowed-methods.ts';
 import { appendManyRoutes } from './routes/append-many-routes.ts';
 import { authenticate } from './request/authenticate.ts';
 import { bulkRoutes } from './routes/bulk-routes.ts';
+import { changesRoutes } from './routes/changes-routes.ts';
 import { cutStalled } from './body/stalled.ts';
 import { DOCS_FILES, docsRoutes } from './routes/docs-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './request/limits.ts';
+import { liveRoutes } from './routes/live-routes.ts';
 import { metadataRoutes } from './routes/metadata-routes.ts';
 import { answerNodeRefusals, MAX_HEADER_BYTES } from './request/node-refusals.ts';
 import { openApiDocument, PATHS } from './openapi.ts';
@@ -77,6 +79,9 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
   // Before what a few words have no use for: many sensors send a row each.
   app.use(sampleWrites(service.samples));
+  // Events are sent one by one.
+  app.use(liveRoutes(service.live));
+  app.use(changesRoutes(service.live));
   app.use(compressTexts());
   app.use(docsRoutes(() => openApiDocument(version), version));
   app.use(healthRoutes(service.health, authenticated, log));

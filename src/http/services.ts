@@ -3,6 +3,7 @@ import type { AppendService } from '../flows/append/append-service.ts';
 import type { StateService } from '../flows/close/seal-service.ts';
 import type { RetentionService } from '../flows/compact/retention-service.ts';
 import type { SpaceService } from '../flows/compact/space-service.ts';
+import type { LiveService } from '../flows/live/live-service.ts';
 import type { HealthService } from '../flows/health-service.ts';
 import type { OverviewService } from '../flows/overview/overview-service.ts';
 import type { AccessService } from '../flows/people/access-service.ts';
@@ -24,6 +25,7 @@ export interface Service {
   readonly state: StateService;
   readonly samples: SampleService;
   readonly timeAxis: TimeAxisService;
+  readonly live: LiveService;
   readonly retention: RetentionService;
   readonly space: SpaceService;
   readonly health: HealthService;

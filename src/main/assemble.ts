@@ -11,6 +11,7 @@ import { migrate, refuseFsyncOff } from '../catalog/migrate.ts';
 import { registerSpools } from '../catalog/appends/spool-store.ts';
 import { tellEstrangement } from '../catalog/shards/recovery-reader.ts';
 import { refreshUnits } from '../catalog/series/tag-unit-store.ts';
+import { listenForCommits } from '../catalog/commit-listener.ts';
 import { listenForTokens } from '../catalog/people/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/people/access.ts';
 import { AnswerRoom } from '../flows/read/answer-room.ts';
@@ -26,6 +27,8 @@ import { dueLanes, flushLane } from '../flows/flush/flush-lane.ts';
 import { metadataService } from '../flows/series/manage-metadata.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
 import { seriesService } from '../flows/series/manage-series.ts';
+import { CommitNews } from '../flows/live/commit-news.ts';
+import { liveService } from '../flows/live/live.ts';
 import { lastValues } from '../flows/table/last-value.ts';
 import { readLatest } from '../flows/read/latest-read.ts';
 import { readBuckets } from '../flows/overview/read-overview.ts';
@@ -272,7 +275,10 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
 }
 
 /** The API's part: everything behind the routes. */
-export async function openService(config: Config, ground: Ground): Promise<{ service: Service; closing: Phase[] }> {
+export async function openService(
+  config: Config,
+  ground: Ground,
+): Promise<{ service: Service; endStreams: Phase; closing: Phase[] }> {
   const { pools, root, backend, log, databaseUrl } = ground;
   const { reads, writes, searches } = pools;
   await ensureAccess(writes, firstToken(config));
@@ -280,7 +286,10 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
   const tokenNews = listenForTokens(
     databaseUrl,
-    () => tokens.forget(),
+    () => {
+      tokens.forget();
+      live.wakeAll();
+    },
     (error) => log.warn({ reason: messageOf(error), fault: 'away' }, 'listening for changes of tokens failed'),
   );
   const queue = new LaneQueue(backend, 'flush', log);
@@ -299,6 +308,15 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   const files = new KeptShardFiles(root);
   const room = new AnswerRoom({ bytes: config.maxReadBytes });
   const readDeps = { db: reads, root, codec, files, room };
+  const news = new CommitNews({
+    db: reads,
+    listen: (onNews) =>
+      listenForCommits(databaseUrl, onNews, (error) =>
+        log.warn({ reason: messageOf(error), fault: 'away' }, 'listening for commits failed'),
+      ),
+    log,
+  });
+  const live = liveService({ ...writing, news, files });
   const service: Service = {
     access: accessService(pools, tokens),
     series: seriesService(pools, turns),
@@ -318,6 +336,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
       table: (request) => querySeries({ ...readDeps, searches }, request),
       write: (principal, id) => writeStatus(reads, principal, id),
     },
+    live,
     retention: retentionService(pools),
     space: spaceService(reads),
     health: healthService({
@@ -333,6 +352,7 @@ export async function openService(config: Config, ground: Ground): Promise<{ ser
   };
   return {
     service,
+    endStreams: { name: 'streams', limitMs: 2_000, close: () => live.close() },
     closing: [
       { name: 'committer', limitMs: 5_000, close: () => committer.close() },
       { name: 'token news', limitMs: 2_000, close: () => tokenNews.close() },

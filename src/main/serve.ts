@@ -17,7 +17,7 @@ export async function serve(config: Config, log: Logger, options: { worker: bool
   const ground = await openGround(config, log, () => tryAddress(config.host, config.port));
   const closing: Phase[] = [...ground.closing];
   try {
-    const { service, closing: servicePhases } = await openService(config, ground);
+    const { service, endStreams, closing: servicePhases } = await openService(config, ground);
     closing.unshift(...servicePhases);
     if (options.worker) closing.unshift(...openWorker(config, ground).closing);
     const http = await listen(
@@ -27,6 +27,8 @@ export async function serve(config: Config, log: Logger, options: { worker: bool
       config.http,
     );
     closing.unshift({ name: 'http', limitMs: HTTP_CLOSE_MS + 1_000, close: () => http.close(HTTP_CLOSE_MS) });
+    // Before the requests that are waited for: streams never end by themselves.
+    closing.unshift(endStreams);
     return { url: http.url, close: () => closeInPhases(closing, log) };
   } catch (error) {
     await closeInPhases(closing, log);

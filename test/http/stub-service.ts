@@ -57,6 +57,7 @@ export interface Choices {
   readonly subjects?: Partial<Service['subjects']>;
   readonly state?: Partial<Service['state']>;
   readonly samples?: Partial<Service['samples']>;
+  readonly live?: Partial<Service['live']>;
   readonly retention?: Partial<Service['retention']>;
   readonly space?: Partial<Service['space']>;
   readonly health?: Partial<Service['health']>;
@@ -75,6 +76,7 @@ export function stubService(choices: Choices = {}): Service {
     subjects: part('subjects', choices.subjects ?? {}),
     state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
+    live: part('live', choices.live ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),
     health: part('health', { alive: () => 'ok', ...choices.health }),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { MOST_WAITING_BYTES } from '../../src/flows/append/committer.ts';
 import { DEFAULT_BODY_BYTES, MAX_UPLOADS } from '../../src/flows/append/backpressure.ts';
+import { MAX_APPEND_STREAMS, MAX_LIVE_READERS } from '../../src/flows/live/live-places.ts';
 import { DEFAULT_ROOM_LIMITS, LARGE_READ_BYTES, SMALL_READ_BYTES } from '../../src/flows/read/answer-room.ts';
 import { MOST_CHUNKS, MOST_HELD_BYTES, MOST_PLAN_BYTES } from '../../src/flows/read/read-weight.ts';
 import { JSON_COPIES } from '../../src/formats/text/exact-json.ts';
@@ -26,6 +27,8 @@ const LIMITS: Record<string, number> = {
   MAX_EXPORTS,
   DEFAULT_WRITERS,
   COMPACTIONS_AT_ONCE,
+  MAX_APPEND_STREAMS,
+  MAX_LIVE_READERS,
   'DEFAULT_HTTP_LIMITS.maxConnections': DEFAULT_HTTP_LIMITS.maxConnections,
 };
 

@@ -84,6 +84,8 @@ function required(where: Expression, s: Row, within: IdRange | null = null): Con
       return headThat(overlaps(where, s), s);
     case 'active_since':
       return headThat(activeSince(where), s);
+    case 'silent_for':
+      return sql`(${createdBefore(where, s)} and ${headThat(silentSince(where), s)})`;
     case 'field':
       return isHeadField(where.field) ? headThat(headTest(where.field, where.test), s) : probe(where, s);
     default:
@@ -121,6 +123,8 @@ function probe(where: Expression, s: Row): Condition {
       return headProbe(overlaps(where, s), s);
     case 'active_since':
       return headProbe(activeSince(where), s);
+    case 'silent_for':
+      return sql`(${createdBefore(where, s)} and ${headProbe(silentSince(where), s)})`;
     case 'has_channel':
       return hasChannel(where.like, s);
     case 'has_annotation':
@@ -441,6 +445,17 @@ function rowAt(ns: bigint, s: Row): RawBuilder<unknown> {
 /** The condition on a row `h` of heads. */
 function activeSince({ ns }: Leaf<'active_since'>): Condition {
   return sql`(h.extent && int8range(${ns}::bigint, null) and h.last_ns >= ${ns}::bigint)`;
+}
+
+/** On a row `h` of heads: its last commit is older than the first one of so late, if there is any. */
+function silentSince({ seconds }: Leaf<'silent_for'>): Condition {
+  return sql`h."commit" < coalesce((select c."commit" from commits c where c.at > now() - make_interval(secs => ${seconds})
+    order by c.at limit 1), 9223372036854775807)`;
+}
+
+/** A series that is younger has not been silent for so long. */
+function createdBefore({ seconds }: Leaf<'silent_for'>, s: Row): Condition {
+  return sql`${s}.created_at <= now() - make_interval(secs => ${seconds})`;
 }
 
 function annotationTest({ label, startNs, endNs }: Leaf<'has_annotation'>): Condition {

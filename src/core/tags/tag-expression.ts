@@ -61,6 +61,8 @@ export type Expression =
   /** Has data within `[startNs, endNs)`: gaps of a regular series do not count. */
   | { readonly kind: 'overlaps'; readonly startNs: bigint; readonly endNs: bigint }
   | { readonly kind: 'active_since'; readonly ns: bigint }
+  /** Nothing has come, or was changed of its samples, for so long, by the clock of the catalog. */
+  | { readonly kind: 'silent_for'; readonly seconds: number }
   /** One channel is all of this. */
   | { readonly kind: 'has_channel'; readonly like: ChannelLike }
   | {
@@ -91,6 +93,7 @@ export function namesItsSeries(where: Expression): boolean {
       return where.like.bad === true || TELLING.some((each) => where.like[each] !== undefined);
     case 'not':
     case 'active_since':
+    case 'silent_for':
       return false;
   }
 }
@@ -106,6 +109,20 @@ export function textTest(op: string, text: string, field: string): Test {
   const fault = patternFault(text);
   if (fault !== undefined) throw invalidField(field, fault);
   return { op: 'regex', pattern: text, prefix: patternPrefix(text) };
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+/** The feed of changes tells no more of what is older. */
+const MAX_SILENT_S = 30 * SECONDS.d;
+
+/** `10m` and the like. @throws invalid-input naming the field */
+export function silentFor(text: unknown, field: string): Expression {
+  const [, digits, unit] = /^(\d{1,8})([smhd])$/.exec(typeof text === 'string' ? text : '') ?? [];
+  const seconds = digits === undefined ? 0 : Number(digits) * SECONDS[unit];
+  if (seconds < 1 || seconds > MAX_SILENT_S) {
+    throw invalidField(field, 'must be a whole number of s, m, h or d, such as 10m, from 1s to 30d');
+  }
+  return { kind: 'silent_for', seconds };
 }
 
 /** @throws invalid-input for bounds of different types, unprocessable for units that do not compare */
@@ -162,6 +179,7 @@ export function composed(where: Expression): Expression {
       return { ...where, label: where.label === null ? null : nameKey(where.label) };
     case 'overlaps':
     case 'active_since':
+    case 'silent_for':
       return where;
   }
 }

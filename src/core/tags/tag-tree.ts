@@ -11,6 +11,7 @@ import {
   MAX_VALUE_CHARS,
   overlapping,
   rangeTest,
+  silentFor,
   TEXT_OPERATORS,
   textTest,
   withWords,
@@ -34,6 +35,7 @@ const KINDS = [
   'text',
   'overlaps',
   'active_since',
+  'silent_for',
   'has_channel',
   'has_annotation',
 ] as const;
@@ -71,6 +73,7 @@ function read(node: unknown, path: string, depth: number, reading: Reading): Exp
   if (kind === 'not') return { kind, of: read(value, at, depth + 1, reading) };
   count(path, reading);
   if (kind === 'text') return withWords(textAt(value, at), at);
+  if (kind === 'silent_for') return silentFor(value, at);
   if (kind === 'active_since') return { kind, ns: timeAt(value, at) };
   if (kind === 'overlaps') {
     const [startNs, endNs] = spanAt(value, at);

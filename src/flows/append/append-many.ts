@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { ReadsAndWrites } from '../../catalog/database.ts';
 import type { SampleShape } from '../../core/signal/batch.ts';
-import { isVarveError, notFound, unprocessableField, VarveError } from '../../core/errors.ts';
+import { invalidField, isVarveError, notFound, unprocessableField, VarveError } from '../../core/errors.ts';
 import {
   isOutOfDate,
   NOT_STORED,
@@ -11,7 +11,7 @@ import {
   type AppendKey,
   type TimeRule,
 } from '../../core/rows/place-append.ts';
-import { keyOfLine } from '../../core/idempotency.ts';
+import { keyOfLine, keyOfPair } from '../../core/idempotency.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { runsOfStamps } from '../../core/signal/stamps.ts';
 import type { GapRule } from '../../core/signal/place-run.ts';
@@ -47,9 +47,14 @@ export interface AppendManyRequest extends Pick<BodyRequest, 'body' | 'declaredB
   readonly gaps?: GapRule;
   /** The key of the request; with the number of a line it is the key of an item that has none of its own. */
   readonly idempotencyKey: string | null;
+  /** Whose sequence numbers the items have, which make their keys; null: they have none. */
+  readonly source: string | null;
   /** Reads what a new series is to be. @throws invalid-input naming a field of it */
   readonly describe: (spec: unknown, name: string) => NewSeries;
 }
+
+/** What is asked of items, however they come. */
+export type ItemsRequest = Omit<AppendManyRequest, 'body' | 'declaredBytes'>;
 
 /** What became of an item. */
 export type ItemOutcome = {
@@ -57,7 +62,13 @@ export type ItemOutcome = {
   /** What the body calls the series; null: its line says it. */
   readonly series: string | null;
 } & (
-  | { readonly kind: 'appended'; readonly rows: number; readonly firstRow: number | null; readonly replayed: boolean }
+  | {
+      readonly kind: 'appended';
+      readonly rows: number;
+      readonly firstRow: number | null;
+      readonly replayed: boolean;
+      readonly commit: bigint;
+    }
   | { readonly kind: 'refused'; readonly error: VarveError }
 );
 
@@ -90,10 +101,19 @@ export async function appendMany(deps: AppendManyDeps, request: AppendManyReques
   });
   try {
     const read = await ITEM_FORMATS[request.format].decode(upload.count(request.body));
-    return await new ManyAppend(deps, request, read).run();
+    return await appendItems(deps, request, read);
   } finally {
     upload.end();
   }
+}
+
+/** As {@link appendMany}, of items that have been read. */
+export function appendItems(
+  deps: AppendManyDeps,
+  request: ItemsRequest,
+  read: readonly ReadItem[],
+): Promise<AppendManyOutcome> {
+  return new ManyAppend(deps, request, read).run();
 }
 
 /** One item on its way. */
@@ -134,13 +154,13 @@ interface FoundSeries {
 
 class ManyAppend {
   readonly #deps: AppendManyDeps;
-  readonly #request: AppendManyRequest;
+  readonly #request: ItemsRequest;
   readonly #works: readonly Work[];
   readonly #targets: readonly Target[];
   readonly #memory = new SharedMemory();
   #isConfirmed = false;
 
-  constructor(deps: AppendManyDeps, request: AppendManyRequest, read: readonly ReadItem[]) {
+  constructor(deps: AppendManyDeps, request: ItemsRequest, read: readonly ReadItem[]) {
     this.#deps = deps;
     this.#request = request;
     const targets = new Map<string, Target>();
@@ -151,7 +171,9 @@ class ManyAppend {
       const called = UUID.test(item.series) ? item.series.toLowerCase() : nameKey(item.series);
       const target = targets.get(called) ?? newTarget(item.series, request.project);
       targets.set(called, target);
-      const known = item.key ?? (request.idempotencyKey === null ? null : keyOfLine(request.idempotencyKey, line));
+      const error = faultOfSequence(item, request.source);
+      if (error) return { line, item, target: null, known: null, rows: null, key: null, error };
+      const known = keyOfItem(item, request, line);
       const work: Work = { line, item, target, known, rows: null, key: null, error: null };
       target.works.push(work);
       return work;
@@ -356,8 +378,8 @@ class ManyAppend {
       const result = ready[next] === work ? results[next++] : undefined;
       if (error) return { line, series, kind: 'refused', error };
       if (result?.kind !== 'appended') return { line, series, kind: 'refused', error: notStored() };
-      const { rows, firstRow, replayed } = result;
-      return { line, series, kind: 'appended', rows, firstRow, replayed };
+      const { rows, firstRow, replayed, commit } = result;
+      return { line, series, kind: 'appended', rows, firstRow, replayed, commit };
     });
     const refused = outcomes.filter((each) => each.kind === 'refused');
     if (this.#request.atomic && refused.length > 0) {
@@ -367,6 +389,22 @@ class ManyAppend {
     const stored = results.find((each) => each.kind === 'appended' && !each.replayed);
     return { commit: stored?.kind === 'appended' ? stored.commit : null, items: outcomes, isRefused: false };
   }
+}
+
+/** An item has a sequence number where the request has a source, and no other key beside it. */
+function faultOfSequence({ key, sequence }: SampleItem, source: string | null): VarveError | null {
+  if (source !== null && sequence === null) return invalidField('sequence', 'is missing: the request has a source');
+  if (source === null && sequence !== null) return invalidField('sequence', 'is of a source: add ?source=');
+  return sequence !== null && key !== null ? invalidField('idempotency_key', 'excludes sequence') : null;
+}
+
+function keyOfItem(
+  { key, sequence }: SampleItem,
+  { source, idempotencyKey }: Pick<ItemsRequest, 'source' | 'idempotencyKey'>,
+  line: number,
+): string | null {
+  if (source !== null && sequence !== null) return keyOfPair(source, sequence);
+  return key ?? (idempotencyKey === null ? null : keyOfLine(idempotencyKey, line));
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

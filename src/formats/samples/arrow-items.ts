@@ -281,6 +281,7 @@ function itemOf({ series, parts }: ItemRows, layout: Layout): SampleItem {
   return {
     series,
     key: null,
+    sequence: null,
     create: null,
     weight: rows * rowBytes,
     read: (shape) => batches(parts, rows, layout, shape),

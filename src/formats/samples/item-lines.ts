@@ -1,12 +1,12 @@
 /** Rows of many series as `application/x-ndjson`: one item on each line. */
 import { setImmediate } from 'node:timers/promises';
 import { invalidField, isVarveError } from '../../core/errors.ts';
-import { jsonObject, parseExactJson, parseJsonWithDigits } from '../text/exact-json.ts';
+import { jsonObject, longInteger, parseExactJson, parseJsonWithDigits } from '../text/exact-json.ts';
 import { jsonBatches } from './json.ts';
 import { MAX_BODY_ITEMS, tooManyItems, type ReadItem, type SampleItem } from './sample-items.ts';
 import { textLines } from '../text/text-lines.ts';
 
-const KEYS = ['series', 'start', 'times', 'values', 'orient', 'idempotency_key', 'create'] as const;
+const KEYS = ['series', 'start', 'times', 'values', 'orient', 'idempotency_key', 'sequence', 'create'] as const;
 const KEY = /^[\x21-\x7e]{1,255}$/;
 /** Others get their turn after so many characters: half a millisecond. */
 const TURN_CHARS = 64 * 1024;
@@ -30,14 +30,15 @@ export async function decodeItemLines(source: AsyncIterable<Uint8Array>): Promis
         chars = text.length;
         await setImmediate();
       }
-      items.push(readLine(line, text));
+      items.push(readItemLine(line, text));
     }
   }
   if (items.length === 0) throw invalidField('body', 'must have a line for each item');
   return items;
 }
 
-function readLine(line: number, text: string): ReadItem {
+/** One line, whatever is wrong with it. @param line its number */
+export function readItemLine(line: number, text: string): ReadItem {
   try {
     return { line, item: itemOf(text) };
   } catch (error) {
@@ -60,9 +61,21 @@ function itemOf(text: string): SampleItem {
   return {
     series,
     key,
+    sequence: sequenceOf(body.sequence),
     // Its numbers are read as those of all descriptions; most items are of series that are there.
     create: create === null ? null : () => (parseJsonWithDigits(text) as { create: unknown }).create,
     weight: text.length,
     read: (shape) => jsonBatches(body, shape),
   };
+}
+
+/** As a number, or as digits: counters, but also clocks in nanoseconds, are used. @throws invalid-input naming `sequence` */
+function sequenceOf(value: unknown): bigint | null {
+  if (value === undefined || value === null) return null;
+  const text = longInteger(value) ?? (typeof value === 'number' && Number.isSafeInteger(value) ? String(value) : value);
+  const sequence = typeof text === 'string' && /^-?\d{1,19}$/.test(text) ? BigInt(text) : null;
+  if (sequence === null || BigInt.asIntN(64, sequence) !== sequence) {
+    throw invalidField('sequence', 'must be a whole number of at most 64 bits');
+  }
+  return sequence;
 }

@@ -7,6 +7,8 @@ export interface SampleItem {
   /** What the body calls the series: its id or its name. */
   readonly series: string;
   readonly key: string | null;
+  /** Its number among those of its source; null: it has none. */
+  readonly sequence: bigint | null;
   /** Gives what the series is to be if it is not there, as parsed JSON; null: it is not to be made. */
   readonly create: (() => unknown) | null;
   /** What reading its rows costs, in bytes. */

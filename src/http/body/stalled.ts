@@ -6,6 +6,13 @@ import { VarveError } from '../../core/errors.ts';
 /** Event of a request whose body has stopped coming; whoever reads the body listens, with a {@link VarveError}. */
 export const STALLED = 'varve-stalled';
 
+const goingOn = new WeakSet<IncomingMessage>();
+
+/** Says of a request that its body comes whenever there is something to say: silence is no delay. */
+export function letGoOn(request: IncomingMessage): void {
+  goingOn.add(request);
+}
+
 interface Exchange {
   /** The newest: only its body can be on its way. */
   request: IncomingMessage;
@@ -37,7 +44,8 @@ export function cutStalled(server: Server, stallMs: number): void {
     }
     const { request } = exchange;
     // What lies here unread is not the client's delay.
-    if (!request.complete && request.readableLength === 0) request.emit(STALLED, stalled(stallMs));
+    const isLate = !request.complete && request.readableLength === 0 && !goingOn.has(request);
+    if (isLate) request.emit(STALLED, stalled(stallMs));
     socket.setTimeout(stallMs);
   });
 }

@@ -22,7 +22,9 @@ export function authenticate(access: Pick<AccessService, 'authenticate'>): Reque
         slug: 'invalid-token',
       });
     }
-    res.locals.principal = await access.authenticate(token);
+    const authenticated = (): Promise<Principal> => access.authenticate(token);
+    res.locals.principal = await authenticated();
+    res.locals.stillPrincipal = authenticated;
     next();
   };
 }
@@ -30,6 +32,11 @@ export function authenticate(access: Pick<AccessService, 'authenticate'>): Reque
 /** The caller of an authenticated request. */
 export function principalOf(res: Response): Principal {
   return res.locals.principal;
+}
+
+/** For what goes on: asks anew whether the caller's token is valid. @returns throws unauthorized once it is not */
+export function stillPrincipalOf(res: Response): () => Promise<Principal> {
+  return res.locals.stillPrincipal;
 }
 
 /** Lets tokens with this scope pass. `admin` implies the others; `write` does not imply `read`: a sensor need not read; neither implies `subjects`. */

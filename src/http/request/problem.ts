@@ -2,6 +2,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isVarveError, notFound, VarveError, type ErrorCode } from '../../core/errors.ts';
 import { faultOf } from '../../core/fault.ts';
+import { throwAwayRest } from '../body/linger.ts';
 import { HttpRefusal } from './refusal.ts';
 import type { Log } from './request-log.ts';
 import { STATUS_OF } from '../wire/error-status.ts';
@@ -142,9 +143,6 @@ export const unknownRoute: RequestHandler = (req) => {
   throw notFound('route', `${req.method} ${req.path}`);
 };
 
-/** How long a client may go on sending a body that has been answered with an error; then its connection is cut. */
-const LINGER_MS = 30_000;
-
 /** How a stream or a wait says that the other end has left. */
 const DISCONNECTIONS: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ABORT_ERR']);
 
@@ -171,11 +169,6 @@ export function answerProblems(log: Log): ErrorRequestHandler {
       return;
     }
     res.status(problem.status).set(problem.headers).type(PROBLEM_MEDIA_TYPE).json(problem.document);
-    // A client that sends its whole body before it reads, gets to read: the rest of the body is thrown away, for a while.
-    if (!req.complete) {
-      req.resume();
-      const linger = setTimeout(() => req.destroy(), LINGER_MS).unref();
-      req.once('close', () => clearTimeout(linger));
-    }
+    throwAwayRest(req);
   };
 }

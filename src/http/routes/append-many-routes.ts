@@ -29,7 +29,7 @@ export function appendManyRoutes(samples: Pick<AppendService, 'appendMany'>): Ro
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/samples', needs('write'), async (req, res) => {
-    const { project, atomic = false, gaps } = queryOf(req, appendManyQuery);
+    const { project, atomic = false, gaps, source = null } = queryOf(req, appendManyQuery);
     const format = itemFormatOf(req.get('content-type'));
     const idempotencyKey = parseIdempotencyKey(req.get('idempotency-key'));
     const outcome = await samples.appendMany({
@@ -41,6 +41,7 @@ export function appendManyRoutes(samples: Pick<AppendService, 'appendMany'>): Ro
       atomic,
       gaps,
       idempotencyKey,
+      source,
       describe: (spec, name) => describedSeries(spec, name, project),
     });
     const request = { path: req.path, id: res.locals.requestId };
@@ -71,7 +72,7 @@ export const appendManyDescriptions: ZodOpenApiPathsObject = {
       description: `The body is one of two: JSON lines, one item on each, or an Arrow stream.
 
 A line has \`series\` (an id, or a name with \`?project=\`), and \`values\` and \`start\` or \`times\` as in the JSON body of
-\`POST /v1/series/{id}/samples\`. It may have an \`idempotency_key\`. It may have \`create\`, which says what the series is to be if it is not there:
+\`POST /v1/series/{id}/samples\`. It may have an \`idempotency_key\` or, with \`?source=\`, a \`sequence\`. It may have \`create\`, which says what the series is to be if it is not there:
 the body of \`POST /v1/series\` without \`name\` and \`project\`. Where the series is there, \`create\` is not looked at.
 
 An Arrow stream has the columns \`series\` (texts, also dictionary-encoded) and \`time\`, and \`value\` or one column for each channel.

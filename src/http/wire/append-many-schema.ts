@@ -11,7 +11,7 @@ import { parseWith } from '../body/field-errors.ts';
 import { refuseUnstorable } from '../body/json-body.ts';
 import { problemDocument, type ProblemDocument } from './problem-schema.ts';
 import { name, queryBoolean } from './scalars.ts';
-import { gapRule } from './samples-schema.ts';
+import { gapRule, sourceParameter } from './samples-schema.ts';
 import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import { newSeries, seriesCreate } from './series-schema.ts';
 
@@ -21,6 +21,7 @@ export const appendManyQuery = z.strictObject({
     .optional()
     .meta({ description: 'true: one item that is refused refuses all, and nothing is stored' }),
   gaps: gapRule,
+  source: sourceParameter,
 });
 
 export const ITEMS_EXAMPLE = [
@@ -87,7 +88,7 @@ export const refusedManyAnswer = problemDocument
   .meta({ id: 'ManyRefused', description: 'Why nothing of an atomic request was stored' });
 
 type Item = z.input<typeof appendManyAnswer>['items'][number];
-type ToDocument = (error: unknown) => ProblemDocument;
+export type ToDocument = (error: unknown) => ProblemDocument;
 
 export function toAppendManyAnswer(
   { commit, items }: AppendManyOutcome,
@@ -111,7 +112,7 @@ export function toRefusedMany({ items }: AppendManyOutcome, toDocument: ToDocume
   return { ...toDocument(error), items: refused };
 }
 
-function toItem(item: ItemOutcome, toDocument: ToDocument): Item {
+export function toItem(item: ItemOutcome, toDocument: ToDocument): Item {
   if (item.kind === 'refused') return refusedOf(item, toDocument);
   const { line, rows, firstRow, replayed } = item;
   return {

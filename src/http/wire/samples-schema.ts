@@ -28,14 +28,36 @@ const sequenceNumber = z
     override: { type: 'integer', format: 'int64' },
   });
 
+const source = z.string().min(1).max(MAX_SOURCE_CHARS).optional();
+const SOURCE_EXAMPLE = 'logger-7';
+
 const keyParameters = {
-  source: z
-    .string()
-    .min(1)
-    .max(MAX_SOURCE_CHARS)
-    .optional()
-    .meta({ description: 'Who sends; with sequence, instead of an Idempotency-Key', example: 'logger-7' }),
+  source: source.meta({
+    description: 'Who sends; with sequence, instead of an Idempotency-Key',
+    example: SOURCE_EXAMPLE,
+  }),
   sequence: sequenceNumber.optional(),
+};
+
+/** The source of a request with many items, which have sequence numbers each. */
+export const sourceParameter = source.meta({
+  description: 'Who sends; each item has a `sequence` then, and the two together are its idempotency key',
+  example: SOURCE_EXAMPLE,
+});
+
+/** Which channels are wanted. */
+export const channelParameters = {
+  channels: z
+    .string()
+    .optional()
+    .meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
+  'channels[]': z
+    .array(z.string())
+    .optional()
+    .meta({
+      description: 'One label each, as it is, commas and all; after those of channels',
+      example: ['left, rear'],
+    }),
 };
 
 /** How times on rows of regular series are heard. */
@@ -144,17 +166,7 @@ const readParameters = z.strictObject({
     Number.MAX_SAFE_INTEGER,
     'Part of a next link of an irregular series: rows that are left of those asked for by rows',
   ).optional(),
-  channels: z
-    .string()
-    .optional()
-    .meta({ description: 'Labels or 0-based numbers, comma-separated or repeated', example: 'MLII,V5' }),
-  'channels[]': z
-    .array(z.string())
-    .optional()
-    .meta({
-      description: 'One label each, as it is, commas and all; after those of channels',
-      example: ['left, rear'],
-    }),
+  ...channelParameters,
   physical: queryBoolean
     .optional()
     .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),

@@ -5,7 +5,7 @@ import { MAX_LAST_VALUES } from '../../flows/table/last-value.ts';
 import type { SearchResult } from '../../flows/series/series-service.ts';
 import { parseFacets, parseSort, type SearchRequest } from '../../core/tags/search-request.ts';
 import type { LastValue } from '../../core/signal/series.ts';
-import { allOf, withWords, type Expression } from '../../core/tags/tag-expression.ts';
+import { allOf, silentFor, withWords, type Expression } from '../../core/tags/tag-expression.ts';
 import { parseOverlaps } from '../../core/tags/tag-parameters.ts';
 import { readExpression } from '../../core/tags/tag-tree.ts';
 import { queryBoolean, queryInteger, queryBound, uuid } from './scalars.ts';
@@ -43,6 +43,11 @@ export const seriesQuery = z
       example: '2026-05-01T00:00:00Z,2026-06-01T00:00:00Z',
     }),
     active_since: queryBound.optional().meta({ description: 'Series whose last sample is not before this time' }),
+    silent_for: z.string().optional().meta({
+      description:
+        'Series to which nothing has come for so long, by the clock of the service. A whole number of s, m, h or d, up to 30d',
+      example: '10m',
+    }),
     sort: z.string().optional().meta({
       description:
         'Fields or tag.<key>, separated by commas; a minus puts the largest first. Default: oldest series first',
@@ -79,6 +84,7 @@ export function toSearchRequest(
   const overlaps = query.overlaps?.replaceAll(/([Tt]\d\d:\d\d\S*) (\d\d:?\d\d)/g, '$1+$2');
   if (overlaps !== undefined) conditions.push(parseOverlaps('overlaps', overlaps));
   if (query.active_since !== undefined) conditions.push({ kind: 'active_since', ns: query.active_since });
+  if (query.silent_for !== undefined) conditions.push(silentFor(query.silent_for, 'silent_for'));
   return {
     where: allOf(conditions),
     sort: parseSort(listed(query.sort, query['sort[]']), () => 'sort'),
@@ -115,7 +121,7 @@ export const searchBody = z
       .meta({
         override: { type: 'object' },
         description: `A tree of \`{"and": […]}\`, \`{"or": […]}\` and \`{"not": …}\` over conditions: \`{"tag": key, operator: value}\`,
-\`{"field": name, operator: value}\`, \`{"text": words}\`, \`{"overlaps": [start, end]}\`, \`{"active_since": time}\`,
+\`{"field": name, operator: value}\`, \`{"text": words}\`, \`{"overlaps": [start, end]}\`, \`{"active_since": time}\`, \`{"silent_for": "10m"}\`,
 \`{"has_annotation": {"label": …, "overlaps": …}}\`, \`{"has_channel": {"label" | "unit" | "location" | "group" | "filtering" | "reference": text, "bad": boolean}}\`. Operators: eq, ne, in, exists, prefix, contains, regex, gt, gte, lt, lte, range.`,
       }),
     facets: z
