@@ -19,5 +19,5 @@ const { stdout, error } = spawnSync(
 if (error) throw error;
 // What belongs to an error is indented below it.
 const faults = stdout.split(/\n(?!\s)/).filter((fault) => ROOMS.test(fault));
-for (const fault of faults) console.error(fault);
+for (const fault of faults) process.stderr.write(`${fault}\n`);
 process.exitCode = faults.length > 0 ? 1 : 0;

@@ -1,4 +1,4 @@
-/** Of every row the chunk of the latest edit that has it is seen. */
+/** Each row is seen in the chunk of the latest edit that has it. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { visibleSlices, type Layer } from '../../src/core/rows/visible-rows.ts';

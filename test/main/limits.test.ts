@@ -43,7 +43,7 @@ function testSources(folder = join(projectRoot(), 'test')): string[] {
 
 describe('the sum of the limits', () => {
   test('names every limit that counts, once', () => {
-    expect(limited.map(({ name }) => name).sort()).toEqual(Object.keys(LIMITS).sort());
+    expect(limited.map(({ name }) => name!).sort()).toEqual(Object.keys(LIMITS).sort());
   });
 
   test.each(limited.map((row) => [row.name!, row] as const))('%s is as in the code', (name, row) => {
