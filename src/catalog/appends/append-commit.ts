@@ -152,8 +152,7 @@ function toHead(row: HeadRow): Head {
 interface NearRow extends SegmentRow {
   series_id: string;
   holes: [number, number][] | null;
-  mark_row: bigint | null;
-  mark_ns: bigint | null;
+  marks: [number, string][] | null;
 }
 
 /**
@@ -175,12 +174,18 @@ const NEAR = `
       union
       select series_id, segment_row, segment_ns, segment_rows, coalesce(segment_skip, 0) from heads
       where series_id in (select id from looks) and segment_row is not null)
-  select n.*, m.row as mark_row, m.ns as mark_ns, (
+  select n.*, m.marks, (
       select json_agg(json_build_array(greatest(o.from_row, n.first_row), least(o.to_row, n.first_row + n.rows)) order by o.from_row)
       from holes o where o.series_id = n.series_id and o.from_row < n.first_row + n.rows and o.to_row > n.first_row) as holes
   from near n left join lateral (
-    select row, ns from clock_marks k where k.series_id = n.series_id and k.row >= n.first_row and k.row < n.first_row + n.rows
-    order by k.row desc limit 1) m on true
+    select json_agg(json_build_array(x.row, x.ns::text) order by x.row) as marks from (
+      select distinct l.row, l.ns from (
+        select n.first_row + n.rows as before
+        union all
+        select o.from_row from holes o where o.series_id = n.series_id and o.from_row > n.first_row and o.from_row < n.first_row + n.rows) e
+      cross join lateral (
+        select row, ns from clock_marks k where k.series_id = n.series_id and k.row >= n.first_row and k.row < e.before
+        order by k.row desc limit 1) l) x) m on true
   order by n.series_id, n.start_ns`;
 
 /** What lies around times of regular series whose heads are locked. */
@@ -197,7 +202,7 @@ export async function segmentsNear(session: Session, looks: readonly SegmentLook
     own.push({
       segment: fromSegmentRow(row),
       holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
-      mark: row.mark_row === null ? null : { row: Number(row.mark_row), ns: row.mark_ns! },
+      marks: (row.marks ?? []).map(([at, ns]) => ({ row: at, ns: BigInt(ns) })),
     });
   }
   return near;

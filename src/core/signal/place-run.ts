@@ -39,8 +39,8 @@ export interface NearSegment {
   readonly segment: Segment;
   /** Rows of it that were removed, in order. */
   readonly holes: readonly RowRange[];
-  /** Its last one. */
-  readonly mark: ClockMark | null;
+  /** The last one before each hole and before the end, in order of rows. */
+  readonly marks: readonly ClockMark[];
 }
 
 export interface Clock {
@@ -53,9 +53,9 @@ export interface Clock {
 
 /**
  * What a time means that is not where rows go on. `likely`: nothing, within the tolerance of the series. `exact`: there
- * is a gap, however small.
+ * is a gap, however small. `any`: as `likely`, but rows as far from each other as one another are gaps, and no other rate.
  */
-export type GapRule = 'likely' | 'exact';
+export type GapRule = 'likely' | 'exact' | 'any';
 
 export interface Run {
   readonly rows: number;
@@ -140,8 +140,9 @@ function expectation(
   gaps: GapRule = 'likely',
 ): { expectedNs: bigint; allowedNs: bigint } {
   const roundedNs = smaller(ROUNDING_NS, halfPeriodNs(rate));
+  const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
   // Who says times exactly says them as the rows are stored, which marks know nothing of.
-  if (gaps === 'exact') return { expectedNs: timeWithin(segment, rate, row), allowedNs: roundedNs };
+  if (gaps === 'exact') return { expectedNs: timeWithin(segment, rate, row), allowedNs: isWhole ? 0n : roundedNs };
   const known = mark && mark.row < row ? mark : null;
   const expectedNs = known ? known.ns + nsOfRow(rate, row - known.row) : timeWithin(segment, rate, row);
   const tolerance = toleranceNs(rate, startTolerance);
@@ -183,7 +184,9 @@ function beginning(segment: Segment, rate: Rate, newest: Segment | null): Segmen
   if (isWhole || !newest) return segment;
   const passedNs = segment.startNs - timeWithin(newest, rate, newest.firstRow - (newest.skip ?? 0));
   const skip = rowAtOrAfter(rate, passedNs);
-  const isOnGrid = skip > 0n && skip <= Number.MAX_SAFE_INTEGER && nsOfRow(rate, skip) === passedNs;
+  // Where it follows at once, it is a segment of its own for its clock alone.
+  const follows = skip === BigInt((newest.skip ?? 0) + newest.rows);
+  const isOnGrid = !follows && skip > 0n && skip <= Number.MAX_SAFE_INTEGER && nsOfRow(rate, skip) === passedNs;
   return isOnGrid ? { ...segment, skip: Number(skip) } : segment;
 }
 
@@ -273,7 +276,10 @@ function placeNear(head: TimeHead, clock: Clock, run: Run, near: readonly NearSe
   const own: NearSegment = {
     segment,
     holes: isSame ? near.find((each) => each.segment.firstRow === newest.firstRow)!.holes : [],
-    mark: moved.mark,
+    marks: [
+      ...(isSame ? near.find((each) => each.segment.firstRow === newest.firstRow)!.marks : []),
+      ...(moved.mark ? [moved.mark] : []),
+    ],
   };
   const all = [...left, own].sort((a, b) => (a.segment.startNs < b.segment.startNs ? -1 : 1));
   return { firstNs, head: { ...moved, limitNs }, closed, gone, marks, near: all };
@@ -303,7 +309,7 @@ function endOf(near: readonly NearSegment[], newest: Segment | null, rate: Rate)
 function startOf(
   head: TimeHead,
   clock: Clock,
-  { startNs, gaps }: Run,
+  { startNs, gaps, field }: Run,
   pieces: readonly SegmentPart[],
 ): { readonly startNs: bigint; readonly grid: SegmentPart | null } {
   if (startNs === null) {
@@ -312,8 +318,7 @@ function startOf(
   }
   let best: { readonly piece: SegmentPart; readonly off: bigint } | null = null;
   for (const piece of pieces) {
-    const { segment, mark } = piece.near;
-    const { expectedNs, allowedNs } = expectation(segment, mark, piece.to, clock, gaps);
+    const { expectedNs, allowedNs } = expectation(piece.near.segment, lastMark(piece), piece.to, clock, gaps);
     const off = distance(startNs, expectedNs);
     if (off <= allowedNs) {
       const isBetter = !best || off < best.off || (off === best.off && piece.to === head.rows);
@@ -323,7 +328,31 @@ function startOf(
       return { startNs: piece.endNs, grid: null };
     }
   }
-  return best ? { startNs: best.piece.endNs, grid: best.piece } : { startNs, grid: null };
+  if (best) return { startNs: best.piece.endNs, grid: best.piece };
+  refuseBehind(clock, { startNs, gaps, field }, pieces);
+  return { startNs, grid: null };
+}
+
+/** The last clock mark of the rows of a piece. */
+function lastMark({ near, to }: SegmentPart): ClockMark | null {
+  return near.marks.findLast(({ row }) => row < to) ?? null;
+}
+
+/**
+ * There may be room on the grid behind rows whose clock says that it is later already.
+ * @throws unprocessable `overlap`
+ */
+function refuseBehind(
+  clock: Clock,
+  { startNs, gaps, field }: { readonly startNs: bigint; readonly gaps?: GapRule; readonly field: string },
+  pieces: readonly SegmentPart[],
+): void {
+  const before = pieces.findLast((piece) => piece.from < piece.to && piece.startNs < startNs);
+  if (!before) return;
+  const { expectedNs, allowedNs } = expectation(before.near.segment, lastMark(before), before.to, clock, gaps);
+  if (startNs < before.endNs || startNs >= expectedNs - allowedNs) return;
+  const message = `the rows before say by their own clock that the next one is at ${formatTime(expectedNs)}; leave the start out, or give the series a wider start_tolerance`;
+  throw unprocessableField(field, message, 'overlap');
 }
 
 function onGrid({ near: { segment }, to }: SegmentPart, rate: Rate, firstRow: number, rows: number): Segment {
@@ -332,11 +361,11 @@ function onGrid({ near: { segment }, to }: SegmentPart, rate: Rate, firstRow: nu
 }
 
 /** What is left of a segment. */
-function partsOf({ segment, holes, mark }: NearSegment, rate: Rate, cut: readonly RowRange[]): NearSegment[] {
+function partsOf({ segment, holes, marks }: NearSegment, rate: Rate, cut: readonly RowRange[]): NearSegment[] {
   return withoutRows([{ from: segment.firstRow, to: segment.firstRow + segment.rows }], cut).map((range) => ({
     segment: partOfSegment(segment, rate, range),
     holes: clipRows(holes, range),
-    mark: mark && mark.row >= range.from && mark.row < range.to ? mark : null,
+    marks: marks.filter(({ row }) => row >= range.from && row < range.to),
   }));
 }
 
@@ -348,10 +377,11 @@ function marksNear(
 ): ClockMark[] {
   if (isSame) return marksOf(head, clock, run, head.segment);
   const marks = marksOf(head, clock, run, null);
-  if (!grid?.near.mark || run.startNs !== null) return marks;
+  const known = grid && lastMark(grid);
+  if (!known || run.startNs !== null) return marks;
   // Rows that go on without a stamp are where the last one lets expect them: the next is compared with that.
-  const { segment, mark } = grid.near;
-  return [{ row: head.rows, ns: expectation(segment, mark, grid.to, clock, run.gaps).expectedNs }, ...marks];
+  const { segment } = grid.near;
+  return [{ row: head.rows, ns: expectation(segment, known, grid.to, clock, run.gaps).expectedNs }, ...marks];
 }
 
 /** @throws unprocessable `overlap` */

@@ -25,7 +25,7 @@ import {
   type RebuiltRows,
 } from '../../core/upkeep/rebuild-plan.ts';
 import { countRows, withoutRows } from '../../core/signal/row-ranges.ts';
-import { byTime, endsOf, selectRows, type RowRange } from '../../core/signal/segment.ts';
+import { endsOf, selectRows, type RowRange } from '../../core/signal/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { ContentHash, Sampling } from '../../core/signal/series.ts';
@@ -157,7 +157,7 @@ interface SeriesPlan {
 function planRebuiltSeries(all: readonly FoundTold[], tally: RebuildTally): SeriesPlan {
   const described = describing(all);
   const { seriesId: id, record } = described;
-  const { version, project, startTolerance, ...description } = record.description;
+  const { version, project, startNs, startTolerance, ...description } = record.description;
   const told = all.filter((each) => isAlike(each, described, tally));
   const rows = rebuildRows(told);
   reportRows(id, rows, tally);
@@ -171,7 +171,7 @@ function planRebuiltSeries(all: readonly FoundTold[], tally: RebuildTally): Seri
     ? {
         kind: 'regular',
         rate,
-        startNs: byTime(segments)[0]?.startNs ?? null,
+        startNs,
         ...(startTolerance !== null && { startTolerance }),
       }
     : { kind: 'irregular' };
