@@ -18,7 +18,7 @@ export interface ClockMark {
   readonly ns: bigint;
 }
 
-/** What is locked of a regular series. */
+/** What is locked of a regular series, as far as its times go. */
 export interface TimeHead {
   /** Row numbers given out: where the newest segment ends. */
   readonly rows: number;
@@ -30,7 +30,7 @@ export interface TimeHead {
   readonly limitNs: bigint | null;
   /** The last mark of that segment. */
   readonly mark: ClockMark | null;
-  /** Marks of the series. */
+  /** How many marks the series has. */
   readonly marks: number;
 }
 
@@ -47,7 +47,10 @@ export interface Clock {
   readonly rate: Rate;
   /** Where the series begins if nobody says. */
   readonly startNs: bigint | null;
-  /** In samples; null or absent: {@link toleranceNs}, and a thousandth of the time since the last mark, up to a sample. */
+  /**
+   * Tolerance in samples; null or absent: {@link toleranceNs}, and a thousandth of the time since the last mark, up to
+   * a sample.
+   */
   readonly startTolerance?: number | null;
 }
 
@@ -61,7 +64,7 @@ export interface Run {
   readonly rows: number;
   /** Time of the first row; null: it goes on from the last one in time. */
   readonly startNs: bigint | null;
-  /** The client did not say it: it was counted back from a later row. */
+  /** True if the client did not say it: it was counted back from a later row. */
   readonly isCounted?: boolean;
   /** Times of later rows, which are counted from the first one of the run. */
   readonly marks: readonly ClockMark[];
@@ -79,13 +82,13 @@ export interface PlacedRun {
   readonly gone: readonly number[];
   /** Marks that are kept. */
   readonly marks: readonly ClockMark[];
-  /** As it was given, after the run. */
+  /** The segments as they were given, after the run. */
   readonly near: readonly NearSegment[] | null;
 }
 
 /** The first marks of a series are all kept. */
 export const MOST_DENSE_MARKS = 64;
-/** Later ones, if so many rows have come since the last … */
+/** Later marks are kept if so many rows have come since the last … */
 const ROWS_A_MARK = 256;
 /** … or if it would be this part of the tolerance away. */
 const NEWS_PART = 4n;
@@ -141,7 +144,7 @@ function expectation(
 ): { expectedNs: bigint; allowedNs: bigint } {
   const roundedNs = smaller(ROUNDING_NS, halfPeriodNs(rate));
   const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
-  // Who says times exactly says them as the rows are stored, which marks know nothing of.
+  // Times that are exact are those of the rows as they are stored, which marks know nothing of.
   if (gaps === 'exact') return { expectedNs: timeWithin(segment, rate, row), allowedNs: isWhole ? 0n : roundedNs };
   const known = mark && mark.row < row ? mark : null;
   const expectedNs = known ? known.ns + nsOfRow(rate, row - known.row) : timeWithin(segment, rate, row);
@@ -379,7 +382,7 @@ function marksNear(
   const marks = marksOf(head, clock, run, null);
   const known = grid && lastMark(grid);
   if (!known || run.startNs !== null) return marks;
-  // Rows that go on without a stamp are where the last one lets expect them: the next is compared with that.
+  // Rows that go on without a stamp lie where the last stamp lets expect them. The next stamp is compared with that.
   const { segment } = grid.near;
   return [{ row: head.rows, ns: expectation(segment, known, grid.to, clock, run.gaps).expectedNs }, ...marks];
 }
@@ -392,7 +395,8 @@ function refuseOverlap(
   pieces: readonly SegmentPart[],
   head: TimeHead,
 ): void {
-  // Less than half a sample, whatever the tolerance: so between rows there is room for no more than were there.
+  // The tolerance is less than half a sample here, whatever it is elsewhere. So between rows there is room for no more
+  // than were there.
   const tolerance = larger(toleranceNs(rate, startTolerance), ROUNDING_NS);
   const slack = smaller(tolerance, larger(halfPeriodNs(rate) - ROUNDING_NS, 0n));
   const touched = pieces.filter((piece) => piece.startNs + slack < endNs && piece.endNs - slack > firstNs);

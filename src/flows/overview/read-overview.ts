@@ -48,13 +48,13 @@ export interface OverviewDeps {
   readonly room: AnswerRoom;
 }
 
-/** Buckets of an answer: more than any screen is wide. */
+/** Most buckets of an answer: more than any screen is wide. */
 export const MAX_POINTS = 20_000;
-/** Buckets × channels: all of them are in memory. */
+/** Most buckets × channels: all of them are in memory. */
 export const MAX_BUCKET_VALUES = 4_000_000;
 /** … times what is answered of each. */
 export const MAX_ANSWERED_VALUES = 12_000_000;
-/** Summary cells and rows that are folded on the main thread. */
+/** Most summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
 /**
  * A line is chosen from the extremes of this many buckets a point. Four candidates a point are as good as all rows
@@ -95,8 +95,8 @@ interface PlannedBuckets {
 }
 
 /**
- * The borders of a calendar may take a thread. No transaction waits for it: where borders are missing it ends, and another one begins. The range may have grown in between, seldom
- * past the last border.
+ * Plans an answer. The borders of a calendar may take a thread, and no transaction waits for it. Where borders are
+ * missing it ends, and another one begins. The range may have grown in between, seldom past the last border.
  */
 async function planned(deps: OverviewDeps, request: BucketRequest, claim: Claim): Promise<PlannedBuckets> {
   const { wanted, ref } = request;
@@ -261,7 +261,7 @@ function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketR
   return to > from ? { startNs: from, endNs: to } : { startNs: from, endNs: from };
 }
 
-/** Where there are rows, or summaries of rows that have expired. */
+/** The range of time in which there are rows, or summaries of rows that have expired. */
 function extent(snapshot: OverviewSnapshot): TimeRange | null {
   const { series, expiredNs, summariesExpiredNs } = snapshot;
   const { sampling, firstNs, lastNs } = series;

@@ -1,6 +1,6 @@
-/** Makes plans one after the other, the next few meanwhile: most of the time of a small one is waiting for Postgres. */
+/** Makes plans one after the other, and the next few meanwhile: a small plan mostly waits for Postgres. */
 
-/** Made at once. */
+/** Plans that are made at once. */
 const AHEAD = 4;
 /** Plans that there are at the same time: those, one that is handed over, and one that is worked off. */
 export const PLANS_AT_ONCE = AHEAD + 2;

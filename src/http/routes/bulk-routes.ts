@@ -48,7 +48,7 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
 
 type BulkLine = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
 
-/** A line at a time: what is held is the series they describe. Empty lines are skipped, but count. */
+/** Lines are read one at a time: what is held is the series that they describe. Empty lines are skipped, but count. */
 async function readLines(
   req: Request,
   count: (bytes: number) => void,

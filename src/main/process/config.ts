@@ -7,6 +7,7 @@ import { VarveError } from '../../core/errors.ts';
 import { DEFAULT_FLUSH_LIMITS, type FlushLimits } from '../../core/upkeep/flush-plan.ts';
 import { DEFAULT_BODY_BYTES, type BackpressureLimits } from '../../flows/append/backpressure.ts';
 import { DEFAULT_ROOM_LIMITS } from '../../flows/read/answer-room.ts';
+import { MAX_PROJECT_SERIES } from '../../flows/ingest/line-cardinality.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../../http/request/limits.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
@@ -59,6 +60,7 @@ const Environment = z.object({
   VARVE_MIN_FREE_BYTES: wholeNumber(0).default(256 * 1024 ** 2),
   VARVE_MAX_READ_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_ROOM_LIMITS.bytes),
   VARVE_MAX_BODY_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_BODY_BYTES),
+  VARVE_MAX_PROJECT_SERIES: wholeNumber(0).default(MAX_PROJECT_SERIES),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
@@ -88,6 +90,8 @@ export interface Config {
   readonly backpressure: BackpressureLimits;
   /** Memory of reads. */
   readonly maxReadBytes: number;
+  /** Series of a project up to which lines make new ones. */
+  readonly maxProjectSeries: number;
   readonly http: HttpLimits;
   readonly database: (
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
@@ -142,6 +146,7 @@ export function readConfig(
       maxBodyBytes: env.VARVE_MAX_BODY_BYTES,
     },
     maxReadBytes: env.VARVE_MAX_READ_BYTES,
+    maxProjectSeries: env.VARVE_MAX_PROJECT_SERIES,
     http: {
       stallMs: env.VARVE_STALL_S * 1000,
       maxConnections: env.VARVE_MAX_CONNECTIONS,
