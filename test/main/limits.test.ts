@@ -6,7 +6,7 @@ import { MOST_WAITING_BYTES } from '../../src/flows/append/committer.ts';
 import { DEFAULT_BODY_BYTES, MAX_UPLOADS } from '../../src/flows/append/backpressure.ts';
 import { MAX_APPEND_STREAMS, MAX_LIVE_READERS } from '../../src/flows/live/live-places.ts';
 import { DEFAULT_ROOM_LIMITS, LARGE_READ_BYTES, SMALL_READ_BYTES } from '../../src/flows/read/answer-room.ts';
-import { MOST_CHUNKS, MOST_HELD_BYTES, MOST_PLAN_BYTES } from '../../src/flows/read/read-weight.ts';
+import { MOST_PLAN_CHUNKS, MOST_HELD_BYTES, MOST_PLAN_BYTES } from '../../src/flows/read/read-weight.ts';
 import { JSON_COPIES } from '../../src/formats/text/exact-json.ts';
 import { MAX_DOCUMENT_BYTES } from '../../src/http/body/document-room.ts';
 import { DEFAULT_HTTP_LIMITS } from '../../src/http/request/limits.ts';
@@ -77,7 +77,7 @@ test('the tables above it say what the code does', () => {
   expect(page).toContain(`before it begins: ${SMALL_READ_BYTES / MIB} MiB`);
   expect(line('memory of reads')).toContain(`${DEFAULT_ROOM_LIMITS.waitMs / 1000} s`);
   expect(line('reads that wait')).toContain(plain(DEFAULT_ROOM_LIMITS.waiting));
-  expect(line('chunks of one read')).toContain(plain(MOST_CHUNKS));
+  expect(line('chunks of one read')).toContain(plain(MOST_PLAN_CHUNKS));
   expect(line('bytes of small appends')).toContain(`${MOST_HELD_BYTES / MIB} MiB`);
   expect(line('bodies over 1 MiB')).toContain(plain(MAX_UPLOADS));
   expect(line('memory of bodies')).toContain(`${DEFAULT_BODY_BYTES / MIB / 1024} GiB`);

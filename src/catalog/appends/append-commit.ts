@@ -462,7 +462,7 @@ export async function findCommit(
     [xid],
   );
   if (oneRow(rows).status === 'in progress') return undefined;
-  // By a statement of its own: it sees what has ended before it.
+  // This is a statement of its own, so that it sees what has ended before it.
   const { rows: found } = await session.query<{ commit: bigint }>(
     'select "commit" from commits where "commit" > $1 and marker = $2',
     [after, marker],

@@ -6,6 +6,7 @@ import { notFound, VarveError } from '../../core/errors.ts';
 import { isOutOfDate, NOT_STORED, type AppendItem, type AppendPart } from '../../core/rows/place-append.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { changesOf, type ValueAt } from '../../core/signal/value-changes.ts';
+import { JSON_COPIES } from '../../formats/text/exact-json.ts';
 import { MAX_LINES_BYTES, MAX_TOLD_LINES, type LineFault } from '../../formats/line-protocol/line-parser.ts';
 import { TEXT_CODE } from '../../formats/line-protocol/line-points.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
@@ -41,7 +42,7 @@ export async function writeLines(deps: LinesDeps, request: LinesRequest): Promis
   const project = await projectOf(deps, request);
   const upload = await deps.backpressure.admit(request.declaredBytes, {
     mostHeld: MAX_LINES_BYTES,
-    copies: COPIES,
+    copies: JSON_COPIES,
   });
   const pieces = upload.count(request.body);
   try {

@@ -54,7 +54,7 @@ export const MAX_POINTS = 20_000;
 export const MAX_BUCKET_VALUES = 4_000_000;
 /** … times what is answered of each. */
 export const MAX_ANSWERED_VALUES = 12_000_000;
-/** Summary cells and rows that are folded on the main thread. */
+/** Most summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
 /**
  * A line is chosen from the extremes of this many buckets a point. Four candidates a point are as good as all rows
@@ -180,7 +180,7 @@ async function planAnswer(
     rule: wanted.by === 'every' ? 'fixed' : 'ends',
     fixed: new Set(ends),
   };
-  const { fold, begins } = await planFold(fitting(reader, claim, answered), plan);
+  const { fold, begins } = await planFold(fittingReader(reader, claim, answered), plan);
   const common = {
     format: request.format,
     seriesId: series.id,
@@ -207,20 +207,27 @@ function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, en
  * @param answered bytes of it that are for the answer
  * @throws limit-exceeded `too-many-chunks`
  */
-export function fitting({ snapshot, chunks: read }: OverviewReader, claim: PlanClaim, answered: number): FoldReader {
+export function fittingReader(
+  { snapshot, chunks: read }: OverviewReader,
+  claim: PlanClaim,
+  answered: number,
+): FoldReader {
   return {
     snapshot,
     chunks: async (wanted) => {
       const chunks = await read(wanted, planSizeOf(claim, answered));
       if (!chunks) return needLargerPlan(claim, answered);
-      claim.need(STREAM_BYTES + answered + chunksBytes(chunks) + orderingBytes(snapshot.series, chunks));
+      claim.need(STREAM_BYTES + answered + chunksBytes(chunks) + foldOrderingBytes(snapshot.series, chunks));
       return chunks;
     },
   };
 }
 
 /** Rows of an irregular series that are put in order at once. */
-function orderingBytes({ sampling, channels, dtype }: Series, chunks: readonly { readonly rows: number }[]): number {
+function foldOrderingBytes(
+  { sampling, channels, dtype }: Series,
+  chunks: readonly { readonly rows: number }[],
+): number {
   if (sampling.kind === 'regular') return 0;
   const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
   return COPIES_IN_ORDERING * Math.min(FOLD_ORDER_BYTES, orderedBytes(rows, channels.length * DTYPES[dtype].bytes));

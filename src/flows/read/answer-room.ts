@@ -101,7 +101,7 @@ export class AnswerRoom {
         wanted = error.bytes;
       }
     }
-    throw unavailable('what is read grows faster than room is found for it; try again');
+    throw noRoom('what is read grows faster than room is found for it; try again');
   }
 
   /** As {@link admit}, of a read whose memory is free again when it ends. */
@@ -136,7 +136,7 @@ export class AnswerRoom {
     const { waiting: most, waitMs } = this.#limits;
     return new Promise((resolve, reject) => {
       if (this.#waiting.size >= most) {
-        reject(unavailable(`${most} reads wait for room already; try again`));
+        reject(noRoom(`${most} reads wait for room already; try again`));
         return;
       }
       const leave = (): void => {
@@ -153,14 +153,14 @@ export class AnswerRoom {
       };
       const timer = setTimeout(() => {
         leave();
-        reject(unavailable('too many answers wait for their clients to read them; try again'));
+        reject(noRoom('too many answers wait for their clients to read them; try again'));
       }, waitMs);
       this.#waiting.add(waiting);
     });
   }
 }
 
-function unavailable(message: string): VarveError {
+function noRoom(message: string): VarveError {
   return new VarveError('unavailable', message, { slug: 'too-many-answers', retryAfterS: RETRY_AFTER_S });
 }
 

@@ -22,7 +22,7 @@ interface NewestDeps extends Pick<ReadDeps, 'db' | 'root' | 'codec'> {
   readonly claim?: PlanClaim;
 }
 
-/** Newest rows that are answered at once: those of irregular series are put in order in memory. */
+/** Most newest rows that are answered at once: those of irregular series are put in order in memory. */
 export const MAX_LATEST_ROWS = 1_000_000;
 /** Chunks that are asked for at first; twice as many each time that they do not have enough rows. */
 const FIRST_CHUNKS = 4;

@@ -51,8 +51,8 @@ export type PlannedRows = PlannedSelection & { readonly plan: ReadPlan };
 /**
  * Plans a selection.
  * @param most rows that are answered at most, as far as is known before the series is
- * @param read of one instant
- * @param isPaged of a regular series, rows behind the chunks of a page may be planned later
+ * @param read reads a snapshot, as of one instant
+ * @param isPaged whether rows of a regular series behind the chunks of a page may be planned later
  * @param claim that the plan must fit in; undefined: it may be of any size
  * @throws what {@link planSamples} and `read` throw; limit-exceeded `too-many-chunks`
  */

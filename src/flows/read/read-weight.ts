@@ -10,7 +10,7 @@ import { orderedBytes } from './order-windows.ts';
 /** A chunk of a plan: its row as text, as an object, and as a piece to read, on both sides of a thread. */
 export const CHUNK_BYTES = 1536;
 /** Chunks of the plan of one read that is not planned page by page; a range that has more is refused. */
-export const MOST_CHUNKS = 131_072;
+export const MOST_PLAN_CHUNKS = 131_072;
 /** Bytes of fresh chunks in rows of Postgres that come with one plan … */
 export const MOST_HELD_BYTES = 64 * 1024 * 1024;
 /** … and are in memory as Postgres sends them, two digits a byte, and as they are. */
@@ -18,7 +18,7 @@ const HELD_COPIES = 3;
 /** Rows that are put in order are in memory as they are read, joined, and in order. */
 export const COPIES_IN_ORDERING = 3;
 /** The largest plan of one read, and a stream. */
-export const MOST_PLAN_BYTES = STREAM_BYTES + MOST_CHUNKS * CHUNK_BYTES + HELD_COPIES * MOST_HELD_BYTES;
+export const MOST_PLAN_BYTES = STREAM_BYTES + MOST_PLAN_CHUNKS * CHUNK_BYTES + HELD_COPIES * MOST_HELD_BYTES;
 /** A plan that did not do is made anew with room for so many times as much. */
 const MORE_ROOM = 4;
 
@@ -48,7 +48,7 @@ export function needLargerPlan(claim: PlanClaim, besides = 0): never {
 }
 
 export function planTooLarge(): VarveError {
-  const message = `the range has more than ${MOST_CHUNKS} chunks, or ${MOST_HELD_BYTES} bytes in small appends that wait to be flushed`;
+  const message = `the range has more than ${MOST_PLAN_CHUNKS} chunks, or ${MOST_HELD_BYTES} bytes in small appends that wait to be flushed`;
   return new VarveError('limit-exceeded', `${message}; ask for a shorter one`, { slug: 'too-many-chunks' });
 }
 

@@ -8,7 +8,13 @@ import type { TableColumn } from '../../core/signal/sample-table.ts';
 import { clampBorders, everyBorders } from '../overview/bucket-borders.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
 import { selectNewest } from '../read/latest-read.ts';
-import { aggregateDetails, answeredChannel, fitting, MAX_BUCKET_VALUES, planFold } from '../overview/read-overview.ts';
+import {
+  aggregateDetails,
+  answeredChannel,
+  fittingReader,
+  MAX_BUCKET_VALUES,
+  planFold,
+} from '../overview/read-overview.ts';
 import { aggregateType } from '../overview/overview-values.ts';
 import { planAhead } from '../read/plan-ahead.ts';
 import { LARGEST_PLAN } from '../read/read-weight.ts';
@@ -108,7 +114,7 @@ async function planBuckets(
   };
   const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<BucketsPart> => {
     const { fold } = await withOverview(deps.db, { id: series.id }, (reader) =>
-      planFold(fitting(reader, LARGEST_PLAN, 0), { ...plan, selected }),
+      planFold(fittingReader(reader, LARGEST_PLAN, 0), { ...plan, selected }),
     );
     return {
       place,

@@ -11,7 +11,7 @@ import { jsonBytes, STREAM_BYTES } from '../read/answer-room.ts';
 import { orderedBytes } from '../read/order-windows.ts';
 import { PLANS_AT_ONCE } from '../read/plan-ahead.ts';
 import { ORDER_BYTES } from '../read/plan-samples.ts';
-import { COPIES_IN_ORDERING, MOST_CHUNKS, MOST_HELD_BYTES, planBytes, planTooLarge } from '../read/read-weight.ts';
+import { COPIES_IN_ORDERING, MOST_PLAN_CHUNKS, MOST_HELD_BYTES, planBytes, planTooLarge } from '../read/read-weight.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
 import { AS_OF_ORDER_BYTES } from './plan-as-of.ts';
 import type { TableForm } from './print-table.ts';
@@ -35,7 +35,7 @@ export async function plansBytes(
   const sizes = await readPlanSizes(db, [...new Set([...chosen.map(({ series }) => series.id), ...clock])]);
   const sizeOf = (id: string): number => {
     const size = sizes.get(id) ?? { chunks: 0, heldBytes: 0 };
-    if (size.chunks > MOST_CHUNKS || size.heldBytes > MOST_HELD_BYTES) throw planTooLarge();
+    if (size.chunks > MOST_PLAN_CHUNKS || size.heldBytes > MOST_HELD_BYTES) throw planTooLarge();
     return planBytes(size);
   };
   let mostOrdering = 0;

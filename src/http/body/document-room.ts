@@ -37,4 +37,4 @@ export class DocumentRoom {
 }
 
 /** The room of a process. */
-export const documents = new DocumentRoom();
+export const documentRoom = new DocumentRoom();

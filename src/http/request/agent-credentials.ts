@@ -26,8 +26,8 @@ export function authenticateAgent(access: Pick<AccessService, 'authenticate'>): 
 
 /** @throws unauthorized for a header that says none */
 function headerToken(header: string): string {
-  const [, scheme, value = ''] = HEADER.exec(header) ?? [];
-  const token = scheme?.toLowerCase() === 'basic' ? passwordOf(value) : value;
+  const [, scheme = '', value = ''] = HEADER.exec(header) ?? [];
+  const token = scheme.toLowerCase() === 'basic' ? passwordOf(value) : value;
   if (token) return token;
   throw new VarveError('unauthorized', 'the Authorization header is not "Token <token>", Bearer or Basic', {
     slug: 'invalid-token',
@@ -43,7 +43,7 @@ function passwordOf(base64: string): string | null {
 }
 
 function queryToken(url: string): string | null {
-  const given = searchParamsOf(url).getAll('p');
-  if (given.length > 1) throw new VarveError('unauthorized', 'p: is given more than once', { slug: 'invalid-token' });
-  return given[0] || null;
+  const [given, ...others] = searchParamsOf(url).getAll('p');
+  if (others.length > 0) throw new VarveError('unauthorized', 'p: is given more than once', { slug: 'invalid-token' });
+  return given === undefined || given === '' ? null : given;
 }

@@ -8,7 +8,7 @@ import type { CreateOutcome, SeriesService } from '../../flows/series/series-ser
 import { parseJsonWithDigits } from '../../formats/text/exact-json.ts';
 import { textLines } from '../../formats/text/text-lines.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
-import { documents } from '../body/document-room.ts';
+import { documentRoom } from '../body/document-room.ts';
 import { parseWith } from '../body/field-errors.ts';
 import { KEY_HEADER, onceOf } from '../request/idempotency-key.ts';
 import { assertJsonText, refuseUnstorable } from '../body/json-body.ts';
@@ -33,7 +33,7 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
         errors: [{ field: 'Content-Type', message }],
       });
     }
-    const { lines, contentHash } = await readLines(req, documents.counterFor(res));
+    const { lines, contentHash } = await readLines(req, documentRoom.counterFor(res));
     const inputs = lines.flatMap((each) => ('input' in each ? [each.input] : []));
     const once = onceOf(req, () => contentHash);
     const { answer, replayed } = await series.createMany(principalOf(res), inputs, once, (outcomes) =>
@@ -48,7 +48,7 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
 
 type BulkLine = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
 
-/** A line at a time: what is held is the series they describe. Empty lines are skipped, but count. */
+/** Lines are read one at a time: what is held is the series that they describe. Empty lines are skipped, but count. */
 async function readLines(
   req: Request,
   count: (bytes: number) => void,

@@ -66,8 +66,8 @@ oven,plant=3 temperature=451.4,state="heating" 1777626001000000000`;
 export function onlyOnce(params: URLSearchParams, known: readonly string[]): Record<string, string> {
   const given: Record<string, string> = {};
   for (const each of known) {
-    const [value, ...more] = params.getAll(each);
-    if (more.length > 0) throw invalidField(each, 'is given more than once');
+    const [value, ...others] = params.getAll(each);
+    if (others.length > 0) throw invalidField(each, 'is given more than once');
     if (value !== undefined) given[each] = value;
   }
   return given;

@@ -5,9 +5,9 @@ import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { VarveError } from '../../core/errors.ts';
 import { DEFAULT_FLUSH_LIMITS, type FlushLimits } from '../../core/upkeep/flush-plan.ts';
-import { MAX_PROJECT_SERIES } from '../../flows/ingest/line-cardinality.ts';
 import { DEFAULT_BODY_BYTES, type BackpressureLimits } from '../../flows/append/backpressure.ts';
 import { DEFAULT_ROOM_LIMITS } from '../../flows/read/answer-room.ts';
+import { MAX_PROJECT_SERIES } from '../../flows/ingest/line-cardinality.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../../http/request/limits.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
@@ -58,9 +58,9 @@ const Environment = z.object({
   VARVE_MAX_FRESH_BYTES: wholeNumber(1).default(8 * 1024 ** 3),
   VARVE_MAX_FRESH_CHUNKS: wholeNumber(1).default(4_000_000),
   VARVE_MIN_FREE_BYTES: wholeNumber(0).default(256 * 1024 ** 2),
-  VARVE_MAX_PROJECT_SERIES: wholeNumber(0).default(MAX_PROJECT_SERIES),
   VARVE_MAX_READ_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_ROOM_LIMITS.bytes),
   VARVE_MAX_BODY_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_BODY_BYTES),
+  VARVE_MAX_PROJECT_SERIES: wholeNumber(0).default(MAX_PROJECT_SERIES),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
@@ -88,10 +88,10 @@ export interface Config {
   /** Pause between two looks for shards to compact. */
   readonly compactEveryMs: number;
   readonly backpressure: BackpressureLimits;
-  /** Series of a project up to which lines make new ones. */
-  readonly maxProjectSeries: number;
   /** Memory of reads. */
   readonly maxReadBytes: number;
+  /** Series of a project up to which lines make new ones. */
+  readonly maxProjectSeries: number;
   readonly http: HttpLimits;
   readonly database: (
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
@@ -145,8 +145,8 @@ export function readConfig(
       minFreeBytes: env.VARVE_MIN_FREE_BYTES,
       maxBodyBytes: env.VARVE_MAX_BODY_BYTES,
     },
-    maxProjectSeries: env.VARVE_MAX_PROJECT_SERIES,
     maxReadBytes: env.VARVE_MAX_READ_BYTES,
+    maxProjectSeries: env.VARVE_MAX_PROJECT_SERIES,
     http: {
       stallMs: env.VARVE_STALL_S * 1000,
       maxConnections: env.VARVE_MAX_CONNECTIONS,

@@ -46,7 +46,7 @@ export interface ExportedFile {
   read(from: number, to: number): AsyncGenerator<Uint8Array>;
 }
 
-/** Each has a thread, with an HDF5 library of its own. */
+/** Most exports at a time: each has a thread, with an HDF5 library of its own. */
 export const MAX_EXPORTS = 4;
 const RETRY_AFTER_S = 5;
 /** An export leaves at least this much of the disk to the samples. */
