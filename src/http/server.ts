@@ -19,6 +19,7 @@ import { authenticateAgent } from './request/agent-credentials.ts';
 import { DOCS_FILES, docsRoutes } from './routes/docs-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './request/limits.ts';
+import { influxqlRoutes } from './routes/influxql-routes.ts';
 import { lineRoutes } from './routes/line-routes.ts';
 import { liveRoutes } from './routes/live-routes.ts';
 import { metadataRoutes } from './routes/metadata-routes.ts';
@@ -40,7 +41,10 @@ import { vocabularyRoutes } from './routes/vocabulary-routes.ts';
 import { wellFormed } from './request/well-formed.ts';
 import { writeRoutes } from './routes/write-routes.ts';
 
-/** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
+/**
+ * Idle connections are kept longer than clients and proxies usually do, so that they end them and never write into a
+ * closed one.
+ */
 const KEEP_ALIVE_MS = 75_000;
 /** For the request line and the headers … */
 const HEADERS_TIMEOUT_MS = 30_000;
@@ -80,8 +84,9 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   const authenticated = authenticate(service.access);
   const limited = limitPerToken(limits.maxRequestsPerToken);
   app.use('/v1', authenticated, limited);
-  // Before what a few words have no use for: many sensors send a row each.
+  // This stands before what a few words have no use for: many sensors send a row each.
   app.use(sampleWrites(service.samples));
+  app.use(influxqlRoutes(service.influxql, [authenticateAgent(service.access), limited]));
   app.use(lineRoutes(service.ingest, service.health, [authenticateAgent(service.access), limited], version));
   // Events are sent one by one.
   app.use(liveRoutes(service.live));
@@ -153,7 +158,7 @@ export async function listen(
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
-      // Ours to say: Node's answer is no problem document.
+      // We refuse this ourselves: Node's answer is no problem document.
       requireHostHeader: false,
       ...bornFor(app),
     },

@@ -22,6 +22,7 @@ import { BEHIND_BYTES } from '../core/upkeep/flush-plan.ts';
 import { Committers } from '../flows/append/committers.ts';
 import { LineCardinality } from '../flows/ingest/line-cardinality.ts';
 import { LineMemory } from '../flows/ingest/line-memory.ts';
+import { answerInfluxql } from '../flows/influxql/answer-influxql.ts';
 import { writeLines } from '../flows/ingest/write-lines.ts';
 import { compactLane, planCompaction } from '../flows/compact/compact-lane.ts';
 import { removeSamples, replaceSamples } from '../flows/append/edit-samples.ts';
@@ -36,6 +37,7 @@ import { lastValues } from '../flows/table/last-value.ts';
 import { readLatest } from '../flows/read/latest-read.ts';
 import { readBuckets } from '../flows/overview/read-overview.ts';
 import { querySeries } from '../flows/table/query-series.ts';
+import type { TableRequest } from '../flows/table/table-service.ts';
 import { readSamples } from '../flows/read/read-samples.ts';
 import { diagnose, recover } from '../flows/repair/recover.ts';
 import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
@@ -309,6 +311,12 @@ export async function openService(
   const memory = new SeriesMemory(reads);
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const cardinality = new LineCardinality(reads, config.maxProjectSeries, log);
+  const asking = {
+    searches,
+    tables: { table: (request: TableRequest) => querySeries({ ...readDeps, searches }, request) },
+    access: accessService(pools, tokens),
+    now: () => BigInt(Date.now()) * 1_000_000n,
+  };
   const ingesting = { reads, writes, codec, committer, backpressure, cardinality, memory: new LineMemory() };
   const files = new KeptShardFiles(root);
   const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
@@ -341,6 +349,7 @@ export async function openService(
       write: (principal, id) => writeStatus(reads, principal, id),
     },
     ingest: { lines: (request) => writeLines(ingesting, request) },
+    influxql: { query: (request) => answerInfluxql(asking, request) },
     live,
     retention: retentionService(pools),
     space: spaceService(reads),
