@@ -84,7 +84,7 @@ const RECOVER_ALL_MS = 60_000;
 /** Pause between two looks for samples that have expired. */
 const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
-const COMPACTIONS_AT_ONCE = 1;
+export const COMPACTIONS_AT_ONCE = 1;
 /** Connections for jobs: one a flush, and for compaction, expiry and each look for what was lost. */
 const JOB_CONNECTIONS = 6;
 
@@ -319,7 +319,8 @@ export async function openService(
   };
   const ingesting = { reads, writes, codec, committer, backpressure, cardinality, memory: new LineMemory() };
   const files = new KeptShardFiles(root);
-  const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
+  const room = new AnswerRoom({ bytes: config.maxReadBytes });
+  const readDeps = { db: reads, root, codec, files, room };
   const news = new CommitNews({
     db: reads,
     listen: (onNews) =>
@@ -334,7 +335,7 @@ export async function openService(
     series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
-    state: stateService({ reads, writes, root, codec, turns }),
+    state: stateService({ reads, writes, root, codec, turns, room }),
     timeAxis: timeAxisService(reads),
     samples: {
       append: (request) => appendSamples(writing, request),
