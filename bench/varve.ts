@@ -81,6 +81,13 @@ export class Varve {
     return commit;
   }
 
+  /** One request of line protocol, readable when it is answered. */
+  async writeLines(body: Buffer): Promise<void> {
+    const headers = { 'content-type': 'text/plain', 'content-length': String(body.length) };
+    const answer = await this.#exchange('/write?db=default', { method: 'POST', headers, body });
+    if (answer.status !== 204) throw new Error(`${answer.status}: ${answer.body.toString()}`);
+  }
+
   /** @returns the whole `.npy` document */
   async readNpy(seriesId: string, from: number, to: number): Promise<Buffer> {
     const answer = await this.#exchange(`/v1/series/${seriesId}/samples?rows=${from}:${to}&format=npy`);

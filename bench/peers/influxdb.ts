@@ -6,7 +6,7 @@ import { settledDiskMb } from './files.ts';
 import { START_MS } from '../workload.ts';
 import type { PeerKind, Place } from './peer.ts';
 import { freePorts, startProgram } from './program.ts';
-import { ServicePeer, StartedProgram, type Service } from './service.ts';
+import { ServicePeer, StartedProgram, type Service, type StartedService } from './service.ts';
 
 /** Lines of a request: its makers advise 5,000 to 10,000; larger ones are faster, until it refuses them. */
 const LINES = 50_000;
@@ -57,17 +57,15 @@ class InfluxDb extends StartedProgram implements Service {
   }
 }
 
-export const INFLUXDB: PeerKind = {
-  name: 'InfluxDB',
-  needs: 'influxd (Debian: influxdb)',
-  async start(folder) {
-    const [port, rpcPort] = await freePorts(2);
-    const data = join(folder, 'influxdb');
-    await mkdir(data);
-    const config = join(folder, 'influxdb.conf');
-    await writeFile(
-      config,
-      `reporting-disabled = true
+/** @returns null if it is not installed here */
+export async function startInfluxDb(folder: string): Promise<StartedService | null> {
+  const [port, rpcPort] = await freePorts(2);
+  const data = join(folder, 'influxdb');
+  await mkdir(data);
+  const config = join(folder, 'influxdb.conf');
+  await writeFile(
+    config,
+    `reporting-disabled = true
 bind-address = "127.0.0.1:${rpcPort}"
 [meta]
   dir = "${data}/meta"
@@ -83,15 +81,23 @@ bind-address = "127.0.0.1:${rpcPort}"
   log-enabled = false
   max-body-size = 0
 `,
-    );
-    const http = new HttpClient(1);
-    const url = `http://127.0.0.1:${port}`;
-    let version = '';
-    const program = await startProgram('influxd', ['-config', config], folder, async () => {
-      const { status, headers } = await http.exchange(`${url}/ping`);
-      version = String(headers['x-influxdb-version']);
-      return status === 204;
-    });
-    return program && new ServicePeer(new InfluxDb({ folder: data, url, http, program, version }));
+  );
+  const http = new HttpClient(1);
+  const url = `http://127.0.0.1:${port}`;
+  let version = '';
+  const program = await startProgram('influxd', ['-config', config], folder, async () => {
+    const { status, headers } = await http.exchange(`${url}/ping`);
+    version = String(headers['x-influxdb-version']);
+    return status === 204;
+  });
+  return program && { folder: data, url, http, program, version };
+}
+
+export const INFLUXDB: PeerKind = {
+  name: 'InfluxDB',
+  needs: 'influxd (Debian: influxdb)',
+  async start(folder) {
+    const started = await startInfluxDb(folder);
+    return started && new ServicePeer(new InfluxDb(started));
   },
 };

@@ -202,6 +202,23 @@ describe('the documents', () => {
     120_000,
   );
 
+  test('the function node for Node-RED makes a request that is taken', async () => {
+    const [{ text }] = blocksOf('docs/line-protocol.md').filter(({ language }) => language === 'js');
+    const token = readFileSync(join(folder, 'varve-data', 'token'), 'utf8').trim();
+    // oxlint-disable-next-line typescript/no-implied-eval -- the text of a page, as Node-RED runs it
+    const run = new Function('msg', 'env', text.replaceAll(DOCUMENTED_URL, url)) as (
+      msg: object,
+      env: { get(name: string): string },
+    ) => { url: string; headers: Record<string, string>; payload: string };
+    const sent = run({ payload: '21.5' }, { get: () => token });
+    const { status } = await fetch(sent.url, { method: 'POST', headers: sent.headers, body: sent.payload });
+    expect(status).toBe(204);
+    const { stdout } = await shell(
+      `${PRELUDE}\ncurl -H "$T" "$U/series/by-name/room%2Cfloor%3D2%3Atemperature/samples?format=csv"`,
+    );
+    expect(stdout).toMatch(/,21\.5\s*$/);
+  });
+
   test('psql-url leads to the embedded Postgres, and every SQL statement finds something there', async () => {
     const { stdout } = await shell(`${PRELUDE}\nvarve psql-url`);
     expect(demo.output()).not.toContain(new URL(stdout.trim()).password);

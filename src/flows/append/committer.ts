@@ -58,8 +58,8 @@ export interface CommitterDeps {
 
 export type CommitStage = 'opened' | 'locked' | 'sent' | 'committed';
 
-/** Limits of a batch. */
-const MOST_ITEMS = 1_000;
+/** Limits of a batch. Of four clients that send to the same thousand series, three share a commit: half the processor time for each. */
+const MOST_ITEMS = 4_000;
 const MOST_SERIES = 2_000;
 const MOST_BYTES = 8 * 1024 * 1024;
 /** Bytes in memory that wait to be committed; beyond, appends are refused. */
