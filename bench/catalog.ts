@@ -4,7 +4,7 @@ import { readUnit } from '../src/flows/series/tag-units.ts';
 
 export interface CatalogSize {
   readonly series: number;
-  /** Of the heap and all indexes. */
+  /** Bytes of the heap and all indexes. */
   readonly seriesBytes: number;
   readonly tagBytes: number;
   readonly peerBytes: number;

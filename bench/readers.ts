@@ -8,7 +8,7 @@ import { createWorkload, mulberry32, ROW_BYTES, type Workload } from './workload
 
 const READERS = 16;
 const WRITERS = 2;
-/** Of one append. */
+/** Rows of one append. */
 const BATCH_ROWS = 32_768;
 /** A writer sends its next batch so long after the one before, or as soon as that is readable: 2.1 MB/s each. */
 const BATCH_EVERY_MS = 125;

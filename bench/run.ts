@@ -1,10 +1,12 @@
 /**
- * `npm run bench`: Varve over REST beside its peers, taking turns in one run, because a machine is never twice the same.
- * Every answer of each is compared bit for bit; a wrong one ends the run with an error.
+ * `npm run bench`: Varve over REST beside its peers, taking turns in one run, because a machine is never twice the
+ * same. Every answer of each is compared bit for bit; a wrong one ends the run with an error.
  *
- * `--peers influxdb,victoria-metrics,clickhouse` starts these, too. `--quick` runs all of it on little data, to see that it works: its times mean
- * nothing. `--save` keeps every sample in `bench/results`. `--overviews`, `--search` and `--stream` measure these instead, which takes minutes:
- * a series of 10⁹ rows, a catalog of 10⁶ series (`--series 100000`: of fewer), 10 GB in and out (`--gigabytes`).
+ * - `--peers influxdb,victoria-metrics,clickhouse` starts these, too.
+ * - `--quick` runs all of it on little data, to see that it works: its times mean nothing.
+ * - `--save` keeps every sample in `bench/results`.
+ * - `--overviews`, `--search` and `--stream` measure these instead, which takes minutes. They take a series of 10⁹
+ *   rows, a catalog of 10⁶ series (`--series 100000`: of fewer), and 10 GB in and out (`--gigabytes`).
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';

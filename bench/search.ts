@@ -1,6 +1,7 @@
 /**
- * Search over a million generated series: Varve over HTTP, beside the same rows as plain jsonb under a GIN index, asked over a connection to
- * Postgres. Every question is asked with other values each time, while a client appends.
+ * Search over a million generated series, by Varve over HTTP. The same rows are asked for beside it as plain jsonb
+ * under a GIN index, over a connection to Postgres. Every question is asked with other values each time, while a client
+ * appends.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,7 +19,7 @@ const PAGE = 100;
 const PEER = 'jsonb + GIN';
 /** Asked before it counts: a service compiles what it runs often, and the first hundreds of its requests are slower. */
 const WARM_UP = 30;
-/** Of the first question, which finds a service that has just started. */
+/** Warm-up of the first question, which finds a service that has just started. */
 const ALONE_WARM_UP = 1000;
 /** The generated recordings begin in 2020, one every 150 s. */
 const FIRST_NS = 1_577_836_800_000_000_000n;
@@ -26,11 +27,11 @@ const STEP_NS = 150_000_000_000n;
 
 interface Question {
   readonly measure: string;
-  /** Of Varve: a path with query, or the body of a search. */
+  /** What Varve is asked: a path with query, or the body of a search. */
   ask(n: number, series: number): string | object;
-  /** Of the peer: statements with their values. */
+  /** What the peer is asked: statements with their values. */
   peer(n: number, series: number): readonly (readonly [text: string, values: readonly unknown[]])[];
-  /** Of VictoriaMetrics, where it can be asked: selectors, any of which a series has to match; or a path. */
+  /** What VictoriaMetrics is asked, where it can be: selectors, any of which a series has to match; or a path. */
   victoria?(n: number, series: number): readonly string[] | string;
 }
 
@@ -322,7 +323,7 @@ async function post(
   return answer.json();
 }
 
-/** Of series with tags as those of the catalog. @returns series a second */
+/** Creates series with tags as those of the catalog. @returns series a second */
 async function createMany(service: RunningService, part: number): Promise<number> {
   const body = Array.from({ length: CREATED_SERIES }, (_, n) => JSON.stringify(newSeries(part, n))).join('\n');
   const headers = { authorization: `Bearer ${service.token}`, 'content-type': 'application/x-ndjson' };

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:slow`: very many slow sensors for an hour, 100,000 irregular series with a row a minute. What is not in a shard yet, what the
- * service takes of memory and what Postgres takes on the disk are told each minute: none of them may grow with the time.
+ * `npm run bench:slow`: very many slow sensors for an hour, 100,000 irregular series with a row a minute. Each minute
+ * it tells what is in no shard yet, how much memory the service takes and how much disk Postgres takes. None of them
+ * may grow with the time.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';

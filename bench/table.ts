@@ -3,12 +3,12 @@ import type { Machine } from './machine.ts';
 
 export interface Measurement {
   readonly measure: string;
-  /** Of which values; null: it does not matter. */
+  /** Which values it is about; null: it does not matter. */
   readonly values: string | null;
   readonly unit: 's' | 'ms' | 'B' | 'MB' | 'MB/s' | '1/s';
   /** In the order they were taken. */
   readonly varve: readonly number[];
-  /** Of those that were measured beside it, by the names that head their columns. */
+  /** Measurements of those beside it, by the names that head their columns. */
   readonly peers?: Readonly<Record<string, readonly number[]>>;
 }
 

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:trickle`: a day of many slow sensors, as fast as it goes. Each irregular series sends a sample a second, some at a time, the
- * series one after the other, so that there is a commit for every few seconds of the day. Then the day is flushed and compacted, and read beside a copy that was loaded at once.
+ * `npm run bench:trickle`: a day of many slow sensors, as fast as it goes. Each irregular series sends a sample a
+ * second, some at a time, one series after the other. So there is a commit for every few seconds of the day. Then the
+ * day is flushed and compacted, and read beside a copy that was loaded at once.
  */
 import { parseArgs } from 'node:util';
 import { crc32 } from 'node:zlib';

@@ -101,7 +101,7 @@ export class Varve {
     return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
-  /** Of a series: blocks of chunks and summaries. */
+  /** Stored bytes of a series: blocks of chunks and summaries. */
   async storedBytes(seriesId: string): Promise<number> {
     const answer = await this.#exchange(`/v1/series/${seriesId}/storage`);
     return (expectStatus(answer, [200]) as { stored_bytes: number }).stored_bytes;
@@ -164,7 +164,9 @@ export class Varve {
     return rssMb(this.#service.pid);
   }
 
-  /** Of the service's own process since its start, without Postgres; null where the system does not tell. */
+  /**
+   * Peak memory of the service's own process since its start, without Postgres; null where the system does not tell.
+   */
   peakRssMb(): number | null {
     return peakRssMb(this.#service.pid);
   }

@@ -5,7 +5,7 @@ import type { StartedService } from './peers/service.ts';
 import { startVictoriaMetrics } from './peers/victoria-metrics.ts';
 
 const SERIES_AT_ONCE = 10_000;
-/** Of all samples: 2026-05-01. */
+/** Time of all samples: 2026-05-01. */
 const AT_S = 1_777_593_600;
 
 export class VictoriaSearch {

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:wide`: one recording of many channels as it comes, 384 channels of int16 at 30 kHz for a minute (`-- --minutes 10`). What is acknowledged
- * and not yet in a shard must not grow: it is told each second, as are the appends, what is written for one byte, and how much memory the service takes.
+ * `npm run bench:wide`: one recording of many channels as it comes, 384 channels of int16 at 30 kHz for a minute (`--
+ * --minutes 10`). What is acknowledged and in no shard yet must not grow. It is told each second, as are the appends,
+ * the bytes written for one byte, and the memory that the service takes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';

@@ -12,7 +12,7 @@ export interface Workload {
 }
 
 export const RATE_HZ = 1000;
-/** Of the first row: 2026-05-01T09:00:00Z. At the rate above, row `n` is `n` milliseconds later. */
+/** Time of the first row: 2026-05-01T09:00:00Z. At the rate above, row `n` is `n` milliseconds later. */
 export const START_MS = 1_777_626_000_000;
 export const ROW_BYTES = 8;
 const SERIES = 10;

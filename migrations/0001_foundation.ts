@@ -1,7 +1,7 @@
 /**
- * The first schema. Words: a *lane* is an ordered stream of writes (up to about 1,000 series) that owns at most one hot
- * shard at a time; a *shard* is one HDF5 file; a *chunk* is one block of rows of one series at a known place in a
- * shard; a *write* is an acknowledged append that is not, or not yet, in a shard. A sample exists when the transaction that
+ * The first schema. A *lane* is an ordered stream of writes (up to about 1,000 series) that owns at most one hot shard
+ * at a time. A *shard* is one HDF5 file. A *chunk* is one block of rows of one series at a known place in a shard. A
+ * *write* is an acknowledged append that is not, or not yet, in a shard. A sample exists when the transaction that
  * inserted its chunk row has committed.
  */
 import { sql, type Kysely, type Migration } from 'kysely';

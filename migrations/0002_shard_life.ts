@@ -1,8 +1,9 @@
 /**
- * The life of a shard: sealing, edits, expiry. Words: a *sealed* shard is immutable and compressed; a *replaced* one has given its rows to
- * another and waits for its removal. An *edit* replaces or removes a range of a series; edits of a series are numbered, and a chunk's
- * `generation` is the newest edit it has taken in. A *hole* is a range of rows of a regular series that was removed; an *erasure* a range of
- * time of an irregular one. A *summary* holds count, minimum, maximum and mean of every 64, 4,096 or 262,144 rows.
+ * The life of a shard: sealing, edits, expiry. A *sealed* shard is immutable and compressed. A *replaced* one has given
+ * its rows to another and waits for its removal. An *edit* replaces or removes a range of a series. Edits of a series
+ * are numbered, and a chunk's `generation` is the newest edit it has taken in. A *hole* is a range of rows of a regular
+ * series that was removed; an *erasure* is a range of time of an irregular one. A *summary* holds count, minimum,
+ * maximum and mean of every 64, 4,096 or 262,144 rows.
  */
 import { sql, type Kysely, type Migration } from 'kysely';
 

@@ -1,7 +1,8 @@
 /**
- * Search by metadata. `series.tags` stays what the client gave; `series_tags` is derived from it by a trigger, one row a value, in the same
- * transaction. A *term* is a value as a text that sorts as the values do: one letter for the type, then the value, quantities in base units. An
- * *entry* is key and term in one: equality, prefixes and ranges are all ranges of entries, and (entry, series) has equality in the order of pages.
+ * Search by metadata. `series.tags` stays what the client gave; `series_tags` is derived from it by a trigger, one row
+ * a value, in the same transaction. A *term* is a value as a text that sorts as the values do. It has one letter for
+ * the type, then the value, quantities in base units. An *entry* is key and term in one. Equality, prefixes and ranges
+ * are all ranges of entries, and (entry, series) has equality in the order of pages.
  */
 import { sql, type Kysely, type Migration } from 'kysely';
 

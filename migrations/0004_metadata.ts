@@ -1,6 +1,7 @@
 /**
- * Metadata in quantity: what has changed and by whom, edits of many series at once, vocabularies, requests that are answered once. Words: an *edit*
- * is one request that changes the tags of many series; what it changed is in their history, from where it can be undone.
+ * Metadata in quantity: what has changed and by whom, edits of many series at once, vocabularies, and requests that are
+ * answered once. An *edit* is one request that changes the tags of many series. What it changed is in their history,
+ * from where it can be undone.
  */
 import { sql, type Kysely, type Migration } from 'kysely';
 

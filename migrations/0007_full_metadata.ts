@@ -1,4 +1,7 @@
-/** What NWB, EDF+ and WFDB headers say of a recording: columns where people filter, JSON where they only read; and ways in by channel and by foreign id. */
+/**
+ * What NWB, EDF+ and WFDB headers say of a recording: columns where people filter, JSON where they only read. Series
+ * are found by channel and by foreign id, too.
+ */
 import { sql, type Kysely, type Migration } from 'kysely';
 
 const STATEMENTS = [

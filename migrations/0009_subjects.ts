@@ -1,6 +1,6 @@
 /**
- * Subjects: what is personal, kept apart from series so that it can be deleted; and ways in by the subject of a series and by what it is derived from.
- * No view shows subjects: docs/sql.md.
+ * Subjects: what is personal, kept apart from series so that it can be deleted. Series are found by their subject and
+ * by what they are derived from, too. No view shows subjects: docs/sql.md.
  */
 import { sql, type Kysely, type Migration } from 'kysely';
 

@@ -1,4 +1,7 @@
-/** The first token is known as such, so that another can take its place; and every change of tokens is told to the processes that remember them. */
+/**
+ * The first token is known as such, so that another can take its place. Every change of tokens is told to the processes
+ * that remember them.
+ */
 import { sql, type Kysely, type Migration } from 'kysely';
 
 const STATEMENTS = [

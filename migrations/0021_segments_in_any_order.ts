@@ -1,6 +1,7 @@
 /**
- * Segments of a regular series lie in any order of time, and never overlap. A head knows its newest one, the room behind it and the last mark of its clock: so
- * an append that goes on, or comes after a gap, needs no look at the others.
+ * Segments of a regular series lie in any order of time, and never overlap. A head knows its newest segment, the room
+ * behind it and the last mark of its clock. So an append that goes on, or comes after a gap, needs no look at the
+ * others.
  */
 import { sql, type Kysely, type Migration } from 'kysely';
 

@@ -1,6 +1,7 @@
 /**
- * Statistics of a chunk are one value, drawn in src/storage/FORMAT.md: exact sums of integers, sums of floats in two doubles, and what the variances of
- * several chunks are merged of. Chunks of before have none, and their rows are read; summaries of before had neither sums nor deviations, and are gone.
+ * Statistics of a chunk are one value, drawn in src/storage/FORMAT.md. It has exact sums of integers, sums of floats in
+ * two doubles, and what the variances of several chunks are merged of. Chunks of before have none, and their rows are
+ * read. Summaries of before had neither sums nor deviations, and are gone.
  */
 import { sql, type Kysely, type Migration } from 'kysely';
 

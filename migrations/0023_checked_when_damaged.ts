@@ -1,6 +1,6 @@
 /**
- * Of an uncompressed chunk, a part can be read without the rest, and is not compared with the checksum then. Once a chunk is known to be damaged, it is read as a
- * whole, as a compressed one is: its codec is told to be `checked`.
+ * A part of an uncompressed chunk can be read without the rest, and is not compared with the checksum then. A chunk
+ * that is known to be damaged is read as a whole, as a compressed one is: its codec is told to be `checked`.
  */
 import { sql, type Kysely, type Migration } from 'kysely';
 

@@ -1,8 +1,9 @@
 /**
  * Checks the sentences of comments and pages: a sentence has at most 25 words, and no docstring begins with "Of".
  *
- * A sentence ends with a full stop, a question mark or an exclamation mark; a colon or a semicolon ends none. An inline code span, a link and a
- * number are one word each. Every paragraph, list item, heading and table cell stands alone, and code blocks are not read.
+ * A full stop, a question mark or an exclamation mark ends a sentence; a colon or a semicolon ends none. Some things are
+ * one word each: an inline code span, a link, a number, and a list of four or more single words between commas. Every
+ * paragraph, list item, heading and table cell stands alone. Code blocks are not read.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, extname, join, relative, sep } from 'node:path';
@@ -55,7 +56,7 @@ export function readSource(text) {
   const addString = (value, start) => {
     const last = found.at(-1);
     // Pieces that a plus sign joins are one text.
-    if (last?.kind === 'string' && /^\s*\+$/.test(code)) last.text += value;
+    if (last?.kind === 'string' && code.trim() === '+') last.text += value;
     else found.push({ kind: 'string', text: value, line: start, describes: DESCRIBES.test(code.trimEnd()) });
     code = '';
   };
@@ -168,7 +169,7 @@ export function blocksOf(text, firstLine = 1) {
     if (opening) {
       fence = opening[1];
       close();
-    } else if (each === '' || /^[-=|: ]+$/.test(each)) close();
+    } else if (each === '' || /^[-=|: ]+$|^──/.test(each)) close();
     else if (each.startsWith('|')) {
       close();
       for (const cell of each.replace(/`[^`]*`/g, '`code`').split('|')) {
@@ -191,13 +192,14 @@ export function sentencesOf(text) {
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, '$1')
     .replace(/<?https?:\/\/[^\s>)]+>?/g, 'link')
     .replace(/\{@link ([^}]*)\}/g, 'code')
-    .replace(/\*\*|__/g, '');
+    .replace(/\*\*|__/g, '')
+    .replace(/(?:[^\s,;:.]+, ){3,}(?:(?:and|or) )?[^\s,;:.]+/g, 'list');
   const sentences = [];
   let open = [];
   for (const word of plain.split(/\s+/)) {
     if (!/[\p{L}\p{N}]/u.test(word)) continue;
     open.push(word);
-    if (/[.?!…]["'”’)\]]*$/.test(word) && !word.endsWith('…') && !ABBREVIATION.test(word)) {
+    if (/[.?!]["'”’)\]]*$/.test(word) && !ABBREVIATION.test(word)) {
       sentences.push(open);
       open = [];
     }

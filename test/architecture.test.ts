@@ -18,7 +18,10 @@ const ARROWS: Record<string, readonly string[]> = {
   main: ['http', 'jobs', 'flows', 'catalog', 'storage', 'formats', 'core'],
 };
 
-/** Rooms within a room that one of them may import; all may import the files that stand in the room itself, unless it says so below. */
+/**
+ * Rooms within a room that one of them may import. All may import the files that stand in the room itself, unless it
+ * says so below.
+ */
 const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   core: {
     numbers: [],
@@ -27,6 +30,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     rows: ['signal', 'numbers'],
     overview: ['rows', 'signal', 'numbers'],
     upkeep: ['rows', 'signal', 'numbers'],
+    influxql: [],
   },
   formats: {
     binary: [],
@@ -66,6 +70,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     rewrite: ['read'],
     flush: ['rewrite'],
     compact: ['flush', 'rewrite', 'append', 'series'],
+    influxql: ['table', 'read', 'people'],
     close: ['read', 'series'],
     repair: ['compact', 'close', 'rewrite', 'series'],
     threads: ['append', 'read', 'overview', 'table', 'close'],
@@ -220,6 +225,17 @@ describe('the house', () => {
     expect([...filesOf].map(([name, files]) => `${name}: ${[...files].sort().join(', ')}`)).toEqual([]);
   });
 
+  test('every word of the glossary is there once, and the house uses it', () => {
+    const glossary = readFileSync(join(projectRoot(), 'docs/glossary.md'), 'utf8');
+    const words = [...glossary.matchAll(/^\| ([a-z][a-z ]*?) +\|/gm)]
+      .map(([, word]) => word)
+      .filter((w) => w !== 'word');
+    const house = [...sources(SRC)].map((path) => readFileSync(path, 'utf8')).join('\n');
+    expect(words.length).toBeGreaterThan(80);
+    expect(words.filter((word, i) => words.indexOf(word) !== i)).toEqual([]);
+    expect(words.filter((word) => !new RegExp(word.replaceAll(' ', '[ -]?'), 'i').test(house))).toEqual([]);
+  });
+
   test('core imports nothing from outside', () => {
     const wrong = imports.filter(({ room, specifier }) => room === 'core' && !specifier.startsWith('.'));
     expect(wrong).toEqual([]);
@@ -253,4 +269,24 @@ test('recordings are read only in suites that .ci/run finds, and that are skippe
   const readers = tests.filter(({ file, text }) => file.endsWith('.test.ts') && /support\/shared-data\.ts'/.test(text));
   expect(readers.length).toBeGreaterThan(0);
   expect(readers.filter(({ text }) => !/\bdescribeRecordings\b/.test(text.replace(/^import.*$/gm, '')))).toEqual([]);
+});
+
+test('a sentence of more than 25 words is found in comments, descriptions and pages, and a docstring that begins with "Of"', async () => {
+  const { problemsOf } = (await import(join(projectRoot(), 'support/check-sentences.js'))) as {
+    problemsOf: (path: string, text: string) => { line: number; problem: string }[];
+  };
+  const words = (count: number): string => `${Array.from({ length: count }, () => 'word').join(' ')}.`;
+  const linesOf = (path: string, text: string): number[] => problemsOf(path, text).map(({ line }) => line);
+  const wrapped = words(26).replace('word word', 'word\n// word');
+  expect(linesOf('src/a.ts', `let a = '//';\n// ${words(25)} ${words(25)}\nlet b;\n// ${wrapped}`)).toEqual([4]);
+  expect(linesOf('src/a.ts', `/** Of a series. */\n/** ${words(20)}\n * @param a ${words(20)}\n */`)).toEqual([1]);
+  const description = `({ description: '${words(13).slice(0, -1)} ' +\n'${words(13)}' })`;
+  expect(linesOf('src/http/a.ts', description)).toEqual([1]);
+  expect(linesOf('src/main/a.ts', description)).toEqual([]);
+  expect(
+    linesOf('docs/a.md', `| ${words(20)} | ${words(20)} |\n\n\`\`\`\n${words(30)}\n\`\`\`\n\n- ${words(26)}`),
+  ).toEqual([7]);
+  expect(
+    linesOf('docs/a.md', `${words(20).slice(0, -1)} \`a span of code is one word\` and [a](https://link.example).`),
+  ).toEqual([]);
 });

@@ -1,6 +1,7 @@
 /**
- * A peer that is a library: it runs in a process of its own as long as the bench, and is timed inside that process, around the calls to the
- * library alone. There it compares its answers, too. One JSON request a line on standard input, one JSON answer a line on standard output.
+ * A peer that is a library. It runs in a process of its own as long as the bench. It is timed inside that process,
+ * around the calls to the library alone. It compares its answers there, too. It takes one JSON request a line on
+ * standard input, and gives one JSON answer a line on standard output.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';

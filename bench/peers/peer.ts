@@ -32,7 +32,7 @@ export interface Peer {
    * @throws WrongAnswer
    */
   append(count: number): Promise<number[]>;
-  /** Of what was ingested last. May wait for what the peer does to its files in the background. */
+  /** Size of what was ingested last. It may wait for what the peer does to its files in the background. */
   diskMb(): Promise<number>;
   /** Since its start; null where the system does not tell. */
   peakRssMb(): number | null;

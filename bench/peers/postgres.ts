@@ -20,7 +20,7 @@ class Postgres implements Service {
   readonly version: string;
   readonly #server: EmbeddedPostgres;
   readonly #client: pg.Client;
-  /** Of the process that serves the connection. */
+  /** Pid of the process that serves the connection. */
   readonly #pid: number;
 
   constructor(server: EmbeddedPostgres, client: pg.Client, { version, pid }: { version: string; pid: number }) {

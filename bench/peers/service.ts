@@ -1,6 +1,7 @@
 /**
- * A peer that is a service: asked over its own protocol from the bench's process, as Varve is. What is sent is encoded before the clock starts,
- * and what is answered is decoded and compared after it has stopped: the clock sees bytes, and waits for the service alone.
+ * A peer that is a service. It is asked over its own protocol from the bench's process, as Varve is. What is sent is
+ * encoded before the clock starts, and what is answered is decoded and compared after it has stopped. So the clock sees
+ * bytes, and waits for the service alone.
  */
 import { WrongAnswer } from '../answers.ts';
 import { ROW_BYTES, type Workload } from '../workload.ts';
@@ -25,7 +26,7 @@ export interface Service {
   /** @returns the answer in its own format */
   ask(place: Place): Promise<Buffer>;
   decode(answer: Buffer): Float64Array;
-  /** Of what was ingested last, once its files are what they will be. */
+  /** Size of what was ingested last, once its files are what they will be. */
   diskMb(): Promise<number>;
   peakRssMb(): number | null;
   stop(): Promise<void>;

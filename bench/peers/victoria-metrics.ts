@@ -7,7 +7,7 @@ import type { PeerKind, Place } from './peer.ts';
 import { freePorts, startProgram } from './program.ts';
 import { ServicePeer, StartedProgram, type Service, type StartedService } from './service.ts';
 
-/** Of a request, which is a line. Much longer ones take it longer, and more memory. */
+/** Rows of a request, which is a line. Much longer ones take it longer, and more memory. */
 const LINE_ROWS = 50_000;
 
 class VictoriaMetrics extends StartedProgram implements Service {

@@ -1,4 +1,4 @@
-/** Requests with a key of their client's: the second one of a key gets the answer of the first. */
+/** Requests with a key of their client's. The second request with a key gets the answer of the first. */
 import { sql } from 'kysely';
 import { VarveError } from '../core/errors.ts';
 import type { DatabaseTransaction } from './database.ts';

@@ -71,8 +71,8 @@ export async function commitChanges(
 export const MAX_CHANGES = 10_000;
 
 /**
- * As {@link commitChanges}: an update of each series that an edit of many has changed, as their history says. What is told is gathered before
- * the counter is locked.
+ * Does what {@link commitChanges} does for an edit of many series: an update of each series that the edit has changed,
+ * as their history says. What is told is gathered before the counter is locked.
  */
 export async function commitEdit(trx: DatabaseTransaction, editId: string): Promise<void> {
   await sql`

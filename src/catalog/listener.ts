@@ -6,7 +6,7 @@ const CONNECT_LIMIT_MS = 5_000;
 const STATEMENT_LIMIT_MS = 10_000;
 
 export interface Listener {
-  /** False while something may be said that is not heard. */
+  /** False while news may come that is not heard. */
   readonly isListening: boolean;
   close(): Promise<void>;
 }

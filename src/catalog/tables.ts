@@ -1,4 +1,4 @@
-/** The tables as kysely sees them: one interface a table, column by column as in the migrations. */
+/** The tables as kysely sees them: one interface for each table, column by column as in the migrations. */
 import type { ColumnType, Generated } from 'kysely';
 import type { HistoryAction } from '../core/tags/series-changes.ts';
 import type { ShardState } from '../core/upkeep/shard-state.ts';
@@ -141,7 +141,7 @@ export interface SeriesHistoryTable {
   action: HistoryAction;
   token_id: string | null;
   edit_id: string | null;
-  /** Null: of a creation, which is told from what the series is and what has changed since. */
+  /** Null for a creation, which is told from what the series is and what has changed since. */
   changes: ColumnType<FieldChange[] | null, string | null, string>;
   at: Generated<Date>;
 }

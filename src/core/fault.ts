@@ -7,7 +7,7 @@
 export type Fault = 'full' | 'away' | 'disk';
 
 const FULL_CODES: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', '53100']);
-/** Errors of connections, of their time limits and of exhausted descriptors or memory. */
+/** Errors of connections, their time limits, and exhausted descriptors or memory. */
 const AWAY_CODES: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -23,8 +23,8 @@ const AWAY_CODES: ReadonlySet<string> = new Set([
 ]);
 const DISK_CODES: ReadonlySet<string> = new Set(['EIO', 'EROFS', 'EACCES', 'EPERM', 'ESTALE', 'ENODEV', 'ENXIO']);
 /**
- * SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention. And limits of time: of waiting for
- * a lock, of an idle transaction, of a transaction.
+ * SQLSTATE classes: connection exception, transaction rollback, insufficient resources, operator intervention. And
+ * three limits of time: on waiting for a lock, on an idle transaction, and on a whole transaction.
  */
 const AWAY_SQLSTATE = /^(?:(?:08|40|53|57)[0-9A-Z]{3}|55P03|25P03|25P04)$/;
 /** What pg says, without any code, when a connection breaks, a server falls silent, or the pool has none free in time. */

@@ -1,4 +1,4 @@
-/** What whoever looks after the data is told: one thing, at one place. */
+/** A finding: what whoever looks after the data is told about one thing, at one place. */
 
 export interface Finding {
   /** Stable slug of what it is. */

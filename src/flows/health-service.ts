@@ -1,4 +1,4 @@
-/** Whether the service is alive, ready, and how it does. */
+/** Whether the service is alive and ready, and how it does. */
 
 /** `restarting`: a part that belongs to this process has ended and is being started again. `failing`: that did not succeed yet. */
 export type Liveness = 'ok' | 'restarting' | 'failing';
@@ -6,7 +6,7 @@ export type Liveness = 'ok' | 'restarting' | 'failing';
 export interface HealthCheck {
   readonly ok: boolean;
   readonly degraded?: true;
-  /** For whoever asks. */
+  /** What is wrong, for whoever asks. */
   readonly message?: string;
   /** For the log alone. */
   readonly detail?: string;

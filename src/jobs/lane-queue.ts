@@ -28,8 +28,8 @@ const JOB_OPTIONS: JobsOptions = {
 };
 
 /**
- * Rings of one lane coalesce: one waiting job stands for all of them, and rings that come while the lane's job is
- * active lead to exactly one more job after it.
+ * Rings of one lane become one job. One waiting job stands for all of them. Rings that come while the lane's job is
+ * active lead to exactly one more job.
  */
 export class LaneQueue {
   /** Rings asked for since the start. */

@@ -1,6 +1,6 @@
 /**
- * The queue's server, Redis or Postgres: one place that knows which, opens the connections with the options each role
- * needs, and hands out queues and workers that behave alike.
+ * The queue's server, Redis or Postgres. This one place knows which of the two it is, and opens the connections with
+ * the options that each role needs. The queues and workers that it hands out behave alike.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -147,8 +147,8 @@ async function openPostgresQueue(url: string, log: Logger): Promise<QueueBackend
 }
 
 /**
- * BullMQ looks at the schema once for each queue and worker, and remembers a look that failed: one that was opened just when Postgres went away would
- * never work again. We have looked when the backend was opened.
+ * BullMQ looks at the schema once for each queue and worker, and remembers a look that failed. One that was opened just
+ * when Postgres went away would never work again. We have looked when the backend was opened.
  */
 function alreadyReady(backend: IQueueBackend): IQueueBackend {
   if (!(backend instanceof PostgresQueueBackend)) throw new TypeError('not a backend of BullMQ for Postgres');
@@ -187,8 +187,8 @@ function assemble(
 }
 
 /**
- * A worker with work to do asks again at once after any error but a refused connection: a Postgres that refused logins was
- * asked 75 times a second, at a quarter of a core.
+ * Pauses a worker after a refusal. A worker with work to do asks again at once after any error but a refused
+ * connection. A Postgres that refused logins was asked 75 times a second, at a quarter of a core.
  */
 function pauseAfterRefusal(backend: IQueueBackend): IQueueBackend {
   const moveToActive = backend.moveToActive.bind(backend);

@@ -21,7 +21,7 @@ const RINGS_AT_ONCE = 50;
 /** Looking takes no larger part of the time than this, however much there is to look at. */
 const LOOKING_PART = 1 / 20;
 
-/** Runs a round at once and then again and again, one at a time. A failed round is logged, never fatal. */
+/** Runs a round at once and then again and again; rounds never overlap. A failed round is logged, never fatal. */
 export function startReconciler({ everyMs, reconcile, ring, log }: ReconcilerOptions): Reconciler {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;

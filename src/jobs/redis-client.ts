@@ -2,8 +2,9 @@
 import { Redis, type RedisOptions } from 'ioredis';
 
 /**
- * ioredis forgets a client that is told to disconnect while it waits to reconnect: its timer is gone, yet neither it nor
- * its commands ever end, and a worker that closes while Redis is away waits for them for ever. This client ends.
+ * A client that ends when it is told to. ioredis forgets a client that is told to disconnect while it waits to
+ * reconnect. Its timer is gone then, yet neither the client nor its commands ever end. A worker that closes while Redis
+ * is away would wait for them for ever.
  */
 export function openRedisClient(url: string, options: RedisOptions): Redis {
   return endable(new Redis(url, { ...options }));

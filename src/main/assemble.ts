@@ -68,7 +68,10 @@ import { messageOf } from '../core/errors.ts';
 const FLUSH_EVERY_MS = 1_000;
 /** A lane that is due for so long may have lost the process that was at it. */
 const OVERDUE_MS = 60_000;
-/** A lane whose flush failed is left alone so long, at first and at most: a full disk is to be noticed soon when it is not. */
+/**
+ * A lane whose flush failed is left alone so long, at first and at most. A disk that is full no longer is to be noticed
+ * soon.
+ */
 const FLUSH_REST_MS = { firstMs: 2_000, longestMs: 60_000 };
 const COMPACT_REST_MS = { firstMs: 60_000, longestMs: 6 * 3600_000 };
 /** Pause between two comparisons of all files with all rows. */
@@ -84,7 +87,7 @@ const JOB_CONNECTIONS = 6;
 export interface Ground {
   readonly pools: DatabasePools;
   readonly databaseUrl: string;
-  /** Of an embedded Postgres that has ended by itself; null while it runs. */
+  /** Outage of an embedded Postgres that has ended by itself; null while it runs. */
   readonly outage: () => Outage | null;
   readonly root: DataRoot;
   readonly backend: QueueBackend;

@@ -28,7 +28,7 @@ export interface HealthDeps {
   readonly backend: QueueBackend;
   readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
-  /** Of the embedded Postgres; a server elsewhere is not ours to watch. */
+  /** Outage of the embedded Postgres; a server elsewhere is not ours to watch. */
   readonly outage: () => Outage | null;
 }
 
@@ -127,7 +127,7 @@ async function pingThreads(codec: HealthDeps['codec']): Promise<void> {
   await codec.ping();
 }
 
-/** With too little room left appends are refused, and reads go on. */
+/** Checks the room that is left. With too little room appends are refused, and reads go on. */
 async function checkStorage(root: DataRoot, { minFreeBytes }: Backpressure): Promise<HealthCheck> {
   const writable = await check(() => access(root.spoolFolder, constants.W_OK));
   if (!writable.ok || minFreeBytes === 0 || (await freeBytes(root)) >= minFreeBytes) return writable;

@@ -384,7 +384,7 @@ interface Refusal {
   /** Undefined: nothing is said. */
   readonly field?: string | readonly string[];
   readonly slug?: string;
-  /** Of the first field. */
+  /** Message of the first field. */
   readonly message?: string;
 }
 

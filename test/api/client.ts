@@ -52,7 +52,7 @@ export interface SeriesJson {
 export interface AppendJson {
   readonly write: string;
   readonly rows: number;
-  /** Of regular series alone. */
+  /** Number of the first row; regular series alone have one. */
   readonly first_row?: number;
   readonly last_row?: number;
   readonly level: 'visible';

@@ -37,7 +37,7 @@ const NAN_BITS = {
   ),
 };
 
-/** Of two channels. Never read as numbers here: that alone may change a NaN. */
+/** Bytes of two channels. They are never read as numbers here: that alone may change a NaN. */
 function hardBytes(dtype: NumberType): Buffer {
   const hard = bytesOf(DTYPES[dtype].of(DTYPES[dtype].hard));
   if (dtype !== 'float32' && dtype !== 'float64') return hard;

@@ -38,7 +38,10 @@ const MISSING: Readonly<Record<NumberType, number | bigint>> = {
 const NAMES = Object.keys(MISSING) as NumberType[];
 const isIrregular = (dtype: NumberType): boolean => NAMES.indexOf(dtype) % 2 === 1;
 
-/** Rows of two channels: one in eight is missing, of the first channel all from row 1000 to 1800 are, of both from 2300 to 3750, and the last but one. */
+/**
+ * Rows of two channels, of which one in eight is missing. The first channel misses all from row 1000 to 1800, and both
+ * miss all from 2300 to 3750, and the last but one.
+ */
 function valuesOf(dtype: NumberType): (number | bigint)[][] {
   const missing = MISSING[dtype];
   const { isBig } = DTYPES[dtype];

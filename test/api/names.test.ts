@@ -1,4 +1,7 @@
-/** What users call things: it never takes the place of what we call ours, comes back as it was sent, and is one name however it is spelt. */
+/**
+ * What users call things. A name of theirs never takes the place of ours, and comes back as it was sent. It is one name
+ * however it is spelt.
+ */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { tableFromIPC } from 'apache-arrow';
 import { randomUUID } from 'node:crypto';

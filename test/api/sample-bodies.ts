@@ -23,7 +23,7 @@ export interface Samples {
   readonly values: Values;
   /** ns, one a row; null for a regular series. */
   readonly times: readonly bigint[] | null;
-  /** Of a regular series. */
+  /** Start of a regular series. */
   readonly startNs?: bigint;
 }
 

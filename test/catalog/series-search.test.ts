@@ -90,7 +90,7 @@ async function store(id: string, segments: readonly { startNs: bigint; rows: num
     .execute();
 }
 
-/** Of series that a statement has made. */
+/** Makes the heads of series that a statement has made. */
 async function addHeads(): Promise<void> {
   await sql`
     insert into heads (series_id, lane_id, project_id)
@@ -603,7 +603,10 @@ describe('against a plain filter', () => {
     bounds(quantity),
     bounds(time),
   );
-  /** Series n has n rows, from second 10 n on, one every 0.1 s; each third a word, each fourth a foreign id, each fifth an annotation and a unit, each seventh two channels. */
+  /**
+   * Series n has n rows, from second 10 n on, one every 0.1 s. Each third has a word, each fourth a foreign id, each
+   * fifth an annotation and a unit, and each seventh two channels.
+   */
   const second = fc.integer({ min: 0, max: 620 });
   const other: fc.Arbitrary<object> = fc.oneof(
     fc.constant({ text: 'third' }),

@@ -17,10 +17,10 @@ function whole(value: number | bigint): bigint {
 }
 
 export interface Exact {
-  /** Of 2^-1074. */
+  /** The sum, in units of 2^-1074. */
   readonly sum: bigint;
   readonly mean: number;
-  /** Of a sample, squared. */
+  /** Deviation of a sample, squared. */
   readonly std: number;
 }
 

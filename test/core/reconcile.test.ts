@@ -262,7 +262,7 @@ describe('whatever there is', () => {
   const facts = fc.record({
     state: fc.constantFrom(...SHARD_STATES),
     ageMs: fc.integer({ min: 0, max: 2 * ASIDE_KEPT_MS }),
-    /** Of its file; null: there is none. */
+    /** Size of its file; null: there is none. */
     bytes: fc.option(fc.integer({ min: 0, max: BYTES + 1 })),
     isNamed: fc.boolean(),
     commit: fc.integer({ min: 1, max: 11 }),

@@ -77,7 +77,7 @@ export class RegularModel {
     return { removed: null };
   }
 
-  /** Of each row: where its grid begins, and its place there. */
+  /** For each row: where its grid begins, and the row's place there. */
   readonly #grids = new Map<number, { readonly startNs: bigint; readonly at: number }>();
 
   #lastGrid(): { readonly startNs: bigint; readonly at: number } | null {

@@ -1,6 +1,6 @@
 /**
- * Whatever has happened to a store, and whatever files that no row names lie in its folder: a catalog that is made again from the files answers as the lost
- * one did, for all that had been flushed.
+ * A catalog that is made again from the files answers as the lost one did, for all that had been flushed. That holds
+ * whatever has happened to the store, and whatever files that no row names lie in its folder.
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';

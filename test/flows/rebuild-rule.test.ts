@@ -1,6 +1,7 @@
 /**
- * The files of a store say together what the store says: each tells the truth as of its commit about the rows that it claims, also those that were never
- * swapped in, and those that were replaced long ago. This is what a lost catalog is made of again.
+ * The files of a store say together what the store says, and a lost catalog is made again of that. Each file tells the
+ * truth as of its commit about the rows that it claims. So do files that were never swapped in, and files that were
+ * replaced long ago.
  */
 import { describe, expect, test } from '@jest/globals';
 import { rm } from 'node:fs/promises';
@@ -50,7 +51,7 @@ const step = fc.record({
   length: fc.integer({ min: 1, max: 20 }),
 });
 
-/** Of a series without rows no shard tells. */
+/** No shard tells of a series without rows. */
 function isMissing(error: Error): void {
   expect(error.message).toContain('series');
 }

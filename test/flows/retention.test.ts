@@ -129,7 +129,7 @@ const column = async (series: Series, name: 'expired_ns' | 'first_ns' | 'commit'
 
 const length = (path: string | null): number => (path === null ? 0 : statSync(store.root.resolve(path)).size);
 
-/** Of the shards that readers use. */
+/** Size of the shards that readers use. */
 async function bytesOnDisk(): Promise<number> {
   const shards = await store.db.selectFrom('shards').select('path').where('state', '<>', 'replaced').execute();
   return shards.reduce((sum, { path }) => sum + length(path), 0);

@@ -1,6 +1,7 @@
 /**
- * No answer changes by flush, compaction or restart: byte for byte, in every format, of every range, page by page. Buckets have the same counts, extremes
- * and sums of integers, also when the catalog was lost; their means of floats are as near as the docs say.
+ * No answer changes by flush, compaction or restart: byte for byte, in every format, of every range, page by page.
+ * Buckets have the same counts, extremes and sums of integers, also when the catalog was lost. Their means of floats
+ * are as near as the docs say.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -317,7 +318,10 @@ const step = fc.record({
 });
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never;
 
-/** Of large ones there is little left where they cancel each other; whole ones are beyond what a double has. */
+/**
+ * Values that are hard to add. Large floats leave little where they cancel each other; large integers are beyond what a
+ * double has.
+ */
 function anyValue(dtype: Dtype, n: number): number | bigint {
   const small = n % 30_000;
   if (isBigDtype(dtype)) return BigInt(small) - (n % 5 === 0 ? 2n ** 62n : 0n) + (n % 7 === 0 ? 2n ** 61n : 0n);

@@ -6,7 +6,10 @@ import type { OffsetAt } from '../../src/core/overview/place-clock.ts';
 import { isTimeZone, offsetOf } from '../../src/flows/overview/zoned-borders.ts';
 import { describePython } from '../support/python.ts';
 
-/** A day in Python: the first instant from its own idea of local time that is at or past midnight, found by looking at every change. */
+/**
+ * A day in Python. It begins at the first instant at or past midnight in Python's own idea of local time, which is
+ * found by looking at every change.
+ */
 const JUDGE = `
 import json, os, struct, sys, zoneinfo
 from bisect import bisect_right

@@ -256,7 +256,7 @@ describe('text that is not UTF-8 is refused with its place, never stored as some
   });
 });
 
-/** Of characters that stand for bytes. */
+/** Percent-encodes characters that stand for bytes. */
 function percentEncoded(text: string): string {
   return text.replaceAll(/[^ -~]/g, (byte) => `%${byte.charCodeAt(0).toString(16)}`);
 }

@@ -13,7 +13,7 @@ const PAUSE_MS = 10;
 export interface Traffic {
   /** Milliseconds of every answer, by what was asked. */
   readonly times: Map<string, number[]>;
-  /** Of answers that say that the service is busy, and when to come again. */
+  /** Number of answers that say that the service is busy, and when to come again. */
   busy: number;
   /** Rows that were acknowledged, by path. */
   readonly acknowledged: Map<string, number>;

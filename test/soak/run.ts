@@ -14,7 +14,7 @@ import { ordinaryTraffic, type Traffic } from './ordinary.ts';
 import { fillStore } from './store.ts';
 
 const DEFAULT_SECONDS = 60;
-/** Of the time, alone. */
+/** Part of the time in which ordinary clients are alone. */
 const ALONE = 0.2;
 
 const { values: options } = parseArgs({ options: { seconds: { type: 'string' } } });

@@ -73,7 +73,10 @@ async function untilState(pid: number, state: string): Promise<void> {
   while (stateOf(pid) !== state) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-/** Takes the folder from a process that was killed: its threads end one by one, and so does its namespace, a moment after it looks dead. */
+/**
+ * Takes the folder from a process that was killed. Its threads end one by one, and so does its namespace, a moment
+ * after it looks dead.
+ */
 async function takeFreed(): Promise<void> {
   for (;;) {
     try {

@@ -1,4 +1,4 @@
-/** A disk that remembers what it was told, so that a test can see what a power cut at any instant may have left of it. */
+/** A disk that remembers what it was told. So a test can see what a power cut at any instant may have left of it. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { systemDisk, type Disk } from '../../src/storage/folder/disk.ts';

@@ -1,4 +1,7 @@
-/** The spool on a disk that may lose its power: what is acknowledged is whole, and a commit names no file that may not be there. */
+/**
+ * The spool on a disk that may lose its power. What is acknowledged is whole, and a commit names no file that may not
+ * be there.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';

@@ -27,7 +27,7 @@ export class BreakablePostgres {
     return this.#url;
   }
 
-  /** Of several that ask, one starts it. */
+  /** Starts it. If several ask at once, one starts it. */
   async start(): Promise<void> {
     if (this.#running) return;
     await (this.#starting ??= this.#launch().finally(() => (this.#starting = null)));

@@ -30,7 +30,7 @@ interface ChunkInShard {
   readonly generation: number;
   readonly first: number;
   readonly rows: number;
-  /** Of the dataset. */
+  /** First row in the dataset. */
   readonly at: number;
 }
 
@@ -38,7 +38,7 @@ export class Checks {
   /** Files that were judged, and how many of them were made by compaction. */
   judged = 0;
   compacted = 0;
-  /** Of every file that was ever seen: it must never change. */
+  /** Hash of every file that was ever seen: it must never change. */
   readonly #hashes = new Map<string, string>();
   readonly #checkedRows = new Map<ModelSeries, number>();
   readonly #store: Store;
@@ -169,7 +169,8 @@ export class Checks {
   }
 
   /**
-   * No file has changed since it was seen first; every new one opens in other people's HDF5; and those that readers use hold what they should.
+   * Checks the files. None has changed since it was seen first, every new one opens in other people's HDF5, and those
+   * that readers use hold what they should.
    * @returns how many files there are
    */
   async shards(): Promise<number> {

@@ -37,7 +37,7 @@ for line in sys.stdin:
 
 export interface ShardSeries {
   readonly name: string;
-  /** Of the shard. 0: made by a flush; 1: by compaction. */
+  /** Level of the shard. 0: made by a flush; 1: by compaction. */
   readonly level: number;
   readonly extent: number;
   readonly values_crc: number;

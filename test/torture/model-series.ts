@@ -52,7 +52,7 @@ export interface SentWrite {
   readonly rows: number;
   /** Regular: the rows that it is about; irregular: those that it gives a place in the order of arrival. */
   readonly at: Span<number>;
-  /** Of an edit. */
+  /** Range of an edit. */
   readonly range: Span<bigint> | null;
   /** Rows × channels, and int64 ns for irregular series, as they must be stored. */
   readonly values: Buffer;

@@ -1,8 +1,8 @@
 /**
- * Torture: kills, stops and cuts off everything that a store is made of, again and again, while clients write and read;
- * after each cycle everything that was acknowledged must be there, once, in order and bit for bit.
+ * Torture: kills, stops and cuts off everything that a store is made of, again and again, while clients write and read.
+ * After each cycle everything that was acknowledged must be there, once, in order and bit for bit.
  *
- *     npm run torture -- [--seconds 60 | --cycles 20] [--seed 1] [--redis]
+ * `npm run torture -- [--seconds 60 | --cycles 20] [--seed 1] [--redis]`
  *
  * The decisions of a run follow from its seed; when the machine does what does not. A failure keeps its folder.
  */

@@ -21,7 +21,7 @@ export class Store {
   readonly dataRoot: string;
   readonly postgres: BreakablePostgres;
   readonly redis: TestRedis | null;
-  /** Of the data folder; null: this process may not mount one, and no disk gets full. */
+  /** Disk of the data folder; null: this process may not mount one, and no disk gets full. */
   readonly disk: ShrinkableDisk | null;
   readonly env: Readonly<Record<string, string>>;
   readonly servers: readonly VarveProcess[];

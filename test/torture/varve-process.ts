@@ -9,7 +9,7 @@ export const CLI = fileURLToPath(new URL('../../src/main/cli.js', import.meta.ur
 const START_LIMIT_MS = 60_000;
 const POLL_MS = 20;
 const TERM_LIMIT_MS = 45_000;
-/** Of pino. */
+/** Level of errors in pino. */
 const ERROR_LEVEL = 50;
 const OWN_SETTINGS = /^(VARVE_.*|NODE_OPTIONS|DATABASE_URL|REDIS_URL)$/;
 

@@ -4,7 +4,7 @@ import type { ClockMark } from '../../core/signal/place-run.ts';
 import type { RowRange } from '../../core/signal/segment.ts';
 import type { Database } from '../database.ts';
 
-/** In order of rows. @param after the row that the page before ended with */
+/** Lists clock marks, in order of rows. @param after the row that the page before ended with */
 export async function listMarks(
   db: Database,
   seriesId: string,
@@ -21,7 +21,7 @@ export async function listMarks(
   return rows.map(({ row, ns }) => ({ row: Number(row), ns }));
 }
 
-/** Those of a range of rows, and the next on either side. In order of rows. */
+/** The clock marks of a range of rows, and the next one on either side, in order of rows. */
 export async function marksAround(db: Database, seriesId: string, { from, to }: RowRange): Promise<ClockMark[]> {
   const { rows } = await sql<{ row: bigint; ns: bigint }>`
     select row, ns from clock_marks k where series_id = ${seriesId}

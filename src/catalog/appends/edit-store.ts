@@ -9,7 +9,7 @@ import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } fro
 import { fromSegmentRow, type SegmentRow } from '../chunks/segment-row.ts';
 import type { Session } from '../session.ts';
 
-/** In order of rows. */
+/** Reads all segments of a series, in order of rows. */
 export async function readSegments(session: Session, seriesId: string): Promise<Segment[]> {
   const { rows } = await session.query<SegmentRow>(
     'select first_row, start_ns, rows, skip from segments where series_id = $1 order by first_row',

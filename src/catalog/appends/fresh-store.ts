@@ -67,7 +67,7 @@ export async function markSound(db: Database, ids: readonly number[]): Promise<v
   await sql`update fresh set damaged_at = null where id = any(${[...ids]}::bigint[])`.execute(db);
 }
 
-/** For those who watch: a lane whose flushes fail. @param restMs null: it is well again */
+/** Tells those who watch that the flushes of a lane fail. @param restMs null: the lane is well again */
 export async function tellRest(db: Database, laneId: string, restMs: number | null): Promise<void> {
   await (
     restMs === null

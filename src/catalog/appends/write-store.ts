@@ -7,7 +7,7 @@ export interface WriteStatus {
   readonly seriesId: string;
   readonly projectId: string;
   readonly kind: 'append' | 'replace' | 'remove';
-  /** That came; of a removal: that were taken away. */
+  /** Rows that came; of a removal, rows that were taken away. */
   readonly rows: number;
   /** Null: rows of an irregular series are numbered in order of time. */
   readonly firstRow: number | null;

@@ -51,7 +51,7 @@ export function summaryRecord(
   };
 }
 
-/** The blocks of a shard. @param only of these series; null: of all */
+/** The blocks of a shard. @param only the blocks of these series; null: all */
 export async function shardSummaries(
   db: Database,
   shardId: string,

@@ -11,7 +11,7 @@ import type { ChunkLocation } from '../chunks/chunk-location.ts';
 export const HELD_COLUMNS = 'i.places as held_places, i.values as held_values, i.times as held_times';
 
 export interface HeldRow {
-  /** A record a chunk; null: there are none. */
+  /** One record for each chunk; null: there are none. */
   readonly held_places: Buffer | null;
   readonly held_values: Buffer | null;
   readonly held_times: Buffer | null;
@@ -70,7 +70,7 @@ export function toHeldChunks(row: HeldRow): HeldChunk[] {
   return joinedRecords(row, 0).map(({ chunk }) => chunk);
 }
 
-/** As {@link toHeldChunks}, with the chunks that were joined. */
+/** Does what {@link toHeldChunks} does, and gives the chunks that were joined as well. */
 export function toHeldRuns(row: HeldRow): Array<HeldChunk & { readonly runs: readonly HeldRun[] }> {
   return joinedRecords(row, ID_BYTES).map(({ chunk, records, from, count }) => {
     const runs = Array.from({ length: count }, (_, i): HeldRun => {

@@ -42,7 +42,10 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
   | {
       readonly by: 'rows';
       readonly range: RowRange;
-      /** Shards of which only some chunks are wanted, those with rows in `parts`; of others all in the range. */
+      /**
+       * Shards of which only some chunks are wanted, those with rows in `parts`. Of other shards all chunks in the
+       * range are wanted.
+       */
       readonly summarized: readonly string[];
       readonly parts: readonly RowRange[];
     }
@@ -51,7 +54,7 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
 
 export interface OverviewReader {
   readonly snapshot: OverviewSnapshot;
-  /** In order of rows. */
+  /** Asks for chunks, in order of rows. */
   chunks(wanted: OverviewChunks): Promise<OverviewChunkLocation[]>;
 }
 
@@ -97,7 +100,7 @@ const KNOWN = `
   from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
   where s.deleted_at is null and `;
 
-/** Parameters $4 and $5 are the range; of rows, $6 and $7 the parts that are wanted of shards with summaries. */
+/** Parameters $4 and $5 are the range. For rows, $6 and $7 are the parts that are wanted of shards with summaries. */
 const CHOSEN: Record<OverviewChunks['by'], { readonly held: string; readonly stored: string }> = {
   rows: {
     held: 'c.first_row < $5::bigint and c.first_row + c.rows > $4::bigint',

@@ -21,7 +21,10 @@ export interface SampleSnapshot {
   readonly segments: readonly Segment[];
   /** In order of rows; chunks of later edits may cover others. */
   readonly chunks: readonly ChunkLocation[];
-  /** Where the chunks were cut at their limit: of rows before this one, or before this time, all are there. Null: all of the selection are. */
+  /**
+   * Where the chunks were cut at their limit: all rows before this row, or before this time, are there. Null: the whole
+   * selection is there.
+   */
   readonly completeTo: { readonly row: number } | { readonly ns: bigint } | null;
   /** The number of the newest edit. */
   readonly edits: number;
@@ -63,7 +66,7 @@ interface SnapshotRow extends SeriesRow, HeldRow {
  * For a range by rows: where the rows of the answer end at the latest. All rows that were removed may lie among them.
  */
 const LAST_ROW = `least($4::bigint, case when h.expired_ns is null then $3::bigint + $6::bigint + h.removed end)`;
-/** Generously, of a segment `g`: the row that a float64 rate says is at a time, and one more either way. */
+/** The row of a segment `g` that a float64 rate says is at a time, and generously one more either way. */
 const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
   `${round}((${time}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) ${round === 'ceil' ? '+' : '-'} 1`;
 

@@ -12,7 +12,7 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[];
 }
 
-/** As the planner reckons, from its statistics. */
+/** How many rows the planner expects, by its statistics. */
 export async function estimateRows(trx: DatabaseTransaction, statement: RawBuilder<unknown>): Promise<number> {
   return (await planOf(trx, statement))['Plan Rows'];
 }

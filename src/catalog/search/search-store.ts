@@ -1,4 +1,4 @@
-/** Pages of series: one condition, one order, one statement a page. */
+/** Pages of series: one condition and one order, and one statement for each page. */
 import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { SEARCH_FIELDS } from '../../core/tags/search-field.ts';
 import { nameKey } from '../../core/same-name.ts';
@@ -31,7 +31,10 @@ export interface SeriesPage {
 
 type Question = Pick<SearchRequest, 'where' | 'sort' | 'limit' | 'after'>;
 
-/** Without a `sort` oldest first (ids are time-ordered), so pages stay stable while others are created. */
+/**
+ * Finds a page of series. Without a `sort` the oldest come first (ids are time-ordered), so that pages stay stable
+ * while others are created.
+ */
 export async function searchSeries(
   trx: Database | DatabaseTransaction,
   question: Question,
@@ -46,7 +49,7 @@ export async function searchSeries(
   };
 }
 
-/** Those that are there, and that the caller may see, in no order. */
+/** Those of some series that exist and that the caller may see, in no order. */
 export async function seriesByIds(
   db: Database | DatabaseTransaction,
   ids: readonly string[],
@@ -125,7 +128,7 @@ function behind({ id }: SearchPosition): IdRange {
   return { after: sql`${id}::uuid` };
 }
 
-/** The series that are there, that the caller may see, and that meet the condition. */
+/** The series that exist, that the caller may see, and that meet the condition. */
 export function seriesInReach(
   where: SearchRequest['where'],
   scope: ProjectScope,

@@ -146,7 +146,7 @@ function tagWithin({ key, test }: Leaf<'tag'>, s: Row, within: IdRange): Conditi
   return sql`exists (select 1 from series_tags t where t.series_id = ${s}.id and ${isInIdRange(sql.ref('t.series_id'), within)} and ${tagTest(key, test)})`;
 }
 
-/** On a row `t` of series_tags. */
+/** The condition on a row `t` of series_tags. */
 export function tagTest(key: string, test: Test): Condition {
   switch (test.op) {
     case 'exists':
@@ -181,12 +181,15 @@ function anyOf(key: string, values: readonly Comparable[]): Condition {
   return conditions.length === 1 ? conditions[0] : joined(conditions, sql` or `, (each) => each);
 }
 
-/** The planner takes a pattern for rare, and would collect all that match; of a case it expects half, and walks the page. */
+/**
+ * Hides a pattern in a `case`. The planner takes a pattern for rare, and would collect all rows that match. From a
+ * `case` it expects half of all rows, and so reads page by page.
+ */
 function unforeseen(condition: RawBuilder<unknown>): Condition {
   return sql`case when ${condition} then true else false end`;
 }
 
-/** As the migration makes entries. */
+/** The entry of a key and a term, as the migration makes entries. */
 export function entry(key: string, term: string): string {
   return nameKey(`${key}\u0001${term}`);
 }
@@ -249,7 +252,7 @@ function knownTerm(value: Term): string | null {
   return value.type === 'text' && value.text.length <= TERM_CHARS ? `s${value.text}` : null;
 }
 
-/** As the migration's functions make them. */
+/** The term of a value, as the migration's functions make terms. */
 function termOf(value: Term): RawBuilder<unknown> {
   switch (value.type) {
     case 'text':
@@ -277,7 +280,7 @@ export function isHeadField(field: SearchField): field is HeadField {
   return Object.hasOwn(HEAD_VALUES, field);
 }
 
-/** On a row `h` of heads. */
+/** The value of a field on a row `h` of heads. */
 export function headValue(field: HeadField): RawBuilder<unknown> {
   return HEAD_VALUES[field];
 }
@@ -410,8 +413,8 @@ function valueTest(value: RawBuilder<unknown>, test: Test, type: string): Condit
 }
 
 /**
- * On a row `h` of heads. The runs of a regular series tell its gaps, its holes what was removed. For an irregular one
- * only the first and last time are known here.
+ * The condition on a row `h` of heads. The runs of a regular series tell its gaps, its holes what was removed. For an
+ * irregular series only the first and last time are known here.
  */
 function overlaps({ startNs, endNs }: Leaf<'overlaps'>, s: Row): Condition {
   const from = rowAt(startNs, s);
@@ -434,7 +437,7 @@ function rowAt(ns: bigint, s: Row): RawBuilder<unknown> {
   return sql`(g.first_row + greatest(0, least(g.rows, ${row})))`;
 }
 
-/** On a row `h` of heads. */
+/** The condition on a row `h` of heads. */
 function activeSince({ ns }: Leaf<'active_since'>): Condition {
   return sql`(h.extent && int8range(${ns}::bigint, null) and h.last_ns >= ${ns}::bigint)`;
 }

@@ -63,8 +63,8 @@ export async function tagKeys(trx: DatabaseTransaction, question: TagQuestion): 
 }
 
 /**
- * Values in order: of texts by code point, of numbers by size. Quantities are shown as one of their series gives them.
- * @param question with a prefix only texts are meant
+ * Values in order: texts by code point, numbers by size. Quantities are shown as one of their series gives them. @param
+ * question with a prefix only texts are meant
  */
 export async function tagValues(
   trx: DatabaseTransaction,

@@ -12,7 +12,7 @@ export interface NewHistory {
   readonly editId?: string;
 }
 
-/** In the transaction of the change itself. */
+/** Records what has changed, in the transaction of the change itself. */
 export async function recordHistory(
   trx: DatabaseTransaction,
   { action, tokenId, editId }: NewHistory,

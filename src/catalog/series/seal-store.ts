@@ -17,8 +17,8 @@ interface Request {
 }
 
 /**
- * From here on nothing is acknowledged for the series: appends look under the same lock. Sealed already, it stays as it is.
- * @throws not-found; precondition-failed
+ * Seals a series. From here on nothing is acknowledged for it: appends look under the same lock. A series that is
+ * sealed already stays as it is. @throws not-found; precondition-failed
  */
 export async function sealSeries(db: Database, id: string, { ifVersion, tokenId }: Request): Promise<Series> {
   await db.transaction().execute(async (trx) => {
@@ -36,7 +36,10 @@ export async function sealSeries(db: Database, id: string, { ifVersion, tokenId 
   return getSeries(db, { id });
 }
 
-/** Takes samples again; the hash is forgotten, but for the history. Open already, it stays as it is. @throws not-found; precondition-failed */
+/**
+ * Opens a sealed series, which takes samples again. The hash is forgotten, except in the history. A series that is open
+ * already stays as it is. @throws not-found; precondition-failed
+ */
 export async function unsealSeries(db: Database, id: string, { ifVersion, tokenId }: Request): Promise<Series> {
   await db.transaction().execute(async (trx) => {
     const row = await lockState(trx, id, ifVersion);

@@ -31,7 +31,8 @@ export async function insertSeries(
 ): Promise<{ stored: ReadonlySet<string>; changes: Change[] }> {
   await storeUnits(trx, units);
   const stored = new Set<string>();
-  // By name, so that two who insert the same names wait in the same order. The sort is stable: of two of a name the first is stored.
+  // In the order of names, so that two who insert the same names wait in the same order. The sort is stable: if two
+  // series have one name, the first is stored.
   const inOrder = [...series].sort(
     (a, b) => byCodeUnits(a.projectId, b.projectId) || byCodeUnits(nameKey(a.input.name), nameKey(b.input.name)),
   );

@@ -45,7 +45,7 @@ export async function createSeries(
   return getSeries(db, { id });
 }
 
-/** As {@link createSeries}, as a part of a transaction. @returns what its commit is to tell */
+/** Does what {@link createSeries} does, as a part of a transaction. @returns what its commit is to tell */
 export async function createSeriesWithin(
   trx: DatabaseTransaction,
   series: { id: string; input: NewSeries; units: readonly TagUnit[]; newLaneId: () => string; tokenId: string | null },
@@ -59,7 +59,7 @@ export async function createSeriesWithin(
   return changes;
 }
 
-/** By name as {@link nameKey} has it; unknown ones are left out. */
+/** Ids of projects, by name as {@link nameKey} has it; unknown ones are left out. */
 export async function projectIds(
   db: Database | DatabaseTransaction,
   names: readonly string[],
@@ -72,7 +72,10 @@ export async function projectIds(
   return new Map(rows.map(({ id, name }) => [nameKey(name), id]));
 }
 
-/** As {@link getSeries}, of many in one or two statements. @returns in the order given; null for one that is unknown or deleted */
+/**
+ * Does what {@link getSeries} does, for many series in one or two statements. @returns in the order given; null for one
+ * that is unknown or deleted
+ */
 export async function findSeries(db: Database, refs: readonly SeriesRef[]): Promise<(Series | null)[]> {
   const ids = refs.flatMap((ref) => ('id' in ref ? [ref.id] : []));
   const names = refs.flatMap((ref) => ('id' in ref ? [] : [ref]));
@@ -317,7 +320,10 @@ export async function seriesProject(db: Database, id: string): Promise<string | 
   return row?.name ?? null;
 }
 
-/** As RFC 7396 merges, one level deep: null takes out. A key that is set takes the place of the same one in another spelling. */
+/**
+ * Merges as RFC 7396 does, one level deep: null takes out. A key that is set takes the place of the same one in another
+ * spelling.
+ */
 function merged<T>(
   before: Readonly<Record<string, T>>,
   patch: Readonly<Record<string, T | null>>,

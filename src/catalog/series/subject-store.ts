@@ -21,7 +21,7 @@ export async function readSubject(db: Database, project: string, id: string): Pr
   return row ? toSubject(row) : null;
 }
 
-/** In the order of their identifiers. @param after identifier that the page before ended with */
+/** Lists subjects in the order of their identifiers. @param after identifier that the page before ended with */
 export async function listSubjects(
   db: Database,
   project: string,
@@ -56,7 +56,7 @@ export async function storeSubject(
   });
 }
 
-/** For good. @throws not-found; what `insist` throws */
+/** Deletes a subject for good. @throws not-found; what `insist` throws */
 export async function deleteSubject(db: Database, project: string, id: string, insist: Insist): Promise<void> {
   await db.transaction().execute(async (trx) => {
     const current = await lockSubject(trx, project, id);

@@ -4,7 +4,7 @@ import { decimalText } from '../../core/numbers/ratio.ts';
 import type { ReadUnit, TagUnit } from '../../core/signal/tag-value.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 
-/** Before the series whose tags use them. */
+/** Stores units, which has to happen before the series whose tags use them. */
 export async function storeUnits(trx: DatabaseTransaction, units: readonly TagUnit[]): Promise<void> {
   if (units.length === 0) return;
   await trx
@@ -15,7 +15,7 @@ export async function storeUnits(trx: DatabaseTransaction, units: readonly TagUn
     .execute();
 }
 
-/** Digits of a factor: of what it makes, the nearest float64 depends on fewer. */
+/** Digits of a factor. The nearest float64 of what it makes depends on fewer. */
 const DIGITS = 40;
 
 function toRow({ code, factor, shift, dimension }: TagUnit): {

@@ -9,7 +9,10 @@ export interface RecoveryRows extends Pick<Situation, 'shards' | 'newestCommit'>
   readonly spools: readonly Omit<SpoolFacts, 'path'>[];
 }
 
-/** In one snapshot: a rewriting that has swapped its shard in has it among the rows. */
+/**
+ * Reads the rows that recovery compares, in one snapshot. A rewriting that has swapped its shard in has it among these
+ * rows.
+ */
 export async function readRecoveryRows(db: Database): Promise<RecoveryRows> {
   return db
     .transaction()
@@ -79,7 +82,7 @@ export async function coverCommit(db: Database, newest: bigint): Promise<void> {
   await sql`update commit_counter set value = ${newest} where value < ${newest}`.execute(db);
 }
 
-/** For those who ask whether the service is ready. @param sentence null: catalog and files are of one day */
+/** Tells those who ask whether the service is ready. @param sentence null: catalog and files are of one day */
 export async function tellEstrangement(db: Database, sentence: string | null): Promise<void> {
   await sql`update catalog_identity set estranged = ${sentence} where estranged is distinct from ${sentence}`.execute(
     db,

@@ -51,7 +51,7 @@ export async function createRetentionRule(db: Database, id: string, rule: NewRet
   return { ...rule, id, createdAt: row.created_at };
 }
 
-/** By project, the oldest first. */
+/** Lists rules by project, the oldest first. */
 export async function listRetentionRules(db: Database): Promise<RetentionRule[]> {
   const rows = await db
     .selectFrom('retention_rules as r')

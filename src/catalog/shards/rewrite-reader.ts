@@ -37,7 +37,10 @@ export interface RewriteSeries {
   readonly edits: number;
   /** Regular: those of the rows that are looked at, or all where something has expired. */
   readonly segments: readonly Segment[];
-  /** Regular: of rows from the chunk before to the chunk after, and the next on either side, in order of rows. */
+  /**
+   * Regular: clock marks of the rows from the chunk before to the chunk after, and the next on either side, in order of
+   * rows.
+   */
   readonly marks: readonly ClockMark[];
   /** All with rows between the first and the last planned one, in order of rows. */
   readonly chunks: readonly RewriteChunk[];
@@ -46,7 +49,7 @@ export interface RewriteSeries {
    * the chunk after, and begin at 0 if no chunk is before.
    */
   readonly reach: RowRange;
-  /** Regular: rows that are not there, removed or expired. */
+  /** Regular: rows that were removed or have expired. */
   readonly holes: readonly RowRange[];
   /** Irregular: what was taken out or has expired. */
   readonly erasures: readonly Erasure[];
@@ -85,7 +88,7 @@ export interface FlushInput {
 }
 
 export interface CompactionInput {
-  /** Rows that the shards have, by series; of those with summaries alone the range is empty. */
+  /** Rows that the shards have, by series. The range is empty for a series of which they have summaries alone. */
   readonly series: readonly SeriesInput[];
   /** Chunks that go, by series. */
   readonly chunkIds: ReadonlyMap<string, readonly number[]>;
@@ -144,8 +147,8 @@ export class RewriteReader {
   }
 
   /**
-   * What is fresh of a series in parts of about the same bytes, in the order it came.
-   * @returns null if that is not the order of its rows, too: what shares a time, or was edited, must stay together
+   * Divides what is fresh of a series into parts of about the same bytes, in the order it came. @returns null if that
+   * is not the order of its rows, too: rows that share a time, or were edited, must stay together
    */
   async parts(of: FreshOfSeries, count: number): Promise<FreshOfSeries[] | null> {
     const { rows } = await sql<{ id: number; from: number; to: number; bytes: number; has_times: boolean }>`
@@ -208,7 +211,7 @@ export class RewriteReader {
     };
   }
 
-  /** In pages: {@link RewriteSeries} of each input, in no order. */
+  /** Reads {@link RewriteSeries} of each input, page by page, in no order. */
   async *series(inputs: readonly SeriesInput[], planned: ChunksToTake): AsyncGenerator<RewriteSeries> {
     for (let at = 0; at < inputs.length; at += PAGE_SERIES) {
       yield* await this.#page(inputs.slice(at, at + PAGE_SERIES), planned);
@@ -302,7 +305,7 @@ export class RewriteReader {
     });
   }
 
-  /** Chunks that touch the range of each series; of planned fresh ones that Postgres holds, with their bytes. */
+  /** Chunks that touch the range of each series. Planned fresh chunks that Postgres holds come with their bytes. */
   async #chunks(looks: readonly SeriesToJoin[], planned: ChunksToTake): Promise<Map<string, LocatedChunks>> {
     const ids = looks.map(({ seriesId }) => seriesId);
     // Chunks that begin before the range may reach into it: by no more than the rows of a block, or of the longest fresh one.
@@ -473,7 +476,7 @@ interface LookRow {
   readonly after: number | null;
 }
 
-/** Stored bytes of chunks: of a compressed block that several are runs of, each has its share. */
+/** Stored bytes of chunks. If several chunks are runs of one compressed block, each has its share. */
 class Shares {
   readonly #rows = new Map<string, number>();
 

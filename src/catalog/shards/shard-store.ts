@@ -145,9 +145,8 @@ export async function* shardChunks(
 }
 
 /**
- * Says whether the file of a shard is as it should be, once more looked at.
- * @param fileBytes length of the file; null: there is none
- * @returns false if that is not so any more, or was known
+ * Says whether the file of a shard is as it should be, after another look. @param fileBytes length of the file; null:
+ * there is none @returns false if what is said was known, or does not hold any more
  */
 export async function markShard(
   db: Database,
@@ -172,7 +171,7 @@ export async function markChunks(db: Database, shardId: string, damaged: readonl
     where shard_id = ${shardId} and (damaged_at is not null) <> ${isDamaged}`.execute(db);
 }
 
-/** Whether samples are missing: of shards whose file is not as it was, or of chunks that cannot be read. */
+/** Whether samples are missing: the file of a shard is not as it was, or chunks cannot be read. */
 export async function hasDamage(db: Database): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from shards where state in ('lost', 'damaged')) or exists (select from fresh where damaged_at is not null)

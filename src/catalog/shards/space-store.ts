@@ -23,7 +23,7 @@ export interface StoredShard {
   readonly bytes: number;
   /** Bytes of the blocks that the catalog refers to. The rest is HDF5's own structure, or left over. */
   readonly storedBytes: number;
-  /** That have rows or summaries in it. */
+  /** Series that have rows or summaries in it. */
   readonly series: number;
   readonly madeAt: Date;
 }

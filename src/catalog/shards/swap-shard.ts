@@ -28,9 +28,8 @@ export async function isUnderWay(db: Database, laneId: string, level: 0 | 1): Pr
 }
 
 /**
- * Before the file is made: a file that has no row is rubbish.
- * @param parents shards whose rows it will have
- * @returns the commit of the oldest flush among them
+ * Inserts the row of a shard before its file is made: a file that has no row is rubbish. @param parents shards whose
+ * rows it will have @returns the commit of the oldest flush among them
  */
 export async function registerShard(db: Database, shard: WritingShard, parents: readonly string[]): Promise<bigint> {
   const { rows } = await sql<{ first_commit: bigint }>`

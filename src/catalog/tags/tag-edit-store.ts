@@ -171,7 +171,10 @@ async function finishEdit(trx: DatabaseTransaction, id: string): Promise<number>
   return series;
 }
 
-/** Newest first: those that an undo with this scope would find, and what changed nothing but for its own token. @param after id that the page before ended with */
+/**
+ * Lists edits, newest first: those that an undo with this scope would find, and those that changed nothing and have the
+ * same token. @param after id that the page before ended with
+ */
 export async function listEdits(
   db: Database,
   { limit, after, scope, tokenId }: { limit: number; after: string | null; scope: ProjectScope; tokenId: string },
@@ -226,8 +229,8 @@ export interface NotUndone {
 }
 
 /**
- * Puts back what an edit has changed and nobody else has since; of a renaming, all of a series or nothing.
- * @throws not-found, also for an edit beyond the scope; conflict `already-undone`
+ * Puts back what an edit has changed and nobody else has since. A renaming is put back wholly in a series, or not at
+ * all. @throws not-found, also for an edit beyond the scope; conflict `already-undone`
  */
 export async function undoEdit(
   db: Database,

@@ -16,7 +16,7 @@ export async function readVocabulary(db: Database, project: string): Promise<Sto
   return (await readVocabularies(db, [project])).get(nameKey(project)) ?? null;
 }
 
-/** By name of the project as {@link nameKey} has it; those without one are left out. */
+/** Reads vocabularies, by name of the project as {@link nameKey} has it. Projects without one are left out. */
 export async function readVocabularies(
   db: Database | DatabaseTransaction,
   projects: readonly string[],

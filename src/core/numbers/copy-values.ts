@@ -19,7 +19,7 @@ export function copyValues(to: SampleArray, into: Places, from: SampleArray, out
   }
 }
 
-/** Floats as unsigned integers: of one word, or of two. Integers as they are. */
+/** Floats as unsigned integers of one word, or of two. Integers as they are. */
 export function bitsOf(values: SampleArray): SampleArray {
   if (values instanceof Float32Array) return new Uint32Array(values.buffer, values.byteOffset, values.length);
   if (values instanceof Float64Array) return new Uint32Array(values.buffer, values.byteOffset, values.length * 2);

@@ -16,7 +16,7 @@ export function nearestNumber(num: bigint, den: bigint): number {
   const quotient = top / bottom;
   // A rest of any size is one bit below those that count, so that it breaks ties.
   const sticky = quotient * bottom === top ? quotient : quotient | 1n;
-  // In two steps: of a small fraction the power alone would be 0.
+  // In two steps: for a small fraction the power alone would be 0.
   const half = shift >> 1;
   return Number(sticky) * 2 ** -half * 2 ** (half - shift);
 }

@@ -192,7 +192,7 @@ export class Moments {
         this.#add(first + c, count, sum, 0, min, max, 1, 0, 0, 0);
         continue;
       }
-      // Σ(x − mean)² = (n Σx² − (Σx)²) / n, of which the difference is taken with all digits.
+      // Σ(x − mean)² = (n Σx² − (Σx)²) / n; its difference is taken with all digits.
       const [whole, wholeRest] = exactProduct(count, squares);
       const [square, squareRest] = exactProduct(sum, sum);
       const [shift, offset] = meanOf(count, sum, 0, false);
@@ -298,7 +298,7 @@ export class Moments {
     };
   }
 
-  /** What is known of rows that are not looked at. */
+  /** Adds what is known of rows that are not looked at. */
   addTold(slot: number, { count, min, max, sum, low, squares }: KnownNumbers): void {
     if (count === 0) return;
     const isBig = typeof min === 'bigint';
@@ -380,7 +380,7 @@ export class Moments {
     if (!Number.isFinite(next)) this.#sums[slot] = next;
   }
 
-  /** The sum: of integers exact, a bigint past 2^53; of floats the nearest double. */
+  /** The sum. For integers it is exact, a bigint past 2^53; for floats it is the nearest double. */
   sum(slot: number): number | bigint {
     const sum = this.#sums[slot] + this.#lows[slot];
     if (!this.#isWhole) return sum / this.#scaleOf(slot);
@@ -391,7 +391,10 @@ export class Moments {
     return BigInt(this.#sums[slot]) + BigInt(this.#lows[slot]);
   }
 
-  /** The mean: of integers the nearest double, and never outside of minimum and maximum. NaN where nothing counts. */
+  /**
+   * The mean. For integers it is the nearest double, and never outside of minimum and maximum. NaN where nothing
+   * counts.
+   */
   mean(slot: number): number {
     const count = this.counts[slot];
     if (count === 0) return NaN;

@@ -19,8 +19,8 @@ export function ratio(num: bigint, den = 1n): Ratio {
 }
 
 /**
- * What a decimal number says; of a float64 its shortest decimal form.
- * @throws RangeError for a text that is none
+ * The number that a decimal text says; for a float64, that of its shortest decimal form. @throws RangeError for a text
+ * that is no number
  */
 export function decimalRatio(value: number | string): Ratio {
   const [matched, sign, whole = '', part = '', exponent = '0'] = DECIMAL.exec(String(value)) ?? [];
@@ -52,7 +52,7 @@ export function toFloat(value: Ratio): number {
   return Number(decimalText(value, DOUBLE_DIGITS));
 }
 
-/** As a decimal of so many digits, cut off; a last digit 1 stands for what was cut off. */
+/** The ratio as a decimal of so many digits, cut off. A last digit 1 stands for what was cut off. */
 export function decimalText({ num, den }: Ratio, digits: number): string {
   if (num === 0n) return '0';
   const size = num < 0n ? -num : num;

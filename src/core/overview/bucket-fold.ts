@@ -42,7 +42,7 @@ export class BucketFold extends Moments {
   readonly told: Uint8Array;
   /** With `places`: 1 where there are rows, with values or without. */
   readonly seen: Uint8Array;
-  /** With `places`: row (regular) or time of the extremes; of a summary cell's, where the cell begins. */
+  /** With `places`: row (regular) or time of the extremes. An extreme of a summary cell lies where the cell begins. */
   readonly minAt: BigInt64Array | null;
   readonly maxAt: BigInt64Array | null;
 

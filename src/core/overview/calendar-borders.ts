@@ -88,7 +88,7 @@ function numberOfDate({ unit, count }: CalendarEvery, date: Date): number {
   return Math.floor(units[unit] / count);
 }
 
-/** In ns UTC; not clamped. */
+/** Where a day, week, month or year begins, in ns UTC; not clamped. */
 function beginOf({ unit, count }: CalendarEvery, number: number, offsetAt: OffsetAt): bigint {
   const n = number * count;
   const localMs = {

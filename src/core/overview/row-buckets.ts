@@ -72,7 +72,7 @@ export interface StrandBorders {
   readonly bucket: number;
   /** The first row at or after each border, one more than buckets. */
   readonly rows: Float64Array;
-  /** Before which no border may be moved; null: there is but one strand. */
+  /** No border may be moved before these rows; null: there is but one strand. */
   readonly floors: Float64Array | null;
 }
 
@@ -141,7 +141,7 @@ export interface SummarizedShard {
   readonly factors: readonly number[];
   /** Rows that its cells stand for; others that lie between may belong to other shards. */
   readonly rows: RowRange;
-  /** Rows that its cells count, and that are not seen any more. */
+  /** Rows that its cells count and that readers do not see any more. */
   readonly dirty: readonly RowRange[];
 }
 
@@ -275,7 +275,7 @@ export function dirtyRows(chunks: readonly Layer[], seen: readonly RowRange[]): 
 export interface RowPlan<C extends OverviewChunk> {
   /** Chunks that lie in one bucket, whole. */
   readonly stats: ReadonlyArray<{ readonly bucket: number; readonly chunk: C }>;
-  /** Rows to be read, in order; each range is one of a chunk. */
+  /** Rows to be read, in order; each range lies in one chunk. */
   readonly reads: readonly Slice<C>[];
 }
 

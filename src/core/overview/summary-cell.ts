@@ -119,7 +119,7 @@ export function halvesOfSums({ sums, rests }: CellColumns): { low: BigInt64Array
   return { low, high };
 }
 
-/** @param high of 64-bit integers; null: `low` is the sum, of integers of at most 32 bits */
+/** @param high upper halves of sums of 64-bit integers; null: `low` is the sum, of integers of at most 32 bits */
 export function sumsOfHalves(low: BigInt64Array, high: BigInt64Array | null): Pick<CellColumns, 'sums' | 'rests'> {
   const sums = new Float64Array(low.length);
   if (!high) {

@@ -1,6 +1,7 @@
 /**
- * Statistics of a chunk as the catalog keeps them: what {@link Moments} know of its rows, so that nothing is lost where they stand for them.
- * Little-endian, column after column, a number a channel: FORMAT.md draws them.
+ * Statistics of a chunk as the catalog keeps them: what {@link Moments} know of its rows. So nothing is lost where they
+ * stand for the rows. They are little-endian, column after column, with one number for each channel: FORMAT.md draws
+ * them.
  */
 import { DTYPES, isBigDtype, type Dtype, type SampleArray } from '../numbers/dtype.ts';
 import type { RowShape } from '../numbers/missing-value.ts';

@@ -16,7 +16,10 @@ export interface Chunk {
   readonly datasetRow: number;
   /** Rows of the block that come before the first of this chunk: one block may hold several chunks. */
   readonly skip: number;
-  /** The newest edit of the series that this chunk has taken in. Of two chunks with the same row the higher generation is true. */
+  /**
+   * The newest edit of the series that this chunk has taken in. If two chunks have the same row, the higher generation
+   * is true.
+   */
   readonly generation: number;
   /** Irregular series: smallest and largest time. */
   readonly firstNs: bigint | null;
@@ -28,7 +31,7 @@ export interface Chunk {
   readonly times: ByteRange | null;
   readonly codec: string;
   readonly timesCodec: string | null;
-  /** CRC-32: of an uncompressed block, of this chunk's rows; of a compressed one, of the stored bytes. */
+  /** CRC-32 of this chunk's rows if its block is not compressed; else of the stored bytes. */
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
   /** What is known of the rows as a whole, see `chunk-stats`; null: they have to be read for it. */

@@ -11,7 +11,7 @@ export interface StoredChunk {
   readonly generation: number;
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
-  /** Bytes of its values and times, as they are stored; of a shared block its part. */
+  /** Bytes of its values and times, as they are stored; its share, if the block is shared. */
   readonly storedBytes: number;
 }
 
@@ -50,8 +50,8 @@ export interface StoredCells {
 }
 
 /**
- * Stored bytes of cells that have expired and that a rewriting would drop, by shard. Of irregular series, whose cells tell their times only when they are
- * read, whole blocks.
+ * Stored bytes of cells that have expired and that a rewriting would drop, by shard. Cells of irregular series tell
+ * their times only when they are read, so whole blocks count there.
  * @param beforeNs cells that end before have expired; `expired` says it in rows of a regular series
  */
 export function deadSummaryBytes(

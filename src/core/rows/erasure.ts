@@ -19,7 +19,7 @@ export interface ErasableChunk {
   readonly lastNs: bigint | null;
 }
 
-/** What has expired, as an erasure: of every row, whenever it came. */
+/** What has expired, as an erasure of every row, whenever the row came. */
 export function expiry(expiredNs: bigint): Erasure {
   return { generation: Infinity, startNs: INT64_MIN, endNs: expiredNs, beforeRow: Infinity };
 }

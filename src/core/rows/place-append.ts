@@ -32,7 +32,7 @@ export interface Head extends TimeHead {
   readonly shapeVersion: number;
 }
 
-/** What a series says of its rows' times. Of it only the start tolerance may change while the series lives. */
+/** What a series says of its rows' times. Only the start tolerance may change while the series lives. */
 export type TimeRule =
   ({ readonly kind: 'regular' } & Clock) | { readonly kind: 'irregular'; readonly duplicates: DuplicateRule };
 
@@ -76,7 +76,10 @@ export interface AppendItem {
    * for.
    */
   readonly knownVersion: number | null;
-  /** Regular series: rows that follow each other, and when they begin as far as the client says it; of an irregular one none. */
+  /**
+   * Regular series: rows that follow each other, and when they begin as far as the client says it. An irregular series
+   * has none.
+   */
   readonly runs: readonly Run[];
   readonly parts: readonly AppendPart[];
   readonly key: AppendKey | null;
@@ -139,12 +142,12 @@ export interface SampleChange {
 }
 
 export interface Placement {
-  /** As the bodies and their items. */
+  /** What became of each item, in the order of the bodies and their items. */
   readonly outcomes: readonly (readonly Placed[])[];
   readonly fresh: readonly FreshRun[];
   /** Heads that moved, as they are now. */
   readonly heads: readonly Head[];
-  /** Segments that another one has followed, or of which rows are gone; and the first rows of those that are no more. */
+  /** Segments that are followed by another now, or have lost rows; and the first rows of segments that are gone. */
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
   readonly gone: readonly { readonly seriesId: string; readonly firstRow: number }[];
   /** Marks that are kept. */
@@ -172,7 +175,8 @@ export interface SegmentLook {
 }
 
 /**
- * @param heads of the series of all items, by id; of one that is missing, no series is there
+ * Places a batch.
+ * @param heads heads of the series of all items, by id; if one is missing, there is no series
  * @param known by {@link appendKeyOf}
  * @param look finds what lies around the places of series whose heads do not tell enough, which is rare
  */

@@ -31,9 +31,9 @@ export interface RegularEdit {
   readonly head: Head;
   /** The rows that the range selects, in order of time. */
   readonly ranges: readonly RowRange[];
-  /** Rows that are there no more; 0 of a replacement. */
+  /** How many rows are gone; 0 for a replacement. */
   readonly removed: number;
-  /** Holes that are no more, or not as they were, and those that are new. */
+  /** Holes that are gone or have changed, and those that are new. */
   readonly holesGone: readonly RowRange[];
   readonly holesNew: readonly RowRange[];
 }

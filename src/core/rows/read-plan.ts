@@ -159,7 +159,7 @@ function cutBlock(block: Block, { from, to }: RowRange, rowBytes: number): Block
   };
 }
 
-/** From the first to the last of spans that follow each other. */
+/** The span from the first to the last of spans that follow each other. */
 function hull(spans: readonly Span[]): Span {
   const last = spans[spans.length - 1];
   return { offset: spans[0].offset, length: last.offset + last.length - spans[0].offset };

@@ -10,7 +10,7 @@ export interface SampleShape {
   readonly dtype: Dtype;
   /** One label a channel; its length is the channel count. */
   readonly channelLabels: readonly string[];
-  /** Irregular series carry one time a row; regular ones none (at most a start). */
+  /** Irregular series carry a time for each row; regular ones none, at most a start. */
   readonly kind: 'regular' | 'irregular';
   /** Rate of a regular series, with which the times of a body are compared. */
   readonly rate?: Rate;
@@ -21,7 +21,7 @@ export interface SampleShape {
 /** Consecutive rows. */
 export interface Batch {
   readonly rows: number;
-  /** rows × channels, row-major, of the series' dtype. */
+  /** rows × channels, row-major, in the series' dtype. */
   readonly values: SampleArray;
   /** Irregular series: int64 ns UTC, one a row, in the order given. Null for regular ones. */
   readonly times: BigInt64Array | null;

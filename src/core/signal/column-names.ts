@@ -5,7 +5,10 @@ export const TIME_COLUMN = 'time';
 
 const LIKE_TIME = /^time_*$/;
 
-/** The label; of a channel that is called `time`, or so with underscores, one underscore more. Other labels have other names. */
+/**
+ * The label. A channel that is called `time`, or `time` with underscores, gets one underscore more. Other labels have
+ * other names.
+ */
 export function columnName(label: string): string {
   return LIKE_TIME.test(label) ? `${label}_` : label;
 }
@@ -20,7 +23,7 @@ export interface ColumnPlaces {
 }
 
 /**
- * Finds the columns of a table by their names, in any order. Of two columns called `time` the first has the times.
+ * Finds the columns of a table by their names, in any order. If two columns are called `time`, the first has the times.
  * @param columns as the table calls them
  */
 export function placesOfColumns(columns: readonly string[], labels: readonly string[]): ColumnPlaces {

@@ -51,7 +51,10 @@ export interface Clock {
   readonly startTolerance?: number | null;
 }
 
-/** What a time says that is not where rows go on. `likely`: nothing, within the tolerance of the series; `exact`: there is a gap, however small. */
+/**
+ * What a time means that is not where rows go on. `likely`: nothing, within the tolerance of the series. `exact`: there
+ * is a gap, however small.
+ */
 export type GapRule = 'likely' | 'exact';
 
 export interface Run {
@@ -72,7 +75,7 @@ export interface PlacedRun {
   readonly head: TimeHead;
   /** Segments beside the newest that are new, or not as they were. */
   readonly closed: readonly Segment[];
-  /** First rows of those that are no more. */
+  /** First rows of segments that are gone. */
   readonly gone: readonly number[];
   /** Marks that are kept. */
   readonly marks: readonly ClockMark[];
@@ -223,7 +226,7 @@ function allMarksOf(head: TimeHead, clock: Clock, run: Run, goesOn: Segment | nu
   return isNews ? [first, ...later] : later;
 }
 
-/** Rows of a segment that are there, and follow each other. */
+/** Rows of a segment that are still there and follow each other. */
 interface SegmentPart {
   readonly near: NearSegment;
   readonly from: number;

@@ -51,7 +51,7 @@ function gcd(a: bigint, b: bigint): bigint {
   return a;
 }
 
-/** The nearest double: of a rate that was sent as a number, that number. */
+/** The nearest double. A rate that was sent as a number gives that number. */
 export function rateHz(rate: Rate): number {
   return nearestNumber(rate.num, rate.den);
 }

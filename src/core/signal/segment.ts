@@ -110,7 +110,10 @@ export function segmentAt(segments: readonly Segment[], row: number): number {
   return low;
 }
 
-/** UTC ns of a row; of one that is in no segment, on the grid of the segment before it. @param segments in order of rows, at least one */
+/**
+ * UTC ns of a row. A row in no segment lies on the grid of the segment before it. @param segments in order of rows, at
+ * least one
+ */
 export function timeOfRow(segments: readonly Segment[], rate: Rate, row: number): bigint {
   return timeWithin(segments[Math.max(0, segmentAt(segments, row))], rate, row);
 }

@@ -109,7 +109,7 @@ export const UNSAID = {
 export interface ContentHash {
   /** Hash of the little-endian values, rows × channels. */
   readonly values: string;
-  /** Irregular series: of their times, int64 ns; null for regular ones. */
+  /** Hash of the times of an irregular series, int64 ns; null for regular ones. */
   readonly times: string | null;
   readonly rows: number;
   /** Commit of the samples that were hashed. */
@@ -119,9 +119,9 @@ export interface ContentHash {
 /** The newest row of a series. */
 export interface LastValue {
   readonly ns: bigint;
-  /** Null: of an irregular series, whose rows have no numbers that last. */
+  /** Null for an irregular series, whose rows have no lasting numbers. */
   readonly row: number | null;
-  /** As stored, and calibrated; one a channel. */
+  /** Values as stored, and calibrated; one for each channel. */
   readonly values: readonly (number | bigint)[];
   readonly physical: readonly number[];
 }

@@ -8,7 +8,7 @@ import { formatRate, halfPeriodNs, nsOfRow, rateHz, type Rate } from './rate.ts'
 import { toleranceNs } from './segment.ts';
 import { distance, formatTime, isTime } from '../time.ts';
 
-/** A time that says something, of a row of a body. */
+/** A time on a row of a body that says something new. */
 export interface Stamp {
   /** Counted from the first row of the body. */
   readonly row: number;

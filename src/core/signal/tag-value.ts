@@ -37,7 +37,7 @@ export interface TagUnit {
 /** @returns undefined for a text that is no unit */
 export type ReadUnit = (code: string) => TagUnit | undefined;
 
-/** One by one, of a list its values. */
+/** The value itself; a list gives its values one by one. */
 export function scalarsOf(value: TagValue | null): readonly TagScalar[] {
   if (value === null) return [];
   return Array.isArray(value) ? (value as readonly TagScalar[]) : [value as TagScalar];

@@ -17,7 +17,7 @@ export interface Quantity {
   readonly unit: TagUnit;
 }
 
-/** In base units. Infinite or zero where a float64 does not reach. */
+/** The quantity in base units. It is infinite or zero where a float64 does not reach. */
 export function baseOf({ value, unit }: Quantity): number {
   return toFloat(plus(times(decimalRatio(value), unit.factor), unit.shift));
 }

@@ -40,7 +40,7 @@ export const SEARCH_FIELDS = {
 
 export type SearchField = keyof typeof SEARCH_FIELDS;
 
-/** Those whose `eq` and `in` are led by an index. */
+/** Fields whose `eq` and `in` are led by an index. */
 export const INDEXED_FIELDS: ReadonlySet<SearchField> = new Set([
   'name',
   'channel',

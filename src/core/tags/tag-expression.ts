@@ -31,7 +31,7 @@ export type Bound = 'gt' | 'gte' | 'lt' | 'lte';
 
 export type Test =
   | { readonly op: 'exists' }
-  /** Equal to one of them; of any type. */
+  /** Equal to one of them, whatever their types. */
   | { readonly op: 'any'; readonly values: readonly Comparable[] }
   /** Bounds of one type, which one and the same value must keep. */
   | { readonly op: 'range'; readonly bounds: readonly { readonly bound: Bound; readonly value: Comparable }[] }

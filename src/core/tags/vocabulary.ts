@@ -31,8 +31,10 @@ export interface Vocabulary {
 const MAX_NAMED_VALUES = 20;
 
 /**
- * @param touched keys that a change sets or removes; null: all, as of a new series. What a change does not touch may not fit
- * @returns one fault a key, naming `tags.<key>`
+ * Finds what does not fit a vocabulary.
+ * @param touched keys that a change sets or removes; null: all, as in a new series. What a change does not touch need
+ * not fit
+ * @returns one fault for each key, naming `tags.<key>`
  */
 export function vocabularyFaults(
   { closed, keys }: Vocabulary,
@@ -102,7 +104,7 @@ function isEqual(a: TagScalar, b: TagScalar, readUnit: ReadUnit): boolean {
   return sameTag(a, b);
 }
 
-/** A value of a tag as searches compare it; undefined for a unit or a time that is none. */
+/** A value of a tag as searches compare it; undefined if its unit or its time is none. */
 export function comparableOf(value: TagScalar, readUnit: ReadUnit): Comparable | undefined {
   if (typeof value === 'string') return { type: 'text', text: value };
   if (typeof value === 'number') return { type: 'number', number: value };

@@ -46,7 +46,10 @@ const LARGE_BYTES = 64 * 1024 ** 2;
 const CLASS_BYTES = 1024 ** 2;
 /** This share of dead bytes is worth a rewriting. */
 const DEAD_SHARE = 0.3;
-/** Disorder that is worth one: of a shard's rows, among others of its size; or so deep that reads are slow, whatever the sizes. */
+/**
+ * Disorder that is worth a compaction. Either this share of a shard's rows lies among others of its size. Or overlaps
+ * are so deep that reads are slow, whatever the sizes.
+ */
 const OVERLAP_SHARE = 0.1;
 const OVERLAP_DEPTH = 16;
 /** Without summaries overviews read every row. */
@@ -119,7 +122,9 @@ function tiers(shards: readonly CompactableShard[], taken: ReadonlySet<string>):
   return runs;
 }
 
-/** Groups that are connected by overlaps: of one class where much overlaps, of any where it is deep. */
+/**
+ * Groups of shards that are connected by overlaps. Where much overlaps they are of one class; where it is deep, of any.
+ */
 function disordered(shards: readonly CompactableShard[]): CompactableShard[][] {
   const isDeep = ({ overlap }: CompactableShard): boolean => overlap !== null && overlap.others.length > OVERLAP_DEPTH;
   const isWide = ({ overlap }: CompactableShard): boolean => overlap !== null && overlap.share >= OVERLAP_SHARE;

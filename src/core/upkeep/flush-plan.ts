@@ -62,7 +62,7 @@ const SIDE_BYTES = 8 * 1024 ** 2;
 export interface FlushSide {
   /** Positions of series that are in it whole. */
   readonly series: readonly number[];
-  /** Which part it has, of as many as there are sides, of the one series that is cut. */
+  /** Which part of the one series that is cut this side has; there are as many parts as sides. */
   readonly part: number;
 }
 

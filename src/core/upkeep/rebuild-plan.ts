@@ -23,7 +23,7 @@ import type { SeriesRecord } from './series-record.ts';
 /** What one file says of a series. */
 export interface ToldSeries {
   readonly shardId: string;
-  /** As of which the file tells the truth. */
+  /** The commit as of which the file tells the truth. */
   readonly commit: bigint;
   /** 0: made by a flush; 1: by compaction. */
   readonly level: number;
@@ -35,7 +35,7 @@ export interface FileLayer<T extends ToldSeries> {
   readonly told: T;
   /** Those of its claims that no higher file claims. */
   readonly claims: readonly RowRange[];
-  /** Those rows of the claims that are there. */
+  /** Those rows of the claims that the file has. */
   readonly rows: readonly RowRange[];
 }
 
@@ -76,7 +76,10 @@ export function lowestFirst<T extends ToldSeries>(told: readonly T[]): T[] {
   );
 }
 
-/** The one that describes the series: of the highest version, and of those the last. @param told in order, at least one */
+/**
+ * The file that describes the series: one with the highest version, and the last of those. @param told in order, at
+ * least one
+ */
 export function describing<T extends ToldSeries>(told: readonly T[]): T {
   return told.reduce((best, each) =>
     each.record.description.version >= best.record.description.version ? each : best,

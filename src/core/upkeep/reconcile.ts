@@ -193,7 +193,7 @@ function unfinished(file: StoredFile): Repair[] {
 
 interface Comparison {
   readonly situation: Situation;
-  /** That readers need, of the catalog; `missing`: those without a file. */
+  /** Files that readers need, as the catalog has them; `missing`: those that are not there. */
   readonly wanted: ReadonlyArray<ShardFacts | SpoolFacts>;
   readonly missing: ReadonlyArray<ShardFacts | SpoolFacts>;
   /** Shards in the folder that the catalog does not name. */

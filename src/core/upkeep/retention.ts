@@ -55,7 +55,9 @@ export interface Expiry {
   readonly summariesExpiredNs: bigint | null;
 }
 
-/** Up to where samples and summaries of a series expire. What has expired stays so, also where rules become longer. */
+/**
+ * Says up to where samples and summaries of a series expire. What has expired stays so, also where rules become longer.
+ */
 export function nextExpiry(facts: ExpiryFacts, { keepDays, keepSummariesDays }: RetentionTerms): Expiry {
   const referenceNs = facts.nowNs < facts.lastNs ? facts.nowNs : facts.lastNs;
   const firstNs = facts.expiredNs !== null && facts.expiredNs > facts.firstNs ? facts.expiredNs : facts.firstNs;

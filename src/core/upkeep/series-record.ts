@@ -55,9 +55,9 @@ export interface SeriesRecord {
   readonly holes: readonly RowRange[];
   /** Irregular: what was taken out of the whole series, and may still be in other shards. */
   readonly erasures: readonly Erasure[];
-  /** Regular: of the claims. */
+  /** Regular: segments of the claims. */
   readonly segments: readonly Segment[];
-  /** Regular: times that a client said, of rows of the claims. */
+  /** Regular: times that a client said rows of the claims have. */
   readonly marks: readonly ClockMark[];
   readonly sealedAt: Date | null;
   readonly contentHash: Series['contentHash'];

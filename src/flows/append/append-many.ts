@@ -41,7 +41,7 @@ export interface AppendManyRequest extends Pick<BodyRequest, 'body' | 'declaredB
   readonly format: ItemFormatName;
   /** The project of series that are called by their names. */
   readonly project: string;
-  /** One refused item refuses all. */
+  /** Whether one refused item refuses all. */
   readonly atomic: boolean;
   readonly gaps?: GapRule;
   /** The key of the request; with the number of a line it is the key of an item that has none of its own. */
@@ -74,15 +74,15 @@ export type ItemOutcome = {
 export interface AppendManyOutcome {
   /** The commit of what this request stored; null: it stored nothing. */
   readonly commit: bigint | null;
-  /** In the order of the body. Of an atomic body that was refused, the items that are to blame. */
+  /** Outcomes in the order of the body. If an atomic body was refused, these are the items that are to blame. */
   readonly items: readonly ItemOutcome[];
-  /** Atomic, and not stored. */
+  /** True if an atomic body was not stored. */
   readonly isRefused: boolean;
 }
 
-/** Others get their turn after so many bytes of rows: a millisecond. */
+/** After so many bytes of rows others get their turn: a millisecond. */
 const TURN_BYTES = 64 * 1024;
-/** Times that the same series are asked for anew, or found to be made by others, in one request. */
+/** How often one request asks for the same series anew, or finds that others have made them. */
 const MOST_TRIES = 5;
 const RETRY_AFTER_S = 2;
 
@@ -127,7 +127,7 @@ interface Work {
 /** A series as the body calls it. */
 interface Target {
   readonly called: string;
-  /** An id if it looks like one, and a name: whichever is found first. */
+  /** An id if it looks like one, and a name. Whichever of the two is found first is meant. */
   readonly refs: readonly SeriesRef[];
   readonly works: Work[];
   /** Null: it is not there, or not known yet. */
@@ -141,7 +141,7 @@ interface Target {
 /** What appending needs to know of a series, once for all items. */
 interface FoundSeries {
   readonly id: string | null;
-  /** Where it was remembered: its version. */
+  /** The version with which the series was remembered; null: it was asked for. */
   readonly knownVersion: number | null;
   readonly shape: SampleShape;
   readonly rule: TimeRule;
@@ -343,7 +343,7 @@ class ManyAppend {
     const early = taken.flatMap(({ works }) => works).filter(({ error }) => error);
     const errors = early.map(({ error }) => error);
     await this.#find(taken, { mayRemember: false });
-    // What came before the one that was to make it was refused by itself, whoever has made it.
+    // Items before the one that was to make the series were refused by themselves, whoever has made it.
     early.forEach((work, at) => Object.assign(work, { rows: null, error: errors[at] }));
     return taken.every(({ found }) => found);
   }
@@ -411,7 +411,10 @@ function newTarget(series: string, project: string): Target {
   return { called: series, refs, works: [], found: null, missing: null, plan: null };
 }
 
-/** Postgres has no NUL in its texts, and half a surrogate pair would be sent as another character: no name has either. */
+/**
+ * A name with a NUL cannot be in Postgres, and half a surrogate pair would be sent as another character. So no series
+ * has such a name.
+ */
 function isStorable(called: string): boolean {
   return !/\0|\p{Cs}/u.test(called);
 }
@@ -419,7 +422,7 @@ function isStorable(called: string): boolean {
 type Described = Pick<Series, 'dtype' | 'channels' | 'sampling' | 'duplicates'>;
 type Rules = Pick<FoundSeries, 'shape' | 'rule' | 'duplicates'>;
 
-/** Those of remembered series, which come again and again. */
+/** Rules of remembered series, which come again and again. */
 const RULES = new WeakMap<Described, Rules>();
 
 function foundSeries(series: Described, { id, knownVersion }: Pick<FoundSeries, 'id' | 'knownVersion'>): FoundSeries {
@@ -449,7 +452,7 @@ function readRows(work: Work, { shape, duplicates }: FoundSeries, memory: Shared
   }
 }
 
-/** @throws what is no refusal */
+/** @throws errors that are no refusals */
 function refuse(work: Work, error: unknown): void {
   if (!isVarveError(error)) throw error;
   work.rows = null;
@@ -460,7 +463,7 @@ function refuseMaking(work: Work, error: unknown): void {
   refuse(work, isVarveError(error) ? withinCreate(error) : error);
 }
 
-/** In an item the key is a field of its own. */
+/** The error as an item has it, where the key is a field of its own. */
 function inItem(error: VarveError, { key }: SampleItem): VarveError {
   if (error.slug !== 'key-reused' || key === null) return error;
   return unprocessableField('idempotency_key', 'was used for a write with other content', error.slug);

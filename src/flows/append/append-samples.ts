@@ -27,7 +27,7 @@ export async function appendSamples(deps: AppendDeps, request: AppendRequest): P
   const asked = remembered ? null : await memory.askOne(principal, ref);
   return withUpload(deps, request, async (upload) => {
     if (asked) return append(deps, asked, request, upload, null);
-    // What is large is not read twice.
+    // A large body is not read twice.
     if (!upload.isSmall) return append(deps, await memory.askOne(principal, ref), request, upload, null);
     try {
       return await append(deps, remembered!, request, upload, remembered!.version);

@@ -17,7 +17,7 @@ export interface AppendRequest extends BodyRequest {
   readonly idempotencyKey: string | null;
 }
 
-/** Durable and readable. */
+/** The rows are durable, and readers see them. */
 export interface AppendOutcome {
   readonly write: string;
   readonly rows: number;
@@ -40,7 +40,7 @@ export interface RemoveRequest extends Pick<AppendRequest, 'principal' | 'ref' |
 
 export interface RemoveOutcome {
   readonly write: string;
-  /** Rows that are there no more. */
+  /** How many rows are gone. */
   readonly removed: number;
   readonly commit: bigint;
   readonly replayed: boolean;

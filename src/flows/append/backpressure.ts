@@ -10,19 +10,25 @@ export interface BackpressureLimits {
   /** Bytes of acknowledged payloads that are not in a shard yet. */
   readonly maxFreshBytes: number;
   readonly maxFreshChunks: number;
-  /** Room that is left to Postgres, to flushes and to everybody else; 0: the disk is not looked at. */
+  /** Room on the disk that is left to Postgres, to flushes and to everybody else; 0: the disk is not looked at. */
   readonly minFreeBytes: number;
 }
 
 /** An append whose body may come. It holds nothing before it does. */
 export interface Upload {
-  /** The same bytes, counted. Ends with an error when the disk gets too full meanwhile, or too many others have come as far. */
+  /**
+   * Counts bytes of the body that have come. It ends with an error when the disk gets too full meanwhile, or too many
+   * others have come as far.
+   */
   count(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array>;
-  /** The body is received, or never will be. May be said more than once. */
+  /** Says that the body is received, or never will be. It may be said more than once. */
   end(): void;
 }
 
-/** Large bodies are spooled as they come: so many at the same time by one process. Each may hold two buffers of 1 MiB and two descriptors. */
+/**
+ * Large bodies are spooled as they come: one process spools so many at the same time. Each may hold two buffers of 1
+ * MiB and two descriptors.
+ */
 const MAX_UPLOADS = 512;
 /** Most bytes in memory at one time of bodies that can be read only when they are whole. */
 const MAX_HELD_BYTES = 1024 * 1024 * 1024;
@@ -30,7 +36,7 @@ const MAX_HELD_BYTES = 1024 * 1024 * 1024;
 const LARGE_BYTES = 1024 * 1024;
 /** The backlog and free space are asked for at most this often … */
 const TRUST_MS = 1_000;
-/** … and less often where asking takes long: it takes a part of the time no larger than this. */
+/** … and less often where asking takes long: asking takes at most this part of the time. */
 const ASKING_PART = 1 / 20;
 /** A body looks at the disk after so many bytes. */
 const LOOK_EVERY_BYTES = 4 * 1024 * 1024;
@@ -65,7 +71,7 @@ export class Backpressure {
   /** Bytes that the uploads under way will have brought, as far as they can be believed, and those that they have. */
   #expectedBytes = 0;
   #receivedBytes = 0;
-  /** Confirmed since the numbers were asked for. */
+  /** Bytes that were confirmed since the numbers were asked for. */
   #addedBytes = 0;
   #addedChunks = 0;
 
@@ -75,18 +81,19 @@ export class Backpressure {
     this.#limits = limits;
   }
 
-  /** What must remain of the disk; 0: it is not looked at. */
+  /** How many bytes must remain of the disk; 0: it is not looked at. */
   get minFreeBytes(): number {
     return this.#limits.minFreeBytes;
   }
 
-  /** Whose body is on its way. */
+  /** Uploads whose body is on its way. */
   get uploads(): number {
     return this.#uploads;
   }
 
   /**
-   * Before a byte of the body is read. What a body announces must fit, but keeps no others out before it has come: it is believed to be twice what has come.
+   * Lets a body in before a byte of it is read. What a body announces must fit, but keeps no others out before it has
+   * come: it is believed to be twice what has come.
    * @param declaredBytes what the body says it has; null: it does not
    * @param mostHeld bytes of the body that are in memory at once, at most, because they can be read only together
    * @throws unavailable `backlog-full`, `store-estranged`; storage-full `disk-nearly-full`
@@ -135,7 +142,8 @@ export class Backpressure {
   }
 
   /**
-   * After the body, before it is acknowledged: however many were let in together, the backlog ends at its limit and one append.
+   * Confirms a body that has come, before it is acknowledged. However many were let in together, the backlog ends at
+   * its limit and one append.
    * @param chunks that the body may become
    * @throws unavailable `backlog-full`
    */
@@ -191,7 +199,7 @@ export class Backpressure {
     });
   }
 
-  /** The numbers, of late. Those who ask at the same time share one question. */
+  /** The latest numbers. Those who ask at the same time share one question. */
   #look(): Promise<Numbers> | Numbers {
     if (this.#numbers && performance.now() < this.#numbers.untilMs) return this.#numbers;
     return (this.#asking ??= this.#ask().finally(() => (this.#asking = null)));

@@ -6,6 +6,7 @@ import { isRefusedByPostgres } from '../../core/fault.ts';
 import { askForCommit, outcomeUnknown } from './committer.ts';
 
 /**
+ * Runs a transaction that ends with a commit.
  * @param work calls `told` once it has said all but COMMIT
  * @returns what work does, if it is committed
  * @throws what work does, or Postgres refused, with nothing changed; unavailable `outcome-unknown`

@@ -62,22 +62,22 @@ const MOST_SERIES = 2_000;
 const MOST_BYTES = 8 * 1024 * 1024;
 /** Bytes in memory that wait to be committed; beyond, appends are refused. */
 export const MOST_WAITING_BYTES = 64 * 1024 * 1024;
-/** From this many bytes on a batch goes through one spool file, but for parts too small to gain by it. */
+/** A batch with this many bytes or more goes through one spool file, except for parts too small to gain by it. */
 const SPOOL_FROM_BYTES = 256 * 1024;
 const LEAST_SPOOLED_BYTES = 1024;
 /** A series that somebody else keeps locked is waited for this long. */
 export const LOCKED_MS = 2_000;
 export const LOCKED_PAUSE_MS = 5;
-/** Further tries of a batch that lost its connection, or its transaction to another one. */
+/** How often a batch is tried again that lost its connection, or its transaction to another one. */
 const TRIES = 2;
 const ASK_TRIES = 20;
 const ASK_PAUSE_MS = 250;
 const RETRY_AFTER_S = 2;
 
 interface Waiting {
-  /** As it came … */
+  /** The body as it came … */
   readonly original: AppendBody;
-  /** … and with what is large of it in the spool file of its batch. */
+  /** … and with its large parts in the spool file of its batch. */
   body: AppendBody;
   readonly bytes: number;
   lockedSince: number | null;
@@ -92,7 +92,7 @@ export class Committer {
   #running: Promise<void> | null = null;
   #session: CommitSession | null = null;
   #closed = false;
-  /** The newest commit of ours. */
+  /** The newest commit that this committer has made. */
   #last = 0n;
   /** When the transaction that is under way was begun. */
   #attemptSince: number | null = null;
@@ -102,8 +102,10 @@ export class Committer {
   }
 
   /**
+   * Submits a body.
    * @returns what became of each item, once it is certain
-   * @throws unavailable `backlog-full`, `series-busy`, `outcome-unknown` and others, with nothing stored but for `outcome-unknown`; storage-full
+   * @throws unavailable `outcome-unknown` if nobody knows what became of it
+   * @throws unavailable `backlog-full`, `series-busy` and others; storage-full. Nothing is stored then
    */
   async submit(body: AppendBody): Promise<AppendResult[]> {
     const bytes = bytesInMemory(body.items);
@@ -169,7 +171,10 @@ export class Committer {
     return batch;
   }
 
-  /** Into a file of this batch alone: one that a commit has kept may be swept as soon as that commit's chunks are flushed. */
+  /**
+   * Spools large parts into a file of this batch alone. A file that a commit has kept may be swept as soon as that
+   * commit's chunks are flushed.
+   */
   async #spoolLarge(batch: readonly Waiting[]): Promise<void> {
     for (const each of batch) each.body = each.original;
     if (batch.reduce((sum, { body }) => sum + bytesInMemory(body.items), 0) <= SPOOL_FROM_BYTES) return;
@@ -278,7 +283,9 @@ export class Committer {
     return this.#session;
   }
 
-  /** Bodies of which a series is held elsewhere wait for the next batch, or are refused once they have waited for long. */
+  /**
+   * Bodies with a series that is held elsewhere wait for the next batch, or are refused once they have waited for long.
+   */
   #putOff(held: ReadonlySet<Waiting>): void {
     const now = performance.now();
     const later: Waiting[] = [];
@@ -293,7 +300,7 @@ export class Committer {
 
 const NONE: ReadonlySet<Waiting> = new Set();
 
-/** Bodies of which a series is locked by somebody else. @param heads those that are locked by the session */
+/** Bodies with a series that somebody else has locked. @param heads those that are locked by the session */
 async function heldAmong(
   session: CommitSession,
   given: readonly Waiting[],
@@ -306,7 +313,7 @@ async function heldAmong(
   return new Set(given.filter(({ body }) => body.items.some(({ seriesId }) => held.has(seriesId))));
 }
 
-/** Bodies of which a spool file was swept meanwhile: no commit may name it. */
+/** Bodies whose spool file was swept meanwhile: no commit may name it. */
 async function sweptAmong(session: CommitSession, given: readonly Waiting[]): Promise<ReadonlySet<Waiting>> {
   const ids = new Set(given.flatMap(({ body }) => spoolsOf(body.items)));
   if (ids.size === 0) return NONE;
@@ -337,7 +344,7 @@ export async function askForCommit(
   return 'unknown';
 }
 
-/** What Postgres refuses for its content, what another try may settle, a full disk, and what is a fault of ours. */
+/** Whether Postgres refuses the content, another try may settle it, the disk is full, or it is a fault of ours. */
 function kindOf(error: unknown): 'data' | 'again' | 'full' | 'other' {
   const code = String((error as { code?: unknown }).code);
   if (DATA_SQLSTATE.test(code)) return 'data';
@@ -393,7 +400,7 @@ export function materialize(run: FreshRun): FreshToInsert {
   return freshOf(run, crc32(values), times && crc32(times), inline, null);
 }
 
-/** Field by field: to spread an object of so many costs more than all else that is done for a chunk. */
+/** Fields are named one by one. To spread an object of so many costs more than all else that is done for a chunk. */
 function freshOf(
   { head, firstRow, rows, bytes, firstNs, lastNs, sorted }: FreshRun,
   valuesCrc: number,
@@ -434,7 +441,7 @@ export function outcomeUnknown(): VarveError {
   );
 }
 
-/** With nothing stored, or nobody knows. */
+/** An error for a body of which nothing is stored, or nobody knows. */
 export function unavailable(slug: string, message: string, cause?: unknown): VarveError {
   return new VarveError('unavailable', message, { slug, retryAfterS: RETRY_AFTER_S, cause });
 }

@@ -17,7 +17,7 @@ export class Committers {
     this.#many = new Committer(deps);
   }
 
-  /** As {@link Committer.submit}. */
+  /** Does what {@link Committer.submit} does. */
   submit(body: AppendBody): Promise<AppendResult[]> {
     return (hasMany(body) ? this.#many : this.#few).submit(body);
   }

@@ -45,7 +45,7 @@ export interface EditDeps extends ReceiveDeps {
   readonly turns: SeriesTurns;
 }
 
-/** An irregular series that changes in the range each time it is measured is given up after this many tries. */
+/** How often an irregular series is measured that changes in the range each time; then it is given up. */
 const MOST_MEASURES = 5;
 const RETRY_AFTER_S = 1;
 
@@ -99,7 +99,7 @@ type EditToMake = CommitToMake & { readonly changes: readonly SampleChange[] };
 interface Edited {
   readonly commit: bigint;
   readonly ordinal: number;
-  /** That came, or that were removed. */
+  /** Rows that came, or that were removed. */
   readonly rows: number;
   readonly firstRow: number | null;
   readonly replayed: boolean;
@@ -121,7 +121,7 @@ async function edit(deps: EditDeps, asked: SampleEdit): Promise<Edited> {
   throw new VarveError('unavailable', message, { slug: 'series-busy', retryAfterS: RETRY_AFTER_S });
 }
 
-/** @returns null if what was measured is true no more; nothing is changed then */
+/** @returns null if what was measured does not hold any more; nothing is changed then */
 async function editWithin(
   session: Session,
   root: DataRoot,
@@ -173,7 +173,7 @@ async function changeRegular(
   const plan = planRegularEdit(head, known, range, received);
   await changeHoles(session, id, plan);
   const { ranges, removed } = plan;
-  // Where they lie apart, they have no range of numbers.
+  // Rows that lie apart have no range of numbers.
   const firstRow = ranges.length === 1 ? ranges[0].from : null;
   return {
     ...SAME_TIMES,
@@ -240,7 +240,7 @@ function freshOf(head: Head, parts: readonly AppendPart[], firstRow: number, gen
   });
 }
 
-/** Rows that go to ranges of rows which do not follow each other. */
+/** Divides rows among ranges of rows that do not follow each other. */
 async function freshOfRanges(
   root: DataRoot,
   head: Head,
@@ -313,7 +313,10 @@ function keyOf(
   return { key, hash: hash.update(body ?? '').digest() };
 }
 
-/** Irregular series: the body's times lie in the range. @throws unprocessable `outside-range` naming the first that does not */
+/**
+ * Checks that the times of a body for an irregular series lie in the range. @throws unprocessable `outside-range`
+ * naming the first that does not
+ */
 async function checkTimes(
   { root }: Pick<EditDeps, 'root'>,
   { firstNs, lastNs, parts }: ReceivedPayload,

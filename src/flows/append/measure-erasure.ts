@@ -50,7 +50,7 @@ export async function measureErasure(
 
 type ReadTimes = (chunks: readonly ErasureChunk[], from: bigint, to: bigint) => Promise<BigInt64Array>;
 
-/** Chunk by chunk: whether a time is there does not depend on duplicates of it elsewhere. */
+/** It is told chunk by chunk: whether a time is there does not depend on duplicates of it elsewhere. */
 async function firstFrom(view: ErasureView, fromNs: bigint, times: ReadTimes): Promise<bigint | null> {
   let first: bigint | null = null;
   const later = view.chunks.filter(({ lastNs }) => lastNs! >= fromNs);

@@ -13,7 +13,7 @@ import type { Backpressure } from './backpressure.ts';
 import { receivePayload, receiveSmall, type PayloadTask, type ReceivedPayload } from './receive-payload.ts';
 
 export interface ReceiveDeps {
-  /** For rows of spool files. */
+  /** Database for rows of spool files. */
   readonly writes: Database;
   readonly root: DataRoot;
   readonly codec: CodecPool;
@@ -23,7 +23,7 @@ export interface ReceiveDeps {
 /** What a request brings. */
 export interface BodyRequest {
   readonly format: WireFormatName;
-  /** Decompressed. Read with back-pressure; never held whole unless it is small. */
+  /** The body, decompressed. It is read with back-pressure, and never held whole unless it is small. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Length of the body as it is sent, where the request says it. */
   readonly declaredBytes: number | null;
@@ -31,7 +31,7 @@ export interface BodyRequest {
 
 /** A body of which the first bytes have come. */
 export interface BodyUpload {
-  /** It is here as a whole, and may be received more than once. */
+  /** Whether the body is here as a whole, and may be received more than once. */
   readonly isSmall: boolean;
   /** @param hash whether the hash of the content is wanted. @throws what is wrong with the body; what Backpressure refuses */
   receive(series: Series, hash: boolean, gaps?: GapRule): Promise<ReceivedPayload>;
@@ -39,12 +39,12 @@ export interface BodyUpload {
 
 /** Bodies up to this size are parsed at once, where they arrive. */
 const SMALL_BYTES = 64 * 1024;
-/** Bodies that say they have no more stay in memory until they are committed. */
+/** Bodies that say they have no more bytes than this stay in memory until they are committed. */
 const MEMORY_BODY_BYTES = 1024 * 1024;
 
 /**
- * Lets a body in for as long as `work` takes. Of what was not stored nothing is left.
- * @throws what Backpressure refuses; what `work` throws
+ * Lets a body in for as long as `work` takes. Nothing is left of what was not stored. @throws what Backpressure
+ * refuses; what `work` throws
  */
 export async function withUpload<T>(
   deps: ReceiveDeps,
@@ -74,9 +74,10 @@ export async function withUpload<T>(
     return await work({ isSmall, receive });
   } finally {
     upload.end();
-    // Whoever refuses it early may not have begun to read what is still to come. Not waited for: a client may never send it.
+    // Whoever refuses the body early may not have begun to read what is still to come. That is not waited for: a client
+    // may never send it.
     pieces.return(undefined).catch(() => {});
-    // Of a file that a commit names, the row is kept, whatever became of the answer.
+    // The row of a file that a commit names is kept, whatever became of the answer.
     if (spoolIds.length > 0) await forget(deps, spoolIds);
   }
 }

@@ -13,7 +13,9 @@ import { WIRE_FORMATS, type WireFormatName } from '../../formats/samples/wire-fo
 import { DataRoot } from '../../storage/folder/data-root.ts';
 import { SpoolWriter } from '../../storage/folder/spool.ts';
 
-/** Values of one part: it becomes one chunk, with one checksum, and is read as a whole where it is checked. */
+/**
+ * Bytes of values of one part. A part becomes one chunk, with one checksum, and is read as a whole where it is checked.
+ */
 const PART_BYTES = 1024 * 1024;
 /** Rows are kept in memory up to this many bytes; beyond, and if there is a spool file for them, they go there. */
 const MEMORY_BYTES = 1024 * 1024;
@@ -25,7 +27,7 @@ export interface PayloadTask {
   readonly format: WireFormatName;
   readonly shape: SampleShape;
   readonly duplicates: DuplicateRule;
-  /** SHA-256 of the canonical content is only needed to compare replays. */
+  /** Whether to hash the canonical content with SHA-256, which is only needed to compare replays. */
   readonly hash: boolean;
 }
 
@@ -33,12 +35,12 @@ export interface ReceivedPayload {
   readonly rows: number;
   /** Bytes of values and times together. */
   readonly bytes: number;
-  /** In order; all in memory, or all in the spool file. */
+  /** Parts in order; all in memory, or all in the spool file. */
   readonly parts: readonly AppendPart[];
   /** Smallest and largest time of an irregular series. */
   readonly firstNs: bigint | null;
   readonly lastNs: bigint | null;
-  /** Regular: the start the body stated, and times of its rows that say something, the first one's among them. */
+  /** Regular: the start that the body stated, and times of its rows that say something, among them the first row's. */
   readonly startNs: bigint | null;
   readonly stamps: readonly Stamp[];
   /** The last time that a row of a regular series has. */
@@ -65,7 +67,10 @@ export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint
   }
 }
 
-/** As {@link receivePayload}, of a body that is here as a whole and small enough to be parsed at once: nothing of it needs a file. */
+/**
+ * Does what {@link receivePayload} does, for a body that is here as a whole and small enough to be parsed at once.
+ * Nothing of it needs a file.
+ */
 export async function receiveSmall(task: PayloadTask, pieces: Iterable<Uint8Array>): Promise<ReceivedPayload> {
   const batches: Batch[] = [];
   for await (const batch of WIRE_FORMATS[task.format].decode(streamOf(pieces), task.shape)) batches.push(batch);
@@ -77,9 +82,8 @@ async function* streamOf(pieces: Iterable<Uint8Array>): AsyncGenerator<Uint8Arra
 }
 
 /**
- * As {@link receivePayload}, of rows that are few enough to be read at once: each batch is a part, in memory.
- * @param keep gives the bytes of an array, where they are to lie
- * @throws as there
+ * Does what {@link receivePayload} does, for rows that are few enough to be read at once. Each batch is a part, in
+ * memory. @param keep gives the bytes of an array, where they are to lie @throws as there
  */
 export function checkRows(
   batches: Iterable<Batch>,
@@ -281,7 +285,7 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 ? parts[0] : Buffer.concat(parts);
 }
 
-/** Binary formats can say times that there are none of: NumPy's NaT, and the first and last days of int64. */
+/** Binary formats can say times that do not exist: NumPy's NaT, and the first and last days of int64. */
 function refusedTime(times: BigInt64Array, firstRow: number): Error {
   const row = times.findIndex((ns) => !isTime(ns));
   const what = times[row] === INT64_MIN ? 'NaT, and no time' : `${times[row]}, which is not ${TIME_FORMS}`;

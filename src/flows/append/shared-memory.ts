@@ -1,10 +1,13 @@
-/** Memory for small arrays side by side: one of its own for each of thousands costs the garbage collector more than all work on them. */
+/**
+ * Memory for small arrays side by side. Thousands of arrays with memory of their own cost the garbage collector more
+ * than all work on them.
+ */
 import { bytesOf, DTYPES, type Dtype, type SampleArray } from '../../core/numbers/dtype.ts';
 
 const BLOCK_BYTES = 256 * 1024;
-/** Larger ones have memory of their own already. */
+/** Arrays that are larger have memory of their own already. */
 const SMALL_BYTES = 4096;
-/** So that any array may begin where another one has ended. */
+/** Arrays begin at multiples of this, so that any array may begin where another one has ended. */
 const ALIGNMENT = 8;
 
 export class SharedMemory {
@@ -12,7 +15,7 @@ export class SharedMemory {
   #views = new Map<Dtype, SampleArray>();
   #used = 0;
 
-  /** @returns the bytes of the array, of which nobody changes any more */
+  /** @returns the bytes of the array, which nobody changes any more */
   keep(dtype: Dtype, array: SampleArray): Uint8Array {
     const { byteLength } = array;
     if (byteLength > SMALL_BYTES) return bytesOf(array);

@@ -14,14 +14,15 @@ export interface HashDeps extends PlanDeps {
   readonly db: Database;
 }
 
-/** Values that are planned at once. */
+/** Bytes of values that are planned at once. */
 const PAGE_BYTES = 256 * 1024 * 1024;
-/** Samples of a sealed series change only by expiring, once a minute at most. */
+/** How often hashing is tried. Samples of a sealed series change only by expiring, once a minute at most. */
 const ATTEMPTS = 3;
 const CHANGED = 'content-changed';
 
 /**
- * As of one commit: pages of a series whose samples change meanwhile do not fit together, and are read again.
+ * Hashes a series as of one commit. If samples change meanwhile, the pages of the series do not fit together, and are
+ * read again.
  * @param options pageBytes: of values that are planned at once
  * @throws not-found; corrupt; conflict `content-changed` if the samples keep changing; an abort
  */

@@ -7,7 +7,7 @@ import { rowBatches, type RowsTask } from '../read/print-samples.ts';
 
 export const SHA256_BYTES = 32;
 
-/** Yields the digest of the values and, of an irregular series, that of the times. */
+/** Yields the digest of the values and, for an irregular series, that of the times. */
 export async function* hashRows(pages: AsyncIterable<RowsTask>): AsyncGenerator<Uint8Array> {
   const values = createHash('sha256');
   const times = createHash('sha256');

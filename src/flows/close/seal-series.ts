@@ -19,7 +19,7 @@ export function stateService(deps: SealDeps): StateService {
       const { tokenId } = principal;
       const sealed = await deps.turns.take(id, () => sealSeries(db, id, { ifVersion, tokenId }));
       if (sealed.contentHash) return sealed;
-      // What was acknowledged before is there, and nothing more will be.
+      // What was acknowledged before is there, and nothing more will come.
       return storeContentHash(db, id, sealed.sealedAt!, await hashContent({ ...deps, db: reads }, id, { signal }));
     },
     async unseal(principal, id, { ifVersion }) {

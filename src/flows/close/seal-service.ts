@@ -5,8 +5,8 @@ import type { Principal } from '../principal.ts';
 /** Series that take no more samples. */
 export interface StateService {
   /**
-   * Refuses all writes from then on, and stores the hash of what there is. Sealed already and
-   * hashed, the series is answered as it is; sealed and not hashed, it is hashed.
+   * Refuses all writes to a series from then on, and stores the hash of what there is. A series that is sealed and
+   * hashed already is answered as it is. One that is sealed and not hashed is hashed.
    * @throws not-found; precondition-failed; conflict `series-unsealed`, `content-changed`; corrupt; an abort
    */
   seal(

@@ -16,7 +16,7 @@ export interface CompactionReport extends RewriteReport {
   readonly step: CompactionStep;
 }
 
-/** What there is to do, of all lanes or one. @param all whatever the sizes and ages */
+/** What there is to do for all lanes, or for one. @param all whatever the sizes and ages */
 export async function planCompaction(
   db: Database,
   laneId: string | null = null,
@@ -29,7 +29,7 @@ export async function planCompaction(
   return steps;
 }
 
-/** Adds what takes a look at chunks: of what was masked since, and of times between times. */
+/** Adds what takes a look at chunks: how much was masked since, and which times lie between others. */
 async function judge(db: Database, laneId: string, shards: readonly LaneShard[]): Promise<CompactableShard[]> {
   const { shares } = await measureDead(db, laneId);
   const overlaps =
@@ -66,11 +66,11 @@ export async function compactLane(
   return reports;
 }
 
-/** Writes one shard anew, from the chunks that the catalog knows: HDF5's structure around them is not looked at. */
+/** Writes one shard anew, from the chunks that the catalog knows. HDF5's structure around them is not looked at. */
 export async function rewriteShard(deps: RewriteDeps, laneId: string, shardId: string): Promise<RewriteReport | null> {
   let [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
   if (!shard) {
-    // It may tell of what the other shards of its lane do not tell yet.
+    // Whether the shard may tell of what the other shards of its lane do not tell yet.
     await flushLane(deps, laneId, { asked: true });
     [shard] = (await lanesWithShards(deps.db, laneId, shardId)).get(laneId) ?? [];
   }
@@ -89,7 +89,7 @@ async function compact(deps: RewriteDeps, step: CompactionStep, options: FlushOp
   }
 }
 
-/** @returns whether there are any that nobody knew of */
+/** @returns whether there are damaged chunks that nobody knew of */
 async function markCorrupt({ db, root, log }: RewriteDeps, { shards }: CompactionStep): Promise<boolean> {
   let isAny = false;
   for (const { id } of shards) {
@@ -125,7 +125,7 @@ async function compactSound(
   return report;
 }
 
-/** `isHeldUp`: series are left out, for they have edits that no flush has told. */
+/** `isHeldUp`: series are left out, because they have edits that no flush has told. */
 async function planStep(
   reader: RewriteReader,
   { laneId, shards }: CompactionStep,
@@ -136,7 +136,8 @@ async function planStep(
   const untold = new Set(await reader.maskedSince(laneId, flushed));
   const inputs = found.series.filter(({ seriesId }) => !untold.has(seriesId));
   const isInput = new Set(found.series.map(({ seriesId }) => seriesId));
-  // Those with masks, too, though they have no rows here: where the masks were told may be one of the parents.
+  // Series with masks are taken, too, though they have no rows here: the file that tells the masks may be one of the
+  // parents.
   const masked = (await reader.maskedSince(laneId, 0n)).filter((id) => !untold.has(id) && !isInput.has(id));
   const tasks: SeriesTask[] = [];
   const looked = [...inputs, ...masked.map((seriesId) => ({ seriesId, range: { from: 0, to: 0 } }))];
@@ -154,7 +155,7 @@ async function planStep(
     chunkIds: inputs.flatMap(({ seriesId }) => found.chunkIds.get(seriesId)!),
     parents,
     bytesBefore: shards.reduce((sum, { bytes }) => sum + bytes, 0),
-    // It only makes better what is well.
+    // A compaction only improves what works already.
     priority: 'low',
     tellsAll: false,
     isHeldUp: inputs.length < found.series.length,

@@ -1,4 +1,7 @@
-/** Retention: the rules, and their doing. What has expired is hidden at once; compaction drops it and keeps its summaries. */
+/**
+ * Retention: the rules, and carrying them out. What has expired is hidden at once; compaction drops it and keeps its
+ * summaries.
+ */
 import { v7 as uuidv7 } from 'uuid';
 import type { Database, ReadsAndWrites } from '../../catalog/database.ts';
 import {
@@ -31,9 +34,9 @@ export interface ExpireDeps extends MeasureDeps {
 const ATTEMPTS = 5;
 
 /**
- * Lets expire what is old by now. A series that fails keeps no other from expiring.
+ * Lets samples expire that are old enough by now. A series that fails keeps no other from expiring.
  * @param signal ends the round after the series at hand
- * @returns the series of which samples or summaries have expired
+ * @returns the series whose samples or summaries have expired
  */
 export async function expireSamples(deps: ExpireDeps, signal?: AbortSignal): Promise<string[]> {
   const expired: string[] = [];
@@ -72,7 +75,7 @@ async function whatExpires(
   return expiry.expiredNs === null && expiry.summariesExpiredNs === null ? null : { known, expiry };
 }
 
-/** Time of the first sample that is left; of a regular series it is found under the lock. */
+/** Time of the first sample that is left. In a regular series it is found under the lock. */
 async function firstAfter(deps: ExpireDeps, { series }: ExpirableSeries, expiredNs: bigint): Promise<bigint | null> {
   if (series.sampling.kind === 'regular') return null;
   return (await measureErasure(deps, series, INT64_MIN, expiredNs)).firstNs;

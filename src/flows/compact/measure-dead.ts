@@ -10,7 +10,7 @@ export interface DeadSpace {
   readonly shares: ReadonlyMap<string, number>;
 }
 
-/** Only of series that were edited, have expired or are gone: nothing of others is dead. */
+/** Only series are looked at that were edited, have expired or are gone: others have no dead bytes. */
 export async function measureDead(db: Database, laneId: string): Promise<DeadSpace> {
   const masked = await maskedInShards(db, laneId);
   if (masked.series.length === 0) return { shares: new Map() };

@@ -10,8 +10,10 @@ export interface ShardSpace extends StoredShard {
 }
 
 export interface SpaceService {
-  /** @throws not-found for a series that is not, or is out of the principal's reach */
+  /** @throws not-found for a series that does not exist, or is out of the principal's reach */
   ofSeries(principal: Principal, ref: SeriesRef): Promise<{ series: Series; storage: SeriesStorage }>;
-  /** For administrators of the whole service. @param after id of the shard at which the page before ended */
+  /**
+   * Lists shards for administrators of the whole service. @param after id of the shard at which the page before ended
+   */
   shards(page: { limit: number; after: string | null }): Promise<{ items: ShardSpace[]; after: string | null }>;
 }

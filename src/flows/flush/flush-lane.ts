@@ -29,21 +29,21 @@ export type FlushOutcome =
   /** `more`: not all of the lane was taken at once. */
   | { readonly kind: 'flushed'; readonly reports: readonly RewriteReport[]; readonly more: boolean }
   | { readonly kind: 'nothing' }
-  /** Somebody else is at it. */
+  /** True if somebody else is at it. */
   | { readonly kind: 'busy' };
 
 export interface FlushOptions extends RewriteOptions {
-  /** Also if somebody else is at it. */
+  /** Flush even if somebody else is at it. */
   readonly asked?: boolean;
   /** Bytes that are taken at once, but at least one chunk. */
   readonly most?: number;
   /** Shards that are written side by side, by a thread each, where there is enough. Default: 1. */
   readonly sides?: number;
-  /** … from so many bytes on. Default: however few. */
+  /** … which takes so many bytes for each. Default: however few. */
   readonly sidesFrom?: number;
 }
 
-/** Chunks that cannot be read are found together; what comes after so many attempts is no accident. */
+/** Chunks that cannot be read are found together. So a failure after so many attempts is no accident. */
 const ATTEMPTS = 4;
 
 /** Lanes that are to be flushed now. */
@@ -52,7 +52,7 @@ export async function dueLanes(db: Database, limits: FlushLimits): Promise<strin
   return lanes.filter((lane) => flushReason(lane, limits) !== null).map(({ laneId }) => laneId);
 }
 
-/** @throws what kept it from being made; nothing has changed for readers then */
+/** @throws what kept the shard from being made; nothing has changed for readers then */
 export async function flushLane(deps: RewriteDeps, laneId: string, options: FlushOptions = {}): Promise<FlushOutcome> {
   if (!options.asked && (await isUnderWay(deps.db, laneId, 0))) return { kind: 'busy' };
   for (let attempt = 1; ; attempt++) {
@@ -60,7 +60,7 @@ export async function flushLane(deps: RewriteDeps, laneId: string, options: Flus
     if (!flush) return { kind: 'nothing' };
     const damaged: number[] = [];
     const reports: RewriteReport[] = [];
-    // All come to an end: what one could not write is fresh still, and what another one has is in a shard.
+    // All sides come to an end: what one could not write is fresh still, and what another one has is in a shard.
     const results = await Promise.allSettled(flush.plans.map((plan) => rewriteShards(deps, plan, options)));
     for (const result of results) {
       if (result.status === 'rejected') throw result.reason;
@@ -81,7 +81,9 @@ interface FlushPlans {
   readonly plans: readonly RewritePlan[];
   /** Nothing fresh is left out. */
   readonly isAll: boolean;
-  /** Shards tell all as of it once all plans are carried out; null: it is for a plan to say, or they do not. */
+  /**
+   * The commit as of which shards tell all, once all plans are carried out. Null: a plan has to say it, or they do not.
+   */
   readonly toldCommit: bigint | null;
 }
 
@@ -98,7 +100,7 @@ async function planFlush(
   if (fresh.length + masked.length === 0) return null;
   const bytes = fresh.reduce((sum, each) => sum + each.bytes, 0);
   const { sides, parts } = await shareOut(reader, fresh, bytes < sidesFrom ? 1 : mostSides);
-  // A lane that is behind stays behind if its flush has to wait for all who ask: in the end they are refused for it.
+  // A lane that is behind stays behind if its flush has to wait for all who ask. In the end these are refused for it.
   const priority = bytes >= MOST_FRESH_BYTES ? 'normal' : 'below';
   const plans: RewritePlan[] = [];
   for (const [i, { series, part }] of sides.entries()) {
@@ -127,7 +129,7 @@ async function planFlush(
   return { plans, isAll, toldCommit: isAll && sides.length > 1 ? newest : null };
 }
 
-/** @returns the sides, and the parts of the series that is cut, one a side; null: none is */
+/** @returns the sides, and one part for each of the series that is cut; null: none is */
 async function shareOut(
   reader: RewriteReader,
   fresh: readonly FreshOfSeries[],
@@ -137,7 +139,7 @@ async function shareOut(
   const { sides, cut } = planSides(bytes, most);
   if (cut === null) return { sides, parts: null };
   const parts = await reader.parts(fresh[cut], sides.length);
-  // One that cannot be cut would be all of one side: the others wait for it anyway.
+  // A series that cannot be cut would be all of one side: the others wait for it anyway.
   return parts ? { sides, parts } : { sides: planSides(bytes, 1).sides, parts: null };
 }
 

@@ -1,4 +1,4 @@
-/** What is left over when fresh chunks have been flushed: room in their table, and spool files. */
+/** Sweeps what is left over when fresh chunks have been flushed: room in their table, and spool files. */
 import { vacuumFresh } from '../../catalog/appends/fresh-store.ts';
 import { forgetFreed, freeSpools } from '../../catalog/appends/spool-store.ts';
 import { removeSpooled } from '../../storage/folder/spool.ts';
@@ -19,7 +19,7 @@ export class FreshSweep {
     this.#deps = deps;
   }
 
-  /** After a flush, and now and then. Never throws: the next one does what this one could not. */
+  /** Sweeps, after a flush and now and then. It never throws: the next one does what this one could not. */
   async run(): Promise<void> {
     this.#running ??= this.#sweep().finally(() => (this.#running = null));
     await this.#running;
@@ -38,7 +38,10 @@ export class FreshSweep {
   }
 }
 
-/** Rows first: a file without a row is rubbish, a row without a file would be a loss. @returns files that were removed */
+/**
+ * Removes rows first: a file without a row is rubbish, a row without a file would be a loss. @returns files that were
+ * removed
+ */
 export async function sweepSpools(
   { db, root }: Pick<RewriteDeps, 'db' | 'root'>,
   graceMs = SPOOL_GRACE_MS,

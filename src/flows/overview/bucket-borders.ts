@@ -5,10 +5,16 @@ import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { TimeRange } from '../../core/signal/time-span.ts';
 import { zonedBorders } from './zoned-borders.ts';
 
-/** Buckets of a fixed length of an answer, and of a calendar's, which take some twenty microseconds each. */
+/**
+ * Most buckets of an answer: those of a fixed length, and those of a calendar, which take some twenty microseconds
+ * each.
+ */
 const MAX_FIXED_BUCKETS = 100_000;
 const MAX_CALENDAR_BUCKETS = 20_000;
-/** Borders by a clock found on the main thread: fewer take a millisecond, which is what handing over to a thread costs. */
+/**
+ * Most borders by a clock that are found on the main thread. They take a millisecond, which is what handing over to a
+ * thread costs.
+ */
 const CALENDAR_HERE = 50;
 
 export interface WantedBorders {
@@ -28,7 +34,7 @@ export async function everyBorders(
   );
 }
 
-/** As {@link everyBorders}, of those that are found at once; null: they take a thread. */
+/** Does what {@link everyBorders} does for borders that are found at once; null: they take a thread. */
 export function bordersHere({ every, zone }: WantedBorders, { startNs, endNs }: TimeRange): BigInt64Array | null {
   if (startNs >= endNs) return BigInt64Array.of(startNs);
   const most = mostBuckets(every, startNs, endNs);
@@ -53,7 +59,7 @@ export function bordersWithin(borders: BigInt64Array, { startNs, endNs }: TimeRa
   return from < 0 ? null : borders.slice(from, to + 1);
 }
 
-/** The rows that count: of the first and the last bucket only those of the range. */
+/** The rows that count: in the first and the last bucket only those of the range. */
 export function clampBorders(borders: BigInt64Array, { startNs, endNs }: TimeRange): BigInt64Array {
   return borders.map((ns) => (ns < startNs ? startNs : ns > endNs ? endNs : ns));
 }

@@ -29,7 +29,7 @@ import { DataRoot } from '../../storage/folder/data-root.ts';
 import { readSummaries, type StoredSummary } from '../../storage/read/summary-reader.ts';
 import { rowsInOrderAtOnce, sortWindow, timeWindows, type SortTask } from '../read/order-windows.ts';
 
-/** What rows out of order in time take in memory: more are put in order window by window. */
+/** Memory that rows out of order in time take. More rows are put in order window by window. */
 const FOLD_ORDER_BYTES = 16 * 1024 * 1024;
 
 interface AnyFoldTask extends FoldedSeries {
@@ -40,7 +40,10 @@ interface AnyFoldTask extends FoldedSeries {
 export interface RowFoldTask extends AnyFoldTask {
   readonly kind: 'regular';
   readonly buckets: number;
-  /** In order of rows: in each, rows and times rise together. Borders of buckets in rows, and the bucket that begins with the first. */
+  /**
+   * Strands, in order of rows: in each, rows and times rise together. A strand has the borders of buckets in rows, and
+   * the bucket that begins with the first border.
+   */
   readonly strands: ReadonlyArray<{ readonly bucket: number; readonly borders: Float64Array }>;
   /** Where rows are in order of time; null: rows are numbered so. */
   readonly ranks: readonly RankedRows[] | null;
@@ -51,7 +54,7 @@ export interface RowFoldTask extends AnyFoldTask {
     readonly firstRow: number;
   }>;
   readonly stats: ReadonlyArray<{ readonly bucket: number; readonly firstRow: number; readonly stats: Uint8Array }>;
-  /** One a chunk … */
+  /** One piece for each chunk … */
   readonly pieces: readonly Piece[];
   /** … and the rows of each that count, in order. */
   readonly wanted: ReadonlyArray<readonly RowRange[]>;
@@ -66,9 +69,9 @@ export interface TimedFoldChunk {
   readonly firstNs: bigint;
   readonly lastNs: bigint;
   readonly sorted: boolean;
-  /** Null: not known, or not enough for what is asked. */
+  /** Statistics of the chunk; null: they are not known, or do not tell what is asked for. */
   readonly stats: Uint8Array | null;
-  /** That read all its rows. */
+  /** Pieces that read all its rows. */
   readonly pieces: readonly Piece[];
 }
 
@@ -92,7 +95,10 @@ export interface Folded {
   readonly fold: BucketFold;
   /** Irregular series: where the buckets begin in the end, and where the last one ends. */
   readonly borders: BigInt64Array | null;
-  /** Irregular series, of a fold with places: the first and the last value of the range, whatever told the rest. Empty: there are none. */
+  /**
+   * For an irregular series and a fold with places: the first and the last value of the range, whatever told the rest.
+   * Empty: there are none.
+   */
   readonly ends: readonly LineEnd[] | null;
 }
 
@@ -101,7 +107,7 @@ export interface LineEnd {
   readonly value: number | bigint;
 }
 
-/** @yields nothing but chances to stop */
+/** @yields nothing; each yield is a chance to stop */
 export async function* foldBuckets(task: FoldTask): AsyncGenerator<void, Folded> {
   const fold = new BucketFold(task, task.kind === 'regular' ? task.buckets : task.borders.length - 1);
   if (task.kind === 'irregular') {
@@ -238,7 +244,7 @@ async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator
     if (own) own.push(chunk);
     else ofShard.set(chunk.shardId, [chunk]);
   }
-  // Of a shard whose chunks are not in order of time, cells do not stand for ranges of it.
+  // If the chunks of a shard are not in order of time, its cells do not stand for ranges of time.
   const shards = task.shards.filter(({ shardId }) => isInOrder(ofShard.get(shardId) ?? []));
   const summarized = new Set(isExact ? [] : shards.map(({ shardId }) => shardId));
   const others = chunks.filter(({ shardId }) => !summarized.has(shardId));
@@ -270,7 +276,7 @@ async function* foldByTime(task: TimeFoldTask, fold: BucketFold): AsyncGenerator
       for (let i = 0; i < columns.cells; i++) {
         const cell = { firstNs: times[i * 2], lastNs: times[i * 2 + 1] };
         const after: bigint | null = i + 1 < columns.cells ? times[i * 2 + 2] : next;
-        // Of two cells with rows of one time, one may be given up for its rows and the other not: both are.
+        // Two cells may have rows of one time, and one may be given up for its rows. Then the other is, too.
         const isTied = before === cell.firstNs || after === cell.lastNs;
         const hasExpired = expiredNs !== null && cell.lastNs < expiredNs;
         const isTrue = hasExpired ? !isErased.meets(cell) : !isExact && !isTied && !isBad.meets(cell);

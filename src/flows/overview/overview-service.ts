@@ -5,7 +5,7 @@ import type { ReadRequest } from '../read/read-service.ts';
 
 /** What is answered instead of every row: buckets, each of which stands for the rows in a span of time. */
 export type WantedBuckets =
-  /** So many equal spans, or a line of so many points. */
+  /** So many buckets of equal spans, or a line of so many points. */
   | { readonly by: 'points'; readonly points: number }
   | { readonly by: 'line'; readonly points: number }
   | {

@@ -19,9 +19,10 @@ export interface WantedValues {
 }
 
 /**
+ * Computes values of an aggregate.
  * @param kept buckets that are answered, in order
  * @param start where these begin
- * @returns one value each
+ * @returns one value for each bucket
  */
 export function aggregateValues(
   fold: BucketFold,
@@ -70,7 +71,7 @@ function valueOf(fold: BucketFold, name: Aggregate, at: number, calibration: Cal
   }
 }
 
-/** Between the physical minimum and maximum, whatever rounding does to each. */
+/** Clamps a value between the physical minimum and maximum, whatever rounding does to each. */
 function physicalMean(fold: BucketFold, at: number, calibration: Calibration): number {
   const mean = toPhysicalValue(calibration, fold.mean(at));
   const ends = [fold.mins[at], fold.maxs[at]].map((value) => toPhysicalValue(calibration, value));

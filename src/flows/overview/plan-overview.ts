@@ -51,11 +51,12 @@ export interface FoldPlan {
 
 const FINEST = SUMMARY_FACTORS[0];
 /**
- * Up to so many rows borders of an irregular series stay where they are, and what lies on both sides of one is read. Of longer ones they move to where cells
- * begin, which a compaction changes: reading around each border would take seconds.
+ * Up to so many rows, borders of an irregular series stay where they are, and what lies on both sides of one is read.
+ * In longer series they move to where cells begin, which a compaction changes. Reading around each border would take
+ * seconds there.
  */
 const MOST_KEPT_ROWS = 2 ** 20;
-/** Rows that take as many bytes are read as quickly as a block of finer cells. */
+/** Rows that take no more bytes than this are read as quickly as a block of finer cells. */
 const ROWS_RATHER_THAN_CELLS_BYTES = 1024 * 1024;
 
 export async function planRowFold(reader: OverviewReader, rate: Rate, request: PlanRequest): Promise<FoldPlan> {
@@ -154,7 +155,7 @@ function beginsOf(
   return begins;
 }
 
-/** From the first to the last row that may be asked for. */
+/** The rows from the first to the last one that may be asked for. */
 function hullOf(parts: readonly StrandBorders[]): RowRange {
   const from = Math.min(...parts.map(({ rows }) => floorTo(rows[0], FINEST)));
   const to = Math.max(...parts.map(({ rows }) => rows[rows.length - 1]));
@@ -217,7 +218,7 @@ function summarizedShards({ summaries, summarized, expiredNs }: OverviewSnapshot
   return [...shards].map(([id, { factors, rows }]) => ({ id, factors: [...factors], rows, dirty: [] }));
 }
 
-/** A shard of which the cells of later rows are not to be used. */
+/** A shard whose cells of later rows are not to be used. */
 function withoutCellsFrom(shard: SummarizedShard, row: number): SummarizedShard {
   const { from, to } = shard.rows;
   const first = Math.max(from, floorTo(row, FINEST));

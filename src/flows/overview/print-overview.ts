@@ -80,7 +80,7 @@ export async function* printBuckets({ fold: task, answer }: BucketPrintTask): As
 interface AggregateColumn {
   readonly name: Aggregate;
   readonly type: NumberType;
-  /** By channel, then by bucket. */
+  /** Values by channel, then by bucket. */
   readonly values: readonly (readonly Value[])[];
 }
 
@@ -115,7 +115,7 @@ function bucketCount({ counts, channels }: BucketFold, bucket: number): number {
   return most;
 }
 
-/** For values of a dtype, or nulls; a value that was interpolated is a number whatever the dtype. */
+/** A JSON list of values of a dtype, or nulls. A value that was interpolated is a number whatever the dtype. */
 function jsonList(values: readonly Value[], type: NumberType): string {
   const write = jsonValueWriter(type);
   return `[${values.map((value) => (value === null ? 'null' : write(asStored(value, type)))).join(',')}]`;
@@ -225,7 +225,7 @@ async function printLine(answer: LineAnswer, task: FoldTask, folded: Folded): Pr
   const ys = Float64Array.from(points, ({ value }) => physical(value));
   const type = calibration ? 'float64' : task.dtype;
   const chosen = chooseLine(points, ys, answer.points);
-  // An integer of an .npy array cannot say that there is none, but by the missing value.
+  // An integer of an .npy array can say that there is no value only by the missing value.
   const saysNone = answer.format !== 'npy' || DTYPES[type].kind === 'float' || task.missingValue !== null;
   const kept = saysNone ? chosen : chosen.filter(({ at }) => at !== null);
   const times = BigInt64Array.from(kept, ({ ns }) => ns);

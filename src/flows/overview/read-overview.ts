@@ -264,7 +264,7 @@ export function aggregateDetails(aggregates: readonly Aggregate[]): RowDetails {
   };
 }
 
-/** Null where they have to be found first. @param known of this request, of a range that it had */
+/** Null where they have to be found first. @param known borders that this request has found, for a range that it had */
 function bordersOf(
   { wanted }: BucketRequest,
   { startNs, endNs }: TimeRange,

@@ -5,7 +5,7 @@ import { knownTokens, type KnownToken } from '../../catalog/people/access-store.
 import type { Database } from '../../catalog/database.ts';
 import type { Principal } from '../principal.ts';
 
-/** Tokens that are remembered, of those that are valid and of those that are not: some 3 MB each. */
+/** Most tokens that are remembered, valid ones and others: some 3 MB each. */
 const MAX_TOKENS = 10_000;
 /** All is asked again after so long, though every change is told. */
 const TRUST_MS = 60_000;
@@ -18,8 +18,9 @@ const TRUST_UNHEARD_MS = 1_000;
 const ASK_AGAIN_MS = 250;
 
 /**
- * Remembers all valid tokens, up to {@link MAX_TOKENS}: then no other is one, and however many are tried cost four queries a second. Of more it
- * remembers those that were asked for last, and as many that were no tokens.
+ * Remembers all valid tokens, up to {@link MAX_TOKENS}. Then no other text is a token, and however many are tried cost
+ * four queries a second. If there are more tokens, it remembers those that were asked for last, and as many texts that
+ * were no tokens.
  *
  * Tokens are looked up by their SHA-256, so the time that takes tells nothing of the text of another.
  */
@@ -41,7 +42,7 @@ export class TokenMemory {
     this.#isHearing = isHearing;
   }
 
-  /** To be called after every change of tokens. */
+  /** Forgets all tokens; to be called after every change of tokens. */
   forget(): void {
     this.#epoch++;
     this.#known = new Map();

@@ -83,7 +83,10 @@ async function newestTimes(
   }
 }
 
-/** Times of the newest rows that a reader sees from a time on: of as many as are wanted, or of all. Groups are looked into from the last one back. */
+/**
+ * Times of the newest rows that a reader sees from a time on: as many as are wanted, or all. Groups are looked into
+ * from the last one back.
+ */
 async function newestFrom(
   { db, root, codec }: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
   seriesId: string,

@@ -128,8 +128,8 @@ async function* divided(
 }
 
 /**
- * The rows of a window, without those that were taken out, by the series' rule for duplicates.
- * @param most rows of one instant that are yielded at once; of a longer window all come together
+ * The rows of a window, without those that were taken out, by the series' rule for duplicates. @param most rows of one
+ * instant that are yielded at once; rows of a longer window all come together
  */
 export async function* sortWindow(task: SortTask, window: TimeWindow, most: number): AsyncGenerator<SortedRows> {
   const rows = storedRows(task, window);
@@ -258,7 +258,7 @@ async function countTimes(task: CountTask): Promise<Omit<CountedWindows, 'held'>
   return { windows, rows, skipped: task.skip - skip, rest: null };
 }
 
-/** From the first time of chunks to the last, as far as it is wanted. */
+/** The times from the first of the chunks to the last, as far as they are wanted. */
 function hullOf(chunks: readonly SortableChunk[], { from, to }: TimeWindow): TimeWindow {
   if (chunks.length === 0) return { from, to: from };
   const first = chunks.reduce((a, { firstNs }) => (firstNs! < a ? firstNs! : a), to);

@@ -16,7 +16,7 @@ import type { SampleSelection } from './read-service.ts';
 export interface ChunkLimits {
   /** Chunks of a page of a plan: a megabyte of the catalog. */
   readonly page: number;
-  /** That are asked for where not all rows are wanted … */
+  /** Chunks that are asked for first where not all rows are wanted … */
   readonly first: number;
 }
 export const DEFAULT_CHUNK_LIMITS: ChunkLimits = { page: 4_096, first: 256 };

@@ -44,7 +44,7 @@ type RowSelection = Extract<SampleSelection, { by: 'rows' }>;
 export interface ReadPlan {
   readonly sections: readonly Section[];
   readonly rows: number;
-  /** Null: of an irregular series, whose rows have no numbers that last. */
+  /** Null for an irregular series, whose rows have no lasting numbers. */
   readonly firstRow: number | null;
   readonly rest: SampleSelection | null;
   /** Regular series: rows that follow those of the sections, in the order of the answer, whose chunks the snapshot does not have. */
@@ -268,7 +268,7 @@ async function planByTime(planning: Planning, selection: TimeSelection, most: nu
   };
 }
 
-/** Rows of a group that are wanted: of those with times in `[startNs, endNs)`, at most so many after the first ones. */
+/** Rows of a group that are wanted: those with times in `[startNs, endNs)`, at most so many after the first ones. */
 interface WantedRows {
   readonly startNs: bigint;
   readonly endNs: bigint;
@@ -342,7 +342,10 @@ function withoutFirst(ranges: readonly RowRange[], skip: number): RowRange[] {
   return clipRows(ranges, { from: restFrom, to: Number.MAX_SAFE_INTEGER });
 }
 
-/** Few rows are put in order at once, and held. Of many it is counted which windows of time have those to answer; they are put in order as they are read. */
+/**
+ * Few rows are put in order at once, and held. Where there are many, it is counted which windows of time have the rows
+ * to answer. These windows are put in order as they are read.
+ */
 async function disorderedPart(planning: Planning, group: ChunkGroup, wanted: WantedRows): Promise<SelectionPart> {
   const { root, codec, snapshot } = planning;
   const { series, erasures } = snapshot;

@@ -48,7 +48,7 @@ export interface SeriesClock {
   readonly isMarked: boolean;
 }
 
-/** The rows of an answer, of what is stored. */
+/** The stored rows that make an answer. */
 export interface RowsTask extends RowShape {
   readonly dataRoot: string;
   readonly sections: readonly Section[];
@@ -71,7 +71,9 @@ export interface PrintTask extends RowsTask {
 export interface PrintOptions {
   /** What is yielded is valid until the next is asked for. */
   readonly lend?: boolean;
-  /** Sections behind those of the task, each made when it is asked for. Of a part, those of its rows alone. */
+  /**
+   * Sections behind those of the task, each made when it is asked for. A part of an answer has those of its rows alone.
+   */
   readonly later?: AsyncIterable<Section> | null;
 }
 
@@ -173,7 +175,7 @@ export function sectionRows(section: Section): number {
   return section.pieces.reduce((sum, { blocks }) => sum + blocks.reduce((rows, block) => rows + block.rows, 0), 0);
 }
 
-/** What is in memory while rows of a section are put in order; of those that are held, themselves. */
+/** Memory that is taken while rows of a section are put in order. Rows that are held take what they are. */
 export function orderingBytes(section: Section): number {
   if (section.kind === 'stored') return 0;
   if (section.kind === 'held') return section.values.byteLength + section.times.byteLength;

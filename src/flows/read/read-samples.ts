@@ -235,8 +235,8 @@ function describeRows(series: Series, channels: readonly Channel[], physical: bo
 }
 
 /**
- * Series and chunks of the request, of one instant, and the selection with its rows counted from the start.
- * @throws not-found, also for a series out of the principal's reach
+ * Series and chunks of the request, as of one instant, and the selection with its rows counted from the start. @throws
+ * not-found, also for a series out of the principal's reach
  */
 export async function readSnapshot(
   { db }: Pick<ReadDeps, 'db'>,

@@ -11,7 +11,7 @@ export type SampleSelection =
       readonly by: 'time';
       readonly startNs?: bigint;
       readonly endNs?: bigint;
-      /** Irregular series, of a selection that goes on: rows of `startNs` that came before. */
+      /** For a selection of an irregular series that goes on: rows of `startNs` that came before. */
       readonly skip?: number;
       /** Irregular series: rows of the selection, at most; undefined: all. */
       readonly count?: number;
@@ -57,7 +57,7 @@ export interface SampleStream {
   /** Length of the whole answer; known for files and packed formats, which can be had in part. */
   readonly contentLength: number | null;
   readonly rows: number;
-  /** Null: of an irregular series, whose rows have no numbers that last. */
+  /** Null for an irregular series, whose rows have no lasting numbers. */
   readonly firstRow: number | null;
   readonly dtype: string;
   readonly channelLabels: readonly string[];

@@ -1,4 +1,6 @@
-/** The summaries that compacted shards have of a series, found anew: of samples that have expired nothing else is left. */
+/**
+ * The summaries that compacted shards have of a series, found anew. Nothing else is left of samples that have expired.
+ */
 import { crc32 } from 'node:zlib';
 import { viewAs } from '../../core/numbers/dtype.ts';
 import type { RowShape } from '../../core/numbers/missing-value.ts';

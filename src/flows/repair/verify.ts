@@ -59,7 +59,7 @@ export interface VerifyReport {
   readonly bytes: number;
   /** What is wrong. */
   readonly findings: readonly Finding[];
-  /** What is left over and does no harm: of commits and processes that did not come to their end. */
+  /** What commits and processes that did not come to their end have left over, and does no harm. */
   readonly notes: readonly Finding[];
 }
 

@@ -45,7 +45,7 @@ export interface SeriesTask {
   readonly inputs: readonly RewriteInput[];
 }
 
-/** Bytes that are to match their checksums: of a chunk, or of the runs that one was joined of. */
+/** Bytes that are to match their checksums: those of a chunk, or of the runs that a chunk was joined of. */
 export interface RewriteInput {
   readonly path: string | null;
   readonly held: HeldBytes | null;
@@ -196,7 +196,7 @@ function segmentsOf({ series, segments }: RewriteSeries, claim: RowRange): Segme
     });
 }
 
-/** @param ranges rows that are read; null: of every chunk that is read all are */
+/** @param ranges rows that are read; null: all rows of every chunk that is read */
 function inputsOf(
   chunks: readonly RewriteChunk[],
   slices: ReadonlyArray<Slice<RewriteChunk>>,

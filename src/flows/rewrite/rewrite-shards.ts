@@ -30,13 +30,13 @@ export interface RewriteOptions {
 
 export type RewriteStage = 'planned' | 'registered' | 'written' | 'swapped';
 
-/** All that is decided, of one instant. */
+/** All that is decided, as of one instant. */
 export interface RewritePlan {
   readonly laneId: string;
   readonly level: 0 | 1;
   /** The new shard tells what was so as of it. */
   readonly commit: bigint;
-  /** Series that were looked at; of some nothing is to be said any more. */
+  /** Series that were looked at; there may be nothing to be said of some any more. */
   readonly series: readonly string[];
   readonly tasks: readonly SeriesTask[];
   readonly freshIds: readonly number[];

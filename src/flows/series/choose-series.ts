@@ -19,9 +19,10 @@ export interface ChosenSeries {
 }
 
 /**
- * In the order given, or that of the search.
+ * Finds the series of a request, in the order given, or that of the search.
  * @param searches where searches run: see DatabasePools
- * @throws not-found naming `series[i]`; limit-exceeded naming `where`; invalid-input naming `channels`; unprocessable where times mean different things
+ * @throws not-found naming `series[i]`; limit-exceeded naming `where`; invalid-input naming `channels`; unprocessable
+ * where times mean different things
  */
 export async function chooseSeries(
   { db, searches }: { readonly db: Database; readonly searches: Database },

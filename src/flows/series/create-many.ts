@@ -36,7 +36,7 @@ function assertInReach(principal: Principal, { project }: NewSeries): void {
   });
 }
 
-/** What can be stored of the inputs, with what it needs; of the others why not. */
+/** The inputs that can be stored, with what they need, and why the others cannot. */
 export type Checked = { readonly projectId: string; readonly input: NewSeries } | { readonly error: unknown };
 
 /**

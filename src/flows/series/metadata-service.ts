@@ -11,7 +11,7 @@ import type { SeriesRef } from './series-service.ts';
 export type { StoredVocabulary };
 
 export interface MetadataService {
-  /** How many series the expression finds, and the first of them. @throws unprocessable for a unit that is none */
+  /** How many series the expression finds, and the first of them. @throws unprocessable for a text that is no unit */
   previewEdit(principal: Principal, where: Expression, edit: TagEdit): Promise<{ series: number; sample: string[] }>;
   /**
    * Sets and removes tags of all series that the expression finds, in one transaction.
@@ -33,7 +33,7 @@ export interface MetadataService {
     ref: SeriesRef,
     page: { limit: number; after: string | null },
   ): Promise<{ items: HistoryEntry[]; after: string | null }>;
-  /** @throws not-found for a project that is not, is out of reach or has none */
+  /** @throws not-found for a project that does not exist, is out of reach or has no vocabulary */
   vocabulary(principal: Principal, project: string): Promise<StoredVocabulary>;
   /** Changes no series. */
   setVocabulary(
@@ -46,7 +46,7 @@ export interface MetadataService {
 
 export interface AppliedEdit {
   readonly id: string;
-  /** That were changed. */
+  /** Series that were changed. */
   readonly series: number;
 }
 

@@ -64,7 +64,7 @@ async function inReach<T>(
   return { items, after: last === undefined ? null : placeOf(last) };
 }
 
-/** A project that is not there, or out of reach, has no tags. */
+/** A project that does not exist, or is out of reach, has no tags. */
 async function scopeOf(db: Database, principal: Principal, project: string | undefined): Promise<ProjectScope> {
   const ids = principal.projects?.ids ?? null;
   if (project === undefined) return ids;

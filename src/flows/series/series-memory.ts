@@ -6,7 +6,7 @@ import type { Series } from '../../core/signal/series.ts';
 import { requireReach } from './series-reach.ts';
 import type { Principal } from '../principal.ts';
 
-/** Some 10 kB each at most, but for wide ones: those count once a channel. */
+/** Most channels of remembered series. A series takes some 10 kB at most; a wide one counts once for each channel. */
 const MAX_CHANNELS = 50_000;
 
 /**
@@ -35,7 +35,10 @@ export class SeriesMemory {
     return requireReach(principal, ref, series);
   }
 
-  /** As it is now. @returns in the order given; an error in the place of what is not there, or out of reach: not-found */
+  /**
+   * Asks for series as they are now. @returns in the order given; a not-found error in the place of a series that does
+   * not exist, or is out of reach
+   */
   async ask(principal: Principal, refs: readonly SeriesRef[]): Promise<(Series | Error)[]> {
     const found = await findSeries(this.#db, refs);
     return refs.map((ref, at) => {

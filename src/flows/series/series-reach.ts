@@ -24,7 +24,7 @@ export function requireReach<S extends Pick<Series, 'project'>>(
   return series;
 }
 
-/** @throws not-found for a project that is not, or is out of reach */
+/** @throws not-found for a project that does not exist, or is out of reach */
 export async function assertProject(db: Database, principal: Principal, project: string): Promise<void> {
   const known = mayUse(principal, project) && (await projectIds(db, [project])).has(nameKey(project));
   if (!known) throw notFound('project', project);

@@ -43,9 +43,8 @@ export interface SearchService {
 export interface SeriesService extends SearchService {
   create(principal: Principal, input: NewSeries): Promise<Series>;
   /**
-   * As create, answered once for a key.
-   * @param print makes the answer, as plain JSON
-   * @throws unprocessable `key-reused`
+   * Creates a series, answered once for a key. @param print makes the answer, as plain JSON @throws unprocessable
+   * `key-reused`
    */
   createOnce<A>(
     principal: Principal,
@@ -63,7 +62,7 @@ export interface SeriesService extends SearchService {
   get(principal: Principal, ref: SeriesRef): Promise<Series>;
   update(principal: Principal, id: string, patch: SeriesPatch, ifVersion?: number): Promise<Series>;
   delete(principal: Principal, id: string): Promise<void>;
-  /** By name: the one that was deleted last under it. */
+  /** Restores a deleted series. By name it is the one that was deleted last under it. */
   restore(principal: Principal, ref: SeriesRef): Promise<Series>;
   annotate(principal: Principal, seriesId: string, annotations: readonly NewAnnotation[]): Promise<string[]>;
   annotations(

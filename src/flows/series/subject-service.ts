@@ -8,7 +8,7 @@ export type { StoredSubject };
 export interface SubjectService {
   /** @throws not-found */
   get(principal: Principal, project: string, id: string): Promise<StoredSubject>;
-  /** By identifier. @param page after: identifier that the page before ended with */
+  /** Lists subjects by identifier. @param page after: identifier that the page before ended with */
   list(
     principal: Principal,
     project: string,
@@ -21,6 +21,6 @@ export interface SubjectService {
     subject: Pick<StoredSubject, 'id' | 'content'>,
     insist: Insist,
   ): Promise<{ subject: StoredSubject; isNew: boolean }>;
-  /** At once and for good. @throws not-found */
+  /** Deletes a subject at once and for good. @throws not-found */
   delete(principal: Principal, project: string, id: string, insist: Insist): Promise<void>;
 }

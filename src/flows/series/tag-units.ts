@@ -71,12 +71,15 @@ export function readUnit(code: string): TagUnit | undefined {
   return kept.get(code);
 }
 
-/** What the units of these tags mean; units that are none are left out. */
+/** What the units of these tags mean; texts that are no units are left out. */
 export function unitsOf(tags: Readonly<Record<string, TagValue | null>>): TagUnit[] {
   return unitCodesOf(tags).flatMap((code) => readUnit(code) ?? []);
 }
 
-/** As {@link unitsOf}. @throws unprocessable naming the tag for what is no unit, and for what cannot be said in base units */
+/**
+ * Does what {@link unitsOf} does. @throws unprocessable naming the tag for what is no unit, and for what cannot be said
+ * in base units
+ */
 export function unitsNamingTags(tags: Readonly<Record<string, TagValue | null>>): TagUnit[] {
   for (const [key, value] of Object.entries(tags)) {
     for (const each of scalarsOf(value)) {
@@ -180,7 +183,8 @@ function readAtom(atom: string): Meaning {
   if (Object.hasOwn(TEMPERATURES, atom)) return of(TEMPERATURES[atom].degree, BASE_UNITS.K);
   if (atom === '[pi]') return of(PI);
   const { isSpecial, isArbitrary, definition, canonical } = ucum.info(atom);
-  // Logarithms, and what a procedure defines, compare with nothing else: of these UCUM only says that they are 1. A field of view is counted.
+  // Logarithms, and what a procedure defines, compare with nothing else: UCUM only says that they are 1. A field of
+  // view is counted.
   const isProcedure = isArbitrary || (atom.startsWith('[') && canonical.magnitude === 1 && atom !== '[HPF]');
   if (isSpecial || (isProcedure && definition === undefined)) return of(ONE, `[${atom}]`);
   if (definition === undefined) return of(definedNumber(canonical.magnitude));

@@ -16,7 +16,10 @@ export interface DataSpan {
  * The time axis of regular series. @throws not-found, also out of the principal's reach; unprocessable `not-regular`
  */
 export interface TimeAxisService {
-  /** In order of time, those that touch the range. @param page after: start of the one that the page before ended with */
+  /**
+   * Lists segments that touch the range, in order of time. @param page after: start of the one that the page before
+   * ended with
+   */
   segments(
     principal: Principal,
     ref: SeriesRef,
@@ -27,7 +30,7 @@ export interface TimeAxisService {
       readonly after: bigint | null;
     },
   ): Promise<{ items: DataSpan[]; after: bigint | null }>;
-  /** In order of rows. @param page after: row of the one that the page before ended with */
+  /** Lists clock marks, in order of rows. @param page after: row of the one that the page before ended with */
   clockMarks(
     principal: Principal,
     ref: SeriesRef,

@@ -125,7 +125,7 @@ function chooseSide<P extends { readonly ns: bigint }>(
 /** Goes through the rows of a series in order of time, and holds the two around where it is. */
 class RowCursor {
   readonly channels: number;
-  /** That {@link bitsOf} makes of a value. */
+  /** Words that {@link bitsOf} makes of a value. */
   readonly words: number;
   before: RowPlace | null = null;
   readonly #dtype: RowsTask['shape']['dtype'];

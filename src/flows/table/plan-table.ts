@@ -58,11 +58,12 @@ async function planRows(
 ): Promise<PlannedTable> {
   refuseNpy(request);
   const labels = allLabels(chosen);
-  const dtype = request.physical ? 'float64' : sharedDtype(chosen);
+  // Series of InfluxDB have each a type of its own, and none is turned into another.
+  const dtype = request.influx ? null : request.physical ? 'float64' : sharedDtype(chosen);
   const columns: TableColumn[] = [
     { name: 'time', type: 'time' },
     ...namingColumns(chosen, labels),
-    { name: 'value', type: dtype, about: sharedUnit(chosen) },
+    { name: 'value', type: dtype ?? 'number', about: sharedUnit(chosen) },
   ];
   const most = wanted.by === 'rows' ? (wanted.most ?? Infinity) : Infinity;
   const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<RowsPart> => {
@@ -122,6 +123,15 @@ function longColumns(
   request: TableRequest,
 ): TableColumn[] {
   refuseNpy(request);
+  if (request.influx) {
+    const numbers = aggregates.map((name): TableColumn => ({ name, type: 'number', nullable: true }));
+    return [
+      { name: 'start', type: 'time' },
+      { name: 'end', type: 'time' },
+      ...namingColumns(chosen, labels),
+      ...numbers,
+    ];
+  }
   const isStored = aggregates.some((name) => aggregateType(name, 'int8', request.physical, fill) === 'int8');
   const dtype = isStored ? sharedDtype(chosen) : 'float64';
   return [

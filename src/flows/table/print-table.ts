@@ -5,6 +5,7 @@ import { castTo, type Dtype, type DtypeInfo } from '../../core/numbers/dtype.ts'
 import type { BucketFold } from '../../core/overview/bucket-fold.ts';
 import { columnOf, type NumberType, type Table, type TableBatch } from '../../core/signal/sample-table.ts';
 import type { EpochUnit } from '../../formats/text/epoch-text.ts';
+import { encodeInflux, type InfluxShape } from '../../formats/tables/table-influx.ts';
 import { cutBatches, MAX_BATCH_ROWS } from '../../formats/samples/cut-batches.ts';
 import { encodeTable, type TableFormatName } from '../../formats/tables/table-formats.ts';
 import { DataRoot } from '../../storage/folder/data-root.ts';
@@ -20,11 +21,12 @@ export interface TableTask {
   readonly form: TableForm;
   readonly format: TableFormatName;
   readonly epoch?: EpochUnit;
+  readonly influx?: InfluxShape;
 }
 
 export type TableForm =
-  /** @property dtype of the values of all series */
-  | { readonly kind: 'rows'; readonly dtype: Dtype }
+  /** @property dtype of the values of all series; null: each series has its own */
+  | { readonly kind: 'rows'; readonly dtype: Dtype | null }
   | {
       readonly kind: 'long-buckets' | 'wide-buckets';
       readonly aggregates: readonly Aggregate[];
@@ -54,7 +56,11 @@ export interface BucketsPart extends AnyPart {
 
 /** @param parts what the form takes, in the order of the series */
 export async function* printTable(task: TableTask, parts: AsyncIterable<object>): AsyncGenerator<Uint8Array> {
-  const { form, format, epoch, table } = task;
+  const { form, format, epoch, table, influx } = task;
+  if (influx) {
+    yield* encodeInflux(influxBatches(form, table, parts), influx);
+    return;
+  }
   switch (form.kind) {
     case 'rows':
       yield* encodeTable(format, longRows(form.dtype, parts as AsyncIterable<RowsPart>), table, { epoch });
@@ -72,8 +78,13 @@ export async function* printTable(task: TableTask, parts: AsyncIterable<object>)
   }
 }
 
+function influxBatches(form: TableForm, table: Table, parts: AsyncIterable<object>): AsyncGenerator<TableBatch> {
+  if (form.kind === 'rows') return longRows(form.dtype, parts as AsyncIterable<RowsPart>);
+  return longBuckets(form as BucketsForm, table, parts as AsyncIterable<BucketsPart>);
+}
+
 /** Columns: time, series, name, channel, value. A row a value, channels of one time after each other. */
-async function* longRows(dtype: Dtype, parts: AsyncIterable<RowsPart>): AsyncGenerator<TableBatch> {
+async function* longRows(dtype: Dtype | null, parts: AsyncIterable<RowsPart>): AsyncGenerator<TableBatch> {
   for await (const part of parts) {
     const channels = part.labels.length;
     const most = Math.max(1, Math.floor(MAX_BATCH_ROWS / channels));
@@ -82,7 +93,7 @@ async function* longRows(dtype: Dtype, parts: AsyncIterable<RowsPart>): AsyncGen
   }
 }
 
-function melted(part: RowsPart, dtype: Dtype, batch: OutBatch): TableBatch {
+function melted(part: RowsPart, dtype: Dtype | null, batch: OutBatch): TableBatch {
   const channels = part.labels.length;
   const rows = batch.rows * channels;
   let times = batch.times!;
@@ -94,11 +105,11 @@ function melted(part: RowsPart, dtype: Dtype, batch: OutBatch): TableBatch {
     times = repeated;
   }
   const places = new Int32Array(rows).fill(part.place);
-  const values = castTo(dtype, batch.values);
+  const values = dtype === null ? batch.values : castTo(dtype, batch.values);
   return { rows, columns: [times, places, places, labels, values], present: [null, null, null, null, null] };
 }
 
-/** Columns: start, end, series, name, channel, and the aggregates. Of each series channel after channel. */
+/** Columns: start, end, series, name, channel, and the aggregates. Rows go series by series, and channel by channel. */
 async function* longBuckets(
   { aggregates, fill, borders }: BucketsForm,
   { columns }: Table,

@@ -20,8 +20,8 @@ export interface QueryDeps extends Pick<ReadDeps, 'db' | 'root' | 'codec' | 'roo
 export async function querySeries(deps: QueryDeps, request: TableRequest): Promise<TableStream> {
   const chosen = await chooseSeries(deps, request.principal, request.series, request.channels);
   const { parts, ...planned } = await planTable(deps, request, chosen);
-  const { format, epoch } = request;
-  const body = deps.codec.pipe('table', { ...planned, format, epoch }, parts, request.signal);
+  const { format, epoch, influx } = request;
+  const body = deps.codec.pipe('table', { ...planned, format, epoch, influx }, parts, request.signal);
   const held = STREAM_BYTES + (format === 'json' ? jsonBytes(mostValues(chosen)) : 0);
   return { mediaType: mediaTypeOf(format), series: chosen.length, body: await started(deps.room.hold(held, body)) };
 }

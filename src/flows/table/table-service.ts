@@ -3,6 +3,7 @@ import type { LastValue, Series } from '../../core/signal/series.ts';
 import type { BucketRequest, WantedBuckets } from '../overview/overview-service.ts';
 import type { WantedSeries } from '../series/series-service.ts';
 import type { Principal } from '../principal.ts';
+import type { InfluxShape } from '../../formats/tables/table-influx.ts';
 import type { TableFormatName } from '../../formats/tables/table-formats.ts';
 import type { EpochUnit } from '../../formats/text/epoch-text.ts';
 
@@ -10,11 +11,11 @@ export type AsOfDirection = 'backward' | 'forward' | 'nearest';
 
 /** What a table has of all series, in their order. */
 export type WantedTable =
-  /** A row a value: of each series all rows, or its first ones. */
+  /** One row for each value: all rows of each series, or its first ones. */
   | { readonly by: 'rows'; readonly most: number | null }
-  /** A row a value, of the newest rows of each series. */
+  /** One row for each value, from the newest rows of each series. */
   | { readonly by: 'newest'; readonly rows: number }
-  /** A row a bucket and channel; or, wide, a row a bucket and a column a channel. */
+  /** One row for each bucket and channel. A wide table has one row for each bucket and one column for each channel. */
   | (Omit<Extract<WantedBuckets, { by: 'every' }>, 'by'> & { readonly by: 'buckets'; readonly isWide: boolean })
   /**
    * One row for each time of a clock, and one column for each channel. Values are those of the nearest row in a
@@ -37,11 +38,13 @@ export interface TableRequest extends Pick<
   readonly format: TableFormatName;
   /** CSV has times as numbers of this unit. */
   readonly epoch?: EpochUnit;
+  /** Puts the answer together as InfluxDB would; `format` is JSON then. */
+  readonly influx?: InfluxShape;
 }
 
 export interface TableStream {
   readonly mediaType: string;
-  /** That were found. */
+  /** Series that were found. */
   readonly series: number;
   readonly body: AsyncIterable<Uint8Array>;
 }

@@ -17,7 +17,7 @@ const PRECISIONS = ['float16', 'float32', 'float64'];
 const UNIT_NS = [1_000_000_000n, 1_000_000n, 1000n, 1n];
 const DURATION_UNIT_BY_DEFAULT = 1;
 
-/** The dtype of a column of numbers, or how one would be called that is none of the ten. */
+/** The dtype of a column of numbers; for a type that is not one of the ten, what it would be called. */
 export function dtypeOfColumn(field: FlatTable): string | null {
   const type = field.table(FIELD.type);
   switch (type && field.uint8(FIELD.typeType)) {
@@ -66,7 +66,7 @@ export interface ColumnBytes {
 }
 
 /**
- * @param buffersOf how many buffers each column has: validity and values, of texts their offsets between these
+ * @param buffersOf how many buffers each column has: validity and values, and between these the offsets of texts
  * @returns a column by its place
  */
 export function columnsOfBatch(

@@ -11,8 +11,7 @@ const TIME_BYTES = 8;
 const TIME_FIRST: RecordLayout = { timeOffset: 0, valuesOffset: TIME_BYTES };
 
 /**
- * Little-endian records: int64 ns, then one value a channel, without padding.
- * @param times one a row
+ * Little-endian records without padding: int64 ns, then one value for each channel. @param times one for each row
  * @param values rows × channels, row-major
  */
 export function packRecords(times: BigInt64Array, values: SampleArray): Uint8Array {

@@ -8,11 +8,11 @@ export function utf8Text(bytes: Uint8Array, field: string): string {
   return new TextDecoder().decode(bytes);
 }
 
-/** Where the first character is that is none, counted from 0. */
+/** Where the first byte is that belongs to no character, counted from 0. */
 function firstWrongByte(bytes: Uint8Array): number {
   let from = 0;
   let to = bytes.length;
-  // What is before `from` is text, but for a character that may go on behind it; what is before `to` is not.
+  // What is before `from` is text, except for a character that may go on behind it. What is before `to` is not.
   while (to - from > 1) {
     const middle = (from + to) >>> 1;
     if (isBeginning(bytes.subarray(0, middle))) from = middle;

@@ -32,11 +32,15 @@ const SAMPLE_ROWS = 1000;
 const MAX_SERIES = 1000;
 
 /**
- * One irregular float64 series with a channel a value column; in long form one a combination of the `by` columns' values, which
- * become tags. Rows keep the order of the file, whatever their times. Times are RFC 3339 or `YYYY-MM-DD HH:MM:SS[.ffffff]`, with
- * `Z`, `UTC`, an offset, or nothing, which means UTC. An empty value is NaN.
+ * Makes one irregular float64 series of the file, with a channel for each value column. In long form there is one
+ * series for each combination of the `by` columns' values, which become tags. Rows keep the order of the file, whatever
+ * their times.
  *
- * The whole file is read and checked before this resolves, and once more for each series that is read: memory stays bounded.
+ * Times are RFC 3339 or `YYYY-MM-DD HH:MM:SS[.ffffff]`, with `Z`, `UTC`, an offset, or nothing, which means UTC. An
+ * empty value is NaN.
+ *
+ * The whole file is read and checked before this resolves, and once more for each series that is read: memory stays
+ * bounded.
  * @param open reads the file from its start
  * @throws `invalid-input` naming the option, or line and column; `limit-exceeded` for over 1,000 series
  */

@@ -189,7 +189,7 @@ function scalar(value: unknown): number | string | undefined {
   return typeof item === 'number' || typeof item === 'string' ? item : undefined;
 }
 
-/** As JSON can hold them: typed arrays as lists, bigints as numbers where that is exact. */
+/** Attributes as JSON can hold them: typed arrays as lists, bigints as numbers where that is exact. */
 function plainAttributes(attributes: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, plain(value)]));
 }

@@ -33,11 +33,12 @@ const INVALID_SAMPLE: Readonly<Record<WfdbSignal['format'], number>> = { 16: -32
 const MAX_SIDE_FILE_BYTES = 64 * 1024 * 1024;
 
 /**
- * One regular int16 series with a channel a signal; values stay raw, the channels carry gain and baseline. What the storage format marks invalid
- * samples by is the series' missing value, unless signals of two formats are together.
+ * Makes one regular int16 series with a channel for each signal. Values stay raw; the channels carry gain and baseline.
+ * The storage format marks invalid samples by a value, which is the series' missing value, unless signals of two
+ * formats are together.
  * @param header name of the `.hea` file among `files`
- * @throws `invalid-input` or `unprocessable` naming file and line; while batches are read, `invalid-input` naming a signal file
- * that is shorter than its header says
+ * @throws `invalid-input` or `unprocessable` naming file and line; while batches are read, `invalid-input` naming a
+ * signal file that is shorter than its header says
  */
 export async function readWfdb(files: RecordingFiles, header: string, options: WfdbOptions): Promise<Recording> {
   const head = parseWfdbHeader(new TextDecoder().decode(await sideFile(files, header)), header);
@@ -177,7 +178,10 @@ function interleave(block: Int16Array, columns: readonly number[], values: Int16
   });
 }
 
-/** Frames (one sample a signal) of one signal file, in blocks of one size but the last; no more than `frames` in all. */
+/**
+ * Frames of one signal file, with one sample for each signal, in blocks of one size but the last; no more than `frames`
+ * in all.
+ */
 async function* framesOf(
   source: AsyncIterable<Uint8Array>,
   file: string,

@@ -147,7 +147,9 @@ function readDictionary(
   });
 }
 
-/** @returns the text of a row; null: it has none. Of rows that follow each other and are the same it is decoded once */
+/**
+ * @returns the text of a row; null: it has none. A text that is the same in rows that follow each other is decoded once
+ */
 function textReader(column: ColumnBytes, rows: number, offsetBytes: 4 | 8): (row: number) => string | null {
   if (rows === 0) return () => null;
   const places = columnCells(column, offsetBytes === 4 ? 'int32' : 'int64', rows + 1).values;

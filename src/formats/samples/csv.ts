@@ -1,4 +1,4 @@
-/** `text/csv`: a header line of `time` and the channels' labels, then a line a row. */
+/** `text/csv`: a header line of `time` and the channels' labels, then one line for each row. */
 import type { Batch, OutBatch, OutShape, SampleShape } from '../../core/signal/batch.ts';
 import { columnName, placesOfColumns, TIME_COLUMN } from '../../core/signal/column-names.ts';
 import { invalidField } from '../../core/errors.ts';
@@ -87,7 +87,7 @@ export interface CsvOptions {
   readonly epoch?: EpochUnit;
 }
 
-/** The header line and a line a row. Lines end with LF, as pandas, R and the shell's tools write them. */
+/** The header line, and one line for each row. Lines end with LF, as pandas, R and the shell's tools write them. */
 export function encodeCsv(
   batches: AsyncIterable<OutBatch>,
   shape: OutShape,

@@ -54,7 +54,7 @@ function part({ firstRow, rows, values, times }: OutBatch, from: number, to: num
   };
 }
 
-/** For rows from one of a batch on. */
+/** Makes a batch with room for rows of another one, from a row on. */
 function room({ firstRow, rows: given, values }: OutBatch, from: number, rows: number): OutBatch {
   const Values = values.constructor as new (length: number) => SampleArray;
   return {

@@ -1,4 +1,4 @@
-/** Rows of many series as `application/x-ndjson`: an item a line. */
+/** Rows of many series as `application/x-ndjson`: one item on each line. */
 import { setImmediate } from 'node:timers/promises';
 import { invalidField, isVarveError } from '../../core/errors.ts';
 import { jsonObject, longInteger, parseExactJson, parseJsonWithDigits } from '../text/exact-json.ts';

@@ -103,7 +103,10 @@ function cellsByRow(values: readonly unknown[], body: JsonObject, { channelLabel
   };
 }
 
-/** True if the lists can be channels: as many, of one length, which is that of the times where there are any. */
+/**
+ * True if the lists can be channels: there are as many, all of one length. If there are times, there are as many of
+ * them.
+ */
 function isByChannel(values: readonly unknown[], channels: number, times: unknown): boolean {
   const [first] = values;
   if (values.length !== channels || !Array.isArray(first)) return false;

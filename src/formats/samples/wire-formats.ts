@@ -16,7 +16,7 @@ export type WireFormatName = 'json' | 'ndjson' | 'csv' | 'npy' | 'octet' | 'arro
 export interface Spelling {
   /** CSV: times as numbers of this unit; by default RFC 3339. */
   readonly epoch?: EpochUnit;
-  /** JSON: `values` as one list a row (the default), or one a channel. */
+  /** JSON: `values` as one list for each row (the default), or for each channel. */
   readonly orient?: Orient;
 }
 

@@ -7,7 +7,7 @@ export interface NpyField {
   readonly dtype: Dtype;
   /** Numbers of each row; null: one, and no array. */
   readonly width: number | null;
-  /** By number of the row's field, then by row. What is not there is NaN, or of an integer `none`. */
+  /** Values by number of the row's field, then by row. A missing value is NaN; for an integer it is `none`. */
   readonly values: readonly (readonly (number | bigint | null)[])[];
   /** Default: 0. */
   readonly none?: number | bigint;

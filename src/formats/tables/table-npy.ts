@@ -1,4 +1,7 @@
-/** A table of one time a row and numbers, as records of `time` and `values`: what an irregular series of as many channels would be. */
+/**
+ * A table of times and numbers, as records of `time` and `values`. So an irregular series with as many channels would
+ * look.
+ */
 import { copyValues } from '../../core/numbers/copy-values.ts';
 import type { Table, TableBatch } from '../../core/signal/sample-table.ts';
 import { npyHeader } from '../samples/npy.ts';

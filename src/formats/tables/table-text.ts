@@ -26,7 +26,7 @@ const JSON_SPELLING: CellSpelling = {
 
 type CellWriter = (batch: TableBatch, row: number) => string;
 
-/** A header line, then a line a row. A missing value is an empty field, as NaN is. */
+/** A header line, then one line for each row. A missing value is an empty field, as NaN is. */
 export function encodeTableCsv(
   batches: AsyncIterable<TableBatch>,
   { columns }: Table,

@@ -10,8 +10,8 @@ interface Frame {
 }
 
 /**
- * Where the first repeated key is, as a path from the outermost value; undefined if there is none. Of a text that is no JSON it says nothing in
- * particular.
+ * Where the first repeated key is, as a path from the outermost value; undefined if no key is repeated. About a text
+ * that is no JSON it says nothing in particular.
  */
 export function repeatedKey(text: string): PropertyKey[] | undefined {
   const frames: Frame[] = [];

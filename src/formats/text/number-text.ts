@@ -86,7 +86,7 @@ export function csvValueReader(dtype: Dtype, placeOf: PlaceOf): ValueReader<stri
 /** The place of one value, made only when something is wrong with it. */
 type Place = () => string;
 
-/** A number as the dtype's value, or an error that says why it is none. */
+/** A number as the dtype's value, or an error that says why the text is no number. */
 function fitting(dtype: Dtype): (value: number, place: Place) => number | bigint {
   const { range } = DTYPES[dtype];
   if (!range) {

@@ -7,7 +7,7 @@ export type DescribedPaths = Readonly<Record<string, object>>;
 
 interface PathPattern {
   readonly pattern: RegExp;
-  /** Segments that are no parameters: of two patterns that match, that with more is meant. */
+  /** Segments that are no parameters. If two patterns match, the one with more of them is meant. */
   readonly literals: number;
   readonly allow: readonly string[];
 }

@@ -48,8 +48,8 @@ export function needs(scope: Scope): RequestHandler {
 }
 
 /**
- * Lets tokens with this scope pass that are not limited to projects: for what is told or done of the whole service. One that is limited
- * could learn of other projects here, or give itself a token for them.
+ * Lets tokens with this scope pass that are not limited to projects, for what is told or done of the whole service. A
+ * limited one could learn of other projects here, or give itself a token for them.
  */
 export function needsForAll(scope: Scope): RequestHandler {
   return (_req, res, next) => {

@@ -29,7 +29,7 @@ export function openCursor<S extends z.ZodType>(
   return openCursorOf(questionIn(url), cursor, position);
 }
 
-/** For questions that are no link. @param question what a page belongs to, as text */
+/** Makes a cursor for a question that is no link. @param question what a page belongs to, as text */
 export function makeCursor(question: string, position: unknown): string {
   return Buffer.from(JSON.stringify({ of: fingerprint(question), after: position })).toString('base64url');
 }

@@ -15,7 +15,7 @@ interface ParserError extends Error {
 /** Request line and headers of a connection may have so many bytes; Node's own default is half of it, which a URL alone may have. */
 export const MAX_HEADER_BYTES = 32 * 1024;
 
-/** To be called before the server listens. */
+/** Answers what Node refuses; to be called before the server listens. */
 export function answerNodeRefusals(server: Server): void {
   /** Answers under way: what comes behind them on a connection must not be written into them. */
   const answering = new WeakMap<Duplex, ServerResponse>();

@@ -5,7 +5,7 @@ import { principalOf } from './authenticate.ts';
 
 const RETRY_AFTER_S = 1;
 
-/** For authenticated requests. Answers too-many-requests beyond the limit. */
+/** Limits the authenticated requests of a token. Answers too-many-requests beyond the limit. */
 export function limitPerToken(most: number): RequestHandler {
   const underWay = new Map<string, number>();
   return (_req, res, next) => {

@@ -122,7 +122,7 @@ its status, and the new id or the problem that the line has. Where two lines hav
 One request takes at most ${MAX_BULK_LINES} series and ${MAX_BULK_BYTES / 1024 / 1024} MiB; beyond that nothing is stored (413).`,
       requestParams: { header: KEY_HEADER },
       requestBody: {
-        description: 'A series a line, as JSON',
+        description: 'One series on each line, as JSON',
         required: true,
         content: { [MEDIA_TYPE]: { schema: { type: 'string' }, example: BULK_EXAMPLE } },
       },

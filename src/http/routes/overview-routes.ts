@@ -23,8 +23,8 @@ import {
 import { toChannels } from '../wire/samples-schema.ts';
 
 /**
- * What of an answer a request asks for, by the parameter that says so; null: rows.
- * @throws invalid-input naming a parameter that does not go with it
+ * The kind of answer that a request asks for, which is the parameter that says so; null: rows. @throws invalid-input
+ * naming a parameter that does not go with it
  */
 export function answerKindOf(req: Pick<Request, 'originalUrl'>): (typeof ANSWER_KINDS)[number] | null {
   const params = searchParamsOf(req.originalUrl);

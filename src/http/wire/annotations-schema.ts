@@ -50,7 +50,7 @@ const annotationList = z.strictObject({
   items: z.array(annotation).min(1).max(MAX_ANNOTATIONS).meta({ description: 'All are stored, or none' }),
 });
 
-/** For the document: one, or a list. */
+/** The body as the document shows it: one annotation, or a list. */
 export const annotationBody = z.union([annotation, annotationList]);
 
 /** What has `items` is meant as a list, so that complaints name the item. */

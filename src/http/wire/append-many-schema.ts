@@ -1,4 +1,7 @@
-/** Rows of many series in one request: an item a line, or a column that names the series; and what became of each item. */
+/**
+ * Rows of many series in one request, and what became of each item. An item is a line, or all rows with one value of
+ * the column that names the series.
+ */
 import { z } from 'zod';
 import { invalidField, isVarveError, VarveError } from '../../core/errors.ts';
 import type { NewSeries } from '../../core/signal/series.ts';

@@ -20,7 +20,7 @@ export const STATUS_OF: Readonly<Record<ErrorCode, number>> = {
   'storage-full': 507,
 };
 
-/** The error that an answer of this status tells of; undefined of one that is no error of ours. */
+/** The error that an answer of this status tells of; undefined if it is no error of ours. */
 export function codeOfStatus(status: number): ErrorCode | undefined {
   return (Object.keys(STATUS_OF) as ErrorCode[]).find((code) => STATUS_OF[code] === status);
 }

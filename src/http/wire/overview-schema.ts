@@ -98,7 +98,7 @@ export const latestQuery = z.strictObject({
 export const ANSWER_KINDS = ['points', 'every', 'latest'] as const;
 export const NOT_WITH = ['rows', 'limit', 'skip', 'count'] as const;
 
-/** For the document: everything that a read may be asked. */
+/** Everything that a read may be asked, as the document shows it. */
 export const anyReadQuery = z.strictObject({
   ...readQuery.shape,
   points: points.optional(),

@@ -17,7 +17,7 @@ import { bodyBound, timeZone, uuid } from './scalars.ts';
 
 const LENGTH_FORMS = 'must be a whole number and a unit: ns, us, ms, s, m or h, such as 10ms';
 
-/** A length of time in ns; 0 and a unit is none. */
+/** A length of time in ns; 0 with a unit is no length. */
 const length = z
   .string()
   .transform((text, context): bigint => {
@@ -66,7 +66,7 @@ export const QUERY_EXAMPLES = {
     },
   },
   buckets: {
-    summary: 'a column a series, aligned on hours',
+    summary: 'one column for each series, aligned on hours',
     value: {
       where: { tag: 'room', eq: 'incubator-3' },
       start: '2026-05-01T00:00:00Z',
@@ -124,7 +124,7 @@ export const queryBody = z
       .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),
     form: z.enum(['long', 'wide']).default('long').meta({
       description:
-        'long: a row a value (or bucket), with the series in a column. wide: a row a time and a column a series and channel; needs every or as_of',
+        'long: one row for each value (or bucket), with the series in a column. wide: one row for each time and one column for each channel of each series; needs every or as_of',
     }),
     every: every.optional(),
     agg: z
@@ -137,7 +137,7 @@ export const queryBody = z
       .optional()
       .meta({ description: 'With every: whose midnights, weeks, months and years count. Default: UTC' }),
     as_of: asOf.optional().meta({
-      description: 'A row a tick of a common clock, with the value that each series has there. Excludes every',
+      description: 'One row for each tick of a common clock, with the value that each series has there. Excludes every',
     }),
     latest: z
       .int()
@@ -261,7 +261,7 @@ export const tableAnswer = z
     rows: z.int().meta({ description: 'Rows of the table' }),
     data: z.record(z.string(), z.array(cell)).meta({
       description:
-        'A list a column, by name: pandas.DataFrame(answer["data"]). Times are integer nanoseconds as strings; null where there is no value',
+        'One list for each column, by name: pandas.DataFrame(answer["data"]). Times are integer nanoseconds as strings; null where there is no value',
     }),
   })
   .meta({ id: 'Table', description: 'Many series as one table' });

@@ -39,7 +39,7 @@ const keyParameters = {
   sequence: sequenceNumber.optional(),
 };
 
-/** Of requests with many items, which have sequence numbers each. */
+/** The source of a request with many items, which have sequence numbers each. */
 export const sourceParameter = source.meta({
   description: 'Who sends; each item has a `sequence` then, and the two together are its idempotency key',
   example: SOURCE_EXAMPLE,

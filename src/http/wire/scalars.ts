@@ -95,7 +95,7 @@ export function isUuid(text: string): boolean {
 
 export const uuid = z.string().regex(UUID).meta({ format: 'uuid' });
 
-/** In a path. */
+/** An id in a path. */
 export function idOf(what: string): z.ZodString {
   return uuid.meta({ description: `Id of the ${what}` });
 }
@@ -124,7 +124,7 @@ export const timeZone = z
   .refine(isTimeZone, 'is no time zone: IANA names are read, such as Europe/Berlin')
   .meta({ example: 'Europe/Berlin' });
 
-/** The digits of an integer past ±2^53, which is how such a one is read. */
+/** The digits of an integer past ±2^53, which is how such an integer is read. */
 export const longIntegerText = z
   .string()
   .refine(isLongInteger, 'must be a number, or the digits of an integer past 2^53');

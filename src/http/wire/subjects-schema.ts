@@ -8,7 +8,7 @@ const MAX_TEXT_CHARS = 500;
 const MAX_DESCRIPTION_CHARS = MAX_OBJECT_BYTES;
 const MAX_PAGE = 200;
 const DEFAULT_PAGE = 50;
-/** As UCUM has it. */
+/** The dimension of mass in UCUM. */
 const MASS = readUnit('g')!.dimension;
 
 const text = z.string().min(1).max(MAX_TEXT_CHARS);

@@ -49,7 +49,7 @@ const PAGE_SERIES = 1000;
 /** A service that is busy, or whose Postgres is starting again, is asked this often before the command gives up. */
 const ATTEMPTS = 5;
 
-/** Of a 500 that nobody foresaw. */
+/** The slug of a 500 that nobody foresaw. */
 const INTERNAL_SLUG = 'internal';
 
 const SEARCH = '/v1/series/search';
@@ -88,7 +88,10 @@ export class VarveClient {
     await this.#fetch('DELETE', `/v1/series/${id}`);
   }
 
-  /** By name: the one that was deleted last under it. @throws not-found, gone, or conflict if its name was given away */
+  /**
+   * Restores a deleted series. By name it is the one that was deleted last under it. @throws not-found, gone, or
+   * conflict if its name was given away
+   */
   restoreSeries(ref: SeriesRef): Promise<SeriesAnswer> {
     return this.#json('POST', seriesPath(ref, '/restore'));
   }

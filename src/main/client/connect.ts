@@ -4,7 +4,7 @@ import { VarveClient } from './client.ts';
 import type { Config } from '../process/config.ts';
 import { tokenInFolder, tokenPath } from '../process/first-token.ts';
 
-/** With the token of VARVE_TOKEN, else the one in the data folder. @throws unauthorized if there is neither */
+/** A client with the token of VARVE_TOKEN, else the one in the data folder. @throws unauthorized if there is neither */
 export function connect(config: Config): VarveClient {
   return new VarveClient(config.serviceUrl, config.firstToken ?? tokenInFolder(config.dataRoot) ?? missing(config));
 }

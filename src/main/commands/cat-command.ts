@@ -51,7 +51,7 @@ export async function catSamples(config: Config, series: string, command: CatCom
   }
 }
 
-/** Extensions that are no names of formats, or look like one that is. */
+/** Extensions that name no format, or look like one that does. */
 const EXTENSIONS: Readonly<Record<string, AnswerFormatName>> = {
   jsonl: 'ndjson',
   bin: 'octet',

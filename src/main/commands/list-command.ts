@@ -126,7 +126,7 @@ async function printFacets(facets: Facets): Promise<void> {
   for await (const line of tableLines(FACET_COLUMNS, lines)) await writeOut(`${line}\n`);
 }
 
-/** One JSON array, an item a line, written as the pages come. */
+/** One JSON array with an item on each line, written as the pages come. */
 async function* jsonLines(items: AsyncIterable<SeriesAnswer>): AsyncGenerator<string> {
   let open: string | null = null;
   for await (const item of items) {

@@ -10,9 +10,11 @@ const CONDITION = /^([^<>=!]+)(>=|<=|!=|=|>|<)(.*)$/s;
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
 /**
- * `species=mouse`, `age_days=61` (a number), `anaesthetised=false` (a boolean), `cage="61"` (a string all the same),
- * `serial=12345678901234567891` (past 2^53: a string, as the service has it); lists, times and quantities as JSON:
- * `depth={"value":300,"unit":"um"}`.
+ * A tag as it is written on the command line:
+ * - `species=mouse` is a text, `age_days=61` a number, `anaesthetised=false` a boolean;
+ * - `cage="61"` is a text all the same, and so is `serial=12345678901234567891`, which is past 2^53, as the service
+ *   has it;
+ * - lists, times and quantities are JSON: `depth={"value":300,"unit":"um"}`.
  * @throws invalid-input
  */
 export function parseTag(text: string): [key: string, value: TagValue] {
@@ -34,8 +36,8 @@ function jsonOf(text: string): TagValue {
 }
 
 /**
- * A condition as the query parameter of a search: `age_days>=60` → `tag.age_days[gte]=60`; a key alone asks that the tag is
- * there, one with `!` before it that it is not.
+ * A condition as the query parameter of a search: `age_days>=60` becomes `tag.age_days[gte]=60`. A key alone asks that
+ * the tag is there; a key with `!` before it, that it is not.
  * @throws invalid-input
  */
 export function parseTagCondition(text: string): [parameter: string, value: string] {

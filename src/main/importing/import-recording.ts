@@ -1,6 +1,6 @@
 /**
- * A recording on its way into the service, so that doing it again does nothing: an import that was interrupted goes on when it
- * is started once more, one that was complete adds nothing.
+ * A recording on its way into the service, so that doing it again does nothing. An import that was interrupted goes on
+ * when it is started once more; one that was complete adds nothing.
  */
 import { createHash } from 'node:crypto';
 import type { Batch } from '../../core/signal/batch.ts';
@@ -30,7 +30,7 @@ export interface ImportedSeries {
   readonly rows: number;
   readonly bytes: number;
   readonly annotations: number;
-  /** Of those, what was not there before. */
+  /** How many of those rows were not there before; and of the annotations. */
   readonly addedRows: number;
   readonly addedAnnotations: number;
 }
@@ -57,9 +57,9 @@ export function rowBytes({ spec: { dtype, channels, sampling } }: RecordedSeries
 /**
  * Creates the series of a recording, appends their samples and posts their annotations, one series after the other.
  *
- * Every append has an Idempotency-Key made of the source's checksum, the series' name and the number of the request, so
- * that the service recognizes what it has. Annotations have no such key: those that the series has already, by start, end
- * and label, are left out.
+ * Every append has an Idempotency-Key, so that the service recognizes what it has. The key is made of the source's
+ * checksum, the series' name and the number of the request. Annotations have no such key. Those that the series has
+ * already, by start, end and label, are left out.
  * @param onBytes told of the bytes that each request brought
  * @throws conflict `name-taken` if a series of the name exists and does not come from the same source in the same shape
  */

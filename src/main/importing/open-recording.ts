@@ -17,7 +17,7 @@ export const RECORDING_FORMATS = ['wfdb', 'csv', 'npy', 'opensignals'] as const;
 export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
 
 export interface RecordingOptions {
-  /** Of the recording; by default the file's, without its extension. */
+  /** Name of the recording; by default the file's, without its extension. */
   readonly name?: string;
   readonly format?: RecordingFormat;
   readonly rate?: string;
@@ -31,7 +31,10 @@ export interface RecordingOptions {
 /** What a recording was made from. */
 export interface RecordingSource {
   readonly file: string;
-  /** Of the file; where a recording has several, of all of them one after the other, as `cat … | sha256sum` prints it. */
+  /**
+   * Checksum of the file. If a recording has several files, it is that of all of them one after the other, as `cat … |
+   * sha256sum` prints it.
+   */
   readonly sha256: string;
   /** Those several, in that order. */
   readonly files?: readonly string[];

@@ -1,9 +1,9 @@
 /**
- * A Postgres of our own for the one-machine mode: real server processes, started beside this one, adopted if a killed
- * predecessor left them running, and stopped last.
+ * A Postgres of our own for the one-machine mode. Its server processes are real, and are started beside this one and
+ * stopped last. If a killed predecessor left them running, they are adopted.
  *
  * The server is a process group of its own. Ctrl-C reaches this process only, which can then finish its work before it
- * calls {@link EmbeddedPostgres.stop}; and a kill of this process loses nothing, the next start finds the server.
+ * calls {@link EmbeddedPostgres.stop}. A kill of this process loses nothing: the next start finds the server.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync } from 'node:fs';
@@ -88,12 +88,13 @@ interface Site {
 }
 
 /**
- * Starts the Postgres of `dataDir`, or adopts it if it is running, and resolves when it accepts connections. The cluster
- * is created at the first start. One process at a time should own a data folder; this function does not see to that.
- *
- * @throws VarveError `unavailable` if there is no Postgres for this platform or it does not start, `conflict` if the
- *   given port is taken or the cluster has another major version, `forbidden` if the data belong to another user,
- *   `not-found` if there is no cluster and none is to be made
+ * Starts the Postgres of `dataDir`, or adopts it if it is running, and resolves when it accepts connections. The
+ * cluster is created at the first start. One process at a time should own a data folder; this function does not see to
+ * that.
+ * @throws VarveError `unavailable` if there is no Postgres for this platform or it does not start
+ * @throws VarveError `conflict` if the given port is taken or the cluster has another major version
+ * @throws VarveError `forbidden` if the data belong to another user
+ * @throws VarveError `not-found` if there is no cluster and none is to be made
  */
 export async function startEmbeddedPostgres({
   dataDir,
@@ -138,9 +139,9 @@ export async function startEmbeddedPostgres({
 }
 
 /**
- * The server and its children inherit this open file, and with it a lock that the kernel keeps until the last of them has ended, whoever started them
- * and in whichever container: their pids and their shared memory tell nothing to another.
- *
+ * Opens a file that the server and its children inherit, and with it a lock. The kernel keeps the lock until the last
+ * of them has ended, whoever started them and in whichever container. Their pids and their shared memory tell nothing
+ * to another container.
  * @returns null on Windows, where Postgres alone sees to it
  */
 async function takeServerLock({ paths, user }: Site, signal: AbortSignal | undefined): Promise<number | null> {
@@ -246,7 +247,7 @@ interface Launched {
   readonly url: string;
   /** Resolves with its signal or exit code. */
   readonly exited: Promise<string>;
-  /** As its parent knows it, for whom no `/proc` is needed. */
+  /** Whether it is running, as its parent knows, for whom no `/proc` is needed. */
   readonly isRunning: () => boolean;
 }
 
@@ -378,7 +379,7 @@ function stopOneAtATime(site: Site, isRunning: () => boolean): () => Promise<voi
   return () => (stopping ??= stopServer(site, isRunning).finally(() => (stopping = null)));
 }
 
-/** @param isOursRunning what its parent knows; of another server the system is asked */
+/** @param isOursRunning what its parent knows; about another server the system is asked */
 async function stopServer({ paths, user, binaries, clusterName }: Site, isOursRunning: () => boolean): Promise<void> {
   const mark = await readPostmasterPid(paths.folder);
   const isRunning = async (pid: number): Promise<boolean> => isOursRunning() || isServerOf(pid, paths.folder, user);

@@ -1,11 +1,10 @@
 /**
  * The folder of an embedded Postgres:
- *
- *     <dataDir>/cluster    what Postgres calls its data folder; owned by the account it runs as
- *     <dataDir>/password   of the role `varve`, mode 0600
- *     <dataDir>/port       the port of the last start
- *     <dataDir>/server.log
- *     <dataDir>/server.lock  locked for as long as a server, or a child of one, lives
+ * - `<dataDir>/cluster` is what Postgres calls its data folder; it is owned by the account that Postgres runs as
+ * - `<dataDir>/password` is that of the role `varve`, mode 0600
+ * - `<dataDir>/port` is the port of the last start
+ * - `<dataDir>/server.log`
+ * - `<dataDir>/server.lock` is locked for as long as a server, or a child of one, lives
  */
 import { randomBytes } from 'node:crypto';
 import { chmod, chown, lchown, mkdtemp, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -24,8 +23,8 @@ const DATABASE = 'varve';
 const PASSWORD_BYTES = 24;
 
 /**
- * How a Linux server names its data folder when its account cannot walk to it (Varve's data under root's home, say): it
- * is started inside the folder, and this link leads there without a look at the folders above.
+ * How a Linux server names its data folder when its account cannot walk to it, because it lies under root's home, say.
+ * The server is started inside the folder, and this link leads there without a look at the folders above.
  */
 const WORKING_FOLDER = '/proc/self/cwd';
 

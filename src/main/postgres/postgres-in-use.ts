@@ -28,7 +28,8 @@ export async function postgresUrl({ database, dataRoot }: Config): Promise<strin
 }
 
 /**
- * The server that is configured, or the embedded one: that of the running service, else one for as long as this takes.
+ * The server that is configured, or the embedded one. That is the server of the running service, or one for as long as
+ * this takes.
  * @param ifMissing whether an embedded one is made where there is none
  * @throws not-found if there is none and none is to be made
  */

@@ -11,7 +11,7 @@ import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../../http/request/limits.
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
 const RedisUrl = z.url({ protocol: /^rediss?$/, error: 'must be a redis:// URL' });
 const HttpUrl = z.url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' });
-/** As the header `Authorization` can carry it. */
+/** A token as the header `Authorization` can carry it. */
 const Token = z.string().regex(/^[\x21-\x7e]{16,}$/, 'must be one word of at least 16 visible ASCII characters');
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 /** The longest pause that a timer of Node knows, in whole seconds. */

@@ -50,7 +50,7 @@ export function tokenInFolder(dataRoot: string): string | null {
   );
 }
 
-/** Under another name first: a start that is cut off never leaves half a token, or none. */
+/** Writes the token under another name first, so that a start that is cut off never leaves half a token. */
 function keepToken(path: string, token: string): void {
   const mine = `${path}.${process.pid}.tmp`;
   writeFileSync(mine, `${token}\n`, { mode: 0o600 });

@@ -1,6 +1,6 @@
 /**
- * A log in which an outage is one line. While Postgres is away every request, connection and timer fails with the same cause: the log
- * says once that it cannot be reached, and once that it can again.
+ * A log in which an outage is one line. While Postgres is away, every request, connection and timer fails with the same
+ * cause. The log says once that it cannot be reached, and once that it can again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';

@@ -1,7 +1,7 @@
 /** Keeps the heap of young objects at a few megabytes, in all threads. */
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 
-/** Of both halves of the main thread's young heap. */
+/** Size of both halves of the main thread's young heap. */
 const YOUNG_BYTES = 8 * 1024 * 1024;
 /** Objects that are alive together make V8 enlarge it; a few such rounds suffice. */
 const OBJECTS_A_ROUND = 20_000;

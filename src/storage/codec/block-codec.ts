@@ -67,7 +67,7 @@ function inflateHead(stored: Uint8Array, wanted: number): Promise<Uint8Array> {
   });
 }
 
-/** As {@link decodeBlock}, for threads that may wait. */
+/** Does what {@link decodeBlock} does, for threads that may wait. */
 export function decodeBlockNow(codec: Codec, stored: Uint8Array): Uint8Array {
   switch (codec) {
     case 'gzip':

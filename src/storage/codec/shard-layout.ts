@@ -37,7 +37,7 @@ export interface NewShard {
   readonly path: string;
   /** It tells what was so as of this commit. */
   readonly commit: bigint;
-  /** That of the oldest flush whose rows it has. */
+  /** Commit of the oldest flush whose rows it has. */
   readonly firstCommit: bigint;
   /** 0: made by a flush; 1: by compaction. */
   readonly level: 0 | 1;
@@ -108,7 +108,7 @@ export function createContiguous(
   return bytesOf(rows);
 }
 
-/** The attribute `missing_value`, of the dtype; none where there is no such value. @param name another one for it */
+/** The attribute `missing_value`, in the dtype; none where there is no such value. @param name another name for it */
 export function describeMissing(
   object: Group | Dataset,
   { dtype, missingValue }: Omit<RowShape, 'channels'>,

@@ -41,7 +41,10 @@ export interface Disk {
   readFile(path: string): Buffer;
   /** A missing file is fine. */
   remove(path: string): void;
-  /** At once for every reader; after a power cut it has happened or not. Both names are in one folder. */
+  /**
+   * Renames a file. Every reader sees it at once; after a power cut it has happened or not. Both names are in one
+   * folder.
+   */
   rename(from: string, to: string): void;
   /** Makes the names in the folder of `path` durable. */
   syncFolder(path: string): void;

@@ -32,7 +32,7 @@ const PERL = [
   '-e',
   'open(my $file, "+<&=", 3) or die; flock($file, LOCK_EX | LOCK_NB) or $!{EWOULDBLOCK} ? exit 1 : die "$!\n"',
 ];
-/** By name, and where they usually are: a service manager may have cut the PATH short. */
+/** Programs that lock a file, by name and where they usually are: a service manager may have cut the PATH short. */
 const LOCKERS: readonly (readonly [program: string, args: readonly string[]])[] = [
   ['flock', FLOCK],
   ['/usr/bin/flock', FLOCK],

@@ -52,7 +52,7 @@ function readMark(path: string): string | null {
   }
 }
 
-/** A link never replaces, and never shows half of the text: of two that start at once, the second finds the first one's. */
+/** A link never replaces, and never shows half of the text. If two start at once, the second finds the first one's. */
 function mark(path: string, id: string): void {
   const mine = `${path}.${process.pid}`;
   writeFileSync(mine, `${id}\n`);

@@ -17,7 +17,7 @@ export async function listStoredFiles(root: DataRoot): Promise<StoredFile[]> {
   return files.flatMap((file) => asStored(file) ?? []);
 }
 
-/** @returns those of these files that are there */
+/** @returns those of these files that exist */
 export async function lookAtStored(root: DataRoot, paths: readonly string[]): Promise<StoredFile[]> {
   const found: StoredFile[] = [];
   for (const path of paths) {

@@ -24,7 +24,7 @@ export function contentOf(shape: RowShape, values: Buffer, times: Buffer | null)
   };
 }
 
-/** Statistics of one version of this code may differ from those of another by rounding, of floats alone. */
+/** Statistics of floats may differ by rounding between one version of this code and another. */
 const STATS_TOLERANCE = 2 ** -40;
 
 /**

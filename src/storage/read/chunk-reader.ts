@@ -13,7 +13,10 @@ export interface PieceBytes {
   readonly times: Buffer | null;
 }
 
-/** Pieces that are read while one is on its way out: of compressed ones more, so that decoding keeps both cores busy. */
+/**
+ * Pieces that are read while one is on its way out. Of compressed pieces there are more, so that decoding keeps both
+ * cores busy.
+ */
 const AHEAD = 1;
 const AHEAD_COMPRESSED = 3;
 /** Shards of one read that are opened before it begins; a read of more opens the others as it comes to them. */

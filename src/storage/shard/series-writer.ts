@@ -53,7 +53,7 @@ export interface WrittenChunk {
   readonly times: ByteRange | null;
   readonly codec: Codec;
   readonly timesCodec: Codec | null;
-  /** CRC-32: of an uncompressed block, of this chunk's rows; of a compressed one, of the stored bytes. */
+  /** CRC-32 of this chunk's rows if its block is not compressed; else of the stored bytes. */
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
   /** Irregular series: smallest and largest time. */

@@ -1,6 +1,6 @@
 /**
- * Writes a shard: an HDF5 file that is made once and then never changes. Series go in whole, one after the other; of one no more than a block and a batch of
- * summary cells are in memory. For a worker thread.
+ * Writes a shard: an HDF5 file that is made once and then never changes. Series go in whole, one after the other. No
+ * more than a block and a batch of summary cells of a series are in memory. For a worker thread.
  */
 import type { Group } from 'h5wasm/node';
 import type { DataRoot } from '../folder/data-root.ts';

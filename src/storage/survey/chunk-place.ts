@@ -12,7 +12,7 @@ export interface ChunkPlace {
   readonly problem: string | null;
 }
 
-/** The place of a chunk that is not to be found. */
+/** The place of a chunk that cannot be found. */
 export function nowhere(problem: string): ChunkPlace {
   return { valuesOffset: null, valuesLength: null, timesOffset: null, timesLength: null, problem };
 }

@@ -58,9 +58,8 @@ export class Hdf5Reader {
   }
 
   /**
-   * Where a shard's chunks lie, one place a row.
-   * @param rows of the series' datasets, at which chunks begin
-   * @throws if HDF5 cannot read the series' group
+   * Where a shard's chunks lie, with one place for each of the rows. @param rows of the series' datasets, at which
+   * chunks begin @throws if HDF5 cannot read the series' group
    */
   async findChunks(shard: string, seriesId: string, rows: readonly number[]): Promise<ChunkPlace[]> {
     const places = (await this.#look({ op: 'find-chunks', path: shard, seriesId, rows })) as ChunkPlace[];

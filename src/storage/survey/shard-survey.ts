@@ -15,7 +15,7 @@ export interface ShardSurvey {
   readonly laneId: string;
   /** It tells what was so as of this commit. */
   readonly commit: bigint;
-  /** That of the oldest flush whose rows it has. */
+  /** Commit of the oldest flush whose rows it has. */
   readonly firstCommit: bigint;
   /** 0: made by a flush; 1: by compaction. */
   readonly level: number;
@@ -33,7 +33,7 @@ export interface SurveyedSeries {
   readonly rows: number;
   /** Codec of `values` and `time`. */
   readonly codec: Codec;
-  /** Rows of a chunk of HDF5; of a contiguous dataset all of them. */
+  /** Rows of a chunk of HDF5; for a contiguous dataset all its rows. */
   readonly chunkRows: number;
   /** Rows of `time`; null for regular series. */
   readonly timeRows: number | null;
@@ -217,7 +217,7 @@ function decodesTo(codec: Codec, bytes: Buffer, wanted: Buffer): boolean {
   }
 }
 
-/** What went wrong, of the whole stack of errors that the library reports: its innermost line. */
+/** What went wrong: the innermost line of the whole stack of errors that the library reports. */
 export function reasonOf(error: unknown): string {
   const { message } = error as Error;
   return [...message.matchAll(/^ *#\d+: .* in \w+\(\): (.+)$/gm)].at(-1)?.[1] ?? message;

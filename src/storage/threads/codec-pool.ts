@@ -112,7 +112,7 @@ export class CodecPool {
     }
   }
 
-  /** Since a step has begun or ended while some are under way, in milliseconds; 0: none is. */
+  /** Milliseconds since a step has begun or ended, while some are under way; 0: none is. */
   get stuckMs(): number {
     return this.#stepsUnderWay === 0 ? 0 : performance.now() - this.#lastStepMs;
   }

@@ -4,7 +4,7 @@ import { fromErrorRecord, toErrorRecord, type ErrorRecord } from '../../core/err
 /** Errors lose their fields on the way between threads, a plain record keeps them. */
 export type Outcome<T> = { readonly value: T } | { readonly error: ErrorRecord };
 
-/** For the thread's side: a promise as an {@link Outcome}. */
+/** Makes a promise an {@link Outcome}, on the thread's side. */
 export async function outcome<T>(promise: Promise<T>): Promise<Outcome<T>> {
   try {
     return { value: await promise };

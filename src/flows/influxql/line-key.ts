@@ -1,0 +1,21 @@
+/** What identifies a point beside its time: measurement and tags, as line protocol writes them. */
+import type { Tags } from '../../core/signal/series.ts';
+import { MEASUREMENT_TAG } from './influx-conditions.ts';
+
+/** Tags of a point alone, in alphabetical order; those that begin with `_` are ours. */
+export function pointTags(tags: Tags): [key: string, value: string][] {
+  return Object.entries(tags)
+    .flatMap(([key, value]): [string, string][] =>
+      key.startsWith('_') || typeof value !== 'string' ? [] : [[key, value]],
+    )
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** @returns null of a series that has no measurement */
+export function lineKey(tags: Tags): string | null {
+  const measurement = tags[MEASUREMENT_TAG];
+  if (typeof measurement !== 'string') return null;
+  const name = measurement.replaceAll(/[ ,]/g, String.raw`\$&`);
+  const escaped = (text: string): string => text.replaceAll(/[ ,=]/g, String.raw`\$&`);
+  return [name, ...pointTags(tags).map(([key, value]) => `${escaped(key)}=${escaped(value)}`)].join(',');
+}
