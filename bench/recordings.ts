@@ -1,4 +1,4 @@
-/** Real recordings, sealed, beside h5py's shuffle and gzip: the MIT-BIH ECG and the EEG of a sleep recording, where they are at hand. */
+/** Real recordings, compacted, beside h5py's shuffle and gzip: the MIT-BIH ECG and the EEG of a sleep recording, where they are at hand. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';

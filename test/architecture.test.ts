@@ -35,6 +35,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   formats: {
     binary: [],
     text: ['binary'],
+    'line-protocol': [],
     samples: ['text', 'binary'],
     tables: ['samples', 'text', 'binary'],
     recordings: ['samples', 'text', 'binary'],
@@ -64,6 +65,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     series: [],
     read: ['series'],
     append: ['series', 'read'],
+    ingest: ['append', 'series'],
     overview: ['series', 'read'],
     table: ['series', 'read', 'overview'],
     live: ['append', 'read', 'series'],
@@ -73,7 +75,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     influxql: ['table', 'read', 'people'],
     close: ['read', 'series'],
     repair: ['compact', 'close', 'rewrite', 'series'],
-    threads: ['append', 'read', 'overview', 'table', 'close'],
+    threads: ['append', 'ingest', 'read', 'overview', 'table', 'close'],
   },
   http: {
     body: [],

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { VarveError } from '../core/errors.ts';
 import type { DatabaseTransaction } from './database.ts';
 
-/** Clients are promised half of it; each use of a key removes some older ones. */
+/** Answers are kept twice as long as clients are promised. Each use of a key removes some older ones. */
 const KEPT_HOURS = 48;
 const REMOVED_AT_ONCE = 10;
 
@@ -14,13 +14,14 @@ export interface Once {
 }
 
 export interface Answered<A> {
-  /** As JSON. */
+  /** The answer, as JSON. */
   readonly answer: A;
   readonly replayed: boolean;
 }
 
 /**
- * The answer is kept if and only if the transaction commits; a second request of the key waits for that.
+ * Answers a request once for its key. The answer is kept if and only if the transaction commits; a second request with
+ * the key waits for that.
  * @param work whose answer is plain JSON
  * @throws unprocessable `key-reused` if the key was used for something else
  */

@@ -9,10 +9,10 @@ export interface CatalogNumbers {
   /** Chunks that are in no shard yet. */
   readonly freshChunks: number;
   readonly freshBytes: number;
-  /** Age of the oldest of them; 0 if there is none. */
+  /** Age of the oldest of these chunks; 0 if there is none. */
   readonly freshSeconds: number;
   readonly restingLanes: number;
-  /** Payload of appends and edits, and what was written for it, by all processes since the catalog was made. */
+  /** Bytes of appends and edits, and bytes that were written for them, by all processes since the catalog was made. */
   readonly acceptedBytes: number;
   readonly spooledBytes: number;
   readonly flushedBytes: number;
@@ -23,7 +23,7 @@ export async function pingCatalog(db: Database): Promise<void> {
   await sql`select 1`.execute(db);
 }
 
-/** Cheap estimates for what is large (the planner's), counts for what should be small. */
+/** Counts what should be small, and takes the planner's estimates for what is large. */
 export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
   const { rows } = await sql<{
     series: number;

@@ -16,11 +16,11 @@ export interface Change {
   /** Null: the rows have no numbers of their own. */
   readonly firstRow?: number | null;
   readonly rows?: number | null;
-  /** Who asked; null: nobody. */
+  /** The token that asked; null: nobody did. */
   readonly tokenId: string | null;
 }
 
-/** What the statement that takes a number does besides. */
+/** What the statement that takes a number does beside that. */
 export interface AlongWith {
   /** Statements that change rows and may use the number, as `k.value` of a table `k`. Their rows are locked already. */
   readonly also?: readonly RawBuilder<unknown>[];
@@ -54,7 +54,7 @@ export function commitStatement(
 }
 
 /**
- * All of one commit: see {@link commitStatement}. Without changes nothing is done.
+ * Makes all changes of one commit: see {@link commitStatement}. Without changes nothing is done.
  * @returns the commit number; null: nothing has changed
  */
 export async function commitChanges(
@@ -67,7 +67,7 @@ export async function commitChanges(
   return rows[0].commit;
 }
 
-/** Changes of one commit, where an edit has changed more series than these: it takes as many numbers as it needs. */
+/** Most changes of one commit. An edit that has changed more series takes as many numbers as it needs. */
 export const MAX_CHANGES = 10_000;
 
 /**
@@ -92,14 +92,14 @@ export async function commitEdit(trx: DatabaseTransaction, editId: string): Prom
     select pg_notify(${COMMIT_CHANNEL}, k.value::text) from k`.execute(trx);
 }
 
-/** Who has not followed the feed for so long must begin anew. */
+/** Whoever has not followed the feed for so long must begin anew. */
 export const FEED_DAYS = 30;
-/** For so long a repeated append is recognized by its key. */
+/** A repeated append is recognized by its key for so long. */
 export const KEY_DAYS = 7;
 
 /**
  * Forgets what is too old, the oldest first.
- * @param limit of each
+ * @param limit most commits, and most keys
  * @returns how many commits and keys; as many as `limit`: there may be more
  */
 export async function trimFeed(db: Database, limit: number): Promise<{ commits: number; keys: number }> {

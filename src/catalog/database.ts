@@ -29,28 +29,31 @@ export const typeParsers = { getTypeParser: getTypeParser as typeof pg.types.get
  */
 export interface SessionLimits {
   readonly statementMs: number;
-  /** Waiting for a row or a table that another session holds. */
+  /** Longest wait for a row or a table that another session holds. */
   readonly lockMs: number;
   /** How long a transaction may wait for us: a client that was stopped gives back what it holds. */
   readonly idleMs: number;
-  /** From Postgres 17 on. */
+  /** Longest transaction; from Postgres 17 on. */
   readonly transactionMs: number;
 }
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 
-/** What answers a request: it is told soon that it cannot be served. */
+/** Limits of what answers a request: it is told soon that it cannot be served. */
 const READ_LIMITS = { statementMs: 30_000, lockMs: 5_000, idleMs: 30_000, transactionMs: MINUTE_MS };
 const WRITE_LIMITS = READ_LIMITS;
-/** Flushes, compaction, recovery: they are few, nobody waits for one of them alone, and half of one done is work to do again. */
+/**
+ * Limits of flushes, compaction and recovery. They are few, nobody waits for one of them alone, and half of one done is
+ * work to do again.
+ */
 const JOB_LIMITS = {
   statementMs: 10 * MINUTE_MS,
   lockMs: MINUTE_MS,
   idleMs: MINUTE_MS,
   transactionMs: 30 * MINUTE_MS,
 };
-/** What no index helps reads all series; longer than this a search does not. */
+/** Limits of a search. A search that no index helps reads all series, and takes no longer than this. */
 export const MAX_SEARCH_MS = 10_000;
 const SEARCH_LIMITS = { ...READ_LIMITS, statementMs: MAX_SEARCH_MS };
 /** Edits of a million series take minutes, in statements that look for a thousand of them at a time. */
@@ -63,7 +66,7 @@ export const READ_CONNECTIONS = 16;
 export const WRITE_CONNECTIONS = 12;
 const SEARCH_CONNECTIONS = 8;
 const EDIT_CONNECTIONS = 4;
-/** Then an answer says that the service is busy. */
+/** After this wait an answer says that the service is busy. */
 const CONNECTION_WAIT_MS = 5_000;
 /** A server that has not ended a statement so long after its limit is given up. */
 const SILENCE_MS = 5_000;
@@ -75,18 +78,21 @@ export interface OpenDatabase {
   close(): Promise<void>;
 }
 
-/** Pools that keep each other waiting for nothing: a lock that stops all of one leaves the others free. */
+/**
+ * Pools of connections that keep each other waiting for nothing: a lock that stops all of one pool leaves the others
+ * free.
+ */
 export interface DatabasePools {
   readonly reads: Database;
   readonly writes: Database;
-  /** Flushes, compaction, recovery, expiry. */
+  /** For flushes, compaction, recovery and expiry. */
   readonly jobs: Database;
   /**
    * For statements that are built to measure. They are planned each time for the values that they are given. A plan for
    * any value would not know a rare one from a frequent one.
    */
   readonly searches: Database;
-  /** Edits of all that a search finds. */
+  /** For edits of all series that a search finds. */
   readonly edits: Database;
   close(): Promise<void>;
 }
@@ -129,7 +135,7 @@ const CUSTOM_PLANS = '-c jit=off -c plan_cache_mode=force_custom_plan';
 interface PoolOptions extends PoolListener {
   readonly max: number;
   readonly limits: SessionLimits;
-  /** Longer where transactions raise the limit of a statement. */
+  /** It is longer where transactions raise the limit of a statement. */
   readonly silenceMs?: number;
   readonly options?: string;
 }

@@ -1,4 +1,7 @@
-/** Hears of what Postgres notifies, over LISTEN. A wake-up, not a truth: what is said while the connection is down is never heard. */
+/**
+ * Hears of what Postgres notifies, over LISTEN. A notification wakes up and is no truth: what is said while the
+ * connection is down is never heard.
+ */
 import pg from 'pg';
 
 const RECONNECT_MS = 1_000;

@@ -1,7 +1,7 @@
 /**
- * Errors by meaning. Whoever throws one says what went wrong with which subject; whoever is at a door
- * (HTTP, CLI, a job) decides what that means there. Compared by `code`, never by `instanceof`: an error may
- * have crossed a thread or a module realm.
+ * Errors by meaning. Whoever throws one says what went wrong with which subject. Whoever is at a door (HTTP, CLI, a
+ * job) decides what that means there. Errors are compared by `code`, never by `instanceof`: an error may have crossed a
+ * thread or a module realm.
  */
 
 export type ErrorCode =

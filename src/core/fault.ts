@@ -47,7 +47,10 @@ export function faultOf(error: unknown): Fault | null {
  */
 const REFUSAL_SQLSTATE = /^(?!08|57)(?=.*\d)[0-9A-Z]{5}$/;
 
-/** True if Postgres has answered a transaction with this error, so that it certainly changed nothing. A lost connection leaves that open. */
+/**
+ * True if Postgres has answered a transaction with this error, so that it certainly changed nothing. A lost connection
+ * leaves that open.
+ */
 export function isRefusedByPostgres(error: unknown): boolean {
   return REFUSAL_SQLSTATE.test(String(((error ?? {}) as { code?: unknown }).code));
 }

@@ -8,7 +8,7 @@ export function keyOfPair(source: string, sequence: bigint): string {
   return `${sequence} ${source}`;
 }
 
-/** The key of a line of a request that has one for all of its lines. It meets neither of the other kinds. */
+/** The key of a line, in a request that has one key for all of its lines. It meets neither of the other kinds. */
 export function keyOfLine(key: string, line: number): string {
   return `#${line} ${key}`;
 }

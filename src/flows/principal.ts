@@ -7,6 +7,9 @@ export type { Scope };
 export interface Principal {
   readonly tokenId: string;
   readonly scopes: readonly Scope[];
-  /** Null: all projects. Names, for what a caller names; ids, for what the catalog filters. */
+  /**
+   * The projects that the principal may use; null: all. Names are for what a caller names, ids for what the catalog
+   * filters.
+   */
   readonly projects: { readonly ids: readonly string[]; readonly names: readonly string[] } | null;
 }

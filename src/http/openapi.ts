@@ -8,6 +8,7 @@ import { bulkDescriptions } from './routes/bulk-routes.ts';
 import { changesDescriptions } from './routes/changes-routes.ts';
 import { docsDescriptions } from './routes/docs-routes.ts';
 import { healthDescriptions } from './routes/health-routes.ts';
+import { lineDescriptions } from './routes/line-routes.ts';
 import { liveDescriptions } from './routes/live-routes.ts';
 import { metadataDescriptions } from './routes/metadata-routes.ts';
 import { queryDescriptions } from './routes/query-routes.ts';
@@ -32,6 +33,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...tagDescriptions,
   ...sampleDescriptions,
   ...appendManyDescriptions,
+  ...lineDescriptions,
   ...liveDescriptions,
   ...changesDescriptions,
   ...queryDescriptions,
@@ -91,6 +93,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
         description: 'Changes of many series, what was changed, which tags there may be, and subjects',
       },
       { name: 'samples', description: 'The rows of a series' },
+      { name: 'agents', description: 'Line protocol, for clients of InfluxDB' },
       { name: 'live', description: 'What happens, as it happens' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
       { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
@@ -99,6 +102,8 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       { name: 'docs', description: 'This document' },
     ],
     paths: PATHS,
-    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' }, password: { type: 'http', scheme: 'basic' } },
+    },
   });
 }

@@ -15,9 +15,11 @@ import { authenticate } from './request/authenticate.ts';
 import { bulkRoutes } from './routes/bulk-routes.ts';
 import { changesRoutes } from './routes/changes-routes.ts';
 import { cutStalled } from './body/stalled.ts';
+import { authenticateAgent } from './request/agent-credentials.ts';
 import { DOCS_FILES, docsRoutes } from './routes/docs-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './request/limits.ts';
+import { lineRoutes } from './routes/line-routes.ts';
 import { liveRoutes } from './routes/live-routes.ts';
 import { metadataRoutes } from './routes/metadata-routes.ts';
 import { answerNodeRefusals, MAX_HEADER_BYTES } from './request/node-refusals.ts';
@@ -38,7 +40,10 @@ import { vocabularyRoutes } from './routes/vocabulary-routes.ts';
 import { wellFormed } from './request/well-formed.ts';
 import { writeRoutes } from './routes/write-routes.ts';
 
-/** Kept longer than clients and proxies usually do, so that they end an idle connection and never write into a closed one. */
+/**
+ * Idle connections are kept longer than clients and proxies usually do, so that they end them and never write into a
+ * closed one.
+ */
 const KEEP_ALIVE_MS = 75_000;
 /** For the request line and the headers … */
 const HEADERS_TIMEOUT_MS = 30_000;
@@ -76,9 +81,11 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(wellFormed);
   app.use(allowedMethods(PATHS, DOCS_FILES));
   const authenticated = authenticate(service.access);
-  app.use('/v1', authenticated, limitPerToken(limits.maxRequestsPerToken));
-  // Before what a few words have no use for: many sensors send a row each.
+  const limited = limitPerToken(limits.maxRequestsPerToken);
+  app.use('/v1', authenticated, limited);
+  // This stands before what a few words have no use for: many sensors send a row each.
   app.use(sampleWrites(service.samples));
+  app.use(lineRoutes(service.ingest, service.health, [authenticateAgent(service.access), limited], version));
   // Events are sent one by one.
   app.use(liveRoutes(service.live));
   app.use(changesRoutes(service.live));
@@ -149,7 +156,7 @@ export async function listen(
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
-      // Ours to say: Node's answer is no problem document.
+      // We refuse this ourselves: Node's answer is no problem document.
       requireHostHeader: false,
       ...bornFor(app),
     },

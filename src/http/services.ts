@@ -5,6 +5,7 @@ import type { RetentionService } from '../flows/compact/retention-service.ts';
 import type { SpaceService } from '../flows/compact/space-service.ts';
 import type { LiveService } from '../flows/live/live-service.ts';
 import type { HealthService } from '../flows/health-service.ts';
+import type { IngestService } from '../flows/ingest/ingest-service.ts';
 import type { OverviewService } from '../flows/overview/overview-service.ts';
 import type { AccessService } from '../flows/people/access-service.ts';
 import type { ReadService } from '../flows/read/read-service.ts';
@@ -24,6 +25,7 @@ export interface Service {
   readonly subjects: SubjectService;
   readonly state: StateService;
   readonly samples: SampleService;
+  readonly ingest: IngestService;
   readonly timeAxis: TimeAxisService;
   readonly live: LiveService;
   readonly retention: RetentionService;

@@ -20,6 +20,9 @@ import { appendSamples } from '../flows/append/append-samples.ts';
 import { Backpressure } from '../flows/append/backpressure.ts';
 import { BEHIND_BYTES } from '../core/upkeep/flush-plan.ts';
 import { Committers } from '../flows/append/committers.ts';
+import { LineCardinality } from '../flows/ingest/line-cardinality.ts';
+import { LineMemory } from '../flows/ingest/line-memory.ts';
+import { writeLines } from '../flows/ingest/write-lines.ts';
 import { compactLane, planCompaction } from '../flows/compact/compact-lane.ts';
 import { removeSamples, replaceSamples } from '../flows/append/edit-samples.ts';
 import { expireSamples, retentionService } from '../flows/compact/expire-samples.ts';
@@ -305,6 +308,8 @@ export async function openService(
   });
   const memory = new SeriesMemory(reads);
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
+  const cardinality = new LineCardinality(reads, config.maxProjectSeries, log);
+  const ingesting = { reads, writes, codec, committer, backpressure, cardinality, memory: new LineMemory() };
   const files = new KeptShardFiles(root);
   const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
   const news = new CommitNews({
@@ -335,6 +340,7 @@ export async function openService(
       table: (request) => querySeries({ ...readDeps, searches }, request),
       write: (principal, id) => writeStatus(reads, principal, id),
     },
+    ingest: { lines: (request) => writeLines(ingesting, request) },
     live,
     retention: retentionService(pools),
     space: spaceService(reads),

@@ -326,6 +326,28 @@ describe('what is read, posted with gaps=exact, comes back as it was', () => {
     expecting(400, await post(id, 'csv', 'value\n1\n', 'POST', '?gaps=none'));
   });
 
+  test.each([-2, -1, 1, 2, 3])('gaps of %d ns', async (ns) => {
+    const id = await create(1);
+    const [first, second] = [T0, T0 + 2n * S + BigInt(ns)];
+    await api.append(id, { start: String(second), values: [3, 4] });
+    await api.append(id, { start: String(first), values: [1, 2] });
+    const copy = await create(1);
+    const { body } = expecting(200, await api.get(`/v1/series/${id}/samples?format=csv`));
+    expecting(201, await post(copy, 'csv', body, 'POST', '?gaps=exact'));
+    expect((await api.read(copy)).times).toEqual([first, first + S, second, second + S].map(String));
+  });
+
+  test('and takes the place of what it is, by PUT', async () => {
+    const id = await create(1);
+    for (const n of numbers(0, 5)) await api.append(id, { start: at(n * 10), values: [n] });
+    for (const format of ['csv', 'ndjson', 'json', 'arrow', 'arrow-stream'] as const) {
+      const { body } = expecting(200, await api.get(`/v1/series/${id}/samples?format=${format}`));
+      expecting(200, await post(id, format, body, 'PUT', `?start=${at(0)}&end=${at(100)}`));
+    }
+    const wrong = STAMPED.csv([0, 10, 20, 31, 40]);
+    expecting(422, await post(id, 'csv', wrong, 'PUT', `?start=${at(0)}&end=${at(100)}`));
+  });
+
   test('in a request of many series, too', async () => {
     const id = await create(1);
     const line = JSON.stringify({ series: id, times: [0, 2, 4, 6].map(at), values: [1, 2, 3, 4] });
@@ -385,6 +407,59 @@ describe('a clock that drifts', () => {
     expect((await marks(id)).map(({ row }) => row)).toEqual([0, 1, 2, 4]);
     const seconds = (await rows(id, '?time=marks')).map(([second]) => second);
     expect(seconds).toEqual([0, 1, 4, 5, 6]);
+  });
+
+  test.each([9.7, 10.3])(
+    'has its rows again where they were removed, of chunks that take %d s by its clock',
+    async (took) => {
+      for (const [removed, again] of [
+        [[took * 2 - 1, took * 3 - 1], 2],
+        [[took * 3 - 1, took * 5], 3],
+      ] as const) {
+        const id = await create(1);
+        const chunk = (c: number): Promise<unknown> =>
+          api.append(id, { start: at(took * c), values: numbers(c * 10, c * 10 + 10) });
+        for (const c of [0, 1, 2, 3]) await chunk(c);
+        const before = await rows(id);
+        const [{ start }] = [before.find(([, value]) => value === again * 10)!].map(([second]) => ({ start: second }));
+        expecting(200, await api.delete(`/v1/series/${id}/samples?start=${at(start)}&end=${at(start + 10)}`));
+        expect(removed).toHaveLength(2);
+        await chunk(again);
+        expect(await rows(id)).toEqual(before);
+      }
+    },
+  );
+
+  test('that is set back behind what it said is refused, so that times between marks do not go back', async () => {
+    const id = await create(1);
+    for (const k of numbers(0, 7)) await api.append(id, { start: at(k * 1.4), values: [k] });
+    const answer = await api.post(`/v1/series/${id}/samples`, { start: at(7), values: [7] });
+    expect(expecting(422, answer).json<Problem>().detail).toContain('by their own clock');
+    await api.append(id, { start: at(9.8), values: [7] });
+    const seconds = (await rows(id, '?time=marks')).map(([second]) => second);
+    expect(seconds).toEqual([...seconds].sort((a, b) => a - b));
+  });
+
+  test('leaves the same marks in every format', async () => {
+    for (const [stamp, kept] of [
+      [1, [0]],
+      [1.2, [0, 1]],
+    ] as const) {
+      const bodies: [Format, string][] = [
+        ['csv', `time,value\n,1\n${at(stamp)},2\n,3\n`],
+        ['ndjson', `{"values":[1]}\n{"time":"${at(stamp)}","values":[2]}\n{"values":[3]}\n`],
+        ['json', JSON.stringify({ times: [null, at(stamp), null], values: [1, 2, 3] })],
+      ];
+      for (const [format, body] of bodies) {
+        const id = await create(1);
+        expecting(201, await post(id, format, body, 'POST', `?start=${at(0)}`));
+        expect([format, (await marks(id)).map(({ row }) => row)]).toEqual([format, kept]);
+      }
+      const id = await create(1);
+      const body = JSON.stringify({ start: at(0), times: [null, at(stamp), null], values: [1, 2, 3] });
+      expecting(201, await post(id, 'json', body));
+      expect((await marks(id)).map(({ row }) => row)).toEqual(kept);
+    }
   });
 
   test('beyond the tolerance is let in once the series has a wider one', async () => {

@@ -114,13 +114,13 @@ class OneByOne {
         ...own.map(({ firstRow, startNs, rows }) => ({ firstRow, startNs, rows })),
         ...(segment ? [segment] : []),
       ];
-      const markOf = ({ firstRow, rows }: Segment): ClockMark | null => {
+      const marksOf = ({ firstRow, rows }: Segment): ClockMark[] => {
         const last = this.marks.findLast(
           ({ seriesId, row }) => seriesId === id && row >= firstRow && row < firstRow + rows,
         );
-        return last ? { row: last.row, ns: last.ns } : null;
+        return last ? [{ row: last.row, ns: last.ns }] : [];
       };
-      return [id, byTime(all).map((each) => ({ segment: each, holes: [], mark: markOf(each) }))];
+      return [id, byTime(all).map((each) => ({ segment: each, holes: [], marks: marksOf(each) }))];
     });
     return Promise.resolve(new Map(found));
   }

@@ -94,8 +94,10 @@ class Kept {
     }
     return byTime([...found]).map((segment) => {
       const range = { from: segment.firstRow, to: segment.firstRow + segment.rows };
-      const mark = this.marks.findLast(({ row }) => row >= range.from && row < range.to) ?? null;
-      return { segment, holes: clipRows(this.holes, range), mark };
+      const holes = clipRows(this.holes, range);
+      const ends = new Set([range.to, ...holes.map(({ from }) => from)]);
+      const marks = [...ends].flatMap((end) => this.marks.findLast(({ row }) => row >= range.from && row < end) ?? []);
+      return { segment, holes, marks: [...new Set(marks)].sort((a, b) => a.row - b.row) };
     });
   }
 

@@ -155,6 +155,24 @@ describe('the committer', () => {
     }
   });
 
+  test('forgets no append that comes in the very moment when it runs out of work', async () => {
+    const id = await createSeries();
+    const committer = makeCommitter();
+    const most = 24;
+    for (let steps = 0; steps < most; steps++) {
+      await committer.submit({ items: [item(id, steps)], atomic: false });
+      for (let step = 0; step < steps; step++) await Promise.resolve();
+      const late = sleep(5_000, 'late', { ref: false });
+      const next = committer.submit({ items: [item(id, most + steps)], atomic: false });
+      expect({ steps, next: await Promise.race([next, late]) }).toEqual({
+        steps,
+        next: [expect.objectContaining({ kind: 'appended' })],
+      });
+    }
+    expect(await storedRows(id)).toBe(2 * most);
+    await committer.close();
+  });
+
   test('answers a key that comes again as it was answered, in the same batch and later, across two committers', async () => {
     const [one, other] = [makeCommitter(), makeCommitter()];
     const id = await createSeries();

@@ -166,3 +166,39 @@ test('clock marks of rows that were removed before a flush are told by the shard
     await store.close();
   }
 });
+
+test('segments of one grid stay apart, and the series begins where it was said', async () => {
+  const store = await Store.open();
+  try {
+    const spec = { dtype: 'float64', channels: [{ label: 'v' }], duplicates: 'last', provenance: {} } as const;
+    const [said, unsaid] = [
+      await store.create(
+        importedSpec({
+          ...spec,
+          name: 'said',
+          sampling: { kind: 'regular', rate: parseRate(3)!, startNs: 50n * SECOND },
+        }),
+      ),
+      await store.create(
+        importedSpec({ ...spec, name: 'unsaid', sampling: { kind: 'regular', rate: parseRate(3)!, startNs: null } }),
+      ),
+    ];
+    // The fourth lies ahead of what its clock lets expect, and before the end of the grid.
+    for (const startNs of [0n, 3_183_333_333n, 6_366_666_666n, 9_900_000_000n]) {
+      for (const series of [said, unsaid])
+        await store.append(series, { values: new Float64Array(10), times: null }, startNs);
+    }
+    const segmentsOf = ({ id }: Series) =>
+      store.db.selectFrom('segments').selectAll().where('series_id', '=', id).orderBy('first_row').execute();
+    const before = [await segmentsOf(said), await segmentsOf(unsaid)];
+    expect(before[0]).toHaveLength(2);
+    await store.flush();
+    await store.loseCatalog();
+    await rebuildCatalog(store, () => {});
+    expect([await segmentsOf(said), await segmentsOf(unsaid)]).toEqual(before);
+    expect((await getSeries(store.db, { id: said.id })).sampling).toMatchObject({ startNs: 50n * SECOND });
+    expect((await getSeries(store.db, { id: unsaid.id })).sampling).toMatchObject({ startNs: null });
+  } finally {
+    await store.close();
+  }
+});

@@ -57,6 +57,7 @@ export interface Choices {
   readonly subjects?: Partial<Service['subjects']>;
   readonly state?: Partial<Service['state']>;
   readonly samples?: Partial<Service['samples']>;
+  readonly ingest?: Partial<Service['ingest']>;
   readonly live?: Partial<Service['live']>;
   readonly retention?: Partial<Service['retention']>;
   readonly space?: Partial<Service['space']>;
@@ -76,6 +77,7 @@ export function stubService(choices: Choices = {}): Service {
     subjects: part('subjects', choices.subjects ?? {}),
     state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
+    ingest: part('ingest', choices.ingest ?? {}),
     live: part('live', choices.live ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),

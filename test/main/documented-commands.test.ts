@@ -19,6 +19,7 @@ const INTRODUCTION = 'the introduction of /docs';
 const DOCUMENTS = [
   'README.md',
   'docs/http.md',
+  'docs/line-protocol.md',
   'docs/live.md',
   'docs/regular-series.md',
   'docs/command-line.md',

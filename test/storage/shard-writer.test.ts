@@ -117,6 +117,7 @@ function makeCase(
           scale: 0.5,
           offset: 0.1,
           rate: irregular ? null : '360/1',
+          startNs: null,
           startTolerance: irregular ? null : 0.25,
           timeReference: 'utc',
           duplicates: 'keep',

@@ -21,7 +21,7 @@ export interface FreshToInsert extends Pick<
   readonly generation: number;
   readonly valuesCrc: number;
   readonly timesCrc: number | null;
-  /** In the row; null: in the spool. */
+  /** The bytes, if they lie in the row; null: they are in the spool. */
   readonly inline: { readonly values: Uint8Array; readonly times: Uint8Array | null } | null;
   readonly spool: { readonly id: string; readonly valuesOffset: number; readonly timesOffset: number | null } | null;
 }
@@ -82,7 +82,10 @@ export async function lockHead(session: Session, seriesId: string): Promise<Head
 const LOCK_HEADS = `select ${HEAD_COLUMNS}, pg_current_xact_id()::text as xid from heads
   where series_id = any($1::uuid[]) and deleted_at is null order by series_id for no key update skip locked`;
 
-/** Locks the heads that nobody else holds: who is paused keeps nobody waiting. @returns by series; without those that are deleted or locked */
+/**
+ * Locks the heads that nobody else holds, so that somebody who is paused keeps nobody waiting. @returns by series;
+ * without those that are deleted or locked
+ */
 export async function lockHeads(session: Session, seriesIds: readonly string[]): Promise<Map<string, Head>> {
   const { rows } = await session.query<HeadRow>(LOCK_HEADS, [list(seriesIds, (id) => id)]);
   return toHeads(rows);
@@ -151,8 +154,7 @@ function toHead(row: HeadRow): Head {
 interface NearRow extends SegmentRow {
   series_id: string;
   holes: [number, number][] | null;
-  mark_row: bigint | null;
-  mark_ns: bigint | null;
+  marks: [number, string][] | null;
 }
 
 /**
@@ -174,12 +176,18 @@ const NEAR = `
       union
       select series_id, segment_row, segment_ns, segment_rows, coalesce(segment_skip, 0) from heads
       where series_id in (select id from looks) and segment_row is not null)
-  select n.*, m.row as mark_row, m.ns as mark_ns, (
+  select n.*, m.marks, (
       select json_agg(json_build_array(greatest(o.from_row, n.first_row), least(o.to_row, n.first_row + n.rows)) order by o.from_row)
       from holes o where o.series_id = n.series_id and o.from_row < n.first_row + n.rows and o.to_row > n.first_row) as holes
   from near n left join lateral (
-    select row, ns from clock_marks k where k.series_id = n.series_id and k.row >= n.first_row and k.row < n.first_row + n.rows
-    order by k.row desc limit 1) m on true
+    select json_agg(json_build_array(x.row, x.ns::text) order by x.row) as marks from (
+      select distinct l.row, l.ns from (
+        select n.first_row + n.rows as before
+        union all
+        select o.from_row from holes o where o.series_id = n.series_id and o.from_row > n.first_row and o.from_row < n.first_row + n.rows) e
+      cross join lateral (
+        select row, ns from clock_marks k where k.series_id = n.series_id and k.row >= n.first_row and k.row < e.before
+        order by k.row desc limit 1) l) x) m on true
   order by n.series_id, n.start_ns`;
 
 /** What lies around times of regular series whose heads are locked. */
@@ -196,7 +204,7 @@ export async function segmentsNear(session: Session, looks: readonly SegmentLook
     own.push({
       segment: fromSegmentRow(row),
       holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
-      mark: row.mark_row === null ? null : { row: Number(row.mark_row), ns: row.mark_ns! },
+      marks: (row.marks ?? []).map(([at, ns]) => ({ row: at, ns: BigInt(ns) })),
     });
   }
   return near;
@@ -216,7 +224,10 @@ interface SeriesKey {
   readonly key: string;
 }
 
-/** Asked after the heads are locked: a key that committed with a head is seen together with it. @returns by {@link appendKeyOf} */
+/**
+ * Looks up keys after the heads are locked: a key that committed with a head is seen together with it. @returns by
+ * {@link appendKeyOf}
+ */
 export async function knownAppends(session: Session, keys: readonly SeriesKey[]): Promise<Map<string, KnownAppend>> {
   if (keys.length === 0) return new Map();
   const { rows } = await session.query<{
@@ -246,7 +257,7 @@ export async function knownAppends(session: Session, keys: readonly SeriesKey[])
   );
 }
 
-/** @returns those that nobody has swept meanwhile: what is committed now keeps its file */
+/** Marks spool files as kept. @returns those that nobody has swept meanwhile */
 export async function keepSpools(session: Session, ids: readonly string[]): Promise<Set<string>> {
   const { rows } = await session.query<{ id: string }>(
     `update spool_files set state = 'kept' where id = any($1::uuid[]) and state = 'receiving' returning id`,
@@ -404,7 +415,9 @@ function statementsOf({ fresh, heads, closed, gone, marks, changes }: CommitToMa
   return statements;
 }
 
-/** All that a transaction changes, which its owner commits. @returns the number of its commit, and how to ask for it */
+/**
+ * Makes all changes of a transaction, which its owner commits. @returns the number of its commit, and how to ask for it
+ */
 export async function prepareCommit(
   session: Session,
   change: CommitToMake,
@@ -419,7 +432,8 @@ export async function prepareCommit(
 }
 
 /**
- * All that a batch changes, and COMMIT, in one round trip. Where a statement is refused, Postgres makes a rollback of the COMMIT behind it.
+ * Makes all changes of a batch and commits, in one round trip. If a statement is refused, Postgres makes a rollback of
+ * the COMMIT behind it.
  * @param marker a UUID that nothing else bears
  * @returns the number of the commit
  * @throws what Postgres refused, or that the connection was lost: then {@link findCommit} tells what became of it
@@ -431,8 +445,8 @@ export async function commitBatch(session: CommitSession, change: CommitToMake, 
 }
 
 /**
- * What became of a transaction whose answer was lost. A Postgres that has crashed gives numbers of transactions, and of commits, once more: only the
- * marker says that what is there is ours.
+ * Tells what became of a transaction whose answer was lost. A Postgres that has crashed gives numbers of transactions,
+ * and of commits, once more. So only the marker says that what is there is ours.
  * @returns its number; null: it was undone; undefined: it is under way
  */
 export async function findCommit(
@@ -440,13 +454,14 @@ export async function findCommit(
   { xid, marker, after }: CommitTrace,
 ): Promise<bigint | null | undefined> {
   const { rows } = await session.query<{ status: string | null }>(
-    // Our own number is greater than any that was given before it, but for those of before a crash: these were undone.
+    // Our own number is greater than any that was given before it. Only numbers from before a crash are not, and these
+    // commits were undone.
     `with own as materialized (select pg_current_xact_id() as xid)
      select case when $1::text::xid8 < own.xid then pg_xact_status($1::text::xid8) end as status from own`,
     [xid],
   );
   if (rows[0].status === 'in progress') return undefined;
-  // By a statement of its own: it sees what has ended before it.
+  // This is a statement of its own, so that it sees what has ended before it.
   const { rows: found } = await session.query<{ commit: bigint }>(
     'select "commit" from commits where "commit" > $1 and marker = $2',
     [after, marker],

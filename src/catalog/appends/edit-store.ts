@@ -72,7 +72,7 @@ export interface ErasureView {
   readonly rows: number;
   readonly edits: number;
   readonly expiredNs: bigint | null;
-  /** Those with times in the range, and those that tell what the first and the last time before or after it are. */
+  /** Chunks with times in the range, and those that tell the first and the last time before or after it. */
   readonly chunks: readonly ErasureChunk[];
   readonly erasures: readonly Erasure[];
   readonly firstNs: bigint | null;

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { LaneBacklog } from '../../core/upkeep/flush-plan.ts';
 import type { Database } from '../database.ts';
 
-/** What is fresh, as one pass over the index says. @param most chunks to count; beyond, it counts no further */
+/** Counts what is fresh, in one pass over the index. @param most chunks to count; beyond, it counts no further */
 export async function countFresh(db: Database, most: number): Promise<{ chunks: number; bytes: number }> {
   const { rows } = await sql<{ chunks: bigint; bytes: bigint }>`
     select count(*) as chunks, coalesce(sum(bytes), 0)::bigint as bytes from (select bytes from fresh limit ${most}) as counted`.execute(
@@ -55,14 +55,16 @@ export async function laneBacklogs(db: Database, laneId: string | null = null): 
   }));
 }
 
-/** They cannot be read: flushes leave them out from now on. Readers of their rows are told so as they were. */
+/**
+ * Marks chunks that cannot be read: flushes leave them out from now on. Readers of their rows are told so as they were.
+ */
 export async function markDamaged(db: Database, ids: readonly number[]): Promise<void> {
   await sql`update fresh set damaged_at = now() where id = any(${[...ids]}::bigint[]) and damaged_at is null`.execute(
     db,
   );
 }
 
-/** Their bytes may be there again: the next flush finds out. */
+/** Takes marks back: bytes may be there again, and the next flush finds out. */
 export async function markSound(db: Database, ids: readonly number[]): Promise<void> {
   await sql`update fresh set damaged_at = null where id = any(${[...ids]}::bigint[])`.execute(db);
 }
@@ -80,8 +82,9 @@ export async function tellRest(db: Database, laneId: string, restMs: number | nu
 const VACUUM_LOCK = 0x76_61_63;
 
 /**
- * Gives the room of flushed chunks to those that come: where all of them come and go within a minute, autovacuum comes too late. The table is not cut,
- * which would need a lock that readers and appends wait for. @returns false if another process is at it
+ * Gives the room of flushed chunks to those that come. All of them come and go within a minute, so autovacuum comes too
+ * late. The table is not cut, which would need a lock that readers and appends wait for. @returns false if another
+ * process is at it
  */
 export async function vacuumFresh(db: Database): Promise<boolean> {
   return db.connection().execute(async (connection) => {
@@ -136,7 +139,10 @@ interface FreshRow {
   times_offset: number | null;
 }
 
-/** All of them, or those of some series, in pages. Each page is as of its own instant: a flush may have taken away what the one before had. */
+/**
+ * Lists all fresh chunks, or those of some series, in pages. Each page is as of its own instant: a flush may have taken
+ * away what the one before had.
+ */
 export async function* freshPages(db: Database, only: readonly string[] | null): AsyncGenerator<FreshBytes[]> {
   const wanted = only === null ? sql`true` : sql`series_id = any(${[...only]}::uuid[])`;
   for (let after = 0; ;) {

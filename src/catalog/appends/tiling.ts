@@ -1,4 +1,7 @@
-/** Whether the rows of series are covered: those of regular series by a chunk and by a segment, none twice by chunks of one generation. */
+/**
+ * Whether the rows of series are covered. Those of regular series are, if a chunk and a segment cover each, and no two
+ * chunks of one generation do.
+ */
 import { sql, type RawBuilder } from 'kysely';
 import { parseRate, type Rate } from '../../core/signal/rate.ts';
 import { uniteRows, withoutRows } from '../../core/signal/row-ranges.ts';
@@ -70,7 +73,7 @@ export async function tilingBreaks(db: Database, only: readonly string[] | null)
   return breaks;
 }
 
-/** Whether nothing of a range was to be there: it has expired, or was removed. */
+/** Whether nothing of a range was to be there, because it has expired or was removed. */
 async function hasExpired(
   db: Database,
   seriesId: string,

@@ -19,7 +19,7 @@ const INT64_DIGITS = 19;
 /** A commit and an ordinal in it. */
 const WRITE_ID = new RegExp(`^([1-9]\\d{0,${INT64_DIGITS - 2}})-(0|[1-9]\\d{0,8})$`);
 
-/** What a write is called on the wire: opaque to clients. */
+/** The name of a write on the wire, opaque to clients. */
 export function writeId(commit: bigint, ordinal: number): string {
   return `${commit}-${ordinal}`;
 }

@@ -30,7 +30,7 @@ export type ChunkArray = [
   timesCrc: number | null,
 ];
 
-/** As {@link ChunkArray}, of a row `c` of `located_chunks`. */
+/** Columns of a {@link ChunkArray}, from a row `c` of `located_chunks`. */
 export const LOCATION_COLUMNS = `c.key, c.shard_id, c.path, c.first_row, c.rows, c.generation, c.skip, c.first_ns::text, c.last_ns::text, c.sorted, c.codec,
   c.values_offset, c.values_length, c.values_crc, c.times_codec, c.times_offset, c.times_length, c.times_crc`;
 

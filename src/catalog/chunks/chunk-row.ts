@@ -1,4 +1,4 @@
-/** Between a row of `chunks` and a Chunk. */
+/** Turns a row of `chunks` into a Chunk, and back. */
 import { sql, type Selectable } from 'kysely';
 import type { Chunk } from '../../core/rows/chunk.ts';
 import type { ChunksTable } from '../tables.ts';

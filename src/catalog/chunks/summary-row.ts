@@ -1,4 +1,4 @@
-/** Between a row of `summaries` and a block of summary cells. */
+/** Turns a row of `summaries` into a block of summary cells, and back. */
 import { sql, type Selectable } from 'kysely';
 import type { Codec } from '../../core/signal/codec.ts';
 import type { Dtype } from '../../core/numbers/dtype.ts';

@@ -63,7 +63,7 @@ export async function storeToken(
 }
 
 /**
- * Makes this the first token and replaces any other: those are valid no more. One that was revoked stays so.
+ * Makes this the first token and replaces any other, which is valid no more. One that was revoked stays so.
  * @param token with the SHA-256 of its text
  */
 export async function storeFirstToken(db: Database, token: { id: string; name: string; hash: Buffer }): Promise<void> {
@@ -95,7 +95,7 @@ export interface KnownToken {
   readonly projects: readonly { readonly id: string; readonly name: string }[] | null;
 }
 
-/** Valid tokens: those with these hashes, or the first of all. */
+/** Reads valid tokens: those with these hashes, or the first of all. */
 export async function knownTokens(
   db: Database,
   which: { readonly hashes: readonly Buffer[] } | { readonly limit: number },

@@ -1,6 +1,6 @@
 /**
- * Fresh chunks whose bytes lie in rows of Postgres. Their bytes come with the statement that plans them, packed: a flush may take them away right after.
- * Neighbours become one chunk, for a slow sensor has thousands of one row.
+ * Fresh chunks whose bytes lie in rows of Postgres. Their bytes come with the statement that plans them, packed, for a
+ * flush may take them away right after. Neighbours become one chunk: a slow sensor has thousands of chunks of one row.
  */
 import { crc32 } from 'node:zlib';
 import { shortCrc32 } from '../../core/numbers/crc32.ts';
@@ -17,7 +17,10 @@ export interface HeldRow {
   readonly held_times: Buffer | null;
 }
 
-/** Big-endian, as Postgres sends numbers: as JSON they took it three times as long. Each byte counts: it is sent as two digits. */
+/**
+ * What is sent of a chunk, big-endian, as Postgres sends numbers: as JSON they took it three times as long. Each byte
+ * counts, because it is sent as two digits.
+ */
 const PACKED_RECORD = [
   'int8send(first_row)',
   'int4send((case when sorted then rows else -rows end)::int)',
@@ -26,7 +29,7 @@ const PACKED_RECORD = [
 ];
 const [ROWS_AT, GENERATION_AT, VALUES_CRC_AT] = [8, 12, 16];
 const RECORD_BYTES = 20;
-/** What follows of an irregular series. */
+/** What follows for an irregular series. */
 const SPAN = `coalesce(int8send(first_ns) || int8send(last_ns) || int4send((times_crc - 2147483648)::int), '')`;
 const [FIRST_NS_AT, LAST_NS_AT, TIMES_CRC_AT] = [20, 28, 36];
 const SPAN_BYTES = 20;
@@ -63,8 +66,8 @@ export interface HeldRun {
 export type HeldChunk = ChunkLocation & { readonly held: HeldBytes };
 
 /**
- * @returns in order of rows, neighbours of one generation joined. What does not match its checksums stays alone, and is told to be unsound: only who reads it
- * fails.
+ * @returns in order of rows, neighbours of one generation joined. A chunk that does not match its checksums stays alone
+ * and is marked unsound: only a read of it fails
  */
 export function toHeldChunks(row: HeldRow): HeldChunk[] {
   return joinedRecords(row, 0).map(({ chunk }) => chunk);
@@ -90,7 +93,7 @@ export function toHeldRuns(row: HeldRow): Array<HeldChunk & { readonly runs: rea
   });
 }
 
-/** Numbers of records. Looks at halves of 64 bits: thousands of BigInts take as long as the query. */
+/** Reads the numbers of records, by halves of 64 bits: thousands of BigInts take as long as the query. */
 class Records {
   readonly #view: DataView;
   readonly bytes: number;
@@ -141,12 +144,12 @@ interface Joining {
   readonly firstRow: number;
   rows: number;
   readonly generation: number;
-  /** Where its first and last times stand. */
+  /** Where its first and last times stand in the record. */
   firstNsAt: number;
   lastNsAt: number;
   isSorted: boolean;
   readonly isSound: boolean;
-  /** In all bytes. */
+  /** Rows before it in all bytes. */
   readonly rowsBefore: number;
 }
 

@@ -16,22 +16,22 @@ import { toSummaryBlock } from '../chunks/summary-row.ts';
 
 export type LocatedSummary = SummaryBlock & { readonly shardId: string; readonly path: string };
 
-/** With statistics where they were asked for. */
+/** The location of a chunk, with statistics where they were asked for. */
 export type OverviewChunkLocation = ChunkLocation & { readonly stats: Uint8Array | null };
 
 export interface OverviewSnapshot {
   readonly series: Series;
   readonly segments: readonly Segment[];
   readonly holes: readonly RowRange[];
-  /** Irregular series: what was taken out, without what has expired … */
+  /** Irregular series: erasures, without what has expired … */
   readonly erasures: readonly Erasure[];
-  /** … and that: none or one. */
+  /** … and what has expired, as an erasure: none or one. */
   readonly expiry: readonly Erasure[];
   readonly expiredNs: bigint | null;
   readonly summariesExpiredNs: bigint | null;
   /** Edits that were acknowledged, ever. */
   readonly edits: number;
-  /** In the order of their cells, by shard and level. */
+  /** Summaries in the order of their cells, by shard and level. */
   readonly summaries: readonly LocatedSummary[];
   /** For each shard that has summaries: the rows that its chunks span, and how many rows they have. */
   readonly summarized: ReadonlyArray<RowRange & { readonly shardId: string; readonly rows: number }>;
@@ -133,10 +133,7 @@ interface ChunksRow extends HeldRow {
   readonly stats: Buffer | null;
 }
 
-/**
- * Lends a reader whose answers are all of one instant.
- * @throws not-found
- */
+/** Lends a reader whose answers are all as of one instant. @throws not-found */
 export async function withOverview<T>(
   db: Database,
   ref: SeriesRef,

@@ -94,7 +94,7 @@ const BEGINS = 'c.first_row > b.after_row and c.first_row < b.before_row';
 const CHOSEN: Record<ChunkSelection['by'], string> = {
   // Rows of an irregular series are counted in order of time, so all chunks are wanted, if any.
   rows: `${BEGINS} and (s.kind = 'irregular' or c.first_row + c.rows > $3::bigint)`,
-  // Of a regular series all, without a look at segments, if all are in the range.
+  // All chunks of a regular series are chosen, without a look at its segments, if all its rows are in the range.
   time: `${BEGINS} and case when s.kind = 'irregular'
       then c.first_ns < $4::bigint and c.last_ns >= $3::bigint
       else (h.first_ns >= $3::bigint and h.last_ns < $4::bigint) or exists (
@@ -116,7 +116,10 @@ const UNTIL = `left join lateral (
   where c.rows > $6::bigint order by c.last_ns limit 1) u on true`;
 const ENDS = '(u.until_ns is null or c.first_ns <= u.until_ns)';
 
-/** Texts rather than a query builder: this runs for every read, and building it took longer than Postgres takes to answer. */
+/**
+ * These are texts rather than queries of the builder. One runs for every read, and building it took longer than
+ * Postgres takes to answer.
+ */
 const TEXTS = {
   rows: textOf('rows', null),
   time: textOf('time', null),
@@ -148,7 +151,8 @@ function textOf(by: ChunkSelection['by'], until: string | null): string {
 }
 
 /**
- * Series row, segments and chunks in one statement, hence of one instant: rows and chunks always agree.
+ * Reads the row of a series, its segments and chunks in one statement, hence as of one instant: rows and chunks always
+ * agree.
  * @throws not-found
  */
 export async function readSampleSnapshot(

@@ -18,7 +18,7 @@ export async function estimateRows(trx: DatabaseTransaction, statement: RawBuild
 }
 
 /**
- * One line a step, indented under the step it serves.
+ * Describes a plan, one step on each line, indented under the step it serves.
  * @param withNumbers how many rows are expected: a step may go through series of all projects
  */
 export async function describePlan(

@@ -7,7 +7,10 @@ const INVALID_REGULAR_EXPRESSION = '2201B';
 /** Errors of a position that was not made here: it has no number or no time, or is out of range. */
 const NOT_A_VALUE: ReadonlySet<string> = new Set(['22P02', '22003', '22007', '22008']);
 
-/** @param db where searches run: see DatabasePools. @throws unprocessable `search-too-expensive`; invalid-input for what only Postgres can see */
+/**
+ * Runs searches in one instant. @param db where searches run: see DatabasePools. @throws unprocessable
+ * `search-too-expensive`; invalid-input for what only Postgres can see
+ */
 export async function inSearchSnapshot<T>(db: Database, work: (trx: DatabaseTransaction) => Promise<T>): Promise<T> {
   return namingFaults(() =>
     db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),

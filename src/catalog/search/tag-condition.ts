@@ -93,7 +93,7 @@ function required(where: Expression, s: Row, within: IdRange | null = null): Con
   }
 }
 
-/** A semi-join, too: an index of heads may lead. */
+/** This is a semi-join, too: an index of heads may lead. */
 function headThat(condition: Condition, s: Row): Condition {
   return sql`exists (select 1 from heads h where h.series_id = ${s}.id and h.deleted_at is null and ${condition})`;
 }
@@ -103,7 +103,7 @@ function headProbe(condition: Condition, s: Row): Condition {
   return sql`coalesce((select ${condition} from heads h where h.series_id = ${s}.id), false)`;
 }
 
-/** Never turned into a hash of all that match: a page ends after some hundred series. */
+/** This is never turned into a hash of all that match: a page ends after some hundred series. */
 function probe(where: Expression, s: Row): Condition {
   switch (where.kind) {
     case 'and':
@@ -379,7 +379,10 @@ function hasChannel({ unit, bad, ...said }: ChannelLike, s: Row): Condition {
   return joined([...some, one], sql` and `, (each) => each);
 }
 
-/** The index leaves out series whose only channel says no more than its label, which is that of all others that were not given one. */
+/**
+ * The index leaves out series whose only channel says no more than its label, if that is the label of all channels
+ * without a name.
+ */
 function channelIs(known: ChannelLike, s: Row): Condition {
   const holds = sql<SqlBool>`varve_nfc_json(${s}.channels) @> ${JSON.stringify([known])}::jsonb`;
   if (Object.keys(known).join() === 'label' && known.label === UNLABELLED) return holds;

@@ -74,7 +74,10 @@ async function spreadOver(
 
 const WITHIN = { from: sql.ref('w.from_id'), to: sql.ref('w.to_id') };
 
-/** The first share of each range between neighbouring bounds, and of what is behind the last one nothing: it is new since they were taken. */
+/**
+ * The first share of each range between neighbouring bounds. What is behind the last bound is left out: it is new since
+ * they were taken.
+ */
 function partsOf(bounds: readonly string[], share: number): { from: string; to: string }[] {
   const numbers = bounds.map((id) => BigInt(`0x${id.replaceAll('-', '')}`));
   const perMillion = BigInt(Math.max(1, Math.min(1_000_000, Math.round(share * 1_000_000))));

@@ -9,7 +9,7 @@ import { estimateRows } from './explain-search.ts';
 /** Counted one by one up to here; what is more frequent is reckoned by the planner. */
 export const MAX_COUNTED = 1000;
 const SEPARATOR = '\u0001';
-/** Behind all entries of a key, before those of any longer key: keys have no control characters. */
+/** A place behind all entries of a key, before those of any longer key: keys have no control characters. */
 const AFTER_SEPARATOR = '\u0002';
 
 const TYPES = { s: 'string', n: 'number', b: 'boolean', t: 'time', q: 'quantity' } as const;

@@ -72,6 +72,14 @@ export async function projectIds(
   return new Map(rows.map(({ id, name }) => [nameKey(name), id]));
 }
 
+/** Series of a project that are there, counted up to `most`. */
+export async function countSeries(db: Database, projectId: string, most: number): Promise<number> {
+  const { rows } = await sql<{ count: bigint }>`
+    select count(*) as count from (
+      select from series where project_id = ${projectId}::uuid and deleted_at is null limit ${most}) s`.execute(db);
+  return Number(rows[0].count);
+}
+
 /**
  * Does what {@link getSeries} does, for many series in one or two statements. @returns in the order given; null for one
  * that is unknown or deleted

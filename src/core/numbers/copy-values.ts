@@ -1,4 +1,7 @@
-/** Copies values bit by bit. As numbers, NaN of other bits than the usual ones become those on some machines, signalling ones on nearly all. */
+/**
+ * Copies values bit by bit. If they were copied as numbers, unusual NaNs would become usual ones: on some machines all,
+ * on nearly all the signalling ones.
+ */
 import type { SampleArray } from './dtype.ts';
 
 /** Evenly spaced places in an array. */

@@ -14,7 +14,10 @@ export function blankMissing(values: Float64Array, missingValue: number): void {
   for (let i = 0; i < values.length; i++) if (values[i] === missingValue) values[i] = NaN;
 }
 
-/** A copy as float64, with NaN in the place of the missing value. 64-bit integers are rounded to the nearest after they were told from it. */
+/**
+ * A copy as float64, with NaN in the place of the missing value. 64-bit integers are first compared with it, then
+ * rounded to the nearest double.
+ */
 export function toFloat64({ dtype, missingValue }: Omit<RowShape, 'channels'>, values: SampleArray): Float64Array {
   const out = new Float64Array(values.length);
   if (!isBigDtype(dtype)) {

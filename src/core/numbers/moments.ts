@@ -21,7 +21,10 @@ export type Extremes = Float64Array | BigInt64Array | BigUint64Array;
 const SLAB_VALUES = 16 * 1024;
 /** The halves of this many 64-bit integers can be added as doubles. */
 const MOST_HALVES = 2 ** 20;
-/** Beyond these the sums or the squares of float64 would leave its range: they are taken of numbers times a power of two. */
+/**
+ * Beyond these the sums or the squares of float64 would leave its range. So they are computed from the numbers times a
+ * power of two.
+ */
 const [HUGE, TINY] = [2 ** 480, 2 ** -450];
 const [DOWN, UP] = [2 ** -600, 2 ** 900];
 
@@ -47,7 +50,10 @@ export function scaleFor(low: number, high: number): number {
 export class Moments {
   /** Values that are neither NaN nor the missing value. */
   readonly counts: Float64Array;
-  /** In float64, which holds all types exactly but 64-bit integers: those as themselves. Without meaning where the count is 0. */
+  /**
+   * Minima in float64, which holds all types exactly but 64-bit integers; these are kept as they are. Without meaning
+   * where the count is 0.
+   */
   readonly mins: Extremes;
   readonly maxs: Extremes;
   readonly #shape: RowShape;
@@ -98,7 +104,7 @@ export class Moments {
     this.counts.fill(0);
   }
 
-  /** Rows × channels of the shape, raw, to the first slots. */
+  /** Adds rows × channels of the shape, raw, to the first slots. */
   addRows(values: SampleArray): void {
     const { dtype, channels, missingValue } = this.#shape;
     if (isBigDtype(dtype)) {
@@ -220,7 +226,8 @@ export class Moments {
     const unsign = flip === 0 ? 0 : 2 ** 31;
     let [count, sumHigh, sumLow] = [0, 0, 0];
     let [minHigh, minLow, maxHigh, maxLow] = [2 ** 31 - 1, 2 ** 32 - 1, -(2 ** 31), 0];
-    // Run by run between missing values: a comparison more in the inner loop would be paid for every series.
+    // Values are added run by run between missing values. A comparison more in the inner loop would be paid for every
+    // series.
     for (let begin = from, stop: number; begin < to; begin = stop + step) {
       stop = missing ? nextOf(missing, halves, begin, to, step) : to;
       for (let i = begin; i < stop; i += step) {
@@ -271,7 +278,7 @@ export class Moments {
     return whole[0];
   }
 
-  /** What another has in a slot. */
+  /** Adds what another one has in a slot. */
   addMoments(slot: number, other: Moments, from: number): void {
     const count = other.counts[from];
     if (count === 0) return;

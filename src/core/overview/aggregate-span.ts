@@ -68,7 +68,7 @@ export type Fill = (typeof FILLS)[number];
 
 /**
  * Puts numbers in the place of nulls.
- * @param values one a bucket
+ * @param values one for each bucket
  * @param at where the buckets begin
  */
 export function fillGaps<T extends number | bigint>(

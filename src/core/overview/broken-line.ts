@@ -19,8 +19,8 @@ export interface KeptPoint {
 }
 
 /**
- * Points of a line, chosen piece by piece, with a break between those of two pieces. First and last point of each piece are kept, if so many are
- * wanted; those of the whole always.
+ * Chooses points of a line, piece by piece, with a break between two pieces. The first and last point of each piece are
+ * kept, if so many are wanted. Those of the whole line are always kept.
  * @param points in order of time
  * @param ys their values as they are drawn
  * @param most points and breaks together; never less than both ends
@@ -52,7 +52,7 @@ function piecesOf(points: readonly LinePoint[]): RowRange[] {
   return pieces;
 }
 
-/** Both ends of each piece, and of what is left as much as it has points. */
+/** Keeps both ends of each piece. What is left goes to each piece by its number of points. */
 function shares(pieces: readonly RowRange[], room: number): number[] {
   const sizes = pieces.map(({ from, to }) => to - from);
   const inner = sizes.reduce((sum, size) => sum + Math.max(0, size - 2), 0);
@@ -86,7 +86,7 @@ export function gaplessRuns(
   endNs: bigint,
 ): { readonly axis: readonly Segment[]; readonly runs: readonly RowRange[] } {
   const isOrdered = strandsOf(segments).length <= 1;
-  // Of rows that came in another order, places in time count.
+  // For rows that came in another order, places in time count.
   const axis = isOrdered ? segments : rankedSegments(segments);
   const runs = byTime(segments).flatMap((segment, i) => {
     const moved = isOrdered ? 0 : axis[i].firstRow - segment.firstRow;

@@ -9,7 +9,7 @@ import { Moments, type Extremes, type KnownNumbers } from '../numbers/moments.ts
 import { toldOfCell } from './summary-cell.ts';
 import type { SummaryCells } from './summary.ts';
 
-/** What is to be known of a bucket besides. */
+/** Which details are to be known of a bucket besides. */
 export interface RowDetails {
   /** First and last value, in order of time: only rows tell. */
   readonly ends?: boolean;
@@ -19,7 +19,7 @@ export interface RowDetails {
   readonly places?: boolean;
 }
 
-/** What is folded. */
+/** A series whose rows are folded. */
 export interface FoldedSeries extends RowShape {
   /** Channels that count, in the order to answer; null: all. */
   readonly selected: readonly number[] | null;
@@ -46,7 +46,7 @@ export class BucketFold extends Moments {
   readonly minAt: BigInt64Array | null;
   readonly maxAt: BigInt64Array | null;
 
-  /** `channels` of what is added. */
+  /** The series whose rows are added. */
   readonly #series: FoldedSeries;
   readonly #stats: StatsReader;
   readonly #run: Moments;
@@ -76,9 +76,9 @@ export class BucketFold extends Moments {
   }
 
   /**
-   * Rows that lie in one bucket.
+   * Adds rows that lie in one bucket.
    * @param values rows × stored channels, row-major
-   * @param placeOf of row i of `values`: its number, or its time
+   * @param placeOf place of row i of `values`: its number, or its time
    */
   addBucketRows(bucket: number, values: SampleArray, from: number, to: number, placeOf: (row: number) => bigint): void {
     const chosen = this.#choose(values, from, to);
@@ -158,7 +158,7 @@ export class BucketFold extends Moments {
     }
   }
 
-  /** The i-th cell of a summary. @param place where it begins */
+  /** Adds the i-th cell of a summary. @param place where it begins */
   addCell(bucket: number, cells: SummaryCells, i: number, place: number | bigint): void {
     const { channels } = this;
     const { channels: stored, selected } = this.#series;
@@ -168,7 +168,7 @@ export class BucketFold extends Moments {
     }
   }
 
-  /** A chunk that is whole in one bucket. @param place where it begins */
+  /** Adds a chunk that lies whole in one bucket. @param place where it begins */
   addStats(bucket: number, stats: Uint8Array, place: number | bigint): void {
     const { channels } = this;
     const { selected } = this.#series;

@@ -30,8 +30,8 @@ export interface BorderTask {
 /**
  * Borders of buckets that cover `[startNs, endNs)`, rising; those beyond int64 are placed at its ends.
  *
- * Weeks begin on Monday. Buckets of several days, weeks, months or years are counted from 1970. A length that divides a day begins anew with each
- * day. It goes on in elapsed time, so the last bucket of a day may be shorter. Other lengths
+ * Weeks begin on Monday. Buckets of several days, weeks, months or years are counted from 1970. A length that divides a
+ * day begins anew with each day. It goes on in elapsed time, so the last bucket of a day may be shorter. Other lengths
  * are counted from the midnight of 1970-01-01, in elapsed time.
  */
 export function bordersByClock({ every, startNs, endNs }: BorderTask, offsetAt: OffsetAt): BigInt64Array {

@@ -4,6 +4,7 @@
  */
 
 /**
+ * Chooses points of a line.
  * @param xs in order
  * @param most points to keep, at least 2
  * @returns positions of the points that are kept, in order; first and last among them

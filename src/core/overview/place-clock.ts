@@ -1,13 +1,16 @@
 /** The clock of a place: how far it is ahead of UTC, and when that changes. */
 
-/** Both in ms. */
+/** The offset of a clock from UTC at an instant, both in ms. */
 export type OffsetAt = (utcMs: number) => number;
 
 const MS_PER_SECOND = 1000;
 /** No clock changes and changes back within this: in Freetown it took 95 hours, in September 1939. */
 const STEADY_MS = 72 * 3_600_000;
 
-/** The same clock, asked once for three days and some more where it changes: what zone data say takes some ten microseconds to hear. */
+/**
+ * The same clock, asked once for three days, and more often where it changes. It takes some ten microseconds to ask the
+ * zone data.
+ */
 export function seldomAsked(offsetAt: OffsetAt): OffsetAt {
   const begins = new Map<number, number>();
   const changes = new Map<number, number>();

@@ -18,7 +18,10 @@ import { visibleSlices, type Layer, type Slice } from '../rows/visible-rows.ts';
 
 /** Cells that a bucket should have at least. */
 const CELLS_A_BUCKET = 2;
-/** Gaps at which a bucket ends exactly; the longest ones. At others a bucket may begin a little before the gap, which then does not show. */
+/**
+ * Gaps at which a bucket ends exactly: the longest ones. At others a bucket may begin a little before the gap, which
+ * then does not show.
+ */
 export const EXACT_GAPS = 16;
 
 /** The coarsest level that has enough cells for buckets of so many rows; null: rows themselves. */
@@ -89,7 +92,7 @@ export function bordersIn(strands: readonly Strand[], rate: Rate, borders: BigIn
     const last = Math.min(borders.length - 1, firstAfter(borders, endNs - 1n));
     const rows = rowsAtBorders(segments, rate, borders.subarray(first, last + 1));
     if (first >= last || rows[0] === rows[rows.length - 1]) return [];
-    // What lies between two segments of a strand may be of another one: a border there is no row's.
+    // A border between two segments of a strand is no row's: rows of another strand may lie there.
     const floors = rows.map((row) => {
       const { firstRow, rows: count } = segments[Math.max(0, segmentAt(segments, row))];
       return row < firstRow + count ? firstRow : row;
@@ -157,7 +160,7 @@ export interface SnapRules {
   readonly segments: readonly Segment[];
   /** Rows of a cell; null: rows are read. */
   readonly factor: number | null;
-  /** Rows before have only their cells left. */
+  /** Rows before this one have only their cells left. */
   readonly expiredRow: number;
   /** Rows at which borders stay where they are, besides the longest gaps. */
   readonly fixed?: ReadonlySet<number>;
@@ -166,7 +169,8 @@ export interface SnapRules {
 }
 
 /**
- * Where the buckets begin: at or before `rows`, in order. The ends of the range stay where they are, but where rows have expired.
+ * Moves borders of buckets back to where cells begin: at or before `rows`, in order. The ends of the range stay where
+ * they are, unless rows have expired there.
  * @param rows of the borders
  */
 export function snapBorders(rows: Float64Array, rules: SnapRules): Float64Array {
@@ -200,13 +204,13 @@ function longestGaps(segments: readonly Segment[], from: number, to: number): Se
 export interface CellRules {
   /** Largest factor; null: no cells. */
   readonly coarsest: number | null;
-  /** So many rows, if they have not expired, are read sooner than a block of finer cells. */
+  /** So few rows are read sooner than a block of finer cells, if they have not expired. */
   readonly rowsRatherThanCells: number;
   readonly expiredRow: number;
 }
 
 /**
- * The cells of a shard that lie in one bucket each and are true, coarse ones where possible.
+ * Finds the cells of a shard that lie in one bucket each and are true, coarse ones where possible.
  * @param borders of the buckets, in rows
  * @returns the cells, and the rows of the shard that they leave
  */
@@ -234,7 +238,7 @@ export function coverByCells(
     );
     const used: RowRange[] = [];
     for (const { from, to } of withoutRows(left.filter(isWorth), bad)) {
-      // A cell at either end of the shard is whole though rows of it are another's.
+      // A cell at either end of the shard is whole, though some of its rows are in another shard.
       const first = from === rows.from ? Math.floor(from / factor) : Math.ceil(from / factor);
       const end = to === rows.to ? Math.ceil(to / factor) : Math.floor(to / factor);
       if (first >= end) continue;
@@ -257,11 +261,14 @@ function floorTo(row: number, factor: number): number {
 /** A chunk as a plan needs it. */
 export interface OverviewChunk extends Layer {
   readonly shardId: string;
-  /** Left out where cells answer; null also where they are not known. */
+  /** Statistics of the chunk. They are left out where cells answer, and null where they are not known. */
   readonly stats: Uint8Array | null;
 }
 
-/** Rows of a shard that its cells count, and that are covered by others or were removed. Without regard to what has expired: cells stay. */
+/**
+ * Rows of a shard that its cells count, and that are covered by others or were removed. Expiry is not regarded: cells
+ * stay.
+ */
 export function dirtyRows(chunks: readonly Layer[], seen: readonly RowRange[]): RowRange[] {
   return withoutRows(
     uniteRows(
@@ -280,9 +287,10 @@ export interface RowPlan<C extends OverviewChunk> {
 }
 
 /**
- * How what cells leave is answered: by statistics of chunks where one is seen whole and lies in one bucket, else by rows.
+ * Plans how to answer what cells leave: by statistics of a chunk that is seen whole and lies in one bucket, else by
+ * rows.
  * @param slices what is seen of chunks, in order, without what has expired
- * @param left rows to be answered, by shard; of other shards all
+ * @param left rows to be answered, by shard; for other shards all
  * @param mayUse says whether a chunk's statistics tell what is asked for
  */
 export function planBucketRows<C extends OverviewChunk>(

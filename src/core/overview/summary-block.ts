@@ -40,7 +40,7 @@ export interface SummaryBlock {
 export interface SummaryColumn {
   readonly name: SummaryPartName;
   readonly dtype: Dtype;
-  /** Numbers a cell; null: one, and the dataset is a vector. */
+  /** Numbers of each cell; null: one number, and the dataset is a vector. */
   readonly width: number | null;
 }
 
@@ -97,7 +97,7 @@ export function columnBytes(cells: SummaryCells, name: SummaryPartName): Uint8Ar
   }
 }
 
-/** Whole numbers that follow each other, as int64: no bigint is made of each. */
+/** Reads whole numbers that follow each other, as int64, without making a bigint of each. */
 function numbersFrom(first: number, count: number): BigInt64Array {
   const words = new Uint32Array(count * 2);
   for (let i = 0; i < count; i++) {
@@ -107,13 +107,15 @@ function numbersFrom(first: number, count: number): BigInt64Array {
   return new BigInt64Array(words.buffer);
 }
 
-/** Whether the cells of a block follow each other without a gap, so that nothing but the first says which they are. */
+/**
+ * Whether the cells of a block follow each other without a gap, so that the first cell alone says which cells they are.
+ */
 export function isDense({ firstCell, lastCell, cells }: SummaryBlock): boolean {
   return lastCell - firstCell + 1 === cells;
 }
 
 /**
- * The cells of a block. Spreads that were not asked for are none.
+ * The cells of a block. They have no spreads if these were not asked for.
  * @param decoded the bytes of each of its parts, decoded; what follows the last cell does not count
  */
 export function decodeSummary(block: SummaryBlock, decoded: ReadonlyMap<SummaryPartName, Uint8Array>): SummaryCells {

@@ -4,22 +4,25 @@ import { DTYPES, isBigDtype, viewAs, type Dtype, type SampleArray } from '../num
 import type { RowShape } from '../numbers/missing-value.ts';
 import { exactProduct, scaleFor, type Moments, type KnownNumbers } from '../numbers/moments.ts';
 
-/** A number a channel, or cells × channels, row-major. */
+/** One number for each channel; or cells × channels, row-major. */
 export interface CellColumns {
   /** Values that are neither NaN nor the missing value. */
   readonly counts: Uint32Array;
-  /** In the series' dtype, exact. Where the count is 0: NaN, or the missing value of integers, which have no cells without values otherwise. */
+  /**
+   * Minima in the series' dtype, exact. Where the count is 0, they are NaN, or the missing value of integers. Other
+   * integers have no cells without values.
+   */
   readonly mins: SampleArray;
   readonly maxs: SampleArray;
-  /** Floats: the nearest number, NaN where the count is 0. Null of integers … */
+  /** Means of floats: the nearest number, NaN where the count is 0. Null for integers … */
   readonly means: Float64Array | null;
-  /** … for they have sums, exact. Null of floats. */
+  /** … which have sums, exact. Null for floats. */
   readonly sums: Float64Array | null;
-  /** 64-bit integers: what doubles leave of the sums. Null of others. */
+  /** For 64-bit integers, what doubles leave of the sums. Null for others. */
   readonly rests: Float64Array | null;
   /**
-   * Standard deviations of the population (n), as parts of (max − min) / 2: 0 to 1, whatever the values are, so that few bits do. NaN where the
-   * count is 0.
+   * Standard deviations of the population (n), as parts of (max − min) / 2. They are 0 to 1, whatever the values are,
+   * so that few bits do. NaN where the count is 0.
    */
   readonly spreads: Float32Array;
 }
@@ -108,7 +111,7 @@ export function toldOfCell(
   return { count, min, max, sum, low, squares: deviation * deviation * count };
 }
 
-/** Sums as they are stored: int64, of 64-bit integers the lower and the upper half of 128 bits. */
+/** Sums as they are stored, int64. For 64-bit integers they are the lower and the upper half of 128 bits. */
 export function halvesOfSums({ sums, rests }: CellColumns): { low: BigInt64Array; high: BigInt64Array } {
   const [low, high] = [new BigInt64Array(sums!.length), new BigInt64Array(sums!.length)];
   for (let i = 0; i < low.length; i++) {

@@ -24,13 +24,13 @@ export class Fold extends Moments implements CellTimes {
     this.firstNs = this.lastNs = null;
   }
 
-  /** A finer cell. */
+  /** Adds a finer cell. */
   addFold(cell: Fold): void {
     for (let c = 0; c < this.#channels; c++) this.addMoments(c, cell, c);
     this.#addTimes(cell);
   }
 
-  /** A finer cell whose rows are gone. */
+  /** Adds a finer cell whose rows are gone. */
   addCell(cell: CellColumns & CellTimes): void {
     for (let c = 0; c < this.#channels; c++) {
       const told = toldOfCell(cell, c);

@@ -1,4 +1,4 @@
-/** Several summary cells as one. */
+/** Merges several summary cells into one. */
 import type { RowShape } from '../numbers/missing-value.ts';
 import { Moments } from '../numbers/moments.ts';
 import { emptyCells, toldOfCell, writeCells } from './summary-cell.ts';

@@ -79,7 +79,7 @@ class FactorLevel {
     if (!this.#shape.irregular) this.#kept.sort((a, b) => a.index - b.index);
   }
 
-  /** What is added from now on belongs to this cell. */
+  /** Opens a cell: what is added from now on belongs to it. */
   open(cell: number): void {
     if (cell === this.#cell) return;
     this.#close();
@@ -175,7 +175,8 @@ export class SummaryBuilder {
   #rowsWritten = 0;
 
   /**
-   * @param capacity cells that `emit` is to get at a time; the last time there may be fewer. Asked once a level, when its first cell is done
+   * @param capacity cells that `emit` is to get at a time; the last time there may be fewer. It is asked once for each
+   * level, when its first cell is done
    * @param emit the columns are only valid during the call
    */
   constructor(

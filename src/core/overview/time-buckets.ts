@@ -86,8 +86,8 @@ export function isInOrder(chunks: readonly TimeSpanned[]): boolean {
 }
 
 /**
- * Where borders may be placed. `fixed` and `kept`: where they are; of `fixed` no cell tells, but of what has expired. `ends`: the first and the last are
- * where they are, others move back to where cells begin.
+ * Where borders may be placed. `fixed` and `kept` borders stay where they are, and no cell answers beside a `fixed`
+ * one, unless samples have expired. `ends`: only the first and the last stay, others move back to where cells begin.
  */
 export type BorderRule = 'fixed' | 'kept' | 'ends';
 
@@ -95,8 +95,8 @@ export type BorderRule = 'fixed' | 'kept' | 'ends';
 export const BUCKETS_A_CHUNK = 2;
 
 /**
- * Finds the bucket of whatever has a span of time, and moves borders meanwhile. What is placed must not share times with other things, so the order of
- * placing does not matter.
+ * Finds the bucket of whatever has a span of time, and moves borders meanwhile. Two things that are placed must not
+ * share times, so the order of placing does not matter.
  */
 export class TimeCover {
   /**

@@ -36,9 +36,9 @@ function columnsOf({ dtype, channels }: RowShape): StatsColumns {
 }
 
 /**
- * NaN and the missing value do not count.
+ * Computes the statistics of rows. NaN and the missing value do not count.
  * @param values rows × channels, row-major, raw
- * @returns null where they do not pay, or do not tell what rows do, because a value is infinite
+ * @returns null where they do not pay, or where a value is infinite, so that they do not tell what the rows do
  */
 export function statsOf(shape: RowShape, values: SampleArray): Uint8Array | null {
   const columns = columnsOf(shape);
@@ -170,7 +170,7 @@ function getSum(
     return { sum: from.getFloat64(column + at, true), low: from.getFloat64(rest! + at, true) };
   }
   if (rest === null) {
-    // Of 32-bit integers it is less than 2^53: no bigint is made of it.
+    // For 32-bit integers it is less than 2^53: no bigint is made of it.
     return { sum: from.getInt32(column + at + 4, true) * 2 ** 32 + from.getUint32(column + at, true), low: 0 };
   }
   return doublesOf((from.getBigInt64(rest + at, true) << 64n) | from.getBigUint64(column + at, true));

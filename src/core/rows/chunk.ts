@@ -38,13 +38,16 @@ export interface Chunk {
   readonly stats: Uint8Array | null;
 }
 
-/** No chunk has more bytes, fresh or in a shard: the one that has a row begins at most so far before it. Twice what a batch of appends has. */
+/**
+ * Most bytes of a chunk, fresh or in a shard, so that the chunk with a row begins at most so far before it. A batch of
+ * appends has half of it.
+ */
 export const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
 
-/** Raw bytes of a block of up to {@link NARROW_CHANNELS}, at most: what inflates in half a millisecond … */
+/** Most raw bytes of a block of up to {@link NARROW_CHANNELS}: they inflate in half a millisecond … */
 const NARROW_BLOCK_BYTES = 256 * 1024;
 const NARROW_CHANNELS = 16;
-/** … and of a wider one, at least: its rows come fast, and each block is a row of the catalog. */
+/** … and least of a wider one: its rows come fast, and each block is a row of the catalog. */
 const WIDE_BLOCK_BYTES = 1024 * 1024;
 
 /**
@@ -56,7 +59,7 @@ export function mostBlockRows(rowBytes: number, channels: number): number {
   return 2 ** Math.floor(Math.log2(Math.max(1, NARROW_BLOCK_BYTES / rowBytes)));
 }
 
-/** Rows of a block: as {@link mostBlockRows}, and no more than `rows` need. */
+/** Rows of a block: as many as {@link mostBlockRows} says, and no more than `rows` need. */
 export function blockRows(rowBytes: number, channels: number, rows: number): number {
   return Math.min(mostBlockRows(rowBytes, channels), 2 ** Math.ceil(Math.log2(Math.max(1, rows))));
 }

@@ -7,7 +7,7 @@ export interface Erasure {
   /** `[startNs, endNs)` … */
   readonly startNs: bigint;
   readonly endNs: bigint;
-  /** … of rows before this one: what came later is not meant. */
+  /** … of rows before this one. Rows that came later are not meant. */
   readonly beforeRow: number;
 }
 
@@ -24,7 +24,7 @@ export function expiry(expiredNs: bigint): Erasure {
   return { generation: Infinity, startNs: INT64_MIN, endNs: expiredNs, beforeRow: Infinity };
 }
 
-/** The erasures that may concern rows of a chunk. */
+/** Those erasures that may concern rows of a chunk. */
 export function erasuresOf(chunk: ErasableChunk, erasures: readonly Erasure[]): Erasure[] {
   return erasures.filter(
     ({ generation, startNs, endNs, beforeRow }) =>

@@ -1,6 +1,6 @@
 /**
- * Where the rows of appends go: their numbers, their times, what is answered before, what is refused. Pure. The heads are locked and the keys were looked
- * up under that lock, so what is decided here holds once the batch commits.
+ * Where the rows of appends go: their numbers, their times, what is answered before, what is refused. Pure. The heads
+ * are locked and the keys were looked up under that lock. So what is decided here holds once the batch commits.
  */
 import { notFound, unprocessableField, VarveError } from '../errors.ts';
 import { fieldOfKey } from '../idempotency.ts';
@@ -17,7 +17,7 @@ import { rowsInTime, timeWithin, type Segment } from '../signal/segment.ts';
 import type { DuplicateRule } from '../signal/series.ts';
 import { formatTime } from '../time.ts';
 
-/** What appends to a series lock and advance. */
+/** The head of a series, which appends lock and advance. */
 export interface Head extends TimeHead {
   readonly seriesId: string;
   readonly laneId: string;
@@ -90,7 +90,7 @@ export interface AppendItem {
 /** Items that become visible in one commit. */
 export interface AppendBody {
   readonly items: readonly AppendItem[];
-  /** One refused item refuses all. So does, in any body, one whose series is out of date. */
+  /** True if one refused item refuses all. An item whose series is out of date does so in any body. */
   readonly atomic: boolean;
 }
 
@@ -150,9 +150,9 @@ export interface Placement {
   /** Segments that are followed by another now, or have lost rows; and the first rows of segments that are gone. */
   readonly closed: readonly (Segment & { readonly seriesId: string })[];
   readonly gone: readonly { readonly seriesId: string; readonly firstRow: number }[];
-  /** Marks that are kept. */
+  /** Clock marks that are kept. */
   readonly marks: readonly (ClockMark & { readonly seriesId: string })[];
-  /** In the order of their ordinals. */
+  /** Changes in the order of their ordinals. */
   readonly changes: readonly SampleChange[];
 }
 
@@ -190,7 +190,7 @@ export async function placeAppends(
   for (;;) {
     const { placement, unknown } = placeAll(bodies, heads, known, near);
     if (unknown.size === 0) return placement;
-    // What is stored now because more is known may make others need a look.
+    // Items that are stored now, because more is known, may make others need a look.
     const found = await look(looksOf(bodies, heads, unknown));
     for (const id of unknown) near.set(id, found.get(id) ?? []);
   }
@@ -207,7 +207,7 @@ function placeAll(
   return { placement: { outcomes, ...state.result() }, unknown: state.unknown };
 }
 
-/** All items of a series count: what one goes on from, another may have brought. */
+/** All items of a series count: one may go on from what another has brought. */
 function looksOf(
   bodies: readonly AppendBody[],
   heads: ReadonlyMap<string, Head>,
@@ -265,7 +265,7 @@ class Placing {
       }
     });
     const isWhole = outcomes.every(({ kind }) => kind === 'placed');
-    // Whoever asks anew sends all of it once more: it is to be one commit then, too.
+    // Whoever asks anew sends the whole body once more: it is to be one commit then, too.
     if (isWhole || !(atomic || outcomes.some(isOutOfDate))) return outcomes;
     this.#undo(mark);
     return outcomes.map((outcome) => (outcome.kind === 'refused' ? outcome : { kind: 'refused', error: notStored() }));
@@ -338,7 +338,7 @@ class Placing {
     };
   }
 
-  /** What becomes of segments in the end. */
+  /** Puts together what becomes of segments in the end. */
   #segments(): Pick<Placement, 'closed' | 'gone'> {
     const closed = new Map<string, Placement['closed'][number]>();
     const gone = new Map<string, Placement['gone'][number]>();
@@ -367,7 +367,7 @@ export function refuseSealed({ seriesId, sealedAt }: Pick<Head, 'seriesId' | 'se
 }
 
 /**
- * Nobody would ever see the rows.
+ * Refuses rows that nobody would ever see.
  * @param lastNs of the rows that come
  * @param field that says when they lie
  * @throws unprocessable `expired` if all of them are so old that they have expired
@@ -402,7 +402,7 @@ function advancedRegular(
     const seenNs = firstSince(segment!, clock, moved.head.rows, head.expiredNs) ?? placed.firstNs;
     const later = new Set([...placed.closed.map(({ firstRow }) => firstRow), ...placed.gone]);
     moved = {
-      // Not the segment's own start: its rows may have been removed, all of them.
+      // This is not the segment's own start: its rows may have been removed, all of them.
       head: { ...moved.head, ...placed.head, firstNs: smallest(seenNs, firstNs) },
       closed: [...moved.closed.filter(({ firstRow }) => !later.has(firstRow)), ...placed.closed],
       gone: [...moved.gone, ...placed.gone],
@@ -460,7 +460,10 @@ function runsOf(placed: readonly PlacedItem[]): FreshRun[] {
 
 type OpenFreshRun = { -readonly [K in keyof FreshRun]: FreshRun[K] } & { readonly parts: AppendPart[] };
 
-/** Adds a part to a run. It grows in place: thousands of items of one body may be of one series. @returns false where they stay apart */
+/**
+ * Adds a part to a run. It grows in place: thousands of items of one body may be of one series. @returns false if they
+ * stay apart
+ */
 function join(run: OpenFreshRun, part: AppendPart): boolean {
   const isInMemory = run.parts[0].place.kind === 'memory' && part.place.kind === 'memory';
   if (!isInMemory || run.bytes + part.bytes > MOST_JOINED_BYTES) return false;

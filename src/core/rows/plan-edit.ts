@@ -10,7 +10,7 @@ import type { HeardTime, Stamp } from '../signal/stamps.ts';
 import type { TimeRange } from '../signal/time-span.ts';
 import { formatTime, INT64_MAX, INT64_MIN } from '../time.ts';
 
-/** Times of a replacement may be off by this part of what has passed: a clock drifts. */
+/** Times of a replacement may be off by this part of the time that has passed, as a clock drifts. */
 const DRIFT_PART = 100n;
 
 /** Rows that come in the place of a range. */
@@ -18,7 +18,7 @@ export interface Replacement {
   readonly rows: number;
   /** Regular series: the time of the first row that the body states. */
   readonly startNs: bigint | null;
-  /** Regular series: times of its rows, where runs begin, and the last one. */
+  /** Regular series: times of its rows where runs begin, and of the last one. */
   readonly stamps: readonly Stamp[];
   readonly heard: HeardTime | null;
   /** Irregular series: smallest and largest time. */
@@ -38,10 +38,10 @@ export interface RegularEdit {
   readonly holesNew: readonly RowRange[];
 }
 
-/** What there is of a regular series. */
+/** What there is of a regular series before an edit. */
 export interface RegularRows {
   readonly clock: Clock;
-  /** All, in order of rows. */
+  /** All segments, in order of rows. */
   readonly segments: readonly Segment[];
   /** Rows that were removed, in order. */
   readonly holes: readonly RowRange[];
@@ -152,8 +152,10 @@ export interface IrregularEdit {
 }
 
 /**
- * @param later the fresh chunks that came since the range was measured: if they are not all that came, it is to be measured again
- * @returns null if what was measured is true no more
+ * Plans an edit of an irregular series.
+ * @param later the fresh chunks that came since the range was measured: if they are not all that came, it is to be
+ * measured again
+ * @returns null if what was measured does not hold any more
  * @throws unprocessable `expired`
  */
 export function planIrregularEdit(

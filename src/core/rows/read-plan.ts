@@ -8,9 +8,11 @@ import type { Layer, Slice } from './visible-rows.ts';
 
 /** A chunk as a plan needs it. */
 export interface PlannedChunk extends Layer {
-  /** Never given again: `c…` of a chunk in a shard, `f…` of a fresh one. Empty where several are read as one. */
+  /**
+   * Key of the chunk, never given again: `c…` in a shard, `f…` for a fresh one. Empty where several are read as one.
+   */
   readonly key: string;
-  /** Or that of the spool file; empty where the bytes are held. */
+  /** Id of the shard, or of the spool file; empty where the bytes are held. */
   readonly shardId: string;
   /** The file that has the bytes, relative to the data root; null: they are held. */
   readonly path: string | null;
@@ -29,7 +31,7 @@ export interface PlannedChunk extends Layer {
 export interface HeldBytes {
   readonly values: Uint8Array;
   readonly times: Uint8Array | null;
-  /** They match their checksums; if not, reading them is an error. */
+  /** True if they match their checksums. If not, reading them is an error. */
   readonly isSound: boolean;
 }
 
@@ -62,7 +64,10 @@ export interface Unpacking {
   readonly wanted: Span;
 }
 
-/** One positional read of values (and one of times): adjacent blocks of a shard with rows that follow each other, joined; or one compressed block. */
+/**
+ * One positional read of values (and one of times). It is one compressed block, or adjacent blocks of a file with rows
+ * that follow each other, joined.
+ */
 export interface Piece {
   readonly shardId: string;
   readonly path: string | null;
@@ -72,7 +77,10 @@ export interface Piece {
   readonly blocks: readonly Block[];
 }
 
-/** A piece is at most this large (unless one block is), which bounds what a read holds: two pieces. Larger ones fall out of the caches on their way. */
+/**
+ * A piece is at most this large, unless one block is, which bounds what a read holds: two pieces. Larger pieces fall
+ * out of the caches on their way.
+ */
 export const MAX_PIECE_BYTES = 1024 * 1024;
 const TIME_BYTES = 8;
 
@@ -103,7 +111,9 @@ export function planRead(
   return pieces;
 }
 
-/** The same reads block by block, for whoever has many reads under way at once: a block is at most a quarter of a piece. */
+/**
+ * The same reads block by block, for whoever has many reads under way at once. A block is at most a quarter of a piece.
+ */
 export function blockByBlock(pieces: readonly Piece[]): Piece[] {
   return pieces.flatMap((piece) =>
     piece.blocks.map((block) => ({ ...piece, values: block.values, times: block.times, blocks: [block] })),

@@ -64,7 +64,10 @@ export function orderRows(times: BigInt64Array, positions: Uint32Array, rule: Du
 const DIGITS = 8;
 const DIGIT_VALUES = 256;
 
-/** Byte by byte, the lowest first, each pass leaving what is equal as it was: about twice as quick as comparing. Bytes that all have in common are passed over. */
+/**
+ * Sorts byte by byte, the lowest first. Each pass leaves what is equal as it was, which is about twice as quick as
+ * comparing. Bytes that all have in common are passed over.
+ */
 function sortByTime(times: BigInt64Array, positions: Uint32Array): Uint32Array {
   const bytes = new Uint8Array(times.buffer, times.byteOffset, times.byteLength); // little-endian, as all that is stored
   let from = positions.every((at, i) => i === 0 || at > positions[i - 1])

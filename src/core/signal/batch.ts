@@ -8,7 +8,7 @@ import type { Channel, Tags, TimeReference } from './series.ts';
 /** What a decoder must know of a series to check and convert samples. */
 export interface SampleShape {
   readonly dtype: Dtype;
-  /** One label a channel; its length is the channel count. */
+  /** One label for each channel; its length is the channel count. */
   readonly channelLabels: readonly string[];
   /** Irregular series carry a time for each row; regular ones none, at most a start. */
   readonly kind: 'regular' | 'irregular';
@@ -64,15 +64,15 @@ export interface OutDescription {
   readonly name: string;
   readonly project: string;
   readonly unit: string | null;
-  /** 1 and 0 where the values are physical already. */
+  /** Scale and offset; 1 and 0 where the values are physical already. */
   readonly scale: number;
   readonly offset: number;
-  /** Null where there is none, and where it is NaN already. */
+  /** The missing value; null where there is none, and where it is NaN already. */
   readonly missingValue: number | bigint | null;
   /** Exact, `num/den` in Hz; null for irregular series. */
   readonly rate: string | null;
   readonly timeReference: TimeReference;
   readonly tags: Tags;
-  /** Those that are sent, in their order; without calibration where the values are physical. */
+  /** Channels that are sent, in their order; without calibration where the values are physical. */
   readonly channels: readonly Channel[];
 }

@@ -22,7 +22,8 @@ export function calibrationOf(series: { scale: number; offset: number }, channel
     digital_min !== undefined &&
     digital_max !== undefined
   ) {
-    // In this order, as EDFlib computes it (and pyEDFlib and edfio with it), so that the last bit is the same.
+    // Terms are computed in this order, as EDFlib does (and pyEDFlib and edfio with it), so that the last bit is the
+    // same.
     const slope = (physical_max - physical_min) / (digital_max - digital_min);
     return { form: 'ranges', slope, shift: physical_max / slope - digital_max };
   }

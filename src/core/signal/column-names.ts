@@ -1,4 +1,7 @@
-/** What columns of samples are called beside the column `time`, which is ours: what users call a channel never takes its place. */
+/**
+ * What columns of samples are called beside the column `time`, which is ours. What users call a channel never takes its
+ * place.
+ */
 import { nameKey } from '../same-name.ts';
 
 export const TIME_COLUMN = 'time';

@@ -18,7 +18,7 @@ export interface ClockMark {
   readonly ns: bigint;
 }
 
-/** What is locked of a regular series. */
+/** What is locked of a regular series, as far as its times go. */
 export interface TimeHead {
   /** Row numbers given out: where the newest segment ends. */
   readonly rows: number;
@@ -30,7 +30,7 @@ export interface TimeHead {
   readonly limitNs: bigint | null;
   /** The last mark of that segment. */
   readonly mark: ClockMark | null;
-  /** Marks of the series. */
+  /** How many marks the series has. */
   readonly marks: number;
 }
 
@@ -39,29 +39,32 @@ export interface NearSegment {
   readonly segment: Segment;
   /** Rows of it that were removed, in order. */
   readonly holes: readonly RowRange[];
-  /** Its last one. */
-  readonly mark: ClockMark | null;
+  /** The last one before each hole and before the end, in order of rows. */
+  readonly marks: readonly ClockMark[];
 }
 
 export interface Clock {
   readonly rate: Rate;
   /** Where the series begins if nobody says. */
   readonly startNs: bigint | null;
-  /** In samples; null or absent: {@link toleranceNs}, and a thousandth of the time since the last mark, up to a sample. */
+  /**
+   * Tolerance in samples; null or absent: {@link toleranceNs}, and a thousandth of the time since the last mark, up to
+   * a sample.
+   */
   readonly startTolerance?: number | null;
 }
 
 /**
  * What a time means that is not where rows go on. `likely`: nothing, within the tolerance of the series. `exact`: there
- * is a gap, however small.
+ * is a gap, however small. `any`: as `likely`, but rows as far from each other as one another are gaps, and no other rate.
  */
-export type GapRule = 'likely' | 'exact';
+export type GapRule = 'likely' | 'exact' | 'any';
 
 export interface Run {
   readonly rows: number;
   /** Time of the first row; null: it goes on from the last one in time. */
   readonly startNs: bigint | null;
-  /** The client did not say it: it was counted back from a later row. */
+  /** True if the client did not say it: it was counted back from a later row. */
   readonly isCounted?: boolean;
   /** Times of later rows, which are counted from the first one of the run. */
   readonly marks: readonly ClockMark[];
@@ -79,13 +82,13 @@ export interface PlacedRun {
   readonly gone: readonly number[];
   /** Marks that are kept. */
   readonly marks: readonly ClockMark[];
-  /** As it was given, after the run. */
+  /** The segments as they were given, after the run. */
   readonly near: readonly NearSegment[] | null;
 }
 
 /** The first marks of a series are all kept. */
 export const MOST_DENSE_MARKS = 64;
-/** Later ones, if so many rows have come since the last … */
+/** Later marks are kept if so many rows have come since the last … */
 const ROWS_A_MARK = 256;
 /** … or if it would be this part of the tolerance away. */
 const NEWS_PART = 4n;
@@ -140,8 +143,9 @@ function expectation(
   gaps: GapRule = 'likely',
 ): { expectedNs: bigint; allowedNs: bigint } {
   const roundedNs = smaller(ROUNDING_NS, halfPeriodNs(rate));
-  // Who says times exactly says them as the rows are stored, which marks know nothing of.
-  if (gaps === 'exact') return { expectedNs: timeWithin(segment, rate, row), allowedNs: roundedNs };
+  const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
+  // Times that are exact are those of the rows as they are stored, which marks know nothing of.
+  if (gaps === 'exact') return { expectedNs: timeWithin(segment, rate, row), allowedNs: isWhole ? 0n : roundedNs };
   const known = mark && mark.row < row ? mark : null;
   const expectedNs = known ? known.ns + nsOfRow(rate, row - known.row) : timeWithin(segment, rate, row);
   const tolerance = toleranceNs(rate, startTolerance);
@@ -183,7 +187,9 @@ function beginning(segment: Segment, rate: Rate, newest: Segment | null): Segmen
   if (isWhole || !newest) return segment;
   const passedNs = segment.startNs - timeWithin(newest, rate, newest.firstRow - (newest.skip ?? 0));
   const skip = rowAtOrAfter(rate, passedNs);
-  const isOnGrid = skip > 0n && skip <= Number.MAX_SAFE_INTEGER && nsOfRow(rate, skip) === passedNs;
+  // Where it follows at once, it is a segment of its own for its clock alone.
+  const follows = skip === BigInt((newest.skip ?? 0) + newest.rows);
+  const isOnGrid = !follows && skip > 0n && skip <= Number.MAX_SAFE_INTEGER && nsOfRow(rate, skip) === passedNs;
   return isOnGrid ? { ...segment, skip: Number(skip) } : segment;
 }
 
@@ -273,7 +279,10 @@ function placeNear(head: TimeHead, clock: Clock, run: Run, near: readonly NearSe
   const own: NearSegment = {
     segment,
     holes: isSame ? near.find((each) => each.segment.firstRow === newest.firstRow)!.holes : [],
-    mark: moved.mark,
+    marks: [
+      ...(isSame ? near.find((each) => each.segment.firstRow === newest.firstRow)!.marks : []),
+      ...(moved.mark ? [moved.mark] : []),
+    ],
   };
   const all = [...left, own].sort((a, b) => (a.segment.startNs < b.segment.startNs ? -1 : 1));
   return { firstNs, head: { ...moved, limitNs }, closed, gone, marks, near: all };
@@ -303,7 +312,7 @@ function endOf(near: readonly NearSegment[], newest: Segment | null, rate: Rate)
 function startOf(
   head: TimeHead,
   clock: Clock,
-  { startNs, gaps }: Run,
+  { startNs, gaps, field }: Run,
   pieces: readonly SegmentPart[],
 ): { readonly startNs: bigint; readonly grid: SegmentPart | null } {
   if (startNs === null) {
@@ -312,8 +321,7 @@ function startOf(
   }
   let best: { readonly piece: SegmentPart; readonly off: bigint } | null = null;
   for (const piece of pieces) {
-    const { segment, mark } = piece.near;
-    const { expectedNs, allowedNs } = expectation(segment, mark, piece.to, clock, gaps);
+    const { expectedNs, allowedNs } = expectation(piece.near.segment, lastMark(piece), piece.to, clock, gaps);
     const off = distance(startNs, expectedNs);
     if (off <= allowedNs) {
       const isBetter = !best || off < best.off || (off === best.off && piece.to === head.rows);
@@ -323,7 +331,31 @@ function startOf(
       return { startNs: piece.endNs, grid: null };
     }
   }
-  return best ? { startNs: best.piece.endNs, grid: best.piece } : { startNs, grid: null };
+  if (best) return { startNs: best.piece.endNs, grid: best.piece };
+  refuseBehind(clock, { startNs, gaps, field }, pieces);
+  return { startNs, grid: null };
+}
+
+/** The last clock mark of the rows of a piece. */
+function lastMark({ near, to }: SegmentPart): ClockMark | null {
+  return near.marks.findLast(({ row }) => row < to) ?? null;
+}
+
+/**
+ * There may be room on the grid behind rows whose clock says that it is later already.
+ * @throws unprocessable `overlap`
+ */
+function refuseBehind(
+  clock: Clock,
+  { startNs, gaps, field }: { readonly startNs: bigint; readonly gaps?: GapRule; readonly field: string },
+  pieces: readonly SegmentPart[],
+): void {
+  const before = pieces.findLast((piece) => piece.from < piece.to && piece.startNs < startNs);
+  if (!before) return;
+  const { expectedNs, allowedNs } = expectation(before.near.segment, lastMark(before), before.to, clock, gaps);
+  if (startNs < before.endNs || startNs >= expectedNs - allowedNs) return;
+  const message = `the rows before say by their own clock that the next one is at ${formatTime(expectedNs)}; leave the start out, or give the series a wider start_tolerance`;
+  throw unprocessableField(field, message, 'overlap');
 }
 
 function onGrid({ near: { segment }, to }: SegmentPart, rate: Rate, firstRow: number, rows: number): Segment {
@@ -332,11 +364,11 @@ function onGrid({ near: { segment }, to }: SegmentPart, rate: Rate, firstRow: nu
 }
 
 /** What is left of a segment. */
-function partsOf({ segment, holes, mark }: NearSegment, rate: Rate, cut: readonly RowRange[]): NearSegment[] {
+function partsOf({ segment, holes, marks }: NearSegment, rate: Rate, cut: readonly RowRange[]): NearSegment[] {
   return withoutRows([{ from: segment.firstRow, to: segment.firstRow + segment.rows }], cut).map((range) => ({
     segment: partOfSegment(segment, rate, range),
     holes: clipRows(holes, range),
-    mark: mark && mark.row >= range.from && mark.row < range.to ? mark : null,
+    marks: marks.filter(({ row }) => row >= range.from && row < range.to),
   }));
 }
 
@@ -348,10 +380,11 @@ function marksNear(
 ): ClockMark[] {
   if (isSame) return marksOf(head, clock, run, head.segment);
   const marks = marksOf(head, clock, run, null);
-  if (!grid?.near.mark || run.startNs !== null) return marks;
-  // Rows that go on without a stamp are where the last one lets expect them: the next is compared with that.
-  const { segment, mark } = grid.near;
-  return [{ row: head.rows, ns: expectation(segment, mark, grid.to, clock, run.gaps).expectedNs }, ...marks];
+  const known = grid && lastMark(grid);
+  if (!known || run.startNs !== null) return marks;
+  // Rows that go on without a stamp lie where the last stamp lets expect them. The next stamp is compared with that.
+  const { segment } = grid.near;
+  return [{ row: head.rows, ns: expectation(segment, known, grid.to, clock, run.gaps).expectedNs }, ...marks];
 }
 
 /** @throws unprocessable `overlap` */
@@ -362,7 +395,8 @@ function refuseOverlap(
   pieces: readonly SegmentPart[],
   head: TimeHead,
 ): void {
-  // Less than half a sample, whatever the tolerance: so between rows there is room for no more than were there.
+  // The tolerance is less than half a sample here, whatever it is elsewhere. So between rows there is room for no more
+  // than were there.
   const tolerance = larger(toleranceNs(rate, startTolerance), ROUNDING_NS);
   const slack = smaller(tolerance, larger(halfPeriodNs(rate) - ROUNDING_NS, 0n));
   const touched = pieces.filter((piece) => piece.startNs + slack < endNs && piece.endNs - slack > firstNs);

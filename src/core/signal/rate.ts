@@ -15,11 +15,17 @@ export interface Rate {
 }
 
 const NS = 1_000_000_000n;
-/** A sample a century to one a nanosecond: wider makes no physical sense and would overflow int64 arithmetic elsewhere. */
+/**
+ * From a sample a century to one a nanosecond. Wider makes no physical sense and would overflow int64 arithmetic
+ * elsewhere.
+ */
 export const MIN_RATE_HZ = 3e-10;
 export const MAX_RATE_HZ = 1e9;
 
-/** Digits of a numerator or denominator: no decimal rate in bounds needs more, so what {@link formatRate} writes is always read back. */
+/**
+ * Most digits of a numerator or denominator. No decimal rate in bounds needs more, so what {@link formatRate} writes is
+ * always read back.
+ */
 const FRACTION = /^(\d{1,150})\/(\d{1,150})$/;
 
 /**

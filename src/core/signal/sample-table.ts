@@ -8,7 +8,7 @@ export type NumberType = Dtype | 'number';
 /** `time`: int64 ns UTC. `text`: int32 places in the words of the column. */
 export type ColumnType = NumberType | 'time' | 'text';
 
-/** Typed arrays, but of the type `number`. */
+/** Data of a column: a typed array; for the type `number` a list. */
 export type ColumnData = SampleArray | (number | bigint)[];
 
 export interface TableColumn {
@@ -34,9 +34,9 @@ export interface Table {
 /** Consecutive rows. */
 export interface TableBatch {
   readonly rows: number;
-  /** One array a column: BigInt64Array of times, Int32Array of places of words, else of the column's type. */
+  /** One array for each column: BigInt64Array of times, Int32Array of places of words, else of the column's type. */
   readonly columns: readonly ColumnData[];
-  /** One a column: 1 where there is a value, 0 where not; null: everywhere. */
+  /** One array for each column: 1 where there is a value, 0 where not; null: there is one everywhere. */
   readonly present: readonly (Uint8Array | null)[];
 }
 

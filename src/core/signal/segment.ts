@@ -47,7 +47,10 @@ export function partOfSegment(segment: Segment, rate: Rate, { from, to }: RowRan
   return { firstRow: from, startNs: timeWithin(segment, rate, from), rows: to - from, skip: skip + from - firstRow };
 }
 
-/** How far a start may be from where it is expected, and still goes on. @param samples of the series' rate; by default half a one */
+/**
+ * How far a start may be from where it is expected, and still goes on. @param samples of the series' rate; by default
+ * half a sample
+ */
 export function toleranceNs(rate: Rate, samples: number | null | undefined): bigint {
   if (samples === null || samples === undefined) return halfPeriodNs(rate);
   return (BigInt(Math.round(samples * 1e9)) * rate.den) / rate.num;
@@ -72,7 +75,8 @@ export function byTime(segments: readonly Segment[]): readonly Segment[] {
 }
 
 /**
- * The row ranges that a time range selects, in order of time. Those of which one follows the other in time and in rows are joined.
+ * The row ranges that a time range selects, in order of time. Two ranges are joined if one follows the other in time
+ * and in rows.
  * @param segments in any order
  */
 export function selectRows(segments: readonly Segment[], rate: Rate, startNs: bigint, endNs: bigint): RowRange[] {

@@ -41,12 +41,12 @@ export interface Channel {
   readonly location?: string;
   /** What it belongs to: a shank, a plate, a derivation. */
   readonly group?: string;
-  /** As the amplifier applied it, such as `HP:0.1Hz LP:75Hz` in EDF+. */
+  /** Filters as the amplifier applied them, such as `HP:0.1Hz LP:75Hz` in EDF+. */
   readonly filtering?: string;
   /** What it was taken against. */
   readonly reference?: string;
   readonly impedance_ohm?: number;
-  /** Not to be used. */
+  /** True if it is not to be used. */
   readonly bad?: boolean;
   /** What else a reader may show. */
   readonly info?: Readonly<Record<string, unknown>>;
@@ -57,7 +57,7 @@ export type Sampling =
       readonly kind: 'regular';
       readonly rate: Rate;
       readonly startNs: bigint | null;
-      /** How many samples a start may be off and still go on; absent: half a one, and what a slow clock makes. */
+      /** How many samples a start may be off and still go on. Absent: half a sample, and what a slow clock adds. */
       readonly startTolerance?: number;
     }
   | { readonly kind: 'irregular' };
@@ -80,7 +80,10 @@ export interface NewSeries {
   readonly continuity: Continuity | null;
   /** Smallest difference between two values that means anything, in units of the physical values. */
   readonly resolution: number | null;
-  /** The stored value that stands for none: NaN of what is physical, and not counted. Never changes, for statistics are made without it. */
+  /**
+   * The stored value that stands for none. It is NaN in physical values, and not counted. It never changes, for
+   * statistics are made without it.
+   */
   readonly missingValue: number | bigint | null;
   /** Where the clock on the wall was, as the IANA names it: times are UTC all the same. */
   readonly timeZone: string | null;

@@ -48,7 +48,7 @@ export const MOST_RUNS = 10_000;
 /** Follows the times of a body, row by row. */
 export class StampFollower {
   readonly #rate: Rate;
-  readonly #isExact: boolean;
+  readonly #gaps: GapRule;
   readonly #tolerance: bigint;
   /** How much too early a time may be. */
   readonly #early: bigint;
@@ -64,10 +64,10 @@ export class StampFollower {
   /** @param samples the start tolerance of the series */
   constructor(rate: Rate, samples?: number | null, gaps: GapRule = 'likely') {
     this.#rate = rate;
-    this.#isExact = gaps === 'exact';
+    this.#gaps = gaps;
     this.#tolerance = rowTolerance({ rate, startTolerance: samples }, gaps);
     // Rows that were stored may be nearer to each other by half a sample, where a segment ends.
-    this.#early = this.#isExact ? halfPeriodNs(rate) : this.#tolerance;
+    this.#early = gaps === 'exact' ? halfPeriodNs(rate) : this.#tolerance;
   }
 
   /**
@@ -86,7 +86,7 @@ export class StampFollower {
       throw unprocessableField(field(), message, 'time-contradicts');
     }
     if (distance(off, 0n) > this.#tolerance) {
-      if (!this.#isExact) this.#checkApart(row - before.row, ns - before.ns, field);
+      if (this.#gaps === 'likely') this.#checkApart(row - before.row, ns - before.ns, field);
       return this.#start(row, ns, field);
     }
     this.#alone = 0;
@@ -188,10 +188,23 @@ export function runsOfStamps(
     const { row, ns, begins, field } = stamp;
     if (begins && !(stamp === first && goesOn))
       begin(row, row === 0 ? (startNs ?? ns) : ns, row === 0 ? 'start' : field);
-    else runs[runs.length - 1].marks.push({ row: row - firsts[firsts.length - 1], ns });
+    else if (stamp !== first || !goesOn || isNewsFrom(stamp, startNs, clock, gaps))
+      runs[runs.length - 1].marks.push({ row: row - firsts[firsts.length - 1], ns });
   }
   runs.forEach((run, i) => (run.rows = (firsts[i + 1] ?? rows) - firsts[i]));
   return runs;
+}
+
+/** Whether the first time of a body says more than its start does. */
+function isNewsFrom(
+  { row, ns }: Stamp,
+  startNs: bigint | null,
+  clock: Pick<Clock, 'rate' | 'startTolerance'>,
+  gaps: GapRule,
+): boolean {
+  if (startNs === null) return true;
+  const away = distance(ns, startNs + nsOfRow(clock.rate, row));
+  return away > 1n && away * NEWS_PART > rowTolerance(clock, gaps);
 }
 
 /** The time of the first row of a body, from that of a later one. @throws unprocessable naming that */

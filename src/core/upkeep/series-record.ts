@@ -21,6 +21,8 @@ export interface SeriesDescription {
   readonly offset: number;
   /** Exact, `num/den` in Hz; null: the series is irregular. */
   readonly rate: string | null;
+  /** As the sampling has it; null: nobody has said it. */
+  readonly startNs: bigint | null;
   /** As the sampling has it; null: the default. */
   readonly startTolerance: number | null;
   readonly timeReference: TimeReference;
@@ -69,6 +71,7 @@ export function descriptionOf(series: Series): SeriesDescription {
   const { name, project, unit, dtype, channels, scale, offset, timeReference, duplicates, codec, sampling } = series;
   const { continuity, resolution, missingValue, timeZone, tags, version } = series;
   const rate = sampling.kind === 'regular' ? formatRate(sampling.rate) : null;
+  const startNs = sampling.kind === 'regular' ? sampling.startNs : null;
   const startTolerance = (sampling.kind === 'regular' ? sampling.startTolerance : null) ?? null;
   return {
     name,
@@ -79,6 +82,7 @@ export function descriptionOf(series: Series): SeriesDescription {
     scale,
     offset,
     rate,
+    startNs,
     startTolerance,
     timeReference,
     duplicates,
@@ -120,6 +124,7 @@ interface StoredRecord {
     scale: number;
     offset: number;
     rate?: string;
+    start?: string;
     start_tolerance?: number;
     time_reference: TimeReference;
     duplicates: DuplicateRule;
@@ -166,6 +171,7 @@ export function recordText(record: SeriesRecord): string {
       scale: d.scale,
       offset: d.offset,
       rate: d.rate ?? undefined,
+      start: d.startNs?.toString(),
       start_tolerance: d.startTolerance ?? undefined,
       time_reference: d.timeReference,
       duplicates: d.duplicates,
@@ -223,6 +229,7 @@ export function parseRecord(text: string): SeriesRecord {
       scale: series.scale,
       offset: series.offset,
       rate: series.rate ?? null,
+      startNs: series.start === undefined ? null : BigInt(series.start),
       startTolerance: series.start_tolerance ?? null,
       timeReference: series.time_reference,
       duplicates: series.duplicates,

@@ -117,7 +117,7 @@ export class Committer {
     try {
       return await new Promise<AppendResult[]>((settle, fail) => {
         this.#queue.push({ original: body, body, bytes, lockedSince: null, settle, fail });
-        this.#running ??= this.#run().finally(() => (this.#running = null));
+        this.#running ??= this.#run();
       });
     } finally {
       this.#waitingBytes -= bytes;
@@ -137,10 +137,15 @@ export class Committer {
   }
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const batch = this.#take();
-      if (batch.every(({ lockedSince }) => lockedSince !== null)) await sleep(LOCKED_PAUSE_MS);
-      await this.#process(batch);
+    try {
+      while (this.#queue.length > 0) {
+        const batch = this.#take();
+        if (batch.every(({ lockedSince }) => lockedSince !== null)) await sleep(LOCKED_PAUSE_MS);
+        await this.#process(batch);
+      }
+    } finally {
+      // In one step with the last look at the queue: what comes between the two would wait for ever.
+      this.#running = null;
     }
   }
 

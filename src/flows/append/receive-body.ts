@@ -118,7 +118,7 @@ async function forget({ writes, root }: Pick<ReceiveDeps, 'writes' | 'root'>, sp
 }
 
 /** Reads the first bytes of a body to see whether it is small. @returns the rest; null: there is none */
-async function peek(
+export async function peek(
   source: AsyncGenerator<Uint8Array>,
 ): Promise<{ first: Uint8Array[]; rest: AsyncGenerator<Uint8Array> | null }> {
   const first: Uint8Array[] = [];
@@ -131,7 +131,10 @@ async function peek(
   return { first, rest: source };
 }
 
-async function* chain(first: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+export async function* chain(
+  first: readonly Uint8Array[],
+  rest: AsyncGenerator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   yield* first;
   yield* rest;
 }

@@ -16,7 +16,8 @@ import {
 } from '../../formats/tables/table-influx.ts';
 import { MAX_LATEST_ROWS } from '../read/latest-read.ts';
 import type { TableRequest, TableService, WantedTable } from '../table/table-service.ts';
-import { expressionOf, FIELD_TAG, isMeant, MEASUREMENT_TAG } from './influx-conditions.ts';
+import { FIELD_TAG, MEASUREMENT_TAG } from '../../formats/line-protocol/line-names.ts';
+import { expressionOf, isMeant } from './influx-conditions.ts';
 import type { InfluxqlRequest } from './influxql-service.ts';
 import { pointTags } from './line-key.ts';
 

@@ -2,11 +2,8 @@
 import { invalidField } from '../../core/errors.ts';
 import type { NameMatch, TagCondition, TagTest } from '../../core/influxql/influxql-statement.ts';
 import type { Expression } from '../../core/tags/tag-expression.ts';
+import { MEASUREMENT_TAG } from '../../formats/line-protocol/line-names.ts';
 import { patternFault, patternPrefix } from '../../core/tags/tag-pattern.ts';
-
-/** Tags that line protocol gives to its series. */
-export const MEASUREMENT_TAG = '_measurement';
-export const FIELD_TAG = '_field';
 
 /** The series of a project that a statement asks for. @param from measurements; empty: all @throws invalid-input naming `q` */
 export function expressionOf(project: string, from: readonly NameMatch[], tags: TagCondition | null): Expression {

@@ -1,6 +1,6 @@
 /** What identifies a point beside its time: measurement and tags, as line protocol writes them. */
 import type { Tags } from '../../core/signal/series.ts';
-import { MEASUREMENT_TAG } from './influx-conditions.ts';
+import { MEASUREMENT_TAG } from '../../formats/line-protocol/line-names.ts';
 
 /** Tags of a point alone, in alphabetical order; those that begin with `_` are ours. */
 export function pointTags(tags: Tags): [key: string, value: string][] {

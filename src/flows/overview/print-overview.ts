@@ -151,7 +151,7 @@ async function printBucketTable(
   }
 }
 
-/** A column an aggregate and channel, named `<label>.<aggregate>`. */
+/** One column for each channel and aggregate, named `<label>.<aggregate>`. */
 function bucketsTable(answer: BucketAnswer, format: TableFormat, table: BucketTable): Promise<Uint8Array> {
   const { start, end, count } = table;
   const fields = answer.channels.flatMap((channel, c) =>
@@ -194,7 +194,7 @@ async function* only(batch: TableBatch): AsyncGenerator<TableBatch> {
   yield batch;
 }
 
-/** @param none in stored values that are integers: where a bucket has none */
+/** Prints buckets as rows. @param none in stored values that are integers: what a bucket without a value has */
 function bucketsNpy({ start, end, count, columns }: BucketTable, channels: number, none: number | bigint): Uint8Array {
   const plain = (name: string, values: readonly Value[]): NpyField => ({
     name,

@@ -41,11 +41,11 @@ export interface OverviewDeps {
   readonly codec: CodecPool;
 }
 
-/** Buckets of an answer: more than any screen is wide. */
+/** Most buckets of an answer: more than any screen is wide. */
 export const MAX_POINTS = 20_000;
-/** Buckets × channels: all of them are in memory. */
+/** Most buckets × channels: all of them are in memory. */
 export const MAX_BUCKET_VALUES = 4_000_000;
-/** Summary cells and rows that are folded on the main thread. */
+/** Most summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
 /**
  * A line is chosen from the extremes of this many buckets a point. Four candidates a point are as good as all rows
@@ -62,7 +62,8 @@ export async function readBuckets(deps: OverviewDeps, request: BucketRequest): P
   try {
     return await answer(deps, request);
   } catch (error) {
-    // Once more with fresh rows: the shard may have been replaced between the catalog's answer and the read.
+    // It is tried once more with fresh rows: the shard may have been replaced between the catalog's answer and the
+    // read.
     if (isVarveError(error) && error.code === 'corrupt') return answer(deps, request);
     throw error;
   }
@@ -82,8 +83,8 @@ interface PlannedBuckets {
 }
 
 /**
- * The borders of a calendar may take a thread. No transaction waits for it: where borders are missing it ends, and another one begins. The range may have grown in between, seldom
- * past the last border.
+ * Plans an answer. The borders of a calendar may take a thread, and no transaction waits for it. Where borders are
+ * missing it ends, and another one begins. The range may have grown in between, seldom past the last border.
  */
 async function planned(deps: OverviewDeps, request: BucketRequest): Promise<PlannedBuckets> {
   const { wanted, ref } = request;
@@ -208,7 +209,7 @@ function rangeOf(snapshot: OverviewSnapshot, { startNs, endNs, wanted }: BucketR
   return to > from ? { startNs: from, endNs: to } : { startNs: from, endNs: from };
 }
 
-/** Where there are rows, or summaries of rows that have expired. */
+/** The range of time in which there are rows, or summaries of rows that have expired. */
 function extent(snapshot: OverviewSnapshot): TimeRange | null {
   const { series, expiredNs, summariesExpiredNs } = snapshot;
   const { sampling, firstNs, lastNs } = series;

@@ -13,7 +13,7 @@ export function isTimeZone(name: string): boolean {
   return IANAZone.isValidZone(name);
 }
 
-/** @param zone IANA name, as the zone data of Node know it; remembers what it was asked */
+/** The clock of a time zone. @param zone IANA name, as the zone data of Node know it; remembers what it was asked */
 export function offsetOf(zone: string): OffsetAt {
   const clock = IANAZone.create(zone);
   return seldomAsked((utcMs) => Math.round(clock.offset(utcMs) * MS_PER_MINUTE));

@@ -7,9 +7,9 @@ import type { Principal } from '../principal.ts';
 
 /** Most tokens that are remembered, valid ones and others: some 3 MB each. */
 const MAX_TOKENS = 10_000;
-/** All is asked again after so long, though every change is told. */
+/** All tokens are asked for again after so long, though every change is told. */
 const TRUST_MS = 60_000;
-/** While changes are not heard of: a token that was revoked works for at most so long. */
+/** The same while changes are not heard of: a token that was revoked works for at most so long. */
 const TRUST_UNHEARD_MS = 1_000;
 /**
  * Another process may have made an unknown token this instant. So all tokens are asked for again, but not more often
@@ -29,10 +29,10 @@ export class TokenMemory {
   readonly #isHearing: () => boolean;
   #known = new Map<string, Principal>();
   readonly #unknown = new Set<string>();
-  /** True: what is not known is no valid token. */
+  /** True if all valid tokens are known, so that any other text is no token. */
   #isWhole = false;
   #since = -Infinity;
-  /** Raised by every change: what was asked before it is not remembered. */
+  /** Raised by every change: what was asked before a change is not remembered. */
   #epoch = 0;
   #asking: Promise<void> | null = null;
 

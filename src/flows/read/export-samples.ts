@@ -50,7 +50,7 @@ function layoutOf({ shape }: RowsTask): Hdf5Layout {
         ? { units: 'nanoseconds since 1970-01-01', calendar: 'proleptic_gregorian' }
         : { units: 'nanoseconds' }),
     },
-    // Readers make floats of what has a fill value: of 64-bit integers only those that are to be scaled anyhow.
+    // Readers make floats of what has a fill value. So 64-bit integers have one only if they are to be scaled anyhow.
     fillValue: isBigDtype(shape.dtype) && packing?.scale_factor === undefined ? null : missingValue,
     channelLabels: shape.channelLabels,
     missingValue,
@@ -61,7 +61,10 @@ function layoutOf({ shape }: RowsTask): Hdf5Layout {
   };
 }
 
-/** The groups in which HDF5 looks for a path: it skips what is empty, and a point is where one is. So a name finds its rows as it is. */
+/**
+ * The groups in which HDF5 looks for a path. HDF5 skips empty parts, and a point stands for the group itself. So a name
+ * finds its rows as it is.
+ */
 function groupsOf(name: string): string[] {
   return name.split('/').filter((part) => part !== '' && part !== '.');
 }

@@ -15,7 +15,7 @@ import { countTask, ORDER_BYTES } from './plan-samples.ts';
 import { readSamples, type ReadDeps } from './read-samples.ts';
 import type { LatestRequest, SampleSelection, SampleStream } from './read-service.ts';
 
-/** Newest rows that are answered at once: those of irregular series are put in order in memory. */
+/** Most newest rows that are answered at once: those of irregular series are put in order in memory. */
 export const MAX_LATEST_ROWS = 1_000_000;
 /** Chunks that are asked for at first; twice as many each time that they do not have enough rows. */
 const FIRST_CHUNKS = 4;

@@ -8,7 +8,10 @@ import type { DataRoot } from '../../storage/folder/data-root.ts';
 import { countWindows, type CountedWindows, type CountTask } from './order-windows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 
-/** Rows put in order on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
+/**
+ * Most rows that are put in order on the main thread. They take less than a millisecond, which is what handing over to
+ * a thread costs.
+ */
 const ORDER_HERE_ROWS = 8_192;
 
 export function orderHere(codec: Pick<CodecPool, 'run'>, task: OrderTask): Promise<OrderedRows> {
@@ -30,7 +33,7 @@ export interface SeenTimes {
   readonly endNs: bigint;
 }
 
-/** Chunks with values of no bytes: only times are planned and read. */
+/** Chunks whose values have no bytes: only times are planned and read. */
 export function timesOnly<C extends PlannedChunk>(chunks: readonly C[]): C[] {
   return chunks.map((chunk) => ({ ...chunk, codec: 'none', values: { offset: 0, length: 0 }, valuesCrc: 0 }));
 }

@@ -13,7 +13,7 @@ export interface OrderTask {
   /** All rows of some chunks, in the order they came. */
   readonly pieces: readonly Piece[];
   readonly rowBytes: number;
-  /** The series' rule. */
+  /** The series' rule for duplicates. */
   readonly duplicates: DuplicateRule;
   /** What was taken out and may still be in the chunks. */
   readonly erasures: readonly Erasure[];
@@ -27,7 +27,7 @@ export interface OrderTask {
 }
 
 export interface OrderedRows {
-  /** Rows that were skipped: fewer than were to be, if there are no more. */
+  /** Rows that were skipped. There are fewer than were to be skipped, if there are no more rows. */
   readonly skipped: number;
   readonly times: BigInt64Array;
   readonly values: Uint8Array;

@@ -64,8 +64,9 @@ export function rowsInOrderAtOnce(bytes: number, rowBytes: number): number {
 }
 
 /**
- * Spans of time of at most `most` stored rows each, unless one instant has more. Where chunks do not tell, their times are read and counted.
- * @yields in order of time; together they are `[from, to)`, but for what has no rows
+ * Windows of at most `most` stored rows each, unless one instant has more. Where chunks do not tell, their times are
+ * read and counted.
+ * @yields in order of time; together they are `[from, to)`, without what has no rows
  */
 export async function* timeWindows(
   task: Pick<SortTask, 'dataRoot' | 'chunks'>,
@@ -214,13 +215,13 @@ export interface CountedWindows {
   readonly held: SortedRows | null;
   readonly windows: readonly AnsweredWindow[];
   readonly rows: number;
-  /** Rows that were skipped: fewer than were to be, if there are no more. */
+  /** Rows that were skipped. There are fewer than were to be skipped, if there are no more rows. */
   readonly skipped: number;
   /** Where the rest begins if there were more than `most`. */
   readonly rest: RestOfRows | null;
 }
 
-/** Which windows have the rows to answer, and how many of each. Reads times, and of few rows the values. */
+/** Finds which windows have the rows to answer, and how many each has. It reads times, and for few rows the values. */
 export async function countWindows(task: CountTask): Promise<CountedWindows> {
   const counted = await countTimes(task);
   if (counted.rows > task.heldRows) return { ...counted, held: null };
@@ -322,7 +323,7 @@ function piecesOf(chunks: readonly SortableChunk[]): Piece[] {
   return chunks.flatMap(({ pieces }) => pieces);
 }
 
-/** Rows are copied byte by byte up to here: handing them over costs more. */
+/** Up to here rows are copied byte by byte: handing them over costs more. */
 const NARROW_BYTES = 32;
 
 /** @param positions in any order */

@@ -1,6 +1,6 @@
-/** Makes plans one after the other, the next few meanwhile: most of the time of a small one is waiting for Postgres. */
+/** Makes plans one after the other, and the next few meanwhile: a small plan mostly waits for Postgres. */
 
-/** Made at once. */
+/** Plans that are made at once. */
 const AHEAD = 4;
 /** A plan that has waited longer is made anew: a shard that it names is removed a minute after it was replaced. */
 const FRESH_MS = 10_000;

@@ -40,9 +40,10 @@ export interface PlannedSelection {
 export type PlannedRows = PlannedSelection & { readonly plan: ReadPlan };
 
 /**
+ * Plans a selection.
  * @param most rows that are answered at most, as far as is known before the series is
- * @param read of one instant
- * @param isPaged of a regular series, rows behind the chunks of a page may be planned later
+ * @param read reads a snapshot, as of one instant
+ * @param isPaged whether rows of a regular series behind the chunks of a page may be planned later
  * @throws what {@link planSamples} and `read` throw
  */
 export async function planEnough<P extends PlannedSelection>(
@@ -93,7 +94,7 @@ function partOfRanges(ranges: readonly RowRange[], rows: RowRange): RowRange[] {
 }
 
 /**
- * Rows as of the edits that the first page knows, though they are found where they lie now.
+ * Plans rows as of the edits that the first page knows, though they are found where they lie now.
  * @throws conflict `content-changed` if what was edited meanwhile has taken the place of rows that are wanted
  */
 async function* planLater(

@@ -30,7 +30,10 @@ export interface PlanDeps {
  * window as they are read.
  */
 export const ORDER_BYTES = 16 * 1024 * 1024;
-/** Rows whose times are read to count them, for rows= of an irregular series: some seconds. More are refused. */
+/**
+ * Most rows whose times are read to count them, for rows= of an irregular series. That takes some seconds; more are
+ * refused.
+ */
 const MAX_COUNTED_ROWS = 32 * 1024 * 1024;
 
 export interface PlanLimits {
@@ -47,9 +50,12 @@ export interface ReadPlan {
   /** Null for an irregular series, whose rows have no lasting numbers. */
   readonly firstRow: number | null;
   readonly rest: SampleSelection | null;
-  /** Regular series: rows that follow those of the sections, in the order of the answer, whose chunks the snapshot does not have. */
+  /**
+   * Rows of a regular series that follow those of the sections, in the order of the answer, and whose chunks the
+   * snapshot does not have.
+   */
   readonly later: readonly RowRange[];
-  /** Irregular series: the snapshot does not have enough chunks for the plan. */
+  /** True if the snapshot does not have enough chunks for the plan of an irregular series. */
   readonly isCut: boolean;
 }
 
@@ -74,7 +80,7 @@ export async function planSamples(
 interface Planning extends PlanDeps {
   readonly snapshot: SampleSnapshot;
   readonly orderBytes: number;
-  /** Left for rows that are held … */
+  /** Bytes that are left for rows that are held … */
   heldBytes: number;
   /** … and for rows that are counted. */
   countedRows: number;
@@ -89,7 +95,10 @@ function refuseToGoOn(selection: SampleSelection): void {
   }
 }
 
-/** Regular series: rows of a range of time in order of time, which is that of their numbers unless some came late. */
+/**
+ * Rows of a regular series in a range of time, in order of time. That is the order of their numbers, unless some came
+ * late.
+ */
 function planRegular(
   { series, segments, chunks, holes, expiredNs, completeTo }: SampleSnapshot,
   rate: Rate,
@@ -166,7 +175,7 @@ async function planByRank(planning: Planning, selection: RowSelection, most: num
   let left = Math.min(most, to - from);
   let rest: RestOfRows | null = null;
   for (const group of groups) {
-    // Of a page it is looked where the rest begins.
+    // For a page it is looked where the rest begins.
     if (left === 0 && to - from <= most) break;
     const told = toldRows(planning, group);
     if (told !== null && told <= skip) {
@@ -273,9 +282,9 @@ interface WantedRows {
   readonly startNs: bigint;
   readonly endNs: bigint;
   readonly skip: number;
-  /** None: it is only looked where the rest begins. */
+  /** Most rows. None: it is only looked where the rest begins. */
   readonly most: number;
-  /** Rows are skipped whatever their time; else those of `startNs` alone. */
+  /** True if rows are skipped whatever their time; else only those of `startNs` are. */
   readonly isRanked: boolean;
 }
 

@@ -33,7 +33,7 @@ export type Section =
       readonly kind: 'disordered';
       readonly task: SortTask;
       readonly windows: readonly AnsweredWindow[];
-      /** Most rows of a window: what is in memory at once. */
+      /** Most rows of a window, which are in memory at once. */
       readonly windowRows: number;
     };
 
@@ -54,7 +54,7 @@ export interface RowsTask extends RowShape {
   readonly sections: readonly Section[];
   /** Channels to answer, in this order; null: all. */
   readonly selected: readonly number[] | null;
-  /** One a selected channel; null: raw values. */
+  /** One calibration for each selected channel; null: raw values. */
   readonly calibrations: readonly Calibration[] | null;
   /** Regular series: for formats that have a time on every row. */
   readonly clock: SeriesClock | null;
@@ -131,7 +131,7 @@ function headOf(format: WireFormatName, shape: OutShape): Uint8Array {
   return format === 'npy' ? npyHeader(shape) : NO_HEAD;
 }
 
-/** The head is that of the whole answer; what follows it, octets of the rows. */
+/** Prints a part: the head is that of the whole answer, and what follows it are octets of the rows. */
 async function* printPart(
   task: PrintTask,
   part: BytePart,
@@ -191,7 +191,7 @@ async function* copyBytes(
   files: ShardFiles,
   { lend, later }: PrintOptions,
 ): AsyncGenerator<Uint8Array> {
-  // With the first rows, not before them: one packet, and an error in them can still be told.
+  // The header goes with the first rows, not before them: that is one packet, and an error in them can still be told.
   let header = task.format === 'npy' ? headOf(task.format, task.shape) : null;
   for await (const section of eachSection(task, later)) {
     if (section.kind !== 'stored') continue; // only of irregular series
@@ -206,8 +206,8 @@ async function* copyBytes(
 
 /**
  * The rows as blocks of bytes: int64 times and values, in turn. After the rows of a regular series come two blocks of
- * pairs of int64: a row's number within this answer, and its time. The first block has its segments, where rows
- * begin or begin anew after a gap; the second has its clock marks.
+ * pairs of int64: a row's number within this answer, and its time. The first of these has the segments of the rows:
+ * where they begin, or begin anew after a gap. The second has their clock marks.
  */
 export async function* rowBlocks(task: RowsTask, later?: AsyncIterable<Section>): AsyncGenerator<Uint8Array> {
   const files = eachOpened(new DataRoot(task.dataRoot));

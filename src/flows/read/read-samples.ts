@@ -36,13 +36,16 @@ export interface ReadDeps {
   readonly root: DataRoot;
   readonly codec: CodecPool;
   readonly room: AnswerRoom;
-  /** Kept open between reads. */
+  /** Shards that are kept open between reads. */
   readonly files: ShardFiles;
-  /** Undefined: as is good for a service. */
+  /** Limits of a plan. Undefined: as is good for a service. */
   readonly chunkLimits?: ChunkLimits;
 }
 
-/** Values printed on the main thread: fewer take less than a millisecond, which is what handing over to a thread costs. */
+/**
+ * Most values that are printed on the main thread. They take less than a millisecond, which is what handing over to a
+ * thread costs.
+ */
 const PRINT_HERE_VALUES = 8_192;
 /** JSON has values after all times, so an answer is held in memory: larger ones are cut here and go on behind `next`. */
 const MAX_JSON_VALUES = 4 * 1024 * 1024;
@@ -54,7 +57,9 @@ export function readSamples(deps: ReadDeps, request: ReadRequest): Promise<Sampl
   return onceMore(() => openStream(deps, request));
 }
 
-/** Once more with fresh rows: the shard may have been replaced between the catalog's answer and the read. */
+/**
+ * It is tried once more with fresh rows: the shard may have been replaced between the catalog's answer and the read.
+ */
 export async function onceMore<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
@@ -134,7 +139,10 @@ function rangesOf({ blocks }: Piece): RowRange[] {
   return blocks.map(({ firstRow, rows }) => ({ from: firstRow, to: firstRow + rows }));
 }
 
-/** What becomes of the planned rows. @param choice channels by number, null: all; whether calibrated; where the rest is; clock marks */
+/**
+ * Makes an answer of the planned rows. @param choice channels by number, null: all; whether calibrated; where the rest
+ * is; clock marks
+ */
 export function rowsTask(
   { root }: Pick<ReadDeps, 'root'>,
   { series, segments }: SampleSnapshot,
@@ -253,7 +261,7 @@ export async function readSnapshot(
   if ((from ?? 0) < 0 || (to ?? 0) < 0) {
     // A slice that counts from the end must know the end first.
     const { series } = await read({ by: 'rows', from: 0, to: 0 });
-    // Of an irregular one only its chunks tell.
+    // Only the chunks of an irregular series tell its end.
     if (series.sampling.kind === 'irregular') return { snapshot: await read(chunksOf({ by: 'rows' })), selection };
     ({ from, to } = slice(from, to, series.rows));
   }
@@ -264,7 +272,8 @@ export async function readSnapshot(
 /** Pulls the first bytes, so that what is wrong with them becomes an error and not a cut answer. */
 export async function started(body: AsyncGenerator<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
   let first: IteratorResult<Uint8Array> | null = await body.next();
-  // Not a generator around the generator: one that is left before it began would never close the files behind it.
+  // This is not a generator around the generator: one that is left before it began would never close the files behind
+  // it.
   const iterator: AsyncIterator<Uint8Array> = {
     next() {
       const result = first;

@@ -45,7 +45,7 @@ export interface BytePart {
   readonly to: number;
 }
 
-/** What a part is chosen from: the length of the whole, and the state that it is of. */
+/** What a part is chosen by: the length of the whole answer, and the state that it is of. */
 export interface DivisibleAnswer extends Pick<Series, 'version' | 'commit'> {
   readonly bytes: number;
 }
@@ -65,9 +65,9 @@ export interface SampleStream {
   /** Version of the series' metadata. */
   readonly version: number;
   readonly next: string | null;
-  /** A piece is valid until the next is asked for: its memory is used again. */
+  /** The bytes. A piece is valid until the next is asked for: its memory is used again. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** What `body` is of the whole, as it was chosen; null: all. If that cannot be, it is empty. */
+  /** Which part of the whole `body` is, as it was chosen; null: all. If that cannot be, it is empty. */
   readonly part: ChosenPart;
 }
 

@@ -25,7 +25,7 @@ import {
   type RebuiltRows,
 } from '../../core/upkeep/rebuild-plan.ts';
 import { countRows, withoutRows } from '../../core/signal/row-ranges.ts';
-import { byTime, endsOf, selectRows, type RowRange } from '../../core/signal/segment.ts';
+import { endsOf, selectRows, type RowRange } from '../../core/signal/segment.ts';
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { ContentHash, Sampling } from '../../core/signal/series.ts';
@@ -74,15 +74,16 @@ export const NOT_IN_SHARDS: readonly string[] = [
 ];
 
 /**
- * The lost catalog may have given out numbers that no file tells. None of them is given out again: who has followed the feed, or kept an entity tag, takes
- * nothing new for what is known already.
+ * The lost catalog may have given out numbers that no file tells. None of them is given out again. So whoever has
+ * followed the feed, or kept an entity tag, takes nothing new for what is known already.
  */
 const LOST_COMMITS = 1_000_000_000n;
 
 type RebuildPhase = 'shards' | 'series';
 
 /**
- * @param onProgress shards looked at, then series put together
+ * Makes the catalog again.
+ * @param onProgress told of shards looked at, then of series put together
  * @throws conflict `catalog-not-empty`; whatever keeps it from being complete, and the catalog stays empty then
  */
 export async function rebuildCatalog(
@@ -126,7 +127,7 @@ export async function rebuildCatalog(
 }
 
 class RebuildTally implements Remarks {
-  /** Bytes of the chunks of each. */
+  /** Bytes of the chunks, by shard. */
   readonly shards = new Map<string, number>();
   /** Shards that have to be compacted again. */
   readonly withoutSummaries = new Set<string>();
@@ -149,7 +150,7 @@ interface SeriesPlan {
   readonly rows: RebuiltRows<FoundTold>;
   /** Rows that are removed or have expired. */
   readonly absent: readonly RowRange[];
-  /** Files that tell what no other does. */
+  /** Files that tell what no other file does. */
   readonly needed: ReadonlySet<string>;
 }
 
@@ -157,7 +158,7 @@ interface SeriesPlan {
 function planRebuiltSeries(all: readonly FoundTold[], tally: RebuildTally): SeriesPlan {
   const described = describing(all);
   const { seriesId: id, record } = described;
-  const { version, project, startTolerance, ...description } = record.description;
+  const { version, project, startNs, startTolerance, ...description } = record.description;
   const told = all.filter((each) => isAlike(each, described, tally));
   const rows = rebuildRows(told);
   reportRows(id, rows, tally);
@@ -171,7 +172,7 @@ function planRebuiltSeries(all: readonly FoundTold[], tally: RebuildTally): Seri
     ? {
         kind: 'regular',
         rate,
-        startNs: byTime(segments)[0]?.startNs ?? null,
+        startNs,
         ...(startTolerance !== null && { startTolerance }),
       }
     : { kind: 'irregular' };
@@ -206,7 +207,7 @@ function planRebuiltSeries(all: readonly FoundTold[], tally: RebuildTally): Seri
   };
 }
 
-/** A file has rows that count, or may be the one that has the summaries of what has expired. */
+/** Whether a file has rows that count, or may be the one that has the summaries of what has expired. */
 function isNeeded({ told, claims, rows }: FileLayer<FoundTold>): boolean {
   const { level, record } = told;
   return (
@@ -242,7 +243,10 @@ function reportRows(series: string, { missing, unwritten, cut }: RebuiltRows<Fou
   }
 }
 
-/** Two series may bear one name by now: one that was renamed comes back as its shard calls it. The newer one keeps the name. */
+/**
+ * Two series may bear one name by now: one that was renamed comes back as its shard calls it. The newer series keeps
+ * the name.
+ */
 function chooseNames(plans: readonly SeriesPlan[], tally: RebuildTally): SeriesPlan[] {
   const taken = new Set<string>();
   // Ids of series begin with the time at which they were made.
@@ -337,7 +341,7 @@ async function addSummaries(
   shape: RowShape,
   tally: RebuildTally,
 ): Promise<void> {
-  // Those that are needed for nothing else have nothing that expired, or a newer shard has it.
+  // Files that are needed for nothing else have nothing that expired, or a newer shard has it.
   const known = layers.filter(({ told }) => tally.shards.has(told.shardId));
   try {
     const { found, without } = await summariesToRebuild(deps, known, shape);
@@ -354,7 +358,7 @@ async function addSummaries(
   }
 }
 
-/** Times of rows of a chunk that are there, the smallest and the largest among them. */
+/** Times of rows of a chunk that count, the smallest and the largest among them. */
 function timesThere(chunk: Chunk, times: Buffer, erasures: readonly Erasure[]): Iterable<bigint> {
   if (erasures.length === 0) return [chunk.firstNs!, chunk.lastNs!];
   const all = viewAs('int64', times) as BigInt64Array;
@@ -386,7 +390,9 @@ async function checkHash(
   }
 }
 
-/** The rows that named them are gone with the catalog; nobody would need them, and they would be tidied up. */
+/**
+ * The rows that named these files are gone with the catalog. Nobody would need the files, and they would be tidied up.
+ */
 async function keepSpoolFiles(root: DataRoot, tally: RebuildTally): Promise<void> {
   for (const { path, bytes } of await listSpoolFiles(root)) {
     if (!isSpoolFile(path)) continue;

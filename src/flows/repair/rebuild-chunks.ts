@@ -24,7 +24,7 @@ export interface MissingRows {
   readonly why: string;
 }
 
-/** Chunks that are looked for and read at once: their blocks are at most 2 MiB (of rows that are not larger). */
+/** Chunks that are looked for and read at once. Their blocks have at most 2 MiB, unless rows are larger. */
 const PAGE_CHUNKS = 64;
 const NS_BYTES = DTYPES.int64.bytes;
 
@@ -73,7 +73,7 @@ export async function* chunksToRebuild(
   }
 }
 
-/** Cut at the blocks. */
+/** Cuts ranges of rows at the blocks that hold them. */
 function partsOf({ record, chunkRows }: FoundTold, ranges: readonly RowRange[]): BlockPart[] {
   return ranges.flatMap((range) => {
     const parts: BlockPart[] = [];

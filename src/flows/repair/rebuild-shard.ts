@@ -1,6 +1,7 @@
 /**
- * Writes a shard anew from the chunks the catalog knows: for a file whose HDF5 structure is damaged while samples in it are not. One rewriting, as any: the
- * same rows in a new file, and one transaction that says that they lie there.
+ * Writes a shard anew from the chunks that the catalog knows, where the HDF5 structure of a file is damaged while its
+ * samples are not. It is a rewriting like any other: the same rows in a new file, and one transaction that says that
+ * they lie there.
  */
 import type { Database } from '../../catalog/database.ts';
 import { getShard, markChunks, shardSeries } from '../../catalog/shards/shard-store.ts';
@@ -20,7 +21,10 @@ export interface RebuildShardReport {
   readonly newShard: { readonly id: string; readonly path: string; readonly bytes: number };
   readonly series: number;
   readonly chunks: number;
-  /** Where the old file stays, with chunks that cannot be read; null: it is removed when nobody can be reading it any more. */
+  /**
+   * Where the old file stays, with chunks that cannot be read. Null: it is removed when nobody can be reading it any
+   * more.
+   */
   readonly oldPath: string | null;
   /** Chunks that stay in the old file. */
   readonly corrupt: readonly Finding[];

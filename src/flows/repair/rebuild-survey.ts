@@ -1,4 +1,7 @@
-/** What the files of a data folder say, when nothing else is left: each shard's, and of each series what each of them tells. */
+/**
+ * What the files of a data folder say, when nothing else is left: what each shard says, and what it tells of each
+ * series.
+ */
 import type { RebuiltShard } from '../../catalog/shards/rebuild-store.ts';
 import type { Codec } from '../../core/signal/codec.ts';
 import type { Dtype } from '../../core/numbers/dtype.ts';
@@ -27,7 +30,7 @@ export interface FoundFiles {
   readonly shards: ReadonlyMap<string, FoundShard>;
   /** By series, in the order of files. */
   readonly told: ReadonlyMap<string, readonly FoundTold[]>;
-  /** The highest that the name of a file tells. */
+  /** The highest commit that the name of a file tells. */
   readonly highestCommit: bigint;
 }
 

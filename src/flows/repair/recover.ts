@@ -50,11 +50,11 @@ export interface RecoveryReport {
   readonly purgedSeries: number;
 }
 
-/** Rows that one statement forgets: it must not hold its locks for long. */
+/** Most rows that one statement forgets: it must not hold its locks for long. */
 const TRIM_BATCH = 5_000;
-/** Statements of one round: twice as many rows as 5,000 a second bring in a minute. */
+/** Most statements of one round: they forget twice as many rows as 5,000 a second bring in a minute. */
 const TRIM_BATCHES = 120;
-/** Series of one round: each takes a look at all chunks. */
+/** Most series of one round: each takes a look at all chunks. */
 const PURGE_SERIES = 100;
 
 /** What a whole round would repair. @param isAccepted see {@link reconcile} */
@@ -80,7 +80,7 @@ async function compare(db: Database, root: DataRoot): Promise<Situation> {
 }
 
 /**
- * The whole of it. A repair that fails is reported and keeps no other from being made.
+ * Makes all repairs of a round. A repair that fails is reported and keeps no other from being made.
  * @param isAccepted see {@link reconcile}
  */
 export async function recover(deps: RecoverDeps, isAccepted = false): Promise<RecoveryReport> {

@@ -45,7 +45,7 @@ export interface VerifyDeps {
   readonly codec: CodecPool;
 }
 
-/** Less than everything: then only what belongs to it is looked at. */
+/** The scope, if it is less than everything: only what belongs to it is looked at. */
 export interface VerifyScope {
   /** Id of a shard. */
   readonly shard?: string;
@@ -66,8 +66,8 @@ export interface VerifyReport {
 const NS_BYTES = DTYPES.int64.bytes;
 
 /**
- * One shard at a time, a page of chunks at a time; may run beside the service.
- * @param onProgress before every shard, and at the end
+ * Verifies one shard at a time, and a page of chunks at a time; it may run beside the service.
+ * @param onProgress called before every shard, and at the end
  * @throws not-found if the scope names nothing
  */
 export async function verify(
@@ -151,7 +151,7 @@ async function verifyShard(
   return undefined;
 }
 
-/** What HDF5 says of a series against the catalog. @returns null if its chunks need not be looked for */
+/** Compares what HDF5 says of a series with the catalog. @returns null if its chunks need not be looked for */
 async function verifyExtent(
   deps: VerifyDeps,
   tally: VerifyTally,
@@ -192,8 +192,8 @@ async function verifyExtent(
 }
 
 /**
- * The times that HDF5 has for rows of a regular series: where a claim begins, and wherever a segment does. It may tell of rows that are in no segment any
- * more, for others have taken their time since.
+ * The times that HDF5 has for rows of a regular series: where a claim begins, and wherever a segment does. It may tell
+ * of rows whose time others have taken since, and which are in no segment any more.
  */
 function verifySegmentStarts(
   tally: VerifyTally,
@@ -284,7 +284,7 @@ async function verifyBytes(
   }
 }
 
-/** Its columns match their checksums, and decode. */
+/** Whether the columns of a summary match their checksums, and decode. */
 async function verifySummary(
   root: DataRoot,
   tally: VerifyTally,
@@ -329,7 +329,7 @@ function placeProblem({ values, times }: Chunk, place: ChunkPlace): string | nul
   return null;
 }
 
-/** What is in no shard yet, in Postgres and in spool files. */
+/** Verifies what is in no shard yet, in Postgres and in spool files. */
 async function verifyFresh(
   { db, root }: VerifyDeps,
   tally: VerifyTally,
@@ -378,7 +378,7 @@ async function verifyTiling(db: Database, tally: VerifyTally, only: readonly str
   }
 }
 
-/** Sealed series still hold what was hashed, unless some of it has expired since. */
+/** Verifies that sealed series still hold what was hashed, unless some of it has expired since. */
 async function verifyContent(deps: VerifyDeps, tally: VerifyTally, only: readonly string[] | null): Promise<void> {
   for (const { id, hash } of await hashedSeries(deps.db, only)) {
     const place = { series: id };

@@ -1,4 +1,4 @@
-/** Which chunks of a shard cannot be read as they were written. */
+/** Finds chunks of a shard that cannot be read as they were written. */
 import type { Database } from '../../catalog/database.ts';
 import { shardChunks, shardSeries, type ShardRecord } from '../../catalog/shards/shard-store.ts';
 import type { Chunk } from '../../core/rows/chunk.ts';

@@ -3,10 +3,12 @@
  * steps, which must not wait for anything but the disk: see CodecPool.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { LineRules } from '../../formats/line-protocol/line-parser.ts';
 import { outcome, type Outcome } from '../../storage/threads/outcome.ts';
 import { receiveStream, sendStream } from '../../storage/threads/port-stream.ts';
 import { zonedBorders, type ZonedBorderTask } from '../overview/zoned-borders.ts';
 import { hashRows } from '../close/hash-rows.ts';
+import { receiveLines, type ReceivedLines } from '../ingest/receive-lines.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from '../read/order-rows.ts';
 import { countWindows, type CountedWindows, type CountTask } from '../read/order-windows.ts';
 import { printBuckets, type BucketPrintTask } from '../overview/print-overview.ts';
@@ -18,6 +20,10 @@ type WithPort<T> = T & { readonly port: MessagePort };
 
 export function receive(task: WithPort<PayloadTask>): Promise<Outcome<ReceivedPayload>> {
   return outcome(receivePayload(task, receiveStream(task.port)));
+}
+
+export function lineProtocol(task: WithPort<LineRules>): Promise<Outcome<ReceivedLines>> {
+  return outcome(receiveLines(task, receiveStream(task.port)));
 }
 
 export function order(task: OrderTask): Promise<Outcome<OrderedRows>> {

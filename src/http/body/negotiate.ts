@@ -16,10 +16,7 @@ export const ANSWER_FORMATS: readonly AnswerFormatName[] = [...BODY_FORMATS, HDF
 export const BODY_MEDIA_TYPES: readonly string[] = BODY_FORMATS.map(mediaTypeOf);
 export const ANSWER_MEDIA_TYPES: readonly string[] = ANSWER_FORMATS.map(mediaTypeOf);
 
-/**
- * The format a body is in.
- * @throws unsupported-media-type listing what is read
- */
+/** The format a body is in. @throws unsupported-media-type listing what is read */
 export function formatOfBody(contentType: string | undefined): WireFormatName {
   const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
   const format = BODY_FORMATS.find((name) => mediaTypeOf(name) === mediaType);

@@ -74,7 +74,7 @@ async function* readIncoming(req: Request): AsyncGenerator<Uint8Array> {
 }
 
 async function* decompress(req: Request, decoder: Transform, encoding: string): AsyncGenerator<Uint8Array> {
-  // Not stream.pipeline, which would destroy the request for a fault in the compressed bytes (see above).
+  // This is not stream.pipeline, which would destroy the request for a fault in the compressed bytes (see above).
   const cut = (error: Error): unknown => decoder.destroy(error);
   req.once('error', cut).once(STALLED, cut);
   // A request that was cut before anyone listened has no more events to give.

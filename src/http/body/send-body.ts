@@ -21,7 +21,7 @@ export async function sendBody(
 ): Promise<void> {
   let wake = (): void => {};
   const onEvent = (): void => wake();
-  // For all of the body: what compresses texts takes listeners for its own, and never lets go of them.
+  // One listener is for all of the body: what compresses texts takes listeners for its own, and never lets go of them.
   res.on('drain', onEvent);
   res.once('close', onEvent);
   let sent = 0;

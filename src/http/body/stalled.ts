@@ -1,4 +1,4 @@
-/** Clients that stand still: they are cut off before what they hold is missed. */
+/** Cuts off clients that stand still, before what they hold is missed. */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { VarveError } from '../../core/errors.ts';
@@ -14,7 +14,7 @@ export function letGoOn(request: IncomingMessage): void {
 }
 
 interface Exchange {
-  /** The newest: only its body can be on its way. */
+  /** The newest request: only its body can be on its way. */
   request: IncomingMessage;
   /** Answers that are not out yet. */
   unanswered: number;

@@ -1,4 +1,4 @@
-/** Who asks, and may they: bearer tokens and their scopes. */
+/** Who asks, and what they may: bearer tokens and their scopes. */
 import type { RequestHandler, Response } from 'express';
 import { VarveError } from '../../core/errors.ts';
 import type { AccessService } from '../../flows/people/access-service.ts';
@@ -34,12 +34,15 @@ export function principalOf(res: Response): Principal {
   return res.locals.principal;
 }
 
-/** For what goes on: asks anew whether the caller's token is valid. @returns throws unauthorized once it is not */
+/** Asks anew whether the caller's token is valid, for what goes on. @returns a function that throws unauthorized once it is not */
 export function stillPrincipalOf(res: Response): () => Promise<Principal> {
   return res.locals.stillPrincipal;
 }
 
-/** Lets tokens with this scope pass. `admin` implies the others; `write` does not imply `read`: a sensor need not read; neither implies `subjects`. */
+/**
+ * Lets tokens with this scope pass. `admin` implies the others. `write` does not imply `read`, for a sensor need not
+ * read; neither implies `subjects`.
+ */
 export function needs(scope: Scope): RequestHandler {
   return (_req, res, next) => {
     if (!allows(principalOf(res).scopes, scope)) throw missingScope(scope);

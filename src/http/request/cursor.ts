@@ -7,7 +7,7 @@ import { searchParamsOf } from './query.ts';
 const cursorContent = z.strictObject({ of: z.string(), after: z.unknown() });
 
 /**
- * The same request, continued.
+ * Makes the path of the same request, continued.
  * @param position of the last item, as plain JSON
  * @returns a path with query
  */

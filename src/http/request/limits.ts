@@ -3,9 +3,9 @@
 export interface HttpLimits {
   /** How long a client may neither send what it has announced nor read what it has asked for. */
   readonly stallMs: number;
-  /** Further ones are closed at once. */
+  /** Most connections; further ones are closed at once. */
   readonly maxConnections: number;
-  /** Under way at a time; further ones are answered 429. */
+  /** Most requests under way at a time; further ones are answered 429. */
   readonly maxRequestsPerToken: number;
 }
 

@@ -2,6 +2,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isVarveError, notFound, VarveError, type ErrorCode } from '../../core/errors.ts';
 import { faultOf } from '../../core/fault.ts';
+import { agentAnswer } from './agent-answers.ts';
 import { throwAwayRest } from '../body/linger.ts';
 import { HttpRefusal } from './refusal.ts';
 import type { Log } from './request-log.ts';
@@ -168,7 +169,9 @@ export function answerProblems(log: Log): ErrorRequestHandler {
       res.destroy();
       return;
     }
-    res.status(problem.status).set(problem.headers).type(PROBLEM_MEDIA_TYPE).json(problem.document);
+    const agent = agentAnswer(req, problem);
+    if (agent) res.status(agent.status).set(agent.headers).json(agent.body);
+    else res.status(problem.status).set(problem.headers).type(PROBLEM_MEDIA_TYPE).json(problem.document);
     throwAwayRest(req);
   };
 }

@@ -1,7 +1,7 @@
 /** What HTTP alone knows to be wrong with a request, before anybody looks at what it asks for. */
 import type { FieldError } from '../../core/errors.ts';
 
-/** With the status that RFC 9110 and its kin have for it. */
+/** A refusal with the status that RFC 9110 and its kin have for it. */
 export class HttpRefusal extends Error {
   override readonly name = 'HttpRefusal';
   readonly status: number;
@@ -18,7 +18,7 @@ export class HttpRefusal extends Error {
   }
 }
 
-/** One that is the fault of a header. */
+/** A refusal that is the fault of a header. */
 export function refusedHeader(
   status: number,
   slug: string,

@@ -1,4 +1,4 @@
-/** One line a request at the level debug, and the id that ties it to a problem document. */
+/** Logs one line for each request at the level debug, with the id that ties it to a problem document. */
 import { randomUUID } from 'node:crypto';
 import type { RequestHandler } from 'express';
 

@@ -21,7 +21,7 @@ import {
 } from '../wire/annotations-schema.ts';
 import { idOf, isUuid, noQuery } from '../wire/scalars.ts';
 
-/** A full list of short marks fits. */
+/** A full list of short marks fits into this. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 
 export function annotationRoutes(

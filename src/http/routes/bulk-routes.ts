@@ -47,7 +47,7 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
 
 type BulkLine = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
 
-/** A line at a time: what is held is the series they describe. Empty lines are skipped, but count. */
+/** Lines are read one at a time: what is held is the series that they describe. Empty lines are skipped, but count. */
 async function readLines(req: Request): Promise<{ lines: BulkLine[]; contentHash: Buffer }> {
   const hash = createHash('sha256').update(`${req.method} ${req.path}\n`);
   const lines: BulkLine[] = [];

@@ -1,4 +1,4 @@
-/** Is it alive, can it serve, how does it do. */
+/** Whether the service is alive, can serve, and how it does. */
 import express, { type RequestHandler, type Router } from 'express';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';

@@ -128,7 +128,7 @@ function contentHash(req: Request): Buffer {
     .digest();
 }
 
-/** What a series is now; to who may not read, only that it was changed. */
+/** What a series is now; whoever may not read is told only that it was changed. */
 export function sendSeries(res: Response, series: Series, last?: LastValue | null): void {
   res.set('ETag', entityTag(series)).json(mayRead(res) ? toSeriesAnswer(series, last) : toSeriesReceipt(series));
 }

@@ -1,4 +1,4 @@
-/** Many series in one request: a line each, and what became of each. */
+/** Many series in one request, one on each line, and what became of each. */
 import { z } from 'zod';
 import type { CreateOutcome } from '../../flows/series/series-service.ts';
 import { problemDocument, type ProblemDocument } from './problem-schema.ts';

@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { VarveError } from '../../core/errors.ts';
 import { DEFAULT_FLUSH_LIMITS, type FlushLimits } from '../../core/upkeep/flush-plan.ts';
+import { MAX_PROJECT_SERIES } from '../../flows/ingest/line-cardinality.ts';
 import type { BackpressureLimits } from '../../flows/append/backpressure.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../../http/request/limits.ts';
 
@@ -51,6 +52,7 @@ const Environment = z.object({
   VARVE_MAX_FRESH_BYTES: wholeNumber(1).default(8 * 1024 ** 3),
   VARVE_MAX_FRESH_CHUNKS: wholeNumber(1).default(4_000_000),
   VARVE_MIN_FREE_BYTES: wholeNumber(0).default(256 * 1024 ** 2),
+  VARVE_MAX_PROJECT_SERIES: wholeNumber(0).default(MAX_PROJECT_SERIES),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
@@ -78,6 +80,8 @@ export interface Config {
   /** Pause between two looks for shards to compact. */
   readonly compactEveryMs: number;
   readonly backpressure: BackpressureLimits;
+  /** Series of a project up to which lines make new ones. */
+  readonly maxProjectSeries: number;
   readonly http: HttpLimits;
   readonly database: (
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
@@ -130,6 +134,7 @@ export function readConfig(
       maxFreshChunks: env.VARVE_MAX_FRESH_CHUNKS,
       minFreeBytes: env.VARVE_MIN_FREE_BYTES,
     },
+    maxProjectSeries: env.VARVE_MAX_PROJECT_SERIES,
     http: {
       stallMs: env.VARVE_STALL_S * 1000,
       maxConnections: env.VARVE_MAX_CONNECTIONS,

@@ -10,7 +10,8 @@
  */
 
 /**
- * Values of a piece in what we write, whatever their type. A block does not say how many bytes a value has; this way the size of its pieces does.
+ * Values of a piece in what we write, whatever their type. A block does not say how many bytes a value has. This way
+ * the size of its pieces does.
  */
 export const PIECE_VALUES = 2048;
 const HEADER_BYTES = 12;
@@ -31,7 +32,7 @@ export function decodeBitshuffleLz4(stored: Uint8Array, wanted = Infinity): Uint
   const pieceBytes = view.getUint32(8);
   const elementBytes = pieceBytes / PIECE_VALUES;
   const groupBytes = GROUP * elementBytes;
-  // LZ4 makes at most 255 bytes of one: a larger total would only ask for memory.
+  // LZ4 makes at most 255 bytes of one byte: a larger total would only ask for memory.
   if (![1, 2, 4, 8].includes(elementBytes) || total > stored.length * 255) {
     throw new Error('a bitshuffle block has an impossible header');
   }
@@ -72,7 +73,7 @@ function decodeLz4(source: Uint8Array, out: Uint8Array): void {
   while (from < source.length) {
     const token = source[from++];
     const literals = lengthAfter(token >> 4);
-    // NaN, where the source ended within a length, fails here, too.
+    // NaN fails here, too: it is what a length is if the source ends within it.
     if (!(from + literals <= source.length && to + literals <= out.length)) throw new Error('an LZ4 block is damaged');
     for (let i = 0; i < literals; i++) out[to++] = source[from++];
     if (from === source.length) break; // the last sequence has no match
@@ -82,7 +83,7 @@ function decodeLz4(source: Uint8Array, out: Uint8Array): void {
     if (!(from <= source.length && distance > 0 && distance <= to && to + match <= out.length)) {
       throw new Error('an LZ4 block is damaged');
     }
-    // Byte by byte: a match may reach into what it makes.
+    // Bytes are copied one by one: a match may reach into what it makes.
     for (let i = 0; i < match; i++, to++) out[to] = out[to - distance];
   }
   if (to !== out.length) throw new Error('an LZ4 block is damaged');

@@ -25,17 +25,17 @@ export const FILTERS: Readonly<Record<Codec, Hdf5Filter | null>> = {
   'bitshuffle-lz4': { id: 32008, options: [PIECE_VALUES, 2] },
 };
 
-/** What a block of unknown length is inflated into at a time: most have no more. */
+/** A block of unknown length is inflated into so many bytes at a time: most have no more. */
 const BLOCK_BYTES = 256 * 1024;
 /** Node inflates into no fewer bytes. */
 const LEAST_BYTES = 64;
 
 /**
  * The values of a block.
- * @param stored the whole block. Its checksum has been compared; what is not of the codec all the same throws
+ * @param stored the whole block. Its checksum has been compared; if it is not of the codec all the same, this throws
  * @param wanted bytes from its beginning that are wanted: what follows need not be decoded. Default: all
- * @returns so many at least, or all there are; for `none` the same bytes. gzip is inflated in Node's thread pool, bitshuffle-lz4 (some 3 ms a MiB) by
- *   the thread that calls
+ * @returns so many at least, or all there are; for `none` the same bytes. gzip is inflated in Node's thread pool.
+ * bitshuffle-lz4 (some 3 ms a MiB) is decoded by the thread that calls
  */
 export async function decodeBlock(codec: Codec, stored: Uint8Array, wanted = Infinity): Promise<Uint8Array> {
   if (codec === 'gzip') return inflateHead(stored, wanted);

@@ -33,9 +33,9 @@ export interface Hdf5Filter {
 export interface NewShard {
   readonly shardId: string;
   readonly laneId: string;
-  /** Relative to the data root. */
+  /** Path relative to the data root. */
   readonly path: string;
-  /** It tells what was so as of this commit. */
+  /** The commit as of which the shard tells what was so. */
   readonly commit: bigint;
   /** Commit of the oldest flush whose rows it has. */
   readonly firstCommit: bigint;
@@ -54,12 +54,12 @@ export function describeShard(file: Hdf5File, { shardId, laneId, commit, firstCo
   return file.create_group('series');
 }
 
-/** What a program needs of a series. */
+/** Attributes that a program needs of a series. */
 export function writeRecord(group: Group, record: SeriesRecord): void {
   group.create_attribute(RECORD_ATTRIBUTE, recordText(record));
 }
 
-/** What a person wants to see of it at once, without reading JSON. */
+/** Attributes that a person wants to see of a series at once, without reading JSON. */
 export function describeSeries(group: Group, { description: d }: SeriesRecord): void {
   group.create_attribute('name', d.name);
   group.create_attribute('unit', d.unit ?? '');
@@ -72,10 +72,7 @@ export function describeSeries(group: Group, { description: d }: SeriesRecord): 
   );
 }
 
-/**
- * An empty dataset of rows.
- * @param rowShape of one row: [] for a vector
- */
+/** Makes an empty dataset of rows. @param rowShape of one row: [] for a vector */
 export function createDataset(
   group: Group,
   name: string,
@@ -95,7 +92,7 @@ export function createDataset(
   });
 }
 
-/** A dataset that is one run of bytes, with its rows. @returns those bytes */
+/** Makes a dataset that is one run of bytes, with its rows. @returns those bytes */
 export function createContiguous(
   group: Group,
   name: string,

@@ -21,7 +21,7 @@ interface WritingFileSystem {
   ErrnoError: new (errno: number) => Error;
 }
 
-/** Why HDF5 could not write: it only says that it could not. */
+/** Why HDF5 could not write: HDF5 itself only says that it could not. */
 let failure: unknown;
 
 async function write({ path, layout, port }: Hdf5ExportJob): Promise<null> {
@@ -85,7 +85,7 @@ function createLabels(group: Group, name: string, labels: readonly string[]): vo
   group.create_dataset({ name, data: [...labels], dtype: 'S', shape: [labels.length] });
 }
 
-/** Where rows begin, or begin anew after a gap. @param flat pairs of the row and its time */
+/** Writes where rows begin, or begin anew after a gap. @param flat pairs of the row and its time */
 function writeSegments(group: Group, flat: SampleArray): void {
   const count = flat.length / 2;
   group.create_dataset({ name: 'segments', data: flat, dtype: '<q', shape: [count, 2] });
@@ -95,7 +95,7 @@ function writeSegments(group: Group, flat: SampleArray): void {
   attachScales(group, 'segments', ['segment', 'segment_field']);
 }
 
-/** What a clock said of rows. @param flat pairs of the row and its time */
+/** Writes what a clock said of rows. @param flat pairs of the row and its time */
 function writeMarks(group: Group, flat: SampleArray): void {
   const count = flat.length / 2;
   if (count > 0) group.create_dataset({ name: 'clock_marks', data: flat, dtype: '<q', shape: [count, 2] });
@@ -140,7 +140,7 @@ async function writeRows(group: Group, layout: Hdf5Layout, blocks: AsyncGenerato
 
 /** One dataset, filled a chunk at a time. */
 class ChunkedColumn {
-  /** Rows so far. */
+  /** Rows that were written so far. */
   taken = 0;
   readonly #dataset: Dataset;
   readonly #dtype: Dtype;

@@ -25,7 +25,7 @@ export interface Hdf5Layout extends RowShape {
   readonly timeAttributes: Hdf5Attributes;
   /** What readers of netCDF take for missing in `values`, in their dtype; null: nothing. */
   readonly fillValue: RowShape['missingValue'];
-  /** One a channel. */
+  /** One label for each channel. */
   readonly channelLabels: readonly string[];
   readonly rows: number;
   /** Regular series have a dataset `segments`, and `clock_marks` where there are any. */
@@ -46,7 +46,7 @@ export interface ExportedFile {
   read(from: number, to: number): AsyncGenerator<Uint8Array>;
 }
 
-/** Each has a thread, with an HDF5 library of its own. */
+/** Most exports at a time: each has a thread, with an HDF5 library of its own. */
 const MAX_RUNNING = 4;
 const RETRY_AFTER_S = 5;
 /** An export leaves at least this much of the disk to the samples. */

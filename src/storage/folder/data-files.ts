@@ -1,4 +1,4 @@
-/** The files below the data root as whoever looks after them sees them: each of them, whatever its name. */
+/** The files below the data root as whoever looks after them sees them: every file, whatever its name. */
 import { mkdir, readdir, rename, stat } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import type { DataRoot } from './data-root.ts';
@@ -14,7 +14,7 @@ export interface DataFile {
   readonly changedMs: number;
 }
 
-/** Where spool files go that a rebuilt catalog knows nothing of: nobody tidies up there. */
+/** Where spool files go that a rebuilt catalog knows nothing of. Nobody tidies up there. */
 const KEPT_FOLDER = 'spool/kept';
 const SHARD_NAME = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-(\d+)\.h5$/;
 const SPOOL_NAME = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

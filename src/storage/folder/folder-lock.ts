@@ -1,11 +1,11 @@
-/** One Varve a data folder: a second embedded start in the same folder must be told, not do harm. */
+/** Each data folder has one Varve: a second embedded start in the same folder must be told, not do harm. */
 import { closeSync, fchownSync, ftruncateSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { VarveError } from '../../core/errors.ts';
 import { lockFile } from './file-lock.ts';
 
-/** Stays when the lock goes: what counts is the lock of the kernel, the text only says whose it is. */
+/** The file stays when the lock goes. What counts is the lock of the kernel; the text only says whose it is. */
 const LOCK_FILE = 'varve.lock';
 
 export interface FolderLock {
@@ -43,7 +43,7 @@ export function lockFolder(folder: string): FolderLock {
   };
 }
 
-/** Empty where it cannot be read: on Windows nobody can while it is locked. */
+/** The text of the lock file, in parentheses. It is empty where it cannot be read: on Windows nobody can while it is locked. */
 function holderIn(path: string): string {
   try {
     const text = readFileSync(path, 'utf8').trim();

@@ -27,7 +27,10 @@ export async function claimFolder(
     refuse(`belongs to catalog ${owner}, and the database is catalog ${catalog.id}`, path, catalog.id);
 }
 
-/** Says that the folder belongs to this catalog from now on, whichever it belonged to: one that was made again from its shards. */
+/**
+ * Says that the folder belongs to this catalog from now on, whichever it belonged to: the catalog was made again from
+ * its shards.
+ */
 export function giveFolder(root: DataRoot, catalogId: string): void {
   const path = root.resolve(MARK);
   const mine = `${path}.${process.pid}`;

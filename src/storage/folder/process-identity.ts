@@ -15,7 +15,10 @@ export function thisProcess(): ProcessIdentity {
   return { host: hostname(), boot: bootId(), pid: process.pid, started: startTime(process.pid) };
 }
 
-/** True only if it is certain: same host, and booted since, or the pid is free or somebody else's. */
+/**
+ * True only if the process is certainly gone. The host is the same, and has booted since, or the pid is free or
+ * somebody else's.
+ */
 export function isProcessGone(identity: unknown): boolean {
   const { host, boot, pid, started } = (identity ?? {}) as Partial<ProcessIdentity>;
   if (host !== hostname() || !boot || typeof pid !== 'number' || !started) return false;

@@ -1,6 +1,6 @@
 /**
- * The spool: files of samples that are too many for rows of Postgres, durable before they are acknowledged. A file is written once, under a name that is
- * never used again; its row in the catalog is committed before the file is made.
+ * The spool: files of samples that are too many for rows of Postgres, durable before they are acknowledged. A file is
+ * written once, under a name that is never used again. Its row in the catalog is committed before the file is made.
  */
 import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { VarveError } from '../../core/errors.ts';
@@ -34,12 +34,12 @@ export class SpoolWriter {
     return new SpoolWriter(root, id, await openFile(root.spooled(id), 'wx'), openFile);
   }
 
-  /** Bytes so far: where the next ones will lie. */
+  /** Bytes so far, which is where the next ones will lie. */
   get length(): number {
     return this.#written + this.#pendingBytes;
   }
 
-  /** The array must not be changed afterwards. @returns where its bytes begin in the file */
+  /** Writes bytes. The array must not be changed afterwards. @returns where its bytes begin in the file */
   async append(bytes: Uint8Array): Promise<number> {
     const offset = this.length;
     this.#pending.push(bytes);

@@ -45,7 +45,7 @@ export interface OpenHdf5 {
 
 /** WASI errno 29: an I/O error, which HDF5 reports as a failed write; the true cause is kept aside. */
 const EIO = 29;
-/** Readable by every HDF5 since 1.8, no "open for writing" mark in the superblock. */
+/** Versions of the format: every HDF5 since 1.8 can read it, and the superblock has no mark "open for writing". */
 const LIBVER = { libver: ['v108', 'v108'] } as const;
 
 export class Hdf5Session {

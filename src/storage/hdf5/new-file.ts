@@ -1,6 +1,6 @@
 /**
- * A file that is written once: beside its name, as `<path>.tmp`; then it is made durable, given its name, and never changed again. Whatever instant the
- * machine stops, the name stands for the whole file or for none.
+ * A file that is written once, beside its name, as `<path>.tmp`. Then it is made durable, given its name, and never
+ * changed again. Whatever instant the machine stops, the name stands for the whole file or for none.
  */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -15,7 +15,7 @@ export class NewFile {
   readonly #fd: number;
   #state: 'written' | 'closed' | 'named' = 'written';
 
-  /** One that an attempt before has left half done is replaced. @param name absolute */
+  /** Begins a file. One that an attempt before has left half done is replaced. @param name absolute */
   constructor(name: string, disk: Disk = systemDisk) {
     this.path = `${name}.tmp`;
     this.#name = name;
@@ -54,7 +54,7 @@ export class NewFile {
     return length;
   }
 
-  /** Gives up. What has its name already stays: somebody may know it. */
+  /** Gives up. A file that has its name already stays: somebody may know it. */
   abort(): void {
     try {
       if (this.#state !== 'named') this.#disk.remove(this.path);

@@ -28,7 +28,7 @@ export function contentOf(shape: RowShape, values: Buffer, times: Buffer | null)
 const STATS_TOLERANCE = 2 ** -40;
 
 /**
- * What of a chunk's statistics does not match its bytes.
+ * Says what in a chunk's statistics does not match its bytes.
  * @returns names, such as `min of channel 2`; empty if all is well
  */
 export function contentDifferences(shape: RowShape, said: ChunkContent, found: ChunkContent): string[] {

@@ -1,4 +1,7 @@
-/** Reads planned pieces: positional reads on libuv's pool, ahead of what is wanted, each whole chunk checked against its checksum, compressed ones decoded. No HDF5 here. */
+/**
+ * Reads planned pieces by position, on libuv's pool, ahead of what is wanted. Each whole chunk is checked against its
+ * checksum, and compressed ones are decoded. No HDF5 here.
+ */
 import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { VarveError, messageOf } from '../../core/errors.ts';
@@ -65,7 +68,8 @@ export async function* readPieces(
   const ahead: Promise<PieceBytes>[] = [];
   let next = 0;
   try {
-    // All at the beginning: whoever reads slowly must find the last shard, too, though it was replaced and removed meanwhile.
+    // All shards are opened at the beginning: whoever reads slowly must find the last one, too, though it was replaced
+    // and removed meanwhile.
     await Promise.all([...new Set(pieces.flatMap(({ path }) => path ?? []))].slice(0, MOST_OPEN).map(borrow));
     for (const piece of pieces) {
       const isPacked = piece.blocks[0].unpackValues !== null || piece.blocks[0].unpackTimes !== null;

@@ -5,7 +5,7 @@ import type { DataRoot } from '../folder/data-root.ts';
 
 export interface LentFile {
   readonly handle: FileHandle;
-  /** Must be called, once. */
+  /** Gives the file back; must be called, once. */
   giveBack(): Promise<void>;
 }
 
@@ -27,9 +27,9 @@ export function eachOpened(root: DataRoot): ShardFiles {
   };
 }
 
-/** Files that nobody has borrowed stay open for the next reader: this many … */
+/** Files that nobody has borrowed stay open for the next reader: so many … */
 const KEPT_FILES = 64;
-/** … for this long: a file that was removed takes room until it is closed. */
+/** … for so long: a file that was removed takes room until it is closed. */
 const KEPT_MS = 2_000;
 
 interface KeptFile {

@@ -29,13 +29,13 @@ export interface SeriesToWrite {
   /** Rows from the record's first row to the last one that will be written; an upper bound. */
   readonly extent: number;
   /**
-   * `contiguous`: each dataset is one run of bytes, uncompressed, for what is small: the index of a chunked one would take more than the rows.
-   * `chunked`: in blocks of so many rows, compressed.
+   * `contiguous`: each dataset is one run of bytes, uncompressed. That is for small series: the index of a chunked
+   * dataset would take more than the rows. `chunked`: in blocks of so many rows, compressed.
    */
   readonly layout: { readonly kind: 'contiguous' } | { readonly kind: 'chunked'; readonly blockRows: number };
   /** Compacted shards have summaries, and say in attributes what people ask first. */
   readonly compacted: boolean;
-  /** Which rows are there is known when they have been written. */
+  /** Describes the series; which rows are there is known when they have been written. */
   readonly record: Omit<SeriesRecord, 'runs'>;
 }
 
@@ -66,12 +66,12 @@ export interface WrittenChunk {
 
 export interface SeriesWriter {
   /**
-   * Any number of rows, from `row` of the series on; in order. Rows may be left out: they read as zeros where others of their block are there, and have
-   * no block where none is.
+   * Writes any number of rows, from `row` of the series on, in order. Rows may be left out. They read as zeros where
+   * others of their block are there, and have no block where none is.
    * @param times of an irregular series
    */
   append(row: number, values: Uint8Array, times: BigInt64Array | null): void;
-  /** See {@link SummaryBuilder.keepCells}. */
+  /** Does what {@link SummaryBuilder.keepCells} does. */
   keepCells(factor: number, cells: readonly SummaryCell[]): void;
   finish(): { chunks: WrittenChunk[]; summaries: SummaryBlock[] };
 }
@@ -104,7 +104,7 @@ export function beginSeries(hdf5: OpenHdf5, all: Group, series: SeriesToWrite): 
 class RowRuns {
   readonly #series: SeriesToWrite;
   readonly rowBytes: number;
-  /** Joined where they touch. */
+  /** Runs are joined where they touch. */
   readonly runs: DatasetRun[] = [];
 
   constructor(series: SeriesToWrite) {
@@ -195,7 +195,7 @@ class ContiguousSeries implements SeriesWriter {
     return { chunks, summaries: [] };
   }
 
-  /** HDF5 writes them by one call, as they are: learns from it where. */
+  /** Writes a contiguous dataset. HDF5 writes its bytes by one call, as they are, which tells where they lie. */
   #write(name: string, dtype: Dtype, rowShape: number[], bytes: Uint8Array): ByteRange {
     const found: number[] = [];
     this.#hdf5.observe((offset, written) => {
@@ -236,7 +236,7 @@ class ChunkedSeries implements SeriesWriter {
     this.#group = group;
     this.#runs = new RowRuns(series);
     this.#rowsOfBlock = rowsOfBlock;
-    // One of which nothing is left has no datasets.
+    // A series of which nothing is left has no datasets.
     const isThere = series.extent > 0;
     this.#valueBytes = new Uint8Array(isThere ? rowsOfBlock * this.#runs.rowBytes : 0);
     this.#timeBytes = irregular && isThere ? new Uint8Array(rowsOfBlock * TIME_BYTES) : null;
@@ -315,7 +315,7 @@ class ChunkedSeries implements SeriesWriter {
 
   #isStored(factor: number): boolean {
     const kept = this.#kept.get(factor) ?? 0;
-    // The finest that was kept is all that is left of its rows.
+    // The finest cells that were kept are all that is left of their rows.
     if (kept > 0 && factor === SUMMARY_FACTORS[0]) return true;
     return this.#series.extent / factor + kept >= FEWEST_CELLS;
   }

@@ -1,4 +1,7 @@
-/** One chunked dataset of a shard, written block by block, each written once. Learns from HDF5's own writes where a block lies, and proves it. */
+/**
+ * One chunked dataset of a shard, written block by block, each written once. It learns from HDF5's own writes where a
+ * block lies, and proves it.
+ */
 import { crc32 } from 'node:zlib';
 import type { Dataset, Group } from 'h5wasm/node';
 import type { ByteRange } from '../../core/rows/chunk.ts';

@@ -23,7 +23,7 @@ export type Hdf5Request =
   | { readonly op: 'find-chunks'; readonly path: string; readonly seriesId: string; readonly rows: readonly number[] }
   | { readonly op: 'find-summaries'; readonly path: string; readonly seriesId: string };
 
-/** What a damaged file can make of the library is anybody's guess; a look into a shard that takes longer than this is given up. */
+/** Longest look into a shard: what a damaged file can make of the library is anybody's guess. */
 const LOOK_LIMIT_MS = 120_000;
 
 interface Reply {
@@ -76,7 +76,10 @@ export class Hdf5Reader {
     await this.#worker?.terminate();
   }
 
-  /** One question about a shard that may be damaged: after an error the library's state is not to be trusted, and its thread is replaced. */
+  /**
+   * Asks one question about a shard that may be damaged. After an error the library's state is not to be trusted, and
+   * its thread is replaced.
+   */
   async #look(request: Hdf5Request): Promise<unknown> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((_, reject) => {

@@ -13,7 +13,7 @@ import { nowhere, type ChunkPlace } from './chunk-place.ts';
 export interface ShardSurvey {
   readonly shardId: string;
   readonly laneId: string;
-  /** It tells what was so as of this commit. */
+  /** The commit as of which the shard tells what was so. */
   readonly commit: bigint;
   /** Commit of the oldest flush whose rows it has. */
   readonly firstCommit: bigint;
@@ -128,7 +128,7 @@ export function findChunks(
   });
 }
 
-/** A batch of summary cells, where its columns lie. */
+/** Cells of a summary that lie together, and where their columns are. */
 export interface FoundSummary {
   readonly factor: number;
   /** First cell of the datasets in it, and how many. */
@@ -207,7 +207,7 @@ function codecOf(of: Dataset): Codec {
   return codec;
 }
 
-/** What the library read of its index is no block: it does not decode, or to something else. */
+/** What the library read of its index is no block: it does not decode, or decodes to something else. */
 function decodesTo(codec: Codec, bytes: Buffer, wanted: Buffer): boolean {
   try {
     const decoded = decodeBlockNow(codec, bytes);
