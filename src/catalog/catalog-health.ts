@@ -1,5 +1,6 @@
 /** Whether Postgres answers, and how much waits. */
 import { sql } from 'kysely';
+import { oneRow } from './one-row.ts';
 import type { ShardState } from '../core/upkeep/shard-state.ts';
 import type { Database } from './database.ts';
 
@@ -48,7 +49,7 @@ export async function catalogNumbers(db: Database): Promise<CatalogNumbers> {
     from written_bytes w cross join (
       select count(*)::int as chunks, coalesce(sum(bytes), 0)::float8 as bytes,
         coalesce(greatest(0, extract(epoch from now() - min(at))), 0)::float8 as seconds from fresh) f`.execute(db);
-  const row = rows[0];
+  const row = oneRow(rows);
   return {
     series: row.series,
     shards: new Map((row.shards ?? []).map(([state, count, bytes]) => [state, { count, bytes }])),

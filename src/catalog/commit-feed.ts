@@ -1,6 +1,7 @@
 /** Commit numbers and the feed of changes: whatever readers see changes by a commit, and every commit has its place in one order. */
 import { sql, type RawBuilder } from 'kysely';
 import type { Database, DatabaseTransaction } from './database.ts';
+import { oneRow } from './one-row.ts';
 
 /** Postgres channel on which every commit is announced (to wake those who wait; the rows are the truth). */
 export const COMMIT_CHANNEL = 'varve_commits';
@@ -64,7 +65,7 @@ export async function commitChanges(
 ): Promise<bigint | null> {
   if (changes.length === 0) return null;
   const { rows } = await commitStatement(changes, alongWith).execute(trx);
-  return rows[0].commit;
+  return oneRow(rows).commit;
 }
 
 /** Most changes of one commit. An edit that has changed more series takes as many numbers as it needs. */

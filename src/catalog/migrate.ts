@@ -5,6 +5,7 @@ import { migrations } from '../../migrations/index.ts';
 import { isVarveError, VarveError, messageOf } from '../core/errors.ts';
 import { faultOf } from '../core/fault.ts';
 import { openDatabase, type Database } from './database.ts';
+import { oneRow } from './one-row.ts';
 
 /** A Postgres that starts with us, or starts again, is waited for this long. */
 const PATIENCE_MS = 60_000;
@@ -55,7 +56,7 @@ export async function refuseFsyncOff(url: string): Promise<void> {
   const { db, close } = openDatabase(url, { poolSize: 1, onError: () => {} });
   try {
     const { rows } = await sql<{ fsync: string }>`show fsync`.execute(db);
-    if (rows[0].fsync !== 'off') return;
+    if (oneRow(rows).fsync !== 'off') return;
   } finally {
     await close();
   }
@@ -72,7 +73,7 @@ async function refuseFormerLayout(db: Database): Promise<void> {
   const { rows } = await sql<{ former: boolean }>`
     select to_regclass('kysely_migration') is not null and to_regclass('writes') is not null
       and to_regclass('fresh') is null as former`.execute(db);
-  if (!rows[0].former) return;
+  if (!oneRow(rows).former) return;
   const message =
     'this store has the layout of a former version, which cannot be taken over: start with an empty database and an empty VARVE_DATA, or export what it holds with the former version first';
   throw new VarveError('conflict', message, { slug: 'former-layout' });

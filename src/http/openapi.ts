@@ -8,6 +8,7 @@ import { bulkDescriptions } from './routes/bulk-routes.ts';
 import { changesDescriptions } from './routes/changes-routes.ts';
 import { docsDescriptions } from './routes/docs-routes.ts';
 import { healthDescriptions } from './routes/health-routes.ts';
+import { influxqlDescriptions } from './routes/influxql-routes.ts';
 import { lineDescriptions } from './routes/line-routes.ts';
 import { liveDescriptions } from './routes/live-routes.ts';
 import { metadataDescriptions } from './routes/metadata-routes.ts';
@@ -34,6 +35,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...sampleDescriptions,
   ...appendManyDescriptions,
   ...lineDescriptions,
+  ...influxqlDescriptions,
   ...liveDescriptions,
   ...changesDescriptions,
   ...queryDescriptions,

@@ -19,6 +19,7 @@ import { authenticateAgent } from './request/agent-credentials.ts';
 import { DOCS_FILES, docsRoutes } from './routes/docs-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './request/limits.ts';
+import { influxqlRoutes } from './routes/influxql-routes.ts';
 import { lineRoutes } from './routes/line-routes.ts';
 import { liveRoutes } from './routes/live-routes.ts';
 import { metadataRoutes } from './routes/metadata-routes.ts';
@@ -85,6 +86,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use('/v1', authenticated, limited);
   // This stands before what a few words have no use for: many sensors send a row each.
   app.use(sampleWrites(service.samples));
+  app.use(influxqlRoutes(service.influxql, [authenticateAgent(service.access), limited]));
   app.use(lineRoutes(service.ingest, service.health, [authenticateAgent(service.access), limited], version));
   // Events are sent one by one.
   app.use(liveRoutes(service.live));

@@ -5,6 +5,7 @@ import type { RetentionService } from '../flows/compact/retention-service.ts';
 import type { SpaceService } from '../flows/compact/space-service.ts';
 import type { LiveService } from '../flows/live/live-service.ts';
 import type { HealthService } from '../flows/health-service.ts';
+import type { InfluxqlService } from '../flows/influxql/influxql-service.ts';
 import type { IngestService } from '../flows/ingest/ingest-service.ts';
 import type { OverviewService } from '../flows/overview/overview-service.ts';
 import type { AccessService } from '../flows/people/access-service.ts';
@@ -26,6 +27,7 @@ export interface Service {
   readonly state: StateService;
   readonly samples: SampleService;
   readonly ingest: IngestService;
+  readonly influxql: InfluxqlService;
   readonly timeAxis: TimeAxisService;
   readonly live: LiveService;
   readonly retention: RetentionService;

@@ -22,6 +22,7 @@ import { BEHIND_BYTES } from '../core/upkeep/flush-plan.ts';
 import { Committers } from '../flows/append/committers.ts';
 import { LineCardinality } from '../flows/ingest/line-cardinality.ts';
 import { LineMemory } from '../flows/ingest/line-memory.ts';
+import { answerInfluxql } from '../flows/influxql/answer-influxql.ts';
 import { writeLines } from '../flows/ingest/write-lines.ts';
 import { compactLane, planCompaction } from '../flows/compact/compact-lane.ts';
 import { removeSamples, replaceSamples } from '../flows/append/edit-samples.ts';
@@ -36,6 +37,7 @@ import { lastValues } from '../flows/table/last-value.ts';
 import { readLatest } from '../flows/read/latest-read.ts';
 import { readBuckets } from '../flows/overview/read-overview.ts';
 import { querySeries } from '../flows/table/query-series.ts';
+import type { TableRequest } from '../flows/table/table-service.ts';
 import { readSamples } from '../flows/read/read-samples.ts';
 import { diagnose, recover } from '../flows/repair/recover.ts';
 import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
@@ -82,7 +84,7 @@ const RECOVER_ALL_MS = 60_000;
 /** Pause between two looks for samples that have expired. */
 const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
-const COMPACTIONS_AT_ONCE = 1;
+export const COMPACTIONS_AT_ONCE = 1;
 /** Connections for jobs: one a flush, and for compaction, expiry and each look for what was lost. */
 const JOB_CONNECTIONS = 6;
 
@@ -309,9 +311,16 @@ export async function openService(
   const memory = new SeriesMemory(reads);
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const cardinality = new LineCardinality(reads, config.maxProjectSeries, log);
+  const asking = {
+    searches,
+    tables: { table: (request: TableRequest) => querySeries({ ...readDeps, searches }, request) },
+    access: accessService(pools, tokens),
+    now: () => BigInt(Date.now()) * 1_000_000n,
+  };
   const ingesting = { reads, writes, codec, committer, backpressure, cardinality, memory: new LineMemory() };
   const files = new KeptShardFiles(root);
-  const readDeps = { db: reads, root, codec, files, room: new AnswerRoom() };
+  const room = new AnswerRoom({ bytes: config.maxReadBytes });
+  const readDeps = { db: reads, root, codec, files, room };
   const news = new CommitNews({
     db: reads,
     listen: (onNews) =>
@@ -326,7 +335,7 @@ export async function openService(
     series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
-    state: stateService({ reads, writes, root, codec, turns }),
+    state: stateService({ reads, writes, root, codec, turns, room }),
     timeAxis: timeAxisService(reads),
     samples: {
       append: (request) => appendSamples(writing, request),
@@ -341,6 +350,7 @@ export async function openService(
       write: (principal, id) => writeStatus(reads, principal, id),
     },
     ingest: { lines: (request) => writeLines(ingesting, request) },
+    influxql: { query: (request) => answerInfluxql(asking, request) },
     live,
     retention: retentionService(pools),
     space: spaceService(reads),

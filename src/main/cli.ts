@@ -46,7 +46,7 @@ function withService(command: Command): Command {
     ['--port <number>', 'its port on this machine (default: VARVE_PORT, else 7424)'],
     ['--data <folder>', 'its data folder, where its token lies (default: VARVE_DATA, else ./varve-data)'],
     ['--token <token>', 'in place of that token (default: VARVE_TOKEN)'],
-  ];
+  ] as const;
   for (const [flags, text] of options) command.addOption(new Option(flags, text).helpGroup('Which service:'));
   return command;
 }

@@ -78,6 +78,9 @@ async function start(config: Config, log: Logger): Promise<Running> {
   }
 }
 
+/** As pino numbers it. */
+const WARN = 40;
+
 /** While the service starts, what it says is a part of the story; afterwards only what goes wrong is. */
 function storyLog(narrator: Narrator): { log: Logger; begin(): void } {
   let starting = true;
@@ -86,7 +89,7 @@ function storyLog(narrator: Narrator): { log: Logger; begin(): void } {
     {
       write(line: string) {
         const { level, msg } = JSON.parse(line) as { level: number; msg: string };
-        if (level >= pino.levels.values.warn) process.stderr.write(`varve: ${msg}\n`);
+        if (level >= WARN) process.stderr.write(`varve: ${msg}\n`);
         else if (starting) void narrator.say(`${msg} …`);
       },
     },
@@ -115,7 +118,7 @@ async function record({ narrator, client, curl }: Guide): Promise<void> {
     const progress = new Progress('recording', all.length, 'recordings');
     const lines: string[] = [];
     for (const { name, source, make } of all) {
-      const [made] = await importRecording(client, make(), source, { project: PROJECT, tags: {} });
+      const made = first(await importRecording(client, make(), source, { project: PROJECT, tags: {} }));
       const state = made.addedRows + made.addedAnnotations > 0 ? 'new' : 'was there';
       const marks = made.annotations > 0 ? `, ${made.annotations.toLocaleString('en')} beats annotated` : '';
       lines.push(`${name}: ${made.rows.toLocaleString('en')} rows${marks} (${state})`);
@@ -124,7 +127,7 @@ async function record({ narrator, client, curl }: Guide): Promise<void> {
     progress.stop();
     for (const line of lines) await narrator.say(line);
   });
-  await curl(`/v1/series/by-name/${ECGS[0].name}`);
+  await curl(`/v1/series/by-name/${first(ECGS).name}`);
 }
 
 async function report({ narrator, client, curl }: Guide): Promise<void> {
@@ -180,7 +183,7 @@ async function search({ narrator, client, curl }: Guide): Promise<void> {
 const R_WAVE_MV = { above: 0.7, below: 0.3 };
 
 async function readMinute({ narrator, client, curl }: Guide): Promise<void> {
-  const { name } = ECGS[0];
+  const { name } = first(ECGS);
   let range = '';
   await narrator.step(`Read a minute of ${name} and count the heart beats in it`, async () => {
     const { first_time, sampling } = await client.getSeries({ project: PROJECT, name });
@@ -208,7 +211,7 @@ function beatsPerMinute(millivolts: Float64Array, sampling: SeriesAnswer['sampli
     if (!high && value > R_WAVE_MV.above) beats.push(row);
     high = value > (high ? R_WAVE_MV.below : R_WAVE_MV.above);
   });
-  const seconds = (beats[beats.length - 1] - beats[0]) / sampling.rate_hz;
+  const seconds = (first(beats.slice(-1)) - first(beats)) / sampling.rate_hz;
   return (60 * (beats.length - 1)) / seconds;
 }
 
@@ -221,14 +224,21 @@ async function compareCultures({ narrator, client, curl }: Guide): Promise<void>
       const densities = values as Float64Array;
       const most = densities.reduce((high, density) => Math.max(high, density), 0);
       const half = densities.findIndex((density) => density >= most / 2);
-      const hours = Number(times[half] - times[0]) / 3.6e12;
+      const hours = Number(first(times.subarray(half)) - first(times)) / 3.6e12;
       const { tags } = await client.getSeries({ project: PROJECT, name });
+      const [strain, medium, temperature] = ['strain', 'medium', 'temperature'].map((key) => tagText(tags[key] ?? '–'));
       await narrator.say(
-        `${name}: OD600 ${most.toFixed(2)}, half after ${hours.toFixed(1)} h (${tagText(tags.strain)} in ${tagText(tags.medium)}, ${tagText(tags.temperature)} °C)`,
+        `${name}: OD600 ${most.toFixed(2)}, half after ${hours.toFixed(1)} h (${strain} in ${medium}, ${temperature} °C)`,
       );
     }
   });
-  await curl(`/v1/series/by-name/${BIOREACTORS[0].name}/samples?channels=OD600&rows=-3:&format=json`);
+  await curl(`/v1/series/by-name/${first(BIOREACTORS).name}/samples?channels=OD600&rows=-3:&format=json`);
+}
+
+/** @throws if there is none: what was recorded is not what the story tells */
+function first<T>(of: Iterable<T>): T {
+  for (const item of of) return item;
+  throw new Error('the demo has not recorded what it tells of');
 }
 
 async function bodyBytes({ body }: SampleAnswer): Promise<Uint8Array> {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { parseRate } from '../../src/core/signal/rate.ts';
 import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
-import { Backpressure, type BackpressureLimits } from '../../src/flows/append/backpressure.ts';
+import { Backpressure, type BackpressureLimits, type Upload } from '../../src/flows/append/backpressure.ts';
 import { freeBytes } from '../../src/storage/folder/disk-space.ts';
 import { hasTestPostgres } from '../support/postgres.ts';
 import { Store } from './store.ts';
@@ -43,6 +43,11 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 async function* pieces(count: number, bytes: number): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < count; i++) yield new Uint8Array(bytes);
+}
+
+/** The same piece again and again: what is counted need not be made. */
+async function* same(piece: Uint8Array, count: number): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < count; i++) yield piece;
 }
 
 async function drained(body: AsyncIterable<Uint8Array>): Promise<number> {
@@ -127,9 +132,9 @@ suite('uploads', () => {
 
   test('of large bodies are bounded in number; small ones are taken beside them', async () => {
     const backpressure = open({});
-    const uploads = await Promise.all(Array.from({ length: 513 }, () => backpressure.admit(null)));
+    const uploads = await Promise.all(Array.from({ length: 257 }, () => backpressure.admit(null)));
     const settled = await Promise.allSettled(uploads.map((upload) => drained(upload.count(pieces(2, MB)))));
-    expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(512);
+    expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(256);
     expect(settled.find(({ status }) => status === 'rejected')).toMatchObject({ reason: tooMany });
     const small = await backpressure.admit(64 * 1024);
     expect(await drained(small.count(pieces(1, 64 * 1024)))).toBe(64 * 1024);
@@ -138,21 +143,56 @@ suite('uploads', () => {
     expect(await drained(large.count(pieces(2, 64 * 1024)))).toBe(128 * 1024);
   });
 
-  test('that are in memory until they are whole are bounded in bytes', async () => {
-    const backpressure = open({ maxFreshBytes: Number.MAX_SAFE_INTEGER });
-    const block = new Uint8Array(32 * MB);
-    async function* body(count: number): AsyncGenerator<Uint8Array> {
-      for (let i = 0; i < count; i++) yield block;
-    }
-    const first = await backpressure.admit(null, 1024 * MB);
-    await drained(first.count(body(40)));
-    const second = await backpressure.admit(null, 32 * MB);
-    await expect(drained(second.count(body(1)))).rejects.toMatchObject(tooMany);
-    const spooled = await backpressure.admit(null);
-    await drained(spooled.count(body(1)));
+  test('of large bodies are half as many where the limit is', async () => {
+    const backpressure = open({ maxUploads: 3 });
+    const uploads = await Promise.all(Array.from({ length: 4 }, () => backpressure.admit(null)));
+    const settled = await Promise.allSettled(uploads.map((upload) => drained(upload.count(pieces(2, MB)))));
+    expect(settled.map(({ status }) => status).sort()).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected']);
+    expect(settled.find(({ status }) => status === 'rejected')).toMatchObject({ reason: tooMany });
+  });
+
+  test.each([1024, 512])('take %i MiB of memory at most, with what is made of them', async (most) => {
+    const backpressure = open({ maxFreshBytes: Number.MAX_SAFE_INTEGER, maxBodyBytes: most * MB });
+    const block = new Uint8Array(MB);
+    const admitted = (await Promise.all(
+      Array.from({ length: 3 }, () => backpressure.admit(null, { mostHeld: 32 * MB, copies: most / 32 / 2 })),
+    )) as [Upload, Upload, Upload];
+    const [first, second, third] = admitted;
+    const body = (count: number): AsyncGenerator<Uint8Array> => same(block, count);
+    expect(await drained(first.count(body(32)))).toBe(32 * MB);
+    // Half of the memory has the first; large ones fill seven eighths.
+    await expect(drained(second.count(body(25)))).rejects.toMatchObject(tooMany);
+    second.end();
+    const fits = await backpressure.admit(null, { mostHeld: 32 * MB, copies: most / 32 / 2 });
+    expect(await drained(fits.count(body(24)))).toBe(24 * MB);
+    await expect(drained(third.count(body(2)))).rejects.toMatchObject(tooMany);
+    third.end();
+    // What is small finds room beside them.
+    const small = await backpressure.admit(null, { mostHeld: 32 * MB, copies: 16 });
+    expect(await drained(small.count(same(new Uint8Array(1000), 10)))).toBe(10_000);
+    first.end();
+    fits.end();
+    expect(await drained((await backpressure.admit(null)).count(body(100)))).toBe(100 * MB);
+  });
+
+  test('that are small are refused, too, when nothing is left', async () => {
+    const backpressure = open({ maxBodyBytes: MB });
+    const small = { mostHeld: 32 * MB, copies: 1 };
+    const first = await backpressure.admit(null, small);
+    await drained(first.count(same(new Uint8Array(1024), 700)));
+    const second = await backpressure.admit(null, small);
+    await expect(drained(second.count(same(new Uint8Array(1024), 700)))).rejects.toMatchObject(tooMany);
     first.end();
     second.end();
-    await drained((await backpressure.admit(null, 32 * MB)).count(body(1)));
+    await drained((await backpressure.admit(null, small)).count(same(new Uint8Array(1024), 700)));
+  });
+
+  test('that are too large for the memory have it alone', async () => {
+    const backpressure = open({ maxBodyBytes: MB });
+    const upload = await backpressure.admit(null, { mostHeld: 32 * MB, copies: 1 });
+    expect(await drained(upload.count(pieces(8, MB)))).toBe(8 * MB);
+    const other = await backpressure.admit(null);
+    await expect(drained(other.count(pieces(1, 1000)))).rejects.toMatchObject(tooMany);
   });
 });
 

@@ -13,7 +13,12 @@ import { openDatabase, type OpenDatabase } from '../../src/catalog/database.ts';
 import { sessionOf } from '../../src/catalog/session.ts';
 import { registerSpools } from '../../src/catalog/appends/spool-store.ts';
 import type { AppendItem, AppendPart } from '../../src/core/rows/place-append.ts';
-import { Committer, type AppendResult, type CommitStage } from '../../src/flows/append/committer.ts';
+import {
+  Committer,
+  MOST_WAITING_BYTES,
+  type AppendResult,
+  type CommitStage,
+} from '../../src/flows/append/committer.ts';
 import { commitTold } from '../../src/flows/append/commit-told.ts';
 import { Committers, MANY_SERIES } from '../../src/flows/append/committers.ts';
 import { DataRoot } from '../../src/storage/folder/data-root.ts';
@@ -73,10 +78,12 @@ async function createSeries(): Promise<string> {
 function makeCommitter(
   onStage?: (stage: CommitStage) => Promise<void> | void,
   connect: () => Promise<CommitSession> = () => openCommitSession(database.url),
+  mostWaitingBytes?: number,
 ): Committer {
   return new Committer({
     connect,
     onStage,
+    mostWaitingBytes,
     spool: async (pieces) => {
       const id = uuidv7();
       await registerSpools(open.db, [id]);
@@ -460,4 +467,24 @@ describe('the committer', () => {
     expect(await findCommit(session, { ...known, marker: uuidv7(), xid: String(2n ** 40n) })).toBeNull();
     await session.close();
   });
+});
+
+test.each([undefined, MOST_WAITING_BYTES / 2])('rows that wait are bounded in bytes (%s)', async (limit) => {
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const committer = makeCommitter((stage) => (stage === 'opened' ? held : undefined), undefined, limit);
+  const series = await createSeries();
+  // A row has 16 bytes with its time; two bodies fill the limit.
+  const rows = (limit ?? MOST_WAITING_BYTES) / 32;
+  const body = (at: number, count: number) => ({ items: [item(series, at, null, count)], atomic: false });
+  const waiting = [committer.submit(body(0, rows)), committer.submit(body(rows, rows))];
+  await expect(committer.submit(body(2 * rows, 1))).rejects.toMatchObject({
+    code: 'unavailable',
+    slug: 'backlog-full',
+  });
+  release();
+  await Promise.all(waiting);
+  await committer.submit(body(2 * rows, 1));
+  expect(await storedRows(series)).toBe(2 * rows + 1);
+  await committer.close();
 });

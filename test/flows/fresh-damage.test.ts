@@ -44,7 +44,7 @@ async function append(series: Series, from: number, rows = ROWS): Promise<void> 
 
 async function told(series: Series): Promise<string> {
   const { body } = await readBuckets(
-    { db: store.db, root: store.root, codec: store.codec },
+    { db: store.db, root: store.root, codec: store.codec, room: store.room },
     {
       principal: { tokenId: series.id, scopes: ['read'], projects: null },
       ref: { id: series.id },

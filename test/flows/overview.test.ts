@@ -110,7 +110,7 @@ interface Answer {
 
 async function ask(series: Series, wanted: WantedBuckets, more: Partial<BucketRequest> = {}): Promise<Answer> {
   const { body } = await readBuckets(
-    { db: store.db, root: store.root, codec: store.codec },
+    { db: store.db, root: store.root, codec: store.codec, room: store.room },
     {
       principal: { tokenId: series.id, scopes: ['read'], projects: null },
       ref: { id: series.id },

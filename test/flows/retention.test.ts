@@ -300,7 +300,7 @@ describe('retention', () => {
       const told = async (): Promise<Record<'sum' | 'std' | 'mean', (number | string)[]>> => {
         const every = { kind: 'fixed', ns: 64n * MS } as const;
         const { body } = await readBuckets(
-          { db: store.db, root: store.root, codec: store.codec },
+          { db: store.db, root: store.root, codec: store.codec, room: store.room },
           {
             principal: { tokenId: series.id, scopes: ['read'], projects: null },
             ref: { id: series.id },

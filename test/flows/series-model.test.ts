@@ -57,8 +57,8 @@ const UPKEEP = {
   },
   // A sealed series takes nothing, and its hash is the same wherever its rows lie.
   seal: async (seriesId) => {
-    const { db, root, codec } = store;
-    const { contentHash } = await stateService({ reads: db, writes: db, root, codec, turns: store.turns }).seal(
+    const { db, root, codec, room, turns } = store;
+    const { contentHash } = await stateService({ reads: db, writes: db, root, codec, turns, room }).seal(
       NOBODY,
       seriesId,
       { signal: new AbortController().signal },

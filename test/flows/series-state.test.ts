@@ -39,6 +39,7 @@ describeWithPostgres('a sealed series', () => {
   beforeAll(async () => {
     store = await Store.open();
     state = stateService({
+      room: store.room,
       reads: store.db,
       writes: store.db,
       root: store.root,

@@ -56,6 +56,7 @@ export class Store {
   backpressure!: Backpressure;
   memory!: SeriesMemory;
   readonly turns = new SeriesTurns();
+  readonly room = new AnswerRoom();
   #database: TestDatabase;
   #open: { readonly db: Database; close(): Promise<void> };
 
@@ -257,7 +258,7 @@ export class Store {
   /** JSON has one list a channel. */
   async read(series: Series, selection: SampleSelection, format: 'octet' | 'json' = 'octet'): Promise<Buffer> {
     const stream = await readSamples(
-      { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root), room: new AnswerRoom() },
+      { db: this.db, root: this.root, codec: this.codec, files: eachOpened(this.root), room: this.room },
       {
         principal: { tokenId: series.id, scopes: ['read'], projects: null },
         ref: { id: series.id },

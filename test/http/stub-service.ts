@@ -78,6 +78,7 @@ export function stubService(choices: Choices = {}): Service {
     state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
     ingest: part('ingest', choices.ingest ?? {}),
+    influxql: part('influxql', {}),
     live: part('live', choices.live ?? {}),
     retention: part('retention', choices.retention ?? {}),
     space: part('space', choices.space ?? {}),

@@ -14,10 +14,14 @@ const SAMPLES = `/v1/series/${SERIES_ID}/samples`;
 const UPLOAD_HEAD = `POST ${SAMPLES} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nContent-Type: application/octet-stream\r\n`;
 const servers: HttpServer[] = [];
 
-async function start(choices: Choices = {}, stallMs = DEFAULT_HTTP_LIMITS.stallMs) {
+async function start(
+  choices: Choices = {},
+  stallMs = DEFAULT_HTTP_LIMITS.stallMs,
+  maxConnections = DEFAULT_HTTP_LIMITS.maxConnections,
+) {
   const log = keepingLog();
   const app = createApp(stubService(choices), { log, version: '0' });
-  const server = await listen(app, '127.0.0.1', 0, { ...DEFAULT_HTTP_LIMITS, stallMs });
+  const server = await listen(app, '127.0.0.1', 0, { ...DEFAULT_HTTP_LIMITS, stallMs, maxConnections });
   servers.push(server);
   const call = (path: string, { token = 'admin', ...init }: RequestInit & { token?: string | null } = {}) =>
     fetch(`${server.url}${path}`, {
@@ -696,4 +700,24 @@ describe('the server', () => {
     expect(headers.get('X-Request-Id')).toBe('from-proxy-1');
     expect((await call('/docs')).headers.get('Content-Security-Policy')).toContain("script-src 'self'");
   });
+});
+
+test('connections beyond the limit are closed at once, and taken again when others have ended', async () => {
+  const { server } = await start({}, undefined, 2);
+  const { hostname, port } = new URL(server.url);
+  const open = (): ReturnType<typeof connect> => connect(Number(port), hostname).on('error', () => {});
+  const ask = async (socket: ReturnType<typeof connect>): Promise<string> => {
+    let text = '';
+    socket.on('data', (piece) => (text += String(piece))).write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+    await Promise.race([once(socket, 'data'), once(socket, 'close')]);
+    return text.slice(0, 12);
+  };
+  const taken = [open(), open()];
+  for (const socket of taken) expect(await ask(socket)).toBe('HTTP/1.1 200');
+  expect(await ask(open())).toBe('');
+  taken[0].destroy();
+  let answer = '';
+  while (answer === '') answer = await ask(open());
+  expect(answer).toBe('HTTP/1.1 200');
+  taken[1].destroy();
 });

@@ -181,6 +181,24 @@ describe.each(servers.filter(({ available }) => available || process.env.VARVE_T
       expect([...seen].sort()).toEqual(['left', 'right']);
     });
 
+    test('a worker of one flushes one lane after the other', async () => {
+      const hold = gate();
+      const begun: string[] = [];
+      work(async (laneId) => {
+        begun.push(laneId);
+        if (begun.length === 1) await hold.passed;
+        return DONE;
+      }, 1);
+      await queue.ring('a');
+      await queue.ring('b');
+      await until(() => begun.length === 1);
+      await sleep(200);
+      expect(begun).toHaveLength(1);
+      hold.open();
+      await until(() => begun.length === 2);
+      expect([...begun].sort()).toEqual(['a', 'b']);
+    });
+
     test('work that throws blocks no other lane, is not tried again by itself, and can be rung for again', async () => {
       let poisoned = 0;
       const healthy = new Set<string>();

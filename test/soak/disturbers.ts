@@ -5,6 +5,11 @@ import { beginRequest, send, type Service } from './http.ts';
 import type { Store } from './store.ts';
 
 const STALLED_READERS = 40;
+const WIDE_FORMATS = ['json', 'csv', 'ndjson', 'arrow'];
+const WIDE_READERS = 24;
+const STOPPED_UPLOADS = 40;
+/** That come of an upload before it stops. */
+const STOPPED_BYTES = 1536 * 1024;
 const SILENT_UPLOADS = 600;
 const PARALLEL_QUERIES = 32;
 /** Longer than the service lets anybody stand still. */
@@ -16,9 +21,14 @@ export interface Disturbance {
   readonly failures: string[];
 }
 
-/** Until the signal aborts. */
-export async function disturb(service: Service, store: Store, signal: AbortSignal): Promise<Disturbance> {
-  setMaxListeners(STALLED_READERS + SILENT_UPLOADS, signal);
+/** Until the signal aborts. @param times as many of each kind */
+export async function disturb(
+  service: Service,
+  store: Store,
+  signal: AbortSignal,
+  times: number,
+): Promise<Disturbance> {
+  setMaxListeners(times * (STALLED_READERS + WIDE_READERS + STOPPED_UPLOADS + SILENT_UPLOADS), signal);
   const done: Disturbance = { queries: new Map(), failures: [] };
   const reader = (): Promise<void> =>
     standStill(() => beginRequest(service, 'GET', `${store.large}?format=csv`).pause(), signal);
@@ -31,6 +41,19 @@ export async function disturb(service: Service, store: Store, signal: AbortSigna
         ]).resume(),
       signal,
     );
+  const wideReader = (number: number): Promise<void> => {
+    const path = `${store.wide}?format=${WIDE_FORMATS[number % WIDE_FORMATS.length]}`;
+    return standStill(() => beginRequest(service, 'GET', path).pause(), signal);
+  };
+  const stopped = (): Promise<void> =>
+    standStill(() => {
+      const socket = beginRequest(service, 'POST', store.large, [
+        'Content-Type: application/json',
+        'Content-Length: 30000000',
+      ]).resume();
+      socket.write('{"values":['.padEnd(STOPPED_BYTES, '[1],'));
+      return socket;
+    }, signal);
   const query = async (): Promise<void> => {
     while (!signal.aborted) {
       const body = { series: store.disordered, format: 'csv' };
@@ -45,9 +68,11 @@ export async function disturb(service: Service, store: Store, signal: AbortSigna
     }
   };
   await Promise.all([
-    ...Array.from({ length: STALLED_READERS }, reader),
-    ...Array.from({ length: SILENT_UPLOADS }, upload),
-    ...Array.from({ length: PARALLEL_QUERIES }, query),
+    ...Array.from({ length: times * STALLED_READERS }, reader),
+    ...Array.from({ length: times * WIDE_READERS }, (_, number) => wideReader(number)),
+    ...Array.from({ length: times * SILENT_UPLOADS }, upload),
+    ...Array.from({ length: times * STOPPED_UPLOADS }, stopped),
+    ...Array.from({ length: times * PARALLEL_QUERIES }, query),
   ]);
   return done;
 }

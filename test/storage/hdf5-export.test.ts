@@ -99,7 +99,11 @@ describe('an exported file', () => {
       await new Promise(() => {});
       yield* [];
     }
-    const waiting = Array.from({ length: 4 }, () => exportHdf5(root, LAYOUT, never(), signal).catch(() => 'aborted'));
+    const begin = (): Promise<unknown> => exportHdf5(root, LAYOUT, never(), signal).catch(() => 'aborted');
+    const waiting = [begin(), begin()];
+    // Half of the limit.
+    await expect(exportHdf5(root, LAYOUT, rowsIn(1000), signal, 2)).rejects.toMatchObject({ code: 'unavailable' });
+    waiting.push(begin(), begin());
     await expect(exportHdf5(root, LAYOUT, rowsIn(1000), signal)).rejects.toMatchObject({ code: 'unavailable' });
     controller.abort();
     expect(await Promise.all(waiting)).toEqual(Array.from({ length: 4 }, () => 'aborted'));

@@ -11,6 +11,7 @@ import { COMMIT_CHANNEL } from '../commit-feed.ts';
 import type { CommitSession } from './commit-session.ts';
 import { fromSegmentRow, type SegmentRow } from '../chunks/segment-row.ts';
 import type { Session } from '../session.ts';
+import { oneRow } from '../one-row.ts';
 
 /** A fresh chunk with its bytes where they are to lie. */
 export interface FreshToInsert extends Pick<
@@ -76,7 +77,7 @@ export async function lockHead(session: Session, seriesId: string): Promise<Head
     `select ${HEAD_COLUMNS} from heads where series_id = $1 and deleted_at is null for no key update`,
     [seriesId],
   );
-  return rows.length === 0 ? null : toHead(rows[0]);
+  return rows[0] ? toHead(rows[0]) : null;
 }
 
 const LOCK_HEADS = `select ${HEAD_COLUMNS}, pg_current_xact_id()::text as xid from heads
@@ -426,7 +427,7 @@ export async function prepareCommit(
   let told = { commit: 0n, xid: '' };
   for (const { text, values } of statementsOf(change, marker)) {
     const { rows } = await session.query<typeof told>(text, values);
-    if (rows.length > 0) [told] = rows;
+    told = rows[0] ?? told;
   }
   return { commit: told.commit, trace: { xid: told.xid, marker, after: told.commit - 1n } };
 }
@@ -441,7 +442,7 @@ export async function prepareCommit(
 export async function commitBatch(session: CommitSession, change: CommitToMake, marker: string): Promise<bigint> {
   const asked = statementsOf(change, marker).map(({ text, values }) => session.query<{ commit: bigint }>(text, values));
   const answers = await allInTurn([...asked, session.query<never>('commit')]);
-  return answers[asked.length - 1].rows[0].commit;
+  return oneRow(oneRow(answers.slice(-1)).rows).commit;
 }
 
 /**
@@ -460,8 +461,8 @@ export async function findCommit(
      select case when $1::text::xid8 < own.xid then pg_xact_status($1::text::xid8) end as status from own`,
     [xid],
   );
-  if (rows[0].status === 'in progress') return undefined;
-  // This is a statement of its own, so that it sees what has ended before it.
+  if (oneRow(rows).status === 'in progress') return undefined;
+  // By a statement of its own: it sees what has ended before it.
   const { rows: found } = await session.query<{ commit: bigint }>(
     'select "commit" from commits where "commit" > $1 and marker = $2',
     [after, marker],

@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { typeParsers } from '../database.ts';
 import { preparingClient } from '../preparing-client.ts';
 import type { Session } from '../session.ts';
+import { oneRow } from '../one-row.ts';
 
 /** Statements that are asked together are answered in turn, after one round trip. */
 export interface CommitSession extends Session {
@@ -61,5 +62,5 @@ async function versionOf(client: pg.Client): Promise<number> {
   const { rows } = await client.query<{ version: number }>(
     `select current_setting('server_version_num')::int as version`,
   );
-  return rows[0].version;
+  return oneRow(rows).version;
 }

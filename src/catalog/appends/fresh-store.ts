@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { LaneBacklog } from '../../core/upkeep/flush-plan.ts';
 import type { Database } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 
 /** Counts what is fresh, in one pass over the index. @param most chunks to count; beyond, it counts no further */
 export async function countFresh(db: Database, most: number): Promise<{ chunks: number; bytes: number }> {
@@ -9,7 +10,8 @@ export async function countFresh(db: Database, most: number): Promise<{ chunks: 
     select count(*) as chunks, coalesce(sum(bytes), 0)::bigint as bytes from (select bytes from fresh limit ${most}) as counted`.execute(
     db,
   );
-  return { chunks: Number(rows[0].chunks), bytes: Number(rows[0].bytes) };
+  const { chunks, bytes } = oneRow(rows);
+  return { chunks: Number(chunks), bytes: Number(bytes) };
 }
 
 /**
@@ -91,7 +93,7 @@ export async function vacuumFresh(db: Database): Promise<boolean> {
     const { rows } = await sql<{ mine: boolean }>`select pg_try_advisory_lock(${VACUUM_LOCK}) as mine`.execute(
       connection,
     );
-    if (!rows[0].mine) return false;
+    if (!oneRow(rows).mine) return false;
     try {
       await sql`vacuum (truncate off) fresh`.execute(connection);
       return true;
@@ -153,7 +155,7 @@ export async function* freshPages(db: Database, only: readonly string[] | null):
       from fresh where id > ${after} and ${wanted} order by id limit ${PAGE_CHUNKS}`.execute(db);
     if (rows.length > 0) yield rows.map(toFreshBytes);
     if (rows.length < PAGE_CHUNKS) return;
-    after = rows[rows.length - 1].id;
+    after = oneRow(rows.slice(-1)).id;
   }
 }
 

@@ -4,6 +4,7 @@ import { notFound } from '../../core/errors.ts';
 import { expiry, type Erasure } from '../../core/rows/erasure.ts';
 import { LOCATION_COLUMNS, toLocation, type ChunkArray } from '../chunks/chunk-location.ts';
 import type { Database } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import { HELD_COLUMNS, heldChunks, toHeldChunks, type HeldRow } from './held-chunks.ts';
 import { inRowOrder, type SampleSnapshot } from './sample-snapshot.ts';
@@ -91,6 +92,8 @@ export async function readArrivals(db: Database, seriesId: string, fromRow: numb
       segments: [],
       chunks: inRowOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
       completeTo: null,
+      isCut: false,
+      hasMoreHeld: false,
       edits: row.edits,
       holes: [],
       erasures,
@@ -108,5 +111,5 @@ export async function latestBefore(db: Database, seriesId: string, row: number):
       [seriesId, row],
     ),
   );
-  return rows[0].last_ns;
+  return oneRow(rows).last_ns;
 }

@@ -2,6 +2,7 @@
 import { CompiledQuery, sql } from 'kysely';
 import type { ChangeKind } from '../commit-feed.ts';
 import type { Database } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 
 /** A commit with its changes, list by list: an element a change. */
 export interface FeedCommit {
@@ -62,7 +63,7 @@ export async function readCommits(db: Database, after: bigint, limit: number, mo
           },
         ],
   );
-  const [{ newest }] = rows;
+  const { newest } = oneRow(rows);
   const isEmpty = commits.length === 0;
   const follow = commits.every(({ commit }, at) => commit === after + BigInt(at) + 1n);
   return { newest, commits, isWhole: follow && (isEmpty ? newest === after : newest > after) };
@@ -102,7 +103,7 @@ export async function changesOfSeries(
     left join lateral (
       select * from commits where "commit" > ${after} and "commit" <= ${to} and series @> array[${seriesId}::uuid]) c on true
     order by c."commit"`.execute(db);
-  if (rows[0].kept !== to - after) return null;
+  if (oneRow(rows).kept !== to - after) return null;
   return rows.flatMap(({ commit, series, kinds, first_rows: firstRows, rows: counts }) =>
     commit === null
       ? []

@@ -8,13 +8,16 @@ import type { HeldBytes } from '../../core/rows/read-plan.ts';
 import type { ChunkLocation } from '../chunks/chunk-location.ts';
 
 /** Columns of {@link heldChunks}, to be selected as they are. */
-export const HELD_COLUMNS = 'i.places as held_places, i.values as held_values, i.times as held_times';
+export const HELD_COLUMNS =
+  'i.places as held_places, i.values as held_values, i.times as held_times, i.cut_row as held_cut_row';
 
 export interface HeldRow {
   /** One record for each chunk; null: there are none. */
   readonly held_places: Buffer | null;
   readonly held_values: Buffer | null;
   readonly held_times: Buffer | null;
+  /** First row of the first chunk that was left out for its bytes; null: none was. */
+  readonly held_cut_row: bigint | null;
 }
 
 /**
@@ -44,14 +47,19 @@ const TIME_BYTES = 8;
 /**
  * @param condition on `c`, a row of `fresh`
  * @param withIds for {@link toHeldRuns}
+ * @param mostBytes as SQL: the first chunks that begin within so many bytes; null: all
  * @returns what a query of the series `s` is joined with
  */
-export function heldChunks(condition: string, withIds = false): string {
+export function heldChunks(condition: string, { withIds = false, mostBytes = 'null::bigint' } = {}): string {
   const record = [...PACKED_RECORD, SPAN, ...(withIds ? [ID] : [])].join(' || ');
+  const isTaken = `(${mostBytes} is null or before < ${mostBytes})`;
   // In order once, in the innermost query: an aggregate that orders its rows itself sorts them anew.
   return `left join lateral (
-    select string_agg(${record}, '') as places, string_agg(values, '') as values, string_agg(times, '') as times
-    from (select * from fresh c where c.series_id = s.id and c.values is not null and ${condition} order by c.first_row, c.id) c) i on true`;
+    select string_agg(${record}, '') filter (where ${isTaken}) as places, string_agg(values, '') filter (where ${isTaken}) as values,
+      string_agg(times, '') filter (where ${isTaken}) as times, min(first_row) filter (where not ${isTaken}) as cut_row
+    from (
+      select c.*, sum(c.bytes) over (order by c.first_row, c.id rows unbounded preceding) - c.bytes as before
+      from fresh c where c.series_id = s.id and c.values is not null and ${condition} order by c.first_row, c.id) c) i on true`;
 }
 
 /** A run of rows with its own checksums, inside the bytes of a held chunk. */
@@ -89,7 +97,7 @@ export function toHeldRuns(row: HeldRow): Array<HeldChunk & { readonly runs: rea
         timesCrc,
       };
     });
-    return { ...chunk, key: runs[0].key, runs };
+    return { ...chunk, key: runs[0]?.key ?? '', runs };
   });
 }
 

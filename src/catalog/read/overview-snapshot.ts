@@ -13,6 +13,7 @@ import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } fro
 import { SERIES_COLUMNS_TEXT, toSeries, type SeriesRow } from '../series/series-row.ts';
 import type { SeriesRef } from '../series/series-store.ts';
 import { toSummaryBlock } from '../chunks/summary-row.ts';
+import { oneRow } from '../one-row.ts';
 
 export type LocatedSummary = SummaryBlock & { readonly shardId: string; readonly path: string };
 
@@ -54,8 +55,17 @@ export type OverviewChunks = { readonly stats: 'all' | 'of others' } & (
 
 export interface OverviewReader {
   readonly snapshot: OverviewSnapshot;
-  /** Asks for chunks, in order of rows. */
-  chunks(wanted: OverviewChunks): Promise<OverviewChunkLocation[]>;
+  /**
+   * Asks for chunks, in order of rows.
+   * @param most chunks in files, and bytes of those in rows of Postgres
+   * @returns null if there are more
+   */
+  chunks(wanted: OverviewChunks, most: OverviewSize): Promise<OverviewChunkLocation[] | null>;
+}
+
+export interface OverviewSize {
+  readonly chunks: number;
+  readonly heldBytes: number;
 }
 
 type SummaryArray = [
@@ -100,17 +110,17 @@ const KNOWN = `
   from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
   where s.deleted_at is null and `;
 
-/** Parameters $4 and $5 are the range. For rows, $6 and $7 are the parts that are wanted of shards with summaries. */
+/** Parameters $5 and $6 are the range. For rows, $7 and $8 are the parts that are wanted of shards with summaries. */
 const CHOSEN: Record<OverviewChunks['by'], { readonly held: string; readonly stored: string }> = {
   rows: {
-    held: 'c.first_row < $5::bigint and c.first_row + c.rows > $4::bigint',
+    held: 'c.first_row < $6::bigint and c.first_row + c.rows > $5::bigint',
     stored: `(not c.shard_id = any($2::uuid[]) or exists (
-      select from unnest($6::bigint[], $7::bigint[]) part(first, last) where c.first_row < part.last and c.first_row + c.rows > part.first))`,
+      select from unnest($7::bigint[], $8::bigint[]) part(first, last) where c.first_row < part.last and c.first_row + c.rows > part.first))`,
   },
-  time: { held: 'c.first_ns < $5::bigint and c.last_ns >= $4::bigint', stored: 'true' },
+  time: { held: 'c.first_ns < $6::bigint and c.last_ns >= $5::bigint', stored: 'true' },
 };
 
-/** Parameters: series, shards with summaries, whether all statistics are wanted, and the range. Fresh chunks have no statistics. */
+/** Parameters: series, shards with summaries, whether all statistics are wanted, how many chunks and bytes, and the range. Fresh chunks have no statistics. */
 const CHUNKS = Object.fromEntries(
   (['rows', 'time'] as const).map((by) => [
     by,
@@ -121,8 +131,9 @@ const CHUNKS = Object.fromEntries(
           string_agg(c.wanted, '' order by c.first_row, c.key) as stats
         from (
           select c.*, case when $3 or not c.shard_id = any($2::uuid[]) then c.stats end as wanted from located_chunks c
-          where c.series_id = s.id and c.values is null and ${CHOSEN[by].held} and ${CHOSEN[by].stored}) c) l
-      ${heldChunks(CHOSEN[by].held)}`,
+          where c.series_id = s.id and c.values is null and ${CHOSEN[by].held} and ${CHOSEN[by].stored}
+          limit ($4::bigint[])[1]) c) l
+      ${heldChunks(CHOSEN[by].held, { mostBytes: '($4::bigint[])[2]' })}`,
   ]),
 ) as Record<OverviewChunks['by'], string>;
 
@@ -145,7 +156,7 @@ export async function withOverview<T>(
     .setAccessMode('read only')
     .execute(async (trx) => {
       const snapshot = await readKnown(trx, ref);
-      return work({ snapshot, chunks: (wanted) => readChunks(trx, snapshot.series.id, wanted) });
+      return work({ snapshot, chunks: (wanted, most) => readChunks(trx, snapshot.series.id, wanted, most) });
     });
 }
 
@@ -212,14 +223,22 @@ async function readChunks(
   trx: DatabaseTransaction,
   seriesId: string,
   wanted: OverviewChunks,
-): Promise<OverviewChunkLocation[]> {
+  most: OverviewSize,
+): Promise<OverviewChunkLocation[] | null> {
   const range =
     wanted.by === 'time'
       ? [wanted.startNs, wanted.endNs]
       : [wanted.range.from, wanted.range.to, wanted.parts.map(({ from }) => from), wanted.parts.map(({ to }) => to)];
-  const parameters = [seriesId, [...wanted.summarized], wanted.stats === 'all', ...range];
+  const parameters = [
+    seriesId,
+    [...wanted.summarized],
+    wanted.stats === 'all',
+    [most.chunks + 1, most.heldBytes],
+    ...range,
+  ];
   const { rows } = await trx.executeQuery<ChunksRow>(CompiledQuery.raw(CHUNKS[wanted.by], parameters));
-  const [{ chunks, stats: all, ...held }] = rows;
+  const { chunks, stats: all, ...held } = oneRow(rows);
+  if (chunks.length > most.chunks || held.held_cut_row !== null) return null;
   let at = 0;
   const stored = chunks.map(([statsBytes, ...location]) => ({
     ...toLocation(location),

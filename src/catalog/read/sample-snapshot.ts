@@ -26,6 +26,10 @@ export interface SampleSnapshot {
    * selection is there.
    */
   readonly completeTo: { readonly row: number } | { readonly ns: bigint } | null;
+  /** Irregular series: there are more chunks than were asked for at most, and those that came are no use. */
+  readonly isCut: boolean;
+  /** Fresh chunks were left out for their bytes. */
+  readonly hasMoreHeld: boolean;
   /** The number of the newest edit. */
   readonly edits: number;
   /** Regular series: rows that were removed, in order. */
@@ -41,6 +45,8 @@ export interface SampleSnapshot {
  * @property most rows that are to be answered. No more chunks are wanted than have so many, if none is covered or was
  * taken out. Undefined: all
  * @property mostChunks how many chunks in files of a regular series, from the first one on. Undefined: all
+ * @property atMost of those in files of an irregular series; where there are more, the snapshot is cut. Undefined: all
+ * @property mostHeldBytes of fresh chunks in rows of Postgres, the first ones. Undefined: all
  */
 export type ChunkSelection = (
   | {
@@ -50,7 +56,12 @@ export type ChunkSelection = (
     }
   /** Regular series: rows follow from the segments, so chunks are found by row in the same statement. */
   | { readonly by: 'time'; readonly startNs: bigint; readonly endNs: bigint }
-) & { readonly most?: number; readonly mostChunks?: number };
+) & {
+  readonly most?: number;
+  readonly mostChunks?: number;
+  readonly atMost?: number;
+  readonly mostHeldBytes?: number;
+};
 
 interface SnapshotRow extends SeriesRow, HeldRow {
   readonly expired_ns: bigint | null;
@@ -71,7 +82,10 @@ const rowAt = (time: string, round: 'ceil' | 'floor'): string =>
   `${round}((${time}::numeric - g.start_ns) * s.rate_hz::numeric / 1e9) ${round === 'ceil' ? '+' : '-'} 1`;
 
 const NO_ROW = '9223372036854775807';
-/** Parameters $3 and $4 are the range, $5 how many chunks, $6 how many rows. */
+/**
+ * Parameters $3 and $4 are the range, and $6 is how many rows. In $5 is how many chunks of a regular series, how many of
+ * an irregular one, and how many bytes.
+ */
 const CHOSEN_SEGMENTS: Record<ChunkSelection['by'], string> = {
   rows: `($3::bigint >= $4::bigint or h.expired_ns is not null or (g.first_row < ${LAST_ROW} and g.first_row + g.rows > $3::bigint))`,
   time: `g.start_ns < $4::bigint and g.rows > ${rowAt('$3', 'floor')}`,
@@ -136,7 +150,7 @@ function textOf(by: ChunkSelection['by'], until: string | null): string {
           select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
           from (
             select * from located_chunks c where c.series_id = s.id and c.values is null and ${chosen}
-            order by c.first_row limit case when s.kind = 'regular' then $5::bigint end) c), '[]') as chunks,
+            order by c.first_row limit ($5::bigint[])[case when s.kind = 'regular' then 1 else 2 end]) c), '[]') as chunks,
         case when h.edits > 0 then (
           select json_agg(json_build_array(from_row, to_row) order by from_row)
           from holes where series_id = s.id) end as holes,
@@ -146,7 +160,7 @@ function textOf(by: ChunkSelection['by'], until: string | null): string {
       from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
       ${BEGIN[by]}
       ${until ?? ''}
-      ${heldChunks(chosen)}
+      ${heldChunks(chosen, { mostBytes: '($5::bigint[])[3]' })}
       where s.deleted_at is null and `;
 }
 
@@ -160,15 +174,12 @@ export async function readSampleSnapshot(
   ref: SeriesRef,
   selection: ChunkSelection,
 ): Promise<SampleSnapshot> {
+  const { mostChunks, atMost, mostHeldBytes } = selection;
+  const limits = [mostChunks ?? null, atMost === undefined ? null : atMost + 1, mostHeldBytes ?? null];
   const range =
     selection.by === 'rows'
-      ? [selection.from, selection.to, selection.mostChunks ?? null, selection.most ?? Number.MAX_SAFE_INTEGER]
-      : [
-          selection.startNs,
-          selection.endNs,
-          selection.mostChunks ?? null,
-          ...(selection.most === undefined ? [] : [selection.most]),
-        ];
+      ? [selection.from, selection.to, limits, selection.most ?? Number.MAX_SAFE_INTEGER]
+      : [selection.startNs, selection.endNs, limits, ...(selection.most === undefined ? [] : [selection.most])];
   const text = TEXTS[selection.by === 'time' && selection.most !== undefined ? 'first' : selection.by];
   const [where, named] =
     'id' in ref
@@ -189,6 +200,9 @@ export async function readSampleSnapshot(
     segments: row.segments.map(toSegment),
     chunks: inRowOrder([...row.chunks.map(toLocation), ...toHeldChunks(row)]),
     completeTo: completeTo(row, selection),
+    hasMoreHeld: row.held_cut_row !== null,
+    isCut:
+      row.kind === 'irregular' && (row.held_cut_row !== null || (atMost !== undefined && row.chunks.length > atMost)),
     edits: row.edits,
     holes: (row.holes ?? []).map(([from, to]) => ({ from, to })),
     erasures,
@@ -203,13 +217,15 @@ export function toSegment([firstRow, startNs, rows, skip]: SegmentArray): Segmen
 }
 
 function completeTo(
-  { kind, chunks, until_ns: untilNs }: SnapshotRow,
+  { kind, chunks, until_ns: untilNs, held_cut_row: cutRow }: SnapshotRow,
   { mostChunks }: ChunkSelection,
 ): SampleSnapshot['completeTo'] {
   if (untilNs !== null) return { ns: untilNs + 1n };
-  if (kind === 'irregular' || chunks.length !== mostChunks) return null;
-  const [, , , firstRow] = chunks[chunks.length - 1];
-  return { row: firstRow };
+  if (kind === 'irregular') return null;
+  const last = chunks.length === mostChunks ? chunks.at(-1) : undefined;
+  if (!last) return cutRow === null ? null : { row: Number(cutRow) };
+  const [, , , firstRow] = last;
+  return { row: cutRow === null ? firstRow : Math.min(firstRow, Number(cutRow)) };
 }
 
 export function inRowOrder<C extends ChunkLocation>(chunks: C[]): C[] {

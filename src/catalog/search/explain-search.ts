@@ -1,6 +1,7 @@
 /** How Postgres would run a search: the plan in short, and the number of rows it expects. */
 import { sql, type RawBuilder } from 'kysely';
 import type { DatabaseTransaction } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 
 interface PlanNode {
   readonly 'Node Type': string;
@@ -31,7 +32,7 @@ export async function describePlan(
 
 async function planOf(trx: DatabaseTransaction, statement: RawBuilder<unknown>): Promise<PlanNode> {
   const { rows } = await sql<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>`explain (format json) ${statement}`.execute(trx);
-  return rows[0]['QUERY PLAN'][0].Plan;
+  return oneRow(oneRow(rows)['QUERY PLAN']).Plan;
 }
 
 function* lines(node: PlanNode, depth: number, withNumbers: boolean): Generator<string> {

@@ -95,7 +95,8 @@ const HEAD_JOIN = sql`join heads h on h.series_id = s.id`;
 export function hasOnePlan({ where, sort }: Pick<Question, 'where' | 'sort'>): boolean {
   if (where?.kind !== 'tag' || where.test.op !== 'any' || sort.length > 0) return false;
   // What is equal to a quantity is a range.
-  return where.test.values.length === 1 && where.test.values[0].type !== 'quantity';
+  const [value, ...others] = where.test.values;
+  return value !== undefined && others.length === 0 && value.type !== 'quantity';
 }
 
 /** Branches of one `or` become searches of their own up to here. */

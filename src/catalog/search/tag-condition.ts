@@ -177,8 +177,9 @@ function anyOf(key: string, values: readonly Comparable[]): Condition {
   });
   if (entries.length === 1) conditions.push(sql`t.entry = ${entries[0]}`);
   else if (entries.length > 1) conditions.push(sql`t.entry = any(array[${sql.join(entries)}])`);
-  if (conditions.length === 0) return sql`false`;
-  return conditions.length === 1 ? conditions[0] : joined(conditions, sql` or `, (each) => each);
+  const [condition] = conditions;
+  if (!condition) return sql`false`;
+  return conditions.length === 1 ? condition : joined(conditions, sql` or `, (each) => each);
 }
 
 /**
@@ -200,10 +201,12 @@ function storedText(key: string): RawBuilder<unknown> {
 
 /** Bounds of one type, closed by where the entries of the key and type begin and end. */
 function tagRange(key: string, { bounds }: Extract<Test, { op: 'range' }>): Condition {
-  const type = TERM_TYPES[bounds[0].value.type];
+  const [first] = bounds;
+  if (!first) return sql`false`;
+  const type = TERM_TYPES[first.value.type];
   const [begin, end] =
-    bounds[0].value.type === 'quantity'
-      ? [`${type}${bounds[0].value.unit.dimension}:`, `${type}${bounds[0].value.unit.dimension};`]
+    first.value.type === 'quantity'
+      ? [`${type}${first.value.unit.dimension}:`, `${type}${first.value.unit.dimension};`]
       : [type, String.fromCharCode(type.charCodeAt(0) + 1)];
   const tests = bounds.map(
     ({ bound, value }): Condition => sql`t.entry ${BOUND_OPERATORS[bound]} ${boundEntry(key, bound, value)}`,
@@ -401,9 +404,11 @@ function valueTest(value: RawBuilder<unknown>, test: Test, type: string): Condit
   switch (test.op) {
     case 'exists':
       return sql`(${there})`;
-    case 'any':
-      if (test.values.length === 1) return sql`(${there} and ${value} = ${limit(test.values[0])})`;
+    case 'any': {
+      const [only, ...others] = test.values;
+      if (only && others.length === 0) return sql`(${there} and ${value} = ${limit(only)})`;
       return sql`(${there} and ${value} = any(array[${sql.join(test.values.map(limit))}]))`;
+    }
     case 'range':
       return sql`(${there} and ${joined(test.bounds, sql` and `, (each) => sql`${value} ${BOUND_OPERATORS[each.bound]} ${limit(each.value)}`)})`;
     case 'prefix':

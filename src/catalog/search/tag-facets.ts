@@ -79,12 +79,18 @@ const WITHIN = { from: sql.ref('w.from_id'), to: sql.ref('w.to_id') };
  * they were taken.
  */
 function partsOf(bounds: readonly string[], share: number): { from: string; to: string }[] {
-  const numbers = bounds.map((id) => BigInt(`0x${id.replaceAll('-', '')}`));
   const perMillion = BigInt(Math.max(1, Math.min(1_000_000, Math.round(share * 1_000_000))));
-  return numbers.slice(0, -1).map((from, at) => {
-    const to = from + ((numbers[at + 1] - from) * perMillion) / 1_000_000n;
-    return { from: bounds[at], to: toId(to) };
+  const [first, ...others] = bounds;
+  let from = first;
+  return others.map((next) => {
+    const [begin, end] = [from ?? next, next];
+    from = next;
+    return { from: begin, to: toId(toNumber(begin) + ((toNumber(end) - toNumber(begin)) * perMillion) / 1_000_000n) };
   });
+}
+
+function toNumber(id: string): bigint {
+  return BigInt(`0x${id.replaceAll('-', '')}`);
 }
 
 function toId(number: bigint): string {

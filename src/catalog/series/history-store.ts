@@ -62,5 +62,6 @@ async function creationOf(db: Database, seriesId: string): Promise<FieldChange[]
         from series_history h cross join lateral jsonb_to_recordset(h.changes) c(field text, old jsonb)
         where h.series_id = s.id order by c.field, h.id) f) as first
     from series s where s.id = ${seriesId}::uuid`.execute(db);
-  return rows.length === 0 ? [] : changesOfCreation(toDescribed(rows[0]), rows[0].first ?? {});
+  const [row] = rows;
+  return row ? changesOfCreation(toDescribed(row), row.first ?? {}) : [];
 }

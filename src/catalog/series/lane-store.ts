@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { OPEN_LANES, planPlaces, SERIES_PER_LANE, type LanePlaces } from '../../core/upkeep/lane-plan.ts';
 import type { DatabaseTransaction } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 
 /** Counts the places as taken. They are to be used by the same transaction, or given back: see {@link returnPlaces}. */
 export async function takePlaces(
@@ -17,7 +18,7 @@ export async function takePlaces(
   if (open > 0 && open < OPEN_LANES) {
     const { rows } = await sql<{ n: number }>`
       select count(*)::int as n from lanes where series_count < ${SERIES_PER_LANE}`.execute(trx);
-    open = rows[0].n;
+    open = oneRow(rows).n;
   }
   const plan = planPlaces(lanes, open, count, newId);
   const made = plan.filter(({ isNew }) => isNew);

@@ -20,6 +20,7 @@ import { recordHistory } from './history-store.ts';
 import { insertSeries } from './series-insert.ts';
 import { DESCRIPTION_COLUMNS, SERIES_COLUMNS, toDescribed, toSeries } from './series-row.ts';
 import { storeUnits } from './tag-unit-store.ts';
+import { oneRow } from '../one-row.ts';
 
 /** How a caller names a series: by id, or by name within a project. */
 export type SeriesRef = { readonly id: string } | { readonly project: string; readonly name: string };
@@ -53,7 +54,7 @@ export async function createSeriesWithin(
   const { id, input } = series;
   const projectId = (await projectIds(trx, [input.project])).get(nameKey(input.project));
   if (projectId === undefined) throw notFound('project', input.project);
-  const [{ id: laneId }] = await takePlaces(trx, 1, series.newLaneId);
+  const { id: laneId } = oneRow(await takePlaces(trx, 1, series.newLaneId));
   const { changes } = await insertSeries(trx, [{ id, laneId, projectId, input }], series.units, series.tokenId);
   if (changes.length === 0) throw nameTaken(input.name);
   return changes;

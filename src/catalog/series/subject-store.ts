@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { notFound } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 
 export interface StoredSubject {
   readonly id: string;
@@ -52,7 +53,7 @@ export async function storeSubject(
       on conflict (project_id, varve_nfc(id)) do update set content = excluded.content, updated_at = now()
       returning id, content, updated_at`.execute(trx);
     if (rows.length === 0) throw notFound('project', project);
-    return { subject: toSubject(rows[0]), isNew: current === null };
+    return { subject: toSubject(oneRow(rows)), isNew: current === null };
   });
 }
 

@@ -4,6 +4,7 @@ import { VarveError } from '../../core/errors.ts';
 import type { ShardFacts, Situation, SpoolFacts } from '../../core/upkeep/reconcile.ts';
 import type { ShardState } from '../../core/upkeep/shard-state.ts';
 import type { Database } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 
 export interface RecoveryRows extends Pick<Situation, 'shards' | 'newestCommit'> {
   readonly spools: readonly Omit<SpoolFacts, 'path'>[];
@@ -48,7 +49,7 @@ export async function readRecoveryRows(db: Database): Promise<RecoveryRows> {
         where s.freed_at is null order by s.id`.execute(trx);
       const { rows: counter } = await sql<{ value: bigint }>`select value from commit_counter`.execute(trx);
       return {
-        newestCommit: counter[0].value,
+        newestCommit: oneRow(counter).value,
         shards: shards.map((row): ShardFacts => ({
           id: row.id,
           laneId: row.lane_id,
@@ -62,7 +63,11 @@ export async function readRecoveryRows(db: Database): Promise<RecoveryRows> {
           id,
           state,
           ageMs,
-          chunks: (ids ?? []).map((chunk, i) => ({ id: chunk, end: ends![i], damagedMs: damagedMs![i] })),
+          chunks: (ids ?? []).map((chunk, i) => ({
+            id: chunk,
+            end: ends?.[i] ?? 0,
+            damagedMs: damagedMs?.[i] ?? null,
+          })),
         })),
       };
     });
@@ -74,7 +79,7 @@ export async function isNamed(db: Database, path: string): Promise<boolean> {
     select exists (select from shards where path = ${path}) or exists (select from spool_files where 'spool/' || id = ${path}) as found`.execute(
     db,
   );
-  return rows[0].found;
+  return oneRow(rows).found;
 }
 
 /** Whatever is committed from now on is newer than what a file tells. */
@@ -91,7 +96,7 @@ export async function tellEstrangement(db: Database, sentence: string | null): P
 
 export async function readEstrangement(db: Database): Promise<string | null> {
   const { rows } = await sql<{ estranged: string | null }>`select estranged from catalog_identity`.execute(db);
-  return rows[0].estranged;
+  return oneRow(rows).estranged;
 }
 
 /** @throws unavailable `store-estranged` while catalog and files are of different days: what is written now would be lost when the right ones come */

@@ -15,6 +15,7 @@ import { holesOf, readSegments } from '../appends/edit-store.ts';
 import { SERIES_COLUMNS, toSeries } from '../series/series-row.ts';
 import { lockHeadAfterSeries } from '../series/series-store.ts';
 import { sessionOf } from '../session.ts';
+import { oneRow } from '../one-row.ts';
 
 export interface NewRetentionRule extends RetentionTerms {
   readonly project: string;
@@ -150,7 +151,7 @@ async function oldestUnsummarised(
       union all
       select c.first_row, c.rows, c.first_ns from chunks c join shards d on d.id = c.shard_id
       where c.series_id = ${id} and d.level = 0 and d.state = 'live') c`.execute(db);
-  const [{ ranges, ns }] = rows;
+  const { ranges, ns } = oneRow(rows);
   if (sampling.kind === 'irregular' || ranges === null) return ns;
   const segments = await readSegments(sessionOf(db), id);
   const firsts = ranges.flatMap(([from, to]) => firstTimes(segments, sampling.rate, { from, to }));
@@ -160,8 +161,7 @@ async function oldestUnsummarised(
 /** The first time of the rows of each segment that lie in a range. @param segments in order of rows */
 function firstTimes(segments: readonly Segment[], rate: Rate, range: RowRange): bigint[] {
   const firsts: bigint[] = [];
-  for (let at = Math.max(0, segmentAt(segments, range.from)); at < segments.length; at++) {
-    const { firstRow, rows } = segments[at];
+  for (const { firstRow, rows } of segments.slice(Math.max(0, segmentAt(segments, range.from)))) {
     if (firstRow >= range.to) break;
     const [own] = clipRows([{ from: firstRow, to: firstRow + rows }], range);
     if (own) firsts.push(timeOfRow(segments, rate, own.from));
@@ -236,6 +236,6 @@ async function appendedSince(
   const { rows: found } = await sql<{ rows: bigint; ns: bigint | null }>`
     select coalesce(sum(rows), 0)::bigint as rows, min(first_ns) as ns from fresh
     where series_id = ${series.id} and first_row >= ${series.rows}`.execute(trx);
-  const [{ rows: fresh, ns }] = found;
+  const { rows: fresh, ns } = oneRow(found);
   return Number(fresh) === rows - series.rows ? { rows: rows - series.rows, firstNs: ns } : null;
 }

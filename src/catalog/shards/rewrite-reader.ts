@@ -20,6 +20,7 @@ import { LOCATION_COLUMNS, toLocation, type ChunkArray, type ChunkLocation } fro
 import { fromSegmentRow, type SegmentRow } from '../chunks/segment-row.ts';
 import { SERIES_COLUMNS, toSeries } from '../series/series-row.ts';
 import { toSummaryBlock } from '../chunks/summary-row.ts';
+import { oneRow } from '../one-row.ts';
 
 /** A chunk, fresh or in a shard. */
 export interface RewriteChunk extends ChunkLocation, StoredChunk {
@@ -135,7 +136,7 @@ export class RewriteReader {
       select coalesce(sum(bytes), 0)::float8 as bytes, max(id)::float8 as last_id from fresh where ${sound}`.execute(
       this.#trx,
     );
-    const [{ bytes, last_id: newest }] = totals;
+    const { bytes, last_id: newest } = oneRow(totals);
     if (newest === null) return { series: [], lastId: 0, isAll: true };
     const lastId = bytes <= most ? newest : await this.#lastWithin(laneId, most);
     const { rows } = await sql<{ series_id: string; ids: number[]; from: number; to: number; bytes: number }>`
@@ -156,20 +157,18 @@ export class RewriteReader {
       from fresh where series_id = ${of.seriesId} and id = any(${[...of.ids]}::bigint[]) order by id`.execute(
       this.#trx,
     );
-    const isInOrder = rows.every(
-      ({ from, has_times: hasTimes }, i) => !hasTimes && (i === 0 || from >= rows[i - 1].to),
-    );
+    const isInOrder = rows.every(({ from, has_times: hasTimes }, i) => !hasTimes && from >= (rows[i - 1]?.to ?? from));
     if (!isInOrder || rows.length < count) return null;
     const parts: (typeof rows)[] = Array.from({ length: count }, () => []);
     let before = 0;
     for (const row of rows) {
-      parts[Math.min(count - 1, Math.floor((before / of.bytes) * count))].push(row);
+      parts[Math.min(count - 1, Math.floor((before / of.bytes) * count))]?.push(row);
       before += row.bytes;
     }
     if (parts.some((part) => part.length === 0)) return null;
     return parts.map((part) => ({
       seriesId: of.seriesId,
-      range: { from: part[0].from, to: part.at(-1)!.to },
+      range: { from: oneRow(part).from, to: oneRow(part.slice(-1)).to },
       ids: part.map(({ id }) => id),
       bytes: part.reduce((sum, { bytes }) => sum + bytes, 0),
     }));
@@ -181,7 +180,7 @@ export class RewriteReader {
         select id, sum(bytes) over (order by id) as until, row_number() over (order by id) as n
         from fresh where lane_id = ${laneId} and damaged_at is null) f
       where until <= ${most} or n = 1 order by id desc limit 1`.execute(this.#trx);
-    return rows[0].id;
+    return oneRow(rows).id;
   }
 
   /** Series of a lane whose masks no shard has told. @param since a commit as of which all were told */
@@ -363,7 +362,7 @@ export class RewriteReader {
   async #held(ids: readonly string[], { afterId, lastId }: FreshIds): Promise<Map<string, RewriteChunk[]>> {
     const { rows } = await this.#trx.executeQuery<HeldRow & { id: string }>(
       CompiledQuery.raw(
-        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id > $2::bigint and c.id <= $3::bigint and c.damaged_at is null', true)} where s.id = any($1::uuid[])`,
+        `select s.id, ${HELD_COLUMNS} from series s ${heldChunks('c.id > $2::bigint and c.id <= $3::bigint and c.damaged_at is null', { withIds: true })} where s.id = any($1::uuid[])`,
         [ids, afterId, lastId],
       ),
     );

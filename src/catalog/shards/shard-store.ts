@@ -9,6 +9,7 @@ import type { ShardState } from '../../core/upkeep/shard-state.ts';
 import { toChunk } from '../chunks/chunk-row.ts';
 import type { Database } from '../database.ts';
 import type { SeriesTable } from '../tables.ts';
+import { oneRow } from '../one-row.ts';
 
 export interface ShardRecord {
   readonly id: string;
@@ -140,7 +141,7 @@ export async function* shardChunks(
       .execute();
     if (rows.length > 0) yield rows.map((row) => ({ ...toChunk(row), id: Number(row.id) }));
     if (rows.length < PAGE_CHUNKS) return;
-    after = rows[rows.length - 1].id;
+    after = oneRow(rows.slice(-1)).id;
   }
 }
 
@@ -176,5 +177,5 @@ export async function hasDamage(db: Database): Promise<boolean> {
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from shards where state in ('lost', 'damaged')) or exists (select from fresh where damaged_at is not null)
       or exists (select from chunks where damaged_at is not null) as found`.execute(db);
-  return rows[0].found;
+  return oneRow(rows).found;
 }

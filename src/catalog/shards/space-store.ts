@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { ShardState } from '../../core/upkeep/shard-state.ts';
 import type { Database } from '../database.ts';
+import { oneRow } from '../one-row.ts';
 
 export interface SeriesStorage {
   /** In chunks, fresh ones too: among them are rows that were removed or have expired, until compaction drops them. */
@@ -56,7 +57,7 @@ export async function readSeriesStorage(db: Database, seriesId: string): Promise
       select rows, 0 as bytes from chunks where series_id = ${seriesId}
       union all
       select rows, bytes from fresh where series_id = ${seriesId}) c`.execute(db);
-  const [{ rows: count, chunks, fresh: freshBytes, shards }] = rows;
+  const { rows: count, chunks, fresh: freshBytes, shards } = oneRow(rows);
   const listed = shards ?? [];
   const storedBytes = listed.reduce((sum, { bytes }) => sum + bytes, freshBytes);
   return { rows: count, chunks, shards: listed, storedBytes, freshBytes };

@@ -6,6 +6,7 @@ import type { SummaryBlock } from '../../core/overview/summary-block.ts';
 import { CHUNK_COLUMNS, CHUNK_RECORD, chunkRecord } from '../chunks/chunk-row.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { summaryRecord } from '../chunks/summary-row.ts';
+import { oneRow } from '../one-row.ts';
 
 /** A shard of which no reader knows yet. */
 export interface WritingShard {
@@ -24,7 +25,7 @@ export async function isUnderWay(db: Database, laneId: string, level: 0 | 1): Pr
   const { rows } = await sql<{ found: boolean }>`
     select exists (select from shards where lane_id = ${laneId} and state = 'writing' and level = ${level}
       and made_at > now() - make_interval(mins => ${UNDER_WAY_MINUTES[level]})) as found`.execute(db);
-  return rows[0].found;
+  return oneRow(rows).found;
 }
 
 /**
@@ -37,7 +38,7 @@ export async function registerShard(db: Database, shard: WritingShard, parents: 
     values (${shard.id}, ${shard.laneId}, 'writing', ${shard.level}, ${shard.path}, ${shard.commit},
       coalesce((select min(first_commit) from shards where id = any(${[...parents]}::uuid[])), ${shard.commit}))
     returning first_commit`.execute(db);
-  return rows[0].first_commit;
+  return oneRow(rows).first_commit;
 }
 
 /** Nothing came of it. @returns whether its file may be removed: false if it was swapped in after all */
@@ -143,12 +144,12 @@ async function takeAway(
   const planned = sql`id = any(${[...ids]}::bigint[])`;
   const { rows } = await sql<{ n: number }>`
     select count(*)::int as n from (select id from ${table} where ${planned} order by id for update) f`.execute(trx);
-  if (rows[0].n !== ids.length)
-    throw conflict('chunks-changed', `${rows[0].n} of ${ids.length} chunks are still there`);
+  const { n } = oneRow(rows);
+  if (n !== ids.length) throw conflict('chunks-changed', `${n} of ${ids.length} chunks are still there`);
   const gone = await sql<{ bytes: number }>`
     with gone as (delete from ${table} where ${planned} returning ${counted} as bytes)
     select coalesce(sum(bytes), 0)::float8 as bytes from gone`.execute(trx);
-  return gone.rows[0].bytes;
+  return oneRow(gone.rows).bytes;
 }
 
 function conflict(slug: string, message: string): VarveError {

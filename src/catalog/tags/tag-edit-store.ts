@@ -12,6 +12,7 @@ import { recordHistory } from '../series/history-store.ts';
 import { seriesInReach, type ProjectScope } from '../search/search-store.ts';
 import { tagTest } from '../search/tag-condition.ts';
 import { storeUnits } from '../series/tag-unit-store.ts';
+import { oneRow } from '../one-row.ts';
 
 /**
  * Most series of one edit. Other changes of their metadata wait until it has ended, which for so many takes minutes.
@@ -32,7 +33,7 @@ export async function previewEdit(
     select count(*)::integer as n from series s where ${seriesInReach(where, scope)}`.execute(trx);
   const first = await sql<{ id: string }>`
     select s.id from series s where ${seriesInReach(where, scope)} order by s.id limit ${SAMPLE}`.execute(trx);
-  return { series: rows[0].n, sample: first.rows.map(({ id }) => id) };
+  return { series: oneRow(rows).n, sample: first.rows.map(({ id }) => id) };
 }
 
 export interface EditedSeries {
@@ -75,8 +76,9 @@ export async function editSeriesTags(trx: DatabaseTransaction, edit: TagEditRequ
       where ${seriesInReach(edit.where, edit.scope)} order by s.id`.execute(trx);
     const results = await edit.change(rows);
     const updates = rows.flatMap((row, at) => {
-      const changes = changesOfKeys(row.tags, results[at], tagField);
-      return changes.length === 0 ? [] : [{ ...row, tags: results[at], changes }];
+      const tags = results[at] ?? row.tags;
+      const changes = changesOfKeys(row.tags, tags, tagField);
+      return changes.length === 0 ? [] : [{ ...row, tags, changes }];
     });
     await storeTags(trx, updates, { action: edit.kind, tokenId: edit.tokenId, editId: edit.id });
   }
@@ -166,7 +168,7 @@ async function finishEdit(trx: DatabaseTransaction, id: string): Promise<number>
       select count(*), coalesce(array_agg(distinct s.project_id), '{}')
       from series_history h join series s on s.id = h.series_id where h.edit_id = ${id})
     where id = ${id} returning series`.execute(trx);
-  const [{ series }] = rows;
+  const { series } = oneRow(rows);
   if (series > 0) await commitEdit(trx, id);
   return series;
 }

@@ -6,6 +6,7 @@ import { comparableOf, type KeyRule, type Vocabulary } from '../../core/tags/voc
 import type { ReadUnit } from '../../core/signal/tag-value.ts';
 import type { Database, DatabaseTransaction } from '../database.ts';
 import { entry, tagTest, TERM_TYPES } from '../search/tag-condition.ts';
+import { oneRow } from '../one-row.ts';
 
 export interface StoredVocabulary extends Vocabulary {
   readonly updatedAt: Date;
@@ -39,7 +40,7 @@ export async function storeVocabulary(db: Database, project: string, vocabulary:
     on conflict (project_id) do update set content = excluded.content, updated_at = now()
     returning updated_at`.execute(db);
   if (rows.length === 0) throw notFound('project', project);
-  return rows[0].updated_at;
+  return oneRow(rows).updated_at;
 }
 
 /** @throws not-found if the project has none */
@@ -80,7 +81,8 @@ export async function unfitSeries(
     select count(*)::integer as n, (array_agg(series_id order by series_id))[1:${sql.lit(SAMPLE)}] as sample from unfit`.execute(
     db,
   );
-  return { series: rows[0].n, sample: rows[0].sample ?? [] };
+  const { n, sample } = oneRow(rows);
+  return { series: n, sample: sample ?? [] };
 }
 
 /** Those entries of a key that its rule refuses. */

@@ -16,6 +16,7 @@ import { nameKey } from '../../core/same-name.ts';
 import { runsOfStamps } from '../../core/signal/stamps.ts';
 import type { GapRule } from '../../core/signal/place-run.ts';
 import type { NewSeries, Series } from '../../core/signal/series.ts';
+import { JSON_COPIES } from '../../formats/text/exact-json.ts';
 import { ITEM_FORMATS, type ItemFormatName } from '../../formats/samples/item-formats.ts';
 import { MAX_ITEMS_BYTES, type ReadItem, type SampleItem } from '../../formats/samples/sample-items.ts';
 import { keyOfBody, timeRule } from './append-samples.ts';
@@ -94,7 +95,10 @@ const RETRY_AFTER_S = 2;
  * nothing stored
  */
 export async function appendMany(deps: AppendManyDeps, request: AppendManyRequest): Promise<AppendManyOutcome> {
-  const upload = await deps.backpressure.admit(request.declaredBytes, MAX_ITEMS_BYTES);
+  const upload = await deps.backpressure.admit(request.declaredBytes, {
+    mostHeld: MAX_ITEMS_BYTES,
+    copies: JSON_COPIES,
+  });
   try {
     const read = await ITEM_FORMATS[request.format].decode(upload.count(request.body));
     return await appendItems(deps, request, read);

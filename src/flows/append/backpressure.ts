@@ -12,7 +12,22 @@ export interface BackpressureLimits {
   readonly maxFreshChunks: number;
   /** Room on the disk that is left to Postgres, to flushes and to everybody else; 0: the disk is not looked at. */
   readonly minFreeBytes: number;
+  /** Memory of bodies that are being received, by one process. Undefined: {@link DEFAULT_BODY_BYTES}. */
+  readonly maxBodyBytes?: number;
+  /** Large bodies that one process receives at the same time. Undefined: {@link MAX_UPLOADS}. */
+  readonly maxUploads?: number;
 }
+
+/** What a body of a format takes in memory while it is received. */
+export interface BodyWeight {
+  /** Bytes that are in memory at once, at most, because they can be read only together; 0: it is read as it comes. */
+  readonly mostHeld: number;
+  /** What each of these takes, with what is made of it. */
+  readonly copies: number;
+}
+
+/** It is read as it comes. */
+const STREAMED: BodyWeight = { mostHeld: 0, copies: 1 };
 
 /** An append whose body may come. It holds nothing before it does. */
 export interface Upload {
@@ -25,13 +40,14 @@ export interface Upload {
   end(): void;
 }
 
-/**
- * Large bodies are spooled as they come: one process spools so many at the same time. Each may hold two buffers of 1
- * MiB and two descriptors.
- */
-const MAX_UPLOADS = 512;
-/** Most bytes in memory at one time of bodies that can be read only when they are whole. */
-const MAX_HELD_BYTES = 1024 * 1024 * 1024;
+/** Large bodies are spooled as they come: so many at the same time by one process. Each may hold two descriptors … */
+export const MAX_UPLOADS = 256;
+/** … and two buffers of 1 MiB. */
+const UPLOAD_BYTES = 2 * 1024 * 1024;
+/** Memory of all bodies that are being received. */
+export const DEFAULT_BODY_BYTES = 1024 * 1024 * 1024;
+/** The part of it that large bodies may fill. */
+const LARGE_PART = 7 / 8;
 /** Smaller bodies stay in memory, and are let in beside large ones that will fill the backlog. */
 const LARGE_BYTES = 1024 * 1024;
 /** The backlog and free space are asked for at most this often … */
@@ -95,10 +111,9 @@ export class Backpressure {
    * Lets a body in before a byte of it is read. What a body announces must fit, but keeps no others out before it has
    * come: it is believed to be twice what has come.
    * @param declaredBytes what the body says it has; null: it does not
-   * @param mostHeld bytes of the body that are in memory at once, at most, because they can be read only together
    * @throws unavailable `backlog-full`, `store-estranged`; storage-full `disk-nearly-full`
    */
-  async admit(declaredBytes: number | null, mostHeld = 0): Promise<Upload> {
+  async admit(declaredBytes: number | null, { mostHeld, copies }: BodyWeight = STREAMED): Promise<Upload> {
     const numbers = await this.#look();
     if (numbers.estranged !== null) this.#refuse('unavailable', 'store-estranged', numbers.estranged);
     this.#checkBacklog(numbers, declaredBytes === null || declaredBytes > LARGE_BYTES ? this.#expectedBytes : 0);
@@ -107,7 +122,8 @@ export class Backpressure {
     let received = 0;
     let isLarge = false;
     let isOver = false;
-    const heldOf = (bytes: number): number => Math.min(bytes, mostHeld);
+    const heldOf = (bytes: number): number =>
+      mostHeld > 0 ? copies * Math.min(bytes, mostHeld) : Math.min(bytes, UPLOAD_BYTES);
     this.#uploads++;
     const expect = (bytes: number): void => {
       this.#expectedBytes += bytes - expected;
@@ -119,12 +135,16 @@ export class Backpressure {
       received += bytes;
       this.#receivedBytes += bytes;
       expect(Math.max(received, Math.min(declaredBytes ?? 0, 2 * received)));
-      if (received <= LARGE_BYTES) return;
-      if (!isLarge && this.#largeUploads >= MAX_UPLOADS) {
-        this.#refuse('unavailable', 'too-many-uploads', `${MAX_UPLOADS} large appends are being received already`);
+      const { maxBodyBytes = DEFAULT_BODY_BYTES, maxUploads = MAX_UPLOADS } = this.#limits;
+      const most = received <= LARGE_BYTES ? maxBodyBytes : LARGE_PART * maxBodyBytes;
+      // What is too large for the rest has it alone.
+      const isAlone = this.#heldBytes === heldOf(received);
+      if (this.#heldBytes > most && !isAlone) {
+        this.#refuse('unavailable', 'too-many-uploads', `bodies take ${most} bytes of memory already`);
       }
-      if (mostHeld > 0 && this.#heldBytes > MAX_HELD_BYTES) {
-        this.#refuse('unavailable', 'too-many-uploads', `${MAX_HELD_BYTES} bytes of bodies are in memory already`);
+      if (received <= LARGE_BYTES) return;
+      if (!isLarge && this.#largeUploads >= maxUploads) {
+        this.#refuse('unavailable', 'too-many-uploads', `${maxUploads} large appends are being received already`);
       }
       if (!isLarge) this.#largeUploads++;
       isLarge = true;

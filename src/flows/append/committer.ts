@@ -50,6 +50,8 @@ export interface CommitterDeps {
   readonly spool: (
     pieces: readonly Uint8Array[],
   ) => Promise<{ readonly id: string; readonly offsets: readonly number[] }>;
+  /** Undefined: {@link MOST_WAITING_BYTES}. */
+  readonly mostWaitingBytes?: number;
   /** Told where a transaction stands, for tests that end it there. */
   readonly onStage?: (stage: CommitStage) => Promise<void> | void;
 }
@@ -110,7 +112,8 @@ export class Committer {
   async submit(body: AppendBody): Promise<AppendResult[]> {
     const bytes = bytesInMemory(body.items);
     if (this.#closed) throw unavailable('stopping', 'the service is stopping');
-    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > MOST_WAITING_BYTES) {
+    const { mostWaitingBytes: most = MOST_WAITING_BYTES } = this.#deps;
+    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > most) {
       throw unavailable('backlog-full', `${this.#waitingBytes} bytes wait to be committed already`);
     }
     this.#waitingBytes += bytes;

@@ -8,7 +8,7 @@ import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { groupByTime } from '../../core/rows/time-order.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
-import { seenTimes } from '../read/order-here.ts';
+import { seenRows, seenTimes } from '../read/order-here.ts';
 
 export interface MeasureDeps {
   readonly db: Database;
@@ -35,7 +35,9 @@ export async function measureErasure(
   for (const { ordered, chunks } of groupByTime(touched)) {
     const [chunk] = chunks;
     const isWhole = ordered && chunk.firstNs! >= startNs && chunk.lastNs! < endNs && isSound(view, chunk);
-    removed += isWhole ? chunk.rows : (await times(chunks, startNs, endNs)).length;
+    removed += isWhole
+      ? chunk.rows
+      : await seenRows(deps, { chunks, duplicates, erasures: view.erasures, startNs, endNs });
   }
   const inRange = (ns: bigint | null): boolean => ns !== null && ns >= startNs && ns < endNs;
   return {

@@ -52,7 +52,8 @@ export async function withUpload<T>(
   work: (upload: BodyUpload) => Promise<T>,
 ): Promise<T> {
   const { backpressure, writes } = deps;
-  const upload = await backpressure.admit(declaredBytes, WIRE_FORMATS[format].heldBytes);
+  const { heldBytes: mostHeld, heldCopies: copies } = WIRE_FORMATS[format];
+  const upload = await backpressure.admit(declaredBytes, { mostHeld, copies });
   const spoolIds: string[] = [];
   const pieces = upload.count(source);
   try {

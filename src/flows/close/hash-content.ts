@@ -4,7 +4,8 @@ import { readSampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
 import { isVarveError, VarveError } from '../../core/errors.ts';
 import type { ContentHash } from '../../core/signal/series.ts';
 import { SHA256_BYTES } from './hash-rows.ts';
-import { planEnough, type PlannedRows } from '../read/plan-pages.ts';
+import type { Claim } from '../read/answer-room.ts';
+import { planEnough, type Enough, type PlannedSelection, type PlannedRows } from '../read/plan-pages.ts';
 import { chunksOf, rowBytesOf, type PlanDeps } from '../read/plan-samples.ts';
 import type { RowsTask } from '../read/print-samples.ts';
 import { onceMore, rowsTask } from '../read/read-samples.ts';
@@ -23,13 +24,13 @@ const CHANGED = 'content-changed';
 /**
  * Hashes a series as of one commit. If samples change meanwhile, the pages of the series do not fit together, and are
  * read again.
- * @param options pageBytes: of values that are planned at once
+ * @param options pageBytes: of values that are planned at once; claim: that each page must fit in
  * @throws not-found; corrupt; conflict `content-changed` if the samples keep changing; an abort
  */
 export async function hashContent(
   deps: HashDeps,
   seriesId: string,
-  options: { readonly signal?: AbortSignal; readonly pageBytes?: number } = {},
+  options: { readonly signal?: AbortSignal; readonly pageBytes?: number; readonly claim?: Claim } = {},
 ): Promise<ContentHash> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -45,7 +46,7 @@ export async function hashContent(
 async function hashPages(
   deps: HashDeps,
   seriesId: string,
-  { signal, pageBytes = PAGE_BYTES }: NonNullable<Parameters<typeof hashContent>[2]>,
+  { signal, pageBytes = PAGE_BYTES, claim }: NonNullable<Parameters<typeof hashContent>[2]>,
 ): Promise<ContentHash> {
   let rows = 0;
   let commit: bigint | null = null;
@@ -53,11 +54,12 @@ async function hashPages(
     for (let selection: SampleSelection | null = { by: 'time' }; selection;) {
       signal?.throwIfAborted();
       const wanted: SampleSelection = selection;
-      const planned: PlannedRows = await planEnough(deps, pageBytes, async (enough) => {
+      const read = async (enough: Enough): Promise<PlannedSelection> => {
         const snapshot = await readSampleSnapshot(deps.db, { id: seriesId }, { ...chunksOf(wanted), ...enough });
         const most = Math.max(1, Math.floor(pageBytes / rowBytesOf(snapshot.series)));
         return { snapshot, selection: wanted, most };
-      });
+      };
+      const planned: PlannedRows = await planEnough(deps, pageBytes, read, { claim });
       const { snapshot, plan } = planned;
       const { series } = snapshot;
       commit ??= series.commit;

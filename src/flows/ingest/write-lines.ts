@@ -30,6 +30,8 @@ const TURN_SERIES = 1_000;
 /** Times that series are asked for anew, made by others, or refuse lines, in one request. */
 const MOST_TRIES = 8;
 const RETRY_AFTER_S = 2;
+/** What a byte of lines takes: the shortest line has six, and its row is 48 with all that is made of it. */
+const COPIES = 8;
 
 /**
  * @throws forbidden for a project out of reach; not-found `project-unknown`; what is wrong with the body as a whole; what {@link Backpressure} or
@@ -37,7 +39,10 @@ const RETRY_AFTER_S = 2;
  */
 export async function writeLines(deps: LinesDeps, request: LinesRequest): Promise<LinesOutcome> {
   const project = await projectOf(deps, request);
-  const upload = await deps.backpressure.admit(request.declaredBytes, MAX_LINES_BYTES);
+  const upload = await deps.backpressure.admit(request.declaredBytes, {
+    mostHeld: MAX_LINES_BYTES,
+    copies: COPIES,
+  });
   const pieces = upload.count(request.body);
   try {
     const { first, rest } = await peek(pieces);

@@ -30,7 +30,7 @@ import { readSummaries, type StoredSummary } from '../../storage/read/summary-re
 import { rowsInOrderAtOnce, sortWindow, timeWindows, type SortTask } from '../read/order-windows.ts';
 
 /** Memory that rows out of order in time take. More rows are put in order window by window. */
-const FOLD_ORDER_BYTES = 16 * 1024 * 1024;
+export const FOLD_ORDER_BYTES = 16 * 1024 * 1024;
 
 interface AnyFoldTask extends FoldedSeries {
   readonly dataRoot: string;

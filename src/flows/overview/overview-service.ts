@@ -30,6 +30,8 @@ export interface BucketStream {
   readonly commit: bigint;
   readonly version: number;
   readonly body: Uint8Array;
+  /** To be called when the body has been sent, or is not to be: its memory is counted until then. */
+  release(): void;
 }
 
 export interface OverviewService {

@@ -2,7 +2,7 @@
 import type {
   LocatedSummary,
   OverviewChunkLocation,
-  OverviewReader,
+  OverviewChunks,
   OverviewSnapshot,
 } from '../../catalog/read/overview-snapshot.ts';
 import { DTYPES } from '../../core/numbers/dtype.ts';
@@ -43,6 +43,13 @@ export interface PlanRequest {
   readonly fixed?: ReadonlySet<bigint>;
 }
 
+/** Tells what a plan needs to know, as of one instant. */
+export interface FoldReader {
+  readonly snapshot: OverviewSnapshot;
+  /** In order of rows. */
+  chunks(wanted: OverviewChunks): Promise<OverviewChunkLocation[]>;
+}
+
 export interface FoldPlan {
   readonly fold: RowFoldTask | TimeFoldTask;
   /** Where the buckets begin, and where the last one ends; null: known when they are folded. */
@@ -59,7 +66,7 @@ const MOST_KEPT_ROWS = 2 ** 20;
 /** Rows that take no more bytes than this are read as quickly as a block of finer cells. */
 const ROWS_RATHER_THAN_CELLS_BYTES = 1024 * 1024;
 
-export async function planRowFold(reader: OverviewReader, rate: Rate, request: PlanRequest): Promise<FoldPlan> {
+export async function planRowFold(reader: FoldReader, rate: Rate, request: PlanRequest): Promise<FoldPlan> {
   const { snapshot } = reader;
   const { series, segments, expiredNs } = snapshot;
   const buckets = request.borders.length - 1;
@@ -286,7 +293,7 @@ function piecesOf(
 
 const floorTo = (row: number, factor: number): number => Math.floor(row / factor) * factor;
 
-export async function planTimeFold(reader: OverviewReader, request: PlanRequest): Promise<TimeFoldTask> {
+export async function planTimeFold(reader: FoldReader, request: PlanRequest): Promise<TimeFoldTask> {
   const { snapshot } = reader;
   const { series, summaries, expiredNs } = snapshot;
   const { borders, details } = request;

@@ -8,8 +8,9 @@ import {
 } from '../../catalog/read/overview-snapshot.ts';
 import type { Aggregate } from '../../core/overview/aggregate-span.ts';
 import { calibrationOf } from '../../core/signal/calibration.ts';
-import { invalidField, isVarveError, VarveError } from '../../core/errors.ts';
+import { invalidField, VarveError } from '../../core/errors.ts';
 import { chooseChannels } from '../../core/signal/choose-channels.ts';
+import { DTYPES } from '../../core/numbers/dtype.ts';
 import type { RowDetails } from '../../core/overview/bucket-fold.ts';
 import { lineEnds, gaplessRuns, withBorders } from '../../core/overview/broken-line.ts';
 import { equalBorders } from '../../core/overview/row-buckets.ts';
@@ -21,11 +22,16 @@ import { INT64_MAX } from '../../core/time.ts';
 import { mediaTypeOf, WIRE_FORMATS } from '../../formats/samples/wire-formats.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
-import { bordersHere, bordersWithin, clampBorders, everyBorders } from './bucket-borders.ts';
+import { SMALL_READ_BYTES, STREAM_BYTES, type AnswerRoom, type Claim } from '../read/answer-room.ts';
+import { chunksBytes, COPIES_IN_ORDERING, needLargerPlan, planSizeOf, type PlanClaim } from '../read/read-weight.ts';
 import type { TimeRange } from '../../core/signal/time-span.ts';
+import { bordersHere, bordersWithin, clampBorders, everyBorders } from './bucket-borders.ts';
+import { orderedBytes } from '../read/order-windows.ts';
+import { onceMore } from '../read/read-samples.ts';
 import { requireReach } from '../series/series-reach.ts';
-import type { FoldTask } from './fold-overview.ts';
-import { planRowFold, planTimeFold, type FoldPlan, type PlanRequest } from './plan-overview.ts';
+import { bucketsBytes } from './bucket-weight.ts';
+import { FOLD_ORDER_BYTES, type FoldTask } from './fold-overview.ts';
+import { planRowFold, planTimeFold, type FoldPlan, type FoldReader, type PlanRequest } from './plan-overview.ts';
 import {
   printBuckets,
   type AnsweredChannel,
@@ -39,19 +45,24 @@ export interface OverviewDeps {
   readonly db: Database;
   readonly root: DataRoot;
   readonly codec: CodecPool;
+  readonly room: AnswerRoom;
 }
 
 /** Most buckets of an answer: more than any screen is wide. */
 export const MAX_POINTS = 20_000;
 /** Most buckets × channels: all of them are in memory. */
 export const MAX_BUCKET_VALUES = 4_000_000;
-/** Most summary cells and rows that are folded on the main thread. */
+/** … times what is answered of each. */
+export const MAX_ANSWERED_VALUES = 12_000_000;
+/** Summary cells and rows that are folded on the main thread. */
 const FOLD_HERE_VALUES = 8_192;
 /**
  * A line is chosen from the extremes of this many buckets a point. Four candidates a point are as good as all rows
  * (Donckt et al., MinMaxLTTB, 2023).
  */
 const BUCKETS_A_POINT = 2;
+/** Minimum, maximum and mean. */
+const COLUMNS_OF_POINTS = 3;
 /** Transactions that a plan may take. */
 const PLAN_ATTEMPTS = 5;
 
@@ -59,21 +70,22 @@ const PLAN_ATTEMPTS = 5;
  * @throws invalid-input naming `channels`, `points` or `every`; corrupt; limit-exceeded; not-found, also for a series out of the principal's reach
  */
 export async function readBuckets(deps: OverviewDeps, request: BucketRequest): Promise<BucketStream> {
-  try {
-    return await answer(deps, request);
-  } catch (error) {
-    // It is tried once more with fresh rows: the shard may have been replaced between the catalog's answer and the
-    // read.
-    if (isVarveError(error) && error.code === 'corrupt') return answer(deps, request);
-    throw error;
-  }
+  return onceMore(() => deps.room.admit(SMALL_READ_BYTES, (claim) => answer(deps, request, claim)));
 }
 
-async function answer(deps: OverviewDeps, request: BucketRequest): Promise<BucketStream> {
-  const { task, commit, version } = await planned(deps, request);
+async function answer(deps: OverviewDeps, request: BucketRequest, claim: Claim): Promise<BucketStream> {
+  const { task, commit, version } = await planned(deps, request, claim);
   const isHere = isLittle(task.fold) && !WIRE_FORMATS[request.format].inThread;
   const body = isHere ? printBuckets(task) : deps.codec.stream('buckets', task, request.signal);
-  return { mediaType: mediaTypeOf(request.format), commit, version, body: await only(body, request.signal) };
+  const bytes = await only(body, request.signal);
+  claim.keep(bytes.byteLength);
+  return {
+    mediaType: mediaTypeOf(request.format),
+    commit,
+    version,
+    body: bytes,
+    release: () => claim.release(),
+  };
 }
 
 interface PlannedBuckets {
@@ -86,7 +98,7 @@ interface PlannedBuckets {
  * Plans an answer. The borders of a calendar may take a thread, and no transaction waits for it. Where borders are
  * missing it ends, and another one begins. The range may have grown in between, seldom past the last border.
  */
-async function planned(deps: OverviewDeps, request: BucketRequest): Promise<PlannedBuckets> {
+async function planned(deps: OverviewDeps, request: BucketRequest, claim: Claim): Promise<PlannedBuckets> {
   const { wanted, ref } = request;
   let known: BigInt64Array | null = null;
   for (let attempt = 1; attempt <= PLAN_ATTEMPTS; attempt++) {
@@ -98,7 +110,7 @@ async function planned(deps: OverviewDeps, request: BucketRequest): Promise<Plan
         const range = rangeOf(reader.snapshot, request);
         const borders = bordersOf(request, range, known);
         if (!borders) return { range };
-        const task = await planAnswer(deps, request, reader, { range, borders });
+        const task = await planAnswer(deps, request, reader, claim, { range, borders });
         return { task, commit: series.commit, version: series.version };
       },
     );
@@ -130,6 +142,7 @@ async function planAnswer(
   deps: OverviewDeps,
   request: BucketRequest,
   reader: OverviewReader,
+  claim: Claim,
   { range, borders }: { readonly range: TimeRange; readonly borders: BigInt64Array },
 ): Promise<BucketPrintTask> {
   const { snapshot } = reader;
@@ -148,18 +161,26 @@ async function planAnswer(
       `makes ${buckets} buckets of ${channels.length} channels; at most ${MAX_BUCKET_VALUES} values are answered`,
     );
   }
+  const columns = wanted.by === 'every' ? wanted.aggregates.length : COLUMNS_OF_POINTS;
+  if (buckets * channels.length * columns > MAX_ANSWERED_VALUES) {
+    const message = `makes ${buckets} buckets of ${channels.length} channels with ${columns} values each; at most ${MAX_ANSWERED_VALUES} are answered`;
+    throw invalidField(named, message);
+  }
+  const details = detailsOf(request);
+  const answered = bucketsBytes(buckets * channels.length, details, columns);
+  claim.need(STREAM_BYTES + answered);
   const { sampling } = series;
   const line = wanted.by === 'line' && sampling.kind === 'regular' ? lineOf(snapshot, sampling.rate, range) : null;
   const ends = line && wanted.by === 'line' ? lineEnds(line.runs, line.segments, line.rate, wanted.points / 2) : [];
   const plan: PlanRequest = {
     dataRoot: deps.root.root,
     selected,
-    details: detailsOf(request),
+    details,
     borders: withBorders(clampBorders(borders, range), ends),
     rule: wanted.by === 'every' ? 'fixed' : 'ends',
     fixed: new Set(ends),
   };
-  const { fold, begins } = await planFold(reader, plan);
+  const { fold, begins } = await planFold(fitting(reader, claim, answered), plan);
   const common = {
     format: request.format,
     seriesId: series.id,
@@ -181,7 +202,31 @@ function lineOf({ segments, holes }: OverviewSnapshot, rate: Rate, { startNs, en
   return { rate, segments: axis, runs };
 }
 
-export async function planFold(reader: OverviewReader, plan: PlanRequest): Promise<FoldPlan> {
+/**
+ * Chunks, as far as the claim has room for them.
+ * @param answered bytes of it that are for the answer
+ * @throws limit-exceeded `too-many-chunks`
+ */
+export function fitting({ snapshot, chunks: read }: OverviewReader, claim: PlanClaim, answered: number): FoldReader {
+  return {
+    snapshot,
+    chunks: async (wanted) => {
+      const chunks = await read(wanted, planSizeOf(claim, answered));
+      if (!chunks) return needLargerPlan(claim, answered);
+      claim.need(STREAM_BYTES + answered + chunksBytes(chunks) + orderingBytes(snapshot.series, chunks));
+      return chunks;
+    },
+  };
+}
+
+/** Rows of an irregular series that are put in order at once. */
+function orderingBytes({ sampling, channels, dtype }: Series, chunks: readonly { readonly rows: number }[]): number {
+  if (sampling.kind === 'regular') return 0;
+  const rows = chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
+  return COPIES_IN_ORDERING * Math.min(FOLD_ORDER_BYTES, orderedBytes(rows, channels.length * DTYPES[dtype].bytes));
+}
+
+export async function planFold(reader: FoldReader, plan: PlanRequest): Promise<FoldPlan> {
   const { sampling } = reader.snapshot.series;
   return sampling.kind === 'regular'
     ? planRowFold(reader, sampling.rate, plan)

@@ -10,12 +10,19 @@ import { selectRows, timeOfRow, type RowRange } from '../../core/signal/segment.
 import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import { groupByTime } from '../../core/rows/time-order.ts';
 import { requireReach } from '../series/series-reach.ts';
+import { SMALL_READ_BYTES, STREAM_BYTES } from './answer-room.ts';
 import { countHere } from './order-here.ts';
 import { countTask, ORDER_BYTES } from './plan-samples.ts';
 import { readSamples, type ReadDeps } from './read-samples.ts';
+import { needLargerPlan, planSizeOf, snapshotBytes, type PlanClaim } from './read-weight.ts';
 import type { LatestRequest, SampleSelection, SampleStream } from './read-service.ts';
 
-/** Most newest rows that are answered at once: those of irregular series are put in order in memory. */
+interface NewestDeps extends Pick<ReadDeps, 'db' | 'root' | 'codec'> {
+  /** That looking for them must fit in; undefined: it may take any size. */
+  readonly claim?: PlanClaim;
+}
+
+/** Newest rows that are answered at once: those of irregular series are put in order in memory. */
 export const MAX_LATEST_ROWS = 1_000_000;
 /** Chunks that are asked for at first; twice as many each time that they do not have enough rows. */
 const FIRST_CHUNKS = 4;
@@ -27,15 +34,17 @@ const FIRST_CHUNKS = 4;
  */
 export async function readLatest(deps: ReadDeps, request: LatestRequest): Promise<SampleStream> {
   const { rows, ...read } = request;
-  const snapshot = await readSampleSnapshot(deps.db, request.ref, { by: 'rows', from: 0, to: 0 });
-  const { id } = requireReach(request.principal, request.ref, snapshot.series);
-  const selection = await selectNewest(deps, snapshot, rows);
+  const { id, selection } = await deps.room.during(SMALL_READ_BYTES, async (claim) => {
+    const snapshot = await readSampleSnapshot(deps.db, request.ref, { by: 'rows', from: 0, to: 0 });
+    const { id } = requireReach(request.principal, request.ref, snapshot.series);
+    return { id, selection: await selectNewest({ ...deps, claim }, snapshot, rows) };
+  });
   return readSamples(deps, { ...read, ref: { id }, selection, limit: null, linkTo: () => '' });
 }
 
 /** Which rows of a series are its newest. @param snapshot needs no chunks */
 export async function selectNewest(
-  deps: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
+  deps: NewestDeps,
   { series, segments, holes, expiredNs }: SampleSnapshot,
   rows: number,
 ): Promise<SampleSelection> {
@@ -62,11 +71,7 @@ function newestRows(seen: readonly RowRange[], most: number): RowRange[] {
 }
 
 /** The span of time of the newest rows of an irregular series. Reads the times of the chunks that end last. */
-async function newestTimes(
-  deps: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
-  seriesId: string,
-  most: number,
-): Promise<SampleSelection> {
+async function newestTimes(deps: NewestDeps, seriesId: string, most: number): Promise<SampleSelection> {
   for (let wanted = FIRST_CHUNKS; ; wanted *= 2) {
     const chunks = await newestChunks(deps.db, seriesId, wanted);
     const isAll = chunks.length < wanted;
@@ -88,13 +93,19 @@ async function newestTimes(
  * from the last one back.
  */
 async function newestFrom(
-  { db, root, codec }: Pick<ReadDeps, 'db' | 'root' | 'codec'>,
+  { db, root, codec, claim }: NewestDeps,
   seriesId: string,
   startNs: bigint,
   most: number,
 ): Promise<{ readonly rows: number; readonly firstNs: bigint; readonly lastNs: bigint }> {
   const range = { startNs, endNs: INT64_MAX };
-  const snapshot = await readSampleSnapshot(db, { id: seriesId }, { by: 'time', ...range });
+  const size = claim && planSizeOf(claim);
+  const enough = size && { atMost: size.chunks, mostHeldBytes: size.heldBytes };
+  const snapshot = await readSampleSnapshot(db, { id: seriesId }, { by: 'time', ...range, ...enough });
+  if (claim) {
+    if (snapshot.isCut) needLargerPlan(claim);
+    claim.need(STREAM_BYTES + snapshotBytes(snapshot, ORDER_BYTES));
+  }
   let [rows, firstNs, lastNs] = [0, startNs, startNs];
   for (const group of groupByTime(snapshot.chunks).toReversed()) {
     const [first] = group.chunks;

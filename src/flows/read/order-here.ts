@@ -5,7 +5,13 @@ import { planRead, type PlannedChunk } from '../../core/rows/read-plan.ts';
 import { visibleSlices } from '../../core/rows/visible-rows.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
-import { countWindows, type CountedWindows, type CountTask } from './order-windows.ts';
+import {
+  countWindows,
+  rowsInOrderAtOnce,
+  type CountedWindows,
+  type CountTask,
+  type SortableChunk,
+} from './order-windows.ts';
 import { orderStoredRows, type OrderTask, type OrderedRows } from './order-rows.ts';
 
 /**
@@ -23,6 +29,9 @@ export function countHere(codec: Pick<CodecPool, 'run'>, task: CountTask): Promi
   const rows = task.chunks.reduce((sum, chunk) => sum + chunk.rows, 0);
   return rows <= ORDER_HERE_ROWS ? countWindows(task) : codec.run<CountedWindows>('windows', task);
 }
+
+/** A chunk whose times are told. */
+type TimedChunkLocation = PlannedChunk & Pick<SortableChunk, 'firstNs' | 'lastNs' | 'sorted'>;
 
 export interface SeenTimes {
   /** Chunks of an irregular series. */
@@ -60,4 +69,35 @@ export async function seenTimes(
     isSkippedInTime: false,
   });
   return times;
+}
+
+/** What times take in memory while they are counted: more are put in order window by window. */
+const COUNT_BYTES = 16 * 1024 * 1024;
+
+/** How many rows with times in `[startNs, endNs)` a reader sees of some chunks. No values are read. */
+export async function seenRows(
+  { root, codec }: { readonly root: DataRoot; readonly codec: Pick<CodecPool, 'run'> },
+  { chunks, duplicates, erasures, startNs, endNs }: SeenTimes & { readonly chunks: readonly TimedChunkLocation[] },
+): Promise<number> {
+  const sortable = visibleSlices(timesOnly(chunks)).map((slice): SortableChunk => {
+    const { generation, firstNs, lastNs, sorted } = slice.chunk;
+    const range = { from: slice.from, to: slice.to };
+    const pieces = planRead([range], [slice], 0);
+    return { firstRow: slice.from, rows: slice.to - slice.from, generation, firstNs, lastNs, sorted, pieces };
+  });
+  const { rows } = await countHere(codec, {
+    dataRoot: root.root,
+    rowBytes: 0,
+    duplicates,
+    erasures,
+    chunks: sortable,
+    startNs,
+    endNs,
+    skip: 0,
+    most: Infinity,
+    isSkippedInTime: false,
+    windowRows: rowsInOrderAtOnce(COUNT_BYTES, 0),
+    heldRows: 0,
+  });
+  return rows;
 }

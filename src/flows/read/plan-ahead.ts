@@ -2,6 +2,8 @@
 
 /** Plans that are made at once. */
 const AHEAD = 4;
+/** Plans that there are at the same time: those, one that is handed over, and one that is worked off. */
+export const PLANS_AT_ONCE = AHEAD + 2;
 /** A plan that has waited longer is made anew: a shard that it names is removed a minute after it was replaced. */
 const FRESH_MS = 10_000;
 

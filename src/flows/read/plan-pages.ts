@@ -3,31 +3,40 @@
  * is planned page by page, while the rows before are on their way.
  */
 import type { Database } from '../../catalog/database.ts';
-import { readSampleSnapshot, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
+import { readSampleSnapshot, type ChunkSelection, type SampleSnapshot } from '../../catalog/read/sample-snapshot.ts';
 import { isVarveError, VarveError } from '../../core/errors.ts';
 import type { Piece } from '../../core/rows/read-plan.ts';
 import type { RowRange } from '../../core/signal/segment.ts';
 import type { Series } from '../../core/signal/series.ts';
 import { visibleSlices } from '../../core/rows/visible-rows.ts';
-import { planSamples, planSeries, splitRows, type PlanDeps, type PlanLimits, type ReadPlan } from './plan-samples.ts';
+import {
+  ORDER_BYTES,
+  planSamples,
+  planSeries,
+  splitRows,
+  type PlanDeps,
+  type PlanLimits,
+  type ReadPlan,
+} from './plan-samples.ts';
+import { STREAM_BYTES } from './answer-room.ts';
 import { sectionRows, type Section } from './print-samples.ts';
 import type { SampleSelection } from './read-service.ts';
+import { needLargerPlan, planSizeOf, snapshotBytes, type PlanClaim } from './read-weight.ts';
 
 export interface ChunkLimits {
-  /** Chunks of a page of a plan: a megabyte of the catalog. */
+  /** Chunks of a page of a plan: some megabytes in memory. */
   readonly page: number;
   /** Chunks that are asked for first where not all rows are wanted … */
   readonly first: number;
 }
-export const DEFAULT_CHUNK_LIMITS: ChunkLimits = { page: 4_096, first: 256 };
+export const DEFAULT_CHUNK_LIMITS: ChunkLimits = { page: 1024, first: 256 };
 /** … and so many times as many each time that they are not enough. */
 const MORE_CHUNKS = 16;
+/** Bytes of fresh chunks that come with a page that is planned later. */
+const PAGE_HELD_BYTES = 512 * 1024;
 
 /** What is known to be enough of a snapshot. */
-export interface Enough {
-  readonly most?: number;
-  readonly mostChunks?: number;
-}
+export type Enough = Pick<ChunkSelection, 'most' | 'mostChunks' | 'atMost' | 'mostHeldBytes'>;
 
 export interface PlannedSelection {
   readonly snapshot: SampleSnapshot;
@@ -42,23 +51,39 @@ export type PlannedRows = PlannedSelection & { readonly plan: ReadPlan };
 /**
  * Plans a selection.
  * @param most rows that are answered at most, as far as is known before the series is
- * @param read reads a snapshot, as of one instant
- * @param isPaged whether rows of a regular series behind the chunks of a page may be planned later
- * @throws what {@link planSamples} and `read` throw
+ * @param read of one instant
+ * @param isPaged of a regular series, rows behind the chunks of a page may be planned later
+ * @param claim that the plan must fit in; undefined: it may be of any size
+ * @throws what {@link planSamples} and `read` throw; limit-exceeded `too-many-chunks`
  */
 export async function planEnough<P extends PlannedSelection>(
   deps: PlanDeps,
   most: number,
   read: (enough: Enough) => Promise<P>,
-  { isPaged = false, chunkLimits = DEFAULT_CHUNK_LIMITS }: { isPaged?: boolean; chunkLimits?: ChunkLimits } = {},
+  {
+    isPaged = false,
+    chunkLimits = DEFAULT_CHUNK_LIMITS,
+    claim,
+  }: { readonly isPaged?: boolean; readonly chunkLimits?: ChunkLimits; readonly claim?: PlanClaim } = {},
 ): Promise<P & { readonly plan: ReadPlan }> {
   const isLimited = Number.isFinite(most);
   const { first, page } = chunkLimits;
+  const size = claim && planSizeOf(claim);
   for (let more = 1; ; more *= MORE_CHUNKS) {
-    const enough = { most: Math.min(most * more, Number.MAX_SAFE_INTEGER), mostChunks: first * more };
-    const planned = await read(isLimited ? enough : isPaged ? { mostChunks: page } : {});
+    const wanted = isLimited ? first * more : isPaged ? page : Infinity;
+    const mostChunks = Math.min(wanted, size?.chunks ?? Infinity);
+    const planned = await read({
+      ...(isLimited && { most: Math.min(most * more, Number.MAX_SAFE_INTEGER) }),
+      ...(mostChunks < Infinity && { mostChunks }),
+      ...(size && { atMost: size.chunks, mostHeldBytes: size.heldBytes }),
+    });
+    if (claim) {
+      if (planned.snapshot.isCut) needLargerPlan(claim);
+      claim.need(STREAM_BYTES + snapshotBytes(planned.snapshot, planned.limits?.orderBytes ?? ORDER_BYTES));
+    }
     const plan = await planSamples(deps, planned.snapshot, planned.selection, planned.most, planned.limits);
     if (!plan.isCut && (isPaged || plan.later.length === 0)) return { ...planned, plan };
+    if (claim && (mostChunks < wanted || planned.snapshot.hasMoreHeld)) needLargerPlan(claim);
   }
 }
 
@@ -104,21 +129,22 @@ async function* planLater(
   ranges: readonly RowRange[],
 ): AsyncGenerator<Section> {
   let left = ranges;
-  for (let mostChunks = pageChunks; left.length > 0;) {
+  for (let more = 1; left.length > 0;) {
     const ascending = left.findIndex(({ from }, i) => i > 0 && from < left[i - 1].to);
     const run = ascending < 0 ? left : left.slice(0, ascending);
     const [{ from }, { to }] = [run[0], run[run.length - 1]];
-    const page = await readSampleSnapshot(db, { id: series.id }, { by: 'rows', from, to, mostChunks });
+    const enough = { mostChunks: more * pageChunks, mostHeldBytes: more * PAGE_HELD_BYTES };
+    const page = await readSampleSnapshot(db, { id: series.id }, { by: 'rows', from, to, ...enough });
     const { completeTo } = page;
     const { before, after } = splitRows(run, completeTo && 'row' in completeTo ? completeTo.row : Infinity);
     if (before.length === 0) {
-      mostChunks *= MORE_CHUNKS; // all begin with the same row, and cover each other
+      more *= MORE_CHUNKS; // all begin with the same row, and cover each other
       continue;
     }
     const chunks = page.chunks.filter(({ generation }) => generation <= edits);
     yield { kind: 'stored', pieces: piecesOf(series, page.series, before, chunks) };
     left = [...after, ...left.slice(run.length)];
-    mostChunks = pageChunks;
+    more = 1;
   }
 }
 

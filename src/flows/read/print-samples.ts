@@ -17,6 +17,7 @@ import { DataRoot } from '../../storage/folder/data-root.ts';
 import { eachOpened, type ShardFiles } from '../../storage/read/shard-files.ts';
 import { cutWindows, orderedBytes, readWindows, type AnsweredWindow, type SortTask } from './order-windows.ts';
 import type { BytePart } from './read-service.ts';
+import { COPIES_IN_ORDERING } from './read-weight.ts';
 
 /**
  * Rows to answer, in order. A section says where to read them, or how to put them in order as they are read. Few rows
@@ -182,9 +183,6 @@ export function orderingBytes(section: Section): number {
   const most = Math.min(sectionRows(section), section.windowRows);
   return COPIES_IN_ORDERING * orderedBytes(most, section.task.rowBytes);
 }
-
-/** As read, joined, and in order. */
-const COPIES_IN_ORDERING = 3;
 
 async function* copyBytes(
   task: PrintTask,

@@ -7,14 +7,15 @@ import { calibrationOf, withoutCalibration } from '../../core/signal/calibration
 import { chooseChannels } from '../../core/signal/choose-channels.ts';
 import { isVarveError, unprocessableField } from '../../core/errors.ts';
 import { formatRate } from '../../core/signal/rate.ts';
-import type { Piece } from '../../core/rows/read-plan.ts';
+import { DTYPES } from '../../core/numbers/dtype.ts';
+import { MAX_PIECE_BYTES, type Piece } from '../../core/rows/read-plan.ts';
 import type { RowRange } from '../../core/signal/segment.ts';
 import type { Channel, Series } from '../../core/signal/series.ts';
 import { isFile, mediaTypeOf, WIRE_FORMATS } from '../../formats/samples/wire-formats.ts';
 import type { CodecPool } from '../../storage/threads/codec-pool.ts';
 import type { DataRoot } from '../../storage/folder/data-root.ts';
 import type { ShardFiles } from '../../storage/read/shard-files.ts';
-import { jsonBytes, STREAM_BYTES, type AnswerRoom } from './answer-room.ts';
+import { jsonBytes, SMALL_READ_BYTES, STREAM_BYTES, type AnswerRoom, type Claim } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
 import { requireReach } from '../series/series-reach.ts';
 import { laterRows, planEnough, type ChunkLimits, type Enough, type LaterRows } from './plan-pages.ts';
@@ -27,9 +28,11 @@ import {
   rowsOfPart,
   type PrintTask,
   type RowsTask,
+  type Section,
   type SeriesClock,
 } from './print-samples.ts';
 import type { BytePart, ChosenPart, ReadRequest, SampleSelection, SampleStream } from './read-service.ts';
+import { CHUNK_BYTES } from './read-weight.ts';
 
 export interface ReadDeps {
   readonly db: Database;
@@ -47,14 +50,17 @@ export interface ReadDeps {
  * thread costs.
  */
 const PRINT_HERE_VALUES = 8_192;
+const TIME_BYTES = 8;
+/** A page of a plan that is made while the rows before are on their way. */
+const LATER_BYTES = SMALL_READ_BYTES - STREAM_BYTES;
 /** JSON has values after all times, so an answer is held in memory: larger ones are cut here and go on behind `next`. */
 const MAX_JSON_VALUES = 4 * 1024 * 1024;
 
 /**
- * @throws invalid-input naming `channels`; corrupt if a checksum fails in the first bytes (later ones cut the stream); limit-exceeded
+ * @throws invalid-input naming `channels`; corrupt if a checksum fails in the first bytes (later ones cut the stream); limit-exceeded; unavailable
  */
 export function readSamples(deps: ReadDeps, request: ReadRequest): Promise<SampleStream> {
-  return onceMore(() => openStream(deps, request));
+  return onceMore(() => deps.room.admit(SMALL_READ_BYTES, (claim) => openStream(deps, request, claim)));
 }
 
 /**
@@ -69,7 +75,7 @@ export async function onceMore<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleStream> {
+async function openStream(deps: ReadDeps, request: ReadRequest, claim: Claim): Promise<SampleStream> {
   const { format } = request;
   const { snapshot, plan, selected } = await planEnough(
     deps,
@@ -84,7 +90,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
       );
       return { snapshot, selection, most, selected };
     },
-    { isPaged: true, chunkLimits: deps.chunkLimits },
+    { isPaged: true, chunkLimits: deps.chunkLimits, claim },
   );
   const { series } = snapshot;
   const task = rowsTask(deps, snapshot, plan, {
@@ -96,7 +102,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest): Promise<SampleS
   const { shape } = task;
   return {
     mediaType: mediaTypeOf(format),
-    ...(await sampleBody(deps, request, task, series, laterRows(deps, snapshot, plan))),
+    ...(await sampleBody(deps, request, claim, task, series, laterRows(deps, snapshot, plan))),
     rows: plan.rows,
     firstRow: plan.firstRow,
     dtype: shape.dtype,
@@ -190,6 +196,7 @@ const NOTHING: BytePart = { from: 0, to: 0 };
 async function sampleBody(
   deps: ReadDeps,
   request: ReadRequest,
+  claim: Claim,
   rows: RowsTask,
   state: Series,
   laterOf: LaterRows | null,
@@ -206,7 +213,8 @@ async function sampleBody(
     );
     const part = choose(bytes);
     const { from, to } = part === 'unsatisfiable' ? NOTHING : (part ?? { from: 0, to: bytes });
-    return { contentLength: bytes, body: await started(read(from, to)), part };
+    claim.keep(STREAM_BYTES);
+    return { contentLength: bytes, body: await started(claim.over(read(from, to))), part };
   }
   const whole: PrintTask = { ...rows, format, spelling };
   const contentLength = printedBytes(whole);
@@ -217,21 +225,33 @@ async function sampleBody(
   const isReady = task.sections.every(({ kind }) => kind !== 'disordered');
   const here = canCopy(task) || (isSmall && isReady && !WIRE_FORMATS[format].inThread);
   const later = laterOf && laterOf(wanted);
+  const held = heldBytes(task) + (later ? LATER_BYTES : 0);
+  claim.need(held);
+  claim.keep(held);
   const bytes = here
     ? printSamples(task, deps.files, { lend: true, later })
     : later
       ? deps.codec.pipe('print', task, later, signal)
       : deps.codec.stream('print', task, signal);
-  const body = await started(deps.room.hold(heldBytes(task), bytes));
-  return { contentLength, body, part };
+  return { contentLength, body: await started(claim.over(bytes)), part };
 }
 
 /** What the answer holds while its client reads. */
 function heldBytes(task: PrintTask): number {
-  const { totalRows, channelLabels } = task.shape;
+  const { totalRows, channelLabels, dtype } = task.shape;
   const values = totalRows * channelLabels.length;
   const text = Math.min(STREAM_BYTES, jsonBytes(values)) + (task.format === 'json' ? jsonBytes(values) : 0);
-  return text + task.sections.reduce((most, section) => Math.max(most, orderingBytes(section)), 0);
+  const pieceRows = Math.min(totalRows, Math.ceil(MAX_PIECE_BYTES / (task.channels * DTYPES[task.dtype].bytes)));
+  // With times, and converted; what is copied as it lies is neither.
+  const converted = canCopy(task) ? 0 : pieceRows * (TIME_BYTES + channelLabels.length * DTYPES[dtype].bytes);
+  return text + converted + task.sections.reduce((sum, section) => sum + sectionBytes(section), 0);
+}
+
+/** Rows of held sections are all in memory; others are put in order one section after the other. */
+function sectionBytes(section: Section): number {
+  const chunks =
+    section.kind === 'stored' ? section.pieces.length : section.kind === 'held' ? 0 : section.task.chunks.length;
+  return chunks * CHUNK_BYTES + orderingBytes(section);
 }
 
 function describeRows(series: Series, channels: readonly Channel[], physical: boolean): OutDescription {

@@ -2,6 +2,7 @@
 import { calibrationOf, toPhysical } from '../../core/signal/calibration.ts';
 import { isVarveError } from '../../core/errors.ts';
 import type { LastValue, Series } from '../../core/signal/series.ts';
+import { SMALL_READ_BYTES } from '../read/answer-room.ts';
 import { planAhead } from '../read/plan-ahead.ts';
 import { newestSelection } from './plan-table.ts';
 import { rowBatches } from '../read/print-samples.ts';
@@ -12,15 +13,20 @@ import { selectedRows } from './table-parts.ts';
 /** Series whose last values are answered at once: those of each are read. */
 export const MAX_LAST_VALUES = 100;
 
-/** What a read of the latest row says, a few series side by side; null where there is none. @throws corrupt */
+/** Some plans of a few chunks, and the piece that has the last row of each. */
+const LAST_VALUES_BYTES = SMALL_READ_BYTES;
+
+/** What a read of the latest row says, a few series side by side; null where there is none. @throws corrupt; unavailable */
 export async function lastValues(
   deps: ReadDeps,
   principal: Principal,
   series: readonly Series[],
 ): Promise<(LastValue | null)[]> {
-  const values: (LastValue | null)[] = [];
-  for await (const value of planAhead(series, (each) => lastValue(deps, principal, each))) values.push(value);
-  return values;
+  return deps.room.during(LAST_VALUES_BYTES, async () => {
+    const values: (LastValue | null)[] = [];
+    for await (const value of planAhead(series, (each) => lastValue(deps, principal, each))) values.push(value);
+    return values;
+  });
 }
 
 async function lastValue(deps: ReadDeps, principal: Principal, series: Series): Promise<LastValue | null> {

@@ -27,7 +27,7 @@ const MAX_AS_OF_SERIES = 64;
 /** Ticks of a clock: as many rows as a day at 100 Hz. */
 const MAX_TICKS = 10_000_000n;
 /** Memory that rows out of order in time take, for each series that is read side by side. */
-const AS_OF_ORDER_BYTES = 4 * 1024 * 1024;
+export const AS_OF_ORDER_BYTES = 4 * 1024 * 1024;
 
 /** @throws limit-exceeded naming `as_of`; invalid-input, not-found and unprocessable naming the field */
 export async function planAsOf(

@@ -8,9 +8,10 @@ import type { TableColumn } from '../../core/signal/sample-table.ts';
 import { clampBorders, everyBorders } from '../overview/bucket-borders.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
 import { selectNewest } from '../read/latest-read.ts';
-import { aggregateDetails, answeredChannel, MAX_BUCKET_VALUES, planFold } from '../overview/read-overview.ts';
+import { aggregateDetails, answeredChannel, fitting, MAX_BUCKET_VALUES, planFold } from '../overview/read-overview.ts';
 import { aggregateType } from '../overview/overview-values.ts';
 import { planAhead } from '../read/plan-ahead.ts';
+import { LARGEST_PLAN } from '../read/read-weight.ts';
 import { planAsOf } from './plan-as-of.ts';
 import type { BucketsPart, RowsPart } from './print-table.ts';
 import type { SampleSelection } from '../read/read-service.ts';
@@ -76,7 +77,11 @@ async function planRows(
 
 /** Selects the newest rows of one series. */
 export async function newestSelection(deps: TablePlanDeps, { id }: Series, rows: number): Promise<SampleSelection> {
-  return selectNewest(deps, await readSampleSnapshot(deps.db, { id }, { by: 'rows', from: 0, to: 0 }), rows);
+  return selectNewest(
+    { ...deps, claim: LARGEST_PLAN },
+    await readSampleSnapshot(deps.db, { id }, { by: 'rows', from: 0, to: 0 }),
+    rows,
+  );
 }
 
 async function planBuckets(
@@ -103,7 +108,7 @@ async function planBuckets(
   };
   const parts = planAhead(chosen, async ({ series, selected, channels }, place): Promise<BucketsPart> => {
     const { fold } = await withOverview(deps.db, { id: series.id }, (reader) =>
-      planFold(reader, { ...plan, selected }),
+      planFold(fitting(reader, LARGEST_PLAN, 0), { ...plan, selected }),
     );
     return {
       place,

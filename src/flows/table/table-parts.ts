@@ -5,12 +5,13 @@ import { INT64_MAX, INT64_MIN } from '../../core/time.ts';
 import type { AsOfPart } from './align-as-of.ts';
 import type { TimeRange } from '../../core/signal/time-span.ts';
 import type { ChosenSeries } from '../series/choose-series.ts';
-import { planEnough } from '../read/plan-pages.ts';
+import { planEnough, type Enough, type PlannedSelection } from '../read/plan-pages.ts';
 import type { PlanLimits } from '../read/plan-samples.ts';
 import type { RowsTask } from '../read/print-samples.ts';
 import type { BucketsPart, RowsPart, TableForm } from './print-table.ts';
 import { readSnapshot, rowsTask, type ReadDeps } from '../read/read-samples.ts';
 import type { SampleSelection } from '../read/read-service.ts';
+import { LARGEST_PLAN } from '../read/read-weight.ts';
 import type { TableRequest } from './table-service.ts';
 
 export interface PlannedTable {
@@ -32,11 +33,12 @@ export async function selectedRows(
   most: number,
   limits: PlanLimits = {},
 ): Promise<RowsTask> {
-  const { snapshot, plan } = await planEnough(deps, most, async (enough) => ({
+  const read = async (enough: Enough): Promise<PlannedSelection> => ({
     ...(await readSnapshot(deps, { principal, ref: { id }, selection }, enough)),
     most,
     limits,
-  }));
+  });
+  const { snapshot, plan } = await planEnough(deps, most, read, { claim: LARGEST_PLAN });
   return rowsTask(deps, snapshot, plan, { selected, physical, next: null });
 }
 

@@ -5,6 +5,7 @@ import { decodeArrow } from './arrow-decode.ts';
 import { MAX_ARROW_BODY_BYTES } from '../binary/arrow-messages.ts';
 import { decodeCsv, encodeCsv } from './csv.ts';
 import type { EpochUnit } from '../text/epoch-text.ts';
+import { JSON_COPIES } from '../text/exact-json.ts';
 import { decodeJson, encodeJson, MAX_JSON_BODY_BYTES, type Orient } from './json.ts';
 import { decodeNdjson, encodeNdjson } from './ndjson.ts';
 import { decodeNpy, encodeNpy } from './npy.ts';
@@ -29,6 +30,8 @@ export interface WireFormat {
   readonly isPacked: boolean;
   /** Bytes of a body that are in memory at once, at most, because they can be read only together. */
   readonly heldBytes: number;
+  /** What each of these takes, with what is made of it. */
+  readonly heldCopies: number;
   /** Never written on the main thread, however little it is: its library takes long to load. */
   readonly inThread: boolean;
   /** Samples of a request's body. The order of times is not looked at. */
@@ -40,9 +43,16 @@ export interface WireFormat {
   ) => AsyncGenerator<Uint8Array>;
 }
 
-const TEXT = { isText: true, isPacked: false, heldBytes: 0, inThread: false } as const;
-const PACKED = { isText: false, isPacked: true, heldBytes: 0, inThread: false } as const;
-const COLUMNS = { isText: false, isPacked: false, heldBytes: MAX_ARROW_BODY_BYTES, inThread: true } as const;
+const TEXT = { isText: true, isPacked: false, heldBytes: 0, heldCopies: 1, inThread: false } as const;
+const PACKED = { isText: false, isPacked: true, heldBytes: 0, heldCopies: 1, inThread: false } as const;
+/** A message as it came, and joined. */
+const COLUMNS = {
+  isText: false,
+  isPacked: false,
+  heldBytes: MAX_ARROW_BODY_BYTES,
+  heldCopies: 2,
+  inThread: true,
+} as const;
 
 export const WIRE_FORMATS: Readonly<Record<WireFormatName, WireFormat>> = {
   json: {
@@ -50,6 +60,7 @@ export const WIRE_FORMATS: Readonly<Record<WireFormatName, WireFormat>> = {
     mediaType: 'application/json',
     ...TEXT,
     heldBytes: MAX_JSON_BODY_BYTES,
+    heldCopies: JSON_COPIES,
     decode: decodeJson,
     encode: encodeJson,
   },

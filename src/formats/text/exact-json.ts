@@ -7,6 +7,9 @@ import { parseTime, TIME_FORMS } from '../../core/time.ts';
 import { invalidField, messageOf } from '../../core/errors.ts';
 import { repeatedKey } from './json-keys.ts';
 
+/** What a byte of JSON takes at most, as text and as what it says. A list of one number has four bytes, and takes 64. */
+export const JSON_COPIES = 16;
+
 /** Begins the string that stands for a bare integer of 16 digits or more. No text of a client needs to begin so. */
 const MARK = '\u0000';
 /** A cheap sign that a long bare integer may be there: digits after a bracket, colon, comma or space, not after a quote. */

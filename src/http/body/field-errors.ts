@@ -20,9 +20,10 @@ export function parseWith<S extends z.ZodType>(schema: S, value: unknown, whole:
 
 /** Several malformed fields at once. */
 function invalidFields(errors: readonly FieldError[]): VarveError {
-  const [{ field, message }] = errors;
+  const [first] = errors;
+  const text = first ? `${first.field}: ${first.message}` : 'is not as it should be';
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
-  return new VarveError('invalid-input', `${field}: ${message}${more}`, { errors: errors.slice(0, MAX_NAMED_FIELDS) });
+  return new VarveError('invalid-input', `${text}${more}`, { errors: errors.slice(0, MAX_NAMED_FIELDS) });
 }
 
 function fieldErrors(issue: Issue, whole: string, prefix: readonly PropertyKey[] = []): FieldError[] {

@@ -5,6 +5,7 @@ import { invalidField, VarveError } from '../../core/errors.ts';
 import { parseJsonWithDigits } from '../../formats/text/exact-json.ts';
 import { repeatedKey } from '../../formats/text/json-keys.ts';
 import { utf8Text } from '../../formats/binary/utf8.ts';
+import { documents, type DocumentRoom } from './document-room.ts';
 import { STALLED } from './stalled.ts';
 import { fieldName, parseWith } from './field-errors.ts';
 
@@ -19,7 +20,7 @@ const MEDIA_TYPES = ['application/json', 'application/*+json'];
  * Reads a JSON body. A bare integer past ±2^53 is read as its digits in quotes, wherever it stands.
  * Answers unsupported-media-type for another media type, limit-exceeded and invalid-input (field `body`).
  */
-export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
+export function jsonBody(maxBytes: number = MAX_JSON_BYTES, room: DocumentRoom = documents): RequestHandler {
   const read = express.text({ type: MEDIA_TYPES, limit: maxBytes, verify: verifyText });
   return (req, res, next) => {
     // `is` gives null for a request without a body: the schema will say what is missing.
@@ -34,10 +35,23 @@ export function jsonBody(maxBytes: number = MAX_JSON_BYTES): RequestHandler {
     const over = (error?: unknown): void => {
       if (isOver) return;
       isOver = true;
-      req.off(STALLED, over);
+      req.off(STALLED, over).off('data', onData);
       next(error);
     };
-    req.once(STALLED, over);
+    const count = room.counterFor(res);
+    // What is compressed may become as much as is read at most.
+    const isPacked = (req.get('content-encoding') ?? 'identity') !== 'identity';
+    let isCounted = false;
+    const onData = (piece: Buffer): void => {
+      try {
+        if (!isPacked) count(piece.length);
+        else if (!isCounted) count(maxBytes);
+        isCounted = true;
+      } catch (error) {
+        over(error);
+      }
+    };
+    req.once(STALLED, over).on('data', onData);
     read(req, res, (error?: unknown) => {
       if (error !== undefined || typeof req.body !== 'string') return over(error);
       try {

@@ -18,7 +18,7 @@ export const ANSWER_MEDIA_TYPES: readonly string[] = ANSWER_FORMATS.map(mediaTyp
 
 /** The format a body is in. @throws unsupported-media-type listing what is read */
 export function formatOfBody(contentType: string | undefined): WireFormatName {
-  const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
+  const mediaType = (contentType ?? '').replace(/;.*/s, '').trim().toLowerCase();
   const format = BODY_FORMATS.find((name) => mediaTypeOf(name) === mediaType);
   if (format) {
     refuseCharset(contentType ?? '');

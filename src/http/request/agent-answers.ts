@@ -4,6 +4,7 @@ import type { LinesOutcome } from '../../flows/ingest/ingest-service.ts';
 import type { Problem } from './problem.ts';
 
 export const V1_WRITE = '/write';
+export const V1_QUERY = '/query';
 export const V2_WRITE = '/api/v2/write';
 
 /** What agents try again; what else is below 500 they drop, and some drop 507 as well. */
@@ -36,7 +37,8 @@ export function agentAnswer(
   { status, headers, document }: Problem,
 ): AgentAnswer | null {
   const plain = path.replace(/\/$/, '');
-  if (method !== 'POST' || (plain !== V1_WRITE && plain !== V2_WRITE)) return null;
+  const isQuery = plain === V1_QUERY && (method === 'GET' || method === 'POST');
+  if (!isQuery && (method !== 'POST' || (plain !== V1_WRITE && plain !== V2_WRITE))) return null;
   const isAgain = AGAIN.has(status);
   return {
     status: isAgain ? UNAVAILABLE : status,
@@ -60,5 +62,7 @@ export function partialWrite(path: string, { refused, first }: LinesOutcome): Ag
 }
 
 function agentBody(path: string, status: number, message: string): Record<string, string> {
-  return path === V1_WRITE ? { error: message } : { code: CODES[status] ?? 'internal error', message };
+  return path === V1_WRITE || path === V1_QUERY
+    ? { error: message }
+    : { code: CODES[status] ?? 'internal error', message };
 }

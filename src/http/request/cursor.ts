@@ -69,5 +69,5 @@ function fingerprint(question: string): string {
 }
 
 function pathOf(url: string): string {
-  return url.split('?', 1)[0];
+  return url.replace(/\?.*/s, '');
 }

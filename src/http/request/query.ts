@@ -17,7 +17,7 @@ export function searchParamsOf(url: string): URLSearchParams {
   if (![...params].some((pair) => pair.join('').includes('\uFFFD'))) return params;
   for (const part of text.split('&')) {
     if (isUtf8(percentDecoded(part))) continue;
-    const [[name]] = [...new URLSearchParams(part)];
+    const [name = ''] = new URLSearchParams(part).keys();
     throw invalidField(name.replaceAll('\uFFFD', '?'), 'is not UTF-8 text, percent-encoded');
   }
   return params;
@@ -46,7 +46,8 @@ export function queryOf<S extends z.ZodType>(
     if (skip(name)) continue;
     refuseNul(name, value);
     if (name.endsWith('[]') && lists.includes(name.slice(0, -2))) {
-      define(name, [...(Object.hasOwn(given, name) ? given[name] : []), value]);
+      const before = Object.hasOwn(given, name) ? given[name] : undefined;
+      define(name, [...(before ?? []), value]);
     } else if (Object.hasOwn(given, name)) {
       if (!lists.includes(name)) throw invalidField(name, 'is given more than once');
       define(name, `${String(given[name])},${value}`);

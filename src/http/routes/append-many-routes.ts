@@ -55,7 +55,7 @@ export function appendManyRoutes(samples: Pick<AppendService, 'appendMany'>): Ro
 
 /** @throws unsupported-media-type listing what is read */
 function itemFormatOf(contentType: string | undefined): ItemFormatName {
-  const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
+  const mediaType = (contentType ?? '').replace(/;.*/s, '').trim().toLowerCase();
   if (MEDIA_TYPES.includes(mediaType)) return formatOfBody(contentType) as ItemFormatName;
   const message = `must be ${MEDIA_TYPES.join(' or ')}`;
   throw new VarveError('unsupported-media-type', `Content-Type: ${message}`, {

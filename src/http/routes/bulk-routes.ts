@@ -8,6 +8,7 @@ import type { CreateOutcome, SeriesService } from '../../flows/series/series-ser
 import { parseJsonWithDigits } from '../../formats/text/exact-json.ts';
 import { textLines } from '../../formats/text/text-lines.ts';
 import { needs, principalOf } from '../request/authenticate.ts';
+import { documents } from '../body/document-room.ts';
 import { parseWith } from '../body/field-errors.ts';
 import { KEY_HEADER, onceOf } from '../request/idempotency-key.ts';
 import { assertJsonText, refuseUnstorable } from '../body/json-body.ts';
@@ -32,7 +33,7 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
         errors: [{ field: 'Content-Type', message }],
       });
     }
-    const { lines, contentHash } = await readLines(req);
+    const { lines, contentHash } = await readLines(req, documents.counterFor(res));
     const inputs = lines.flatMap((each) => ('input' in each ? [each.input] : []));
     const once = onceOf(req, () => contentHash);
     const { answer, replayed } = await series.createMany(principalOf(res), inputs, once, (outcomes) =>
@@ -47,12 +48,15 @@ export function bulkRoutes(series: Pick<SeriesService, 'createMany'>): Router {
 
 type BulkLine = { readonly line: number } & ({ readonly input: NewSeries } | { readonly error: unknown });
 
-/** Lines are read one at a time: what is held is the series that they describe. Empty lines are skipped, but count. */
-async function readLines(req: Request): Promise<{ lines: BulkLine[]; contentHash: Buffer }> {
+/** A line at a time: what is held is the series they describe. Empty lines are skipped, but count. */
+async function readLines(
+  req: Request,
+  count: (bytes: number) => void,
+): Promise<{ lines: BulkLine[]; contentHash: Buffer }> {
   const hash = createHash('sha256').update(`${req.method} ${req.path}\n`);
   const lines: BulkLine[] = [];
   let line = 0;
-  for await (const texts of textLines(hashed(openRequestBody(req, MAX_BULK_BYTES), hash))) {
+  for await (const texts of textLines(hashed(openRequestBody(req, MAX_BULK_BYTES), hash, count))) {
     for (const text of texts) {
       line++;
       if (text.trim() === '') continue;
@@ -70,8 +74,10 @@ async function readLines(req: Request): Promise<{ lines: BulkLine[]; contentHash
 async function* hashed(
   source: AsyncIterable<Uint8Array>,
   hash: ReturnType<typeof createHash>,
+  count: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array> {
   for await (const block of source) {
+    count(block.byteLength);
     hash.update(block);
     yield block;
   }
@@ -105,9 +111,14 @@ function answerOf(
 ): { items: ReturnType<typeof toBulkItem>[] } {
   const toDocument = (error: unknown): ReturnType<typeof toProblem>['document'] =>
     toProblem(error, { path: req.path, id: res.locals.requestId }).document;
-  let at = 0;
+  const next = outcomes.values();
+  const outcomeOf = (): CreateOutcome => {
+    const { value, done } = next.next();
+    if (done) throw new Error('a series that was to be made has no outcome');
+    return value;
+  };
   return {
-    items: lines.map((each) => toBulkItem(each.line, 'input' in each ? outcomes[at++] : each, toDocument)),
+    items: lines.map((each) => toBulkItem(each.line, 'input' in each ? outcomeOf() : each, toDocument)),
   };
 }
 

@@ -74,7 +74,7 @@ export function liveRoutes(live: Pick<LiveService, 'followSamples' | 'appendStre
 
 /** @throws unsupported-media-type */
 function refuseOtherThanLines(contentType: string | undefined): void {
-  const mediaType = (contentType ?? '').split(';')[0].trim().toLowerCase();
+  const mediaType = (contentType ?? '').replace(/;.*/s, '').trim().toLowerCase();
   if (mediaType === LINES) {
     formatOfBody(contentType); // which refuses other character sets
     return;

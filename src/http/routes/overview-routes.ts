@@ -74,6 +74,8 @@ export function answerBuckets(samples: OverviewService, series: Pick<SeriesServi
       ...openRange(query),
     };
     const answer = await samples.buckets(request);
+    if (res.closed) answer.release();
+    else res.once('close', () => answer.release());
     setHeaders(res, tagOf(answer));
     res.set('X-Varve-Commit', String(answer.commit));
     res.set('Content-Type', answer.mediaType);

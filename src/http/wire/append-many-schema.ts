@@ -102,16 +102,13 @@ export function toRefusedMany({ items }: AppendManyOutcome, toDocument: ToDocume
   const refused = items.flatMap((item) => (item.kind === 'refused' ? [refusedOf(item, toDocument)] : []));
   const count = refused.length === 1 ? '1 item was' : `${refused.length} items were`;
   const [first] = refused;
-  const error = new VarveError(
-    'unprocessable',
-    `${count} refused, so nothing was stored: line ${first.line}: ${first.problem.detail}`,
-    {
-      slug: 'items-refused',
-      errors: refused.flatMap(({ line, problem }) =>
-        problem.errors.map(({ field, message }) => ({ field: `line ${line} ${field}`, message })),
-      ),
-    },
-  );
+  const which = first ? `: line ${first.line}: ${first.problem.detail}` : '';
+  const error = new VarveError('unprocessable', `${count} refused, so nothing was stored${which}`, {
+    slug: 'items-refused',
+    errors: refused.flatMap(({ line, problem }) =>
+      problem.errors.map(({ field, message }) => ({ field: `line ${line} ${field}`, message })),
+    ),
+  });
   return { ...toDocument(error), items: refused };
 }
 

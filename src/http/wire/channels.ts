@@ -113,12 +113,15 @@ export const channels = z.union([z.int().min(1).max(MAX_CHANNELS), channelList],
 type UnlabelledChannel = Omit<Channel, 'label'> & { readonly label?: string };
 
 function labelsOf(list: readonly UnlabelledChannel[]): string[] {
-  return list.map((given, at) => given.label ?? (list.length === 1 ? 'value' : `ch${at}`));
+  return list.map((given, at) => labelOf(given, at, list.length));
+}
+
+function labelOf({ label }: UnlabelledChannel, at: number, count: number): string {
+  return label ?? (count === 1 ? 'value' : `ch${at}`);
 }
 
 export function labelled(list: readonly UnlabelledChannel[]): Channel[] {
-  const labels = labelsOf(list);
-  return list.map((given, at) => ({ ...given, label: labels[at] }));
+  return list.map((given, at) => ({ ...given, label: labelOf(given, at, list.length) }));
 }
 
 export const channelAnswer = z

@@ -20,10 +20,10 @@ export const tagKey = z
 /** Checks that no key of an object is there in two spellings. */
 export const refineKeys = (value: object, context: Pick<z.RefinementCtx, 'addIssue'>): void => {
   const keys = Object.keys(value);
-  const at = repeatedName(keys);
-  if (at < 0) return;
+  const repeated = keys[repeatedName(keys)];
+  if (repeated === undefined) return;
   const message = 'is there twice: spellings that look alike are one name';
-  context.addIssue({ code: 'custom', path: [keys[at]], message });
+  context.addIssue({ code: 'custom', path: [repeated], message });
 };
 const timeTag = z.strictObject({
   time: z

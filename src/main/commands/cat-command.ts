@@ -68,7 +68,8 @@ function formatOf({ format, out }: CatCommand): AnswerFormatName {
     .slice(1)
     .toLowerCase();
   if (extension === '') return 'csv';
-  if (Object.hasOwn(EXTENSIONS, extension)) return EXTENSIONS[extension];
+  const meant = Object.hasOwn(EXTENSIONS, extension) ? EXTENSIONS[extension] : undefined;
+  if (meant) return meant;
   if (isFormat(extension)) return extension;
   const known = [...Object.keys(WIRE_FORMATS), HDF5_FILE.name].filter((name) => !name.includes('-'));
   const writable = [...new Set([...known, ...Object.keys(EXTENSIONS)])].filter((name) => name !== 'octet');

@@ -105,15 +105,19 @@ async function send(
   const bytes = imported.reduce((sum, series) => sum + series.bytes, 0);
   return {
     ...preview(file, { recording, source }, options),
-    series: recording.series.map((recorded, i) => ({
-      ...describe(seriesToCreate(recorded, source, options)),
-      id: imported[i].series.id,
-      tags: imported[i].series.tags,
-      rows: imported[i].rows,
-      annotations: imported[i].annotations,
-      added_rows: imported[i].addedRows,
-      added_annotations: imported[i].addedAnnotations,
-    })),
+    series: recording.series.map((recorded, i) => {
+      const made = imported[i];
+      if (!made) throw new Error('a series of the recording was not imported');
+      return {
+        ...describe(seriesToCreate(recorded, source, options)),
+        id: made.series.id,
+        tags: made.series.tags,
+        rows: made.rows,
+        annotations: made.annotations,
+        added_rows: made.addedRows,
+        added_annotations: made.addedAnnotations,
+      };
+    }),
     seconds: Math.round(seconds * 1000) / 1000,
     mb_per_s: Math.round((bytes / MB / seconds) * 10) / 10,
   };

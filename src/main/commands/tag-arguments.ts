@@ -18,7 +18,7 @@ const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
  * @throws invalid-input
  */
 export function parseTag(text: string): [key: string, value: TagValue] {
-  const [, key, operator, value] = CONDITION.exec(text) ?? [];
+  const [, key = '', operator, value = ''] = CONDITION.exec(text) ?? [];
   if (operator !== '=') throw invalidField('--tag', `${text} is not key=value`);
   if (/^".*"$/s.test(value)) return [key, value.slice(1, -1)];
   if (value === 'true' || value === 'false') return [key, value === 'true'];
@@ -41,7 +41,7 @@ function jsonOf(text: string): TagValue {
  * @throws invalid-input
  */
 export function parseTagCondition(text: string): [parameter: string, value: string] {
-  const [, key, operator, value] = CONDITION.exec(text) ?? [];
+  const [, key = '', operator, value = ''] = CONDITION.exec(text) ?? [];
   if (operator !== undefined) return [`tag.${key}${OPERATORS[operator as keyof typeof OPERATORS]}`, value];
   const [, not, name] = /^(!?)([^<>=!]+)$/.exec(text) ?? [];
   if (name === undefined) throw invalidField('condition', `${text} is not key=value, key>=value or the like`);

@@ -18,10 +18,10 @@ export async function* tableLines<T>(
   let widths: number[] | null = null;
   const line = (cells: readonly string[], to: readonly number[]): string =>
     cells
-      .map((cell, c) => (columns[c].right ? cell.padStart(to[c]) : cell.padEnd(to[c])))
+      .map((cell, c) => (columns[c]?.right ? cell.padStart(to[c] ?? 0) : cell.padEnd(to[c] ?? 0)))
       .join('  ')
       .trimEnd();
-  const measured = (): number[] => columns.map((_, c) => Math.max(...held.map((cells) => cells[c].length)));
+  const measured = (): number[] => columns.map((_, c) => Math.max(...held.map((cells) => cells[c]?.length ?? 0)));
   for await (const item of items) {
     const cells = columns.map(({ text }) => text(item));
     if (widths) yield line(cells, widths);

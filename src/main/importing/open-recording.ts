@@ -117,7 +117,7 @@ const OPENERS: Readonly<Record<RecordingFormat, Opener>> = {
     const names = await readdir(folder);
     const files = { names, open: (each: string) => bytesIn(join(folder, each)) };
     const recording = await readWfdb(files, header, { name });
-    const signals = recording.series[0].spec.provenance.files as string[];
+    const signals = recording.series.flatMap(({ spec }) => spec.provenance.files as string[]);
     const marks = `${basename(header, extname(header))}${ANNOTATOR}`;
     const parts = names.includes(marks) ? [...signals, marks] : signals;
     const paths = parts.map((each) => join(folder, each));

@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { VarveError } from '../../core/errors.ts';
 import { DEFAULT_FLUSH_LIMITS, type FlushLimits } from '../../core/upkeep/flush-plan.ts';
 import { MAX_PROJECT_SERIES } from '../../flows/ingest/line-cardinality.ts';
-import type { BackpressureLimits } from '../../flows/append/backpressure.ts';
+import { DEFAULT_BODY_BYTES, type BackpressureLimits } from '../../flows/append/backpressure.ts';
+import { DEFAULT_ROOM_LIMITS } from '../../flows/read/answer-room.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from '../../http/request/limits.ts';
 
 const PostgresUrl = z.url({ protocol: /^postgres(ql)?$/, error: 'must be a postgres:// URL' });
@@ -17,6 +18,11 @@ const Token = z.string().regex(/^[\x21-\x7e]{16,}$/, 'must be one word of at lea
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 /** The longest pause that a timer of Node knows, in whole seconds. */
 const LONGEST_PAUSE_S = 2_147_483;
+
+/** Lanes that are flushed side by side. */
+export const DEFAULT_WRITERS = 2;
+/** With less, one body or answer after the other would be let in. */
+const LEAST_ROOM_BYTES = 64 * 1024 ** 2;
 
 /** A number as people write it in a shell; not `0x50`, not `Infinity`, not a word. */
 const DECIMAL = /^\d+(\.\d+)?([eE]\+?\d+)?$/;
@@ -45,7 +51,7 @@ const Environment = z.object({
   VARVE_LOG: z
     .enum(LOG_LEVELS, { error: ({ input }) => `must be one of ${LOG_LEVELS.join(', ')}, not ${JSON.stringify(input)}` })
     .default('info'),
-  VARVE_WRITERS: Threads.default(2),
+  VARVE_WRITERS: Threads.default(DEFAULT_WRITERS),
   VARVE_CODECS: Threads.default(2),
   VARVE_FLUSH_AGE_S: seconds(LONGEST_PAUSE_S).default(DEFAULT_FLUSH_LIMITS.ageMs / 1000),
   VARVE_COMPACT_EVERY_S: seconds(LONGEST_PAUSE_S).default(60),
@@ -53,6 +59,8 @@ const Environment = z.object({
   VARVE_MAX_FRESH_CHUNKS: wholeNumber(1).default(4_000_000),
   VARVE_MIN_FREE_BYTES: wholeNumber(0).default(256 * 1024 ** 2),
   VARVE_MAX_PROJECT_SERIES: wholeNumber(0).default(MAX_PROJECT_SERIES),
+  VARVE_MAX_READ_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_ROOM_LIMITS.bytes),
+  VARVE_MAX_BODY_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_BODY_BYTES),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
@@ -82,6 +90,8 @@ export interface Config {
   readonly backpressure: BackpressureLimits;
   /** Series of a project up to which lines make new ones. */
   readonly maxProjectSeries: number;
+  /** Memory of reads. */
+  readonly maxReadBytes: number;
   readonly http: HttpLimits;
   readonly database: (
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
@@ -133,8 +143,10 @@ export function readConfig(
       maxFreshBytes: env.VARVE_MAX_FRESH_BYTES,
       maxFreshChunks: env.VARVE_MAX_FRESH_CHUNKS,
       minFreeBytes: env.VARVE_MIN_FREE_BYTES,
+      maxBodyBytes: env.VARVE_MAX_BODY_BYTES,
     },
     maxProjectSeries: env.VARVE_MAX_PROJECT_SERIES,
+    maxReadBytes: env.VARVE_MAX_READ_BYTES,
     http: {
       stallMs: env.VARVE_STALL_S * 1000,
       maxConnections: env.VARVE_MAX_CONNECTIONS,

@@ -46,8 +46,8 @@ export interface ExportedFile {
   read(from: number, to: number): AsyncGenerator<Uint8Array>;
 }
 
-/** Most exports at a time: each has a thread, with an HDF5 library of its own. */
-const MAX_RUNNING = 4;
+/** Each has a thread, with an HDF5 library of its own. */
+export const MAX_EXPORTS = 4;
 const RETRY_AFTER_S = 5;
 /** An export leaves at least this much of the disk to the samples. */
 const RESERVED_BYTES = 512 * 1024 * 1024;
@@ -59,6 +59,7 @@ let running = 0;
 /**
  * @param blocks in turn int64 times and values of consecutive rows, in the end the segments and the clock marks of a regular series; see {@link Hdf5Layout}
  * @param signal aborts the writing; nothing is left behind then
+ * @param maxRunning files that one process writes at the same time
  * @throws storage-full before anything is written where there is no room, unavailable while too many others are being written;
  * whatever `blocks` throws
  */
@@ -67,9 +68,10 @@ export async function exportHdf5(
   layout: Hdf5Layout,
   blocks: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
+  maxRunning = MAX_EXPORTS,
 ): Promise<ExportedFile> {
-  if (running >= MAX_RUNNING) {
-    throw new VarveError('unavailable', `${MAX_RUNNING} HDF5 files are being written already; try again`, {
+  if (running >= maxRunning) {
+    throw new VarveError('unavailable', `${maxRunning} HDF5 files are being written already; try again`, {
       slug: 'too-many-exports',
       retryAfterS: RETRY_AFTER_S,
     });
