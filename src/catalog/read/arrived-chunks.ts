@@ -25,7 +25,7 @@ interface ArrivalsRow extends SeriesRow, HeldRow {
 }
 
 /** Chunks that are looked at. */
-const MOST_CHUNKS = 500;
+const LOOKED_CHUNKS = 500;
 const TAKEN = `c.first_row >= (select row from f) and ((select row from e) is null or c.first_row < (select row from e))`;
 
 /** The first row of a chunk beside a row, whichever table it is in. */
@@ -37,7 +37,7 @@ const beside = (operator: '<=' | '>', row: string): string => {
 };
 
 const followers = (table: string): string =>
-  `(select first_row, rows from ${table} where series_id = $1 and first_row >= (select row from f) order by first_row limit ${MOST_CHUNKS + 1})`;
+  `(select first_row, rows from ${table} where series_id = $1 and first_row >= (select row from f) order by first_row limit ${LOOKED_CHUNKS + 1})`;
 
 /**
  * $2: rows with lower numbers have been seen, $3: rows that are wanted. A chunk that began before and goes on beyond is taken alone.
@@ -56,9 +56,9 @@ const TEXT = `
       select case when f.row < $2::bigint then x.row else (
         select min(first_row) from (
           select first_row, row_number() over w as n, sum(rows) over w as rows
-          from (select * from (${followers('chunks')} union all ${followers('fresh')}) c order by first_row limit ${MOST_CHUNKS + 1}) c
+          from (select * from (${followers('chunks')} union all ${followers('fresh')}) c order by first_row limit ${LOOKED_CHUNKS + 1}) c
           window w as (order by first_row)) c
-        where n > 1 and (rows > $3::bigint or n > ${MOST_CHUNKS})) end as row from f, x)
+        where n > 1 and (rows > $3::bigint or n > ${LOOKED_CHUNKS})) end as row from f, x)
   select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.edits, coalesce((select row from e), h.rows) as end_row, ${HELD_COLUMNS},
     coalesce((
       select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
