@@ -78,7 +78,7 @@ export async function countSeries(db: Database, projectId: string, most: number)
   const { rows } = await sql<{ count: bigint }>`
     select count(*) as count from (
       select from series where project_id = ${projectId}::uuid and deleted_at is null limit ${most}) s`.execute(db);
-  return Number(rows[0].count);
+  return Number(oneRow(rows).count);
 }
 
 /**

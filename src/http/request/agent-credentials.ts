@@ -26,7 +26,7 @@ export function authenticateAgent(access: Pick<AccessService, 'authenticate'>): 
 
 /** @throws unauthorized for a header that says none */
 function headerToken(header: string): string {
-  const [, scheme, value] = HEADER.exec(header) ?? [];
+  const [, scheme, value = ''] = HEADER.exec(header) ?? [];
   const token = scheme?.toLowerCase() === 'basic' ? passwordOf(value) : value;
   if (token) return token;
   throw new VarveError('unauthorized', 'the Authorization header is not "Token <token>", Bearer or Basic', {
@@ -45,5 +45,5 @@ function passwordOf(base64: string): string | null {
 function queryToken(url: string): string | null {
   const given = searchParamsOf(url).getAll('p');
   if (given.length > 1) throw new VarveError('unauthorized', 'p: is given more than once', { slug: 'invalid-token' });
-  return given.length === 0 || given[0] === '' ? null : given[0];
+  return given[0] || null;
 }

@@ -66,9 +66,9 @@ oven,plant=3 temperature=451.4,state="heating" 1777626001000000000`;
 export function onlyOnce(params: URLSearchParams, known: readonly string[]): Record<string, string> {
   const given: Record<string, string> = {};
   for (const each of known) {
-    const values = params.getAll(each);
-    if (values.length > 1) throw invalidField(each, 'is given more than once');
-    if (values.length === 1) given[each] = values[0];
+    const [value, ...more] = params.getAll(each);
+    if (more.length > 0) throw invalidField(each, 'is given more than once');
+    if (value !== undefined) given[each] = value;
   }
   return given;
 }
