@@ -376,6 +376,7 @@ class Replica {
 }
 
 suite('whoever follows', () => {
+  // What a flush must have done comes before the crash, whose unfinished flush is waited for.
   test('is told of a gap where a flush has put rows together with late ones, and of none where they came in order', async () => {
     const ids = [await newSeries(IRREGULAR), await newSeries(IRREGULAR)];
     const seconds = [
@@ -412,6 +413,34 @@ suite('whoever follows', () => {
       { event: 'gap', reason: 'merged', start: ns(1), end: String(BigInt(ns(41)) + 1n) },
       { event: 'rows', values: [7] },
     ]);
+  });
+
+  test('is told a large body in parts, that can be gone on with after a flush', async () => {
+    const rows = 20_000;
+    // Times that lie out of order, of which two always share one; and the order in which they are answered.
+    const seconds = Array.from({ length: rows }, (_, i) => Math.floor(((i * 7_919) % rows) / 2));
+    const lines = seconds.map((second, i) => `{"time":"${at(second)}","values":[${i}]}\n`);
+    const id = await newSeries(IRREGULAR, { duplicates: 'keep' });
+    const path = `/v1/series/${id}/samples`;
+    const { commit } = await api.append(id, { times: [at(-1)], values: [-1] });
+    expecting(201, await api.send('POST', path, { headers: LINES, body: lines.join('') }));
+    const order = seconds.map((second, i) => [second, i]).sort(([a, i], [b, j]) => a - b || i - j);
+    const values: number[] = [];
+    let position = String(commit);
+    for (let part = 0; values.length < rows; part++) {
+      const reader = await follow(`${path}/live?after=${position}`, NDJSON);
+      await reader.next();
+      const event = (await reader.next())!;
+      expect(event).toMatchObject({ event: 'rows', late: 0 });
+      values.push(...(event.values as number[]));
+      position = event.id!;
+      reader.close();
+      for (let isFresh = part === 0; isFresh; await pause(50)) {
+        const { rowCount } = await sql.query('select from fresh where series_id = $1', [id]);
+        isFresh = rowCount! > 0;
+      }
+    }
+    expect(values).toEqual(order.map(([, i]) => i));
   });
 
   test('misses nothing and is told nothing twice, over flushes, compactions, edits and crashes', async () => {
@@ -550,6 +579,26 @@ suite('whoever follows', () => {
     );
     expect(Number(rows[0].live)).toBeGreaterThan(0);
   }, 60_000);
+
+  test.each([
+    ['a regular', REGULAR],
+    ['an irregular', IRREGULAR],
+  ])('is told of rows of %s series that cannot be read, and of those behind them', async (_, sampling) => {
+    const id = await newSeries(sampling);
+    const append = (value: number) =>
+      api.append(id, { values: [value], ...(sampling === IRREGULAR && { times: [at(value)] }) });
+    const { after } = await changes('');
+    await append(1);
+    await sql.query('update fresh set values_crc = (values_crc + 1) % 4294967296 where series_id = $1', [id]);
+    const reader = await follow(`/v1/series/${id}/samples/live?after=${after}`, NDJSON);
+    await reader.next();
+    const gap = (await reader.next())!;
+    const where =
+      sampling === REGULAR ? { first_row: 0, rows: 1 } : { start: expect.any(String), end: expect.any(String) };
+    expect(gap).toMatchObject({ event: 'gap', reason: 'damaged', ...where });
+    await append(2);
+    expect(await reader.next()).toMatchObject({ event: 'rows', values: [2] });
+  });
 
   test('hears of what comes though the connection that listens is lost', async () => {
     const id = await newSeries(IRREGULAR);

@@ -105,6 +105,7 @@ const WRITES: ReadonlySet<string> = new Set([
   'POST /v1/series/{id}/seal',
   'POST /v1/series/{id}/unseal',
   'POST /v1/samples',
+  'POST /v1/samples/stream',
   'POST /v1/series/{id}/samples',
   'PUT /v1/series/{id}/samples',
   'DELETE /v1/series/{id}/samples',
@@ -142,9 +143,9 @@ async function call(client: ApiClient, operation: string, known: Prepared): Prom
     .replace('{key}', 'secret')
     .replace(/metadata-edits\/\{id\}/, `metadata-edits/${known.edit}`)
     .replace('{id}', known.id);
-  const isLines = template.endsWith('/bulk') || template === '/v1/samples';
+  const isLines = template.endsWith('/bulk') || template.startsWith('/v1/samples');
   const created = { name: randomUUID(), project: PROJECT, dtype: 'int8', sampling: { kind: 'irregular' } };
-  const line = JSON.stringify(template === '/v1/samples' ? { series: known.id, values: [1] } : created);
+  const line = JSON.stringify(template.startsWith('/v1/samples') ? { series: known.id, values: [1] } : created);
   return client.send(method, `${path}?${query.toString()}`, {
     headers: { 'content-type': isLines ? 'application/x-ndjson' : 'application/json' },
     body: isLines ? line : body === undefined ? undefined : JSON.stringify(body),

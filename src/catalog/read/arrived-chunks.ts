@@ -25,26 +25,41 @@ interface ArrivalsRow extends SeriesRow, HeldRow {
 }
 
 /** Chunks that are looked at. */
-const MOST_CHUNKS = 500;
-const TAKEN = 'c.first_row >= f.row and (e.row is null or c.first_row < e.row)';
+const LOOKED_CHUNKS = 500;
+const TAKEN = `c.first_row >= (select row from f) and ((select row from e) is null or c.first_row < (select row from e))`;
 
 /** The first row of a chunk beside a row, whichever table it is in. */
 const beside = (operator: '<=' | '>', row: string): string => {
   const [order, pick] = operator === '>' ? ['', 'least'] : ['desc', 'greatest'];
   const of = (table: string): string =>
-    `(select c.first_row from ${table} c where c.series_id = s.id and c.first_row ${operator} ${row} order by c.first_row ${order} limit 1)`;
-  return `${pick}(${of('chunks')}, ${of('fresh')})`;
+    `(select first_row from ${table} where series_id = $1 and first_row ${operator} ${row} order by first_row ${order} limit 1)`;
+  return `select ${pick}(${of('chunks')}, ${of('fresh')}) as row`;
 };
 
 const followers = (table: string): string =>
-  `(select c.first_row, c.rows from ${table} c where c.series_id = s.id and c.first_row >= f.row order by c.first_row limit ${MOST_CHUNKS + 1})`;
+  `(select first_row, rows from ${table} where series_id = $1 and first_row >= (select row from f) order by first_row limit ${LOOKED_CHUNKS + 1})`;
 
 /**
  * $2: rows with lower numbers have been seen, $3: rows that are wanted. A chunk that began before and goes on beyond is taken alone.
- * What a rewriting has put together reaches to the next chunk, even where it has fewer rows. Else as many whole chunks as have no more rows than are wanted, but one at least.
+ * What a rewriting has put together reaches to the next chunk, even where it has fewer rows.
+ * Else as many whole chunks are taken as have no more rows than are wanted, but one at least.
+ *
+ * Each step is materialized: put into the conditions behind it, as the planner would, the first ones are evaluated a hundred times.
  */
 const TEXT = `
-  select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.edits, coalesce(e.row, h.rows) as end_row, ${HELD_COLUMNS},
+  with h as materialized (select rows from heads where series_id = $1),
+    b as materialized (${beside('<=', '$2::bigint')}),
+    x as materialized (${beside('>', 'coalesce((select row from b), -1)')}),
+    f as materialized (
+      select case when b.row < $2::bigint and coalesce(x.row, h.rows) > $2::bigint then b.row else $2::bigint end as row from h, b, x),
+    e as materialized (
+      select case when f.row < $2::bigint then x.row else (
+        select min(first_row) from (
+          select first_row, row_number() over w as n, sum(rows) over w as rows
+          from (select * from (${followers('chunks')} union all ${followers('fresh')}) c order by first_row limit ${LOOKED_CHUNKS + 1}) c
+          window w as (order by first_row)) c
+        where n > 1 and (rows > $3::bigint or n > ${LOOKED_CHUNKS})) end as row from f, x)
+  select ${SERIES_COLUMNS_TEXT}, h.expired_ns, h.edits, coalesce((select row from e), h.rows) as end_row, ${HELD_COLUMNS},
     coalesce((
       select json_agg(json_build_array(${LOCATION_COLUMNS}) order by c.first_row)
       from located_chunks c where c.series_id = s.id and c.values is null and ${TAKEN}), '[]') as chunks,
@@ -52,17 +67,8 @@ const TEXT = `
       select json_agg(json_build_array(generation, start_ns::text, end_ns::text, before_row) order by generation)
       from erasures where series_id = s.id) end as erasures
   from series s join heads h on h.series_id = s.id join projects p on p.id = s.project_id
-  cross join lateral (select ${beside('<=', '$2::bigint')} as row) b
-  cross join lateral (select ${beside('>', 'coalesce(b.row, -1)')} as row) x
-  cross join lateral (select case when b.row < $2::bigint and coalesce(x.row, h.rows) > $2::bigint then b.row else $2::bigint end as row) f
-  cross join lateral (select case when f.row < $2::bigint then x.row else (
-    select min(first_row) from (
-      select first_row, row_number() over w as n, sum(rows) over w as rows
-      from (select * from (${followers('chunks')} union all ${followers('fresh')}) c order by first_row limit ${MOST_CHUNKS + 1}) c
-      window w as (order by first_row)) c
-    where n > 1 and (rows > $3::bigint or n > ${MOST_CHUNKS})) end as row) e
   ${heldChunks(TAKEN)}
-  where s.deleted_at is null and s.id = $1`;
+  where s.deleted_at is null and s.id = $1::uuid`;
 
 /**
  * @param fromRow rows with lower numbers, in the order of arrival, are not wanted

@@ -105,7 +105,7 @@ export class CommitNews {
    * @param calls as they were before it was looked at what they concern
    */
   async wait(after: bigint, seriesId: string | null, calls: number, ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || this.#isClosed || this.#calls > calls || ms <= 0 || this.#hasNews(after, seriesId)) return;
+    if (signal.aborted || this.#isClosed || this.#calls > calls || ms <= 0 || this.isNews(after, seriesId)) return;
     await new Promise<void>((resolve) => {
       const wake = (): void => {
         clearTimeout(timer);
@@ -134,7 +134,8 @@ export class CommitNews {
     await this.#looking;
   }
 
-  #hasNews(after: bigint, seriesId: string | null): boolean {
+  /** Whether a commit after one is known that changed a series, or any; also where it is not known any more whether one did. */
+  isNews(after: bigint, seriesId: string | null): boolean {
     if (this.newest <= after) return false;
     const commits = seriesId === null ? null : this.recent(after);
     return commits === null || commits.some(({ series }) => series.includes(seriesId!));

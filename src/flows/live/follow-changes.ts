@@ -157,9 +157,9 @@ class Feed {
   async next(after: bigint, isHeard = true): Promise<readonly FeedCommit[]> {
     const { db, news } = this.#deps;
     const { project, field } = this.#request;
-    if (project !== null) {
+    if (project !== null && this.#onlyId === null) {
       await assertProject(db, this.principal, project);
-      this.#onlyId ??= (await projectIds(db, [project])).get(nameKey(project)) ?? null;
+      this.#onlyId = (await projectIds(db, [project])).get(nameKey(project)) ?? null;
     }
     const recent = isHeard ? news.recent(after) : null;
     if (recent) return recent;

@@ -45,19 +45,25 @@ export async function* followSamples(deps: LiveReadDeps, request: LiveRequest): 
     const reader = await SeriesReader.begin(deps, request);
     yield reader.start();
     let saidMs = performance.now();
-    while (!signal.aborted) {
+    for (let [seen, isNews] = [0n, true]; !signal.aborted;) {
       if (deps.news.isClosed) {
         yield { kind: 'end', reason: 'stopping', detail: 'the service is stopping', position: reader.position };
         return;
       }
-      // What is looked at now has all of this.
-      const { newest: seen, calls } = deps.news;
+      const { calls } = deps.news;
       try {
-        for await (const event of reader.catchUp(await request.principal(), seen)) {
-          yield event;
-          saidMs = performance.now();
-          if (signal.aborted) return;
+        const principal = await request.principal();
+        if (isNews) {
+          // What is looked at now has all of this.
+          seen = deps.news.newest;
+          for await (const event of reader.catchUp(principal)) {
+            yield event;
+            saidMs = performance.now();
+            if (signal.aborted) return;
+          }
+          isNews = false;
         }
+        reader.passOver(seen);
       } catch (error) {
         const end = reasonToEnd(error);
         if (end) {
@@ -71,7 +77,12 @@ export async function* followSamples(deps: LiveReadDeps, request: LiveRequest): 
       if (left <= 0) {
         yield { kind: 'heartbeat', position: reader.position };
         saidMs = performance.now();
-      } else await deps.news.wait(seen, reader.seriesId, calls, left, signal);
+      } else if (!isNews) {
+        await deps.news.wait(seen, reader.seriesId, calls, left, signal);
+        isNews = deps.news.isNews(seen, reader.seriesId);
+        // Nobody asks the catalog because time has passed.
+        if (!isNews) seen = deps.news.newest;
+      }
     }
   } finally {
     leave();
@@ -125,8 +136,8 @@ class SeriesReader {
     };
   }
 
-  /** All that is there and has not been told. @param seen commits up to this one are readable */
-  async *catchUp(principal: Principal, seen: bigint): AsyncGenerator<LiveEvent> {
+  /** All that is there and has not been told. */
+  async *catchUp(principal: Principal): AsyncGenerator<LiveEvent> {
     const isRegular = this.#first.sampling.kind === 'regular';
     for (let isMore = true; isMore;) {
       const { rows, within: place } = this.#at;
@@ -134,7 +145,11 @@ class SeriesReader {
       const isStill = this.#at.rows === rows && this.#at.within === place;
       if (isMore && isStill) throw new Error(`live reading of series ${this.seriesId} stands still at row ${rows}`);
     }
-    if (seen > this.#at.commit) this.#at = { ...this.#at, commit: seen };
+  }
+
+  /** All of the commits up to one is told: those that followed the last one did not change the series. */
+  passOver(commit: bigint): void {
+    if (commit > this.#at.commit) this.#at = { ...this.#at, commit };
   }
 
   get #mostRows(): number {
