@@ -31,9 +31,6 @@ const TURN_SERIES = 1_000;
 /** Times that series are asked for anew, made by others, or refuse lines, in one request. */
 const MOST_TRIES = 8;
 const RETRY_AFTER_S = 2;
-/** What a byte of lines takes: the shortest line has six, and its row is 48 with all that is made of it. */
-const COPIES = 8;
-
 /**
  * @throws forbidden for a project out of reach; not-found `project-unknown`; what is wrong with the body as a whole; what {@link Backpressure} or
  *   {@link Committer.submit} refuse
