@@ -259,7 +259,7 @@ describe('creating a series', () => {
 describe('changing a series', () => {
   test.each([
     ['its dtype', { dtype: 'int32' }, 'dtype'],
-    ['its sampling', { sampling: { kind: 'irregular' } }, 'sampling'],
+    ['its sampling', { sampling: { kind: 'irregular' } }, 'sampling.kind'],
     ['its rows', { rows: 0 }, 'rows'],
     ['its name to nothing', { name: null }, 'name'],
     ['its scale to 0', { scale: 0 }, 'scale'],

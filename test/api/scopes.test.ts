@@ -94,7 +94,11 @@ const BODIES: Readonly<Record<string, unknown>> = {
 const QUERIES: Readonly<Record<string, string>> = {
   'PUT /v1/series/{id}/samples': 'start=2026-05-01T00:00:00Z&end=2026-05-01T00:00:00.2Z',
   'DELETE /v1/series/{id}/samples': 'start=2026-05-01T00:00:00Z',
+  'POST /write': `db=${PROJECT}`,
+  'POST /api/v2/write': `bucket=${PROJECT}`,
 };
+/** Bodies that are no JSON. */
+const TEXTS: Readonly<Record<string, string>> = { 'POST /write': 'm f=1', 'POST /api/v2/write': 'm f=2' };
 /** What a token that only writes may do, and nothing else is. */
 const WRITES: ReadonlySet<string> = new Set([
   'POST /v1/series',
@@ -106,6 +110,8 @@ const WRITES: ReadonlySet<string> = new Set([
   'POST /v1/series/{id}/unseal',
   'POST /v1/samples',
   'POST /v1/samples/stream',
+  'POST /write',
+  'POST /api/v2/write',
   'POST /v1/series/{id}/samples',
   'PUT /v1/series/{id}/samples',
   'DELETE /v1/series/{id}/samples',
@@ -113,7 +119,15 @@ const WRITES: ReadonlySet<string> = new Set([
   'DELETE /v1/series/{id}/annotations/{annotation}',
 ]);
 /** These tell everybody the same. */
-const OPEN: ReadonlySet<string> = new Set(['GET /healthz', 'GET /readyz', 'GET /openapi.json', 'GET /docs', 'GET /']);
+const OPEN: ReadonlySet<string> = new Set([
+  'GET /healthz',
+  'GET /readyz',
+  'GET /openapi.json',
+  'GET /docs',
+  'GET /',
+  'GET /ping',
+  'GET /health',
+]);
 
 function byId(operation: string): string {
   return operation.replace('/v1/series/by-name/{name}', '/v1/series/{id}');
@@ -146,6 +160,12 @@ async function call(client: ApiClient, operation: string, known: Prepared): Prom
   const isLines = template.endsWith('/bulk') || template.startsWith('/v1/samples');
   const created = { name: randomUUID(), project: PROJECT, dtype: 'int8', sampling: { kind: 'irregular' } };
   const line = JSON.stringify(template.startsWith('/v1/samples') ? { series: known.id, values: [1] } : created);
+  const text = TEXTS[operation];
+  if (text !== undefined)
+    return client.send(method, `${path}?${query.toString()}`, {
+      headers: { 'content-type': 'text/plain' },
+      body: text,
+    });
   return client.send(method, `${path}?${query.toString()}`, {
     headers: { 'content-type': isLines ? 'application/x-ndjson' : 'application/json' },
     body: isLines ? line : body === undefined ? undefined : JSON.stringify(body),
