@@ -2,8 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { InfluxDB } from 'influx';
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { compactAll, flushAll } from '../support/command.ts';
 import { testDatabase, type TestDatabase } from '../support/postgres.ts';
+import { projectRoot } from '../support/project-root.ts';
 import { describePython } from '../support/python.ts';
 import { startService, type RunningService } from '../support/service.ts';
 import { ApiClient, expecting } from './client.ts';
@@ -173,6 +176,30 @@ describe.each(['fresh', 'compacted'])('points, %s', (state) => {
     expect((await filled('fill(previous)', 'count(big)')).map(([, n]) => n)).toEqual([null, null, 1, 1, 1]);
     expect((await filled('fill(null)', 'mean(big)')).map(([, n]) => n === null)).toEqual([true, true, false, true, false]); // prettier-ignore
   });
+});
+
+test('the dashboard for Grafana asks what is known, and finds it', async () => {
+  const path = join(projectRoot(), 'docs/grafana/dashboard.json');
+  interface Dashboard {
+    readonly templating: { readonly list: readonly { readonly query: string }[] };
+    readonly panels: readonly { readonly targets: readonly { readonly query: string }[] }[];
+  }
+  const { templating, panels } = JSON.parse(readFileSync(path, 'utf8')) as Dashboard;
+  const queries = [...templating.list, ...panels.flatMap(({ targets }) => targets)].map(({ query }) => query);
+  expect(queries.length).toBeGreaterThan(4);
+  // As Grafana puts in what its variables and macros stand for.
+  const from = `${T0}000ms`;
+  const filled = queries.map((query) =>
+    query
+      .replaceAll('$measurement', 'oven')
+      .replaceAll('$field', 'temperature')
+      .replaceAll('$timeFilter', `time >= ${from} and time <= ${T0 + 600n}000ms`)
+      .replaceAll('$__interval', '10s'),
+  );
+  for (const query of filled) {
+    const [{ error, series }] = await ask(query, '&epoch=ms');
+    expect([query, error, series?.length]).toEqual([query, undefined, expect.any(Number)]);
+  }
 });
 
 test('a document a line, cut by rows', async () => {

@@ -20,6 +20,7 @@ const DOCUMENTS = [
   'README.md',
   'docs/http.md',
   'docs/line-protocol.md',
+  'docs/grafana.md',
   'docs/live.md',
   'docs/regular-series.md',
   'docs/command-line.md',

@@ -31,6 +31,7 @@ const TURN_SERIES = 1_000;
 /** Times that series are asked for anew, made by others, or refuse lines, in one request. */
 const MOST_TRIES = 8;
 const RETRY_AFTER_S = 2;
+
 /**
  * @throws forbidden for a project out of reach; not-found `project-unknown`; what is wrong with the body as a whole; what {@link Backpressure} or
  *   {@link Committer.submit} refuse
