@@ -26,10 +26,10 @@ async function openTable(deps: QueryDeps, request: TableRequest, claim: Claim): 
   const plans = await plansBytes(deps.db, request, chosen);
   claim.need(STREAM_BYTES + plans);
   const { parts, ...planned } = await planTable(deps, request, chosen);
-  const { format, epoch } = request;
+  const { format, epoch, influx } = request;
   const bytes = plans + heldOfTable(planned.form, format, chosen);
   claim.need(bytes);
   claim.keep(bytes);
-  const body = deps.codec.pipe('table', { ...planned, format, epoch }, parts, request.signal);
+  const body = deps.codec.pipe('table', { ...planned, format, epoch, influx }, parts, request.signal);
   return { mediaType: mediaTypeOf(format), series: chosen.length, body: await started(claim.over(body)) };
 }
