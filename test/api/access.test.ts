@@ -296,10 +296,9 @@ describe('what operators and programs look at', () => {
     for (const operation of operations) {
       const [method, path] = operation.split(' ');
       const answered = await api.send(method, path.replaceAll(/\{\w+\}/g, randomUUID()), { token: null });
-      expect({ operation, status: answered.status }).toEqual({
-        operation,
-        status: /^\/(v1|metrics|write|query|api)\b/.test(path) ? 401 : 200,
-      });
+      const became = answered.status < 300 ? 'answered' : answered.status;
+      const isClosed = /^\/(v1|metrics|write|query|api)\b/.test(path);
+      expect({ operation, became }).toEqual({ operation, became: isClosed ? 401 : 'answered' });
     }
     const page = expecting(200, await api.send('GET', '/docs', { token: null }));
     expect(page.headers['content-type']).toMatch(/^text\/html/);
