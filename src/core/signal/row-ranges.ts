@@ -30,6 +30,12 @@ function firstEndingAfter(ranges: readonly RowRange[], row: number): number {
   return low;
 }
 
+/** Whether a row is in one of the ranges, which are in order. */
+export function hasRow(ranges: readonly RowRange[], row: number): boolean {
+  const at = firstEndingAfter(ranges, row);
+  return at < ranges.length && ranges[at].from <= row;
+}
+
 /** The rows of `ranges` that are in `range`, too. */
 export function clipRows(ranges: readonly RowRange[], range: RowRange): RowRange[] {
   return ranges

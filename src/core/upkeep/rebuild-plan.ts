@@ -7,7 +7,7 @@
  */
 import type { ClockMark } from '../signal/place-run.ts';
 import { halfPeriodNs, nsOfRow, type Rate } from '../signal/rate.ts';
-import { clipRows, countRows, uniteRows, withoutRows } from '../signal/row-ranges.ts';
+import { clipRows, countRows, hasRow, uniteRows, withoutRows } from '../signal/row-ranges.ts';
 import {
   byTime,
   partOfSegment,
@@ -328,27 +328,15 @@ export function rebuildMarks(
   const claimed = unite(layers.flatMap(({ claims }) => claims));
   const marks = new Map<number, bigint>();
   for (const { record } of told) {
-    for (const { row, ns } of record.marks) if (!isWithin(claimed, row)) marks.set(row, ns);
+    for (const { row, ns } of record.marks) if (!hasRow(claimed, row)) marks.set(row, ns);
   }
   for (const { told: own, claims } of layers) {
-    for (const { row, ns } of own.record.marks) if (isWithin(claims, row)) marks.set(row, ns);
+    for (const { row, ns } of own.record.marks) if (hasRow(claims, row)) marks.set(row, ns);
   }
   return [...marks]
     .filter(([row]) => row < rows)
     .map(([row, ns]) => ({ row, ns }))
     .sort((a, b) => a.row - b.row);
-}
-
-/** @param ranges in order */
-function isWithin(ranges: readonly RowRange[], row: number): boolean {
-  let low = 0;
-  let high = ranges.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (ranges[middle].to <= row) low = middle + 1;
-    else high = middle;
-  }
-  return low < ranges.length && ranges[low].from <= row;
 }
 
 /** The parts of segments that lie in a claim. */
