@@ -8,6 +8,8 @@ import type { Varve } from './varve.ts';
 import { workloadBytes, type Workload } from './workload.ts';
 
 const MB = 1e6;
+/** Series of the workload have float64. */
+const VALUE_BYTES = 8;
 
 interface Reads {
   readonly rows: number;
@@ -27,10 +29,12 @@ export async function measureCompaction(
   const packing = peers.filter((peer) => peer.ingestCompressed);
   const rates = new Turns(packing);
   await rates.take(async (peer) => [workloadBytes(workload) / MB / ((await peer.ingestCompressed!()) / 1000)]);
-  const paths = reports.flatMap(({ path }) => (path === null ? [] : [path]));
   const values = workload.kind;
-  // Everything that was ingested is compacted, not only the series that are read.
-  const share = workloadBytes(workload) / reports.reduce((sum, { bytesBefore }) => sum + bytesBefore, 0);
+  // A flush has compressed them already: what a shard has says little of how much is worked off.
+  const [{ rows: stored }] = await varve.query<{ rows: string }>('select sum(rows) as rows from heads');
+  const rawBytes = Number(stored) * VALUE_BYTES;
+  let storedBytes = 0;
+  for (const id of ids) storedBytes += await varve.storedBytes(id);
   const disk = new Turns(packing);
   await disk.take(async (peer) => [await peer.diskMb()]);
   const measured: Measurement[] = [];
@@ -43,20 +47,20 @@ export async function measureCompaction(
       measure: 'flushed by one thread',
       values,
       unit: 'MB/s',
-      varve: [rateOf(flushes)],
+      varve: [rateOf(flushes, rawBytes)],
     },
     {
       measure: 'compacted by one thread, gzip',
       values,
       unit: 'MB/s',
-      varve: [rateOf(reports)],
+      varve: [rateOf(reports, rawBytes)],
       peers: rates.samples,
     },
     {
       measure: 'on the disk, compacted',
       values,
       unit: 'MB',
-      varve: [varve.liveDiskMb(paths) * share],
+      varve: [storedBytes / MB],
       peers: disk.samples,
     },
     {
@@ -69,8 +73,7 @@ export async function measureCompaction(
   ];
 }
 
-function rateOf(reports: readonly RewriteReport[]): number {
-  const bytes = reports.reduce((sum, { bytesBefore }) => sum + bytesBefore, 0);
+function rateOf(reports: readonly RewriteReport[], rawBytes: number): number {
   const seconds = reports.reduce((sum, { tookMs }) => sum + tookMs, 0) / 1000;
-  return bytes / MB / seconds;
+  return rawBytes / MB / seconds;
 }

@@ -161,11 +161,6 @@ export class Varve {
     return JSON.parse(ran.output()) as RewriteReport[];
   }
 
-  /** What the files take that hold what readers see: the old ones stay for a minute. */
-  liveDiskMb(paths: readonly string[]): number {
-    return paths.reduce((sum, path) => sum + allocatedBytes(join(this.#service.dataRoot, path)), 0) / MB;
-  }
-
   /** What the service's own process has resident. */
   rssMb(): number | null {
     return rssMb(this.#service.pid);
