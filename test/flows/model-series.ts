@@ -1,5 +1,5 @@
 /** A series as an array in memory: what appends, replacements and removals must come to, and nothing of how they are stored. */
-import { nsOfRow, rowAtOrAfter, type Rate } from '../../src/core/signal/rate.ts';
+import { nsOfRow, type Rate } from '../../src/core/signal/rate.ts';
 import { INT64_MAX, INT64_MIN } from '../../src/core/time.ts';
 import type { DuplicateRule } from '../../src/core/signal/series.ts';
 
@@ -94,16 +94,7 @@ export class RegularModel {
       const off = grid.startNs + nsOfRow(this.#rate, grid.at + 1) - startNs;
       return off <= half && -off <= half;
     });
-    return near ? this.#grids.get(near.row)! : this.#newestGrid(startNs);
-  }
-
-  /** Where a gap ends at the time of a row of the newest grid, that grid goes on. */
-  #newestGrid(startNs: bigint): { readonly startNs: bigint; readonly at: number } | null {
-    const grid = this.#grids.get(this.#rows.length - 1);
-    if (!grid) return null;
-    const at = Number(rowAtOrAfter(this.#rate, startNs - grid.startNs));
-    const isOnGrid = at > 0 && at !== grid.at + 1 && grid.startNs + nsOfRow(this.#rate, at) === startNs;
-    return isOnGrid ? { startNs: grid.startNs, at: at - 1 } : null;
+    return near ? this.#grids.get(near.row)! : null;
   }
 
   #timesOf(count: number, startNs: bigint | null): bigint[] {

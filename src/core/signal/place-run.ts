@@ -167,7 +167,7 @@ function extended(head: TimeHead, clock: Clock, run: Run): PlacedRun {
 }
 
 function opened(head: TimeHead, clock: Clock, run: Run, startNs: bigint): PlacedRun {
-  const segment = beginning({ firstRow: head.rows, startNs, rows: run.rows }, clock.rate, head.segment);
+  const segment = beginning({ firstRow: head.rows, startNs, rows: run.rows }, clock.rate, head.segment, run.gaps);
   refuseBeyond(segment, clock.rate, run.field);
   const marks = marksOf(head, clock, run, null);
   const closed = head.segment ? [head.segment] : [];
@@ -181,10 +181,13 @@ function opened(head: TimeHead, clock: Clock, run: Run, startNs: bigint): Placed
   };
 }
 
-/** A segment that begins where the newest one would have a row goes on its grid, so that its times are not rounded anew. */
-function beginning(segment: Segment, rate: Rate, newest: Segment | null): Segment {
+/**
+ * Rows that come back as they were read go on the grid of the newest segment, if they begin where it would have a row.
+ * So their times are not rounded anew. All others are counted from the start that the client says.
+ */
+function beginning(segment: Segment, rate: Rate, newest: Segment | null, gaps?: GapRule): Segment {
   const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
-  if (isWhole || !newest) return segment;
+  if (gaps !== 'exact' || isWhole || !newest) return segment;
   const passedNs = segment.startNs - timeWithin(newest, rate, newest.firstRow - (newest.skip ?? 0));
   const skip = rowAtOrAfter(rate, passedNs);
   // Where it follows at once, it is a segment of its own for its clock alone.
@@ -253,7 +256,7 @@ function placeNear(head: TimeHead, clock: Clock, run: Run, near: readonly NearSe
     ? { ...newest, rows: newest.rows + run.rows }
     : grid
       ? onGrid(grid, rate, head.rows, run.rows)
-      : beginning({ firstRow: head.rows, startNs: start.startNs, rows: run.rows }, rate, newest);
+      : beginning({ firstRow: head.rows, startNs: start.startNs, rows: run.rows }, rate, newest, run.gaps);
   refuseBeyond(segment, rate, run.field);
   const firstNs = timeWithin(segment, rate, head.rows);
   const endNs = segmentEndNs(segment, rate);
