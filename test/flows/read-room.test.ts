@@ -6,6 +6,7 @@ import { readPlanSizes } from '../../src/catalog/read/plan-sizes.ts';
 import { parseRate } from '../../src/core/signal/rate.ts';
 import { UNSAID, type NewSeries, type Series } from '../../src/core/signal/series.ts';
 import { measureErasure } from '../../src/flows/append/measure-erasure.ts';
+import { hashContent } from '../../src/flows/close/hash-content.ts';
 import { stateService } from '../../src/flows/close/seal-series.ts';
 import { readBuckets } from '../../src/flows/overview/read-overview.ts';
 import { AnswerRoom } from '../../src/flows/read/answer-room.ts';
@@ -214,6 +215,20 @@ suite('plans are bounded', () => {
     const { db, root, codec } = store;
     const { removed } = await measureErasure({ db, root, codec }, disordered, 100n, 15_100n);
     expect(removed).toBe(15_000);
+  });
+});
+
+suite('a hash', () => {
+  test('of which a page needs more room than it has begins anew with it', async () => {
+    const { db, root, codec } = store;
+    class Anew extends Error {}
+    const refuse = (): never => {
+      throw new Anew('more room');
+    };
+    const claim = { bytes: MIB, need: refuse, refuse, keep() {}, release() {}, over: <T>(body: T): T => body };
+    await expect(hashContent({ db, root, codec }, fresh.id, { claim })).rejects.toBeInstanceOf(Anew);
+    const state = stateService({ reads: db, writes: db, root, codec, turns: store.turns, room: new AnswerRoom() });
+    expect((await state.seal(NOBODY, fresh.id, { signal: new AbortController().signal })).contentHash).not.toBeNull();
   });
 });
 
