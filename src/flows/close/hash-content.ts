@@ -36,8 +36,6 @@ export async function hashContent(
     try {
       return await onceMore(() => hashPages(deps, seriesId, options));
     } catch (error) {
-      // On its way through the thread an abort becomes an error like others.
-      options.signal?.throwIfAborted();
       if (attempt === ATTEMPTS || !isVarveError(error) || error.slug !== CHANGED) throw error;
     }
   }
@@ -71,22 +69,8 @@ async function hashPages(
       selection = plan.rest;
     }
   }
-  // On its way through the thread an error loses its class, and with it what it asks for.
-  let failure: unknown;
-  async function* toldPages(): AsyncGenerator<RowsTask> {
-    try {
-      yield* pages();
-    } catch (error) {
-      failure = error;
-      throw error;
-    }
-  }
   const pieces: Uint8Array[] = [];
-  try {
-    for await (const piece of deps.codec.pipe('hash', {}, toldPages(), signal)) pieces.push(piece);
-  } catch (error) {
-    throw failure ?? error;
-  }
+  for await (const piece of deps.codec.pipe('hash', {}, pages(), signal)) pieces.push(piece);
   const digests = Buffer.concat(pieces);
   const [values, times] = [0, SHA256_BYTES].map((at) => digests.toString('hex', at, at + SHA256_BYTES));
   return { values: named(values), times: times === '' ? null : named(times), rows, commit: commit! };

@@ -98,14 +98,16 @@ export class CodecPool {
       into?.port1.close();
     };
     run.catch(end); // a thread that died: the reader must not wait for it
+    const failures: unknown[] = [];
     signal?.addEventListener('abort', end);
-    if (parts && into) void sendStream(into.port1, parts, 1); // its errors come back through the bytes
+    if (parts && into) void sendStream(into.port1, telling(parts, failures), 1);
     try {
       yield* receiveStream(out.port1);
       await run;
     } catch (error) {
       signal?.throwIfAborted();
-      throw error;
+      // What the parts failed of comes back through the bytes, and has lost its class on the way.
+      throw failures.length > 0 ? failures[0] : error;
     } finally {
       signal?.removeEventListener('abort', end);
       end();
@@ -124,5 +126,15 @@ export class CodecPool {
 
   async close(): Promise<void> {
     await Promise.all([this.#streams.destroy(), this.#steps.destroy()]);
+  }
+}
+
+/** The same items. What the source fails of is kept. */
+async function* telling<T>(source: AsyncIterable<T>, failures: unknown[]): AsyncGenerator<T> {
+  try {
+    yield* source;
+  } catch (error) {
+    failures.push(error);
+    throw error;
   }
 }
