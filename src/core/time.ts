@@ -4,6 +4,15 @@
  */
 
 export const NS_PER_S = 1_000_000_000n;
+/** Units that always have the same length. */
+export const UNIT_NS = {
+  ns: 1n,
+  us: 1_000n,
+  ms: 1_000_000n,
+  s: NS_PER_S,
+  m: 60n * NS_PER_S,
+  h: 3_600n * NS_PER_S,
+} as const;
 export const INT64_MIN = -(2n ** 63n);
 export const INT64_MAX = 2n ** 63n - 1n;
 

@@ -1,6 +1,6 @@
 /** InfluxQL as text becomes statements. What is not known is refused by its name, never passed over. */
 import { invalidField } from '../errors.ts';
-import { parseTime } from '../time.ts';
+import { parseTime, UNIT_NS } from '../time.ts';
 import {
   INFLUX_FUNCTIONS,
   type WhereClause,
@@ -41,16 +41,11 @@ const REGEX = /\/(?:[^/\\\n]|\\.)+\//y;
 const BEFORE_REGEX = /^(=~|!~|\.|from|by|,|key|in|\(|measurement|select)$/i;
 
 const UNITS_NS: Readonly<Record<string, bigint>> = {
-  ns: 1n,
-  u: 1_000n,
-  µ: 1_000n,
-  us: 1_000n,
-  ms: 1_000_000n,
-  s: 1_000_000_000n,
-  m: 60_000_000_000n,
-  h: 3_600_000_000_000n,
-  d: 86_400_000_000_000n,
-  w: 604_800_000_000_000n,
+  ...UNIT_NS,
+  u: UNIT_NS.us,
+  µ: UNIT_NS.us,
+  d: 24n * UNIT_NS.h,
+  w: 7n * 24n * UNIT_NS.h,
 };
 
 /**
@@ -369,7 +364,6 @@ class Parser {
 
   #groupBy(): Pick<SelectStatement, 'group' | 'fill'> {
     let everyNs: bigint | null = null;
-    let offsetNs = 0n;
     let allTags = false;
     const tags: NameMatch[] = [];
     let fill: InfluxFill | null = null;
@@ -384,7 +378,8 @@ class Parser {
           if (isWord && name.toLowerCase() === 'time' && this.takeSymbol('(')) {
             everyNs = this.#length();
             if (everyNs <= 0n) throw faulty('GROUP BY time(0): must be longer than nothing');
-            if (this.takeSymbol(',')) offsetNs = this.#time();
+            if (this.takeSymbol(',') && this.#time() !== 0n)
+              throw faulty('GROUP BY time(…, offset): an offset is not known');
             this.needSymbol(')');
           } else {
             this.#typeHint();
@@ -394,8 +389,7 @@ class Parser {
       });
     }
     if (this.#takeWord('fill')) [fill] = this.#inBrackets(() => this.#fill());
-    if (offsetNs !== 0n) throw faulty('GROUP BY time(…, offset): an offset is not known');
-    return { group: { everyNs, offsetNs, tags, allTags }, fill };
+    return { group: { everyNs, tags, allTags }, fill };
   }
 
   #fill(): InfluxFill {

@@ -63,7 +63,6 @@ export type InfluxFill = 'none' | 'null' | 'previous' | 'linear' | { readonly nu
 export interface GroupClause {
   /** Null: one bucket for the whole range. */
   readonly everyNs: bigint | null;
-  readonly offsetNs: bigint;
   readonly tags: readonly NameMatch[];
   readonly allTags: boolean;
 }

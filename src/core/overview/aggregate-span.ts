@@ -1,5 +1,5 @@
 /** Spans of time that buckets have: fixed ones, and those of the calendar of a place. */
-import { INT64_MAX, INT64_MIN } from '../time.ts';
+import { INT64_MAX, INT64_MIN, UNIT_NS } from '../time.ts';
 
 export type CalendarUnit = 'day' | 'week' | 'month' | 'year';
 
@@ -7,21 +7,14 @@ export type Every =
   | { readonly kind: 'fixed'; readonly ns: bigint }
   | { readonly kind: 'calendar'; readonly unit: CalendarUnit; readonly count: number };
 
-const FIXED: Readonly<Record<string, bigint>> = {
-  ns: 1n,
-  us: 1_000n,
-  ms: 1_000_000n,
-  s: 1_000_000_000n,
-  m: 60_000_000_000n,
-  h: 3_600_000_000_000n,
-};
+const FIXED: Readonly<Record<string, bigint>> = UNIT_NS;
 const CALENDAR: Readonly<Record<string, CalendarUnit>> = { d: 'day', w: 'week', mo: 'month', y: 'year' };
 /** What a calendar unit takes at least: to tell how many there may be. */
 const SHORTEST_NS: Readonly<Record<CalendarUnit, bigint>> = {
-  day: 23n * FIXED.h,
-  week: 7n * 24n * FIXED.h - FIXED.h,
-  month: 28n * 24n * FIXED.h - FIXED.h,
-  year: 365n * 24n * FIXED.h - FIXED.h,
+  day: 23n * UNIT_NS.h,
+  week: 7n * 24n * UNIT_NS.h - UNIT_NS.h,
+  month: 28n * 24n * UNIT_NS.h - UNIT_NS.h,
+  year: 365n * 24n * UNIT_NS.h - UNIT_NS.h,
 };
 
 export const EVERY_FORMS = 'must be a whole number and a unit: ns, us, ms, s, m, h, d, w, mo or y, such as 10s or 1d';

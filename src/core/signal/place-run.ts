@@ -6,7 +6,7 @@
  * free, and whoever takes it takes it for good.
  */
 import { unprocessableField, type VarveError } from '../errors.ts';
-import { halfPeriodNs, nsOfRow, rowAtOrAfter, type Rate } from './rate.ts';
+import { halfPeriodNs, hasWholePeriod, nsOfRow, rowAtOrAfter, type Rate } from './rate.ts';
 import { clipRows, withoutRows } from './row-ranges.ts';
 import { partOfSegment, rowsInTime, segmentEndNs, timeWithin, toleranceNs } from './segment.ts';
 import type { RowRange, Segment } from './segment.ts';
@@ -143,9 +143,9 @@ function expectation(
   gaps: GapRule = 'likely',
 ): { expectedNs: bigint; allowedNs: bigint } {
   const roundedNs = smaller(ROUNDING_NS, halfPeriodNs(rate));
-  const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
   // Times that are exact are those of the rows as they are stored, which marks know nothing of.
-  if (gaps === 'exact') return { expectedNs: timeWithin(segment, rate, row), allowedNs: isWhole ? 0n : roundedNs };
+  if (gaps === 'exact')
+    return { expectedNs: timeWithin(segment, rate, row), allowedNs: hasWholePeriod(rate) ? 0n : roundedNs };
   const known = mark && mark.row < row ? mark : null;
   const expectedNs = known ? known.ns + nsOfRow(rate, row - known.row) : timeWithin(segment, rate, row);
   const tolerance = toleranceNs(rate, startTolerance);
@@ -186,8 +186,7 @@ function opened(head: TimeHead, clock: Clock, run: Run, startNs: bigint): Placed
  * So their times are not rounded anew. All others are counted from the start that the client says.
  */
 function beginning(segment: Segment, rate: Rate, newest: Segment | null, gaps?: GapRule): Segment {
-  const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
-  if (gaps !== 'exact' || isWhole || !newest) return segment;
+  if (gaps !== 'exact' || hasWholePeriod(rate) || !newest) return segment;
   const passedNs = segment.startNs - timeWithin(newest, rate, newest.firstRow - (newest.skip ?? 0));
   const skip = rowAtOrAfter(rate, passedNs);
   // Where it follows at once, it is a segment of its own for its clock alone.

@@ -86,3 +86,8 @@ export function rowAtOrAfter(rate: Rate, ns: bigint): bigint {
 export function halfPeriodNs(rate: Rate): bigint {
   return (rate.den * NS) / (2n * rate.num);
 }
+
+/** Whether rows lie a whole number of nanoseconds apart, so that no time is rounded. */
+export function hasWholePeriod(rate: Rate): boolean {
+  return (rate.den * NS) % rate.num === 0n;
+}

@@ -4,7 +4,7 @@
  */
 import { unprocessableField } from '../errors.ts';
 import type { Clock, GapRule, Run } from './place-run.ts';
-import { formatRate, halfPeriodNs, nsOfRow, rateHz, type Rate } from './rate.ts';
+import { formatRate, halfPeriodNs, hasWholePeriod, nsOfRow, rateHz, type Rate } from './rate.ts';
 import { toleranceNs } from './segment.ts';
 import { distance, formatTime, isTime } from '../time.ts';
 
@@ -155,8 +155,7 @@ function formatSeconds(ns: bigint): string {
 function rowTolerance({ rate, startTolerance }: Pick<Clock, 'rate' | 'startTolerance'>, gaps: GapRule): bigint {
   const tolerance = gaps === 'exact' ? 0n : toleranceNs(rate, startTolerance);
   // Times are rounded down one by one: where a row takes less than 2 ns, that is more than half of it.
-  const isWhole = (rate.den * 1_000_000_000n) % rate.num === 0n;
-  return tolerance === 0n && !isWhole ? 1n : tolerance;
+  return tolerance === 0n && !hasWholePeriod(rate) ? 1n : tolerance;
 }
 
 type OpenStampedRun = { -readonly [K in keyof Run]: Run[K] } & { readonly marks: { row: number; ns: bigint }[] };

@@ -41,15 +41,17 @@ function tagExpression(condition: TagCondition): Expression {
 function testExpression(test: TagTest): Expression {
   const { key } = test;
   if ('text' in test) {
-    const has: Expression =
-      test.text === '' ? { kind: 'not', of: { kind: 'tag', key, test: { op: 'exists' } } } : equals(key, test.text);
+    const has = test.text === '' ? isMissing(key) : equals(key, test.text);
     return test.op === '=' ? has : { kind: 'not', of: has };
   }
   const found = like(key, test.regex);
   const matchesNothing = new RegExp(test.regex, 'u').test('');
-  const isMissing: Expression = { kind: 'not', of: { kind: 'tag', key, test: { op: 'exists' } } };
-  const all: Expression = matchesNothing ? { kind: 'or', of: [found, isMissing] } : found;
+  const all: Expression = matchesNothing ? { kind: 'or', of: [found, isMissing(key)] } : found;
   return test.op === '=~' ? all : { kind: 'not', of: all };
+}
+
+function isMissing(key: string): Expression {
+  return { kind: 'not', of: { kind: 'tag', key, test: { op: 'exists' } } };
 }
 
 /** Whether a name is meant. */

@@ -1,6 +1,6 @@
 /** What identifies a point beside its time: measurement and tags, as line protocol writes them. */
 import type { Tags } from '../../core/signal/series.ts';
-import { MEASUREMENT_TAG } from '../../formats/line-protocol/line-names.ts';
+import { keyTextOf, MEASUREMENT_TAG } from '../../formats/line-protocol/line-names.ts';
 
 /** Tags of a point alone, in alphabetical order; those that begin with `_` are ours. */
 export function pointTags(tags: Tags): [key: string, value: string][] {
@@ -15,7 +15,5 @@ export function pointTags(tags: Tags): [key: string, value: string][] {
 export function lineKey(tags: Tags): string | null {
   const measurement = tags[MEASUREMENT_TAG];
   if (typeof measurement !== 'string') return null;
-  const name = measurement.replaceAll(/[ ,]/g, String.raw`\$&`);
-  const escaped = (text: string): string => text.replaceAll(/[ ,=]/g, String.raw`\$&`);
-  return [name, ...pointTags(tags).map(([key, value]) => `${escaped(key)}=${escaped(value)}`)].join(',');
+  return keyTextOf({ measurement, tags: pointTags(tags) });
 }

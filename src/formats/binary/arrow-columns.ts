@@ -2,6 +2,7 @@
 import { TIME_COLUMN } from '../../core/signal/column-names.ts';
 import { DTYPES, viewAs, type Dtype, type SampleArray } from '../../core/numbers/dtype.ts';
 import { unprocessableField } from '../../core/errors.ts';
+import { UNIT_NS } from '../../core/time.ts';
 import { damaged } from './arrow-messages.ts';
 import type { FlatTable } from './flatbuffer.ts';
 
@@ -14,7 +15,7 @@ export const RECORD_BATCH = { length: 0, nodes: 1, buffers: 2, compression: 3 } 
 export const TYPE = { int: 2, float: 3, utf8: 5, timestamp: 10, duration: 18, largeUtf8: 20 } as const;
 const PRECISIONS = ['float16', 'float32', 'float64'];
 /** Nanoseconds of the units: seconds, milliseconds … */
-const UNIT_NS = [1_000_000_000n, 1_000_000n, 1000n, 1n];
+const ARROW_UNITS_NS = [UNIT_NS.s, UNIT_NS.ms, UNIT_NS.us, UNIT_NS.ns];
 const DURATION_UNIT_BY_DEFAULT = 1;
 
 /** The dtype of a column of numbers; for a type that is not one of the ten, what it would be called. */
@@ -35,7 +36,7 @@ export function unitOf(field: FlatTable): bigint {
   const kind = field.uint8(FIELD.typeType);
   if (kind === TYPE.timestamp || kind === TYPE.duration) {
     const unit = field.table(FIELD.type)?.int16(0, kind === TYPE.duration ? DURATION_UNIT_BY_DEFAULT : 0);
-    const unitNs = UNIT_NS[unit ?? -1];
+    const unitNs = ARROW_UNITS_NS[unit ?? -1];
     if (unitNs === undefined) throw damaged();
     return unitNs;
   }

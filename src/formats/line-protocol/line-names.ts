@@ -114,12 +114,17 @@ function isBefore(bytes: Uint8Array, a: number, b: number): boolean {
  */
 export function seriesNameOf({ measurement, tags }: LineKey, field: string, type: string | null = null): string {
   const all = type === null ? tags : [...tags, [TYPE_TAG, type] as const];
-  const sorted = all.map((tag) => ({ tag, key: nameKey(tag[0]) })).sort((a, b) => (a.key < b.key ? -1 : 1));
-  const key = sorted.map(({ tag: [key, value] }) => `,${escaped(key)}=${escaped(value)}`).join('');
-  const name = `${measurement.replaceAll(/[, ]/g, String.raw`\$&`)}${key}:${escaped(field).replaceAll(':', String.raw`\:`)}`;
+  const name = `${keyTextOf({ measurement, tags: all })}:${escaped(field).replaceAll(':', String.raw`\:`)}`;
   if (name.length <= MAX_NAME_CHARS) return name;
   const hash = createHash('sha256').update(nameKey(name)).digest('hex').slice(0, HASH_CHARS);
   return `${name.slice(0, MAX_NAME_CHARS - HASH_CHARS - 1).replace(HALF_CHARACTER, '')}~${hash}`;
+}
+
+/** `measurement,tag=value,…` as a line has it, tags in alphabetical order. */
+export function keyTextOf({ measurement, tags }: LineKey): string {
+  const sorted = tags.map((tag) => ({ tag, key: nameKey(tag[0]) })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  const texts = sorted.map(({ tag: [key, value] }) => `,${escaped(key)}=${escaped(value)}`);
+  return `${measurement.replaceAll(/[, ]/g, String.raw`\$&`)}${texts.join('')}`;
 }
 
 /** The tags of the series of a field. */

@@ -6,12 +6,12 @@ import { VarveError } from '../../core/errors.ts';
 import { fillGaps } from '../../core/overview/aggregate-span.ts';
 import type { InfluxFill, InfluxFunction } from '../../core/influxql/influxql-statement.ts';
 import type { TableBatch } from '../../core/signal/sample-table.ts';
-import { formatTime, INT64_MAX } from '../../core/time.ts';
+import { formatTime, INT64_MAX, UNIT_NS } from '../../core/time.ts';
 
 /** Points that one statement may look at, and rows that it may answer: they are held until the last has come. */
 export const MAX_INFLUX_POINTS = 1_000_000;
 
-export type InfluxEpoch = 'rfc3339' | 'ns' | 'u' | 'ms' | 's' | 'm' | 'h';
+export type InfluxEpoch = 'rfc3339' | keyof typeof UNIT_NS;
 
 /** A series of Varve as a member of a series of the answer. */
 export interface InfluxMember {
@@ -399,15 +399,6 @@ function* printed(
 function rowText({ ns, cells }: InfluxRow, epoch: InfluxEpoch): string {
   return `[${timeText(ns, epoch)}${cells.map((cell) => `,${cellText(cell)}`).join('')}]`;
 }
-
-const UNIT_NS: Readonly<Record<Exclude<InfluxEpoch, 'rfc3339'>, bigint>> = {
-  ns: 1n,
-  u: 1_000n,
-  ms: 1_000_000n,
-  s: 1_000_000_000n,
-  m: 60_000_000_000n,
-  h: 3_600_000_000_000n,
-};
 
 /** Whole units, rounded down, as InfluxDB tells them. */
 function timeText(ns: bigint, epoch: InfluxEpoch): string {

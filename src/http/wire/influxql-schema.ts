@@ -1,20 +1,8 @@
 /** Queries of InfluxQL on the wire, and their answers. */
 import { z } from 'zod';
-import type { InfluxEpoch } from '../../formats/tables/table-influx.ts';
 import { MAX_QUERY_CHARS } from '../../core/influxql/influxql-parser.ts';
+import { PRECISION_NAMES } from './lines-schema.ts';
 import { name } from './scalars.ts';
-
-const EPOCH_NAMES = {
-  n: 'ns',
-  ns: 'ns',
-  u: 'u',
-  µ: 'u',
-  us: 'u',
-  ms: 'ms',
-  s: 's',
-  m: 'm',
-  h: 'h',
-} as const satisfies Record<string, InfluxEpoch>;
 
 /** Rows of a document, where the request has no number of its own. */
 const DEFAULT_CHUNK_ROWS = 10_000;
@@ -26,7 +14,7 @@ export const influxqlQuery = z
     q: z.string().min(1).max(MAX_QUERY_CHARS).meta({ description: 'Statements, with semicolons between them' }),
     db: name.optional().meta({ description: 'The project that is asked, where a statement names none' }),
     epoch: z
-      .enum(Object.keys(EPOCH_NAMES) as [keyof typeof EPOCH_NAMES, ...(keyof typeof EPOCH_NAMES)[]])
+      .enum(Object.keys(PRECISION_NAMES) as [keyof typeof PRECISION_NAMES, ...(keyof typeof PRECISION_NAMES)[]])
       .optional()
       .meta({ description: 'Times as whole numbers of this unit; without it as RFC 3339' }),
     chunked: z.enum(['true', 'false']).optional().meta({ description: 'true: a document a line' }),
@@ -45,7 +33,7 @@ export const influxqlQuery = z
   .transform(({ q, db, epoch, chunked, chunk_size: chunkRows }) => ({
     query: q,
     database: db ?? null,
-    epoch: epoch === undefined ? ('rfc3339' as const) : EPOCH_NAMES[epoch],
+    epoch: epoch === undefined ? ('rfc3339' as const) : PRECISION_NAMES[epoch],
     chunkRows: chunked === 'true' ? (chunkRows ?? DEFAULT_CHUNK_ROWS) : null,
   }));
 

@@ -4,7 +4,8 @@ import { invalidField } from '../../core/errors.ts';
 import type { Precision } from '../../formats/line-protocol/line-parser.ts';
 import { name } from './scalars.ts';
 
-const PRECISION_NAMES = {
+/** What clients call units of time. */
+export const PRECISION_NAMES = {
   n: 'ns',
   ns: 'ns',
   u: 'us',
