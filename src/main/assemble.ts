@@ -37,7 +37,7 @@ import { lastValues } from '../flows/table/last-value.ts';
 import { readLatest } from '../flows/read/latest-read.ts';
 import { readBuckets } from '../flows/overview/read-overview.ts';
 import { querySeries } from '../flows/table/query-series.ts';
-import type { TableRequest } from '../flows/table/table-service.ts';
+import type { TableRequest, TableStream } from '../flows/table/table-service.ts';
 import { readSamples } from '../flows/read/read-samples.ts';
 import { diagnose, recover } from '../flows/repair/recover.ts';
 import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
@@ -311,10 +311,12 @@ export async function openService(
   const memory = new SeriesMemory(reads);
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const cardinality = new LineCardinality(reads, config.maxProjectSeries, log);
+  const access = accessService(pools, tokens);
+  const table = (request: TableRequest): Promise<TableStream> => querySeries({ ...readDeps, searches }, request);
   const asking = {
     searches,
-    tables: { table: (request: TableRequest) => querySeries({ ...readDeps, searches }, request) },
-    access: accessService(pools, tokens),
+    tables: { table },
+    access,
     now: () => BigInt(Date.now()) * 1_000_000n,
   };
   const ingesting = { reads, writes, codec, committer, backpressure, cardinality, memory: new LineMemory() };
@@ -331,7 +333,7 @@ export async function openService(
   });
   const live = liveService({ ...writing, news, files });
   const service: Service = {
-    access: accessService(pools, tokens),
+    access,
     series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
@@ -346,7 +348,7 @@ export async function openService(
       buckets: (request) => readBuckets(readDeps, request),
       latest: (request) => readLatest(readDeps, request),
       lastValues: (principal, series) => lastValues(readDeps, principal, series),
-      table: (request) => querySeries({ ...readDeps, searches }, request),
+      table,
       write: (principal, id) => writeStatus(reads, principal, id),
     },
     ingest: { lines: (request) => writeLines(ingesting, request) },

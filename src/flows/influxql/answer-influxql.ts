@@ -28,39 +28,29 @@ const OF_STATEMENTS: ReadonlySet<string> = new Set([
 export async function answerInfluxql(deps: InfluxqlDeps, request: InfluxqlRequest): Promise<AsyncIterable<Uint8Array>> {
   const nowNs = deps.now();
   const statements = parseInfluxql(request.query, nowNs);
+  async function* results(): AsyncGenerator<Result> {
+    for (const [number, statement] of statements.entries()) yield resultOf(deps, request, statement, number, nowNs);
+  }
   // The first statement is worked off before the answer begins, so that most of what can go wrong has a status.
-  const first = await resultOf(deps, request, statements[0], 0, nowNs);
-  return request.chunkRows === null
-    ? oneDocument(deps, request, statements, first, nowNs)
-    : documents(deps, request, statements, first, nowNs);
+  const all = results();
+  const first = await all.next();
+  return request.chunkRows === null ? oneDocument(first, all) : documents(first, all);
 }
 
-async function* oneDocument(
-  deps: InfluxqlDeps,
-  request: InfluxqlRequest,
-  statements: readonly InfluxStatement[],
-  first: Result,
-  nowNs: bigint,
-): AsyncGenerator<Uint8Array> {
+async function* oneDocument(first: IteratorResult<Result>, others: AsyncGenerator<Result>): AsyncGenerator<Uint8Array> {
   yield Buffer.from('{"results":[');
-  for (const [number, statement] of statements.entries()) {
-    if (number > 0) yield Buffer.from(',');
-    yield* toBytes(number === 0 ? first : await resultOf(deps, request, statement, number, nowNs));
+  for (let next = first, isFirst = true; !next.done; next = await others.next(), isFirst = false) {
+    if (!isFirst) yield Buffer.from(',');
+    if (next.value.kind === 'json') yield Buffer.from(JSON.stringify(next.value.json));
+    else yield* next.value.bytes;
   }
   yield Buffer.from(']}\n');
 }
 
-async function* documents(
-  deps: InfluxqlDeps,
-  request: InfluxqlRequest,
-  statements: readonly InfluxStatement[],
-  first: Result,
-  nowNs: bigint,
-): AsyncGenerator<Uint8Array> {
-  for (const [number, statement] of statements.entries()) {
-    const result = number === 0 ? first : await resultOf(deps, request, statement, number, nowNs);
-    if (result.kind === 'bytes') yield* result.bytes;
-    else yield Buffer.from(`{"results":[${JSON.stringify(result.json)}]}\n`);
+async function* documents(first: IteratorResult<Result>, others: AsyncGenerator<Result>): AsyncGenerator<Uint8Array> {
+  for (let next = first; !next.done; next = await others.next()) {
+    if (next.value.kind === 'bytes') yield* next.value.bytes;
+    else yield Buffer.from(`{"results":[${JSON.stringify(next.value.json)}]}\n`);
   }
 }
 
@@ -68,11 +58,6 @@ type Result =
   | { readonly kind: 'json'; readonly json: object }
   /** JSON that is complete with its `statement_id`. */
   | { readonly kind: 'bytes'; readonly bytes: AsyncIterable<Uint8Array> };
-
-async function* toBytes(result: Result): AsyncGenerator<Uint8Array> {
-  if (result.kind === 'json') yield Buffer.from(JSON.stringify(result.json));
-  else yield* result.bytes;
-}
 
 async function resultOf(
   deps: InfluxqlDeps,
