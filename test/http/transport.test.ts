@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
-import { request as httpRequest } from 'node:http';
-import { connect } from 'node:net';
+import { createServer, request as httpRequest } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { gzipSync, brotliCompressSync, deflateSync } from 'node:zlib';
 import { VarveError } from '../../src/core/errors.ts';
 import type { AppendRequest } from '../../src/flows/append/append-service.ts';
 import type { SampleStream } from '../../src/flows/read/read-service.ts';
+import { cutStalled, STALLED } from '../../src/http/body/stalled.ts';
 import { DEFAULT_HTTP_LIMITS } from '../../src/http/request/limits.ts';
 import { createApp, listen, type HttpServer } from '../../src/http/server.ts';
 import { keepingLog, SERIES, SERIES_ID, stubService, type Choices } from './stub-service.ts';
@@ -471,6 +472,27 @@ describe('a client that stands still', () => {
     const headers = { 'Content-Type': 'application/octet-stream' };
     const answer = await call(SAMPLES, { method: 'POST', headers, body: Buffer.alloc(1024 * 1024) });
     expect(answer.status).toBe(201);
+  });
+
+  test('is not one whose bytes we take in the very tick in which we look', async () => {
+    const taken = deferred();
+    const refused: unknown[] = [];
+    const server = createServer((request, response) => {
+      request.on(STALLED, (error) => refused.push(error));
+      server.prependOnceListener('timeout', () => {
+        expect(request.read()).not.toBeNull();
+        request.on('end', () => response.end(() => taken.resolve(undefined))).resume();
+      });
+    });
+    cutStalled(server, STALL_MS);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const answer = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body: Buffer.alloc(1024 * 1024) });
+    await answer.arrayBuffer();
+    await taken.promise;
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    expect(refused).toEqual([]);
   });
 });
 

@@ -24,10 +24,14 @@ interface Exchange {
  * Acts on connections on which nothing has moved for a while. If the client reads no answer, or asks nothing, the
  * connection is destroyed. If a request's body does not come, its reader is told ({@link STALLED}). A client that waits
  * for us goes on waiting. Node counts every byte that moves, either way.
+ *
+ * A client is looked at twice before it is cut off. Bytes that we had no room for may move once we look.
  */
 export function cutStalled(server: Server, stallMs: number): void {
   const exchanges = new WeakMap<Socket, Exchange>();
-  server.timeout = stallMs;
+  /** Bytes that had moved when a client was first found standing still. */
+  const seenStill = new WeakMap<Socket, number>();
+  server.timeout = Math.ceil(stallMs / 2);
   server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request;
     const exchange = exchanges.get(socket) ?? { request, unanswered: 0 };
@@ -38,16 +42,31 @@ export function cutStalled(server: Server, stallMs: number): void {
   });
   server.on('timeout', (socket) => {
     const exchange = exchanges.get(socket);
-    if (!exchange || exchange.unanswered === 0 || socket.writableLength > 0) {
+    if (exchange?.unanswered === 0) {
       socket.destroy();
       return;
     }
-    const { request } = exchange;
-    // What lies here unread is not the client's delay.
-    const isLate = !request.complete && request.readableLength === 0 && !goingOn.has(request);
-    if (isLate) request.emit(STALLED, stalled(stallMs));
-    socket.setTimeout(stallMs);
+    const readsNothing = !exchange || socket.writableLength > 0;
+    const sendsNothing = exchange !== undefined && isBodyAwaited(exchange.request);
+    if (!readsNothing && !sendsNothing) {
+      seenStill.delete(socket);
+    } else {
+      const moved = socket.bytesRead + socket.bytesWritten;
+      const isSecondTime = seenStill.get(socket) === moved;
+      seenStill.set(socket, moved);
+      if (isSecondTime && readsNothing) {
+        socket.destroy();
+        return;
+      }
+      if (isSecondTime) exchange?.request.emit(STALLED, stalled(stallMs));
+    }
+    socket.setTimeout(server.timeout);
   });
+}
+
+/** Whether the next bytes of a body are the client's to send: what lies here unread is not its delay. */
+function isBodyAwaited(request: IncomingMessage): boolean {
+  return !request.complete && request.readableLength === 0 && !goingOn.has(request);
 }
 
 function stalled(stallMs: number): VarveError {
