@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { bytesOf } from '../src/core/numbers/dtype.ts';
-import { openRecording } from '../src/main/importing/open-recording.ts';
+import { openRecording } from '../src/flows/import/open-recording.ts';
 import { projectRoot } from '../test/support/project-root.ts';
 import type { Measurement } from './table.ts';
 import { Varve } from './varve.ts';

@@ -29,7 +29,7 @@ import type { AppendOutcome, AppendRequest, RemoveOutcome } from '../../src/flow
 import type { SampleSelection } from '../../src/flows/read/read-service.ts';
 import { verify, type VerifyReport, type VerifyScope } from '../../src/flows/repair/verify.ts';
 import { packRecords } from '../../src/formats/binary/packed-records.ts';
-import { openRecording } from '../../src/main/importing/open-recording.ts';
+import { openRecording } from '../../src/flows/import/open-recording.ts';
 import { CodecPool } from '../../src/storage/threads/codec-pool.ts';
 import { DataRoot } from '../../src/storage/folder/data-root.ts';
 import { Hdf5Reader } from '../../src/storage/survey/hdf5-reader.ts';

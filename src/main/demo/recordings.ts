@@ -5,7 +5,7 @@ import type { Recording } from '../../core/signal/recording.ts';
 import type { Tags } from '../../core/signal/series.ts';
 import { parseTime } from '../../core/time.ts';
 import { importedSpec } from '../../formats/recordings/imported-series.ts';
-import type { RecordingSource } from '../importing/open-recording.ts';
+import type { RecordingSource } from '../../flows/import/source-files.ts';
 import { growthCurve, type GrowthOptions } from './growth-curve.ts';
 import { syntheticEcg, type EcgOptions } from './synthetic-ecg.ts';
 

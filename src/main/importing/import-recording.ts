@@ -12,7 +12,7 @@ import type { NewAnnotation, NewSeries, Tags } from '../../core/signal/series.ts
 import { recordBytes } from '../../formats/samples/batch-builder.ts';
 import { packRecords } from '../../formats/binary/packed-records.ts';
 import type { SeriesAnswer, VarveClient } from '../client/client.ts';
-import type { RecordingSource } from './open-recording.ts';
+import type { RecordingSource } from '../../flows/import/source-files.ts';
 import { VERSION } from '../process/version.ts';
 
 /** Batches of a recording are gathered into requests of about this size: each costs a commit, whatever it holds. */

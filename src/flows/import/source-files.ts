@@ -1,0 +1,84 @@
+/** The files that a recording is made of: their bytes, their sizes, and what tells them from any other. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { Recording } from '../../core/signal/recording.ts';
+
+const READ_BYTES = 1024 * 1024;
+
+export const RECORDING_FORMATS = ['wfdb', 'csv', 'npy', 'opensignals'] as const;
+export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
+
+export interface RecordingOptions {
+  /** Name of the recording; by default the file's, without its extension. */
+  readonly name?: string;
+  readonly format?: RecordingFormat;
+  readonly rate?: string;
+  readonly start?: string;
+  readonly timeColumn?: string;
+  readonly valueColumn?: readonly string[];
+  readonly by?: readonly string[];
+  readonly delimiter?: string;
+}
+
+/** What a recording was made from. */
+export interface RecordingSource {
+  readonly file: string;
+  /**
+   * Checksum of the file. If a recording has several files, it is that of all of them one after the other, as `cat … |
+   * sha256sum` prints it.
+   */
+  readonly sha256: string;
+  /** Those several, in that order. */
+  readonly files?: readonly string[];
+}
+
+export interface OpenRecording {
+  readonly recording: Recording;
+  readonly source: RecordingSource;
+  /** Once its samples have been read. */
+  close(): Promise<void>;
+}
+
+/** Told of the bytes that looking through a file has read so far, and of all that it will read. */
+export type OnLook = (bytes: number, total: number) => void;
+
+/** Opens the files of one format; `name` is the recording's. */
+export type RecordingOpener = (
+  file: string,
+  name: string,
+  options: RecordingOptions,
+  onLook: OnLook,
+) => Promise<OpenRecording>;
+
+export function bytesIn(path: string): AsyncIterable<Uint8Array> {
+  return createReadStream(path, { highWaterMark: READ_BYTES });
+}
+
+export async function bytesOnDisk(paths: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+export function tellLook(onLook: OnLook, total: number): (bytes: number) => void {
+  let seen = 0;
+  return (bytes) => onLook((seen += bytes), total);
+}
+
+export async function* countBytes(
+  source: AsyncIterable<Uint8Array>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) {
+    onBytes(piece.length);
+    yield piece;
+  }
+}
+
+export async function sha256Of(paths: readonly string[], onBytes: (bytes: number) => void): Promise<string> {
+  const hash = createHash('sha256');
+  for (const path of paths) {
+    for await (const piece of countBytes(bytesIn(path), onBytes)) hash.update(piece);
+  }
+  return hash.digest('hex');
+}
