@@ -157,9 +157,9 @@ function signalsOf(bytes: Uint8Array, file: string, count: number, sampleBytes: 
   });
 }
 
-/** Some writers take the comma of their country. */
+/** Some writers take the comma of their country, or leave out a zero. */
 function decimal(text: string): string {
-  return text.replace(',', '.');
+  return text.replace(',', '.').replace(/^\./, '0.');
 }
 
 function wholeNumber(bytes: Uint8Array, file: string, from: number, length: number, what: string): number {
