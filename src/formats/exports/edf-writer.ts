@@ -12,7 +12,7 @@ import {
   integersOf,
   rateText,
   signalLabel,
-  ValueReader,
+  SampleQueue,
   wouldLose,
   type ExportedSeries,
   type ExportPlan,
@@ -25,7 +25,7 @@ const LABEL_WIDTH = 16;
 const TEXT_WIDTH = 80;
 const RESERVED_WIDTH = 32;
 const ANNOTATIONS = 'EDF Annotations';
-/** Records should be no larger: section 2.2 of the specification. */
+/** EdfRecords should be no larger: section 2.2 of the specification. */
 const MOST_RECORD_BYTES = 61_440;
 const DTYPES_HELD = ['int8', 'uint8', 'int16'] as const;
 const [LEAST, MOST] = [-32_768, 32_767];
@@ -34,6 +34,8 @@ const ENDS_TRIED = 4_096;
 /** Years that the two digits of the header's date stand for. */
 const FIRST_YEAR = 1985;
 const LAST_YEAR = 2084;
+/** Lengths of a record that are tried, for what is told of a refusal. */
+const MOST_TRIED_LENGTHS = 10_000;
 const WRITE_BYTES = 1024 * 1024;
 const [TEXT_END, LENGTH_MARK, LIST_END] = ['\x14', '\x15', '\0'];
 
@@ -46,7 +48,7 @@ interface Signal {
   readonly samples: number;
 }
 
-interface Records {
+interface EdfRecords {
   /** Seconds of one. */
   readonly duration: string;
   readonly durationNs: bigint;
@@ -70,7 +72,7 @@ export function planEdf(sources: readonly ExportedSeries[], name: string): Expor
   const texts = annotationTexts(sources, records, startNs);
   const header = headerOf(signals, records, startNs, texts.bytes, sources[0].series.timeReference === 'relative');
   return {
-    parts: [{ name: `${name}.edf`, write: () => recordBytes(sources, signals, records, header, texts) }],
+    parts: [{ name: `${name}.edf`, write: () => edfBytes(sources, signals, records, header, texts) }],
     notes: notesOf(sources),
   };
 }
@@ -85,7 +87,7 @@ function notesOf(sources: readonly ExportedSeries[]): string[] {
 }
 
 /** Divides all spans into records of one duration, near a second. */
-function recordsOf(sources: readonly ExportedSeries[]): Records {
+function recordsOf(sources: readonly ExportedSeries[]): EdfRecords {
   const [first, ...others] = sources;
   for (const other of others) {
     const isAlike =
@@ -113,18 +115,27 @@ function recordsOf(sources: readonly ExportedSeries[]): Records {
   const seconds = (by: number): number => (Number(shortest.num) / Number(shortest.den)) * by;
   const nearest = parts.sort((a, b) => Math.abs(Math.log(seconds(a))) - Math.abs(Math.log(seconds(b))));
   for (const by of nearest) {
-    const exact = times(shortest, ratio(BigInt(by)));
-    const duration = exactDecimal(exact, NUMBER_WIDTH);
-    const durationNs = times(exact, ratio(NS_PER_S));
-    if (duration === null || durationNs.den !== 1n) continue;
+    const length = recordLength(shortest, by);
+    if (!length) continue;
     const rows = least.map((each) => each * by);
     const spans = first.spans.map((span) => ({ startNs: span.startNs, records: span.rows / rows[0] }));
-    return { duration, durationNs: durationNs.num, rows, spans };
+    return { ...length, rows, spans };
   }
-  throw wouldLose(
-    first.series.name,
-    `has the rate ${rateText(first.rate)}: no record of it has a duration of eight characters`,
-  );
+  const rate = rateText(first.rate);
+  for (let by = 1; by <= MOST_TRIED_LENGTHS; by++) {
+    if (!recordLength(shortest, by)) continue;
+    const message = `has a run of rows at ${rate} that is no multiple of ${by * least[0]}, as EDF+ records have there: choose start and end so that it is`;
+    throw wouldLose(first.series.name, message);
+  }
+  throw wouldLose(first.series.name, `has the rate ${rate}: no record of it has a duration of eight characters`);
+}
+
+/** @returns null if its seconds are no decimal of eight characters, or no whole number of nanoseconds */
+function recordLength(shortest: Ratio, by: number): Pick<EdfRecords, 'duration' | 'durationNs'> | null {
+  const exact = times(shortest, ratio(BigInt(by)));
+  const duration = exactDecimal(exact, NUMBER_WIDTH);
+  const ns = times(exact, ratio(NS_PER_S));
+  return duration === null || ns.den !== 1n ? null : { duration, durationNs: ns.num };
 }
 
 function leastCommonMultiple(a: Ratio, b: Ratio): Ratio {
@@ -216,7 +227,7 @@ interface AnnotationTexts {
 /** Spreads the annotations over the records, each of which says its own time first. */
 function annotationTexts(
   sources: readonly ExportedSeries[],
-  { spans, durationNs }: Records,
+  { spans, durationNs }: EdfRecords,
   startNs: bigint,
 ): AnnotationTexts {
   const times = spans.flatMap(({ startNs: from, records }) =>
@@ -256,7 +267,7 @@ function packed(heads: readonly Buffer[], marks: readonly Buffer[], bytes: numbe
 }
 
 function markText({ series }: ExportedSeries, { startNs: from, endNs, label }: Annotation, startNs: bigint): string {
-  if (/[\x14\x15\0]/.test(label))
+  if ([TEXT_END, LENGTH_MARK, LIST_END].some((mark) => label.includes(mark)))
     throw wouldLose(series.name, `has an annotation whose label ${JSON.stringify(label)} has marks of EDF+ in it`);
   const length = endNs > from ? `${LENGTH_MARK}${secondsText(endNs - from).slice(1)}` : '';
   return `${secondsText(from - startNs)}${length}${TEXT_END}${label}${TEXT_END}${LIST_END}`;
@@ -275,7 +286,7 @@ const MONTHS = ['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', '
 
 function headerOf(
   signals: readonly Signal[],
-  { duration, spans }: Records,
+  { duration, spans }: EdfRecords,
   startNs: bigint,
   annotationBytes: number,
   isRelative: boolean,
@@ -321,17 +332,17 @@ function headerOf(
   return Buffer.from(fields.map(([value, width]) => String(value).padEnd(width)).join(''), 'latin1');
 }
 
-async function* recordBytes(
+async function* edfBytes(
   sources: readonly ExportedSeries[],
   signals: readonly Signal[],
-  { rows }: Records,
+  { rows }: EdfRecords,
   header: Buffer,
   { bytes, lists }: AnnotationTexts,
 ): AsyncGenerator<Uint8Array> {
   yield header;
   const size = signals.reduce((sum, { samples }) => sum + 2 * samples, bytes);
   const together = Math.max(1, Math.floor(WRITE_BYTES / size));
-  const readers = sources.map((source) => new ValueReader(integersOf(source, 'EDF+')));
+  const readers = sources.map((source) => new SampleQueue(integersOf(source, 'EDF+')));
   try {
     for (let from = 0; from < lists.length; from += together) {
       const records = lists.slice(from, from + together);

@@ -49,7 +49,7 @@ export function signalLabel({ name, channels }: ExportedSeries['series'], channe
   return channels.length === 1 && label === 'value' ? name.slice(name.lastIndexOf('/') + 1) : label;
 }
 
-export function rowsOf({ spans }: ExportedSeries): number {
+export function exportedRows({ spans }: ExportedSeries): number {
   return spans.reduce((sum, { rows }) => sum + rows, 0);
 }
 
@@ -77,7 +77,7 @@ export async function* integersOf(
 }
 
 /** Consecutive values in pieces of the sizes that are asked for. */
-export class ValueReader {
+export class SampleQueue {
   readonly #blocks: AsyncIterator<Int32Array>;
   #block: Int32Array = new Int32Array(0);
   #at = 0;

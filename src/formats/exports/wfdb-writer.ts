@@ -11,9 +11,9 @@ import { exactDecimal, exactMap, negative } from './exact-decimal.ts';
 import {
   integersOf,
   rateText,
-  rowsOf,
+  exportedRows,
   signalLabel,
-  ValueReader,
+  SampleQueue,
   wouldLose,
   type ExportedPart,
   type ExportedSeries,
@@ -31,7 +31,7 @@ const NS_PER_MS = NS_PER_S / 1000n;
 
 interface Sums {
   readonly first: number[];
-  /** Of all samples of a channel, modulo 2¹⁶. */
+  /** Sums of all samples of each channel, modulo 2¹⁶. */
   readonly sum: number[];
 }
 
@@ -80,7 +80,7 @@ export function planWfdb(sources: readonly ExportedSeries[], name: string): Expo
 function refuseOthers(source: ExportedSeries, first: ExportedSeries): void {
   const { name } = source.series;
   if (source.spans.length > 1) throw wouldLose(name, 'has gaps, which a WFDB record of one segment has no place for');
-  const isAlike = formatRate(source.rate) === formatRate(first.rate) && rowsOf(source) === rowsOf(first);
+  const isAlike = formatRate(source.rate) === formatRate(first.rate) && exportedRows(source) === exportedRows(first);
   if (isAlike && source.spans[0].startNs === first.spans[0].startNs) return;
   throw wouldLose(name, `has not the rows and times of ${first.series.name}: export them one by one`);
 }
@@ -132,10 +132,10 @@ async function* signalBytes(
   const channels = sources.map(({ series }) => series.channels.length);
   const all = channels.reduce((sum, each) => sum + each, 0);
   const total = new Int32Array(all);
-  const readers = sources.map((source) => new ValueReader(integersOf(source, 'WFDB', INVALID[format])));
+  const readers = sources.map((source) => new SampleQueue(integersOf(source, 'WFDB', INVALID[format])));
   const together = Math.max(1, Math.floor(WRITE_BYTES / (all * 4)));
   try {
-    for (let left = rowsOf(sources[0]); left > 0; left -= together) {
+    for (let left = exportedRows(sources[0]); left > 0; left -= together) {
       const rows = Math.min(left, together);
       const frames = format === 16 ? new Int16Array(rows * all) : new Int32Array(rows * all);
       let column = 0;
