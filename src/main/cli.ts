@@ -93,7 +93,9 @@ withAddress(program.command('demo'))
 program.commandsGroup('Series:');
 
 withService(program.command('import'))
-  .description('bring recordings into the service: WFDB records, CSV tables, .npy arrays, OpenSignals HDF5 files')
+  .description(
+    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, OpenSignals',
+  )
   .argument('<file...>')
   .option('--project <name>', 'project of the series', 'default')
   .option('--name <name>', 'name of the recording (default: that of the file)')
@@ -104,10 +106,21 @@ withService(program.command('import'))
       'csv',
       'npy',
       'opensignals',
+      'edf',
+      'abf',
+      'brainvision',
+      'spikeglx',
+      'openephys',
+      'xdf',
+      'biopac',
     ]),
   )
   .option('--rate <hz>', '.npy: samples a second, as 360, 20.03 or 30000/1001')
-  .option('--start <time>', '.npy: time of the first row, as RFC 3339 or integer nanoseconds')
+  .option(
+    '--start <time>',
+    'time of the first sample, as RFC 3339 or integer nanoseconds, if the file does not say it, or says it wrongly',
+  )
+  .option('--tz <zone>', 'IANA zone of times that state none, such as Europe/Berlin (default: UTC)')
   .option('--time-column <name>', 'CSV: the column of times')
   .option('--value-column <name>', 'CSV: a column that becomes a channel; can be repeated', several)
   .option('--by <column>', 'CSV: a column whose values make series of their own; can be repeated', several)

@@ -24,6 +24,8 @@ export interface AppendOptions {
   readonly idempotencyKey?: string;
   /** Regular series: the time of the first row, where it does not just go on. */
   readonly startNs?: bigint;
+  /** That start opens a gap, however small. */
+  readonly isGap?: boolean;
 }
 
 export interface Appended {
@@ -176,8 +178,12 @@ export class VarveClient {
    * @param body regular series: little-endian rows × channels; irregular ones: packed records of an int64 time and the values
    * @throws unprocessable, among others, if the key was used for other bytes
    */
-  async appendSamples(id: string, body: Uint8Array, { idempotencyKey, startNs }: AppendOptions): Promise<Appended> {
-    const query = startNs === undefined ? '' : `?start=${startNs}`;
+  async appendSamples(
+    id: string,
+    body: Uint8Array,
+    { idempotencyKey, startNs, isGap = false }: AppendOptions,
+  ): Promise<Appended> {
+    const query = startNs === undefined ? '' : `?start=${startNs}${isGap ? '&gaps=exact' : ''}`;
     const response = await this.#fetch('POST', `/v1/series/${id}/samples${query}`, {
       headers: {
         'Content-Type': 'application/octet-stream',
@@ -310,8 +316,8 @@ function creation({ sampling, timeReference, missingValue, timeZone, externalIds
 function* requestsOf(annotations: readonly NewAnnotation[]): Generator<string[]> {
   let items: string[] = [];
   let bytes = 0;
-  for (const { startNs, endNs, label, payload } of annotations) {
-    const item = JSON.stringify({ start: String(startNs), end: String(endNs), label, payload });
+  for (const { startNs, endNs, ...about } of annotations) {
+    const item = JSON.stringify({ start: String(startNs), end: String(endNs), ...about });
     const itemBytes = Buffer.byteLength(item) + 1;
     if (items.length === MAX_ANNOTATIONS || (items.length > 0 && bytes + itemBytes > MAX_ANNOTATION_BYTES)) {
       yield items;
