@@ -8,12 +8,14 @@ import type { SeriesRef } from '../../flows/series/series-service.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../../http/wire/access-schema.ts';
 import type { annotationPage } from '../../http/wire/annotations-schema.ts';
 import { codeOfStatus } from '../../http/wire/error-status.ts';
+import type { exportAnswer } from '../../http/wire/exports-schema.ts';
 import type { ProblemDocument } from '../../http/wire/problem-schema.ts';
 import type { searchPage, seriesPage } from '../../http/wire/search-schema.ts';
 import type { seriesAnswer, seriesCreate, seriesPatch } from '../../http/wire/series-schema.ts';
 import type { appendAnswer } from '../../http/wire/writes-schema.ts';
 
 export type SeriesAnswer = z.output<typeof seriesAnswer>;
+export type ExportAnswer = z.output<typeof exportAnswer>;
 export type TokenAnswer = z.output<typeof tokenAnswer>;
 export type AnnotationAnswer = z.output<typeof annotationPage>['items'][number];
 
@@ -110,6 +112,27 @@ export class VarveClient {
   /** @throws not-found */
   async revokeToken(id: string): Promise<void> {
     await this.#fetch('DELETE', `/v1/tokens/${id}`);
+  }
+
+  /** @throws unprocessable `would-lose` where the format has no place for something */
+  createExport(wanted: Readonly<Record<string, unknown>>): Promise<ExportAnswer> {
+    return this.#json('POST', '/v1/exports', JSON.stringify(wanted));
+  }
+
+  /** @throws not-found */
+  getExport(id: string): Promise<ExportAnswer> {
+    return this.#json('GET', `/v1/exports/${id}`);
+  }
+
+  /** @throws not-found; conflict while it is being made */
+  async fetchExport(id: string): Promise<Pick<SampleAnswer, 'body' | 'contentLength'>> {
+    const response = await this.#fetch('GET', `/v1/exports/${id}/file`);
+    return { body: this.#bodyOf(response), contentLength: Number(response.headers.get('content-length')) };
+  }
+
+  /** @throws not-found */
+  async deleteExport(id: string): Promise<void> {
+    await this.#fetch('DELETE', `/v1/exports/${id}`);
   }
 
   async listProjects(): Promise<z.output<typeof projectAnswer>[]> {
