@@ -158,7 +158,7 @@ describePython('files that MNE and Neo read, too', ['mne', 'neo'], (run) => {
     return {
       labels: spec.channels.map(({ label }) => label),
       rate: rateHz(rate),
-      values: spec.channels.map((_, c) => [...physical.filter((__, i) => i % count === c)]),
+      values: spec.channels.map((_, c) => Array.from(physical).filter((__, i) => i % count === c)),
       marks: annotations.map((mark) => [Number(mark.startNs - startNs) / 1e9, mark.label]),
       starts: [0, ...segments.map(([, ns]) => Number(ns - startNs) / 1e9)],
     };
