@@ -92,22 +92,31 @@ withAddress(program.command('demo'))
 program.commandsGroup('Series:');
 
 withService(program.command('import'))
-  .description('bring recordings into the service: WFDB records, CSV tables, .npy arrays, OpenSignals HDF5 files')
+  .description(
+    'bring recordings into the service: WFDB records, CSV tables, .npy arrays, HDF5 (NWB, SNIRF, NetCDF-4, MATLAB 7.3 …)',
+  )
   .argument('<file...>')
   .option('--project <name>', 'project of the series', 'default')
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
-    new Option('--format <format>', 'instead of what the file name says').choices([
-      'wfdb',
-      'csv',
-      'npy',
-      'opensignals',
+    new Option('--format <format>', 'instead of what the file name says').choices(['wfdb', 'csv', 'npy', 'hdf5']),
+  )
+  .option('--rate <hz>', '.npy, HDF5: samples a second, as 360, 20.03 or 30000/1001')
+  .option('--start <time>', '.npy, HDF5: time of the first row, as RFC 3339 or integer nanoseconds')
+  .option('--time-column <name>', 'CSV: the column of times; HDF5: the dataset, or column, of times')
+  .option(
+    '--dataset <path>',
+    'HDF5: a dataset that is meant, in place of those that are found; can be repeated',
+    several,
+  )
+  .addOption(
+    new Option('--orient <how>', 'HDF5: rows follow each other in time, or each row is a channel').choices([
+      'rows',
+      'channels',
     ]),
   )
-  .option('--rate <hz>', '.npy: samples a second, as 360, 20.03 or 30000/1001')
-  .option('--start <time>', '.npy: time of the first row, as RFC 3339 or integer nanoseconds')
-  .option('--time-column <name>', 'CSV: the column of times')
+  .addOption(new Option('--epoch <unit>', 'HDF5: what times count that do not say it').choices(['s', 'ms', 'us', 'ns']))
   .option('--value-column <name>', 'CSV: a column that becomes a channel; can be repeated', several)
   .option('--by <column>', 'CSV: a column whose values make series of their own; can be repeated', several)
   .option('--delimiter <character>', 'CSV: between fields (default: a comma)')
@@ -169,6 +178,7 @@ withService(program.command('cat'))
       'octet',
       'arrow',
       'arrow-stream',
+      'opensignals',
       'hdf5',
     ]),
   )

@@ -4,8 +4,9 @@ import { stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { VarveError, invalidField } from '../../core/errors.ts';
 import { openCsv } from './open-csv.ts';
+import { openHdf5 } from './open-hdf5.ts';
 import { openNpy } from './open-npy.ts';
-import { openOpenSignals } from './open-opensignals.ts';
+
 import { openWfdb } from './open-wfdb.ts';
 import {
   RECORDING_FORMATS,
@@ -20,7 +21,9 @@ const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
   wfdb: openWfdb,
   csv: openCsv,
   npy: openNpy,
-  opensignals: openOpenSignals,
+  // One kind of HDF5, which is recognized anyhow.
+  opensignals: openHdf5,
+  hdf5: openHdf5,
 };
 
 const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
@@ -29,18 +32,27 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.tsv': 'csv',
   '.txt': 'csv',
   '.npy': 'npy',
-  '.h5': 'opensignals',
-  '.hdf5': 'opensignals',
+  '.h5': 'hdf5',
+  '.hdf5': 'hdf5',
+  '.hdf': 'hdf5',
+  '.nwb': 'hdf5',
+  '.snirf': 'hdf5',
+  '.nc': 'hdf5',
+  '.nc4': 'hdf5',
+  '.mat': 'hdf5',
 };
 
-/** Options that mean something to one format only. */
-const OWNERS: Readonly<Record<string, RecordingFormat>> = {
-  rate: 'npy',
-  start: 'npy',
-  timeColumn: 'csv',
-  valueColumn: 'csv',
-  by: 'csv',
-  delimiter: 'csv',
+/** Options that mean something to some formats only. */
+const OWNERS: Readonly<Record<string, readonly RecordingFormat[]>> = {
+  rate: ['npy', 'hdf5'],
+  start: ['npy', 'hdf5'],
+  timeColumn: ['csv', 'hdf5'],
+  valueColumn: ['csv'],
+  by: ['csv'],
+  delimiter: ['csv'],
+  dataset: ['hdf5'],
+  orient: ['hdf5'],
+  epoch: ['hdf5'],
 };
 
 /**
@@ -49,9 +61,10 @@ const OWNERS: Readonly<Record<string, RecordingFormat>> = {
  */
 export async function openRecording(path: string, options: RecordingOptions, onLook: OnLook): Promise<OpenRecording> {
   const { file, format } = await identify(path, options.format);
-  for (const [option, owner] of Object.entries(OWNERS)) {
-    if (owner !== format && options[option as keyof RecordingOptions] !== undefined) {
-      throw invalidField(`--${dashed(option)}`, `is for ${owner} files; ${basename(file)} is read as ${format}`);
+  for (const [option, owners] of Object.entries(OWNERS)) {
+    if (!owners.includes(format) && options[option as keyof RecordingOptions] !== undefined) {
+      const whose = owners.map((owner) => `${owner} files`).join(' and ');
+      throw invalidField(`--${dashed(option)}`, `is for ${whose}; ${basename(file)} is read as ${format}`);
     }
   }
   return OPENERS[format](file, options.name ?? basename(file, extname(file)), options, onLook);

@@ -6,7 +6,7 @@ import type { Recording } from '../../core/signal/recording.ts';
 
 const READ_BYTES = 1024 * 1024;
 
-export const RECORDING_FORMATS = ['wfdb', 'csv', 'npy', 'opensignals'] as const;
+export const RECORDING_FORMATS = ['wfdb', 'csv', 'npy', 'opensignals', 'hdf5'] as const;
 export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
 
 export interface RecordingOptions {
@@ -19,6 +19,12 @@ export interface RecordingOptions {
   readonly valueColumn?: readonly string[];
   readonly by?: readonly string[];
   readonly delimiter?: string;
+  /** Datasets of an HDF5 file that are meant. */
+  readonly dataset?: readonly string[];
+  /** Whether rows follow each other along the first axis, or each row is a channel. */
+  readonly orient?: 'rows' | 'channels';
+  /** What one is, in times that do not say it. */
+  readonly epoch?: 's' | 'ms' | 'us' | 'ns';
 }
 
 /** What a recording was made from. */

@@ -1,0 +1,67 @@
+/** HDF5 files of any shape. */
+import { open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { VarveError, invalidField } from '../../core/errors.ts';
+import { parseRate } from '../../core/signal/rate.ts';
+import { parseTime, TIME_FORMS } from '../../core/time.ts';
+import { findHdf5, foreignName } from '../../formats/recordings/hdf5-signature.ts';
+import { readHdf5Recording } from '../../formats/recordings/hdf5-recording.ts';
+import type { Hdf5Options } from '../../formats/recordings/hdf5-series.ts';
+import { Hdf5Reader } from '../../storage/survey/hdf5-reader.ts';
+import { openHdf5Tree } from './hdf5-tree.ts';
+import { bytesOnDisk, tellLook, sha256Of, type RecordingOpener, type RecordingOptions } from './source-files.ts';
+
+export const openHdf5: RecordingOpener = async (file, name, options, onLook) => {
+  const wanted = optionsOf(name, options);
+  await checkSignature(file);
+  const reader = new Hdf5Reader();
+  const close = (): Promise<void> => reader.close();
+  try {
+    const recording = await readHdf5Recording(await openHdf5Tree(reader, file), wanted);
+    const sha256 = await sha256Of([file], tellLook(onLook, await bytesOnDisk([file])));
+    return { recording, source: { file: basename(file), sha256 }, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+};
+
+/** @throws invalid-input naming the option */
+function optionsOf(name: string, { rate, start, dataset, orient, timeColumn, epoch }: RecordingOptions): Hdf5Options {
+  const parsed = rate === undefined ? undefined : parseRate(rate);
+  if (rate !== undefined && !parsed) throw invalidField('--rate', `${rate} is not a sampling rate in Hz`);
+  const startNs = start === undefined ? undefined : parseTime(start);
+  if (start !== undefined && startNs === undefined) throw invalidField('--start', `${start} is not ${TIME_FORMS}`);
+  return {
+    name,
+    ...(parsed && { rate: parsed }),
+    ...(startNs !== undefined && { startNs }),
+    ...(dataset && dataset.length > 0 && { datasets: dataset }),
+    ...(orient !== undefined && { orient }),
+    ...(timeColumn !== undefined && { timeColumn }),
+    ...(epoch !== undefined && { epoch }),
+  };
+}
+
+/** @throws unprocessable for what is no HDF5 file, as what it is, and for one that is cut off */
+async function checkSignature(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    const read = async (at: number, length: number): Promise<Uint8Array> => {
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, at);
+      return buffer.subarray(0, bytesRead);
+    };
+    const found = await findHdf5(read, size);
+    if (found === null) {
+      const what = size === 0 ? 'is empty: it has 0 bytes' : `is ${foreignName(await read(0, 512))}, not HDF5`;
+      throw new VarveError('unprocessable', what, { slug: 'unsupported-recording' });
+    }
+    if (found.endsAt !== null && found.endsAt > size) {
+      const message = `is cut off: it has ${size} of ${found.endsAt} bytes, and HDF5 reads nothing of such a file`;
+      throw new VarveError('unprocessable', message, { slug: 'truncated-file' });
+    }
+  } finally {
+    await handle.close();
+  }
+}
