@@ -169,6 +169,7 @@ withService(program.command('cat'))
   .option('--channels <labels>', 'labels or numbers, with commas')
   .option('--channel <label>', 'a label as it is, commas and all; can be repeated', several, [])
   .option('--physical', 'scale and offset applied, as float64')
+  .option('--unit <code>', 'physical values in this unit, as UCUM writes it, such as mV')
   .addOption(
     new Option('--format <format>', "default: what --out's extension says, else csv").choices([
       'csv',
@@ -178,7 +179,6 @@ withService(program.command('cat'))
       'octet',
       'arrow',
       'arrow-stream',
-      'opensignals',
       'hdf5',
     ]),
   )

@@ -79,7 +79,7 @@ async function refusal(path: string, options: RecordingOptions = {}): Promise<st
   return message;
 }
 
-describePython('HDF5 files', ['h5py', 'pandas', 'tables', 'netCDF4', 'scipy'], (python) => {
+describePython('HDF5 files', ['h5py', 'pandas', 'tables', 'netCDF4'], (python) => {
   let held: { nwb: number[][]; mcs: number[][]; ancient: number[] };
   beforeAll(() => {
     held = JSON.parse(python(HDF5_SCRIPT, folder).toString()) as typeof held;

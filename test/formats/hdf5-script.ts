@@ -1,6 +1,6 @@
 /** Writes HDF5 files of every kind with the libraries that labs write them with. The folder is its argument; it prints what they hold. */
 export const HDF5_SCRIPT = `
-import sys, json, numpy as np, h5py, pandas as pd, tables, netCDF4, scipy.io, warnings
+import sys, json, numpy as np, h5py, pandas as pd, tables, netCDF4, warnings
 warnings.simplefilter('ignore')
 d = sys.stdin.read().strip()
 rng = np.random.default_rng(17)
@@ -130,8 +130,8 @@ with tables.open_file(f'{d}/tables.h5', 'w') as h:
     t = h.create_table('/', 'log', Row)
     for k in range(4): t.row['timestamp'] = 1.6e9 + [0, 1.25, 2, 9][k]; t.row['v'] = k / 2; t.row['w'] = 65535 - k; t.row.append()
     t.flush(); t.cols.v.create_index()
-scipy.io.savemat(f'{d}/old.mat', dict(x=np.arange(3)))
-with scipy.io.netcdf_file(f'{d}/three.nc', 'w') as n: n.createDimension('x', 2)
+open(f'{d}/old.mat', 'wb').write(b'MATLAB 5.0 MAT-file, Platform: posix, Created on: Fri May  1 09:00:00 2026'.ljust(124) + b'\\x00\\x01IM' + bytes(64))
+netCDF4.Dataset(f'{d}/three.nc', 'w', format='NETCDF3_CLASSIC').close()
 open(f'{d}/empty.h5', 'w').close(); open(f'{d}/text.nwb', 'w').write('time,value\\n1,2\\n'); open(f'{d}/cut.nwb', 'wb').write(open(f'{d}/probe.nwb', 'rb').read()[:-200])
 print(json.dumps(out))
 `;

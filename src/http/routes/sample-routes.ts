@@ -37,6 +37,7 @@ import {
   toChannels,
   toSelection,
   toSpelling,
+  toPhysicalWish,
 } from '../wire/samples-schema.ts';
 import { appendAnswer, removeAnswer, toAppendAnswer, toRemoveAnswer } from '../wire/writes-schema.ts';
 import { anyReadQuery, bucketsAnswer, BUCKETS_DESCRIPTION, latestQuery, lineAnswer } from '../wire/overview-schema.ts';
@@ -122,7 +123,7 @@ export function sampleReads(samples: ReadService & OverviewService, series: Pick
       format,
       spelling,
       channels: toChannels(query),
-      physical: query.physical ?? false,
+      ...toPhysicalWish(query),
       clock: query.time,
       ...(req.method === 'GET' && {
         choosePart: (answer: DivisibleAnswer) => partToSend(req, answer.bytes, tagOf(answer)),
