@@ -231,6 +231,17 @@ describePython('HDF5 files', ['h5py', 'pandas', 'tables', 'netCDF4'], (python) =
     expect(series.get('flag')!.values.slice(0, 3)).toEqual([1, 0, 1]);
   });
 
+  test('times are found by what points to them, and count what the rate beside them says', async () => {
+    const { series } = await read(at('pointed.h5'));
+    const seconds = (name: string): number[] => series.get(name)!.times.map((ns) => Number(ns) / 1e9);
+    expect([seconds('x'), seconds('y'), seconds('z')]).toEqual([
+      [0, 1, 5],
+      [0, 2, 3],
+      [0, 4, 5],
+    ]);
+    expect(clockOf((await read(at('eeglab.h5'))).series.get('EEG/data')!)).toBe('250/1 from 1970-01-01T00:00:00Z');
+  });
+
   test('times since 1970 are known as such; rows without a time are left out, and said', async () => {
     const { recording, series } = await read(at('uneven.h5'));
     const { values, times, spec } = series.get('')!;
@@ -279,7 +290,7 @@ describePython('HDF5 files', ['h5py', 'pandas', 'tables', 'netCDF4'], (python) =
 
   test.each<[string, RegExp, RecordingOptions, string]>([
     ['two_clocks.h5', /--time-column: \/x .*\/t, \/time/, { timeColumn: 't' }, '1/2 from 1970-01-01T00:00:00Z'],
-    ['whole_time.h5', /--epoch: \/time has whole numbers/, { epoch: 'ms' }, '1000/7 from 1970-01-01T00:00:00Z'],
+    ['whole_time.h5', /--epoch: \/time does not say what/, { epoch: 'ms' }, '1000/7 from 1970-01-01T00:00:00Z'],
     ['wide.h5', /--orient: \/x has 5 rows and 100 columns/, { orient: 'channels' }, '10/1 from 1970-01-01T00:00:00Z'],
     ['nothing.h5', /--rate: no times and no rate/, { rate: '5', start: '2026-05-01' }, '5/1 from 2026-05-01T00:00:00Z'],
     [
@@ -303,6 +314,7 @@ describePython('HDF5 files', ['h5py', 'pandas', 'tables', 'netCDF4'], (python) =
     ['endless.h5', 'columns'],
     ['names.h5', 'and 2995 more'],
     ['late.h5', 'row 2 has the time'],
+    ['long_name.h5', 'xxx…'],
   ])('%s is refused in one sentence', async (name, message) => {
     expect(await refusal(at(name))).toContain(message);
   });

@@ -107,6 +107,11 @@ def nan_rate(f): f['x'] = np.zeros(5); f['x'].attrs['rate'] = np.nan
 def endless(f): f.create_dataset('x', shape=(1 << 40, 1 << 20), dtype='f8', chunks=(1024, 1)); f['x'].attrs['rate'] = 10.
 def names(f):
     for i in range(3000): f[f'channel-{i:04d}-with-a-long-name'] = np.zeros(2)
+def eeglab(f): g = f.create_group('EEG'); g['data'] = np.arange(8.); g['times'] = np.arange(8) * 4.; g['srate'] = np.array([[250.]])
+def pointed(f):
+    f['x'] = np.arange(3.); f['x'].attrs['time'] = 'clock/when'; f['clock/when'] = np.array([0., 1., 5.]); f['y'] = np.arange(3.); f['y_times'] = np.array([0., 2., 3.])
+    f['z'] = np.arange(3.); f['clock/time'] = np.array([0., 4., 5.]); f['clock/time'].make_scale('time'); f['z'].dims[0].attach_scale(f['clock/time'])
+def long_name(f): f['x' * 50000] = np.zeros((5, 2))
 def late(f): f['x'] = np.arange(3.); f['time'] = np.array([0., 1., 1e12])
 
 out = dict(nwb=nwb('probe'))
@@ -118,7 +123,7 @@ n = netCDF4.Dataset(f'{d}/ancient.nc', 'w'); n.createDimension('time', 3); t = n
 out['ancient'] = [int(pd.Timestamp(str(x)).value) for x in netCDF4.num2date([739000, 739001, 739002.5], 'days since 0001-01-01', 'gregorian')]
 mat('lab', emg=np.arange(12.).reshape(6, 2), t=np.arange(6)[:, None] / 4., note='hello', gains=np.arange(2.))
 mat('fs', x=np.arange(8, dtype='i2')[None, :], fs=np.array([[2000.]]))
-for name in ['rated', 'turned', 'uneven', 'records', 'group_rate', 'scalar_rate', 'two_clocks', 'whole_time', 'wide', 'nothing', 'nan_rate', 'endless', 'names', 'late']: plain(name, globals()[name])
+for name in ['rated', 'turned', 'uneven', 'records', 'group_rate', 'scalar_rate', 'two_clocks', 'whole_time', 'wide', 'nothing', 'nan_rate', 'endless', 'names', 'late', 'eeglab', 'pointed', 'long_name']: plain(name, globals()[name])
 i = pd.DatetimeIndex(['2026-05-01T09:00:00.000000001', '2026-05-01T09:00:01', '2026-05-01T09:00:05'], name='when')
 df = pd.DataFrame({'a': [1.5, np.nan, 3], 'b': [4., 5, 6], 'n': [2**53 + 1, 2, 3], 's': ['x', 'y', 'z']}, index=i)
 df[['a', 'b', 'n']].to_hdf(f'{d}/frames.h5', 'fixed', mode='w'); df.to_hdf(f'{d}/frames.h5', 'day/table', format='table'); df['b'].to_hdf(f'{d}/frames.h5', 'one')

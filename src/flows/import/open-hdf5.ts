@@ -1,7 +1,7 @@
 /** HDF5 files of any shape. */
 import { open } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { VarveError, invalidField } from '../../core/errors.ts';
+import { VarveError, invalidField, isVarveError } from '../../core/errors.ts';
 import { parseRate } from '../../core/signal/rate.ts';
 import { parseTime, TIME_FORMS } from '../../core/time.ts';
 import { findHdf5, foreignName } from '../../formats/recordings/hdf5-signature.ts';
@@ -14,17 +14,51 @@ import { bytesOnDisk, tellLook, sha256Of, type RecordingOpener, type RecordingOp
 export const openHdf5: RecordingOpener = async (file, name, options, onLook) => {
   const wanted = optionsOf(name, options);
   await checkSignature(file);
-  const reader = new Hdf5Reader();
-  const close = (): Promise<void> => reader.close();
+  const reader = takeReader();
+  const close = (): Promise<void> => giveBack(reader, file);
   try {
     const recording = await readHdf5Recording(await openHdf5Tree(reader, file), wanted);
     const sha256 = await sha256Of([file], tellLook(onLook, await bytesOnDisk([file])));
     return { recording, source: { file: basename(file), sha256 }, close };
   } catch (error) {
     await close();
-    throw error;
+    throw shortened(error);
   }
 };
+
+/** A thread that waits for the next file: each has a library of its own, which takes as long to load as a small file. */
+let idle: { readonly reader: Hdf5Reader; readonly timer: NodeJS.Timeout } | null = null;
+const IDLE_MS = 2_000;
+
+function takeReader(): Hdf5Reader {
+  const taken = idle;
+  idle = null;
+  clearTimeout(taken?.timer);
+  return taken?.reader ?? new Hdf5Reader();
+}
+
+async function giveBack(reader: Hdf5Reader, file: string): Promise<void> {
+  await reader.done(file).catch(() => reader.close());
+  if (idle) return reader.close();
+  reader.rest();
+  const timer = setTimeout(() => {
+    idle = null;
+    void reader.close();
+  }, IDLE_MS);
+  timer.unref();
+  idle = { reader, timer };
+}
+
+/** A name in a file may be as long as it likes; what is said of it may not. */
+const MAX_MESSAGE_CHARS = 600;
+
+function shortened(error: unknown): unknown {
+  if (!isVarveError(error) || error.message.length <= MAX_MESSAGE_CHARS) return error;
+  return new VarveError(error.code, `${error.message.slice(0, MAX_MESSAGE_CHARS)}…`, {
+    slug: error.slug,
+    cause: error,
+  });
+}
 
 /** @throws invalid-input naming the option */
 function optionsOf(name: string, { rate, start, dataset, orient, timeColumn, epoch }: RecordingOptions): Hdf5Options {

@@ -84,7 +84,7 @@ function julianDaysSince1970(year: number, month: number, day: number): number {
 }
 
 const TIME_NAMES =
-  /^(?:time|times|timestamp|timestamps|t|ts|datetime|date_time|time_?vector|tvec|time_?axis)(?:[_ ]?[([]?(s|sec|secs|seconds|ms|us|ns|min|h)[)\]]?)?$/i;
+  /^(?:time|times|timestamp|timestamps|t|ts|datetime|date_time|time_?vector|tvec|time_?axis)(?:(?:[_ ]|[_ ]?[([])(s|sec|secs|seconds|ms|us|ns|min|h)[)\]]?)?$/i;
 
 /** Whether something is called as times are. `time_ms` says the unit, too. */
 export function readTimeName(name: string): { readonly unitNs?: bigint } | undefined {

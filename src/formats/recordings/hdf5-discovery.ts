@@ -5,6 +5,7 @@
  */
 import { invalidField, unprocessableField } from '../../core/errors.ts';
 import { commonDtype, DTYPES, type Dtype } from '../../core/numbers/dtype.ts';
+import { rateHz, type Rate } from '../../core/signal/rate.ts';
 import type { Channel } from '../../core/signal/series.ts';
 import { columnsOf, memberColumns, readColumns, type ColumnPart } from './hdf5-columns.ts';
 import {
@@ -22,6 +23,7 @@ import {
   type RateFound,
 } from './hdf5-conventions.ts';
 import {
+  childOf,
   childrenOf,
   nameOf,
   parentOf,
@@ -187,28 +189,64 @@ async function axisFor(
     };
   };
   if (options.rate) return regular({ rate: options.rate }, 'at the rate that was given', true);
-  const own = node.type?.kind === 'record' ? ownStamps(node, options) : [];
-  if (own.length > 0) return stamped(file, oneOf(own, node), 0, clocks, options);
-  for (const group of groupsAbove(node.path)) {
-    const near = stamps.filter((each) => parentOf(each.node.path) === group && lengths.includes(each.part.rows));
-    if (near.length === 0 || node.shape.length > 2) continue;
+  const rate = await rateNear(file, node);
+  const own = ownStamps(node, options);
+  if (own.length > 0) return stamped(file, oneOf(own, node), 0, clocks, options, rate?.rate);
+  const pointed = options.timeColumn === undefined ? pointedStamps(file, node, lengths) : [];
+  const groups = groupsAbove(node.path).map((group) => stamps.filter((each) => parentOf(each.node.path) === group));
+  const near = [pointed, ...groups]
+    .map((list) => list.filter((each) => lengths.includes(each.part.rows)))
+    .find((list) => list.length > 0);
+  if (near && node.shape.length <= 2) {
     const one = oneOf(near, node);
-    const fits = [0, 1].filter((axis) => node.shape[axis] === one.part.rows);
-    return stamped(
-      file,
-      one,
-      fits.length === 1 ? (fits[0] as 0 | 1) : timeAxisOf(node, options, columnMajor),
-      clocks,
-      options,
-    );
+    const fits = ([0, 1] as const).filter((axis) => node.shape[axis] === one.part.rows);
+    const timeAxis = fits.length === 1 ? fits[0] : timeAxisOf(node, options, columnMajor);
+    return stamped(file, one, timeAxis, clocks, options, rate?.rate);
   }
+  return rate && regular(rate, rate.why, rate.isInherited);
+}
+
+/** Names of times that belong to one dataset. */
+const TIMES_OF = ['_time', '_times', '_timestamps', '_timestamp', '_t', '_ts'];
+
+/** Times that a dataset points to: by its scales, by an attribute such as `time`, or by a name made of its own. */
+function pointedStamps(file: Hdf5File, node: Hdf5Node, lengths: readonly number[]): StampCandidate[] {
+  const scales = node.attributes.DIMENSION_LIST;
+  const isTimed = (path: string): boolean =>
+    readTimeName(nameOf(path)) !== undefined || readSince(textOf(file.at(path)?.attributes.units) ?? '') !== undefined;
+  const attached = Array.isArray(scales)
+    ? scales.flatMap((each: unknown) => (Array.isArray(each) ? each.map(String) : [])).filter(isTimed)
+    : [];
+  const said = Object.entries(node.attributes).flatMap(([name, value]) => {
+    const text = readTimeName(name) ? textOf(value) : undefined;
+    return text === undefined ? [] : [text.startsWith('/') ? text : childOf(parentOf(node.path), text)];
+  });
+  const beside = TIMES_OF.map((ending) => `${node.path}${ending}`);
+  for (const paths of [attached, said, beside]) {
+    const found = paths.flatMap((path) => {
+      const target = file.at(path);
+      const part = target?.kind === 'dataset' && target !== node ? vectorOf(target) : undefined;
+      return target && part && lengths.includes(part.rows)
+        ? [{ name: nameOf(path), node: target, part, unitNs: undefined }]
+        : [];
+    });
+    if (found.length > 0) return found.slice(0, 1);
+  }
+  return [];
+}
+
+type RateNear = RateFound & { readonly why: string; readonly isInherited: boolean };
+
+/** The rate that the dataset says, or else the nearest of the groups above it, or a value beside it. */
+async function rateNear(file: Hdf5File, node: Hdf5Node): Promise<RateNear | undefined> {
   const said = rateAmong(node.attributes);
-  if (said) return regular(said, `at the rate of its attribute ${said.name}`, false);
+  if (said) return { ...said, why: `at the rate of its attribute ${said.name}`, isInherited: false };
   for (const group of groupsAbove(node.path)) {
     const inGroup = rateAmong(file.at(group)?.attributes ?? {});
-    if (inGroup) return regular(inGroup, `at the rate of the attribute ${inGroup.name} of ${group}`, true);
+    if (inGroup)
+      return { ...inGroup, why: `at the rate of the attribute ${inGroup.name} of ${group}`, isInherited: true };
     const beside = await rateBeside(file, group);
-    if (beside) return regular(beside, `at the rate in ${beside.path}`, true);
+    if (beside) return { ...beside, why: `at the rate in ${beside.path}`, isInherited: true };
   }
   return undefined;
 }
@@ -268,10 +306,11 @@ async function stamped(
   timeAxis: 0 | 1,
   clocks: Map<string, Promise<StampSource>>,
   options: Hdf5Options,
+  rate: Rate | undefined,
 ): Promise<AxisFound> {
   const key = `${candidate.node.path}\n${candidate.name}`;
   let source = clocks.get(key);
-  if (!source) clocks.set(key, (source = clockOf(file, candidate, options)));
+  if (!source) clocks.set(key, (source = clockOf(file, candidate, options, rate)));
   return {
     axis: { kind: 'stamps', stamps: await source },
     timeAxis,
@@ -283,8 +322,9 @@ async function stamped(
 /** What the numbers of a vector of times count, and since when. @throws unprocessable naming `--epoch` */
 async function clockOf(
   file: Hdf5File,
-  { node, part, name, unitNs }: StampCandidate,
+  { node, part, unitNs }: StampCandidate,
   options: Hdf5Options,
+  rate: Rate | undefined,
 ): Promise<StampSource> {
   const { attributes, type } = node;
   const text = type?.kind === 'record' ? undefined : (textOf(attributes.units) ?? textOf(attributes.unit));
@@ -295,12 +335,13 @@ async function clockOf(
   const said =
     (options.epoch && TIME_UNITS_NS[options.epoch]) ?? (text === undefined ? undefined : timeUnitNs(text)) ?? unitNs;
   const epoch = epochUnitNs(Number(first));
-  const isSeconds = DTYPES[part.dtype].kind === 'float' || part.stored === 'seconds-and-microseconds';
-  const unit = said ?? epoch ?? (isSeconds ? TIME_UNITS_NS.s : undefined);
+  const isFloat = DTYPES[part.dtype].kind === 'float';
+  // A rate beside them says what the times count; floats alone count seconds, as nearly everywhere.
+  const unit = said ?? epoch ?? (rate ? await unitByRate(file, part, rate) : isFloat ? TIME_UNITS_NS.s : undefined);
   if (unit === undefined) {
     throw unprocessableField(
       '--epoch',
-      `${node.path} has whole numbers for ${name}, and does not say of what: give --epoch s, ms, us or ns`,
+      `${node.path} does not say what its times count: give --epoch s, ms, us or ns`,
       'ambiguous-times',
     );
   }
@@ -312,6 +353,17 @@ async function clockOf(
     originNs: isEpoch ? 0n : (startNs ?? 0n),
     isRelative: !isEpoch && startNs === undefined,
   };
+}
+
+/** How far a step may be from the period of the rate. */
+const STEP_TOLERANCE = 0.05;
+
+/** The unit in which the first step is the period of a rate. */
+async function unitByRate(file: Hdf5File, part: ColumnPart, rate: Rate): Promise<bigint | undefined> {
+  if (part.rows < 2) return undefined;
+  const [first, second] = await readColumns(file, part, 0, 2);
+  const periods = (Number(second) - Number(first)) * rateHz(rate);
+  return Object.values(TIME_UNITS_NS).find((unit) => Math.abs((periods * Number(unit)) / 1e9 - 1) <= STEP_TOLERANCE);
 }
 
 /** @throws unprocessable naming `--orient` where it is anybody's guess */

@@ -1,6 +1,7 @@
 /** An HDF5 file as a recording: which kind of file it is, by what is in it, and the series that it has. */
 import { VarveError } from '../../core/errors.ts';
 import type { Recording } from '../../core/signal/recording.ts';
+import { distinctLabels } from './channel-labels.ts';
 import { discoverSeries } from './hdf5-discovery.ts';
 import type { Hdf5File } from './hdf5-file.ts';
 import { recordSeries, type FoundSeries, type Hdf5Options } from './hdf5-series.ts';
@@ -41,9 +42,11 @@ export async function readHdf5Recording(file: Hdf5File, options: Hdf5Options): P
     throw new VarveError('limit-exceeded', `the file would make ${found.length} series: name some by --dataset`);
   }
   const only = found.length === 1 && !found[0].path.includes('/');
+  const paths = only ? [''] : distinctLabels(found.map(({ path }) => path));
   const series = [];
-  for (const each of found)
-    series.push(await recordSeries(file, only ? { ...each, path: '' } : each, options.name, notes));
+  for (const [at, each] of found.entries()) {
+    series.push(await recordSeries(file, { ...each, path: paths[at] }, options.name, notes));
+  }
   return { series, notes };
 }
 

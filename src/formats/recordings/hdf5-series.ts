@@ -59,6 +59,7 @@ export const TIME_UNITS_NS = {
 } as const;
 export type TimeUnitName = keyof typeof TIME_UNITS_NS;
 
+const MAX_CHANNELS = 65_536;
 const MAX_LABEL_CHARS = 200;
 const MAX_NAME_CHARS = 512;
 const MAX_PROVENANCE_CHARS = 40 * 1024;
@@ -74,6 +75,10 @@ export async function recordSeries(
   notes: string[],
 ): Promise<RecordedSeries> {
   const { source, channels, axis } = found;
+  if (channels.length > MAX_CHANNELS) {
+    const message = `has ${channels.length} channels, and a series ${MAX_CHANNELS} at most`;
+    throw unprocessableField(source.parts[0].path, message, 'too-many-channels');
+  }
   const labels = distinctLabels(
     channels.map(({ label }, at) => plainLine(label, MAX_LABEL_CHARS) || `channel_${at + 1}`),
   );

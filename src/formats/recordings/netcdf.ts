@@ -87,11 +87,15 @@ export async function readNetcdf(file: Hdf5File, options: Hdf5Options, notes: st
   return found;
 }
 
+/** A name may be as long as its file likes. */
+const MAX_SHOWN_CHARS = 100;
+
 /** The first of a list, and how many more there are. */
 export function shortList(items: readonly string[], shown = 10): string {
-  return items.length <= shown
-    ? items.join(', ')
-    : `${items.slice(0, shown).join(', ')} and ${items.length - shown} more`;
+  const named = items
+    .slice(0, shown)
+    .map((item) => (item.length > MAX_SHOWN_CHARS ? `${item.slice(0, MAX_SHOWN_CHARS)}…` : item));
+  return items.length <= shown ? named.join(', ') : `${named.join(', ')} and ${items.length - shown} more`;
 }
 
 /** Paths of the dimensions of a variable. */

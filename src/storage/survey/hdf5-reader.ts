@@ -7,6 +7,7 @@ import type { FoundSummary, ShardSurvey } from './shard-survey.ts';
 
 export type Hdf5Request =
   | { readonly op: 'list'; readonly path: string }
+  | { readonly op: 'close'; readonly path: string }
   | {
       readonly op: 'read-block' | 'read-values';
       readonly path: string;
@@ -45,6 +46,16 @@ export class Hdf5Reader {
   /** A block of texts, references (as paths) or records (as lists of their members), one after the other. */
   readValues(file: string, dataset: string, from: readonly number[], count: readonly number[]): Promise<unknown[]> {
     return this.#look({ op: 'read-values', path: file, dataset, from, count }) as Promise<unknown[]>;
+  }
+
+  /** Forgets a file that was listed or read. */
+  async done(file: string): Promise<void> {
+    if (this.#worker) await this.#look({ op: 'close', path: file });
+  }
+
+  /** Lets the process end though the thread waits for questions; the next one holds it again. */
+  rest(): void {
+    this.#worker?.unref();
   }
 
   /** What a shard says of itself. @throws if HDF5 cannot open it, or it is no shard */
@@ -94,6 +105,7 @@ export class Hdf5Reader {
   #ask(request: Hdf5Request): Promise<unknown> {
     this.#worker ??= this.#start();
     const worker = this.#worker;
+    worker.ref();
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });

@@ -51,6 +51,9 @@ function answer(request: Hdf5Request): unknown {
       return plainly(() => readBlock(module, open(request.path), request.dataset, request.from, request.count));
     case 'read-values':
       return plainly(() => readValues(module, open(request.path), request.dataset, request.from, request.count));
+    case 'close':
+      close(request.path);
+      return null;
     case 'survey':
       return shortly(request.path, surveyShard);
     case 'find-chunks':
