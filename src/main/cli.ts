@@ -2,6 +2,7 @@
 /** The command line. What a command needs is loaded when it runs: `varve ls` must not wait for Postgres and HDF5 code. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isVarveError, messageOf } from '../core/errors.ts';
+import type { ExportCommand } from './commands/export-command.ts';
 import type { CatCommand } from './commands/cat-command.ts';
 import type { CompactCommand } from './commands/compact-command.ts';
 import { clientConfigOf, configOf, type PlaceOptions } from './client/command-options.ts';
@@ -93,17 +94,34 @@ program.commandsGroup('Series:');
 
 withService(program.command('import'))
   .description(
-    'bring recordings into the service: WFDB records, CSV tables, .npy arrays, HDF5 (NWB, SNIRF, NetCDF-4, MATLAB 7.3 …)',
+    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, HDF5 (NWB, SNIRF …)',
   )
   .argument('<file...>')
   .option('--project <name>', 'project of the series', 'default')
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
-    new Option('--format <format>', 'instead of what the file name says').choices(['wfdb', 'csv', 'npy', 'hdf5']),
+    new Option('--format <format>', 'instead of what the file name says').choices([
+      'wfdb',
+      'csv',
+      'npy',
+      'opensignals',
+      'hdf5',
+      'edf',
+      'abf',
+      'brainvision',
+      'spikeglx',
+      'openephys',
+      'xdf',
+      'biopac',
+    ]),
   )
   .option('--rate <hz>', '.npy, HDF5: samples a second, as 360, 20.03 or 30000/1001')
-  .option('--start <time>', '.npy, HDF5: time of the first row, as RFC 3339 or integer nanoseconds')
+  .option(
+    '--start <time>',
+    'time of the first sample, as RFC 3339 or integer nanoseconds, if the file does not say it, or says it wrongly',
+  )
+  .option('--tz <zone>', 'IANA zone of times that state none, such as Europe/Berlin (default: UTC)')
   .option('--time-column <name>', 'CSV: the column of times; HDF5: the dataset, or column, of times')
   .option(
     '--dataset <path>',
@@ -157,6 +175,26 @@ withService(program.command('search'))
   .action(async (conditions: string[], command: ListCommand & PlaceOptions) => {
     const { listSeries } = await import('./commands/list-command.ts');
     await listSeries(clientConfigOf(command), conditions, command);
+  });
+
+withService(program.command('export'))
+  .description('make a file of series: EDF+, WFDB, or one file for each')
+  .argument('[series...]', 'names or ids')
+  .addOption(
+    new Option('--format <format>', 'edf and wfdb are one recording of all series; others a file for each')
+      .choices(['edf', 'wfdb', 'csv', 'npy', 'arrow', 'hdf5'])
+      .makeOptionMandatory(),
+  )
+  .option('--project <name>', 'project of the names', 'default')
+  .option('--where <json>', 'what a search finds, instead of names: an expression of POST /v1/series/search')
+  .option('--start <time>', 'first time, inclusive: RFC 3339 or integer nanoseconds')
+  .option('--end <time>', 'last time, exclusive')
+  .option('--physical', 'scale and offset applied, as float64')
+  .option('--out <file>', 'file to write; default: varve-export and its extension, here')
+  .option('--force', 'write over a file that is there')
+  .action(async (series: string[], command: ExportCommand & PlaceOptions) => {
+    const { exportSeries } = await import('./commands/export-command.ts');
+    await exportSeries(clientConfigOf(command), series, command);
   });
 
 withService(program.command('cat'))

@@ -155,6 +155,9 @@ describePython('HDF5 files', ['h5py', 'pandas', 'tables', 'netCDF4'], (python) =
     expect(data.times).toEqual([100, 200, 300, 400, 550].map((ms) => BigInt(ms) * 1_000_000n));
     expect(data.annotations).toMatchObject([{ startNs: 500_000_000n }]);
     expect(await refusal(at('bad.snirf'))).toContain('fortnight');
+    const [local] = [...(await read(at('local.snirf'), { tz: 'Europe/Berlin' })).series.values()];
+    expect(clockOf(local)).toBe('10/1 from 2026-05-01T07:00:00.5Z');
+    expect(await refusal(at('rated.h5'), { tz: 'Europe/Berlin' })).toContain('--tz');
   });
 
   test('MCS: channels by rows with ADZero, factor and exponent; a pause is a gap; events are annotations', async () => {

@@ -115,7 +115,7 @@ def long_name(f): f['x' * 50000] = np.zeros((5, 2))
 def late(f): f['x'] = np.arange(3.); f['time'] = np.array([0., 1., 1e12])
 
 out = dict(nwb=nwb('probe'))
-snirf('two', [0.5, 0.1], 's'); snirf('ms', [100, 200, 300, 400, 550], 'ms', date=('unknown', 'unknown')); snirf('bad', [0, 1, 2, 3, 4], 'fortnight')
+snirf('two', [0.5, 0.1], 's'); snirf('ms', [100, 200, 300, 400, 550], 'ms', date=('unknown', 'unknown')); snirf('local', [0.5, 0.1], 's', date=('2026-05-01', '09:00:00')); snirf('bad', [0, 1, 2, 3, 4], 'fortnight')
 out['mcs'] = mcs('mcs', [[500, 0, 599]]); mcs('paused', [[0, 0, 299], [60000, 300, 599]])
 nc('hours', [0, 1, 2, 3], 'hours since 1900-01-01 00:00:0.0 +01:00'); nc('back', [0, 2, 1, 3], 'days since 2026-05-01', dtype='i4')
 nc('old', [0, 36.5, 50], 'days since 0001-01-01', dtype='f8'); nc('y360', [0, 1, 2], 'days since 2026-05-01', calendar='360_day'); nc('months', [0, 1, 2], 'months since 2026-05-01')

@@ -8,6 +8,7 @@ import { findHdf5, foreignName } from '../../formats/recordings/hdf5-signature.t
 import { readHdf5Recording } from '../../formats/recordings/hdf5-recording.ts';
 import type { Hdf5Options } from '../../formats/recordings/hdf5-series.ts';
 import { Hdf5Reader } from '../../storage/survey/hdf5-reader.ts';
+import { localZone } from './local-clock.ts';
 import { openHdf5Tree } from './hdf5-tree.ts';
 import { bytesOnDisk, tellLook, sha256Of, type RecordingOpener, type RecordingOptions } from './source-files.ts';
 
@@ -61,7 +62,10 @@ function shortened(error: unknown): unknown {
 }
 
 /** @throws invalid-input naming the option */
-function optionsOf(name: string, { rate, start, dataset, orient, timeColumn, epoch }: RecordingOptions): Hdf5Options {
+function optionsOf(
+  name: string,
+  { rate, start, tz, dataset, orient, timeColumn, epoch }: RecordingOptions,
+): Hdf5Options {
   const parsed = rate === undefined ? undefined : parseRate(rate);
   if (rate !== undefined && !parsed) throw invalidField('--rate', `${rate} is not a sampling rate in Hz`);
   const startNs = start === undefined ? undefined : parseTime(start);
@@ -70,6 +74,7 @@ function optionsOf(name: string, { rate, start, dataset, orient, timeColumn, epo
     name,
     ...(parsed && { rate: parsed }),
     ...(startNs !== undefined && { startNs }),
+    ...(tz !== undefined && { zone: localZone(tz) }),
     ...(dataset && dataset.length > 0 && { datasets: dataset }),
     ...(orient !== undefined && { orient }),
     ...(timeColumn !== undefined && { timeColumn }),

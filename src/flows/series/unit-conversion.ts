@@ -34,11 +34,11 @@ const SAID: Readonly<Record<string, string>> = {
 export function channelIn({ unit: common }: Pick<Series, 'unit'>, channel: Channel, unit: string): ConvertedChannel {
   const own = channel.unit ?? common;
   if (own === unit) return channel;
-  const wanted = unitOf(unit);
+  const wanted = meantUnit(unit);
   if (!wanted) throw unprocessableField('unit', `${JSON.stringify(unit)} is no UCUM unit`, 'unknown-unit');
   const name = JSON.stringify(channel.label);
   if (own === null) throw unprocessableField('unit', `channel ${name} has no unit, so nothing converts it`, 'no-unit');
-  const from = unitOf(own);
+  const from = meantUnit(own);
   if (!from) throw unprocessableField('unit', `channel ${name} is in ${own}, which is no UCUM unit`, 'unknown-unit');
   if (from.dimension !== wanted.dimension) {
     const message = `channel ${name} is in ${own}, which does not convert to ${unit}`;
@@ -55,7 +55,7 @@ export function seriesIn<S extends Series>(series: S, selected: readonly number[
   return { ...series, channels, unit };
 }
 
-function unitOf(text: string): TagUnit | undefined {
+function meantUnit(text: string): TagUnit | undefined {
   return readUnit(text) ?? readUnit(SAID[text.trim().toLowerCase()] ?? text.trim());
 }
 

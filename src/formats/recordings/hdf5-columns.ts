@@ -34,7 +34,7 @@ export interface ColumnSource {
  * The dataset as columns. @param timeAxis along which rows follow each other, if it has two axes
  * @returns undefined if it has no numbers, or more than two axes
  */
-export function columnsOf({ path, shape, type, chunks }: Hdf5Node, timeAxis: 0 | 1 = 0): ColumnPart | undefined {
+export function datasetColumns({ path, shape, type, chunks }: Hdf5Node, timeAxis: 0 | 1 = 0): ColumnPart | undefined {
   if (type?.kind !== 'number' || shape.length === 0 || shape.length > 2) return undefined;
   const axis = shape.length === 1 ? null : timeAxis;
   return {
@@ -65,9 +65,9 @@ export function memberColumns({ path, shape, type, chunks }: Hdf5Node, name: str
   };
 }
 
-type NumberType = Extract<ValueType, { kind: 'number' }>;
+type NumberValue = Extract<ValueType, { kind: 'number' }>;
 
-function numberPart({ dtype, stored, swapped }: NumberType): Pick<ColumnPart, 'dtype' | 'stored' | 'swapped'> {
+function numberPart({ dtype, stored, swapped }: NumberValue): Pick<ColumnPart, 'dtype' | 'stored' | 'swapped'> {
   return { dtype, stored, swapped };
 }
 
@@ -126,7 +126,7 @@ function fromSecondsAndMicroseconds(parts: Int32Array): Float64Array {
 }
 
 /** Rows of a block that is read at once: whole chunks, so that none is inflated twice. */
-export function blockRows(parts: readonly ColumnPart[]): number {
+export function rowsAtOnce(parts: readonly ColumnPart[]): number {
   const rowBytes = parts.reduce((sum, part) => sum + (part.member?.recordBytes ?? part.columns * storedBytes(part)), 0);
   const chunk = Math.max(1, ...parts.map(({ chunkRows }) => chunkRows ?? 1));
   const rows = Math.max(1, Math.floor(BLOCK_BYTES / Math.max(1, rowBytes)));
@@ -166,7 +166,7 @@ export interface RunBegin {
  * All rows in batches of bounded size. @param timesOf rows `[from, to)`; null for a row that is left out; by
  * itself null for regular series. @param runs where a regular series begins anew after a gap; the first is its start
  */
-export async function* batchesOf(
+export async function* columnBatches(
   file: Hdf5File,
   source: ColumnSource,
   timesOf: ((from: number, to: number) => Promise<readonly (bigint | null)[]>) | null,
@@ -174,7 +174,7 @@ export async function* batchesOf(
 ): AsyncGenerator<Batch> {
   const channels = source.parts.reduce((sum, { columns }) => sum + columns, 0);
   const full = fullBatchRows(channels * DTYPES[source.dtype].bytes + (timesOf ? 8 : 0));
-  const step = blockRows(source.parts);
+  const step = rowsAtOnce(source.parts);
   for (let from = 0; from < source.rows; from += step) {
     const to = Math.min(source.rows, from + step);
     const values = await readSideBySide(file, source, from, to);

@@ -3,11 +3,11 @@ import { DTYPES, isBigDtype, type Dtype } from '../../core/numbers/dtype.ts';
 import { parseTime } from '../../core/time.ts';
 import {
   childrenOf,
-  exactNumberOf,
-  numberOf,
+  exactAttribute,
+  attributeNumber,
   parentOf,
   readTexts,
-  textOf,
+  attributeText,
   type Hdf5File,
   type Hdf5Node,
 } from './hdf5-file.ts';
@@ -116,7 +116,7 @@ export type RateFound = NonNullable<ReturnType<typeof meantRate>>;
 /** The rate that a value of this name says, if it is called as rates or periods are. */
 export function readNamedRate(name: string, value: unknown): RateFound | undefined {
   const plain = name.toLowerCase().replace(/[^a-z]/g, '');
-  const number = numberOf(value) ?? Number(textOf(value) ?? NaN);
+  const number = attributeNumber(value) ?? Number(attributeText(value) ?? NaN);
   if (!Number.isFinite(number) || number <= 0) return undefined;
   const rate = RATE_NAMES.exec(plain);
   if (rate) return meantRate(rate[1] === 'khz' ? number * 1000 : number);
@@ -148,7 +148,7 @@ const START_NAMES =
 /** A date and time among attributes that are called as starts are. */
 export function startAmong(attributes: Readonly<Record<string, unknown>>): bigint | undefined {
   for (const [name, value] of Object.entries(attributes)) {
-    const text = textOf(value);
+    const text = attributeText(value);
     if (!START_NAMES.test(name.toLowerCase().replace(/[^a-z0-9]/g, '')) || text === undefined) continue;
     const ns = /^\d{4}-\d\d-\d\d/.test(text) ? parseTime(text) : undefined;
     if (ns !== undefined) return ns;
@@ -158,7 +158,7 @@ export function startAmong(attributes: Readonly<Record<string, unknown>>): bigin
 
 export function unitAmong(attributes: Readonly<Record<string, unknown>>): string | undefined {
   const name = Object.keys(attributes).find((each) => /^units?$/i.test(each));
-  const text = name === undefined ? undefined : textOf(attributes[name]);
+  const text = name === undefined ? undefined : attributeText(attributes[name]);
   return text === undefined || text.length > 200 || readSince(text) ? undefined : text;
 }
 
@@ -190,7 +190,7 @@ export function groupsAbove(path: string): string[] {
   }
 }
 
-export interface Packing {
+export interface CfPacking {
   readonly dtype: Dtype;
   readonly scale?: number;
   readonly offset?: number;
@@ -204,12 +204,12 @@ const UNWRITTEN = 9.969209968386869e36;
  * How CF packs values: scale_factor, add_offset, _FillValue or missing_value, _Unsigned.
  * @see https://cfconventions.org/cf-conventions/cf-conventions.html#packed-data
  */
-export function packingOf(dtype: Dtype, attributes: Readonly<Record<string, unknown>>, isNetcdf: boolean): Packing {
-  const isUnsigned = textOf(attributes._Unsigned)?.toLowerCase() === 'true' && dtype.startsWith('int');
+export function cfPacking(dtype: Dtype, attributes: Readonly<Record<string, unknown>>, isNetcdf: boolean): CfPacking {
+  const isUnsigned = attributeText(attributes._Unsigned)?.toLowerCase() === 'true' && dtype.startsWith('int');
   const meant = isUnsigned ? (`u${dtype}` as Dtype) : dtype;
-  const scale = numberOf(attributes.scale_factor);
-  const offset = numberOf(attributes.add_offset);
-  const fill = exactNumberOf(attributes._FillValue) ?? exactNumberOf(attributes.missing_value);
+  const scale = attributeNumber(attributes.scale_factor);
+  const offset = attributeNumber(attributes.add_offset);
+  const fill = exactAttribute(attributes._FillValue) ?? exactAttribute(attributes.missing_value);
   const missing = fill === undefined ? undefined : asStored(meant, fill);
   const isFloat = DTYPES[meant].kind === 'float';
   return {

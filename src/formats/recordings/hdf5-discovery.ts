@@ -7,12 +7,12 @@ import { invalidField, unprocessableField } from '../../core/errors.ts';
 import { commonDtype, DTYPES, type Dtype } from '../../core/numbers/dtype.ts';
 import { rateHz, type Rate } from '../../core/signal/rate.ts';
 import type { Channel } from '../../core/signal/series.ts';
-import { columnsOf, memberColumns, readColumns, type ColumnPart } from './hdf5-columns.ts';
+import { datasetColumns, memberColumns, readColumns, type ColumnPart } from './hdf5-columns.ts';
 import {
   epochUnitNs,
   groupsAbove,
   labelsFor,
-  packingOf,
+  cfPacking,
   rateAmong,
   readNamedRate,
   readSince,
@@ -25,16 +25,16 @@ import {
 import {
   childOf,
   childrenOf,
-  nameOf,
+  pathName,
   parentOf,
   plainAttributes,
   readScalar,
-  textOf,
+  attributeText,
   valuesIn,
   type Hdf5File,
   type Hdf5Node,
 } from './hdf5-file.ts';
-import { TIME_UNITS_NS, type FoundSeries, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
+import { TIME_UNITS_NS, type Hdf5Series, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
 import type { StampSource } from './hdf5-times.ts';
 import { shortList } from './netcdf.ts';
 
@@ -64,14 +64,14 @@ export function isMatlab({ nodes }: Hdf5File): boolean {
 }
 
 /** @throws unprocessable or invalid-input naming the dataset or the option */
-export async function discoverSeries(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<FoundSeries[]> {
+export async function discoverSeries(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<Hdf5Series[]> {
   const columnMajor = isMatlab(file);
   if (columnMajor) notes.push('read as MATLAB 7.3: columns of a matrix are channels');
   const datasets = file.nodes.filter(isData);
   const chosen = options.datasets ? options.datasets.map((name) => chosenDataset(datasets, name)) : null;
   const stamps = datasets.flatMap((node) => stampCandidate(node, options) ?? []);
   const clocks = new Map<string, Promise<StampSource>>();
-  const found: FoundSeries[] = [];
+  const found: Hdf5Series[] = [];
   const left: string[] = [];
   for (const node of chosen ?? datasets) {
     const isClock = stamps.some((each) => each.node === node);
@@ -117,7 +117,7 @@ function noAxis(left: readonly string[], isMatlabFile: boolean): Error {
 /** Numbers or records that are no housekeeping of PyTables, and no text of MATLAB. */
 function isData({ path, kind, type, attributes, shape }: Hdf5Node): boolean {
   if (kind !== 'dataset' || (type?.kind !== 'number' && type?.kind !== 'record')) return false;
-  const matlab = textOf(attributes.MATLAB_class);
+  const matlab = attributeText(attributes.MATLAB_class);
   if (matlab === 'char' || matlab === 'cell' || attributes.MATLAB_empty !== undefined) return false;
   return !/\/(?:_i_|#refs#|#subsystem#)/.test(path) && shape.every((size) => size > 0);
 }
@@ -127,7 +127,7 @@ function chosenDataset(datasets: readonly Hdf5Node[], name: string): Hdf5Node {
   const path = `/${name.replace(/^\/+/, '')}`;
   const exact = datasets.find((node) => node.path === path);
   if (exact) return exact;
-  const named = datasets.filter((node) => nameOf(node.path) === name);
+  const named = datasets.filter((node) => pathName(node.path) === name);
   if (named.length === 1) return named[0];
   const known = shortList(datasets.map((node) => node.path));
   throw invalidField(
@@ -142,18 +142,18 @@ function chosenDataset(datasets: readonly Hdf5Node[], name: string): Hdf5Node {
 function stampCandidate(node: Hdf5Node, { timeColumn }: Hdf5Options): StampCandidate | undefined {
   const part = vectorOf(node);
   if (!part || part.rows < 1) return undefined;
-  const name = nameOf(node.path);
+  const name = pathName(node.path);
   const isNamed =
     timeColumn !== undefined && (node.path === `/${timeColumn.replace(/^\/+/, '')}` || name === timeColumn);
-  const units = textOf(node.attributes.units) ?? textOf(node.attributes.unit);
-  const since = units === undefined ? undefined : readSince(units, textOf(node.attributes.calendar));
+  const units = attributeText(node.attributes.units) ?? attributeText(node.attributes.unit);
+  const since = units === undefined ? undefined : readSince(units, attributeText(node.attributes.calendar));
   const called = readTimeName(name);
   if (timeColumn !== undefined ? !isNamed : !called && !since) return undefined;
   return { name, node, part, unitNs: called?.unitNs };
 }
 
 function vectorOf(node: Hdf5Node): ColumnPart | undefined {
-  const part = columnsOf(node, node.shape.length === 2 && node.shape[0] === 1 ? 1 : 0);
+  const part = datasetColumns(node, node.shape.length === 2 && node.shape[0] === 1 ? 1 : 0);
   return part?.columns === 1 ? part : undefined;
 }
 
@@ -213,12 +213,13 @@ const TIMES_OF = ['_time', '_times', '_timestamps', '_timestamp', '_t', '_ts'];
 function pointedStamps(file: Hdf5File, node: Hdf5Node, lengths: readonly number[]): StampCandidate[] {
   const scales = node.attributes.DIMENSION_LIST;
   const isTimed = (path: string): boolean =>
-    readTimeName(nameOf(path)) !== undefined || readSince(textOf(file.at(path)?.attributes.units) ?? '') !== undefined;
+    readTimeName(pathName(path)) !== undefined ||
+    readSince(attributeText(file.at(path)?.attributes.units) ?? '') !== undefined;
   const attached = Array.isArray(scales)
     ? scales.flatMap((each: unknown) => (Array.isArray(each) ? each.map(String) : [])).filter(isTimed)
     : [];
   const said = Object.entries(node.attributes).flatMap(([name, value]) => {
-    const text = readTimeName(name) ? textOf(value) : undefined;
+    const text = readTimeName(name) ? attributeText(value) : undefined;
     return text === undefined ? [] : [text.startsWith('/') ? text : childOf(parentOf(node.path), text)];
   });
   const beside = TIMES_OF.map((ending) => `${node.path}${ending}`);
@@ -227,7 +228,7 @@ function pointedStamps(file: Hdf5File, node: Hdf5Node, lengths: readonly number[
       const target = file.at(path);
       const part = target?.kind === 'dataset' && target !== node ? vectorOf(target) : undefined;
       return target && part && lengths.includes(part.rows)
-        ? [{ name: nameOf(path), node: target, part, unitNs: undefined }]
+        ? [{ name: pathName(path), node: target, part, unitNs: undefined }]
         : [];
     });
     if (found.length > 0) return found.slice(0, 1);
@@ -266,8 +267,8 @@ function rateBeside(file: Hdf5File, group: string): Promise<RateBeside> {
 async function findRate(file: Hdf5File, group: string): Promise<RateBeside> {
   for (const { path, kind, shape } of childrenOf(file, group)) {
     const isOne = kind === 'dataset' && shape.every((size) => size === 1);
-    if (!isOne || !readNamedRate(nameOf(path), 1)) continue;
-    const found = readNamedRate(nameOf(path), await readScalar(file, path));
+    if (!isOne || !readNamedRate(pathName(path), 1)) continue;
+    const found = readNamedRate(pathName(path), await readScalar(file, path));
     if (found) return { ...found, path };
   }
   return undefined;
@@ -327,8 +328,9 @@ async function clockOf(
   rate: Rate | undefined,
 ): Promise<StampSource> {
   const { attributes, type } = node;
-  const text = type?.kind === 'record' ? undefined : (textOf(attributes.units) ?? textOf(attributes.unit));
-  const since = text === undefined ? undefined : readSince(text, textOf(attributes.calendar));
+  const text =
+    type?.kind === 'record' ? undefined : (attributeText(attributes.units) ?? attributeText(attributes.unit));
+  const since = text === undefined ? undefined : readSince(text, attributeText(attributes.calendar));
   if (since && 'problem' in since) throw unprocessableField(node.path, since.problem, 'unsupported-recording');
   if (since) return { part, unitNs: since.unitNs, originNs: since.originNs, isRelative: false };
   const [first] = await readColumns(file, part, 0, 1);
@@ -403,7 +405,7 @@ async function candidateOf(
     );
     return { node, parts: parts.map(({ part }) => part), labels, own, rows: node.shape[0] };
   }
-  const part = columnsOf(node, timeAxis);
+  const part = datasetColumns(node, timeAxis);
   if (!part) return undefined;
   if (part.columns > MAX_CHANNELS) {
     throw unprocessableField(
@@ -412,7 +414,7 @@ async function candidateOf(
       'too-many-channels',
     );
   }
-  const given = part.columns === 1 ? [nameOf(node.path)] : await labelsFor(file, node, part.columns);
+  const given = part.columns === 1 ? [pathName(node.path)] : await labelsFor(file, node, part.columns);
   const labels = given ?? Array.from({ length: part.columns }, (_, at) => `channel_${at + 1}`);
   return { node, parts: [part], labels, own: [], rows: part.rows };
 }
@@ -422,7 +424,7 @@ function seriesOf(
   { node, parts, labels, rows }: Candidate,
   { axis, why, inheritedRows }: AxisFound,
   columnMajor: boolean,
-): (FoundSeries & { readonly inheritedRows: number })[] {
+): (Hdf5Series & { readonly inheritedRows: number })[] {
   const { attributes, path } = node;
   const provenance = {
     format: columnMajor ? 'MATLAB 7.3' : 'HDF5',
@@ -435,7 +437,7 @@ function seriesOf(
   const channels: Channel[] = labels.map((label) => ({ label }));
   const same = { axis, provenance, why, inheritedRows };
   if (node.type?.kind !== 'record') {
-    const { dtype, ...packing } = packingOf(parts[0].dtype, attributes, false);
+    const { dtype, ...packing } = cfPacking(parts[0].dtype, attributes, false);
     const unit = unitAmong(attributes);
     const source = { parts: parts.map((part) => ({ ...part, dtype })), dtype, rows };
     return [{ ...same, path: path.slice(1), source, channels, ...(unit !== undefined && { unit }), ...packing }];
@@ -458,9 +460,9 @@ function seriesOf(
 
 /** A rate of the surroundings is that of the longest datasets; what is shorter may be settings. */
 function withoutShort(
-  found: readonly (FoundSeries & { readonly inheritedRows?: number })[],
+  found: readonly (Hdf5Series & { readonly inheritedRows?: number })[],
   left: string[],
-): FoundSeries[] {
+): Hdf5Series[] {
   const longest = found.reduce((most, { inheritedRows = 0 }) => Math.max(most, inheritedRows), 0);
   return found.filter(({ path, inheritedRows = 0, source }) => {
     const isShort = inheritedRows > 0 && inheritedRows < longest;

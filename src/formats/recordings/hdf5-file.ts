@@ -46,7 +46,7 @@ export interface Hdf5File {
   readValues(path: string, from: readonly number[], count: readonly number[]): Promise<readonly unknown[]>;
 }
 
-export function nameOf(path: string): string {
+export function pathName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
@@ -85,14 +85,14 @@ export function valuesIn({ shape }: Hdf5Node): number {
 }
 
 /** An attribute as a text, or the only item of a list of one. */
-export function textOf(value: unknown): string | undefined {
+export function attributeText(value: unknown): string | undefined {
   const item: unknown = Array.isArray(value) && value.length === 1 ? value[0] : value;
   if (item instanceof Uint8Array) return undefined;
   return typeof item === 'string' && item.trim() !== '' ? item.trim() : undefined;
 }
 
 /** An attribute as a finite number, or the only item of a list of one. */
-export function numberOf(value: unknown): number | undefined {
+export function attributeNumber(value: unknown): number | undefined {
   const list = ArrayBuffer.isView(value) || Array.isArray(value) ? (value as ArrayLike<unknown>) : null;
   const item = list ? (list.length === 1 ? list[0] : undefined) : value;
   const number = typeof item === 'number' ? item : typeof item === 'bigint' ? Number(item) : NaN;
@@ -100,7 +100,7 @@ export function numberOf(value: unknown): number | undefined {
 }
 
 /** An attribute as a number that keeps all of its digits. */
-export function exactNumberOf(value: unknown): number | bigint | undefined {
+export function exactAttribute(value: unknown): number | bigint | undefined {
   const list = ArrayBuffer.isView(value) || Array.isArray(value) ? (value as ArrayLike<unknown>) : null;
   const item = list ? (list.length === 1 ? list[0] : undefined) : value;
   return typeof item === 'number' || typeof item === 'bigint' ? item : undefined;

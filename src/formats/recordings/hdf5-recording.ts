@@ -1,10 +1,10 @@
 /** An HDF5 file as a recording: which kind of file it is, by what is in it, and the series that it has. */
-import { VarveError } from '../../core/errors.ts';
+import { invalidField, VarveError } from '../../core/errors.ts';
 import type { Recording } from '../../core/signal/recording.ts';
 import { distinctLabels } from './channel-labels.ts';
 import { discoverSeries } from './hdf5-discovery.ts';
 import type { Hdf5File } from './hdf5-file.ts';
-import { recordSeries, type FoundSeries, type Hdf5Options } from './hdf5-series.ts';
+import { recordSeries, type Hdf5Series, type Hdf5Options } from './hdf5-series.ts';
 import { isMcs, readMcs } from './mcs-hdf5.ts';
 import { isNetcdf, readNetcdf } from './netcdf.ts';
 import { isNwb, readNwb } from './nwb.ts';
@@ -14,15 +14,17 @@ import { isSnirf, readSnirf } from './snirf.ts';
 import { isVarveExport, readVarveExport } from './varve-export.ts';
 
 interface Profile {
+  /** True if its dates may have no zone. */
+  readonly isLocal?: boolean;
   readonly isIt: (file: Hdf5File) => boolean;
-  readonly read: (file: Hdf5File, options: Hdf5Options, notes: string[]) => Promise<FoundSeries[]>;
+  readonly read: (file: Hdf5File, options: Hdf5Options, notes: string[]) => Promise<Hdf5Series[]>;
 }
 
 const PROFILES: readonly Profile[] = [
   { isIt: isVarveExport, read: (file, _, notes) => readVarveExport(file, notes) },
-  { isIt: isNwb, read: readNwb },
-  { isIt: isSnirf, read: readSnirf },
-  { isIt: isMcs, read: readMcs },
+  { isLocal: true, isIt: isNwb, read: readNwb },
+  { isLocal: true, isIt: isSnirf, read: readSnirf },
+  { isLocal: true, isIt: isMcs, read: readMcs },
   { isIt: isPandasStore, read: readPandasStore },
   { isIt: isNetcdf, read: readNetcdf },
 ];
@@ -37,7 +39,7 @@ const MAX_SERIES = 10_000;
 export async function readHdf5Recording(file: Hdf5File, options: Hdf5Options): Promise<Recording> {
   if (isOpenSignals(file) && !options.datasets) return readOpenSignals(file, options);
   const notes: string[] = [];
-  const found = await findSeries(file, options, notes);
+  const found = await readFound(file, options, notes);
   if (found.length > MAX_SERIES) {
     throw new VarveError('limit-exceeded', `the file would make ${found.length} series: name some by --dataset`);
   }
@@ -50,8 +52,14 @@ export async function readHdf5Recording(file: Hdf5File, options: Hdf5Options): P
   return { series, notes };
 }
 
-async function findSeries(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<FoundSeries[]> {
+async function readFound(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<Hdf5Series[]> {
   const profile = PROFILES.find(({ isIt }) => isIt(file));
+  if (options.zone && !profile?.isLocal) {
+    throw invalidField(
+      '--tz',
+      'is for NWB, SNIRF, OpenSignals and MCS; the times of other HDF5 files are those of UTC',
+    );
+  }
   if (!profile) return discoverSeries(file, options, notes);
   const all = await profile.read(file, options, notes);
   const found = options.datasets ? all.filter((each) => isChosen(each, options.datasets!)) : all;
@@ -63,7 +71,7 @@ async function findSeries(file: Hdf5File, options: Hdf5Options, notes: string[])
   });
 }
 
-function isChosen({ path, source }: FoundSeries, datasets: readonly string[]): boolean {
+function isChosen({ path, source }: Hdf5Series, datasets: readonly string[]): boolean {
   const places = [path, ...source.parts.map((part) => part.path.slice(1))];
   return datasets.some((name) => places.includes(name.replace(/^\/+/, '')));
 }

@@ -2,19 +2,21 @@
 import { unprocessableField } from '../../core/errors.ts';
 import { rateHz, type Rate } from '../../core/signal/rate.ts';
 import type { RecordedSeries } from '../../core/signal/recording.ts';
+import { parseTime } from '../../core/time.ts';
 import type { Channel, Continuity, NewAnnotation, NewSeries, Tags } from '../../core/signal/series.ts';
 import { distinctLabels } from './channel-labels.ts';
-import { batchesOf, type ColumnSource, type RunBegin } from './hdf5-columns.ts';
+import { columnBatches, type ColumnSource, type RunBegin } from './hdf5-columns.ts';
 import type { Hdf5File } from './hdf5-file.ts';
 import { readStamps, surveyStamps, type StampSource } from './hdf5-times.ts';
 import { importedSpec } from './imported-series.ts';
+import type { LocalZone } from './local-start.ts';
 
 export type TimeAxisFound =
   | { readonly kind: 'rate'; readonly rate: Rate; readonly startNs: bigint; readonly isRelative: boolean }
   | { readonly kind: 'runs'; readonly rate: Rate; readonly runs: readonly RunBegin[]; readonly isRelative: boolean }
   | { readonly kind: 'stamps'; readonly stamps: StampSource };
 
-export interface FoundSeries {
+export interface Hdf5Series {
   /** What its name has after that of the recording. */
   readonly path: string;
   readonly source: ColumnSource;
@@ -41,6 +43,8 @@ export interface Hdf5Options {
   readonly rate?: Rate;
   /** UTC ns of what the file counts its times from, or of the first row if it has none. */
   readonly startNs?: bigint;
+  /** Zone of dates and times that state none; UTC without. */
+  readonly zone?: LocalZone;
   /** Datasets that are meant; without: those that are found. */
   readonly datasets?: readonly string[];
   /** Along which axis of two rows follow each other: `rows`, the first; `channels`, the second. */
@@ -70,7 +74,7 @@ const MAX_PROVENANCE_CHARS = 40 * 1024;
  */
 export async function recordSeries(
   file: Hdf5File,
-  found: FoundSeries,
+  found: Hdf5Series,
   name: string,
   notes: string[],
 ): Promise<RecordedSeries> {
@@ -107,7 +111,12 @@ export async function recordSeries(
     resolution: found.resolution ?? null,
     description: found.description ?? null,
   });
-  return { spec, rows, batches: () => batchesOf(file, source, timesOf, runs), annotations: found.annotations ?? [] };
+  return {
+    spec,
+    rows,
+    batches: () => columnBatches(file, source, timesOf, runs),
+    annotations: found.annotations ?? [],
+  };
 }
 
 function describe({ rows, parts, dtype }: ColumnSource): string {
@@ -162,6 +171,24 @@ async function samplingOf(
     rows: source.rows - missing,
     why: `with the times of ${stamps.part.path}`,
   };
+}
+
+const STATED_ZONE = /(?:z|utc|gmt|[+-]\d\d:?\d\d)$/i;
+
+/**
+ * UTC ns of a date and time that a file states, with a note where its zone had to be assumed. @returns undefined if it
+ * is none
+ */
+export function statedTime(
+  text: string,
+  what: string,
+  { zone }: Pick<Hdf5Options, 'zone'>,
+  notes: string[],
+): bigint | undefined {
+  const ns = parseTime(text.trim().replace(/(\.\d{9})\d+/, '$1'));
+  if (ns === undefined || STATED_ZONE.test(text.trim())) return ns;
+  notes.push(`${what} has no zone and was taken as ${zone?.name ?? 'UTC; --tz names its zone'}`);
+  return zone ? zone.utcNs(ns) : ns;
 }
 
 /** One line without control characters or space around it. */

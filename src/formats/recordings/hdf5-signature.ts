@@ -1,9 +1,10 @@
 /** Whether a file is HDF5, where it says that it ends, and what it is if it is none. */
+import { contentOf } from './file-content.ts';
 
 const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 /** The first place is the beginning; a block of the user's may lie before the others, as of MATLAB. */
 const FIRST_BLOCK = 512;
-const SUPERBLOCK_BYTES = 64;
+const READ_AT_ONCE = 64;
 
 export interface FoundHdf5 {
   /** Where the file says that it ends; null: not in a way that is known. */
@@ -19,7 +20,7 @@ export async function findHdf5(
   size: number,
 ): Promise<FoundHdf5 | null> {
   for (let at = 0; at + SIGNATURE.length <= size; at = at === 0 ? FIRST_BLOCK : at * 2) {
-    const bytes = await read(at, SUPERBLOCK_BYTES);
+    const bytes = await read(at, READ_AT_ONCE);
     if (SIGNATURE.every((byte, i) => bytes[i] === byte)) return { endsAt: endOf(bytes, at) };
   }
   return null;
@@ -35,7 +36,7 @@ const END_AT: Readonly<Record<number, { readonly base: number; readonly end: num
 
 function endOf(bytes: Uint8Array, at: number): number | null {
   const place = END_AT[bytes[8]];
-  if (!place || bytes.length < SUPERBLOCK_BYTES || bytes[place.sizeAt] !== 8) return null;
+  if (!place || bytes.length < READ_AT_ONCE || bytes[place.sizeAt] !== 8) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const base = view.getBigUint64(place.base, true);
   const end = Number(
@@ -44,30 +45,9 @@ function endOf(bytes: Uint8Array, at: number): number | null {
   return Number.isSafeInteger(end) ? end : null;
 }
 
-/** By what files begin with, as Latin-1. */
-const BEGINNINGS: readonly (readonly [string, string])[] = [
-  ['CDF\x01', 'a NetCDF-3 file'],
-  ['CDF\x02', 'a NetCDF-3 file'],
-  ['CDF\x05', 'a NetCDF-3 file'],
-  ['MATLAB 5.0', 'a MATLAB file of version 5: save it with -v7.3'],
-  ['\x0e\x03\x13\x01', 'an HDF4 file'],
-  ['PK\x03\x04', 'a zip archive'],
-  ['\x1f\x8b', 'a gzip file: unpack it first'],
-  ['ABF', 'an Axon ABF file'],
-  ['\x93NUMPY', 'a NumPy array'],
-  ['PAR1', 'a Parquet file'],
-  ['ARROW1', 'an Arrow file'],
-  ['%PDF-', 'a PDF'],
-  ['\xffBIOSEMI', 'a BDF file'],
-  ['0       ', 'an EDF file'],
-  ['version https://git-lfs', 'a pointer of Git LFS, whose file was not fetched'],
-  ['<!DOCTYPE', 'a web page'],
-  ['<html', 'a web page'],
-];
-
 /** @param head its first bytes */
 export function foreignName(head: Uint8Array): string {
-  const text = Array.from(head, (byte) => String.fromCharCode(byte)).join('');
-  const known = BEGINNINGS.find(([beginning]) => text.startsWith(beginning))?.[1];
-  return known ?? (/^[\s\u0020-\u007e]+$/.test(text) ? 'a text' : 'of another format');
+  const known = contentOf(head);
+  if (known) return 'foreign' in known ? known.foreign : `a file of another format (${known.format})`;
+  return /^[\s\u0020-\u007e]+$/.test(Buffer.from(head).toString('latin1')) ? 'a text' : 'of another format';
 }

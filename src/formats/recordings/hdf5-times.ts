@@ -3,7 +3,7 @@ import { DTYPES } from '../../core/numbers/dtype.ts';
 import { unprocessableField } from '../../core/errors.ts';
 import { nsOfRow, parseRate, type Rate } from '../../core/signal/rate.ts';
 import { isTime } from '../../core/time.ts';
-import { blockRows, readColumns, type ColumnPart } from './hdf5-columns.ts';
+import { rowsAtOnce, readColumns, type ColumnPart } from './hdf5-columns.ts';
 import type { Hdf5File } from './hdf5-file.ts';
 
 export interface StampSource {
@@ -83,7 +83,7 @@ const surveyed = new WeakMap<StampSource, Promise<SurveyedStamps>>();
 
 async function survey(file: Hdf5File, source: StampSource): Promise<SurveyedStamps> {
   const { part } = source;
-  const step = blockRows([part]);
+  const step = rowsAtOnce([part]);
   let [firstNs, lastNs]: (bigint | null)[] = [null, null];
   let [stepsBack, missing] = [0, 0];
   let rates = await likelyRates(file, source);

@@ -6,20 +6,20 @@ import { unprocessableField } from '../../core/errors.ts';
 import { decimalRatio, powerOfTen, times, toFloat } from '../../core/numbers/ratio.ts';
 import type { Channel, NewAnnotation } from '../../core/signal/series.ts';
 import { isTime } from '../../core/time.ts';
-import { columnsOf, readColumns } from './hdf5-columns.ts';
+import { datasetColumns, readColumns } from './hdf5-columns.ts';
 import {
   childOf,
   childrenOf,
-  exactNumberOf,
-  nameOf,
-  numberOf,
+  exactAttribute,
+  pathName,
+  attributeNumber,
   plainAttributes,
-  textOf,
+  attributeText,
   valuesIn,
   type Hdf5File,
   type Hdf5Node,
 } from './hdf5-file.ts';
-import { plainLine, type FoundSeries, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
+import { plainLine, type Hdf5Series, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
 import { rateOfPeriod } from './hdf5-times.ts';
 
 const US_NS = 1_000n;
@@ -36,30 +36,30 @@ export function isMcs({ nodes }: Hdf5File): boolean {
 }
 
 /** @throws unprocessable naming the stream whose ticks or channels cannot be understood */
-export async function readMcs(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<FoundSeries[]> {
+export async function readMcs(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<Hdf5Series[]> {
   notes.push('read as a recording of Multi Channel Systems');
   const { attributes } = file.at('/Data')!;
-  const begin = options.startNs ?? startOf(attributes, notes);
-  const found: FoundSeries[] = [];
+  const begin = options.startNs ?? startOf(attributes, options, notes);
+  const found: Hdf5Series[] = [];
   for (const recording of childrenOf(file, '/Data').filter(({ path }) => /\/Recording_\d+$/.test(path))) {
-    const sinceUs = exactNumberOf(recording.attributes.TimeStamp);
+    const sinceUs = exactAttribute(recording.attributes.TimeStamp);
     const startNs = (begin ?? 0n) + (sinceUs === undefined ? 0n : BigInt(Math.trunc(Number(sinceUs))) * US_NS);
     const events = await eventsOf(file, recording.path, startNs);
     for (const stream of childrenOf(file, `${recording.path}/AnalogStream`)) {
       const data = file.at(childOf(stream.path, 'ChannelData'));
-      const part = data && columnsOf(data, 1);
+      const part = data && datasetColumns(data, 1);
       if (!part || part.rows === 0) continue;
       const infos = await infoOf(file, childOf(stream.path, 'InfoChannel'));
       if (infos.length === 0) throw unprocessableField(stream.path, 'has no InfoChannel', 'unsupported-recording');
-      const byRow = new Map(infos.map((info, at) => [numberOf(info.RowIndex) ?? at, info]));
-      const ticks = new Set(infos.map(({ Tick }) => numberOf(Tick)));
+      const byRow = new Map(infos.map((info, at) => [attributeNumber(info.RowIndex) ?? at, info]));
+      const ticks = new Set(infos.map(({ Tick }) => attributeNumber(Tick)));
       const [tick] = ticks;
       const rate = ticks.size === 1 && tick !== undefined ? rateOfPeriod(`${tick}e-6`) : undefined;
       if (!rate) throw unprocessableField(stream.path, 'has channels without one Tick', 'unsupported-recording');
-      const units = new Set(infos.map(({ Unit }) => textOf(Unit)));
+      const units = new Set(infos.map(({ Unit }) => attributeText(Unit)));
       const [unit] = units;
       found.push({
-        path: `${nameOf(recording.path)}/${nameOf(stream.path)}`,
+        path: `${pathName(recording.path)}/${pathName(stream.path)}`,
         source: { parts: [part], dtype: part.dtype, rows: part.rows },
         axis: await axisOf(
           file,
@@ -96,23 +96,23 @@ async function infoOf(file: Hdf5File, path: string): Promise<Info[]> {
 
 /** physical = (raw − ADZero) × ConversionFactor × 10^Exponent */
 function channelOf(info: Info, at: number, hasOwnUnit: boolean): Channel {
-  const factor = numberOf(info.ConversionFactor) ?? 1;
+  const factor = attributeNumber(info.ConversionFactor) ?? 1;
   const scale = toFloat(
     times(
       decimalRatio(factor),
-      powerOfTen(Math.trunc(Math.max(-MAX_EXPONENT, Math.min(MAX_EXPONENT, numberOf(info.Exponent) ?? 0)))),
+      powerOfTen(Math.trunc(Math.max(-MAX_EXPONENT, Math.min(MAX_EXPONENT, attributeNumber(info.Exponent) ?? 0)))),
     ),
   );
-  const zero = numberOf(info.ADZero) ?? 0;
-  const unit = textOf(info.Unit);
-  const group = textOf(info.ElectrodeGroup) ?? numberOf(info.ElectrodeGroup);
+  const zero = attributeNumber(info.ADZero) ?? 0;
+  const unit = attributeText(info.Unit);
+  const group = attributeText(info.ElectrodeGroup) ?? attributeNumber(info.ElectrodeGroup);
   const filters = ['HighPassFilter', 'LowPassFilter'].flatMap((side) => {
-    const hz = textOf(info[`${side}CutOffFrequency`]) ?? textOf(info[`${side}CutOff`]);
+    const hz = attributeText(info[`${side}CutOffFrequency`]) ?? attributeText(info[`${side}CutOff`]);
     return hz === undefined || hz === '-1' || hz === '' ? [] : [`${side === 'HighPassFilter' ? 'HP' : 'LP'}:${hz}`];
   });
   const rest = plainAttributes(info);
   return {
-    label: textOf(info.Label) ?? `channel_${at + 1}`,
+    label: attributeText(info.Label) ?? `channel_${at + 1}`,
     ...(hasOwnUnit && unit !== undefined && { unit }),
     ...(scale !== 0 && { scale }),
     ...(zero !== 0 && scale !== 0 && { offset: -zero * scale }),
@@ -131,7 +131,7 @@ async function axisOf(
   notes: string[],
 ): Promise<TimeAxisFound> {
   const node = file.at(childOf(stream, 'ChannelDataTimeStamps'));
-  const part = node && columnsOf(node);
+  const part = node && datasetColumns(node);
   if (!part || part.columns !== 3 || part.rows === 0 || part.rows > MAX_EVENTS)
     return { kind: 'rate', rate, startNs, isRelative };
   const values = await readColumns(file, part, 0, part.rows);
@@ -147,15 +147,19 @@ async function axisOf(
   return { kind: 'rate', rate, startNs: startNs + at(0, 0) * US_NS, isRelative };
 }
 
-function startOf(attributes: Readonly<Record<string, unknown>>, notes: string[]): bigint | undefined {
-  const ticks = exactNumberOf(attributes.DateInTicks);
+function startOf(
+  attributes: Readonly<Record<string, unknown>>,
+  { zone }: Hdf5Options,
+  notes: string[],
+): bigint | undefined {
+  const ticks = exactAttribute(attributes.DateInTicks);
   const ns = typeof ticks === 'bigint' ? (ticks - TICKS_TO_1970) * TICK_NS : undefined;
   if (ns === undefined || !isTime(ns)) {
     notes.push('the file has no readable date; times count from the start of the recording');
     return undefined;
   }
-  notes.push('the date of the file has no zone and was taken as UTC');
-  return ns;
+  notes.push(`the date of the file has no zone and was taken as ${zone?.name ?? 'UTC; --tz names its zone'}`);
+  return zone ? zone.utcNs(ns) : ns;
 }
 
 /** Events of the digital inputs and of the software. */
@@ -176,11 +180,11 @@ async function eventsIn(
   infos: readonly Info[],
   startNs: bigint,
 ): Promise<NewAnnotation[]> {
-  const part = columnsOf(entity, 1);
+  const part = datasetColumns(entity, 1);
   if (!part || part.rows > MAX_EVENTS || part.columns < 1) return [];
   const id = Number(/\d+$/.exec(entity.path)![0]);
-  const info = infos.find(({ EventID }) => numberOf(EventID) === id);
-  const label = plainLine(textOf(info?.Label) ?? nameOf(entity.path), 200);
+  const info = infos.find(({ EventID }) => attributeNumber(EventID) === id);
+  const label = plainLine(attributeText(info?.Label) ?? pathName(entity.path), 200);
   const values = await readColumns(file, part, 0, part.rows);
   return Array.from({ length: part.rows }, (_, row) => {
     const begin = startNs + BigInt(Math.trunc(Number(values[row * part.columns]))) * US_NS;

@@ -4,19 +4,19 @@
  */
 import { unprocessableField } from '../../core/errors.ts';
 import type { Channel } from '../../core/signal/series.ts';
-import { columnsOf } from './hdf5-columns.ts';
+import { datasetColumns } from './hdf5-columns.ts';
 import {
-  exactNumberOf,
-  nameOf,
-  numberOf,
+  exactAttribute,
+  pathName,
+  attributeNumber,
   plainAttributes,
-  textOf,
+  attributeText,
   valuesIn,
   type Hdf5File,
   type Hdf5Node,
 } from './hdf5-file.ts';
-import { packingOf, readSince, unitAmong } from './hdf5-conventions.ts';
-import type { FoundSeries, Hdf5Options } from './hdf5-series.ts';
+import { cfPacking, readSince, unitAmong } from './hdf5-conventions.ts';
+import type { Hdf5Series, Hdf5Options } from './hdf5-series.ts';
 import type { StampSource } from './hdf5-times.ts';
 
 /** Attributes by which NetCDF keeps its house. */
@@ -29,7 +29,7 @@ export function isNetcdf({ nodes }: Hdf5File): boolean {
 }
 
 /** @throws unprocessable naming the coordinate whose times cannot be understood */
-export async function readNetcdf(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<FoundSeries[]> {
+export async function readNetcdf(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<Hdf5Series[]> {
   notes.push('read as NetCDF-4');
   const root = file.at('/')!;
   const clocks = new Map<string, { node: Hdf5Node; stamps: StampSource }>();
@@ -37,30 +37,30 @@ export async function readNetcdf(file: Hdf5File, options: Hdf5Options, notes: st
   const variables = file.nodes.filter(({ kind, type }) => kind === 'dataset' && type?.kind === 'number');
   for (const node of variables) {
     const dimensions = dimensionsOf(node);
-    if (dimensions.length !== 1 || textOf(node.attributes.units) === undefined) continue;
+    if (dimensions.length !== 1 || attributeText(node.attributes.units) === undefined) continue;
     const stamps = stampsOf(node, notes);
     if (!stamps) continue;
     // A coordinate has the name of its dimension; another variable of times is taken where there is none.
     const isCoordinate = dimensions[0] === node.path;
     if (isCoordinate || !clocks.has(dimensions[0])) clocks.set(dimensions[0], { node, stamps });
-    const boundary = textOf(node.attributes.bounds);
+    const boundary = attributeText(node.attributes.bounds);
     if (boundary !== undefined) bounds.add(boundary);
   }
   const isClock = (path: string): boolean => [...clocks.values()].some(({ node }) => node.path === path);
-  const found: FoundSeries[] = [];
+  const found: Hdf5Series[] = [];
   const left: string[] = [];
   for (const node of variables) {
     const dimensions = dimensionsOf(node);
     const axis = dimensions.findIndex((each) => clocks.has(each));
-    if (isClock(node.path) || bounds.has(nameOf(node.path)) || isPureDimension(node)) continue;
-    const part = axis < 0 || dimensions.length > 2 ? undefined : columnsOf(node, axis === 1 ? 1 : 0);
+    if (isClock(node.path) || bounds.has(pathName(node.path)) || isPureDimension(node)) continue;
+    const part = axis < 0 || dimensions.length > 2 ? undefined : datasetColumns(node, axis === 1 ? 1 : 0);
     if (!part) {
       left.push(`${node.path} (${node.shape.join(' × ')})`);
       continue;
     }
     if (part.rows === 0) continue;
     const { stamps } = clocks.get(dimensions[axis])!;
-    const { dtype, ...packing } = packingOf(part.dtype, node.attributes, true);
+    const { dtype, ...packing } = cfPacking(part.dtype, node.attributes, true);
     const unit = unitAmong(node.attributes);
     const { rate } = options;
     const originNs = stamps.originNs;
@@ -73,7 +73,7 @@ export async function readNetcdf(file: Hdf5File, options: Hdf5Options, notes: st
       channels: await channelsOf(file, node, dimensions[1 - axis], part.columns),
       ...(unit !== undefined && { unit }),
       ...packing,
-      description: textOf(node.attributes.long_name) ?? null,
+      description: attributeText(node.attributes.long_name) ?? null,
       provenance: {
         format: 'NetCDF-4',
         variable: node.path,
@@ -102,22 +102,22 @@ export function shortList(items: readonly string[], shown = 10): string {
 function dimensionsOf({ path, attributes, shape }: Hdf5Node): string[] {
   const list = attributes.DIMENSION_LIST;
   if (Array.isArray(list)) return list.map((each: unknown) => String(Array.isArray(each) ? each[0] : each));
-  return textOf(attributes.CLASS) === 'DIMENSION_SCALE' && shape.length === 1 ? [path] : [];
+  return attributeText(attributes.CLASS) === 'DIMENSION_SCALE' && shape.length === 1 ? [path] : [];
 }
 
 function isPureDimension({ attributes }: Hdf5Node): boolean {
-  return textOf(attributes.CLASS) === 'DIMENSION_SCALE';
+  return attributeText(attributes.CLASS) === 'DIMENSION_SCALE';
 }
 
 /** @throws unprocessable for times that no clock has */
 function stampsOf(node: Hdf5Node, notes: string[]): StampSource | undefined {
-  const since = readSince(textOf(node.attributes.units)!, textOf(node.attributes.calendar));
-  const part = columnsOf(node);
+  const since = readSince(attributeText(node.attributes.units)!, attributeText(node.attributes.calendar));
+  const part = datasetColumns(node);
   if (!since || !part) return undefined;
   if ('problem' in since) throw unprocessableField(node.path, since.problem, 'unsupported-recording');
   if (!since.hasZone)
-    notes.push(`${node.path}: ${textOf(node.attributes.units)} names no zone and was taken as UTC, as CF says`);
-  const missing = exactNumberOf(node.attributes._FillValue) ?? exactNumberOf(node.attributes.missing_value);
+    notes.push(`${node.path}: ${attributeText(node.attributes.units)} names no zone and was taken as UTC, as CF says`);
+  const missing = exactAttribute(node.attributes._FillValue) ?? exactAttribute(node.attributes.missing_value);
   const { unitNs, originNs } = since;
   return { part, unitNs, originNs, isRelative: false, ...(missing !== undefined && { missing }) };
 }
@@ -133,19 +133,20 @@ async function channelsOf(
   dimension: string | undefined,
   columns: number,
 ): Promise<Channel[]> {
-  const name = nameOf(path);
+  const name = pathName(path);
   if (dimension === undefined) return [{ label: name }];
   const coordinate = file.at(dimension);
-  const isSaid = coordinate && !(textOf(coordinate.attributes.NAME) ?? '').startsWith('This is a netCDF dimension');
+  const isSaid =
+    coordinate && !(attributeText(coordinate.attributes.NAME) ?? '').startsWith('This is a netCDF dimension');
   const values =
     isSaid && coordinate.shape.length === 1 && valuesIn(coordinate) === columns
       ? await file.readValues(coordinate.path, [0], coordinate.shape)
       : [];
   return Array.from({ length: columns }, (_, at) => {
-    const said = textOf(values[at]) ?? numberOf(values[at]);
+    const said = attributeText(values[at]) ?? attributeNumber(values[at]);
     return {
       label:
-        said === undefined ? `${name}_${at + 1}` : typeof said === 'string' ? said : `${nameOf(dimension)}=${said}`,
+        said === undefined ? `${name}_${at + 1}` : typeof said === 'string' ? said : `${pathName(dimension)}=${said}`,
     };
   });
 }

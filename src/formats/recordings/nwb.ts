@@ -10,23 +10,22 @@ import {
   type NewAnnotation,
   type Tags,
 } from '../../core/signal/series.ts';
-import { parseTime } from '../../core/time.ts';
-import { columnsOf, type ColumnPart } from './hdf5-columns.ts';
+import { datasetColumns, type ColumnPart } from './hdf5-columns.ts';
 import {
   childOf,
   childrenOf,
-  nameOf,
-  numberOf,
+  pathName,
+  attributeNumber,
   parentOf,
   plainAttributes,
   readScalar,
   readTexts,
-  textOf,
+  attributeText,
   valuesIn,
   type Hdf5File,
   type Hdf5Node,
 } from './hdf5-file.ts';
-import { plainLine, type FoundSeries, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
+import { plainLine, statedTime, type Hdf5Series, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
 import { meantRate } from './hdf5-times.ts';
 
 const NS = 1_000_000_000n;
@@ -56,20 +55,20 @@ const NO_UNIT = new Set(['n.a.', 'n/a', 'na', 'unknown', 'none', 'no unit', ''])
 const SUBJECT_TAGS = ['subject_id', 'species', 'sex', 'age', 'strain', 'genotype'];
 
 export function isNwb({ nodes }: Hdf5File): boolean {
-  return textOf(nodes[0]?.attributes.nwb_version) !== undefined;
+  return attributeText(nodes[0]?.attributes.nwb_version) !== undefined;
 }
 
 /** @throws unprocessable naming the object whose times cannot be understood */
-export async function readNwb(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<FoundSeries[]> {
-  const version = textOf(file.at('/')?.attributes.nwb_version) ?? '?';
+export async function readNwb(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<Hdf5Series[]> {
+  const version = attributeText(file.at('/')?.attributes.nwb_version) ?? '?';
   notes.push(`read as NWB ${version}`);
-  const begin = options.startNs ?? (await sessionStart(file, notes));
+  const begin = options.startNs ?? (await sessionStart(file, options, notes));
   const session = { startNs: begin ?? 0n, isRelative: begin === undefined };
   const tags = await subjectTags(file);
   const about = await aboutFile(file, version);
   const intervals = await intervalsOf(file, session.startNs, notes);
   const electrodes = await electrodesOf(file);
-  const found: FoundSeries[] = [];
+  const found: Hdf5Series[] = [];
   for (const group of file.nodes.filter(({ kind }) => kind === 'group')) {
     const data = file.at(childOf(group.path, 'data'));
     const hasTimes = file.at(childOf(group.path, 'timestamps')) ?? file.at(childOf(group.path, 'starting_time'));
@@ -78,7 +77,7 @@ export async function readNwb(file: Hdf5File, options: Hdf5Options, notes: strin
       intervals.push(...(await marksOf(file, group, data, session.startNs)));
       continue;
     }
-    const part = columnsOf(data);
+    const part = datasetColumns(data);
     if (!part) {
       notes.push(`left out: ${data.path} (${data.shape.join(' × ')}), which is no table of rows and channels`);
       continue;
@@ -91,12 +90,12 @@ export async function readNwb(file: Hdf5File, options: Hdf5Options, notes: strin
       axis,
       ...(await scaleOf(file, group, data, part, electrodes)),
       continuity: continuityOf(data.attributes.continuity),
-      resolution: positive(numberOf(data.attributes.resolution)),
-      description: textOf(group.attributes.description) ?? null,
+      resolution: positive(attributeNumber(data.attributes.resolution)),
+      description: attributeText(group.attributes.description) ?? null,
       tags,
       provenance: {
         ...about,
-        neurodata_type: textOf(group.attributes.neurodata_type),
+        neurodata_type: attributeText(group.attributes.neurodata_type),
         attributes: plainAttributes(group.attributes),
       },
       why: axis.kind === 'rate' ? 'at the rate of its starting_time' : 'with its timestamps',
@@ -109,22 +108,14 @@ export async function readNwb(file: Hdf5File, options: Hdf5Options, notes: strin
   return found.map((each) => (annotated.includes(each) ? { ...each, annotations: intervals } : each));
 }
 
-async function sessionStart(file: Hdf5File, notes: string[]): Promise<bigint | undefined> {
+async function sessionStart(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<bigint | undefined> {
   for (const path of ['/timestamps_reference_time', '/session_start_time']) {
-    const text = textOf(await readScalar(file, path));
-    if (text === undefined) continue;
-    const ns = parseTime(cutFraction(text));
-    if (ns === undefined) continue;
-    if (!/(?:z|[+-]\d\d:?\d\d)$/i.test(text)) notes.push(`${path} has no zone and was taken as UTC`);
-    return ns;
+    const text = attributeText(await readScalar(file, path));
+    const ns = text === undefined ? undefined : statedTime(text, path, options, notes);
+    if (ns !== undefined) return ns;
   }
   notes.push('the file has no readable session_start_time; times count from the start of the recording');
   return undefined;
-}
-
-/** ISO 8601 may have more digits than nanoseconds have. */
-function cutFraction(text: string): string {
-  return text.replace(/(\.\d{9})\d+/, '$1');
 }
 
 async function axisOf(
@@ -136,8 +127,8 @@ async function axisOf(
 ): Promise<TimeAxisFound> {
   const starting = file.at(childOf(path, 'starting_time'));
   if (starting) {
-    const seconds = numberOf(await readScalar(file, starting.path)) ?? 0;
-    const hz = numberOf(starting.attributes.rate);
+    const seconds = attributeNumber(await readScalar(file, starting.path)) ?? 0;
+    const hz = attributeNumber(starting.attributes.rate);
     const meant = wanted ? { rate: wanted, corrected: undefined } : hz === undefined ? undefined : meantRate(hz);
     if (!meant) {
       throw unprocessableField(starting.path, 'has no usable attribute `rate`: give --rate', 'unsupported-recording');
@@ -146,11 +137,11 @@ async function axisOf(
     return { kind: 'rate', rate: meant.rate, startNs: startNs + secondsNs(seconds), isRelative };
   }
   const stamps = file.at(childOf(path, 'timestamps'))!;
-  const part = columnsOf(stamps);
+  const part = datasetColumns(stamps);
   if (!part) throw unprocessableField(stamps.path, 'holds no numbers', 'unsupported-recording');
   if (wanted) {
     const [first] = await file.readValues(stamps.path, [0], [Math.min(1, stamps.shape[0] ?? 0)]);
-    return { kind: 'rate', rate: wanted, startNs: startNs + secondsNs(numberOf(first) ?? 0), isRelative };
+    return { kind: 'rate', rate: wanted, startNs: startNs + secondsNs(attributeNumber(first) ?? 0), isRelative };
   }
   return { kind: 'stamps', stamps: { part, unitNs: NS, originNs: startNs, isRelative } };
 }
@@ -160,7 +151,7 @@ export function secondsNs(seconds: number): bigint {
   return BigInt(whole) * NS + BigInt(Math.round((seconds - whole) * 1e9));
 }
 
-type Scaled = Pick<FoundSeries, 'channels' | 'unit' | 'scale' | 'offset'>;
+type Scaled = Pick<Hdf5Series, 'channels' | 'unit' | 'scale' | 'offset'>;
 
 async function scaleOf(
   file: Hdf5File,
@@ -169,15 +160,15 @@ async function scaleOf(
   { columns }: ColumnPart,
   electrodes: Electrodes | null,
 ): Promise<Scaled> {
-  const scale = numberOf(data.attributes.conversion) ?? 1;
-  const offset = numberOf(data.attributes.offset) ?? 0;
-  const said = textOf(data.attributes.unit);
+  const scale = attributeNumber(data.attributes.conversion) ?? 1;
+  const offset = attributeNumber(data.attributes.offset) ?? 0;
+  const said = attributeText(data.attributes.unit);
   const unit = said === undefined || NO_UNIT.has(said.toLowerCase()) ? undefined : (UNITS[said.toLowerCase()] ?? said);
   const conversions = await numbersOf(file, file.at(childOf(group.path, 'channel_conversion')));
   const rows = await numbersOf(file, file.at(childOf(group.path, 'electrodes')));
   const channels = Array.from({ length: columns }, (_, at): Channel => {
     const electrode = rows.length === columns && electrodes ? electrodes(rows[at]) : undefined;
-    const label = columns === 1 ? nameOf(group.path) : `channel_${at + 1}`;
+    const label = columns === 1 ? pathName(group.path) : `channel_${at + 1}`;
     const factor = conversions.length === columns ? conversions[at] : 1;
     return { label, ...electrode, ...(factor !== 1 && factor !== 0 && { scale: factor }) };
   });
@@ -200,13 +191,13 @@ async function electrodesOf(file: Hdf5File): Promise<Electrodes | null> {
   for (const node of childrenOf(file, ELECTRODES)) {
     if (node.kind !== 'dataset' || node.shape.length !== 1 || valuesIn(node) > MAX_COLUMN_ROWS) continue;
     if (node.type?.kind !== 'number' && node.type?.kind !== 'text') continue;
-    columns.set(nameOf(node.path), await file.readValues(node.path, [0], node.shape));
+    columns.set(pathName(node.path), await file.readValues(node.path, [0], node.shape));
   }
   const labels = LABELS.map((name) => columns.get(name)).find((each) => each !== undefined);
   return (row) => {
     const cell = (name: string): unknown => columns.get(name)?.[row];
-    const id = numberOf(cell('id')) ?? row;
-    const impedance = numberOf(cell('imp'));
+    const id = attributeNumber(cell('id')) ?? row;
+    const impedance = attributeNumber(cell('imp'));
     const known = new Set(['id', 'location', 'group_name', 'filtering', 'imp', 'group', ...LABELS]);
     const info = Object.fromEntries(
       [...columns].flatMap(([name, values]) => {
@@ -216,7 +207,7 @@ async function electrodesOf(file: Hdf5File): Promise<Electrodes | null> {
       }),
     );
     return {
-      label: textOf(labels?.[row]) ?? `electrode_${id}`,
+      label: attributeText(labels?.[row]) ?? `electrode_${id}`,
       ...textField('location', cell('location')),
       ...textField('group', cell('group_name')),
       ...textField('filtering', cell('filtering')),
@@ -227,7 +218,7 @@ async function electrodesOf(file: Hdf5File): Promise<Electrodes | null> {
 }
 
 function textField(name: 'location' | 'group' | 'filtering', value: unknown): Partial<Channel> {
-  const text = textOf(value);
+  const text = attributeText(value);
   return text === undefined || text.toLowerCase() === 'unknown' ? {} : { [name]: plainLine(text, MAX_TEXT) };
 }
 
@@ -247,7 +238,7 @@ async function intervalsOf(file: Hdf5File, startNs: bigint, notes: string[]): Pr
       all.push({
         startNs: startNs + secondsNs(from),
         endNs: startNs + secondsNs(Number.isFinite(to) && to >= from ? to : from),
-        label: nameOf(table),
+        label: pathName(table),
         payload: Object.fromEntries(
           columns.flatMap(({ name, at }) => (at(row) === undefined ? [] : [[name, at(row)]])),
         ),
@@ -258,16 +249,16 @@ async function intervalsOf(file: Hdf5File, startNs: bigint, notes: string[]): Pr
   return all;
 }
 
-interface TableColumn {
+interface IntervalColumn {
   readonly name: string;
   at(row: number): unknown;
 }
 
 /** Columns of texts and numbers, also of several a row. */
-async function columnsOfTable(file: Hdf5File, table: string): Promise<TableColumn[]> {
-  const columns: TableColumn[] = [];
+async function columnsOfTable(file: Hdf5File, table: string): Promise<IntervalColumn[]> {
+  const columns: IntervalColumn[] = [];
   for (const node of childrenOf(file, table)) {
-    const name = nameOf(node.path);
+    const name = pathName(node.path);
     if (node.kind !== 'dataset' || node.shape.length !== 1 || valuesIn(node) > MAX_COLUMN_ROWS) continue;
     if (['start_time', 'stop_time'].includes(name) || name.endsWith('_index')) continue;
     if (node.type?.kind !== 'number' && node.type?.kind !== 'text') continue;
@@ -292,7 +283,7 @@ async function marksOf(file: Hdf5File, group: Hdf5Node, data: Hdf5Node, startNs:
     if (!Number.isFinite(times[row])) return [];
     const ns = startNs + secondsNs(times[row]);
     return [
-      { startNs: ns, endNs: ns, label: plainLine(text, 200) || nameOf(group.path), payload: { series: group.path } },
+      { startNs: ns, endNs: ns, label: plainLine(text, 200) || pathName(group.path), payload: { series: group.path } },
     ];
   });
 }
@@ -300,7 +291,7 @@ async function marksOf(file: Hdf5File, group: Hdf5Node, data: Hdf5Node, startNs:
 async function subjectTags(file: Hdf5File): Promise<Tags> {
   const tags: Record<string, string> = {};
   for (const key of SUBJECT_TAGS) {
-    const text = textOf(await readScalar(file, `/general/subject/${key}`));
+    const text = attributeText(await readScalar(file, `/general/subject/${key}`));
     if (text !== undefined) tags[key] = plainLine(text, MAX_TEXT);
   }
   return tags;
@@ -312,14 +303,14 @@ async function aboutFile(file: Hdf5File, version: string): Promise<Record<string
   const general = childrenOf(file, '/general').filter(({ kind, type }) => kind === 'dataset' && type?.kind === 'text');
   const subject = childrenOf(file, '/general/subject').filter(({ type }) => type?.kind === 'text');
   for (const path of [...names.map((name) => `/${name}`), ...[...general, ...subject].map((node) => node.path)]) {
-    const text = textOf(await readScalar(file, path));
+    const text = attributeText(await readScalar(file, path));
     if (text !== undefined) about[path.slice(1).replace(/^general\//, '')] = text.slice(0, 2_000);
   }
   return about;
 }
 
 function continuityOf(value: unknown): Continuity | null {
-  return CONTINUITIES.find((each) => each === textOf(value)) ?? null;
+  return CONTINUITIES.find((each) => each === attributeText(value)) ?? null;
 }
 
 function positive(value: number | undefined): number | null {

@@ -12,6 +12,7 @@ import { parseTime } from '../../core/time.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
 import { plainAttributes, type Hdf5File } from './hdf5-file.ts';
 import { importedSpec } from './imported-series.ts';
+import type { LocalZone } from './local-start.ts';
 
 interface OpenDataset {
   /** From the root, beginning with a slash. */
@@ -23,6 +24,8 @@ interface OpenDataset {
 export interface OpenSignalsOptions {
   /** Name of the recording; device and kind of data follow it, after slashes. */
   readonly name: string;
+  /** Zone of its dates and times; UTC without. */
+  readonly zone?: LocalZone;
 }
 
 /**
@@ -38,7 +41,7 @@ export async function readOpenSignals(file: Hdf5File, options: OpenSignalsOption
   const devices = new Set(datasets.map(({ path }) => DEVICE_DATA.exec(path)?.[1]).filter((name) => name !== undefined));
   for (const device of devices) {
     const own = datasets.filter(({ path }) => path.startsWith(`/${device}/`));
-    series.push(...(await deviceSeries(file, device, own, options.name, notes)));
+    series.push(...(await deviceSeries(file, device, own, options, notes)));
   }
   if (series.length === 0) {
     throw new VarveError('unprocessable', 'the file has no group <device>/raw: it is no OpenSignals recording', {
@@ -68,17 +71,18 @@ async function deviceSeries(
   file: Hdf5File,
   device: string,
   datasets: readonly OpenDataset[],
-  recording: string,
+  { name: recording, zone }: OpenSignalsOptions,
   notes: string[],
 ): Promise<RecordedSeries[]> {
   const attributes = plainAttributes(file.at(`/${device}`)?.attributes ?? {});
   const rate = parseRate(scalar(attributes['sampling rate']) ?? '');
   if (!rate) throw unprocessableField(`/${device}`, 'has no usable attribute `sampling rate`', 'unsupported-recording');
-  const startNs = startOf(attributes);
+  const localNs = startOf(attributes);
+  const startNs = zone && localNs !== undefined ? zone.utcNs(localNs) : localNs;
   const instrument = instrumentOf(attributes);
   if (startNs === undefined)
     notes.push(`${device}: no readable date and time; times count from the start of the recording`);
-  else notes.push(`${device}: date and time have no zone and were taken as UTC`);
+  else notes.push(`${device}: date and time have no zone and were taken as ${zone?.name ?? 'UTC'}`);
 
   const series: RecordedSeries[] = [];
   for (const [kind, members] of groupsOf(device, datasets)) {

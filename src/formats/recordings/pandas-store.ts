@@ -4,45 +4,45 @@
  */
 import { commonDtype, type Dtype } from '../../core/numbers/dtype.ts';
 import type { Channel } from '../../core/signal/series.ts';
-import { columnsOf, memberColumns, type ColumnPart } from './hdf5-columns.ts';
+import { datasetColumns, memberColumns, type ColumnPart } from './hdf5-columns.ts';
 import {
   childOf,
-  nameOf,
+  pathName,
   plainAttributes,
   readTexts,
-  textOf,
+  attributeText,
   valuesIn,
   type Hdf5File,
   type Hdf5Node,
 } from './hdf5-file.ts';
-import { TIME_UNITS_NS, type FoundSeries, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
+import { TIME_UNITS_NS, type Hdf5Series, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
 import { readPickledName, readPickledNames } from './pickled-names.ts';
 
 const MAX_NAMES = 65_536;
 
 export function isPandasStore({ nodes }: Hdf5File): boolean {
-  return nodes.some(({ attributes }) => textOf(attributes.pandas_type) !== undefined);
+  return nodes.some(({ attributes }) => attributeText(attributes.pandas_type) !== undefined);
 }
 
 /** Columns of a frame that lie together. */
-interface Block {
+interface FrameBlock {
   readonly part: ColumnPart;
   readonly names: readonly string[];
   /** `datetime64`, `datetime64[us]` or a dtype. */
   readonly kind: string;
 }
 
-interface Frame {
+interface PandasFrame {
   readonly group: Hdf5Node;
-  readonly index: Block | null;
-  readonly blocks: readonly Block[];
+  readonly index: FrameBlock | null;
+  readonly blocks: readonly FrameBlock[];
   readonly left: readonly string[];
 }
 
-export async function readPandasStore(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<FoundSeries[]> {
+export async function readPandasStore(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<Hdf5Series[]> {
   notes.push('read as a HDFStore of pandas');
-  const found: FoundSeries[] = [];
-  for (const group of file.nodes.filter(({ attributes }) => textOf(attributes.pandas_type) !== undefined)) {
+  const found: Hdf5Series[] = [];
+  for (const group of file.nodes.filter(({ attributes }) => attributeText(attributes.pandas_type) !== undefined)) {
     const frame = file.at(childOf(group.path, 'table')) ? tableFrame(file, group) : await fixedFrame(file, group);
     if (!frame) continue;
     const path = group.path === '/' ? '' : group.path.slice(1);
@@ -66,7 +66,7 @@ export async function readPandasStore(file: Hdf5File, options: Hdf5Options, note
         provenance: {
           format: 'pandas HDFStore',
           object: group.path,
-          pandas_type: textOf(group.attributes.pandas_type),
+          pandas_type: attributeText(group.attributes.pandas_type),
           attributes: plainAttributes({ pandas_version: group.attributes.pandas_version }),
         },
         why: axis.found.kind === 'rate' ? 'at the rate that was given' : 'with its index',
@@ -76,43 +76,45 @@ export async function readPandasStore(file: Hdf5File, options: Hdf5Options, note
   return found;
 }
 
-function inOrder(blocks: readonly Block[]): Channel[] {
+function inOrder(blocks: readonly FrameBlock[]): Channel[] {
   return blocks.flatMap(({ part, names }) =>
-    Array.from({ length: part.columns }, (_, at) => ({ label: names[at] ?? `${nameOf(part.path)}_${at + 1}` })),
+    Array.from({ length: part.columns }, (_, at) => ({ label: names[at] ?? `${pathName(part.path)}_${at + 1}` })),
   );
 }
 
 /** Records with an index, and blocks of columns or a column each. */
-function tableFrame(file: Hdf5File, group: Hdf5Node): Frame | null {
+function tableFrame(file: Hdf5File, group: Hdf5Node): PandasFrame | null {
   const table = file.at(childOf(group.path, 'table'))!;
   if (table.type?.kind !== 'record') return null;
-  const blocks: Block[] = [];
+  const blocks: FrameBlock[] = [];
   const left: string[] = [];
   for (const { name } of table.type.members) {
     const part = memberColumns(table, name);
-    const kind = textOf(table.attributes[`${name}_dtype`]) ?? textOf(table.attributes[`${name}_kind`]) ?? '';
-    const names = readPickledNames(textOf(table.attributes[`${name}_kind`]) ?? '') ?? [name];
+    const kind =
+      attributeText(table.attributes[`${name}_dtype`]) ?? attributeText(table.attributes[`${name}_kind`]) ?? '';
+    const names = readPickledNames(attributeText(table.attributes[`${name}_kind`]) ?? '') ?? [name];
     if (part) blocks.push({ part, names, kind });
     else left.push(name);
   }
-  const isIndex = ({ names, kind }: Block, at: number): boolean => at === 0 && (names[0] === 'index' || kind !== '');
+  const isIndex = ({ names, kind }: FrameBlock, at: number): boolean =>
+    at === 0 && (names[0] === 'index' || kind !== '');
   const index = table.type.members[0]?.name === 'index' && blocks[0] && isIndex(blocks[0], 0) ? blocks[0] : null;
   return { group, index, blocks: blocks.filter((each) => each !== index), left };
 }
 
 /** An index and blocks of columns, each with the names of its columns. */
-async function fixedFrame(file: Hdf5File, group: Hdf5Node): Promise<Frame | null> {
-  const isSeries = textOf(group.attributes.pandas_type) === 'series';
+async function fixedFrame(file: Hdf5File, group: Hdf5Node): Promise<PandasFrame | null> {
+  const isSeries = attributeText(group.attributes.pandas_type) === 'series';
   const index = blockOf(file.at(childOf(group.path, isSeries ? 'index' : 'axis1')), ['index']);
   const left: string[] = [];
   if (isSeries) {
-    const name = textOf(group.attributes.name) ?? 'value';
+    const name = attributeText(group.attributes.name) ?? 'value';
     const values = blockOf(file.at(childOf(group.path, 'values')), [
       readPickledName(name) ?? (/\n|^N\.$/.test(name) ? 'value' : name),
     ]);
     return { group, index, blocks: values ? [values] : [], left: values ? [] : ['values'] };
   }
-  const blocks: Block[] = [];
+  const blocks: FrameBlock[] = [];
   for (let at = 0; ; at++) {
     const node = file.at(childOf(group.path, `block${at}_values`));
     if (!node) break;
@@ -123,31 +125,31 @@ async function fixedFrame(file: Hdf5File, group: Hdf5Node): Promise<Frame | null
         : await readTexts(file, items, MAX_NAMES);
     const block = blockOf(node, names);
     if (block) blocks.push(block);
-    else left.push(names.length > 0 ? names.join(', ') : nameOf(node.path));
+    else left.push(names.length > 0 ? names.join(', ') : pathName(node.path));
   }
   return { group, index, blocks, left };
 }
 
-function blockOf(node: Hdf5Node | undefined, names: readonly string[]): Block | null {
-  const part = node && columnsOf(node);
+function blockOf(node: Hdf5Node | undefined, names: readonly string[]): FrameBlock | null {
+  const part = node && datasetColumns(node);
   if (!part) return null;
-  const kind = textOf(node.attributes.value_type) ?? textOf(node.attributes.kind) ?? '';
+  const kind = attributeText(node.attributes.value_type) ?? attributeText(node.attributes.kind) ?? '';
   return { part, names, kind };
 }
 
 /** Times of the index, or of the only column that has any. */
 function axisOf(
-  { group, index, blocks }: Frame,
+  { group, index, blocks }: PandasFrame,
   { rate, startNs, epoch }: Hdf5Options,
   notes: string[],
 ): { readonly found: TimeAxisFound; readonly part: ColumnPart | null } | undefined {
   if (rate) {
     return { found: { kind: 'rate', rate, startNs: startNs ?? 0n, isRelative: startNs === undefined }, part: null };
   }
-  const columns = blocks.filter(({ kind, part }) => unitOf(kind) !== undefined && part.columns === 1);
-  const timed = index && unitOf(index.kind) !== undefined ? index : columns.length === 1 ? columns[0] : null;
+  const columns = blocks.filter(({ kind, part }) => countedUnit(kind) !== undefined && part.columns === 1);
+  const timed = index && countedUnit(index.kind) !== undefined ? index : columns.length === 1 ? columns[0] : null;
   if (timed) {
-    const unitNs = unitOf(timed.kind)!;
+    const unitNs = countedUnit(timed.kind)!;
     const isRelative = timed.kind.startsWith('timedelta');
     if (!isRelative && timed === index && !hasZone(group, timed))
       notes.push(`${group.path}: its times have no zone and were taken as UTC`);
@@ -169,15 +171,15 @@ function axisOf(
   return { found: { kind: 'stamps', stamps }, part: index.part };
 }
 
-function hasZone({ attributes }: Hdf5Node, { part }: Block): boolean {
+function hasZone({ attributes }: Hdf5Node, { part }: FrameBlock): boolean {
   return (
-    Object.entries(attributes).some(([name, value]) => name === 'info' && /Vtz\n/.test(textOf(value) ?? '')) ||
+    Object.entries(attributes).some(([name, value]) => name === 'info' && /Vtz\n/.test(attributeText(value) ?? '')) ||
     part.path === ''
   );
 }
 
 /** `datetime64` alone counts ns. */
-function unitOf(kind: string): bigint | undefined {
+function countedUnit(kind: string): bigint | undefined {
   const match = /^(?:datetime64|timedelta64)(?:\[(s|ms|us|ns)(?:, .*)?\])?$/.exec(kind);
   return match ? TIME_UNITS_NS[(match[1] ?? 'ns') as keyof typeof TIME_UNITS_NS] : undefined;
 }

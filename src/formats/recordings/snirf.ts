@@ -4,21 +4,20 @@
  */
 import { unprocessableField } from '../../core/errors.ts';
 import type { Channel, NewAnnotation, Tags } from '../../core/signal/series.ts';
-import { parseTime } from '../../core/time.ts';
-import { columnsOf, readColumns } from './hdf5-columns.ts';
+import { datasetColumns, readColumns } from './hdf5-columns.ts';
 import {
   childOf,
   childrenOf,
-  nameOf,
-  numberOf,
+  pathName,
+  attributeNumber,
   readScalar,
   readTexts,
-  textOf,
+  attributeText,
   valuesIn,
   type Hdf5File,
   type Hdf5Node,
 } from './hdf5-file.ts';
-import { plainLine, type FoundSeries, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
+import { plainLine, statedTime, type Hdf5Series, type Hdf5Options, type TimeAxisFound } from './hdf5-series.ts';
 import { meantRate, rateOfPeriod } from './hdf5-times.ts';
 import { secondsNs } from './nwb.ts';
 
@@ -42,33 +41,33 @@ export function isSnirf(file: Hdf5File): boolean {
 }
 
 /** @throws unprocessable naming the dataset whose times cannot be understood */
-export async function readSnirf(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<FoundSeries[]> {
-  const version = textOf(await readScalar(file, '/formatVersion'));
+export async function readSnirf(file: Hdf5File, options: Hdf5Options, notes: string[]): Promise<Hdf5Series[]> {
+  const version = attributeText(await readScalar(file, '/formatVersion'));
   notes.push(`read as SNIRF ${version ?? ''}`.trim());
-  const found: FoundSeries[] = [];
+  const found: Hdf5Series[] = [];
   const groups = childrenOf(file, '/').filter(({ path, kind }) => kind === 'group' && /^\/nirs\d*$/.test(path));
   for (const { path: nirs } of groups) {
     const meta = await textsIn(file, childOf(nirs, 'metaDataTags'));
-    const begin = options.startNs ?? startOf(meta, nirs, notes);
+    const begin = options.startNs ?? startOf(meta, nirs, options, notes);
     const clock = { originNs: begin ?? 0n, isRelative: begin === undefined, unitNs: timeUnitOf(meta, nirs) };
     const probe = await probeOf(file, childOf(nirs, 'probe'));
     const stimuli = await stimuliOf(file, nirs, clock.originNs);
-    const prefix = groups.length > 1 ? `${nameOf(nirs)}/` : '';
+    const prefix = groups.length > 1 ? `${pathName(nirs)}/` : '';
     const about = { format: 'SNIRF', ...(version !== undefined && { version }), metaDataTags: meta, probe };
     for (const group of childrenOf(file, nirs).filter(({ path }) => /\/(?:data|aux)\d*$/.test(path))) {
       const data = file.at(childOf(group.path, 'dataTimeSeries'));
-      const part = data && columnsOf(data);
+      const part = data && datasetColumns(data);
       if (!part || part.rows === 0) continue;
-      const isData = nameOf(group.path).startsWith('data');
-      const label = textOf(await readScalar(file, childOf(group.path, 'name'))) ?? nameOf(group.path);
+      const isData = pathName(group.path).startsWith('data');
+      const label = attributeText(await readScalar(file, childOf(group.path, 'name'))) ?? pathName(group.path);
       const channels = isData
         ? await measurementsOf(file, group.path, part.columns, probe)
         : Array.from({ length: part.columns }, (_, at) => ({
             label: part.columns === 1 ? label : `${label}_${at + 1}`,
           }));
-      const unit = textOf(await readScalar(file, childOf(group.path, 'dataUnit')));
+      const unit = attributeText(await readScalar(file, childOf(group.path, 'dataUnit')));
       found.push({
-        path: `${prefix}${nameOf(group.path)}`,
+        path: `${prefix}${pathName(group.path)}`,
         source: { parts: [part], dtype: part.dtype, rows: part.rows },
         axis: await axisOf(file, group.path, part.rows, clock, options, notes),
         channels,
@@ -83,7 +82,7 @@ export async function readSnirf(file: Hdf5File, options: Hdf5Options, notes: str
   return found;
 }
 
-interface Clock {
+interface NirsClock {
   readonly originNs: bigint;
   readonly isRelative: boolean;
   readonly unitNs: bigint;
@@ -94,13 +93,13 @@ async function axisOf(
   file: Hdf5File,
   group: string,
   rows: number,
-  { originNs, isRelative, unitNs }: Clock,
+  { originNs, isRelative, unitNs }: NirsClock,
   { rate: wanted }: Hdf5Options,
   notes: string[],
 ): Promise<TimeAxisFound> {
   const time = file.at(childOf(group, 'time'));
-  const part = time && columnsOf(time.shape.length === 2 && time.shape[0] === 1 ? turned(time) : time);
-  const offset = numberOf(await readScalar(file, childOf(group, 'timeOffset'))) ?? 0;
+  const part = time && datasetColumns(time.shape.length === 2 && time.shape[0] === 1 ? turned(time) : time);
+  const offset = attributeNumber(await readScalar(file, childOf(group, 'timeOffset'))) ?? 0;
   const shiftNs = originNs + BigInt(Math.round(offset * Number(unitNs)));
   if (!part)
     throw unprocessableField(childOf(group, 'time'), 'is missing, or holds no numbers', 'unsupported-recording');
@@ -140,15 +139,16 @@ function timeUnitOf(meta: Readonly<Record<string, string>>, nirs: string): bigin
   return unit;
 }
 
-function startOf(meta: Readonly<Record<string, string>>, nirs: string, notes: string[]): bigint | undefined {
-  const [date, time] = [meta.MeasurementDate ?? '', meta.MeasurementTime ?? ''];
-  const ns = parseTime(`${date}T${time.replace(/(\.\d{9})\d+/, '$1')}`);
+function startOf(
+  { MeasurementDate: date = '', MeasurementTime: time = '' }: Readonly<Record<string, string>>,
+  nirs: string,
+  options: Hdf5Options,
+  notes: string[],
+): bigint | undefined {
+  const ns = statedTime(`${date}T${time}`, `${nirs}: the time of measurement`, options, notes);
   if (ns === undefined) {
     notes.push(`${nirs}: no readable date and time of measurement; times count from the start of the recording`);
-    return undefined;
   }
-  if (!/(?:z|[+-]\d\d:?\d\d)$/i.test(time))
-    notes.push(`${nirs}: date and time of measurement have no zone and were taken as UTC`);
   return ns;
 }
 
@@ -171,7 +171,7 @@ async function probeOf(file: Hdf5File, path: string): Promise<Probe> {
       node.shape,
     );
     const plain = values.map((value) => (typeof value === 'bigint' ? Number(value) : value));
-    probe[nameOf(node.path)] =
+    probe[pathName(node.path)] =
       node.shape.length === 2 ? inRows(plain, node.shape[1]) : node.shape.length === 0 ? plain[0] : plain;
   }
   return probe;
@@ -210,22 +210,23 @@ async function measurementsOf(file: Hdf5File, data: string, columns: number, pro
       isListed ? listed.get(name)?.[at] : readScalar(file, `${data}/measurementList${at + 1}/${name}`);
     const info: Record<string, unknown> = {};
     for (const name of MEASUREMENT_FIELDS) {
-      const value = numberOf(await field(name));
+      const value = attributeNumber(await field(name));
       if (value !== undefined) info[name] = value;
     }
-    const kind = textOf(await field('dataTypeLabel'));
-    const unit = textOf(await field('dataUnit'));
+    const kind = attributeText(await field('dataTypeLabel'));
+    const unit = attributeText(await field('dataUnit'));
     const {
       sourceIndex: source,
       detectorIndex: detector,
       wavelengthIndex,
     } = info as Record<string, number | undefined>;
-    const wavelength = wavelengthIndex === undefined ? undefined : numberOf(probe.wavelengths?.[wavelengthIndex - 1]);
+    const wavelength =
+      wavelengthIndex === undefined ? undefined : attributeNumber(probe.wavelengths?.[wavelengthIndex - 1]);
     if (wavelength !== undefined) info.wavelength_nm = wavelength;
     if (kind !== undefined) info.dataTypeLabel = kind;
     const isPaired = source !== undefined && detector !== undefined;
     const pair = isPaired
-      ? `${textOf(probe.sourceLabels?.[source - 1]) ?? `S${source}`}_${textOf(probe.detectorLabels?.[detector - 1]) ?? `D${detector}`}`
+      ? `${attributeText(probe.sourceLabels?.[source - 1]) ?? `S${source}`}_${attributeText(probe.detectorLabels?.[detector - 1]) ?? `D${detector}`}`
       : `channel_${at + 1}`;
     const label = [pair, kind ?? (wavelength === undefined ? undefined : String(wavelength))].filter(Boolean).join(' ');
     channels.push({
@@ -242,9 +243,9 @@ async function measurementsOf(file: Hdf5File, data: string, columns: number, pro
 async function stimuliOf(file: Hdf5File, nirs: string, originNs: bigint): Promise<NewAnnotation[]> {
   const all: NewAnnotation[] = [];
   for (const group of childrenOf(file, nirs).filter(({ path }) => /\/stim\d*$/.test(path))) {
-    const label = textOf(await readScalar(file, childOf(group.path, 'name'))) ?? nameOf(group.path);
+    const label = attributeText(await readScalar(file, childOf(group.path, 'name'))) ?? pathName(group.path);
     const data = file.at(childOf(group.path, 'data'));
-    const part = data && columnsOf(data);
+    const part = data && datasetColumns(data);
     if (!part || part.rows > MAX_ITEMS || part.columns < 1) continue;
     const names = await readTexts(file, file.at(childOf(group.path, 'dataLabels')), MAX_ITEMS);
     const values = await readColumns(file, part, 0, part.rows);
@@ -261,7 +262,7 @@ async function stimuliOf(file: Hdf5File, nirs: string, originNs: bigint): Promis
           ),
       );
       const endNs = Number.isFinite(duration) && duration > 0 ? startNs + secondsNs(duration) : startNs;
-      all.push({ startNs, endNs, label: plainLine(label, 200) || nameOf(group.path), payload });
+      all.push({ startNs, endNs, label: plainLine(label, 200) || pathName(group.path), payload });
     }
   }
   return all;
@@ -271,8 +272,8 @@ async function textsIn(file: Hdf5File, path: string): Promise<Record<string, str
   const texts: Record<string, string> = {};
   for (const node of childrenOf(file, path)) {
     const value = node.kind === 'dataset' ? await readScalar(file, node.path) : undefined;
-    const text = textOf(value) ?? numberOf(value);
-    if (text !== undefined) texts[nameOf(node.path)] = String(text);
+    const text = attributeText(value) ?? attributeNumber(value);
+    if (text !== undefined) texts[pathName(node.path)] = String(text);
   }
   return texts;
 }

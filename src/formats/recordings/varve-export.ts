@@ -2,39 +2,47 @@
 import { DTYPES } from '../../core/numbers/dtype.ts';
 import { parseRate } from '../../core/signal/rate.ts';
 import type { Channel, Tags } from '../../core/signal/series.ts';
-import { columnsOf, readColumns } from './hdf5-columns.ts';
-import { childOf, exactNumberOf, numberOf, readTexts, textOf, type Hdf5File, type Hdf5Node } from './hdf5-file.ts';
-import type { FoundSeries, TimeAxisFound } from './hdf5-series.ts';
+import { datasetColumns, readColumns } from './hdf5-columns.ts';
+import {
+  childOf,
+  exactAttribute,
+  attributeNumber,
+  readTexts,
+  attributeText,
+  type Hdf5File,
+  type Hdf5Node,
+} from './hdf5-file.ts';
+import type { Hdf5Series, TimeAxisFound } from './hdf5-series.ts';
 
 export function isVarveExport({ nodes }: Hdf5File): boolean {
   return nodes[0]?.attributes.varve_export !== undefined;
 }
 
-export async function readVarveExport(file: Hdf5File, notes: string[]): Promise<FoundSeries[]> {
+export async function readVarveExport(file: Hdf5File, notes: string[]): Promise<Hdf5Series[]> {
   notes.push('read as an export of Varve');
-  const found: FoundSeries[] = [];
+  const found: Hdf5Series[] = [];
   for (const group of file.nodes) {
     const { attributes } = group;
     const values = file.at(childOf(group.path, 'values'));
-    const part = values && columnsOf(values);
-    if (textOf(attributes.series) === undefined || !part) continue;
-    const isRelative = textOf(attributes.time_reference) === 'relative';
+    const part = values && datasetColumns(values);
+    if (attributeText(attributes.series) === undefined || !part) continue;
+    const isRelative = attributeText(attributes.time_reference) === 'relative';
     const axis = await axisOf(file, group, isRelative);
     if (!axis) continue;
     const labels = await readTexts(file, file.at(childOf(group.path, 'channel')), part.columns);
-    const unit = textOf(attributes.unit);
-    const missing = exactNumberOf(attributes.missing_value);
+    const unit = attributeText(attributes.unit);
+    const missing = exactAttribute(attributes.missing_value);
     found.push({
-      path: textOf(attributes.name) ?? group.path.slice(1),
+      path: attributeText(attributes.name) ?? group.path.slice(1),
       source: { parts: [part], dtype: part.dtype, rows: part.rows },
       axis,
-      channels: channelsOf(textOf(attributes.channels), labels, part.columns),
+      channels: channelsOf(attributeText(attributes.channels), labels, part.columns),
       ...(unit !== undefined && { unit }),
-      scale: numberOf(attributes.scale) ?? 1,
-      offset: numberOf(attributes.offset) ?? 0,
+      scale: attributeNumber(attributes.scale) ?? 1,
+      offset: attributeNumber(attributes.offset) ?? 0,
       missingValue: missing === undefined || (typeof missing === 'number' && Number.isNaN(missing)) ? null : missing,
-      tags: (parsed(textOf(attributes.tags)) as Tags | undefined) ?? {},
-      provenance: { format: 'Varve export', series: textOf(attributes.series), dtype: DTYPES[part.dtype].name },
+      tags: (parsed(attributeText(attributes.tags)) as Tags | undefined) ?? {},
+      provenance: { format: 'Varve export', series: attributeText(attributes.series), dtype: DTYPES[part.dtype].name },
       why: 'as it was exported',
     });
   }
@@ -46,9 +54,9 @@ async function axisOf(
   { path, attributes }: Hdf5Node,
   isRelative: boolean,
 ): Promise<TimeAxisFound | undefined> {
-  const rate = parseRate(textOf(attributes.rate) ?? '');
+  const rate = parseRate(attributeText(attributes.rate) ?? '');
   const segments = file.at(childOf(path, 'segments'));
-  const part = segments && columnsOf(segments);
+  const part = segments && datasetColumns(segments);
   if (rate && part?.columns === 2 && part.dtype === 'int64') {
     const flat = (await readColumns(file, part, 0, part.rows)) as BigInt64Array;
     const runs = Array.from({ length: part.rows }, (_, at) => ({
@@ -59,7 +67,7 @@ async function axisOf(
     return { kind: 'runs', rate, isRelative, runs: runs.map((run) => ({ ...run, row: run.row - from })) };
   }
   const time = file.at(childOf(path, 'time'));
-  const stamps = time && columnsOf(time);
+  const stamps = time && datasetColumns(time);
   return stamps && { kind: 'stamps', stamps: { part: stamps, unitNs: 1n, originNs: 0n, isRelative, isKept: true } };
 }
 

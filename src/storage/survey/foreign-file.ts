@@ -175,7 +175,7 @@ function withPaths(module: ForeignModule, file: bigint, value: unknown): unknown
  * A block of a dataset as it lies in the file, but for atoms, which are little-endian. @param from first place along
  * each axis; `count` how many
  */
-export function readBlock(
+export function readHdf5Block(
   module: ForeignModule,
   file: File,
   path: string,

@@ -2,7 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import h5wasm, { type File } from 'h5wasm/node';
 import { isVarveError, toErrorRecord } from '../../core/errors.ts';
-import { listObjects, readBlock, readValues, type ForeignModule } from './foreign-file.ts';
+import { listObjects, readHdf5Block, readValues, type ForeignModule } from './foreign-file.ts';
 import type { Hdf5Request } from './hdf5-reader.ts';
 import { findPlugins, type PluginHost } from '../hdf5/hdf5-plugins.ts';
 import { findChunks, findSummaries, reasonOf, surveyShard, type ReadObserver } from './shard-survey.ts';
@@ -48,7 +48,7 @@ function answer(request: Hdf5Request): unknown {
     case 'list':
       return plainly(() => listObjects(module, open(request.path)));
     case 'read-block':
-      return plainly(() => readBlock(module, open(request.path), request.dataset, request.from, request.count));
+      return plainly(() => readHdf5Block(module, open(request.path), request.dataset, request.from, request.count));
     case 'read-values':
       return plainly(() => readValues(module, open(request.path), request.dataset, request.from, request.count));
     case 'close':
