@@ -13,6 +13,7 @@ import { lineDescriptions } from './routes/line-routes.ts';
 import { liveDescriptions } from './routes/live-routes.ts';
 import { metadataDescriptions } from './routes/metadata-routes.ts';
 import { queryDescriptions } from './routes/query-routes.ts';
+import { recordingDescriptions } from './routes/recording-routes.ts';
 import { retentionDescriptions } from './routes/retention-routes.ts';
 import { sampleDescriptions } from './routes/sample-routes.ts';
 import { seriesDescriptions } from './routes/series-routes.ts';
@@ -31,6 +32,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...metadataDescriptions,
   ...vocabularyDescriptions,
   ...subjectDescriptions,
+  ...recordingDescriptions,
   ...tagDescriptions,
   ...sampleDescriptions,
   ...appendManyDescriptions,

@@ -28,6 +28,7 @@ import { openApiDocument, PATHS } from './openapi.ts';
 import { answerProblems, unknownRoute } from './request/problem.ts';
 import { logRequests, type Log } from './request/request-log.ts';
 import { queryRoutes } from './routes/query-routes.ts';
+import { recordingRoutes } from './routes/recording-routes.ts';
 import { retentionRoutes } from './routes/retention-routes.ts';
 import { sampleReads, sampleWrites } from './routes/sample-routes.ts';
 import { seriesRoutes } from './routes/series-routes.ts';
@@ -105,6 +106,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(stateRoutes(service.state, service.series));
   app.use(bulkRoutes(service.series));
   app.use(seriesRoutes(service.series, service.samples));
+  app.use(recordingRoutes(service.recordings));
   app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
   app.use(retentionRoutes(service.retention));

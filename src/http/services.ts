@@ -11,6 +11,7 @@ import type { OverviewService } from '../flows/overview/overview-service.ts';
 import type { AccessService } from '../flows/people/access-service.ts';
 import type { ReadService } from '../flows/read/read-service.ts';
 import type { MetadataService } from '../flows/series/metadata-service.ts';
+import type { RecordingService } from '../flows/series/recording-service.ts';
 import type { SeriesService } from '../flows/series/series-service.ts';
 import type { SubjectService } from '../flows/series/subject-service.ts';
 import type { TimeAxisService } from '../flows/series/time-axis-service.ts';
@@ -24,6 +25,7 @@ export interface Service {
   readonly series: SeriesService;
   readonly metadata: MetadataService;
   readonly subjects: SubjectService;
+  readonly recordings: RecordingService;
   readonly state: StateService;
   readonly samples: SampleService;
   readonly ingest: IngestService;

@@ -29,6 +29,7 @@ import { removeSamples, replaceSamples } from '../flows/append/edit-samples.ts';
 import { expireSamples, retentionService } from '../flows/compact/expire-samples.ts';
 import { dueLanes, flushLane } from '../flows/flush/flush-lane.ts';
 import { metadataService } from '../flows/series/manage-metadata.ts';
+import { recordingService } from '../flows/series/manage-recordings.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
 import { seriesService } from '../flows/series/manage-series.ts';
 import { CommitNews } from '../flows/live/commit-news.ts';
@@ -337,6 +338,7 @@ export async function openService(
     series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
+    recordings: recordingService(pools),
     state: stateService({ reads, writes, root, codec, turns, room }),
     timeAxis: timeAxisService(reads),
     samples: {

@@ -27,6 +27,7 @@ export const SERIES: Series = {
   tags: {},
   ...UNSAID,
   provenance: {},
+  recording: null,
   sealedAt: null,
   contentHash: null,
   rows: 0,
@@ -55,6 +56,7 @@ export interface Choices {
   readonly series?: Partial<Service['series']>;
   readonly metadata?: Partial<Service['metadata']>;
   readonly subjects?: Partial<Service['subjects']>;
+  readonly recordings?: Partial<Service['recordings']>;
   readonly state?: Partial<Service['state']>;
   readonly samples?: Partial<Service['samples']>;
   readonly ingest?: Partial<Service['ingest']>;
@@ -75,6 +77,7 @@ export function stubService(choices: Choices = {}): Service {
     series: part('series', { get: async () => SERIES, ...choices.series }),
     metadata: part('metadata', choices.metadata ?? {}),
     subjects: part('subjects', choices.subjects ?? {}),
+    recordings: part('recordings', choices.recordings ?? {}),
     state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
     ingest: part('ingest', choices.ingest ?? {}),

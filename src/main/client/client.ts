@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import { messageOf, VarveError, type FieldError } from '../../core/errors.ts';
 import { formatRate } from '../../core/signal/rate.ts';
-import type { NewAnnotation, NewSeries } from '../../core/signal/series.ts';
+import type { NewAnnotation, NewSeries, RecordingWish } from '../../core/signal/series.ts';
 import type { SeriesRef } from '../../flows/series/series-service.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../../http/wire/access-schema.ts';
 import type { annotationPage } from '../../http/wire/annotations-schema.ts';
@@ -11,6 +11,7 @@ import { codeOfStatus } from '../../http/wire/error-status.ts';
 import type { ProblemDocument } from '../../http/wire/problem-schema.ts';
 import type { searchPage, seriesPage } from '../../http/wire/search-schema.ts';
 import type { seriesAnswer, seriesCreate, seriesPatch } from '../../http/wire/series-schema.ts';
+import type { recordingWish } from '../../http/wire/recordings-schema.ts';
 import type { appendAnswer } from '../../http/wire/writes-schema.ts';
 
 export type SeriesAnswer = z.output<typeof seriesAnswer>;
@@ -263,7 +264,15 @@ function seriesPath(ref: SeriesRef, resource = ''): string {
   return `/v1/series/by-name/${encodeURIComponent(ref.name)}${resource}?project=${encodeURIComponent(ref.project)}`;
 }
 
-function creation({ sampling, timeReference, missingValue, timeZone, externalIds, ...series }: NewSeries): string {
+function creation({
+  sampling,
+  timeReference,
+  missingValue,
+  timeZone,
+  externalIds,
+  recording = null,
+  ...series
+}: NewSeries): string {
   const body: z.input<typeof seriesCreate> = {
     ...series,
     channels: series.channels.map((channel) => ({ ...channel })),
@@ -279,8 +288,19 @@ function creation({ sampling, timeReference, missingValue, timeZone, externalIds
     missing_value: typeof missingValue === 'bigint' ? String(missingValue) : missingValue,
     time_zone: timeZone,
     external_ids: externalIds,
+    ...(recording && { recording: recordingBody(recording) }),
   };
   return JSON.stringify(body);
+}
+
+function recordingBody(wish: RecordingWish): z.input<typeof recordingWish> {
+  if ('id' in wish) return wish;
+  const { name, source, startNs } = wish;
+  return {
+    name,
+    ...(source && { source: { ...source, files: source.files && [...source.files] } }),
+    ...(startNs !== null && { start: String(startNs) }),
+  };
 }
 
 /** Annotations as JSON texts, in as few requests as the limits allow. */
