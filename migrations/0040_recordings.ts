@@ -35,12 +35,13 @@ const STATEMENTS = [
      state text not null default 'waiting' check (state in ('waiting', 'running', 'done', 'failed', 'cancelled')),
      content_key bytea,                          -- of files and options, once they have been read
      attempts int not null default 0,
+     runner uuid,                                -- the process that is at it
      progress jsonb,
      files jsonb,
      problem jsonb,
      same_as uuid,
      created_at timestamptz not null default now(),
-     seen_at timestamptz,                        -- by the process that is at it
+     seen_at timestamptz,                        -- by its runner
      ended_at timestamptz
    )`,
   `create index imports_open on imports (created_at) where state in ('waiting', 'running')`,

@@ -3,6 +3,8 @@ import type { AppendService } from '../flows/append/append-service.ts';
 import type { StateService } from '../flows/close/seal-service.ts';
 import type { RetentionService } from '../flows/compact/retention-service.ts';
 import type { SpaceService } from '../flows/compact/space-service.ts';
+import type { ImportService } from '../flows/import/import-service.ts';
+import type { UploadService } from '../flows/import/upload-service.ts';
 import type { LiveService } from '../flows/live/live-service.ts';
 import type { HealthService } from '../flows/health-service.ts';
 import type { InfluxqlService } from '../flows/influxql/influxql-service.ts';
@@ -26,6 +28,8 @@ export interface Service {
   readonly metadata: MetadataService;
   readonly subjects: SubjectService;
   readonly recordings: RecordingService;
+  readonly imports: ImportService;
+  readonly uploads: UploadService;
   readonly state: StateService;
   readonly samples: SampleService;
   readonly ingest: IngestService;

@@ -33,6 +33,9 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.hdf5': 'opensignals',
 };
 
+/** Slug of what says that a file is no recording by itself: a folder may have such files. */
+export const UNREADABLE = 'no-recording';
+
 /** Options that mean something to one format only. */
 const OWNERS: Readonly<Record<string, RecordingFormat>> = {
   rate: 'npy',
@@ -47,14 +50,19 @@ const OWNERS: Readonly<Record<string, RecordingFormat>> = {
  * @param path of a file; a WFDB record may go without its `.hea`
  * @throws not-found; invalid-input naming the option; what the format's reader throws
  */
-export async function openRecording(path: string, options: RecordingOptions, onLook: OnLook): Promise<OpenRecording> {
+export async function openRecording(
+  path: string,
+  options: RecordingOptions,
+  onLook: OnLook,
+): Promise<OpenRecording & { readonly format: RecordingFormat }> {
   const { file, format } = await identify(path, options.format);
   for (const [option, owner] of Object.entries(OWNERS)) {
     if (owner !== format && options[option as keyof RecordingOptions] !== undefined) {
       throw invalidField(`--${dashed(option)}`, `is for ${owner} files; ${basename(file)} is read as ${format}`);
     }
   }
-  return OPENERS[format](file, options.name ?? basename(file, extname(file)), options, onLook);
+  const opened = await OPENERS[format](file, options.name ?? basename(file, extname(file)), options, onLook);
+  return { ...opened, format };
 }
 
 function dashed(option: string): string {
@@ -71,9 +79,11 @@ async function identify(
   const format = forced ?? EXTENSIONS[extname(path).toLowerCase()];
   if (format) return { file: path, format };
   const header = `${path.slice(0, path.length - extname(path).length)}.hea`;
-  if (existsSync(header)) throw new VarveError('invalid-input', `is a part of a WFDB record: import ${header}`);
+  if (existsSync(header))
+    throw new VarveError('invalid-input', `is a part of a WFDB record: import ${header}`, { slug: UNREADABLE });
   throw new VarveError(
     'invalid-input',
     `its name does not say its format (${Object.keys(EXTENSIONS).join(', ')}): add --format ${RECORDING_FORMATS.join('|')}`,
+    { slug: UNREADABLE },
   );
 }
