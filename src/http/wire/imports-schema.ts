@@ -24,6 +24,7 @@ const OPTION_SCHEMAS = {
   format: z.enum(RECORDING_FORMATS).optional().meta({ description: 'Instead of what file and name say' }),
   rate: text.optional().meta({ description: 'Samples a second, as 360, 20.03 or 30000/1001' }),
   start: text.optional().meta({ description: 'Time of the first row' }),
+  tz: text.optional().meta({ description: 'IANA zone of times that state none; default: UTC' }),
   time_column: text.optional().meta({ description: 'Tables: the column of times' }),
   value_column: texts.optional().meta({ description: 'Tables: columns that become channels' }),
   by: texts.optional().meta({ description: 'Tables: columns whose values make series of their own' }),

@@ -16,7 +16,7 @@ import {
   type ImportOptions,
 } from '../importing/import-recording.ts';
 import { restedFiles } from '../importing/watch-files.ts';
-import { openRecording, UNREADABLE } from '../../flows/import/open-recording.ts';
+import { NO_RECORDING, openRecording } from '../../flows/import/open-recording.ts';
 import { firstStart, seriesToCreate } from '../../flows/import/series-to-create.ts';
 import type { RecordingOptions } from '../../flows/import/source-files.ts';
 import { Progress } from './progress.ts';
@@ -151,7 +151,7 @@ async function importOne(run: CommandRun, { path: file, isNamed }: FoundFile, is
     if (!isVarveError(error)) throw error;
     // A service that is away takes none of the others either.
     if (error.slug === 'unreachable' || error.code === 'unauthorized' || error.code === 'forbidden') throw error;
-    const isStray = !isNamed && error.slug === UNREADABLE;
+    const isStray = !isNamed && NO_RECORDING.has(error.slug);
     return { ...none, outcome: isStray ? 'skipped' : 'refused', reason: error.message };
   }
 }

@@ -56,6 +56,11 @@ export class DataRoot {
     return join(this.root, 'uploads');
   }
 
+  /** A file that was asked for, kept for a day. */
+  kept(id: string): string {
+    return this.resolve(`exports/kept/${id}`);
+  }
+
   get spoolFolder(): string {
     return join(this.root, 'spool');
   }
