@@ -63,6 +63,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   flows: {
     people: [],
     series: [],
+    share: ['people', 'series'],
     read: ['series'],
     append: ['series', 'read'],
     ingest: ['append', 'series'],
