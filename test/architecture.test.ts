@@ -65,6 +65,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   flows: {
     people: [],
     series: [],
+    share: ['people', 'series'],
     read: ['series'],
     append: ['series', 'read'],
     ingest: ['append', 'series'],

@@ -15,6 +15,7 @@ import type { MetadataService } from '../flows/series/metadata-service.ts';
 import type { SeriesService } from '../flows/series/series-service.ts';
 import type { SubjectService } from '../flows/series/subject-service.ts';
 import type { TimeAxisService } from '../flows/series/time-axis-service.ts';
+import type { ShareService } from '../flows/share/share-service.ts';
 import type { TableService } from '../flows/table/table-service.ts';
 
 export type SampleService = AppendService & ReadService & OverviewService & TableService;
@@ -23,6 +24,7 @@ export type SampleService = AppendService & ReadService & OverviewService & Tabl
 export interface Service {
   readonly access: AccessService;
   readonly sessions: SessionService;
+  readonly shares: ShareService;
   readonly series: SeriesService;
   readonly metadata: MetadataService;
   readonly subjects: SubjectService;

@@ -46,6 +46,7 @@ import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
 import { SeriesMemory } from '../flows/series/series-memory.ts';
 import { SeriesTurns } from '../flows/series/series-turns.ts';
 import type { Service } from '../http/services.ts';
+import { shareService } from '../flows/share/shares.ts';
 import { stateService } from '../flows/close/seal-series.ts';
 import { readUnit } from '../flows/series/tag-units.ts';
 import { spaceService } from '../flows/compact/tell-space.ts';
@@ -342,6 +343,7 @@ export async function openService(
   const service: Service = {
     access,
     sessions: sessionService(pools, tokens, codes),
+    shares: shareService(pools, tokens),
     series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),

@@ -10,19 +10,23 @@ import { nameKey } from '../../core/same-name.ts';
 import type { SearchRequest } from '../../core/tags/search-request.ts';
 import { searchHints } from '../../core/tags/search-hints.ts';
 import type { Principal } from '../principal.ts';
+import { withinShare } from './series-reach.ts';
 import type { SearchResult, SearchService, TagPage, TagRequest } from './series-service.ts';
 
 /** @param searches where they run, but for those that need no plan of their own: see DatabasePools */
 export function searchService(db: Database, searches: Database): SearchService {
   return {
-    search: (principal, request) => {
+    search: (principal, asked) => {
+      const request = { ...asked, where: withinShare(principal, asked.where) };
       const scope = principal.projects?.ids ?? null;
       if (request.facets.length === 0 && !request.explain)
         return namingFaults(() => onlyPage(hasOnePlan(request) ? db : searches, request, scope));
       return inSearchSnapshot(searches, async (trx) => {
         const page = await searchSeries(trx, request, scope);
         const facets = request.facets.length === 0 ? null : await countFacets(trx, request, scope);
-        const plan = request.explain ? await describePlan(trx, pageStatement(request, scope), scope === null) : null;
+        const plan = request.explain
+          ? await describePlan(trx, pageStatement(request, scope), scope === null && !principal.share)
+          : null;
         return { ...page, facets, explain: plan && { plan, hints: searchHints(request) } };
       });
     },
