@@ -95,6 +95,13 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     commands: ['importing', 'client', 'postgres', 'process'],
     demo: ['importing', 'process'],
   },
+  web: {
+    door: [],
+    find: ['door'],
+    see: [],
+    service: [],
+    trust: ['find', 'door'],
+  },
 };
 
 /** Rooms whose own files put together what the rooms within have: these import none of them. */
