@@ -34,7 +34,6 @@ const STATEMENTS = [
      token_id uuid references tokens on delete set null,  -- who stored it last
      created_at timestamptz not null default now(),
      updated_at timestamptz not null default now())`,
-  `create index series_deleted on series (deleted_at, id) where deleted_at is not null`,
   `create unique index saved_searches_name on saved_searches (project_id, varve_nfc(name))`,
 ];
 

@@ -21,6 +21,8 @@ import { shareDescriptions } from './routes/share-routes.ts';
 import { spaceDescriptions } from './routes/space-routes.ts';
 import { subjectDescriptions } from './routes/subject-routes.ts';
 import { stateDescriptions } from './routes/state-routes.ts';
+import { trashDescriptions } from './routes/trash-routes.ts';
+import { savedSearchDescriptions } from './routes/saved-search-routes.ts';
 import { tagDescriptions } from './routes/tag-routes.ts';
 import { vocabularyDescriptions } from './routes/vocabulary-routes.ts';
 import { writeDescriptions } from './routes/write-routes.ts';
@@ -34,6 +36,8 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...vocabularyDescriptions,
   ...subjectDescriptions,
   ...tagDescriptions,
+  ...trashDescriptions,
+  ...savedSearchDescriptions,
   ...sampleDescriptions,
   ...appendManyDescriptions,
   ...lineDescriptions,

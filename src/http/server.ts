@@ -40,6 +40,8 @@ import { spaceRoutes } from './routes/space-routes.ts';
 import { subjectRoutes } from './routes/subject-routes.ts';
 import { stateRoutes } from './routes/state-routes.ts';
 import { tagRoutes } from './routes/tag-routes.ts';
+import { trashRoutes } from './routes/trash-routes.ts';
+import { savedSearchRoutes } from './routes/saved-search-routes.ts';
 import { timeAxisRoutes } from './routes/time-axis-routes.ts';
 import { limitPerToken } from './request/requests-under-way.ts';
 import { vocabularyRoutes } from './routes/vocabulary-routes.ts';
@@ -121,6 +123,8 @@ export function createApp(
   app.use(stateRoutes(service.state, service.series));
   app.use(bulkRoutes(service.series));
   app.use(seriesRoutes(service.series, service.samples));
+  app.use(trashRoutes(service.series));
+  app.use(savedSearchRoutes(service.savedSearches));
   app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
   app.use(retentionRoutes(service.retention));

@@ -32,6 +32,7 @@ import { expireSamples, retentionService } from '../flows/compact/expire-samples
 import { dueLanes, flushLane } from '../flows/flush/flush-lane.ts';
 import { metadataService } from '../flows/series/manage-metadata.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
+import { savedSearchService } from '../flows/series/saved-searches.ts';
 import { seriesService } from '../flows/series/manage-series.ts';
 import { CommitNews } from '../flows/live/commit-news.ts';
 import { liveService } from '../flows/live/live.ts';
@@ -345,6 +346,7 @@ export async function openService(
     sessions: sessionService(pools, tokens, codes),
     shares: shareService(pools, tokens),
     series: seriesService(pools, turns),
+    savedSearches: savedSearchService(pools),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
     state: stateService({ reads, writes, root, codec, turns, room }),

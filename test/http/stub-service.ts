@@ -77,6 +77,7 @@ export function stubService(choices: Choices = {}): Service {
     sessions: part('sessions', choices.sessions ?? {}),
     shares: part('shares', choices.shares ?? {}),
     series: part('series', { get: async () => SERIES, ...choices.series }),
+    savedSearches: part('savedSearches', {}),
     metadata: part('metadata', choices.metadata ?? {}),
     subjects: part('subjects', choices.subjects ?? {}),
     state: part('state', choices.state ?? {}),

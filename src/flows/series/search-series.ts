@@ -5,6 +5,7 @@ import { inSearchSnapshot, namingFaults } from '../../catalog/search/search-snap
 import { hasOnePlan, pageStatement, searchSeries, type ProjectScope } from '../../catalog/search/search-store.ts';
 import { countFacets } from '../../catalog/search/tag-facets.ts';
 import { describePlan } from '../../catalog/search/explain-search.ts';
+import { listDeleted } from '../../catalog/series/trash-store.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../../catalog/search/tag-values.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { SearchRequest } from '../../core/tags/search-request.ts';
@@ -46,6 +47,8 @@ export function searchService(db: Database, searches: Database): SearchService {
         ({ entry }) => entry,
         (question) => inSearchSnapshot(searches, (trx) => tagValues(trx, key, question)),
       ),
+    deleted: (principal, { project, limit, after }) =>
+      namingFaults(async () => listDeleted(db, { projectIds: await scopeOf(db, principal, project), limit, after })),
   };
 }
 
