@@ -79,7 +79,7 @@ describeBrowser('the page', (open) => {
     await picture('1-door');
     await page.getByLabel('Token').fill(service.token);
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByText('5 series in 4 recordings and series').waitFor();
+    await page.getByText('4 results, 5 series').waitFor();
     // The secret is out of reach of scripts, and in no address.
     expect(await page.evaluate('document.cookie')).toBe('');
     expect(page.url()).not.toContain(service.token);
@@ -220,7 +220,10 @@ describeBrowser('the page', (open) => {
     const { page } = shown;
     await page.goto(`${service.url}/?view=service`);
     await page.getByText('postgres: works').waitFor();
-    await page.getByText(/commit \d+/).first().waitFor();
+    await page
+      .getByText(/commit \d+/)
+      .first()
+      .waitFor();
     await page.getByLabel('Colours').selectOption('dark');
     await picture('7-service');
     expect(await shown.inaccessible()).toEqual([]);

@@ -182,8 +182,8 @@ function countOf({ items, next, facets }: FoundPage): { count: number; isExact: 
 function countSentence(page: FoundPage, rows: number, total: ReturnType<typeof countOf> | undefined): string {
   const count = total?.count ?? 0;
   const series = `${total?.isExact === false ? 'about ' : ''}${spelledCount(count)} series`;
-  const recordings = rows < page.items.length ? ` in ${spelledCount(rows)} recordings and series` : '';
-  return page.next === null ? `${series}${recordings}` : `${series}, ${spelledCount(page.items.length)} shown`;
+  if (page.next !== null) return `${series}, ${spelledCount(page.items.length)} shown`;
+  return rows < page.items.length ? `${spelledCount(rows)} results, ${series}` : series;
 }
 
 /** A search that finds more than are shown is asked again where it is plotted. */
