@@ -121,9 +121,14 @@ export function toggle(conditions: readonly Condition[], key: string, value: unk
   const after = before.some((each) => same(each, value))
     ? before.filter((each) => !same(each, value))
     : [...before, value];
-  const others = conditions.filter((each) => !isChoice(each, key));
+  const others = withoutChoice(conditions, key);
   if (after.length === 0) return others;
   return [...others, after.length === 1 ? makeCondition(key, 'eq', after[0]) : makeCondition(key, 'in', after)];
+}
+
+/** The conditions without what is chosen of a key: what else there is of it is counted among what these find. */
+export function withoutChoice(conditions: readonly Condition[], key: string): readonly Condition[] {
+  return conditions.filter((each) => !isChoice(each, key));
 }
 
 function chosen(conditions: readonly Condition[], key: string): readonly unknown[] {
