@@ -3,13 +3,13 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { BAND_HEIGHT, bandPath } from '../../src/web/find/band-path.ts';
 import {
-  conditionsOf,
+  chipsOf,
   isChosen,
   makeCondition,
-  partsOf,
+  chipParts,
   printConditions,
   readConditions,
-  readText,
+  readTyped,
   toggle,
   treeOf,
 } from '../../src/web/find/condition.ts';
@@ -31,7 +31,7 @@ describe('conditions', () => {
     ['mouse', ['number'], null],
     ['fast', ['number', 'string'], 'fast'],
   ] as const)('a text %j of a key with %j is read as %j', (text, types, value) => {
-    expect(readText(text, types)).toEqual(value);
+    expect(readTyped(text, types)).toEqual(value);
   });
 
   test('values of one key are alternatives, and conditions of others stay', () => {
@@ -47,11 +47,11 @@ describe('conditions', () => {
   test('an address gives back what it was made of, and what is broken is no condition', () => {
     const made = [makeCondition('depth', 'gt', { value: 0.2, unit: 'mm' }), makeCondition('field.unit', 'exists', '')];
     expect(readConditions(printConditions(made))).toEqual(made);
-    expect(conditionsOf(treeOf(made, null))).toEqual(made);
+    expect(chipsOf(treeOf(made, null))).toEqual(made);
     expect(treeOf(made, ' open field ')).toEqual({ and: [...made, { text: 'open field' }] });
     expect([readConditions('{'), readConditions('[1, null]'), readConditions(null)]).toEqual([[], [], []]);
-    expect(partsOf(made[0])).toEqual({ key: 'depth', operator: '>', value: '0.2 mm' });
-    expect(partsOf({ or: [] }).key).toBe('{"or":[]}');
+    expect(chipParts(made[0])).toEqual({ key: 'depth', operator: '>', value: '0.2 mm' });
+    expect(chipParts({ or: [] }).key).toBe('{"or":[]}');
   });
 });
 

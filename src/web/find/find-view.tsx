@@ -4,9 +4,9 @@ import { useAnswer } from '../answer.ts';
 import { dataOf, isAbort, sentenceOf, type Api, type SeriesItem } from '../api.ts';
 import { spelledCount } from '../spelled.ts';
 import type { UrlState } from '../url-state.ts';
-import { printConditions, readConditions, treeOf, withoutChoice, type Condition } from './condition.ts';
+import { printConditions, readConditions, treeOf, withoutChoice, type ChipCondition } from './condition.ts';
 import { ConditionBar } from './condition-bar.tsx';
-import { FacetList, type FacetValue } from './facet-list.tsx';
+import { FacetList, type FacetCount } from './facet-list.tsx';
 import { groupFound } from './found.ts';
 import { ResultTable } from './result-table.tsx';
 import { SavedSearchList } from './saved-search-list.tsx';
@@ -21,7 +21,7 @@ const MAX_NAMED = 40;
 interface FoundPage {
   readonly items: readonly SeriesItem[];
   readonly next: string | null;
-  readonly facets: Readonly<Record<string, readonly FacetValue[]>>;
+  readonly facets: Readonly<Record<string, readonly FacetCount[]>>;
   /** How many there are in all; null: nobody has counted. */
   readonly count: { readonly count: number; readonly isExact: boolean } | null;
 }
@@ -50,7 +50,7 @@ export function FindView({ api, url }: { readonly api: Api; readonly url: UrlSta
     const facets = cursor === undefined ? facetKeys : [];
     const body = { ...(tree && { where: tree as Record<string, never> }), sort: [sort], facets, limit: PAGE, cursor };
     const answer = await dataOf(api.POST('/v1/series/search', { body, signal }));
-    const facetsOf = async (key: string): Promise<[string, readonly FacetValue[]]> => {
+    const facetsOf = async (key: string): Promise<[string, readonly FacetCount[]]> => {
       const where = treeOf(withoutChoice(conditions, key), words) as Record<string, never> | null;
       const body = { ...(where && { where }), facets: [key], limit: 1 };
       return [key, (await dataOf(api.POST('/v1/series/search', { body, signal }))).facets?.[key] ?? []];
@@ -92,7 +92,7 @@ export function FindView({ api, url }: { readonly api: Api; readonly url: UrlSta
   const page = shown.value;
   const found = page && groupFound(page.items);
   const isOld = first.value.isWaiting && page !== undefined;
-  const setConditions = (next: readonly Condition[]): void => url.set({ where: printConditions(next) });
+  const setConditions = (next: readonly ChipCondition[]): void => url.set({ where: printConditions(next) });
   const problem = first.value.failure ?? keys.value.failure ?? failure.value;
   return (
     <div class="find">
@@ -187,7 +187,7 @@ async function askShared(
 }
 
 /** Every series has a kind, so that all of them are counted. */
-function kindCount(facets: Readonly<Record<string, readonly FacetValue[]>> | undefined): FoundPage['count'] {
+function kindCount(facets: Readonly<Record<string, readonly FacetCount[]>> | undefined): FoundPage['count'] {
   const kinds = facets?.['field.kind'];
   if (!kinds) return null;
   return { count: kinds.reduce((sum, { count }) => sum + count, 0), isExact: !kinds.some((each) => each.estimated) };
@@ -202,7 +202,7 @@ function countSentence(page: FoundPage, rows: number): string {
 }
 
 /** A search that finds more than are shown is asked again where it is plotted. */
-function plotAll(page: FoundPage, tree: Condition | null): Record<string, string | null> {
+function plotAll(page: FoundPage, tree: ChipCondition | null): Record<string, string | null> {
   if (page.next === null && page.items.length <= MAX_NAMED)
     return { view: 'see', series: page.items.map((each) => each.id).join(',') };
   return { view: 'see', found: JSON.stringify(tree) };
