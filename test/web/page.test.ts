@@ -64,9 +64,9 @@ describeBrowser('the page', (open) => {
   });
 
   /** A picture for people, where one is wanted. */
-  async function picture(name: string): Promise<void> {
+  async function picture(name: string, { page } = shown): Promise<void> {
     const folder = process.env.VARVE_TEST_PICTURES;
-    if (folder) await shown.page.screenshot({ path: `${folder}/${name}.png` });
+    if (folder) await page.screenshot({ path: `${folder}/${name}.png` });
   }
 
   test('asks who one is, says that a token is not valid, and lets a valid one in', async () => {
@@ -83,6 +83,24 @@ describeBrowser('the page', (open) => {
     // The secret is out of reach of scripts, and in no address.
     expect(await page.evaluate('document.cookie')).toBe('');
     expect(page.url()).not.toContain(service.token);
+  });
+
+  test('signs a browser in by the printed link, once, and opens what it names', async () => {
+    const link = /http\S+\/signin\S*#\S+/.exec(service.output())?.[0] ?? '';
+    const guest = await open({ viewport: { width: 390, height: 844 } });
+    await guest.page.goto(link);
+    await guest.page.getByText('4 results, 5 series').waitFor();
+    expect(guest.page.url()).toBe(`${service.url}/`);
+    await picture('9-narrow', guest);
+    await guest.page.goto(`${service.url}/series/${ecgId}`);
+    await guest.page.getByRole('link', { name: 'Find', exact: true }).waitFor();
+    expect(guest.page.url()).toBe(`${service.url}/?view=see&series=${ecgId}`);
+    await guest.close();
+    const late = await open();
+    await late.page.goto(link);
+    await late.page.getByText('This link has been used, or has expired.').waitFor();
+    expect(late.page.url()).toBe(`${service.url}/signin`);
+    await late.close();
   });
 
   test('finds by facets, words and conditions; the address has it all, and back undoes it', async () => {
