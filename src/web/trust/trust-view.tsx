@@ -7,6 +7,7 @@ import { Link } from '../link.tsx';
 import { spelledBytes, spelledCount, spelledMinute, spelledRate, spelledSpan, spelledValue } from '../spelled.ts';
 import type { UrlState } from '../url-state.ts';
 import { AxisPart } from './axis-part.tsx';
+import { DescriptionEditor } from './description-editor.tsx';
 import { HistoryPart } from './history-part.tsx';
 import { TagEditor } from './tag-editor.tsx';
 
@@ -26,7 +27,7 @@ export function TrustView({ id, api, url }: TrustViewProps) {
     <article class="trust">
       <header class="trust-head">
         <h1>{series.name}</h1>
-        <p>{series.description}</p>
+        <DescriptionEditor api={api} series={series} isReadOnly={isShared} onChanged={asked.again} />
         <div class="actions">
           <Link url={url} to={{ view: 'see', series: series.id }} class="button button-first">
             See it
