@@ -233,7 +233,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const paths = [
     ...FOLDERS.flatMap((folder) => filesIn(join(root, folder))),
     ...PAGES.map((page) => join(root, page)).filter((path) => existsSync(path)),
-  ].filter((path) => /\.(ts|js|py|md)$/.test(path));
+  ].filter((path) => /\.(tsx?|js|py|md)$/.test(path));
   let count = 0;
   for (const path of paths) {
     const name = relative(root, path).split(sep).join('/');

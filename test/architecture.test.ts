@@ -16,6 +16,8 @@ const ARROWS: Record<string, readonly string[]> = {
   jobs: ['flows', 'core'],
   http: ['flows', 'formats', 'core'],
   main: ['http', 'jobs', 'flows', 'catalog', 'storage', 'formats', 'core'],
+  // It runs in a browser, and asks over HTTP.
+  web: [],
 };
 
 /**
@@ -121,7 +123,7 @@ function* sources(folder: string): Generator<string> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* sources(path);
-    else if (path.endsWith('.ts')) yield path;
+    else if (/\.tsx?$/.test(path)) yield path;
   }
 }
 

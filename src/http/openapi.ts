@@ -16,6 +16,7 @@ import { queryDescriptions } from './routes/query-routes.ts';
 import { retentionDescriptions } from './routes/retention-routes.ts';
 import { sampleDescriptions } from './routes/sample-routes.ts';
 import { seriesDescriptions } from './routes/series-routes.ts';
+import { sessionDescriptions } from './routes/session-routes.ts';
 import { spaceDescriptions } from './routes/space-routes.ts';
 import { subjectDescriptions } from './routes/subject-routes.ts';
 import { stateDescriptions } from './routes/state-routes.ts';
@@ -45,6 +46,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...spaceDescriptions,
   ...retentionDescriptions,
   ...accessDescriptions,
+  ...sessionDescriptions,
   ...healthDescriptions,
   ...docsDescriptions,
 };
@@ -99,7 +101,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       { name: 'live', description: 'What happens, as it happens' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
       { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
-      { name: 'access', description: 'Projects and tokens' },
+      { name: 'access', description: 'Projects, tokens and sessions' },
       { name: 'health', description: 'For whoever runs the service' },
       { name: 'docs', description: 'This document' },
     ],

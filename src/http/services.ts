@@ -9,6 +9,7 @@ import type { InfluxqlService } from '../flows/influxql/influxql-service.ts';
 import type { IngestService } from '../flows/ingest/ingest-service.ts';
 import type { OverviewService } from '../flows/overview/overview-service.ts';
 import type { AccessService } from '../flows/people/access-service.ts';
+import type { SessionService } from '../flows/people/session-service.ts';
 import type { ReadService } from '../flows/read/read-service.ts';
 import type { MetadataService } from '../flows/series/metadata-service.ts';
 import type { SeriesService } from '../flows/series/series-service.ts';
@@ -21,6 +22,7 @@ export type SampleService = AppendService & ReadService & OverviewService & Tabl
 /** Noun by noun: a route gets the part that it needs. `main/assemble` binds each to its flow. All of them throw VarveError. */
 export interface Service {
   readonly access: AccessService;
+  readonly sessions: SessionService;
   readonly series: SeriesService;
   readonly metadata: MetadataService;
   readonly subjects: SubjectService;

@@ -14,6 +14,8 @@ import { refreshUnits } from '../catalog/series/tag-unit-store.ts';
 import { listenForCommits } from '../catalog/commit-listener.ts';
 import { listenForTokens } from '../catalog/people/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/people/access.ts';
+import { sessionService } from '../flows/people/sessions.ts';
+import { SignInCodes } from '../flows/people/sign-in-codes.ts';
 import { AnswerRoom } from '../flows/read/answer-room.ts';
 import { appendMany } from '../flows/append/append-many.ts';
 import { appendSamples } from '../flows/append/append-samples.ts';
@@ -279,14 +281,18 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
   };
 }
 
-/** The API's part: everything behind the routes. */
+/**
+ * The API's part: everything behind the routes.
+ * @returns with it what makes codes that sign in once, with the first token
+ */
 export async function openService(
   config: Config,
   ground: Ground,
-): Promise<{ service: Service; endStreams: Phase; closing: Phase[] }> {
+): Promise<{ service: Service; makeCode: () => string; endStreams: Phase; closing: Phase[] }> {
   const { pools, root, backend, log, databaseUrl } = ground;
   const { reads, writes, searches } = pools;
-  await ensureAccess(writes, firstToken(config));
+  const token = firstToken(config);
+  await ensureAccess(writes, token);
   const codec = codecPool(config);
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
   const tokenNews = listenForTokens(
@@ -312,6 +318,7 @@ export async function openService(
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const cardinality = new LineCardinality(reads, config.maxProjectSeries, log);
   const access = accessService(pools, tokens);
+  const codes = new SignInCodes();
   const table = (request: TableRequest): Promise<TableStream> => querySeries({ ...readDeps, searches }, request);
   const asking = {
     searches,
@@ -334,6 +341,7 @@ export async function openService(
   const live = liveService({ ...writing, news, files });
   const service: Service = {
     access,
+    sessions: sessionService(pools, tokens, codes),
     series: seriesService(pools, turns),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
@@ -369,6 +377,7 @@ export async function openService(
   };
   return {
     service,
+    makeCode: () => codes.make(token),
     endStreams: { name: 'streams', limitMs: 2_000, close: () => live.close() },
     closing: [
       { name: 'committer', limitMs: 5_000, close: () => committer.close() },

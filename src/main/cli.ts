@@ -64,7 +64,7 @@ withAddress(program.command('serve'))
     const { readyText } = await import('./process/ready-text.ts');
     const config = configOf(place);
     const running = await serve(config, openLog(config.logLevel), { worker });
-    process.stdout.write(readyText(running.url, config));
+    process.stdout.write(readyText(running.url, config, running.signInLink()));
     await untilStopped(running.close);
   });
 

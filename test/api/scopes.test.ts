@@ -127,6 +127,10 @@ const OPEN: ReadonlySet<string> = new Set([
   'GET /',
   'GET /ping',
   'GET /health',
+  // These tell whoever asks of himself alone.
+  'POST /v1/session',
+  'GET /v1/session',
+  'DELETE /v1/session',
 ]);
 
 function byId(operation: string): string {

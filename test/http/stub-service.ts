@@ -52,6 +52,7 @@ function principalFor(token: string): Principal {
 
 export interface Choices {
   readonly access?: Partial<Service['access']>;
+  readonly sessions?: Partial<Service['sessions']>;
   readonly series?: Partial<Service['series']>;
   readonly metadata?: Partial<Service['metadata']>;
   readonly subjects?: Partial<Service['subjects']>;
@@ -72,6 +73,7 @@ export function stubService(choices: Choices = {}): Service {
     });
   return {
     access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
+    sessions: part('sessions', choices.sessions ?? {}),
     series: part('series', { get: async () => SERIES, ...choices.series }),
     metadata: part('metadata', choices.metadata ?? {}),
     subjects: part('subjects', choices.subjects ?? {}),
