@@ -79,7 +79,7 @@ describe('a view', () => {
 describe('times', () => {
   test('have ticks on whole seconds, minutes and days, and nanoseconds where they are needed', () => {
     const labels = (lengthNs: bigint, kind: 'utc' | 'since' = 'utc'): string[] =>
-      timeTicks({ startNs: MAY, endNs: MAY + lengthNs }, 4, kind === 'utc' ? { kind } : { kind, originNs: MAY }).map(
+      timeTicks({ startNs: MAY, endNs: MAY + lengthNs }, 4.5, kind === 'utc' ? { kind } : { kind, originNs: MAY }).map(
         (each) => each.label,
       );
     expect(labels(8n * SECOND)).toEqual(['09:00:00', '09:00:02', '09:00:04', '09:00:06']);

@@ -5,7 +5,7 @@ import { instantText, nsOfInstant, spanText } from './time-ticks.ts';
 
 interface MarkEditorProps {
   readonly model: SeeModel;
-  readonly label: RefObject<HTMLInputElement>;
+  readonly label: RefObject<HTMLInputElement | null>;
 }
 
 export function MarkEditor({ model, label }: MarkEditorProps) {

@@ -32,7 +32,7 @@ const MAX_TICKS = 200;
 
 /** The shortest step, of those that read well, of which a view has at most so many. */
 export function stepFor(lengthNs: bigint, most: number): bigint {
-  const least = (lengthNs - 1n) / BigInt(Math.max(1, most)) + 1n;
+  const least = (lengthNs - 1n) / BigInt(Math.max(1, Math.floor(most))) + 1n;
   for (let unit = 1n; unit < SECOND; unit *= 10n) {
     for (const times of [1n, 2n, 5n]) if (unit * times >= least && unit * times < SECOND) return unit * times;
   }
