@@ -263,7 +263,7 @@ describeBrowser('lanes', (open) => {
     await settled();
     await shot('butterfly');
     await page.goBack();
-    expect(await page.getByLabel('Lanes', { exact: true }).last().inputValue()).toBe('stacked');
+    expect(await page.locator('.see-toolbar select').nth(1).inputValue()).toBe('stacked');
     await page.locator('.see-lanes summary').click();
     await shot('lane-list');
     expect(await shown.inaccessible()).toEqual([]);

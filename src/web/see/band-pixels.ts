@@ -56,7 +56,7 @@ export function paintBand(
     beforeBottom = own.bottom;
   }
 
-  /** Fills the columns between two that are further apart. */
+  /** Fills the columns between two that are further apart, up to the second one. */
   function paintSlant(
     from: number,
     fromTop: number,
@@ -67,7 +67,7 @@ export function paintBand(
   ): void {
     const [start, end] = [(fromTop + fromBottom) / 2, (toTop + toBottom) / 2];
     let last = Math.round(start);
-    for (let c = from + 1; c < to; c++) {
+    for (let c = from + 1; c <= to; c++) {
       const y = Math.round(start + ((end - start) * (c - from)) / (to - from));
       for (let at = Math.min(y, last); at <= Math.max(y, last); at++) pixels[at * width + c] = color;
       last = y;

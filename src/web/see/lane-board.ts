@@ -18,10 +18,8 @@ const FONT = 12;
 /** Lanes at least so tall have a name, and their range beside it. */
 const NAMED_LANE = 15;
 const RANGED_LANE = 54;
-/** A gap at least so wide says why it is there. */
-const TOLD_GAP = 90;
 /** Samples that lie further apart than this are drawn as lines and points. */
-const SAMPLE_PIXELS = 2;
+const SAMPLE_PIXELS = 1;
 const POINT_PIXELS = 7;
 const PIXELS_A_TICK = 110;
 const MAX_DAYS = 120;
@@ -31,6 +29,14 @@ const GRIP = 5;
 export interface BoardSize {
   readonly width: number;
   readonly height: number;
+}
+
+/** Room for a text. */
+interface TextBox {
+  readonly x: number;
+  readonly right: number;
+  readonly y: number;
+  readonly bottom: number;
 }
 
 /** What lies under a place of the board. */
@@ -229,51 +235,40 @@ export class LaneBoard {
       while (next < this.#framed.length && this.#framed[next].lane.source === lane.source) next++;
       const last = this.#framed[next - 1];
       const [y, bottom] = [this.#top + top / scale, this.#top + (last.top + last.height) / scale];
-      const { failure } = lane.source;
+      const box = { y: Math.max(this.#top, y), bottom: Math.min(this.#size.height, bottom) };
+      // Tall lanes have the reason in the middle of the first one, so that it stands on no border.
+      const told = {
+        y: box.y,
+        bottom: last.height / scale >= 2 * NAMED_LANE ? Math.min(box.bottom, y + last.height / scale) : box.bottom,
+      };
       for (const { startNs, endNs, reason } of gaps) {
         const x = Math.max(GUTTER, this.#xOf(startNs));
         const right = Math.min(this.#size.width, this.#xOf(endNs));
         context.fillStyle = colors.hatch(context);
-        context.fillRect(x, Math.max(this.#top, y), Math.max(1, right - x), bottom - Math.max(this.#top, y));
-        if (right - x < TOLD_GAP || bottom - y < NAMED_LANE) continue;
-        this.#tell(
-          context,
-          colors,
-          failure ?? GAP_TEXT[reason],
-          (x + right) / 2,
-          (Math.max(this.#top, y) + Math.min(bottom, this.#size.height)) / 2,
-          right - x,
-        );
+        context.fillRect(x, box.y, Math.max(1, right - x), box.bottom - box.y);
+        this.#tell(context, colors, GAP_TEXT[reason], { x, right, ...told });
       }
-      if (failure !== null && gaps.length === 0) {
-        this.#tell(
-          context,
-          colors,
-          failure,
-          GUTTER + this.plotWidth / 2,
-          (Math.max(this.#top, y) + bottom) / 2,
-          this.plotWidth,
-        );
-      }
+      const { failure } = lane.source;
+      if (failure !== null) this.#tell(context, colors, failure, { x: GUTTER, right: this.#size.width, ...box });
       i = next;
     }
   }
 
-  #tell(
-    context: CanvasRenderingContext2D,
-    colors: BoardColors,
-    text: string,
-    x: number,
-    y: number,
-    width: number,
-  ): void {
-    const long = Math.min(context.measureText(text).width + 12, width);
+  /** Writes a sentence into the middle of a box, upright if the box is narrow; not at all if there is no room. */
+  #tell(context: CanvasRenderingContext2D, colors: BoardColors, text: string, box: TextBox): void {
+    const [width, height] = [box.right - box.x, box.bottom - box.y];
+    const long = context.measureText(text).width + FONT;
+    const isUpright = long > width;
+    if (isUpright ? width < NAMED_LANE || height < long : height < NAMED_LANE) return;
+    context.save();
+    context.translate((box.x + box.right) / 2, (box.y + box.bottom) / 2);
+    if (isUpright) context.rotate(-Math.PI / 2);
     context.fillStyle = colors.paper;
-    context.fillRect(x - long / 2, y - FONT / 2 - 3, long, FONT + 6);
+    context.fillRect(-long / 2, -FONT / 2 - 3, long, FONT + 6);
     context.fillStyle = colors.faint;
     context.textAlign = 'center';
-    context.fillText(text, x, y, width - 8);
-    context.textAlign = 'left';
+    context.fillText(text, 0, 0);
+    context.restore();
   }
 
   #drawBands(context: CanvasRenderingContext2D, colors: BoardColors, scale: number): void {
@@ -413,7 +408,8 @@ export class LaneBoard {
     context.rect(0, this.#top, this.#size.width, this.lanesHeight);
     context.clip();
     const isOver = this.#model.state.peek().layout === 'butterfly';
-    for (const { lane, top, height, range, level } of isOver ? this.#framed.slice(0, 1) : this.#framed) {
+    let free = 0;
+    for (const { lane, top, height, range } of isOver ? this.#framed.slice(0, 1) : this.#framed) {
       const [y, tall] = [this.#top + top / scale, height / scale];
       const isActive = lane === this.#model.activeLane;
       if (isActive && !isOver) {
@@ -424,7 +420,9 @@ export class LaneBoard {
         context.fillStyle = colors.grid;
         context.fillRect(0, Math.round(y + tall), this.#size.width, 1);
       }
-      if (tall < NAMED_LANE) continue;
+      // Of lanes that are lower than their names, some have theirs.
+      if (y + tall / 2 < free) continue;
+      free = y + tall / 2 + NAMED_LANE;
       const [red, green, blue] = lane.isBad ? colors.bad : colors.lanes[lane.hue % colors.lanes.length];
       const name = isOver ? `${this.#framed.length} lanes` : lane.isBad ? `${lane.label} (bad)` : lane.label;
       context.fillStyle = isOver ? colors.text : `rgb(${red} ${green} ${blue})`;
@@ -439,9 +437,8 @@ export class LaneBoard {
         context.fillText(lane.unit, GUTTER - 10, y + tall / 2 + FONT / 2 + 2, GUTTER - 20);
       if (tall < RANGED_LANE) continue;
       const step = (range.high - range.low) / tall;
-      const sign = level === 0 ? '' : '± ';
-      context.fillText(sign + valueText(range.high, step), GUTTER - 10, y + FONT / 2 + 4, GUTTER - 20);
-      context.fillText(sign + valueText(range.low, step), GUTTER - 10, y + tall - FONT / 2 - 4, GUTTER - 20);
+      context.fillText(valueText(range.high, step), GUTTER - 10, y + FONT / 2 + 4, GUTTER - 20);
+      context.fillText(valueText(range.low, step), GUTTER - 10, y + tall - FONT / 2 - 4, GUTTER - 20);
     }
     context.restore();
   }

@@ -62,16 +62,25 @@ function LaneItem({ model, lane }: { readonly model: SeeModel; readonly lane: La
         <span class="see-lane-unit">{unit}</span>
       </label>
       <span class="see-lane-tools">
-        <button type="button" aria-label={`${label}: smaller`} onClick={() => model.amplify(name, 1 / STEP)}>
+        <button type="button" aria-label={`− ${label}: smaller`} onClick={() => model.amplify(name, 1 / STEP)}>
           −
         </button>
-        <button type="button" aria-label={`${label}: as it fits`} onClick={() => model.amplify(name, null)}>
+        <button
+          type="button"
+          aria-label={`${Number(gain.toPrecision(2))}×, ${label}: as it fits`}
+          onClick={() => model.amplify(name, null)}
+        >
           {Number(gain.toPrecision(2))}×
         </button>
-        <button type="button" aria-label={`${label}: larger`} onClick={() => model.amplify(name, STEP)}>
+        <button type="button" aria-label={`+ ${label}: larger`} onClick={() => model.amplify(name, STEP)}>
           +
         </button>
-        <button type="button" aria-pressed={isBad} onClick={() => void model.markBad(lane, !isBad)}>
+        <button
+          type="button"
+          aria-pressed={isBad}
+          aria-label={`bad: ${label}`}
+          onClick={() => void model.markBad(lane, !isBad)}
+        >
           bad
         </button>
       </span>

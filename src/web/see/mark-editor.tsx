@@ -14,7 +14,6 @@ export function MarkEditor({ model, label }: MarkEditorProps) {
   const key = model.selectedMark.value;
   const mark = key === null ? undefined : marks.get(key);
   const layers = [...new Set([...marks.layers(), model.layer.value])].sort();
-  if (!mark && marks.size === 0 && model.tool.value === 'move') return null;
   const toBoard = (): void => document.querySelector<HTMLElement>('.see-board')?.focus();
   return (
     <div class="see-marks" role="group" aria-label="Annotations">

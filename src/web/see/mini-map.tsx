@@ -26,7 +26,7 @@ export function MiniMap({ model }: { readonly model: SeeModel }) {
     if (source.current?.series.id !== first.source.series.id) {
       source.current?.close();
       source.current = new SeriesSource(model.api, first.source.series, () => (revision.value = revision.peek() + 1));
-    } else if (source.current.series.commit < first.source.series.commit) source.current.renew(first.source.series);
+    } else if (source.current.heardCommit < first.source.heardCommit) source.current.heardOf(first.source.heardCommit);
     draw(element, model, source.current);
   });
   const move = (event: PointerEvent): void => {

@@ -8,6 +8,8 @@ import { centredOn, timeAtPart } from './view-window.ts';
 
 /** Values of so many lanes are told; those of all others by the table. */
 const MAX_TOLD = 8;
+/** Digits of the lowest and the highest of many values; a single one has all of its digits. */
+const BUCKET_DIGITS = 6;
 
 export function ReadOut({ model }: { readonly model: SeeModel }) {
   const told = useComputed(() => {
@@ -36,7 +38,9 @@ function textAt(model: SeeModel, lane: Lane, ns: bigint): string {
   const read = model.readAt(lane, ns);
   if (read) {
     const unit = lane.unit === '' ? '' : ` ${lane.unit}`;
-    return read.count === 1 ? `${read.texts[0]}${unit}` : `${read.texts.join(' … ')}${unit} (${read.count} values)`;
+    return read.count === 1
+      ? `${read.texts[0]}${unit}`
+      : `${read.texts.map((each) => Number(Number(each).toPrecision(BUCKET_DIGITS))).join(' … ')}${unit} (${read.count} values)`;
   }
   if (lane.source.failure !== null) return lane.source.failure;
   const gaps = lane.source.gapsWithin(centredOn({ startNs: ns, endNs: ns + 16n }, ns));

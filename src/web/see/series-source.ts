@@ -68,6 +68,11 @@ export class SeriesSource {
     return this.#failure?.sentence ?? null;
   }
 
+  /** The newest commit that it has heard of. */
+  get heardCommit(): number {
+    return this.#heard;
+  }
+
   get isBusy(): boolean {
     return this.#slot.isBusy;
   }

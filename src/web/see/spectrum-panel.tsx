@@ -36,7 +36,7 @@ export function SpectrumPanel({ model, close }: PanelProps) {
           found.value = answer;
           const { spectrum, samples, isMiddle } = answer;
           const peak = spectrum.power.reduce((best, each, k) => (k > 0 && each > spectrum.power[best] ? k : best), 1);
-          said.value = `${samples} samples${isMiddle ? ' from the middle of the view' : ''}, ${spectrum.segments} segments. Most power at ${Number(spectrum.hz[peak].toPrecision(5))} Hz.`;
+          said.value = `${samples} samples${isMiddle ? ' from the middle of the view' : ''}, mean of ${spectrum.segments} spectra. Most power at ${Number(spectrum.hz[peak].toPrecision(5))} Hz.`;
         }
       },
       (error: unknown) => {

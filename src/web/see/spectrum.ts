@@ -20,7 +20,7 @@ const MIN_SAMPLES = 8;
  */
 export function spectrumOf(values: Float64Array, rateHz: number): PowerSpectrum | null {
   let length = 1;
-  while (length * 2 <= Math.min(MAX_SEGMENT, values.length)) length *= 2;
+  while (length * 2 <= Math.min(MAX_SEGMENT, values.length / 2)) length *= 2;
   if (length < MIN_SAMPLES) return null;
   const hann = Float64Array.from({ length }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / length));
   const weight = hann.reduce((sum, each) => sum + each * each, 0);
