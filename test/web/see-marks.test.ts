@@ -50,6 +50,37 @@ describe('a set of marks', () => {
     );
   });
 
+  test('stays in order while marks come, change and go', () => {
+    const steps = fc.array(
+      fc.tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: -50, max: 50 }), fc.nat(60), fc.boolean()),
+      { maxLength: 60 },
+    );
+    fc.assert(
+      fc.property(steps, (list) => {
+        const set = new MarkSet();
+        set.putAll([mark('m0', 3n), mark('m1', 1n, 40n)]);
+        const known = new Map([
+          ['m0', mark('m0', 3n)],
+          ['m1', mark('m1', 1n, 40n)],
+        ]);
+        for (const [name, start, long, isGone] of list) {
+          set.all();
+          const each = mark(`m${name}`, BigInt(start), BigInt(start + long));
+          if (isGone) set.remove(each.key);
+          else set.put(each);
+          if (isGone) known.delete(each.key);
+          else known.set(each.key, each);
+          const view = { startNs: BigInt(start - 5), endNs: BigInt(start + 5) };
+          const fresh = new MarkSet();
+          fresh.putAll([...known.values()]);
+          expect(set.all()).toEqual(fresh.all());
+          expect(set.within(view)).toEqual(fresh.within(view));
+        }
+      }),
+      { numRuns: modelRuns(50) },
+    );
+  });
+
   test('of a hundred thousand is drawn as columns that are fuller or emptier, and its nearest is found', () => {
     const set = new MarkSet();
     for (let i = 0; i < 100_000; i++)

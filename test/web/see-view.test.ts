@@ -1,6 +1,7 @@
 /** What the page computes before it draws: views, ticks, buckets, columns, gaps, marks. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { paintBand, pixelColor } from '../../src/web/see/band-pixels.ts';
 import { BlockCache } from '../../src/web/see/block-cache.ts';
 import { bucketLevel, SAMPLE_LEVEL, spanQuery, wantedSpan } from '../../src/web/see/bucket-level.ts';
 import { gapAt, gapsOf, gapsWithin, type DataRun } from '../../src/web/see/data-gaps.ts';
@@ -437,4 +438,33 @@ test('the address keeps everything that the view is set to, and nonsense changes
   const plain = seeStateOf(() => null);
   expect(Object.values(parametersOf(plain)).every((each) => each === null)).toBe(true);
   expect(seeStateOf(() => 'nonsense')).toEqual(plain);
+});
+
+describe('pixels of a band', () => {
+  const field = { pixels: new Uint32Array(12 * 40), width: 12, height: 40 };
+  const paint = { slope: -1, intercept: 30, top: 5, bottom: 35, color: pixelColor(1, 2, 3) };
+  const rowsOf = (column: number): number[] =>
+    Array.from({ length: 40 }, (_, y) => y).filter((y) => field.pixels[y * 12 + column] !== 0);
+
+  test('have each extreme in its column, at the edge of the lane if it is beyond, and no hole where the signal goes on', () => {
+    const lows = Float64Array.of(2, 10, NaN, 0, NaN, NaN, 20, 5, 5, 1e9, NaN, -1e9);
+    const highs = Float64Array.of(4, 12, NaN, 0, NaN, NaN, 20, 5, 6, Infinity, NaN, -1e9);
+    const joins = Uint8Array.of(0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0);
+    field.pixels.fill(0);
+    paintBand(field, { lows, highs, joins }, paint);
+    lows.forEach((low, column) => {
+      if (Number.isNaN(low)) return;
+      for (const value of [low, highs[column]]) {
+        expect(rowsOf(column)).toContain(Math.min(34, Math.max(5, Math.round(30 - value))));
+      }
+    });
+    // From 4 to 10 the second column goes on from the first one.
+    expect(rowsOf(1)).toEqual([18, 19, 20, 21, 22, 23, 24, 25, 26]);
+    expect(rowsOf(2)).toEqual([]);
+    // From 0 to 20 over two columns without a value.
+    const painted = [3, 4, 5, 6].flatMap(rowsOf);
+    expect([...new Set(painted)].sort((a, b) => a - b)).toEqual(Array.from({ length: 21 }, (_, i) => 10 + i));
+    // Nothing goes on to a column that does not join.
+    expect([rowsOf(7), rowsOf(10)]).toEqual([[25], []]);
+  });
 });

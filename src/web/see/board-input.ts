@@ -3,7 +3,16 @@ import type { LaneBoard } from './lane-board.ts';
 import type { Mark } from './mark-set.ts';
 import { LANE_HEIGHTS } from './see-state.ts';
 import type { SeeModel } from './see-model.ts';
-import { centredOn, movedBy, panBy, partOfTime, timeAtPart, zoomAbout, type ViewWindow } from './view-window.ts';
+import {
+  boundedView,
+  centredOn,
+  movedBy,
+  panBy,
+  partOfTime,
+  timeAtPart,
+  zoomAbout,
+  type ViewWindow,
+} from './view-window.ts';
 
 /** A wheel that is turned by a notch makes the view so many times longer. */
 const WHEEL_ZOOM = 1.0018;
@@ -229,6 +238,9 @@ function keyDown(event: KeyboardEvent, board: LaneBoard, model: SeeModel, action
     case '}':
       setLaneHeight(model, board, KEY_GAIN);
       break;
+    case 'z':
+      if (!showSelection(model)) return false;
+      break;
     case 's':
       model.selection.value = { startNs: cursor, endNs: cursor, lane: lane?.name ?? null };
       break;
@@ -305,6 +317,7 @@ export const KEY_HELP: readonly (readonly [keys: string, does: string])[] = [
   ['h, b', 'hide the lane; say that its channel is bad'],
   ['f, d, v', 'fit amplitudes; take levels away; lay lanes over each other'],
   ['m', 'mark with the pointer: click for a flag, drag for a band'],
+  ['z', 'zoom into the span that was chosen: drag with Shift, or s and then , .'],
   ['s, a', 'begin a band at the cursor; add a flag, or the band, at the cursor'],
   ['n, p', 'next and previous mark; Enter edits it, Delete removes it'],
   ['Ctrl Z, Ctrl Shift Z', 'undo, redo'],
@@ -319,6 +332,14 @@ function inOrder(a: bigint, b: bigint): ViewWindow {
 
 function withEdge({ startNs, endNs }: ViewWindow, edge: 'start' | 'end', ns: bigint): ViewWindow {
   return edge === 'start' ? inOrder(ns, endNs) : inOrder(startNs, ns);
+}
+
+function showSelection(model: SeeModel): boolean {
+  const selection = model.selection.peek();
+  if (!selection || selection.startNs === selection.endNs) return false;
+  model.show(boundedView(inOrder(selection.startNs, selection.endNs)));
+  model.selection.value = null;
+  return true;
 }
 
 function stepLane(model: SeeModel, board: LaneBoard, by: number): void {

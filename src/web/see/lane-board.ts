@@ -18,6 +18,8 @@ const FONT = 12;
 /** Lanes at least so tall have a name, and their range beside it. */
 const NAMED_LANE = 15;
 const RANGED_LANE = 54;
+/** Signals are drawn at least so high, over the lanes beside them. */
+const LEAST_DRAWN = 14;
 /** Samples that lie further apart than this are drawn as lines and points. */
 const SAMPLE_PIXELS = 1;
 const POINT_PIXELS = 7;
@@ -68,7 +70,7 @@ export class LaneBoard {
     return this.#framed;
   }
 
-  get layers(): string[] {
+  get layers(): readonly string[] {
     const { marks, hiddenLayers, layer } = this.#model;
     const names = new Set([...marks.book.marks.layers(), layer.peek()]);
     return [...names].filter((each) => !hiddenLayers.peek().has(each)).sort();
@@ -186,6 +188,7 @@ export class LaneBoard {
       height: this.lanesHeight * scale,
       laneHeight: this.laneHeight * scale,
       scroll: this.scroll * scale,
+      leastHeight: LEAST_DRAWN * scale,
     });
     const bySource = new Map<Lane['source'], number[]>();
     for (const { lane } of this.#framed)
@@ -279,14 +282,10 @@ export class LaneBoard {
     for (const framed of this.#framed) {
       if (this.#isSparse(framed, scale)) continue;
       const [red, green, blue] = framed.lane.isBad ? colors.bad : colors.lanes[framed.lane.hue % colors.lanes.length];
-      const { slope, intercept, top } = framed;
-      paintBand(field, framed.band, {
-        slope,
-        intercept,
-        top,
-        bottom: top + framed.height,
-        color: pixelColor(red, green, blue),
-      });
+      const { slope, intercept } = framed;
+      const over = Math.max(0, (LEAST_DRAWN * scale - framed.height) / 2);
+      const [top, bottom] = [framed.top - over, framed.top + framed.height + over];
+      paintBand(field, framed.band, { slope, intercept, top, bottom, color: pixelColor(red, green, blue) });
     }
     this.#ink.width = columns;
     this.#ink.height = height;

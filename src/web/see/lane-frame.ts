@@ -46,6 +46,8 @@ export interface FrameQuestion {
   /** Pixels of a lane at least; lanes above `scroll` are not seen. */
   readonly laneHeight: number;
   readonly scroll: number;
+  /** A signal is drawn at least so high, whatever the height of its lane. */
+  readonly leastHeight: number;
 }
 
 /** A range is kept while the signal fills so much of it, so that lanes do not breathe while they are moved. */
@@ -88,7 +90,8 @@ export class LaneFrames {
     return measured.map((each, i) => {
       const top = isOver ? 0 : (first + i) * laneHeight - scroll;
       const tall = isOver ? height : laneHeight;
-      const { slope, intercept } = heightsOf(scaled[i], top, tall);
+      const drawn = Math.max(tall, question.leastHeight);
+      const { slope, intercept } = heightsOf(scaled[i], top - (drawn - tall) / 2, drawn);
       return { ...each, range: scaled[i], top, height: tall, slope, intercept: intercept - slope * each.level };
     });
   }

@@ -44,12 +44,14 @@ export class MarkBook {
   /** Takes in what the service has; marks that steps have touched stay as these left them. */
   load(seriesId: string, listed: readonly ListedMark[]): void {
     const touched = new Set(this.#steps.slice(0, this.#done).flatMap((step) => keysOf(step)));
+    const loaded: Mark[] = [];
     for (const item of listed) {
       const key = this.#keys.get(item.id) ?? item.id;
       const mark = markOf(key, seriesId, item);
       this.#saved.set(key, { id: item.id, mark });
-      if (!touched.has(key)) this.marks.put(mark);
+      if (!touched.has(key)) loaded.push(mark);
     }
+    this.marks.putAll(loaded);
   }
 
   get canUndo(): boolean {

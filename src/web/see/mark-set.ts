@@ -33,6 +33,8 @@ export class MarkSet {
   /** The latest end of all up to here. Where it lies before a view, all of them do. */
   #reach = new Float64Array(0);
   #origin = 0n;
+  /** Names of layers, and the starts for which they are true: each change makes other starts. */
+  #layers: { readonly of: Float64Array; readonly names: readonly string[] } | null = null;
 
   get size(): number {
     return this.#byKey.size;
@@ -42,13 +44,42 @@ export class MarkSet {
     return this.#byKey.get(key);
   }
 
+  /** Takes in one mark, in place of the one with its key. Its place is found; the others stay in order. */
   put(mark: Mark): void {
+    this.remove(mark.key);
     this.#byKey.set(mark.key, mark);
+    const marks = this.#sorted;
+    if (!marks) return;
+    const start = Number(mark.startNs - this.#origin);
+    const at = firstPast(
+      marks.length,
+      (i) => this.#starts[i] > start || (this.#starts[i] === start && marks[i].key > mark.key),
+    );
+    marks.splice(at, 0, mark);
+    this.#starts = inserted(this.#starts, at, start);
+    this.#ends = inserted(this.#ends, at, Number(mark.endNs - this.#origin));
+    this.#reachFrom(at);
+  }
+
+  /** Takes in many. They are put in order when somebody asks. */
+  putAll(marks: readonly Mark[]): void {
+    for (const mark of marks) this.#byKey.set(mark.key, mark);
     this.#sorted = null;
   }
 
   remove(key: string): void {
-    if (this.#byKey.delete(key)) this.#sorted = null;
+    const mark = this.#byKey.get(key);
+    if (!mark) return;
+    this.#byKey.delete(key);
+    const marks = this.#sorted;
+    if (!marks) return;
+    const start = Number(mark.startNs - this.#origin);
+    const first = firstPast(marks.length, (i) => this.#starts[i] >= start);
+    const at = marks.indexOf(mark, first);
+    marks.splice(at, 1);
+    this.#starts = without(this.#starts, at);
+    this.#ends = without(this.#ends, at);
+    this.#reachFrom(at);
   }
 
   /** Every mark, in order. */
@@ -111,8 +142,12 @@ export class MarkSet {
   }
 
   /** Names of the layers that there are, in order. */
-  layers(): string[] {
-    return [...new Set(this.all().map(({ layer }) => layer))].sort();
+  layers(): readonly string[] {
+    const marks = this.all();
+    if (this.#layers?.of !== this.#starts) {
+      this.#layers = { of: this.#starts, names: [...new Set(marks.map(({ layer }) => layer))].sort() };
+    }
+    return this.#layers.names;
   }
 
   #sort(): Mark[] {
@@ -125,9 +160,22 @@ export class MarkSet {
     const sorted = order.map((i) => marks[i]);
     this.#starts = Float64Array.from(order, (i) => starts[i]);
     this.#ends = Float64Array.from(sorted, ({ endNs }) => Number(endNs - this.#origin));
-    let reach = Number.NEGATIVE_INFINITY;
-    this.#reach = this.#ends.map((end) => (reach = Math.max(reach, end)));
+    this.#reachFrom(0);
     return sorted;
+  }
+
+  /** Computes the latest ends again, from a place on. */
+  #reachFrom(at: number): void {
+    if (this.#reach.length !== this.#ends.length) {
+      const reach = new Float64Array(this.#ends.length);
+      reach.set(this.#reach.subarray(0, Math.min(at, reach.length)));
+      this.#reach = reach;
+    }
+    let latest = at === 0 ? Number.NEGATIVE_INFINITY : this.#reach[at - 1];
+    for (let i = at; i < this.#ends.length; i++) {
+      latest = Math.max(latest, this.#ends[i]);
+      this.#reach[i] = latest;
+    }
   }
 
   #each(view: ViewWindow, visit: (index: number) => void): void {
@@ -148,4 +196,19 @@ function firstPast(length: number, isPast: (index: number) => boolean): number {
     else low = middle + 1;
   }
   return low;
+}
+
+function inserted(values: Float64Array, at: number, value: number): Float64Array<ArrayBuffer> {
+  const longer = new Float64Array(values.length + 1);
+  longer.set(values.subarray(0, at));
+  longer[at] = value;
+  longer.set(values.subarray(at), at + 1);
+  return longer;
+}
+
+function without(values: Float64Array, at: number): Float64Array<ArrayBuffer> {
+  const shorter = new Float64Array(values.length - 1);
+  shorter.set(values.subarray(0, at));
+  shorter.set(values.subarray(at + 1), at);
+  return shorter;
 }

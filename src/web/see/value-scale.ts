@@ -40,7 +40,7 @@ export function jointRange(ranges: readonly ValueRange[]): ValueRange {
   return { low: Math.min(...ranges.map(({ low }) => low)), high: Math.max(...ranges.map(({ high }) => high)) };
 }
 
-/** Slope and intercept of the height of a value: y = slope × value + intercept. */
+/** Slope and intercept of the height of a value: y = slope × value + intercept. Lanes that are low reach over their neighbours. */
 export function heightsOf(
   { low, high }: ValueRange,
   top: number,
