@@ -58,7 +58,7 @@ describe('a set of marks', () => {
     fc.assert(
       fc.property(steps, (list) => {
         const set = new MarkSet();
-        set.putAll([mark('m0', 3n), mark('m1', 1n, 40n)]);
+        set.swap([], [mark('m0', 3n), mark('m1', 1n, 40n)]);
         const known = new Map([
           ['m0', mark('m0', 3n)],
           ['m1', mark('m1', 1n, 40n)],
@@ -72,7 +72,7 @@ describe('a set of marks', () => {
           else known.set(each.key, each);
           const view = { startNs: BigInt(start - 5), endNs: BigInt(start + 5) };
           const fresh = new MarkSet();
-          fresh.putAll([...known.values()]);
+          fresh.swap([], [...known.values()]);
           expect(set.all()).toEqual(fresh.all());
           expect(set.within(view)).toEqual(fresh.within(view));
         }
@@ -83,8 +83,12 @@ describe('a set of marks', () => {
 
   test('of a hundred thousand is drawn as columns that are fuller or emptier, and its nearest is found', () => {
     const set = new MarkSet();
-    for (let i = 0; i < 100_000; i++)
-      set.put(mark(`m${i}`, BigInt(i) * 1_000_000n, BigInt(i) * 1_000_000n, 'N', i % 2 ? 'odd' : 'marks'));
+    const beat = (i: number): Mark =>
+      mark(`m${i}`, BigInt(i) * 1_000_000n, BigInt(i) * 1_000_000n, 'N', i % 2 ? 'odd' : 'marks');
+    set.swap(
+      [],
+      Array.from({ length: 100_000 }, (_, i) => beat(i)),
+    );
     const density = set.density({ startNs: 0n, endNs: 100_000_000_000n }, 1000, 'odd');
     expect([...new Set(density)]).toEqual([50]);
     expect(set.layers()).toEqual(['marks', 'odd']);

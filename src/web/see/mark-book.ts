@@ -51,7 +51,7 @@ export class MarkBook {
       this.#saved.set(key, { id: item.id, mark });
       if (!touched.has(key)) loaded.push(mark);
     }
-    this.marks.putAll(loaded);
+    this.marks.swap([], loaded);
   }
 
   get canUndo(): boolean {
@@ -77,13 +77,13 @@ export class MarkBook {
   undo(): void {
     if (this.#done === 0) return;
     const { before, after } = this.#steps[--this.#done];
-    this.#swap(after, before);
+    this.marks.swap(after, before);
   }
 
   redo(): void {
     if (this.#done === this.#steps.length) return;
     const { before, after } = this.#steps[this.#done++];
-    this.#swap(before, after);
+    this.marks.swap(before, after);
   }
 
   unsaved(): UnsavedMarks {
@@ -139,12 +139,7 @@ export class MarkBook {
   #do(step: MarkStep): void {
     this.#steps = [...this.#steps.slice(0, this.#done), step];
     this.#done++;
-    this.#swap(step.before, step.after);
-  }
-
-  #swap(from: readonly Mark[], to: readonly Mark[]): void {
-    for (const { key } of from) this.marks.remove(key);
-    for (const mark of to) this.marks.put(mark);
+    this.marks.swap(step.before, step.after);
   }
 }
 

@@ -20,6 +20,8 @@ export interface Mark {
 
 /** Marks that say no layer. */
 export const DEFAULT_LAYER = 'marks';
+/** From so many on it is cheaper to sort all again than to find the place of each. */
+const MANY = 64;
 /** Beyond so many in a view, they are drawn as columns that are fuller or emptier. */
 export const MAX_SINGLE_MARKS = 2_000;
 
@@ -61,10 +63,11 @@ export class MarkSet {
     this.#reachFrom(at);
   }
 
-  /** Takes in many. They are put in order when somebody asks. */
-  putAll(marks: readonly Mark[]): void {
-    for (const mark of marks) this.#byKey.set(mark.key, mark);
-    this.#sorted = null;
+  /** Puts some in the place of others. Of many, the order is made anew when somebody asks. */
+  swap(from: readonly Mark[], to: readonly Mark[]): void {
+    if (from.length + to.length > MANY) this.#sorted = null;
+    for (const { key } of from) this.remove(key);
+    for (const mark of to) this.put(mark);
   }
 
   remove(key: string): void {
