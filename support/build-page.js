@@ -52,7 +52,7 @@ function licenses(root, inputs) {
     inputs.flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path.replaceAll('\\', '/'))?.[1] ?? []),
   );
   return [...packages]
-    .sort()
+    .toSorted()
     .map((name) => {
       const folder = join(root, 'node_modules', name);
       const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));

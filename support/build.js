@@ -1,4 +1,6 @@
-/** Compiles into dist, and bundles the page: with `--if-changed` only if a source is newer than what is there, with `--declaration` with types for whoever installs it. */
+/**
+ * Compiles into dist, and bundles the page. With `--if-changed` only if a source is newer than what is there, with `--declaration` with types for whoever installs it.
+ */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -65,6 +65,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   flows: {
     people: [],
     series: [],
+    share: ['people', 'series'],
     read: ['series'],
     append: ['series', 'read'],
     ingest: ['append', 'series'],
@@ -93,6 +94,13 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     importing: ['client', 'process'],
     commands: ['importing', 'client', 'postgres', 'process'],
     demo: ['importing', 'process'],
+  },
+  web: {
+    door: [],
+    find: ['door'],
+    see: [],
+    service: [],
+    trust: ['find', 'door'],
   },
 };
 

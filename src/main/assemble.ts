@@ -32,6 +32,7 @@ import { expireSamples, retentionService } from '../flows/compact/expire-samples
 import { dueLanes, flushLane } from '../flows/flush/flush-lane.ts';
 import { metadataService } from '../flows/series/manage-metadata.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
+import { savedSearchService } from '../flows/series/saved-searches.ts';
 import { seriesService } from '../flows/series/manage-series.ts';
 import { CommitNews } from '../flows/live/commit-news.ts';
 import { liveService } from '../flows/live/live.ts';
@@ -46,6 +47,7 @@ import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
 import { SeriesMemory } from '../flows/series/series-memory.ts';
 import { SeriesTurns } from '../flows/series/series-turns.ts';
 import type { Service } from '../http/services.ts';
+import { shareService } from '../flows/share/shares.ts';
 import { stateService } from '../flows/close/seal-series.ts';
 import { readUnit } from '../flows/series/tag-units.ts';
 import { spaceService } from '../flows/compact/tell-space.ts';
@@ -342,7 +344,9 @@ export async function openService(
   const service: Service = {
     access,
     sessions: sessionService(pools, tokens, codes),
+    shares: shareService(pools, tokens),
     series: seriesService(pools, turns),
+    savedSearches: savedSearchService(pools),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
     state: stateService({ reads, writes, root, codec, turns, room }),

@@ -1,6 +1,5 @@
 /** Puts the page together and shows it. */
 import { render } from 'preact';
-import { createApi } from './api.ts';
 import { Shell } from './shell.tsx';
 import { createUrlState } from './url-state.ts';
 import './page.css';
@@ -8,4 +7,4 @@ import './page.css';
 /** A shared page lies below its share, and asks the API there. */
 const base = /^\/s\/[^/]+/.exec(location.pathname)?.[0] ?? '';
 const root = document.getElementById('page');
-if (root) render(<Shell api={createApi(base)} url={createUrlState(window)} />, root);
+if (root) render(<Shell base={base} url={createUrlState(window)} />, root);

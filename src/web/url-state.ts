@@ -15,6 +15,8 @@ export interface UrlState {
   set(changes: UrlChanges, options?: { readonly replace?: boolean }): void;
   /** Goes to these parameters alone, as a link would. */
   open(params: UrlChanges): void;
+  /** Takes the place of the address before, with a path of this page; any other path becomes `/`. */
+  goTo(path: string): void;
   /** The address that {@link UrlState.open} would go to. */
   href(params: UrlChanges): string;
 }
@@ -23,10 +25,20 @@ export interface UrlState {
 const REPLACE_AFTER_MS = 150;
 
 export function createUrlState(view: Window): UrlState {
-  const params = signal(new URLSearchParams(view.location.search));
+  const params = signal(new URLSearchParams());
   const followed = new Map<string, ReadonlySignal<string | null>>();
   let waiting: ReturnType<typeof setTimeout> | undefined;
 
+  const goTo = (path: string): void => {
+    const wanted = new URL(path, view.location.origin);
+    const here = wanted.origin === view.location.origin ? wanted : new URL(view.location.origin);
+    const [, share = ''] = /^(\/s\/[^/]+)/.exec(here.pathname) ?? [];
+    const [, id] = /\/series\/([^/]+)$/.exec(here.pathname) ?? [];
+    const next = new URLSearchParams(here.search);
+    if (id !== undefined) changed(next, { view: 'see', series: decodeURIComponent(id) });
+    view.history.replaceState(null, '', `${share || '/'}${next.size > 0 ? `?${next.toString()}` : ''}`);
+    params.value = next;
+  };
   const addressOf = (next: URLSearchParams): string => {
     const text = next.toString();
     return `${view.location.pathname}${text === '' ? '' : `?${text}`}`;
@@ -49,6 +61,8 @@ export function createUrlState(view: Window): UrlState {
     params.value = new URLSearchParams(view.location.search);
   });
   view.addEventListener('pagehide', flush);
+  // A link of the service may name a series by its path; a sign-in is no view.
+  if (view.location.pathname !== '/signin') goTo(view.location.href);
 
   return {
     params,
@@ -66,6 +80,7 @@ export function createUrlState(view: Window): UrlState {
       waiting ??= setTimeout(flush, REPLACE_AFTER_MS);
     },
     open: (changes) => push(changed(new URLSearchParams(), changes)),
+    goTo,
     href: (changes) => addressOf(changed(new URLSearchParams(), changes)),
   };
 }

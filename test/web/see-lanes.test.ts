@@ -109,7 +109,7 @@ describeBrowser('lanes', (open) => {
   });
 
   async function see(ids: readonly string[], parameters: Record<string, string> = {}): Promise<void> {
-    const query = new URLSearchParams({ series: ids.join(','), ...parameters });
+    const query = new URLSearchParams({ view: 'see', series: ids.join(','), ...parameters });
     await page.goto(`${service.url}/?${query.toString()}`);
     await page.locator('.see-board').waitFor();
     await settled();

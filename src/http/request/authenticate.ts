@@ -4,6 +4,7 @@ import { VarveError } from '../../core/errors.ts';
 import type { AccessService } from '../../flows/people/access-service.ts';
 import type { SessionService } from '../../flows/people/session-service.ts';
 import type { Principal, Scope } from '../../flows/principal.ts';
+import { seriesRefOf } from './series-address.ts';
 import { refuseOtherOrigins, sessionSecret } from './session-cookie.ts';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
@@ -68,12 +69,14 @@ export function stillPrincipalOf(res: Response): () => Promise<Principal> {
 
 /**
  * Lets tokens with this scope pass. `admin` implies the others. `write` does not imply `read`, for a sensor need not
- * read; neither implies `subjects`.
+ * read; neither implies `subjects`. Whoever came by a link passes for the series that it shows.
  */
 export function needs(scope: Scope): RequestHandler {
-  return (_req, res, next) => {
+  return (req, res, next) => {
     if (!allows(principalOf(res).scopes, scope)) throw missingScope(scope);
-    next();
+    const ref = principalOf(res).share ? seriesRefOf(req) : null;
+    if (ref === null) next();
+    else return res.locals.assertShown(ref).then(() => next());
   };
 }
 

@@ -35,8 +35,8 @@ function cookieHead(req: Asked, secret: string): string {
   return `${isSecure ? SECURE_NAME : plainName(req)}=${secret}; Path=/; HttpOnly; SameSite=Strict${isSecure ? '; Secure' : ''}`;
 }
 
-/** As the page sees it, behind whatever ends TLS. Whoever lies here is given a cookie that does not work. */
-function isOverTls(req: Asked): boolean {
+/** As the page sees it, behind whatever ends TLS. Whoever lies here is given a cookie or a link that does not work. */
+export function isOverTls(req: Asked): boolean {
   return (
     req.get('x-forwarded-proto')?.split(',', 1)[0]?.trim() === 'https' || (req.get('origin') ?? '').startsWith('https:')
   );

@@ -2,6 +2,7 @@
 import express, { type RequestHandler, type Router } from 'express';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
 import type { SessionService } from '../../flows/people/session-service.ts';
+import type { ShareService } from '../../flows/share/share-service.ts';
 import { principalOf } from '../request/authenticate.ts';
 import { bodyOf, jsonBody } from '../body/json-body.ts';
 import { json, problems } from '../request/operation.ts';
@@ -14,10 +15,14 @@ import {
   setSessionCookie,
 } from '../request/session-cookie.ts';
 import { noQuery } from '../wire/scalars.ts';
-import { sessionAnswer, signInBody, toSessionAnswer } from '../wire/session-schema.ts';
+import { sessionAnswer, signInBody, toLinkSessionAnswer, toSessionAnswer } from '../wire/session-schema.ts';
 
 /** @param authenticated for the request that asks who is signed in; the others are there before anybody is */
-export function sessionRoutes(sessions: SessionService, authenticated: RequestHandler): Router {
+export function sessionRoutes(
+  sessions: SessionService,
+  shares: Pick<ShareService, 'share'>,
+  authenticated: RequestHandler,
+): Router {
   const router = express.Router({ caseSensitive: true });
 
   router.post('/v1/session', jsonBody(), async (req, res) => {
@@ -34,9 +39,14 @@ export function sessionRoutes(sessions: SessionService, authenticated: RequestHa
 
   router.get('/v1/session', authenticated, async (req, res) => {
     queryOf(req, noQuery);
-    const secret = req.get('authorization') === undefined ? sessionSecret(req) : null;
     res.set('Cache-Control', 'no-store');
-    res.json(toSessionAnswer(await sessions.session(principalOf(res), secret)));
+    const principal = principalOf(res);
+    if (principal.share) {
+      res.json(toLinkSessionAnswer(await shares.share(principal)));
+      return;
+    }
+    const secret = req.get('authorization') === undefined ? sessionSecret(req) : null;
+    res.json(toSessionAnswer(await sessions.session(principal, secret)));
   });
 
   router.delete('/v1/session', async (req, res) => {
@@ -77,7 +87,7 @@ export const sessionDescriptions: ZodOpenApiPathsObject = {
       operationId: 'getSession',
       tags: ['access'],
       summary: 'Who is signed in',
-      description: 'The same is told of a token that is sent in the header.',
+      description: 'The same is told of a token that is sent in the header, and of a link.',
       responses: { 200: { description: 'Who asks', content: json(sessionAnswer) }, ...problems() },
     },
     delete: {

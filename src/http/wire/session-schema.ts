@@ -1,6 +1,7 @@
 /** Signing in, on the wire. */
 import { z } from 'zod';
 import type { SignedIn } from '../../flows/people/session-service.ts';
+import type { ShareRecord } from '../../flows/share/share-service.ts';
 import { instant, uuid } from './scalars.ts';
 
 const MAX_SECRET_CHARS = 4096;
@@ -29,7 +30,7 @@ export const sessionAnswer = z
         name: z.string().meta({ description: 'What it is for' }),
       })
       .nullable()
-      .meta({ description: 'The token that the session stands for, and ends with; null for a share link' }),
+      .meta({ description: 'The token that the session stands for, and ends with; null for whoever came by a link' }),
     scopes: z.array(z.string()).meta({ description: 'What it lets do' }),
     projects: z.array(z.string()).nullable().meta({ description: 'Names of the projects it is limited to; null: all' }),
     expires_at: instant.nullable().meta({ description: 'When the session ends by itself; null: it does not' }),
@@ -43,4 +44,9 @@ export function toSessionAnswer({ token, principal, endsAt }: SignedIn): z.input
     projects: principal.projects && [...principal.projects.names],
     expires_at: endsAt?.toISOString() ?? null,
   };
+}
+
+/** Whoever came by a link has no name, and is told nothing of its maker. */
+export function toLinkSessionAnswer({ endsAt }: ShareRecord): z.input<typeof sessionAnswer> {
+  return { token: null, scopes: ['read'], projects: null, expires_at: endsAt.toISOString() };
 }
