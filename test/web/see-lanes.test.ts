@@ -98,11 +98,7 @@ describeBrowser('lanes', (open) => {
     ecg = await createEcg('mouse-12/ecg');
     shown = await open();
     ({ page } = shown);
-    await page.goto(service.url);
-    await page.evaluate(async (token) => {
-      const headers = { 'content-type': 'application/json' };
-      await fetch('/v1/session', { method: 'POST', headers, body: JSON.stringify({ token }) });
-    }, service.token);
+    await page.context().request.post(`${service.url}/v1/session`, { data: { token: service.token } });
   });
   afterAll(async () => {
     await shown?.close();
@@ -154,7 +150,7 @@ describeBrowser('lanes', (open) => {
   });
 
   test('show the samples that the service answers, once there are few of them, in the table and at the cursor', async () => {
-    const [from, to] = [START_NS + 30n * SECOND, START_NS + 31n * SECOND];
+    const [from, to] = [START_NS + 30n * SECOND, START_NS + 30n * SECOND + SECOND / 4n];
     await see([ecg], { from: String(from), to: String(to) });
     await shot('samples');
     await page.getByRole('button', { name: 'Values' }).click();
@@ -266,6 +262,7 @@ describeBrowser('lanes', (open) => {
     expect(await page.locator('.see-toolbar select').nth(1).inputValue()).toBe('stacked');
     await page.locator('.see-lanes summary').click();
     await shot('lane-list');
+    await page.getByLabel('Filter lanes').fill('E1');
     expect(await shown.inaccessible()).toEqual([]);
   });
 

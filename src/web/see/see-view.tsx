@@ -2,6 +2,7 @@
 import { useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { Api } from '../api.ts';
+import { Link } from '../link.tsx';
 import { Opened } from '../opened.tsx';
 import type { UrlState } from '../url-state.ts';
 import { listenToBoard, type PanelName } from './board-input.ts';
@@ -44,6 +45,7 @@ export function SeeView({ seriesIds, api, url }: SeeViewProps) {
   if (seriesIds.length === 0) return <p class="see-empty">No series is chosen. Find some first.</p>;
   return (
     <section class="see" aria-label="Lanes">
+      <Title model={model} url={url} />
       <SeeToolbar model={model} open={open} />
       {model.problem.value !== null && (
         <p class="see-problem" role="alert">
@@ -69,6 +71,25 @@ export function SeeView({ seriesIds, api, url }: SeeViewProps) {
         />
       )}
     </section>
+  );
+}
+
+/** What is seen, and the way to what is known of it. */
+function Title({ model, url }: { readonly model: SeeModel; readonly url: UrlState }) {
+  void model.lanes.value;
+  const [first, ...others] = [...model.sources].map(({ series }) => series);
+  const name = first?.name ?? 'Lanes';
+  return (
+    <h1 class="see-title">
+      {first && others.length === 0 ? (
+        <Link url={url} to={{ view: 'series', series: first.id }}>
+          {name}
+        </Link>
+      ) : (
+        name
+      )}
+      {others.length > 0 && ` and ${others.length} more`}
+    </h1>
   );
 }
 
