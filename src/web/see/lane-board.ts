@@ -54,6 +54,7 @@ export class LaneBoard {
   readonly #front: HTMLCanvasElement;
   readonly #ink: HTMLCanvasElement;
   readonly #model: SeeModel;
+  #image: ImageData | null = null;
   #size: BoardSize = { width: 0, height: 0 };
   #framed: readonly FramedLane[] = [];
   /** CSS pixels that lanes are scrolled by. */
@@ -277,7 +278,10 @@ export class LaneBoard {
   #drawBands(context: CanvasRenderingContext2D, colors: BoardColors, scale: number): void {
     const { columns } = this.#model;
     const height = Math.max(1, Math.round(this.lanesHeight * scale));
-    const image = new ImageData(columns, height);
+    // It is large, so it is kept from one frame to the next.
+    if (this.#image?.width !== columns || this.#image.height !== height) this.#image = new ImageData(columns, height);
+    const image = this.#image;
+    image.data.fill(0);
     const field = { pixels: new Uint32Array(image.data.buffer), width: columns, height };
     for (const framed of this.#framed) {
       if (this.#isSparse(framed, scale)) continue;
@@ -287,8 +291,8 @@ export class LaneBoard {
       const [top, bottom] = [framed.top - over, framed.top + framed.height + over];
       paintBand(field, framed.band, { slope, intercept, top, bottom, color: pixelColor(red, green, blue) });
     }
-    this.#ink.width = columns;
-    this.#ink.height = height;
+    if (this.#ink.width !== columns || this.#ink.height !== height)
+      [this.#ink.width, this.#ink.height] = [columns, height];
     this.#ink.getContext('2d')?.putImageData(image, 0, 0);
     context.drawImage(this.#ink, GUTTER, this.#top, columns / scale, height / scale);
   }

@@ -35,8 +35,14 @@ export class MarkSet {
   /** The latest end of all up to here. Where it lies before a view, all of them do. */
   #reach = new Float64Array(0);
   #origin = 0n;
+  #version = 0;
   /** Names of layers, and the starts for which they are true: each change makes other starts. */
   #layers: { readonly of: Float64Array; readonly names: readonly string[] } | null = null;
+
+  /** Another one after each change. */
+  get version(): number {
+    return this.#version;
+  }
 
   get size(): number {
     return this.#byKey.size;
@@ -50,6 +56,7 @@ export class MarkSet {
   put(mark: Mark): void {
     this.remove(mark.key);
     this.#byKey.set(mark.key, mark);
+    this.#version++;
     const marks = this.#sorted;
     if (!marks) return;
     const start = Number(mark.startNs - this.#origin);
@@ -74,6 +81,7 @@ export class MarkSet {
     const mark = this.#byKey.get(key);
     if (!mark) return;
     this.#byKey.delete(key);
+    this.#version++;
     const marks = this.#sorted;
     if (!marks) return;
     const start = Number(mark.startNs - this.#origin);

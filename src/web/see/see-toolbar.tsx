@@ -10,12 +10,13 @@ interface SeeToolbarProps {
 }
 
 const KEY_STEP = 0.5;
+/** Where the browser is. */
+const OWN_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 export function SeeToolbar({ model, open }: SeeToolbarProps) {
   const state = model.state.value;
   const view = model.view.value;
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const zones = [...new Set([...[...model.sources].flatMap(({ series }) => series.time_zone ?? []), zone])].filter(
+  const zones = [...new Set([...[...model.sources].flatMap(({ series }) => series.time_zone ?? []), OWN_ZONE])].filter(
     (each) => each !== 'UTC',
   );
   const chosen = typeof state.time === 'object' ? state.time.zone : state.time;
