@@ -3,7 +3,7 @@ import { signal, type ReadonlySignal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { isAbort, sentenceOf } from './api.ts';
 
-interface Asked<T> {
+interface LastAnswer<T> {
   /** Undefined before the first answer. */
   readonly data: T | undefined;
   /** What the newest question was refused with, as a sentence. */
@@ -18,9 +18,9 @@ interface Asked<T> {
 export function useAnswer<T>(
   question: string,
   ask: (abort: AbortSignal) => Promise<T>,
-): ReadonlySignal<Asked<T>> & { readonly again: () => void } {
+): ReadonlySignal<LastAnswer<T>> & { readonly again: () => void } {
   const asked = useMemo(() => {
-    const state = signal<Asked<T>>({ data: undefined, failure: null, isWaiting: true });
+    const state = signal<LastAnswer<T>>({ data: undefined, failure: null, isWaiting: true });
     return Object.assign(state, { again: () => {}, abort: new AbortController() });
   }, []);
   const run = (): void => {

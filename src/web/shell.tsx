@@ -11,8 +11,6 @@ import { Opened } from './opened.tsx';
 import { Theme } from './theme.tsx';
 import type { UrlState } from './url-state.ts';
 
-type Session = ApiSchemas['Session'];
-
 const loadSee = async () => (await import('./see/see-view.tsx')).SeeView;
 const loadTrust = async () => (await import('./trust/trust-view.tsx')).TrustView;
 const loadService = async () => (await import('./service/service-view.tsx')).ServiceView;
@@ -23,7 +21,7 @@ const loadShares = async () => (await import('./door/shares-view.tsx')).SharesVi
 export function Shell({ base, url }: { readonly base: string; readonly url: UrlState }) {
   const isGone = useMemo(() => signal(false), []);
   /** Undefined: not known yet; null: nobody is signed in. */
-  const session = useSignal<Session | null | undefined>(undefined);
+  const session = useSignal<ApiSchemas['Session'] | null | undefined>(undefined);
   const refusal = useSignal<string | null>(null);
   const api = useMemo(
     () =>
@@ -138,7 +136,7 @@ function SeeFound({ api, url }: { readonly api: Api; readonly url: UrlState }) {
 
 interface WhoProps {
   readonly api: Api;
-  readonly session: Session | null | undefined;
+  readonly session: ApiSchemas['Session'] | null | undefined;
   readonly onSignedOut: () => void;
 }
 

@@ -54,6 +54,8 @@ export function SignIn({ api, url, onSignedIn }: SignInProps) {
           Sign in with a token. The first one is in the file <code>token</code> of the service’s data folder; the
           service prints a link when it starts, which signs you in, too.
         </p>
+        {/* Password managers keep a secret by a name. */}
+        <input type="text" name="username" autocomplete="username" value="Varve" readOnly hidden />
         <label>
           Token
           <input type="password" name="token" autocomplete="current-password" spellcheck={false} />

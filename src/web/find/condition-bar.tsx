@@ -4,8 +4,8 @@ import { useRef } from 'preact/hooks';
 import { useAnswer } from '../answer.ts';
 import { dataOf, type Api } from '../api.ts';
 import { spelledCount, spelledValue } from '../spelled.ts';
-import { FIELDS, keyName, makeCondition, OPERATORS, partsOf, readText } from './condition.ts';
-import type { Condition, TagType } from './condition.ts';
+import { FIELDS, keyName, makeCondition, CHIP_OPERATORS, chipParts, readTyped } from './condition.ts';
+import type { ChipCondition, TypedAs } from './condition.ts';
 
 const OFFERED = 50;
 /** Words are searched for when nobody has typed for so long. */
@@ -14,9 +14,9 @@ const TYPED_MS = 250;
 interface ConditionBarProps {
   readonly api: Api;
   readonly words: string;
-  readonly conditions: readonly Condition[];
+  readonly conditions: readonly ChipCondition[];
   readonly onWords: (words: string, isFinal: boolean) => void;
-  readonly onConditions: (conditions: readonly Condition[]) => void;
+  readonly onConditions: (conditions: readonly ChipCondition[]) => void;
 }
 
 export function ConditionBar({ api, words, conditions, onWords, onConditions }: ConditionBarProps) {
@@ -47,7 +47,7 @@ export function ConditionBar({ api, words, conditions, onWords, onConditions }: 
       </form>
       <ul class="chips" aria-label="Conditions">
         {conditions.map((condition, i) => {
-          const { key, operator, value } = partsOf(condition);
+          const { key, operator, value } = chipParts(condition);
           return (
             <li class="chip" key={JSON.stringify(condition)}>
               <span>
@@ -85,7 +85,7 @@ export function ConditionBar({ api, words, conditions, onWords, onConditions }: 
   );
 }
 
-function ConditionForm({ api, onDone }: { readonly api: Api; readonly onDone: (made: Condition | null) => void }) {
+function ConditionForm({ api, onDone }: { readonly api: Api; readonly onDone: (made: ChipCondition | null) => void }) {
   const key = useSignal('');
   const operator = useSignal('eq');
   const text = useSignal('');
@@ -102,11 +102,11 @@ function ConditionForm({ api, onDone }: { readonly api: Api; readonly onDone: (m
   }).value.data;
 
   const add = (): void => {
-    const types: readonly TagType[] = isField
+    const types: readonly TypedAs[] = isField
       ? [FIELDS[key.value.slice('field.'.length)] ?? 'string']
       : (keys?.find((each) => each.key === key.value)?.types ?? []);
     const offered = values?.find((each) => spelledValue(each.value) === prefix);
-    const value = offered ? offered.value : readText(prefix, types);
+    const value = offered ? offered.value : readTyped(prefix, types);
     if (key.value === '') problem.value = 'Choose what to search by.';
     else if (operator.value !== 'exists' && (value === null || prefix === ''))
       problem.value = `${keyName(key.value)} is compared with ${types.join(' or ') || 'a text'}.`;
@@ -152,7 +152,7 @@ function ConditionForm({ api, onDone }: { readonly api: Api; readonly onDone: (m
       <label>
         Operator
         <select value={operator.value} onChange={(event) => (operator.value = event.currentTarget.value)}>
-          {Object.entries(OPERATORS).map(([each, word]) => (
+          {Object.entries(CHIP_OPERATORS).map(([each, word]) => (
             <option key={each} value={each}>
               {word}
             </option>

@@ -2,11 +2,11 @@
 import { spelledValue } from '../spelled.ts';
 
 /** A node of an expression: what the chips make, or anything else that the API takes. */
-export type Condition = Readonly<Record<string, unknown>>;
-export type TagType = 'string' | 'number' | 'boolean' | 'time' | 'quantity';
+export type ChipCondition = Readonly<Record<string, unknown>>;
+export type TypedAs = 'string' | 'number' | 'boolean' | 'time' | 'quantity';
 
 /** What a chip may say between key and value. */
-export const OPERATORS: Readonly<Record<string, string>> = {
+export const CHIP_OPERATORS: Readonly<Record<string, string>> = {
   eq: 'is',
   ne: 'is not',
   gt: '>',
@@ -18,7 +18,7 @@ export const OPERATORS: Readonly<Record<string, string>> = {
   exists: 'is there',
 };
 /** Fields that can be searched beside tags, with the type of what they are compared with. */
-export const FIELDS: Readonly<Record<string, TagType>> = {
+export const FIELDS: Readonly<Record<string, TypedAs>> = {
   name: 'string',
   unit: 'string',
   kind: 'string',
@@ -35,19 +35,19 @@ export const FIELDS: Readonly<Record<string, TagType>> = {
   first_time: 'time',
   last_time: 'time',
 };
-const FIELD = 'field.';
-const IN_WORDS: Readonly<Record<string, string>> = { ...OPERATORS, in: 'is' };
+const FIELD_KEY = 'field.';
+const IN_WORDS: Readonly<Record<string, string>> = { ...CHIP_OPERATORS, in: 'is' };
 
 /** @param key a tag, or `field.` and a field */
-export function makeCondition(key: string, operator: string, value: unknown): Condition {
-  const subject = key.startsWith(FIELD) ? { field: key.slice(FIELD.length) } : { tag: key };
+export function makeCondition(key: string, operator: string, value: unknown): ChipCondition {
+  const subject = key.startsWith(FIELD_KEY) ? { field: key.slice(FIELD_KEY.length) } : { tag: key };
   return { ...subject, [operator]: operator === 'exists' ? true : value };
 }
 
 /** The parts of a condition that a chip shows; a key alone for what the chips cannot make. */
-export function partsOf(condition: Condition): { key: string; operator: string; value: string } {
+export function chipParts(condition: ChipCondition): { key: string; operator: string; value: string } {
   const { tag, field, ...rest } = condition;
-  const key = typeof tag === 'string' ? tag : typeof field === 'string' ? FIELD + field : null;
+  const key = typeof tag === 'string' ? tag : typeof field === 'string' ? FIELD_KEY + field : null;
   const [operator, value] = Object.entries(rest)[0] ?? [];
   if (key === null || operator === undefined || IN_WORDS[operator] === undefined)
     return { key: JSON.stringify(condition), operator: '', value: '' };
@@ -58,11 +58,11 @@ export function partsOf(condition: Condition): { key: string; operator: string; 
 
 /** The name of a key for people. */
 export function keyName(key: string): string {
-  return key.startsWith(FIELD) ? key.slice(FIELD.length).replaceAll('_', ' ') : key;
+  return key.startsWith(FIELD_KEY) ? key.slice(FIELD_KEY.length).replaceAll('_', ' ') : key;
 }
 
 /** A text as the type that its key has; null: it cannot be read so. */
-export function readText(text: string, types: readonly TagType[]): unknown {
+export function readTyped(text: string, types: readonly TypedAs[]): unknown {
   const trimmed = text.trim();
   for (const type of types) {
     if (type === 'number' && trimmed !== '' && Number.isFinite(Number(trimmed))) {
@@ -83,57 +83,62 @@ function wholeTime(text: string): string {
 }
 
 /** Conditions of the address; what is none is no condition. */
-export function readConditions(text: string | null): readonly Condition[] {
+export function readConditions(text: string | null): readonly ChipCondition[] {
   if (text === null) return [];
   try {
     const read: unknown = JSON.parse(text);
     const list = Array.isArray(read) ? read : [read];
-    return list.filter((each): each is Condition => typeof each === 'object' && each !== null);
+    return list.filter((each): each is ChipCondition => typeof each === 'object' && each !== null);
   } catch {
     return [];
   }
 }
 
-export function printConditions(conditions: readonly Condition[]): string | null {
+export function printConditions(conditions: readonly ChipCondition[]): string | null {
   return conditions.length === 0 ? null : JSON.stringify(conditions);
 }
 
 /** The tree that the API searches for; null: everything. */
-export function treeOf(conditions: readonly Condition[], words: string | null): Condition | null {
+export function treeOf(conditions: readonly ChipCondition[], words: string | null): ChipCondition | null {
   const all = [...conditions, ...(words === null || words.trim() === '' ? [] : [{ text: words.trim() }])];
   return all.length === 0 ? null : all.length === 1 ? all[0] : { and: all };
 }
 
 /** The conditions of a tree, as chips show them. */
-export function conditionsOf(tree: Condition | null): readonly Condition[] {
+export function chipsOf(tree: ChipCondition | null): readonly ChipCondition[] {
   if (tree === null) return [];
-  return Array.isArray(tree.and) ? (tree.and as Condition[]) : [tree];
+  return Array.isArray(tree.and) ? (tree.and as ChipCondition[]) : [tree];
 }
 
 /** True if a value of a facet is among what the conditions choose. */
-export function isChosen(conditions: readonly Condition[], key: string, value: unknown): boolean {
+export function isChosen(conditions: readonly ChipCondition[], key: string, value: unknown): boolean {
   return chosen(conditions, key).some((each) => same(each, value));
 }
 
 /** Chooses a value of a facet, beside others of the same key, or no longer. */
-export function toggle(conditions: readonly Condition[], key: string, value: unknown): readonly Condition[] {
+export function toggle(conditions: readonly ChipCondition[], key: string, value: unknown): readonly ChipCondition[] {
   const before = chosen(conditions, key);
   const after = before.some((each) => same(each, value))
     ? before.filter((each) => !same(each, value))
     : [...before, value];
-  const others = conditions.filter((each) => !isChoice(each, key));
+  const others = withoutChoice(conditions, key);
   if (after.length === 0) return others;
   return [...others, after.length === 1 ? makeCondition(key, 'eq', after[0]) : makeCondition(key, 'in', after)];
 }
 
-function chosen(conditions: readonly Condition[], key: string): readonly unknown[] {
+/** The conditions without what is chosen of a key: what else there is of it is counted among what these find. */
+export function withoutChoice(conditions: readonly ChipCondition[], key: string): readonly ChipCondition[] {
+  return conditions.filter((each) => !isChoice(each, key));
+}
+
+function chosen(conditions: readonly ChipCondition[], key: string): readonly unknown[] {
   return conditions
     .filter((each) => isChoice(each, key))
     .flatMap((each) => (Array.isArray(each.in) ? (each.in as unknown[]) : [each.eq]));
 }
 
-function isChoice(condition: Condition, key: string): boolean {
-  const isOfKey = key.startsWith(FIELD) ? condition.field === key.slice(FIELD.length) : condition.tag === key;
+function isChoice(condition: ChipCondition, key: string): boolean {
+  const isOfKey = key.startsWith(FIELD_KEY) ? condition.field === key.slice(FIELD_KEY.length) : condition.tag === key;
   return isOfKey && ('eq' in condition || 'in' in condition);
 }
 

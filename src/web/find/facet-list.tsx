@@ -1,11 +1,11 @@
 /** The most frequent values at the side, each with how many series have it. */
 import { spelledCount, spelledValue } from '../spelled.ts';
-import { isChosen, keyName, toggle, type Condition } from './condition.ts';
+import { isChosen, keyName, toggle, type ChipCondition } from './condition.ts';
 
 /** Values that are shown of a key. */
 const SHOWN = 8;
 
-export interface FacetValue {
+export interface FacetCount {
   readonly value: unknown;
   readonly count: number;
   readonly estimated?: true;
@@ -14,9 +14,9 @@ export interface FacetValue {
 interface FacetListProps {
   readonly keys: readonly string[];
   /** Undefined: has not come yet. */
-  readonly facets: Readonly<Record<string, readonly FacetValue[]>> | undefined;
-  readonly conditions: readonly Condition[];
-  readonly onConditions: (conditions: readonly Condition[]) => void;
+  readonly facets: Readonly<Record<string, readonly FacetCount[]>> | undefined;
+  readonly conditions: readonly ChipCondition[];
+  readonly onConditions: (conditions: readonly ChipCondition[]) => void;
 }
 
 export function FacetList({ keys, facets, conditions, onConditions }: FacetListProps) {

@@ -4,9 +4,9 @@ import { useAnswer } from '../answer.ts';
 import { dataOf, isAbort, sentenceOf, type Api, type SeriesItem } from '../api.ts';
 import { spelledCount } from '../spelled.ts';
 import type { UrlState } from '../url-state.ts';
-import { printConditions, readConditions, treeOf, type Condition } from './condition.ts';
+import { printConditions, readConditions, treeOf, withoutChoice, type ChipCondition } from './condition.ts';
 import { ConditionBar } from './condition-bar.tsx';
-import { FacetList, type FacetValue } from './facet-list.tsx';
+import { FacetList, type FacetCount } from './facet-list.tsx';
 import { groupFound } from './found.ts';
 import { ResultTable } from './result-table.tsx';
 import { SavedSearchList } from './saved-search-list.tsx';
@@ -21,7 +21,9 @@ const MAX_NAMED = 40;
 interface FoundPage {
   readonly items: readonly SeriesItem[];
   readonly next: string | null;
-  readonly facets: Readonly<Record<string, readonly FacetValue[]>>;
+  readonly facets: Readonly<Record<string, readonly FacetCount[]>>;
+  /** How many there are in all; null: nobody has counted. */
+  readonly count: { readonly count: number; readonly isExact: boolean } | null;
 }
 
 export function FindView({ api, url }: { readonly api: Api; readonly url: UrlState }) {
@@ -48,7 +50,20 @@ export function FindView({ api, url }: { readonly api: Api; readonly url: UrlSta
     const facets = cursor === undefined ? facetKeys : [];
     const body = { ...(tree && { where: tree as Record<string, never> }), sort: [sort], facets, limit: PAGE, cursor };
     const answer = await dataOf(api.POST('/v1/series/search', { body, signal }));
-    return { items: answer.items, next: answer.cursor, facets: answer.facets ?? {} };
+    const facetsOf = async (key: string): Promise<[string, readonly FacetCount[]]> => {
+      const where = treeOf(withoutChoice(conditions, key), words) as Record<string, never> | null;
+      const body = { ...(where && { where }), facets: [key], limit: 1 };
+      return [key, (await dataOf(api.POST('/v1/series/search', { body, signal }))).facets?.[key] ?? []];
+    };
+    // Of a key that is chosen from, the alternatives are shown, too.
+    const chosen = facets.filter((key) => withoutChoice(conditions, key).length < conditions.length);
+    const alternatives = Object.fromEntries(await Promise.all(chosen.map(facetsOf)));
+    return {
+      items: answer.items,
+      next: answer.cursor,
+      facets: { ...answer.facets, ...alternatives },
+      count: kindCount(answer.facets),
+    };
   };
   const first = useAnswer(isReady ? question : '', async (signal) =>
     isReady ? { question, ...(await ask(undefined, signal)) } : undefined,
@@ -76,9 +91,8 @@ export function FindView({ api, url }: { readonly api: Api; readonly url: UrlSta
 
   const page = shown.value;
   const found = page && groupFound(page.items);
-  const total = page && countOf(page);
   const isOld = first.value.isWaiting && page !== undefined;
-  const setConditions = (next: readonly Condition[]): void => url.set({ where: printConditions(next) });
+  const setConditions = (next: readonly ChipCondition[]): void => url.set({ where: printConditions(next) });
   const problem = first.value.failure ?? keys.value.failure ?? failure.value;
   return (
     <div class="find">
@@ -93,15 +107,15 @@ export function FindView({ api, url }: { readonly api: Api; readonly url: UrlSta
         />
       )}
       <aside class="side">
-        {isShared ? null : <SavedSearchList api={api} url={url} tree={tree} sort={url.get('sort')} />}
         {isShared ? null : (
           <FacetList keys={facetKeys} facets={page?.facets} conditions={conditions} onConditions={setConditions} />
         )}
+        {isShared ? null : <SavedSearchList api={api} url={url} tree={tree} sort={url.get('sort')} />}
       </aside>
       <section class="found" aria-label="Found">
         <div class="found-head">
           <p class="found-count" role="status">
-            {page ? countSentence(page, found?.length ?? 0, total) : ' '}
+            {page ? countSentence(page, found?.length ?? 0) : ' '}
           </p>
           <button
             type="button"
@@ -169,25 +183,26 @@ async function askShared(
   const query = { q: words === '' ? undefined : words, sort, limit: PAGE, cursor };
   const { items, next } = await dataOf(api.GET('/v1/series', { params: { query }, signal }));
   const after = next === null ? null : new URLSearchParams(next.slice(next.indexOf('?'))).get('cursor');
-  return { items, next: after, facets: {} };
+  return { items, next: after, facets: {}, count: null };
 }
 
-/** How many there are in all: every series has a kind. */
-function countOf({ items, next, facets }: FoundPage): { count: number; isExact: boolean } {
-  const kinds = facets['field.kind'];
-  if (next === null || !kinds) return { count: items.length, isExact: next === null };
+/** Every series has a kind, so that all of them are counted. */
+function kindCount(facets: Readonly<Record<string, readonly FacetCount[]>> | undefined): FoundPage['count'] {
+  const kinds = facets?.['field.kind'];
+  if (!kinds) return null;
   return { count: kinds.reduce((sum, { count }) => sum + count, 0), isExact: !kinds.some((each) => each.estimated) };
 }
 
-function countSentence(page: FoundPage, rows: number, total: ReturnType<typeof countOf> | undefined): string {
-  const count = total?.count ?? 0;
+function countSentence(page: FoundPage, rows: number): string {
+  const total = page.next === null ? null : page.count;
+  const count = total?.count ?? page.items.length;
   const series = `${total?.isExact === false ? 'about ' : ''}${spelledCount(count)} series`;
-  const recordings = rows < page.items.length ? ` in ${spelledCount(rows)} recordings and series` : '';
-  return page.next === null ? `${series}${recordings}` : `${series}, ${spelledCount(page.items.length)} shown`;
+  if (page.next !== null) return `${series}, ${spelledCount(page.items.length)} shown`;
+  return rows < page.items.length ? `${spelledCount(rows)} results, ${series}` : series;
 }
 
 /** A search that finds more than are shown is asked again where it is plotted. */
-function plotAll(page: FoundPage, tree: Condition | null): Record<string, string | null> {
+function plotAll(page: FoundPage, tree: ChipCondition | null): Record<string, string | null> {
   if (page.next === null && page.items.length <= MAX_NAMED)
     return { view: 'see', series: page.items.map((each) => each.id).join(',') };
   return { view: 'see', found: JSON.stringify(tree) };

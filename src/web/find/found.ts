@@ -48,14 +48,14 @@ export function rawBytes(series: readonly SeriesItem[]): number {
 }
 
 /** From the first to the last sample of all; null: there is none. */
-export function spanOf(series: readonly SeriesItem[]): { start: string; end: string; seconds: number } | null {
+export function foundSpan(series: readonly SeriesItem[]): { start: string; end: string; seconds: number } | null {
   const starts = series.flatMap((each) => each.first_time ?? []).sort((a, b) => Date.parse(a) - Date.parse(b));
   const ends = series.flatMap((each) => each.last_time ?? []).sort((a, b) => Date.parse(b) - Date.parse(a));
   if (starts.length === 0 || ends.length === 0) return null;
   return { start: starts[0], end: ends[0], seconds: (Date.parse(ends[0]) - Date.parse(starts[0])) / 1000 };
 }
 
-export function unitsOf(series: readonly SeriesItem[]): readonly string[] {
+export function foundUnits(series: readonly SeriesItem[]): readonly string[] {
   const units = series.flatMap((each) => each.channels.map((channel) => channel.unit ?? each.unit));
   return [...new Set(units.filter((unit) => unit !== null && unit !== undefined))];
 }

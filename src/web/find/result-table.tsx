@@ -3,7 +3,7 @@ import type { Api } from '../api.ts';
 import { Link } from '../link.tsx';
 import { spelledAgo, spelledBytes, spelledDay, spelledRate, spelledSpan, spelledValue } from '../spelled.ts';
 import type { UrlState } from '../url-state.ts';
-import { rawBytes, spanOf, unitsOf, type Found } from './found.ts';
+import { rawBytes, foundSpan, foundUnits, type Found } from './found.ts';
 import { Sparkline } from './sparkline.tsx';
 
 const UNITS_SHOWN = 3;
@@ -71,8 +71,8 @@ export function ResultTable({ api, url, found, isOld }: ResultTableProps) {
 function FoundRow({ api, url, found }: { readonly api: Api; readonly url: UrlState; readonly found: Found }) {
   const { series, name } = found;
   const [first] = series;
-  const span = spanOf(series);
-  const units = unitsOf(series);
+  const span = foundSpan(series);
+  const units = foundUnits(series);
   const rates = [...new Set(series.map((each) => spelledRate(each.sampling)))];
   const channels = series.reduce((sum, each) => sum + each.channels.length, 0);
   const tags = Object.entries(first.tags).slice(0, TAGS_SHOWN);

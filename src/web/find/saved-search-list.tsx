@@ -5,13 +5,13 @@ import { dataOf, sentenceOf, type Api } from '../api.ts';
 import { ShareButton } from '../door/share-button.tsx';
 import { Link } from '../link.tsx';
 import type { UrlState } from '../url-state.ts';
-import { conditionsOf, printConditions, type Condition } from './condition.ts';
+import { chipsOf, printConditions, type ChipCondition } from './condition.ts';
 
 interface SavedSearchListProps {
   readonly api: Api;
   readonly url: UrlState;
   /** What is searched for now; null: everything. */
-  readonly tree: Condition | null;
+  readonly tree: ChipCondition | null;
   readonly sort: string | null;
 }
 
@@ -40,7 +40,7 @@ export function SavedSearchList({ api, url, tree, sort }: SavedSearchListProps) 
             <Link
               url={url}
               to={{
-                where: printConditions(conditionsOf(saved.where as Condition | null)),
+                where: printConditions(chipsOf(saved.where as ChipCondition | null)),
                 sort: saved.sort[0] ?? null,
               }}
             >

@@ -2,7 +2,7 @@
 import { useAnswer } from '../answer.ts';
 import { dataOf, type Api, type ApiSchemas } from '../api.ts';
 import { Link } from '../link.tsx';
-import { spelledAgo, spelledBytes, spelledCount } from '../spelled.ts';
+import { spelledAgo, spelledBytes, spelledCount, spelledSpan } from '../spelled.ts';
 import type { UrlState } from '../url-state.ts';
 import { gaugesOf, type Gauge } from './gauges.ts';
 
@@ -84,7 +84,9 @@ function GaugeFact({ gauge: { name, help, value } }: { readonly gauge: Gauge }) 
       ? value === 0
         ? 'never'
         : spelledAgo(new Date(value * 1000).toISOString())
-      : spelledCount(value);
+      : /_seconds$/.test(name)
+        ? spelledSpan(value)
+        : spelledCount(value);
   return (
     <div class="fact">
       <dt>{help}</dt>

@@ -5,7 +5,7 @@ import { dataOf, sentenceOf, type Api, type ApiSchemas, type SeriesItem } from '
 import { spelledMinute, spelledValue } from '../spelled.ts';
 
 type Entry = ApiSchemas['SeriesHistory']['items'][number];
-type FieldChange = Entry['changes'][number];
+type EntryChange = Entry['changes'][number];
 
 const SHOWN = 100;
 
@@ -24,7 +24,7 @@ export function HistoryPart({ api, series, isReadOnly, onChanged }: HistoryPartP
   }).value;
   if (failure !== null) return <p class="quiet">{failure}</p>;
   if (!data) return <div class="skeleton skeleton-block" />;
-  const undo = async (changes: readonly FieldChange[]): Promise<void> => {
+  const undo = async (changes: readonly EntryChange[]): Promise<void> => {
     undoFailure.value = null;
     try {
       const params = { path: { id: series.id }, header: { 'If-Match': `"${series.version}"` } };
@@ -71,7 +71,7 @@ function canUndo({ action, changes }: Entry): boolean {
   );
 }
 
-function before(changes: readonly FieldChange[]): ApiSchemas['SeriesPatch'] {
+function before(changes: readonly EntryChange[]): ApiSchemas['SeriesPatch'] {
   const patch: Record<string, unknown> = {};
   const tags: Record<string, unknown> = {};
   for (const { field, old } of changes) {

@@ -1,7 +1,7 @@
 /** The tags of a series, which can be changed one at a time; the history can undo it. */
 import { useSignal } from '@preact/signals';
 import { dataOf, Refusal, sentenceOf, type Api, type SeriesItem } from '../api.ts';
-import { readText, type TagType } from '../find/condition.ts';
+import { readTyped, type TypedAs } from '../find/condition.ts';
 import { spelledValue } from '../spelled.ts';
 
 interface TagEditorProps {
@@ -12,9 +12,9 @@ interface TagEditorProps {
 }
 
 /** A new value is a number, a time, a quantity or a boolean if it can be read so. */
-const ANY: readonly TagType[] = ['number', 'boolean', 'time', 'quantity', 'string'];
+const ANY: readonly TypedAs[] = ['number', 'boolean', 'time', 'quantity', 'string'];
 /** What begins like a quantity but has no such unit is a text. */
-const NO_UNIT: readonly TagType[] = ANY.filter((each) => each !== 'quantity');
+const NO_UNIT: readonly TypedAs[] = ANY.filter((each) => each !== 'quantity');
 
 export function TagEditor({ api, series, isReadOnly, onChanged }: TagEditorProps) {
   const failure = useSignal<string | null>(null);
@@ -30,10 +30,10 @@ export function TagEditor({ api, series, isReadOnly, onChanged }: TagEditorProps
         }),
       );
     try {
-      await send(text === null ? null : readText(text, types)).catch(async (error: unknown) => {
+      await send(text === null ? null : readTyped(text, types)).catch(async (error: unknown) => {
         const isNoUnit = error instanceof Refusal && error.status === 400 && text !== null && types === ANY;
         if (!isNoUnit) throw error;
-        return send(readText(text, NO_UNIT));
+        return send(readTyped(text, NO_UNIT));
       });
       onChanged();
       return true;

@@ -163,7 +163,7 @@ function StoragePart({ api, series: { id, commit } }: { readonly api: Api; reado
         <Fact name="Samples" value={spelledBytes(data.raw_bytes)} />
         <Fact
           name="Stored"
-          value={`${spelledBytes(data.stored_bytes)}${data.ratio === null ? '' : `, ${data.ratio.toFixed(1)} times smaller`}`}
+          value={`${spelledBytes(data.stored_bytes)}${data.ratio === null || data.ratio < 1.05 ? '' : `, ${data.ratio.toFixed(1)} times smaller`}`}
         />
         <Fact name="Fresh" value={`${spelledBytes(data.fresh_bytes)} are in Postgres, and in no file yet`} />
         <Fact name="Chunks" value={`${spelledCount(data.chunks)}, each with a checksum that every read compares`} />
