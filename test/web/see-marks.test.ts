@@ -2,10 +2,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { bodyOfMark, MarkBook, type ListedMark } from '../../src/web/see/mark-book.ts';
-import { MarkSet, type Mark } from '../../src/web/see/mark-set.ts';
+import { MarkSet, type LaneMark } from '../../src/web/see/mark-set.ts';
 import { modelRuns } from '../support/model-runs.ts';
 
-const mark = (key: string, startNs: bigint, endNs = startNs, label = 'N', layer = 'marks'): Mark => ({
+const mark = (key: string, startNs: bigint, endNs = startNs, label = 'N', layer = 'marks'): LaneMark => ({
   key,
   seriesId: 's',
   startNs,
@@ -83,7 +83,7 @@ describe('a set of marks', () => {
 
   test('of a hundred thousand is drawn as columns that are fuller or emptier, and its nearest is found', () => {
     const set = new MarkSet();
-    const beat = (i: number): Mark =>
+    const beat = (i: number): LaneMark =>
       mark(`m${i}`, BigInt(i) * 1_000_000n, BigInt(i) * 1_000_000n, 'N', i % 2 ? 'odd' : 'marks');
     set.swap(
       [],

@@ -11,7 +11,7 @@ import { FILE_FORMATS, LINE_LANGUAGES, lineToRead, readPath } from '../../src/we
 import { parametersOf, seeStateOf } from '../../src/web/see/see-state.ts';
 import { samplesOfJson, type SignalBlock } from '../../src/web/see/signal-block.ts';
 import { spectrumOf } from '../../src/web/see/spectrum.ts';
-import { dayBorders, instantText, nsOfInstant, spanText, timeTicks, wholeTime } from '../../src/web/see/time-ticks.ts';
+import { dayBorders, instantText, nsOfInstant, spanText, timeTicks, fullTime } from '../../src/web/see/time-ticks.ts';
 import { heightsOf, jointRange, laneRange, sharedRanges, valueText } from '../../src/web/see/value-scale.ts';
 import {
   boundedView,
@@ -104,7 +104,7 @@ describe('times', () => {
       '2026-03-29T22:00:00.000000000Z',
       '2026-03-30T22:00:00.000000000Z',
     ]);
-    expect(wholeTime(MAY, zone)).toBe('2026-05-01 11:00:00.000000000 Europe/Berlin');
+    expect(fullTime(MAY, zone)).toBe('2026-05-01 11:00:00.000000000 Europe/Berlin');
     expect(timeTicks({ startNs, endNs: startNs + 86_400n * SECOND }, 5, zone).map((each) => each.label)).toEqual([
       '2026-03-29',
       '06:00',

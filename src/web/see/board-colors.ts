@@ -43,8 +43,8 @@ export function boardColors(element: Element): BoardColors {
     active: read('active'),
     font: style.fontFamily,
     marks: Array.from({ length: MARK_COLORS }, (_, i) => read(`mark-${i + 1}`)),
-    lanes: Array.from({ length: LANE_COLORS }, (_, i) => channels(read(`lane-${i + 1}`))),
-    bad: channels(read('bad')),
+    lanes: Array.from({ length: LANE_COLORS }, (_, i) => rgbOf(read(`lane-${i + 1}`))),
+    bad: rgbOf(read('bad')),
     hatch: (context) => (pattern ??= hatched(context, hatchColor)) ?? hatchColor,
   };
   known = { key, colors };
@@ -52,7 +52,7 @@ export function boardColors(element: Element): BoardColors {
 }
 
 /** `#rrggbb` as numbers. */
-function channels(hex: string): [number, number, number] {
+function rgbOf(hex: string): [number, number, number] {
   const value = Number.parseInt(hex.slice(1), 16);
   return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
 }

@@ -1,6 +1,6 @@
 /** What pointer, wheel and keys do on the board. */
 import type { LaneBoard } from './lane-board.ts';
-import type { Mark } from './mark-set.ts';
+import type { LaneMark } from './mark-set.ts';
 import { LANE_HEIGHTS } from './see-state.ts';
 import type { SeeModel } from './see-model.ts';
 import {
@@ -38,7 +38,7 @@ type Drag =
   | { readonly kind: 'pan'; readonly x: number; readonly view: ViewWindow; readonly y: number; readonly scroll: number }
   | { readonly kind: 'select'; readonly from: bigint; readonly lane: number | null; readonly doesMark: boolean }
   | { readonly kind: 'edge'; readonly key: string; readonly edge: 'start' | 'end' }
-  | { readonly kind: 'mark'; readonly mark: Mark; readonly from: bigint };
+  | { readonly kind: 'mark'; readonly mark: LaneMark; readonly from: bigint };
 
 /** Listens to a board. @returns ends it */
 export function listenToBoard(

@@ -13,7 +13,7 @@ const WAIT_S = 25;
 /** Pause after a failed poll, in ms. */
 const PAUSE_MS = 2_000;
 
-interface FeedPage {
+interface PolledPage {
   readonly commits: readonly {
     readonly commit: number;
     readonly changes: readonly { readonly series: string; readonly kind: string }[];
@@ -24,7 +24,7 @@ interface FeedPage {
 /** Where the feed stands; null: one may not follow it. */
 export async function changesNow(api: Api, signal: AbortSignal): Promise<number | null> {
   try {
-    return ((await (await api.raw('/v1/changes', { signal })).json()) as FeedPage).after;
+    return ((await (await api.raw('/v1/changes', { signal })).json()) as PolledPage).after;
   } catch (error) {
     if (isAbort(error)) throw error;
     return null;
@@ -44,7 +44,7 @@ export async function pollChanges(
   let at = after;
   while (!signal.aborted) {
     try {
-      const page = (await (await api.raw(`/v1/changes?after=${at}&wait=${WAIT_S}`, { signal })).json()) as FeedPage;
+      const page = (await (await api.raw(`/v1/changes?after=${at}&wait=${WAIT_S}`, { signal })).json()) as PolledPage;
       at = page.after;
       const changes = page.commits.flatMap(({ commit, changes: list }) =>
         list.map(({ series, kind }) => ({ series, kind, commit })),

@@ -3,7 +3,7 @@ import { GAP_TEXT } from './data-gaps.ts';
 import { paintBand, pixelColor } from './band-pixels.ts';
 import { boardColors, type BoardColors } from './board-colors.ts';
 import type { FramedLane, Lane } from './lane-frame.ts';
-import { MAX_SINGLE_MARKS, type Mark } from './mark-set.ts';
+import { MAX_SINGLE_MARKS, type LaneMark } from './mark-set.ts';
 import { SAMPLE_LEVEL } from './bucket-level.ts';
 import type { SeeModel } from './see-model.ts';
 import { dayBorders, timeTicks, tickLabel } from './time-ticks.ts';
@@ -137,7 +137,7 @@ export class LaneBoard {
   }
 
   /** The mark at a place, and whether one of its ends is there. */
-  markAt(x: number, y: number): { readonly mark: Mark; readonly edge: 'start' | 'end' | null } | null {
+  markAt(x: number, y: number): { readonly mark: LaneMark; readonly edge: 'start' | 'end' | null } | null {
     const { ns, isInTracks, layer } = this.placeAt(x, y);
     if (!isInTracks || layer === null) return null;
     const reach = this.nsOf(GRIP);

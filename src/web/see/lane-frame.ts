@@ -118,7 +118,7 @@ function hasSameParts(a: readonly ShownPart[], b: readonly ShownPart[]): boolean
 }
 
 /** What a lane shows at a time. */
-export interface ReadValue {
+export interface LaneReading {
   /** When the sample was, or the bucket begins. */
   readonly ns: bigint;
   /** With all digits; the second one is the largest of a bucket. */
@@ -128,8 +128,8 @@ export interface ReadValue {
 }
 
 /** The sample nearest to a time, or the bucket that holds it. @returns null: there is none within `reachNs` */
-export function valueAt(parts: readonly ShownPart[], channel: number, ns: bigint, reachNs: bigint): ReadValue | null {
-  let best: ReadValue | null = null;
+export function valueAt(parts: readonly ShownPart[], channel: number, ns: bigint, reachNs: bigint): LaneReading | null {
+  let best: LaneReading | null = null;
   let bestDistance = reachNs + 1n;
   for (const { block, startNs, endNs } of parts) {
     const slot = block.channels.indexOf(channel);

@@ -1,22 +1,22 @@
 /** Annotations as they are being edited: every step can be undone, and what is not saved yet survives as a draft. Pure. */
-import { DEFAULT_LAYER, MarkSet, type Mark } from './mark-set.ts';
+import { DEFAULT_LAYER, MarkSet, type LaneMark } from './mark-set.ts';
 
 /** One step: what was there before, and what is there since. */
 interface MarkStep {
-  readonly before: readonly Mark[];
-  readonly after: readonly Mark[];
+  readonly before: readonly LaneMark[];
+  readonly after: readonly LaneMark[];
 }
 
 /** What the service has of a mark. */
 interface SavedMark {
   readonly id: string;
-  readonly mark: Mark;
+  readonly mark: LaneMark;
 }
 
 /** What the service has still to be told of. */
 export interface UnsavedMarks {
   /** New ones, and those that were changed; the service takes a change as a new one and a removal. */
-  readonly add: readonly Mark[];
+  readonly add: readonly LaneMark[];
   /** Ids that go. */
   readonly remove: readonly { readonly key: string; readonly seriesId: string; readonly id: string }[];
 }
@@ -44,7 +44,7 @@ export class MarkBook {
   /** Takes in what the service has; marks that steps have touched stay as these left them. */
   load(seriesId: string, listed: readonly ListedMark[]): void {
     const touched = new Set(this.#steps.slice(0, this.#done).flatMap((step) => keysOf(step)));
-    const loaded: Mark[] = [];
+    const loaded: LaneMark[] = [];
     for (const item of listed) {
       const key = this.#keys.get(item.id) ?? item.id;
       const mark = markOf(key, seriesId, item);
@@ -62,15 +62,15 @@ export class MarkBook {
     return this.#done < this.#steps.length;
   }
 
-  add(mark: Mark): void {
+  add(mark: LaneMark): void {
     this.#do({ before: [], after: [mark] });
   }
 
-  replace(before: Mark, after: Mark): void {
+  replace(before: LaneMark, after: LaneMark): void {
     this.#do({ before: [before], after: [after] });
   }
 
-  remove(marks: readonly Mark[]): void {
+  remove(marks: readonly LaneMark[]): void {
     this.#do({ before: marks, after: [] });
   }
 
@@ -88,7 +88,7 @@ export class MarkBook {
 
   unsaved(): UnsavedMarks {
     const keys = new Set(this.#steps.flatMap(keysOf));
-    const add: Mark[] = [];
+    const add: LaneMark[] = [];
     const remove: { key: string; seriesId: string; id: string }[] = [];
     for (const key of keys) {
       const [now, saved] = [this.marks.get(key), this.#saved.get(key)];
@@ -100,7 +100,7 @@ export class MarkBook {
   }
 
   /** The service has stored a mark under this id. What it had of it before is still to be removed. */
-  wasAdded(mark: Mark, id: string): void {
+  wasAdded(mark: LaneMark, id: string): void {
     this.#saved.set(mark.key, { id, mark });
     this.#keys.set(id, mark.key);
   }
@@ -151,15 +151,15 @@ function isNs(value: unknown): value is { ns: string } {
   return typeof value === 'object' && value !== null && 'ns' in value && typeof value.ns === 'string';
 }
 
-function isSame(a: Mark, b: Mark): boolean {
+function isSame(a: LaneMark, b: LaneMark): boolean {
   return a.startNs === b.startNs && a.endNs === b.endNs && bodyText(a) === bodyText(b);
 }
 
-function bodyText({ label, layer, channels, author, payload }: Mark): string {
+function bodyText({ label, layer, channels, author, payload }: LaneMark): string {
   return JSON.stringify([label, layer, channels, author, payload]);
 }
 
-function markOf(key: string, seriesId: string, item: ListedMark): Mark {
+function markOf(key: string, seriesId: string, item: ListedMark): LaneMark {
   const { layer, ...payload } = item.payload;
   const isLayer = typeof layer === 'string' && layer !== '';
   return {
@@ -176,7 +176,7 @@ function markOf(key: string, seriesId: string, item: ListedMark): Mark {
 }
 
 /** A mark as the service takes it. */
-export function bodyOfMark({ startNs, endNs, label, layer, channels, author, payload }: Mark): Record<string, unknown> {
+export function bodyOfMark({ startNs, endNs, label, layer, channels, author, payload }: LaneMark): Record<string, unknown> {
   return {
     start: String(startNs),
     ...(endNs > startNs && { end: String(endNs) }),

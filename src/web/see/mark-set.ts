@@ -2,7 +2,7 @@
 import type { ViewWindow } from './view-window.ts';
 
 /** A point or an interval on the time line of a series, in a layer. */
-export interface Mark {
+export interface LaneMark {
   /** Stays the same through edits, also where the service gives a new id. */
   readonly key: string;
   readonly seriesId: string;
@@ -26,9 +26,9 @@ const MANY = 64;
 export const MAX_SINGLE_MARKS = 2_000;
 
 export class MarkSet {
-  readonly #byKey = new Map<string, Mark>();
+  readonly #byKey = new Map<string, LaneMark>();
   /** In order of their start; null: to be made again. */
-  #sorted: Mark[] | null = [];
+  #sorted: LaneMark[] | null = [];
   /** Doubles, so that a hundred thousand are gone through in a millisecond: ns after the first start. */
   #starts = new Float64Array(0);
   #ends = new Float64Array(0);
@@ -48,12 +48,12 @@ export class MarkSet {
     return this.#byKey.size;
   }
 
-  get(key: string): Mark | undefined {
+  get(key: string): LaneMark | undefined {
     return this.#byKey.get(key);
   }
 
   /** Takes in one mark, in place of the one with its key. Its place is found; the others stay in order. */
-  put(mark: Mark): void {
+  put(mark: LaneMark): void {
     this.remove(mark.key);
     this.#byKey.set(mark.key, mark);
     this.#version++;
@@ -71,7 +71,7 @@ export class MarkSet {
   }
 
   /** Puts some in the place of others. Of many, the order is made anew when somebody asks. */
-  swap(from: readonly Mark[], to: readonly Mark[]): void {
+  swap(from: readonly LaneMark[], to: readonly LaneMark[]): void {
     if (from.length + to.length > MANY) this.#sorted = null;
     for (const { key } of from) this.remove(key);
     for (const mark of to) this.put(mark);
@@ -94,14 +94,14 @@ export class MarkSet {
   }
 
   /** Every mark, in order. */
-  all(): readonly Mark[] {
+  all(): readonly LaneMark[] {
     return (this.#sorted ??= this.#sort());
   }
 
   /** Marks that touch a view, in order of their start. */
-  within(view: ViewWindow): Mark[] {
+  within(view: ViewWindow): LaneMark[] {
     const marks = this.all();
-    const found: Mark[] = [];
+    const found: LaneMark[] = [];
     this.#each(view, (i) => found.push(marks[i]));
     return found;
   }
@@ -130,8 +130,8 @@ export class MarkSet {
   }
 
   /** The mark of a layer that lies nearest to a time; the shortest one of those that hold it. @returns null: none within reach */
-  nearest(ns: bigint, reachNs: bigint, layer: string | null): Mark | null {
-    let best: Mark | null = null;
+  nearest(ns: bigint, reachNs: bigint, layer: string | null): LaneMark | null {
+    let best: LaneMark | null = null;
     let bestDistance = 0n;
     for (const mark of this.within({ startNs: ns - reachNs, endNs: ns + reachNs + 1n })) {
       if (layer !== null && mark.layer !== layer) continue;
@@ -146,7 +146,7 @@ export class MarkSet {
   }
 
   /** The first mark that begins after a time, or the last one that begins before it. */
-  beside(ns: bigint, direction: 1 | -1): Mark | null {
+  beside(ns: bigint, direction: 1 | -1): LaneMark | null {
     const marks = this.all();
     const at = firstPast(marks.length, (i) => (direction === 1 ? marks[i].startNs > ns : marks[i].startNs >= ns));
     return marks[direction === 1 ? at : at - 1] ?? null;
@@ -161,7 +161,7 @@ export class MarkSet {
     return this.#layers.names;
   }
 
-  #sort(): Mark[] {
+  #sort(): LaneMark[] {
     const marks = [...this.#byKey.values()];
     this.#origin = marks.reduce((least, { startNs }) => (startNs < least ? startNs : least), marks[0]?.startNs ?? 0n);
     const starts = Float64Array.from(marks, ({ startNs }) => Number(startNs - this.#origin));

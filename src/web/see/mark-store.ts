@@ -1,7 +1,7 @@
 /** Annotations between the service, the page, and the drafts that the browser keeps. */
 import { isAbort, Refusal, sentenceOf, type Api } from '../api.ts';
 import { bodyOfMark, MarkBook, type ListedMark } from './mark-book.ts';
-import type { Mark } from './mark-set.ts';
+import type { LaneMark } from './mark-set.ts';
 
 /** Annotations of a page of the list, and of one that is sent: as many as the service takes. */
 const PAGE = 10_000;
@@ -86,7 +86,7 @@ export class MarkStore {
     }
   }
 
-  async #send(seriesId: string, marks: readonly Mark[]): Promise<void> {
+  async #send(seriesId: string, marks: readonly LaneMark[]): Promise<void> {
     const response = await this.#api.raw(`/v1/series/${seriesId}/annotations`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -107,8 +107,8 @@ export class MarkStore {
   }
 }
 
-function bySeries(marks: readonly Mark[]): Map<string, Mark[]> {
-  const found = new Map<string, Mark[]>();
+function bySeries(marks: readonly LaneMark[]): Map<string, LaneMark[]> {
+  const found = new Map<string, LaneMark[]>();
   for (const mark of marks) found.set(mark.seriesId, [...(found.get(mark.seriesId) ?? []), mark]);
   return found;
 }

@@ -3,7 +3,7 @@ import { useComputed } from '@preact/signals';
 import { gapAt, GAP_TEXT } from './data-gaps.ts';
 import type { Lane } from './lane-frame.ts';
 import type { SeeModel } from './see-model.ts';
-import { wholeTime } from './time-ticks.ts';
+import { fullTime } from './time-ticks.ts';
 import { centredOn, timeAtPart } from './view-window.ts';
 
 /** Values of so many lanes are told; those of all others by the table. */
@@ -18,7 +18,7 @@ export function ReadOut({ model }: { readonly model: SeeModel }) {
     const lanes = model.shownLanes.value;
     const first = Math.min(model.active.value, Math.max(0, lanes.length - MAX_TOLD));
     return {
-      time: lanes.length === 0 ? '' : wholeTime(ns, model.timeStyle.value),
+      time: lanes.length === 0 ? '' : fullTime(ns, model.timeStyle.value),
       values: lanes.slice(first, first + MAX_TOLD).map((lane) => ({ lane, text: textAt(model, lane, ns) })),
     };
   });

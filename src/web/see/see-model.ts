@@ -3,8 +3,8 @@ import { batch, computed, effect, signal, type ReadonlySignal, type Signal } fro
 import { isAbort, sentenceOf, type Api, type SeriesItem } from '../api.ts';
 import type { UrlState } from '../url-state.ts';
 import { changesNow, pollChanges } from './changes-poll.ts';
-import { LaneFrames, valueAt, type Lane, type ReadValue } from './lane-frame.ts';
-import { DEFAULT_LAYER, type Mark } from './mark-set.ts';
+import { LaneFrames, valueAt, type Lane, type LaneReading } from './lane-frame.ts';
+import { DEFAULT_LAYER, type LaneMark } from './mark-set.ts';
 import { MarkStore } from './mark-store.ts';
 import { laneName, parametersOf, seeStateOf, timeStyleOf, type SeeState } from './see-state.ts';
 import { SeriesSource } from './series-source.ts';
@@ -148,7 +148,7 @@ export class SeeModel {
   }
 
   /** What a lane shows at a time. */
-  readAt(lane: Lane, ns: bigint): ReadValue | null {
+  readAt(lane: Lane, ns: bigint): LaneReading | null {
     const view = this.view.peek();
     const question = { view, columns: this.columns, lanes: this.shownLanes.peek().length };
     const reach = ((view.endNs - view.startNs) * REACH_COLUMNS) / BigInt(this.columns) + 1n;
@@ -177,7 +177,7 @@ export class SeeModel {
   addMark(span: ViewWindow, label: string): void {
     const lane = this.activeLane;
     if (!lane) return;
-    const mark: Mark = {
+    const mark: LaneMark = {
       key: crypto.randomUUID(),
       seriesId: lane.source.series.id,
       startNs: span.startNs,
@@ -192,7 +192,7 @@ export class SeeModel {
     this.selectedMark.value = mark.key;
   }
 
-  changeMark(key: string, changes: Partial<Mark>): void {
+  changeMark(key: string, changes: Partial<LaneMark>): void {
     const before = this.marks.book.marks.get(key);
     if (before) this.marks.edit((book) => book.replace(before, { ...before, ...changes }));
   }

@@ -15,7 +15,7 @@ const MARGIN = { left: 56, bottom: 28, top: 10, right: 12 };
 const DECADES = 6;
 const FREQUENCY_TICKS = 8;
 
-interface Found {
+interface FoundSpectrum {
   readonly spectrum: PowerSpectrum;
   readonly samples: number;
   readonly isMiddle: boolean;
@@ -23,7 +23,7 @@ interface Found {
 
 export function SpectrumPanel({ model, close }: PanelProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const found = useSignal<Found | null>(null);
+  const found = useSignal<FoundSpectrum | null>(null);
   const said = useSignal('Reading the samples …');
   const lane = model.activeLane;
   useEffect(() => {
@@ -57,7 +57,7 @@ export function SpectrumPanel({ model, close }: PanelProps) {
 }
 
 /** @returns a sentence where there is none */
-async function read(model: SeeModel, lane: Lane, signal: AbortSignal): Promise<Found | string> {
+async function read(model: SeeModel, lane: Lane, signal: AbortSignal): Promise<FoundSpectrum | string> {
   const { series } = lane.source;
   const rate = lane.source.rateHz;
   if (rate === null) return 'An irregular series has no spectrum: its rows are not evenly spaced.';

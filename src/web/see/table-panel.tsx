@@ -2,7 +2,7 @@
 import { SeeDialog, type PanelProps } from './see-dialog.tsx';
 import type { Lane } from './lane-frame.ts';
 import type { SeeModel } from './see-model.ts';
-import { wholeTime } from './time-ticks.ts';
+import { fullTime } from './time-ticks.ts';
 
 /** More rows are not read by anybody; there is the export for them. */
 const MAX_ROWS = 500;
@@ -35,7 +35,7 @@ export function TablePanel({ model, close }: PanelProps) {
           <tbody>
             {rows.slice(0, MAX_ROWS).map(({ ns, low, high, count }) => (
               <tr key={String(ns)}>
-                <td>{wholeTime(ns, model.timeStyle.value)}</td>
+                <td>{fullTime(ns, model.timeStyle.value)}</td>
                 <td>{low}</td>
                 {isBuckets && <td>{high ?? low}</td>}
                 {isBuckets && <td>{count}</td>}

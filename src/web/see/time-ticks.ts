@@ -130,7 +130,7 @@ export function tickLabel(ns: bigint, step: bigint, style: TimeStyle): string {
 }
 
 /** A time with all of its digits. */
-export function wholeTime(ns: bigint, style: TimeStyle): string {
+export function fullTime(ns: bigint, style: TimeStyle): string {
   const shown = clockOf(ns, style);
   if (style.kind === 'since') return sinceText(shown, 9);
   return `${dateText(shown)} ${clockText(shown, 9)}${style.kind === 'utc' ? ' UTC' : ` ${style.zone}`}`;
