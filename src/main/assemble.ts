@@ -364,6 +364,7 @@ export async function openService(
       backend,
       queue,
       backpressure,
+      cardinality,
       outage: ground.outage,
     }),
   };
