@@ -1,6 +1,7 @@
 /** One request with records of a spool, and what its answer means. */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
+import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
 import type { QueueRecord } from '../../storage/queue/queue-record.ts';
 import { RECORD_KINDS, withSequence } from './push-records.ts';
@@ -36,6 +37,7 @@ export interface Wait {
 
 /** A server that says nothing for so long is asked again. */
 const ANSWER_MS = 60_000;
+const LF = 0x0a;
 /** Smaller bodies are sent as they are. */
 const GZIP_BYTES = 1024;
 const deflate = promisify(gzip);
@@ -60,7 +62,7 @@ export async function postRecords(
   try {
     const { path, type, body } = isLines ? linesRequest(target, records) : itemsRequest(target, records);
     const isLarge = body.length >= GZIP_BYTES;
-    const response = await fetch(new URL(path, `${target.url}/`), {
+    const response = await fetch(`${target.url.replace(/\/+$/, '')}/${path}`, {
       method: 'POST',
       headers: {
         Authorization: `Bearer ${token}`,
@@ -109,8 +111,44 @@ function itemsRequest({ project, source }: PushTarget, records: readonly QueueRe
 }
 
 function linesOutcome(response: Response, text: string, records: readonly QueueRecord[]): PostOutcome {
-  if (response.status === 204) return { kind: 'done', count: records.length, refused: [] };
-  return otherOutcome(response, text);
+  const count = records.length;
+  if (response.status === 204) return { kind: 'done', count, refused: [] };
+  const partial = response.status === 400 ? partialOf(text) : null;
+  if (partial === null) return otherOutcome(response, text);
+  const byLine = recordsByLine(records);
+  const reasons = new Map(partial.map(({ line, reason }) => [byLine.get(line), reason]));
+  // All others are stored; if that cannot be told line by line, it has to be found out.
+  if (reasons.has(undefined)) return otherOutcome(response, text);
+  const refused = records.flatMap((record) => {
+    const reason = reasons.get(record);
+    return reason === undefined ? [] : [{ record, reason: `400: ${reason}` }];
+  });
+  return { kind: 'done', count, refused };
+}
+
+const partialAnswer = z.object({
+  code: z.literal('invalid'),
+  dropped: z.int(),
+  lines: z.array(z.object({ line: z.int(), reason: z.string() })),
+});
+
+/** Lines that were refused; null: it is another answer, or does not name all of them. */
+function partialOf(text: string): z.output<typeof partialAnswer>['lines'] | null {
+  const { data } = partialAnswer.safeParse(parsed(text));
+  return data && data.dropped === data.lines.length ? data.lines : null;
+}
+
+/** A record may be several lines, of which the last one is named, or the first. */
+function recordsByLine(records: readonly QueueRecord[]): Map<number, QueueRecord> {
+  const found = new Map<number, QueueRecord>();
+  let line = 1;
+  for (const record of records) {
+    found.set(line, record);
+    for (let at = record.payload.indexOf(LF); at >= 0; at = record.payload.indexOf(LF, at + 1))
+      found.set(++line, record);
+    line++;
+  }
+  return found;
 }
 
 interface AnsweredItems {
