@@ -40,9 +40,10 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'varve-push-'));
 });
 
-afterEach(() => {
+afterEach(async () => {
   for (const agent of agents) agent.kill('SIGKILL');
   agents = [];
+  if (isCut) await restore();
 });
 
 afterAll(async () => {
@@ -58,6 +59,18 @@ interface Agent {
   said(): string;
   /** The exit code; null after a kill. */
   readonly ended: Promise<number | null>;
+}
+
+let isCut = false;
+
+async function cut(): Promise<void> {
+  isCut = true;
+  await relay?.cut();
+}
+
+async function restore(): Promise<void> {
+  await relay.restore();
+  isCut = false;
 }
 
 let lastSaid = (): string => '';
@@ -262,7 +275,7 @@ describe('varve push', () => {
     const spool = newSpool();
     const count = 6_000;
     const input = Array.from({ length: count }, (_, i) => `full,some_tag=${'x'.repeat(20)} f=${i} ${i + 1}\n`).join('');
-    await relay.cut();
+    await cut();
     expect(await run(newSpool(), ['--limit', '0.25', '--give-up'], input)).toEqual([
       4,
       expect.stringContaining('is full'),
@@ -279,7 +292,7 @@ describe('varve push', () => {
       0,
       expect.stringMatching(/^held +\d+ records, the oldest of 20.*^error +no answer from/ms),
     ]);
-    await relay.restore();
+    await restore();
     expect(await agent.ended).toBe(0);
     expect(await rows(`full,some_tag=${'x'.repeat(20)}:f`)).toBe(count);
   });
@@ -414,14 +427,14 @@ describeMosquitto('an MQTT broker', () => {
     const spool = newSpool();
     const args = ['--mqtt', broker.url, '--topic', 'lab/{room}/{measurement}', '--limit', '0.25', '--client-id', 'one'];
     const client = await connectAsync(broker.url);
-    const count = 600;
+    const count = 900;
     const pad = 'x'.repeat(300);
     const publish = async (from: number, to: number): Promise<void> => {
       const payloads = Array.from({ length: to - from }, (_, i) => JSON.stringify({ n: from + i, pad }));
       await Promise.all(payloads.map((payload) => client.publishAsync('lab/7/air', payload, { qos: 1 })));
     };
     try {
-      await relay.cut();
+      await cut();
       const first = start(spool, args);
       // Once it is subscribed, the broker keeps what comes for it.
       await until(async () => {
@@ -436,7 +449,7 @@ describeMosquitto('an MQTT broker', () => {
       const second = start(spool, args);
       await until(() => second.said().includes('is full'));
       expect((await readStatus(spool)).bytes).toBeLessThanOrEqual(256 * 1024);
-      await relay.restore();
+      await restore();
       await until(async () => (await rows('air,room=7:n')) >= count);
       second.child.kill('SIGTERM');
       expect(await second.ended).toBe(0);
