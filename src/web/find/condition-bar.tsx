@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { useAnswer } from '../answer.ts';
 import { dataOf, type Api } from '../api.ts';
-import { fieldText } from '../field-text.ts';
+import { typedText } from '../typed-text.ts';
 import { spelledCount, spelledValue } from '../spelled.ts';
 import { FIELDS, keyName, makeCondition, CHIP_OPERATORS, chipParts, readTyped } from './condition.ts';
 import type { ChipCondition, TypedAs } from './condition.ts';
@@ -30,7 +30,7 @@ export function ConditionBar({ api, words, conditions, onWords, onConditions }: 
         onSubmit={(event) => {
           event.preventDefault();
           clearTimeout(timer.current);
-          onWords(fieldText(event.currentTarget, 'words'), true);
+          onWords(typedText(event.currentTarget, 'words'), true);
         }}
       >
         <input
