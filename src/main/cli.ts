@@ -96,8 +96,10 @@ withService(program.command('import'))
   .description(
     'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, HDF5 (NWB, SNIRF …)',
   )
-  .argument('<file...>')
+  .argument('<path...>', 'files, folders, or patterns such as data/**/*.csv')
   .option('--project <name>', 'project of the series', 'default')
+  .option('--into <recording>', 'id or name of a recording that is there: add to it')
+  .option('--watch', 'go on, and import files as they come, once they have rested for two seconds')
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
@@ -142,16 +144,17 @@ withService(program.command('import'))
   .option('--json', 'print a report for programs')
   .addHelpText(
     'after',
-    '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.',
+    '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.\nExit code: 0 if all was imported or there, 1 if a file was refused.',
   )
   .action(async (files: string[], command: ImportCommand & PlaceOptions) => {
-    const { importFiles } = await import('./commands/import-command.ts');
-    await importFiles(clientConfigOf(command), files, command);
+    const { importPaths } = await import('./commands/import-command.ts');
+    if (!(await importPaths(clientConfigOf(command), files, command))) process.exitCode = 1;
   });
 
 withService(program.command('ls'))
   .description('list series')
   .option('--project <name>', 'only those of a project')
+  .option('--recording <recording>', 'only those of a recording, by its id or name')
   .option('--json', 'print all their metadata, as a JSON array')
   .action(async (command: ListCommand & PlaceOptions) => {
     const { listSeries } = await import('./commands/list-command.ts');
@@ -169,6 +172,7 @@ withService(program.command('search'))
   .option('--facets <names>', 'count the values of tags, or of field.<name>, with commas')
   .option('--limit <number>', 'at most so many series')
   .option('--project <name>', 'only those of a project')
+  .option('--recording <recording>', 'only those of a recording, by its id or name')
   .option('--unit <unit>', 'only those in a unit')
   .addOption(new Option('--kind <kind>', 'only those sampled so').choices(['regular', 'irregular']))
   .option('--json', 'print all their metadata, as a JSON array')
