@@ -189,6 +189,8 @@ describeBrowser('the page', (open) => {
     // Two runs of eight seconds, a minute apart.
     const gaps = page.getByRole('region', { name: 'Segments', exact: true });
     expect(await gaps.getByRole('row').nth(2).getByRole('cell').last().textContent()).toBe('52 s');
+    const chunks = page.getByRole('region', { name: 'Chunks' }).getByRole('row');
+    expect(await chunks.nth(1).getByRole('cell').nth(4).textContent()).toMatch(/^[0-9a-f]{8}$/);
     await page.getByRole('button', { name: 'Describe it' }).click();
     await page.getByLabel('Description').fill('At rest, lead I and II');
     await page.getByRole('button', { name: 'Save' }).click();

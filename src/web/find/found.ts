@@ -17,7 +17,7 @@ export function groupFound(items: readonly SeriesItem[]): Found[] {
     if (group) group.push(item);
     else groups.set(key, [item]);
   }
-  return [...groups].map(([key, series]) => ({ key, name: nameOf(series), series }));
+  return [...groups].map(([key, series]) => ({ key, name: foundName(series), series }));
 }
 
 /** What the series of one recording share: the recording, or the file that they are from. */
@@ -28,7 +28,7 @@ function recordingKey(item: SeriesItem): string | null {
   return typeof sha256 === 'string' ? `${item.project}/${sha256}` : null;
 }
 
-function nameOf(series: readonly SeriesItem[]): string {
+function foundName(series: readonly SeriesItem[]): string {
   const [first] = series;
   if (series.length === 1) return first.name;
   const { recording } = first as { recording?: { name?: unknown } | null };

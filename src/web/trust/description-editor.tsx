@@ -1,7 +1,7 @@
 /** What a series is, in words, which can be changed; the history can undo it. */
 import { useSignal } from '@preact/signals';
 import { dataOf, sentenceOf, type Api, type SeriesItem } from '../api.ts';
-import { fieldText } from '../field-text.ts';
+import { typedText } from '../typed-text.ts';
 
 interface DescriptionEditorProps {
   readonly api: Api;
@@ -41,7 +41,7 @@ export function DescriptionEditor({ api, series, isReadOnly, onChanged }: Descri
       class="description-form"
       onSubmit={(event) => {
         event.preventDefault();
-        void save(fieldText(event.currentTarget, 'description'));
+        void save(typedText(event.currentTarget, 'description'));
       }}
     >
       <textarea name="description" aria-label="Description" rows={3} defaultValue={series.description ?? ''} />
