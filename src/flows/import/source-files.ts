@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import type { Recording } from '../../core/signal/recording.ts';
 
 /** Files are read in pieces of this size. */
-export const READ_BYTES = 1024 * 1024;
+export const PIECE_BYTES = 1024 * 1024;
 
 export const RECORDING_FORMATS = [
   'wfdb',
@@ -67,7 +67,7 @@ export type RecordingOpener = (
 ) => Promise<OpenRecording>;
 
 export function bytesIn(path: string): AsyncIterable<Uint8Array> {
-  return createReadStream(path, { highWaterMark: READ_BYTES });
+  return createReadStream(path, { highWaterMark: PIECE_BYTES });
 }
 
 export async function bytesOnDisk(paths: readonly string[]): Promise<number> {
