@@ -29,6 +29,8 @@ import { openApiDocument, PATHS } from './openapi.ts';
 import { answerProblems, unknownRoute } from './request/problem.ts';
 import { logRequests, type Log } from './request/request-log.ts';
 import { queryRoutes } from './routes/query-routes.ts';
+import { importEventRoutes, importRoutes } from './routes/import-routes.ts';
+import { recordingRoutes } from './routes/recording-routes.ts';
 import { retentionRoutes } from './routes/retention-routes.ts';
 import { sampleReads, sampleWrites } from './routes/sample-routes.ts';
 import { seriesRoutes } from './routes/series-routes.ts';
@@ -38,6 +40,7 @@ import { stateRoutes } from './routes/state-routes.ts';
 import { tagRoutes } from './routes/tag-routes.ts';
 import { timeAxisRoutes } from './routes/time-axis-routes.ts';
 import { limitPerToken } from './request/requests-under-way.ts';
+import { uploadOptions, uploadRoutes } from './routes/upload-routes.ts';
 import { vocabularyRoutes } from './routes/vocabulary-routes.ts';
 import { wellFormed } from './request/well-formed.ts';
 import { writeRoutes } from './routes/write-routes.ts';
@@ -81,6 +84,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
     }),
   );
   app.use(wellFormed);
+  app.use(uploadOptions(service.uploads));
   app.use(allowedMethods(PATHS, DOCS_FILES));
   const authenticated = authenticate(service.access);
   const limited = limitPerToken(limits.maxRequestsPerToken);
@@ -92,6 +96,8 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   // Events are sent one by one.
   app.use(liveRoutes(service.live));
   app.use(changesRoutes(service.live));
+  app.use(importEventRoutes(service.imports));
+  app.use(uploadRoutes(service.uploads));
   app.use(compressTexts());
   app.use(docsRoutes(() => openApiDocument(version), version));
   app.use(healthRoutes(service.health, authenticated, log));
@@ -106,6 +112,8 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(stateRoutes(service.state, service.series));
   app.use(bulkRoutes(service.series));
   app.use(seriesRoutes(service.series, service.samples));
+  app.use(recordingRoutes(service.recordings));
+  app.use(importRoutes(service.imports));
   app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
   app.use(exportRoutes(service.exports));

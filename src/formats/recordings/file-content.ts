@@ -5,7 +5,7 @@ export const TELLING_BYTES = 4096;
 
 /** A format that has a reader, by the name of that, or what another is called. */
 export type FileContent =
-  { readonly format: 'edf' | 'abf' | 'brainvision' | 'xdf' | 'npy' } | { readonly foreign: string };
+  { readonly format: 'edf' | 'abf' | 'brainvision' | 'xdf' | 'npy' | 'hdf5' } | { readonly foreign: string };
 
 /** How files begin, as Latin-1: a text, or what more than one could be. */
 const BEGINNINGS: readonly (readonly [string | RegExp, FileContent])[] = [
@@ -15,17 +15,21 @@ const BEGINNINGS: readonly (readonly [string | RegExp, FileContent])[] = [
   ['ABF2', { format: 'abf' }],
   [/^(?:\xef\xbb\xbf)?Brain ?Vision(?: Data Exchange|\.+ ) ?Header File/i, { format: 'brainvision' }],
   ['XDF:', { format: 'xdf' }],
+  // What a user's block hides, the name must tell.
+  ['\x89HDF\r\n\x1a\n', { format: 'hdf5' }],
+  ['MATLAB 7.3', { format: 'hdf5' }],
   ['\x93NUMPY', { format: 'npy' }],
   [/^(?:\xef\xbb\xbf)?Brain ?Vision(?: Data Exchange)? Marker File/i, { foreign: 'a BrainVision marker file' }],
   ['ATF\t', { foreign: 'an Axon text file (ATF)' }],
-  ['MATLAB 5.0', { foreign: 'a MATLAB file of version 5' }],
+  ['MATLAB 5.0', { foreign: 'a MATLAB file of version 5: save it with -v7.3' }],
+  ['\x0e\x03\x13\x01', { foreign: 'an HDF4 file' }],
   ['CDF\x01', { foreign: 'a NetCDF-3 file' }],
   ['CDF\x02', { foreign: 'a NetCDF-3 file' }],
   ['CDF\x05', { foreign: 'a NetCDF-3 file' }],
   ['\x02\x27\x91\xc6', { foreign: 'an Intan RHD file' }],
   ['\xc6\x91\x27\x02', { foreign: 'an Intan RHD file' }],
   ['\xac\x27\x91\xd6', { foreign: 'an Intan RHS file' }],
-  [/^(?:PLEX|XELP)/, { foreign: 'a Plexon PLX file' }],
+  [/^(?:PLEX|XELP|58XP)/, { foreign: 'a Plexon PLX file' }],
   [/^(?:NEURALSG|NEURALCD|NEURALEV|BRSMPGRP|BREVENTS)/, { foreign: 'a Blackrock NSx or NEV file' }],
   ['######## Neuralynx', { foreign: 'a Neuralynx file' }],
   ['Version 3.0', { foreign: 'a Neuroscan CNT or EEG file' }],
