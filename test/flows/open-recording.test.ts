@@ -46,7 +46,7 @@ describe('a file is what its content says', () => {
     ['nothing', '', 'zero.edf', 'is empty: it has 0 bytes'],
     ['an Intan file', Buffer.from('c6912702ff', 'hex'), 'a.edf', 'is an Intan RHD file, which is not read'],
     ['a gzip file', Buffer.from('1f8b0800', 'hex'), 'a.xdf', 'is a gzip file: unpack it first'],
-    ['a MATLAB file', 'MATLAB 5.0 MAT-file', 'a.hea', 'is a MATLAB file of version 5, which is not read'],
+    ['a MATLAB file', 'MATLAB 5.0 MAT-file', 'a.hea', 'is a MATLAB file of version 5'],
     ['a text in a binary format', 'hello', 'a.abf', 'does not begin as an ABF file does (byte 0)'],
     ['a text of no format', 'hello', 'mystery.xyz', 'add --format wfdb|csv|npy'],
     ['a folder', 'x', '.', 'is no file'],

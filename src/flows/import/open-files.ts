@@ -7,7 +7,7 @@ import { parseTime, TIME_FORMS } from '../../core/time.ts';
 import type { Recording } from '../../core/signal/recording.ts';
 import type { FileOptions, RecordingFiles } from '../../formats/recordings/recording-files.ts';
 import { localZone } from './local-clock.ts';
-import { bytesOnDisk, READ_BYTES, sha256Of, tellLook, type RecordingOpener } from './source-files.ts';
+import { bytesOnDisk, PIECE_BYTES, sha256Of, tellLook, type RecordingOpener } from './source-files.ts';
 
 /** Reads the files of one format. @param file the one that was named, among the files */
 export type FileReader = (files: RecordingFiles, file: string, options: FileOptions) => Promise<Recording>;
@@ -26,7 +26,7 @@ export function folderFiles(folder: string): RecordingFiles {
         start: fromByte,
         // The last byte, not the one after it.
         end: toByte - 1,
-        highWaterMark: Math.max(1, Math.min(READ_BYTES, toByte - fromByte)),
+        highWaterMark: Math.max(1, Math.min(PIECE_BYTES, toByte - fromByte)),
       }),
   };
 }

@@ -6,10 +6,10 @@ import { VarveError, invalidField } from '../../core/errors.ts';
 import { readAbf } from '../../formats/recordings/abf.ts';
 import { readBiopac } from '../../formats/recordings/biopac.ts';
 import { readBrainVision } from '../../formats/recordings/brainvision.ts';
-import { contentOf, HEAD_BYTES } from '../../formats/recordings/file-content.ts';
+import { contentOfFile, TELLING_BYTES } from '../../formats/recordings/file-content.ts';
 import { readEdf } from '../../formats/recordings/edf.ts';
 import { readOpenEphys } from '../../formats/recordings/open-ephys.ts';
-import { readPart } from '../../formats/recordings/recording-files.ts';
+import { partOfFile } from '../../formats/recordings/recording-files.ts';
 import { readSpikeGlx } from '../../formats/recordings/spikeglx.ts';
 import { readWfdb } from '../../formats/recordings/wfdb.ts';
 import { readXdf } from '../../formats/recordings/xdf.ts';
@@ -143,7 +143,7 @@ async function identify(
   if (found.size === 0) throw new VarveError('invalid-input', 'is empty: it has 0 bytes');
   if (forced) return { file: path, format: forced };
   const extension = extname(path).toLowerCase();
-  const known = contentOf(await headOf(path));
+  const known = contentOfFile(await headOf(path));
   if (known && 'format' in known) return { file: path, format: known.format };
   const format = EXTENSIONS[extension];
   if (format && !known) return { file: path, format };
@@ -164,5 +164,5 @@ async function identify(
 
 async function headOf(path: string): Promise<Uint8Array> {
   const size = await bytesOnDisk([path]);
-  return readPart(folderFiles(dirname(path)), basename(path), 0, Math.min(size, HEAD_BYTES));
+  return partOfFile(folderFiles(dirname(path)), basename(path), 0, Math.min(size, TELLING_BYTES));
 }

@@ -6,7 +6,7 @@ import type { Recording } from '../../core/signal/recording.ts';
 import type { RecordingSource } from '../../core/signal/series.ts';
 
 /** Files are read in pieces of this size. */
-export const READ_BYTES = 1024 * 1024;
+export const PIECE_BYTES = 1024 * 1024;
 
 export const RECORDING_FORMATS = [
   'wfdb',
@@ -65,7 +65,7 @@ export type RecordingOpener = (
 ) => Promise<OpenRecording>;
 
 export function bytesIn(path: string): AsyncIterable<Uint8Array> {
-  return createReadStream(path, { highWaterMark: READ_BYTES });
+  return createReadStream(path, { highWaterMark: PIECE_BYTES });
 }
 
 export async function bytesOnDisk(paths: readonly string[]): Promise<number> {

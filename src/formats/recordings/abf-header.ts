@@ -3,14 +3,14 @@
  * @see Axon Binary File Format (ABF) user guides of Molecular Devices, for versions 1.x and 2.x
  */
 import { invalidField, unprocessableField } from '../../core/errors.ts';
-import { shortestFloat32 } from './header-text.ts';
+import { shortestFloat32 } from '../text/number-text.ts';
 import { HeaderFields } from './header-fields.ts';
 import { localTimeNs } from './local-start.ts';
-import { readPart, type RecordingFiles } from './recording-files.ts';
+import { partOfFile, type RecordingFiles } from './recording-files.ts';
 
 /** Sections begin at multiples of this. */
 const BLOCK_BYTES = 512;
-const HEAD_BYTES = 6144;
+const ABF_HEAD_BYTES = 6144;
 const MAX_CHANNELS = 1024;
 /** Bytes of a synch array or of tags. */
 const MAX_SECTION_BYTES = 256 * 1024 * 1024;
@@ -71,7 +71,7 @@ interface AbfSection {
 }
 
 export async function readAbfHeader(files: RecordingFiles, file: string, size: number): Promise<AbfHeader> {
-  const bytes = await readPart(files, file, 0, Math.min(size, HEAD_BYTES));
+  const bytes = await partOfFile(files, file, 0, Math.min(size, ABF_HEAD_BYTES));
   const head = new HeaderFields(bytes, file);
   const magic = Buffer.from(bytes.subarray(0, 4)).toString('latin1');
   if (magic !== 'ABF ' && magic !== 'ABF2') throw invalidField(file, 'does not begin as an ABF file does (byte 0)');
@@ -91,7 +91,7 @@ async function version1(files: RecordingFiles, file: string, size: number, head:
   const dataBlock = head.int32(40);
   const isFloat = floatOf(head.int16(100), file, 100);
   // Older headers end before these fields.
-  const hasTelegraphs = version >= 1.65 && dataBlock * BLOCK_BYTES >= HEAD_BYTES;
+  const hasTelegraphs = version >= 1.65 && dataBlock * BLOCK_BYTES >= ABF_HEAD_BYTES;
   const channels = Array.from({ length: count }, (_, i): AbfChannel => {
     const adc = head.int16(410 + 2 * i);
     if (adc < 0 || adc > 15)
@@ -106,8 +106,8 @@ async function version1(files: RecordingFiles, file: string, size: number, head:
       adc,
     };
   });
-  const interval = shortestFloat32(head.float32(122));
-  const synchUnit = shortestFloat32(head.float32(130));
+  const interval = Number(shortestFloat32(head.float32(122)));
+  const synchUnit = Number(shortestFloat32(head.float32(130)));
   const date = head.int32(20);
   const timeMs = head.int32(24) * 1000 + head.int16(366);
   const mode = head.int16(8);
@@ -154,8 +154,8 @@ async function version2(files: RecordingFiles, file: string, size: number, head:
       adc: adcs.int16(at),
     };
   });
-  const interval = shortestFloat32(protocol.float32(2));
-  const synchUnit = shortestFloat32(protocol.float32(14));
+  const interval = Number(shortestFloat32(protocol.float32(2)));
+  const synchUnit = Number(shortestFloat32(protocol.float32(14)));
   const version = [7, 6, 5, 4].map((at) => (head.uint16(at - (at % 2)) >> (8 * (at % 2))) & 0xff).join('.');
   return {
     version,
@@ -216,7 +216,7 @@ async function fieldsOf(
   const bytes = entryBytes * entries;
   if (!(bytes >= 0) || bytes > MAX_SECTION_BYTES) throw invalidField(file, `has a section of ${bytes} bytes`);
   if (byte < 0 || byte > size) throw invalidField(file, `has a section at byte ${byte}, and ends at byte ${size}`);
-  return new HeaderFields(await readPart(files, file, byte, Math.min(bytes, size - byte)), file, byte);
+  return new HeaderFields(await partOfFile(files, file, byte, Math.min(bytes, size - byte)), file, byte);
 }
 
 async function sweepsOf(files: RecordingFiles, file: string, size: number, at: AbfSection): Promise<AbfSweep[]> {
@@ -244,7 +244,7 @@ async function tagsOf(files: RecordingFiles, file: string, size: number, at: Abf
 /** Names and units, which others count from 1. They stand behind a head of 44 bytes. */
 async function stringsOf(files: RecordingFiles, file: string, size: number, at: AbfSection): Promise<string[]> {
   if (at.byte <= 0 || at.byte > size) return [];
-  const bytes = await readPart(files, file, at.byte, Math.min(at.entryBytes, size - at.byte, HEAD_BYTES * 100));
+  const bytes = await partOfFile(files, file, at.byte, Math.min(at.entryBytes, size - at.byte, ABF_HEAD_BYTES * 100));
   const text = Buffer.from(bytes).toString('latin1');
   return text.slice(text.startsWith('SSCH') ? 44 : 0).split('\0');
 }

@@ -8,7 +8,7 @@ import { GAP_FREE, readAbfHeader, type AbfHeader } from './abf-header.ts';
 import { distinctLabels } from './channel-labels.ts';
 import { cutAtGaps, gapsAmong, type SegmentBegin } from './cut-at-gaps.ts';
 import { flatBatches } from './flat-frames.ts';
-import { commonUnit, labelText, said, someOf } from './header-text.ts';
+import { unitOfAll, labelText, said, someOf } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import { startAt } from './local-start.ts';
 import { neededSize, type FileOptions, type RecordingFiles } from './recording-files.ts';
@@ -22,7 +22,7 @@ const MODES: Readonly<Record<number, string>> = {
 };
 /** The mode whose synch array counts lengths in ticks. */
 const VARIABLE_EVENTS = 1;
-const TAG_TYPES = ['time', 'comment', 'external', 'voice', 'new file', 'annotation'];
+const ABF_TAG_KINDS = ['time', 'comment', 'external', 'voice', 'new file', 'annotation'];
 
 /**
  * Makes one regular series with a channel for each input: int16 with scale and offset, or float32. Sweeps are segments,
@@ -50,7 +50,7 @@ export async function readAbf(files: RecordingFiles, file: string, options: File
       name: options.name,
       dtype,
       channels,
-      unit: commonUnit(channels),
+      unit: unitOfAll(channels),
       sampling: { kind: 'regular', rate, startNs: gaps[0]?.startNs ?? start.startNs },
       timeReference: start.timeReference,
       timeZone: start.timeZone,
@@ -145,7 +145,7 @@ function sweepMarks(sweeps: readonly SegmentBegin[], rows: number, nsOf: (rows: 
 function tagMarks(header: AbfHeader, nsOfTicks: (ticks: number) => bigint, notes: string[]): NewAnnotation[] {
   const marks = header.tags.map(({ ticks, comment, type }) => {
     const ns = nsOfTicks(ticks);
-    const kind = TAG_TYPES[type] ?? `type ${type}`;
+    const kind = ABF_TAG_KINDS[type] ?? `type ${type}`;
     return { startNs: ns, endNs: ns, label: comment || `${kind} tag`, payload: { tag: kind, ticks } };
   });
   const usable = marks.filter(({ startNs }) => isTime(startNs));

@@ -5,7 +5,7 @@
 import { invalidField, unprocessableField } from '../../core/errors.ts';
 import { HeaderFields } from './header-fields.ts';
 import { oneLine, decodeText } from './header-text.ts';
-import { readPart, type RecordingFiles } from './recording-files.ts';
+import { partOfFile, type RecordingFiles } from './recording-files.ts';
 
 /** Revisions at which something changed; earlier ones than the first are not read. */
 const FIRST_REVISION = 30;
@@ -54,7 +54,7 @@ export interface BiopacMarker {
 
 /** @throws `invalid-input` or `unprocessable` naming file and byte */
 export async function readBiopacHeader(files: RecordingFiles, file: string, size: number): Promise<BiopacHeader> {
-  const bytes = await readPart(files, file, 0, Math.min(size, 4096));
+  const bytes = await partOfFile(files, file, 0, Math.min(size, 4096));
   const revisions = [true, false].map((isLittle) => new HeaderFields(bytes, file, 0, isLittle).int32(2));
   const isLittle = revisions[0] >= FIRST_REVISION && revisions[0] <= LAST_REVISION;
   const revision = isLittle ? revisions[0] : revisions[1];
@@ -113,7 +113,7 @@ async function fieldsAt(
   length: number,
 ): Promise<HeaderFields> {
   if (byte < 0 || byte > size) throw invalidField(file, `has a header at byte ${byte}, and ends at byte ${size}`);
-  return new HeaderFields(await readPart(files, file, byte, Math.min(length, size - byte)), file, byte, isLittle);
+  return new HeaderFields(await partOfFile(files, file, byte, Math.min(length, size - byte)), file, byte, isLittle);
 }
 
 /** Heads of the channels, which are of one length. From version 4.3 on there is something of 40 bytes before them. */
@@ -164,7 +164,7 @@ export async function biopacMarkers(
   const byte = dataByte + dataBytes;
   const length = Math.min(size - byte, MAX_MARKER_BYTES);
   if (length < 8) return { markers: [], isBroken: false };
-  const bytes = await readPart(files, file, byte, length);
+  const bytes = await partOfFile(files, file, byte, length);
   const fields = new HeaderFields(bytes, file, byte, isLittle);
   const isNew = revision >= VERSION_4;
   const extra = (revision >= VERSION_4_3 ? 8 : 0) + (revision >= VERSION_4_4 ? 8 : 0);

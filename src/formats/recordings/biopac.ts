@@ -9,7 +9,7 @@ import { fullBatchRows } from '../samples/batch-builder.ts';
 import { BlockCutter, joinBytes } from '../binary/block-cutter.ts';
 import { biopacMarkers, readBiopacHeader, type BiopacChannel, type BiopacHeader } from './biopac-header.ts';
 import { distinctLabels } from './channel-labels.ts';
-import { commonUnit, labelText, said } from './header-text.ts';
+import { unitOfAll, labelText, said } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import { startAt } from './local-start.ts';
 import { neededSize, type FileOptions, type RecordingFiles } from './recording-files.ts';
@@ -53,7 +53,7 @@ export async function readBiopac(files: RecordingFiles, file: string, options: F
         name: nameOf(options.name, groups, g, header, file),
         dtype,
         channels,
-        unit: commonUnit(channels),
+        unit: unitOfAll(channels),
         sampling: { kind: 'regular', rate, startNs: start.startNs },
         timeReference: start.timeReference,
         timeZone: start.timeZone,

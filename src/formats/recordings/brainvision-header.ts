@@ -15,7 +15,7 @@ interface IniFile {
 }
 
 const MAX_CHANNELS = 65_536;
-const DTYPES = {
+const SAMPLE_DTYPES = {
   INT_16: 'int16',
   UINT_16: 'uint16',
   INT_32: 'int32',
@@ -35,7 +35,7 @@ export interface BrainVisionHeader {
   readonly version: string;
   readonly dataFile: string;
   readonly markerFile: string | null;
-  readonly dtype: (typeof DTYPES)[keyof typeof DTYPES];
+  readonly dtype: (typeof SAMPLE_DTYPES)[keyof typeof SAMPLE_DTYPES];
   readonly isVectorized: boolean;
   readonly isBigEndian: boolean;
   readonly rate: Rate;
@@ -74,7 +74,8 @@ export function parseBrainVisionHeader(bytes: Uint8Array, file: string, stem: st
   if (!/^(?:timedomain)?$/i.test(key('datatype')))
     throw unprocessableField(file, `has the DataType ${key('datatype')}`);
   const binary = sections.get('binary infos')?.get('binaryformat') ?? 'INT_16';
-  const dtype = DTYPES[binary.toUpperCase() as keyof typeof DTYPES] as BrainVisionHeader['dtype'] | undefined;
+  const dtype = SAMPLE_DTYPES[binary.toUpperCase() as keyof typeof SAMPLE_DTYPES] as
+    BrainVisionHeader['dtype'] | undefined;
   if (!dtype) throw unprocessableField(file, `has the BinaryFormat ${oneLine(binary, 40)}`);
   const interval = key('samplinginterval');
   const period = parseRate(interval);

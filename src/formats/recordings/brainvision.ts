@@ -14,7 +14,7 @@ import {
 import { distinctLabels } from './channel-labels.ts';
 import { cutAtGaps, gapsAmong, type SegmentBegin } from './cut-at-gaps.ts';
 import { flatBatches, vectorBatches } from './flat-frames.ts';
-import { commonUnit, said, someOf } from './header-text.ts';
+import { unitOfAll, said, someOf } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import { startAt } from './local-start.ts';
 import { neededSize, readWhole, type FileOptions, type RecordingFiles } from './recording-files.ts';
@@ -65,7 +65,7 @@ export async function readBrainVision(files: RecordingFiles, file: string, optio
       name: options.name,
       dtype: header.dtype,
       channels,
-      unit: commonUnit(channels),
+      unit: unitOfAll(channels),
       sampling: { kind: 'regular', rate, startNs: originNs },
       timeReference: start.timeReference,
       timeZone: start.timeZone,

@@ -11,7 +11,7 @@ import { localTimeNs } from './local-start.ts';
 const BDF_MAGIC = '\xffBIOSEMI';
 const EDF_MAGIC = '0       ';
 /** Bytes of the fixed part, and of what is said of each signal. */
-const HEAD_BYTES = 256;
+const FIELD_BYTES = 256;
 /** A record is held whole; real ones are some kilobytes. */
 const MAX_RECORD_BYTES = 128 * 1024 * 1024;
 
@@ -68,9 +68,9 @@ export function isEdf(head: Uint8Array): boolean {
  * @throws `invalid-input` naming file and byte
  */
 export function edfHeaderBytes(head: Uint8Array, file: string): number {
-  if (head.length < HEAD_BYTES) throw invalidField(file, `ends at byte ${head.length}, within its header`);
+  if (head.length < FIELD_BYTES) throw invalidField(file, `ends at byte ${head.length}, within its header`);
   if (!isEdf(head)) throw invalidField(file, 'does not begin as an EDF or BDF file does (byte 0)');
-  return HEAD_BYTES * (1 + wholeNumber(head, file, 252, 4, 'the number of signals'));
+  return FIELD_BYTES * (1 + wholeNumber(head, file, 252, 4, 'the number of signals'));
 }
 
 /**
@@ -82,7 +82,7 @@ export function parseEdfHeader(bytes: Uint8Array, file: string): EdfHeader {
   if (bytes.length < headBytes) {
     throw invalidField(file, `ends at byte ${bytes.length}, within its header of ${headBytes} bytes`);
   }
-  const count = headBytes / HEAD_BYTES - 1;
+  const count = headBytes / FIELD_BYTES - 1;
   if (count === 0) throw invalidField(file, 'has no signals (byte 252)');
   const isBdf = bytes[0] === 0xff;
   const sampleBytes = isBdf ? 3 : 2;
@@ -127,7 +127,7 @@ export function parseEdfHeader(bytes: Uint8Array, file: string): EdfHeader {
 }
 
 function signalsOf(bytes: Uint8Array, file: string, count: number, sampleBytes: number): EdfSignal[] {
-  let at = HEAD_BYTES;
+  let at = FIELD_BYTES;
   const columns = [16, 80, 8, 8, 8, 8, 8, 80].map((length) => {
     const column = Array.from({ length: count }, (_, i) => fieldText(bytes, at + i * length, length));
     at += count * length;

@@ -11,10 +11,10 @@ import { distinctLabels } from './channel-labels.ts';
 import { cutAtGaps, gapsAmong } from './cut-at-gaps.ts';
 import { readTals, type EdfAnnotation } from './edf-annotations.ts';
 import { edfHeaderBytes, parseEdfHeader, type EdfHeader, type EdfSignal } from './edf-header.ts';
-import { commonUnit, labelText, oneLine, said, someOf } from './header-text.ts';
+import { unitOfAll, labelText, oneLine, said, someOf } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import { startAt, type RecordingStart } from './local-start.ts';
-import { neededSize, readPart, type FileOptions, type RecordingFiles } from './recording-files.ts';
+import { neededSize, partOfFile, type FileOptions, type RecordingFiles } from './recording-files.ts';
 
 /** Annotations are held in memory. */
 const MAX_ANNOTATIONS = 2_000_000;
@@ -40,9 +40,9 @@ interface EdfTimes {
  */
 export async function readEdf(files: RecordingFiles, file: string, options: FileOptions): Promise<Recording> {
   const size = await neededSize(files, file, file);
-  const headBytes = edfHeaderBytes(await readPart(files, file, 0, 256), file);
+  const headBytes = edfHeaderBytes(await partOfFile(files, file, 0, 256), file);
   if (headBytes > size) throw invalidField(file, `ends at byte ${size}, within its header of ${headBytes} bytes`);
-  const header = parseEdfHeader(await readPart(files, file, 0, headBytes), file);
+  const header = parseEdfHeader(await partOfFile(files, file, 0, headBytes), file);
   const notes: string[] = [];
   const records = wholeRecords(header, size, file, notes);
   const times = await timesOf(files, file, header, records, notes);
@@ -78,7 +78,7 @@ export async function readEdf(files: RecordingFiles, file: string, options: File
         name: groups.length === 1 ? options.name : `${options.name}/${rateHz(rate)}Hz`,
         dtype: header.isBdf ? 'int32' : 'int16',
         channels,
-        unit: commonUnit(channels),
+        unit: unitOfAll(channels),
         sampling: { kind: 'regular', rate, startNs: start.startNs },
         timeReference: start.timeReference,
         timeZone: start.timeZone,

@@ -1,7 +1,7 @@
 /** What a file is by its first bytes, whatever its name says. */
 
 /** Bytes that tell. */
-export const HEAD_BYTES = 4096;
+export const TELLING_BYTES = 4096;
 
 /** A format that has a reader, by the name of that, or what another is called. */
 export type FileContent =
@@ -61,8 +61,8 @@ const BEGINNINGS: readonly (readonly [string | RegExp, FileContent])[] = [
   ['\xd0\xcf\x11\xe0', { foreign: 'an old Office file, such as .xls: save it as .xlsx or CSV' }],
 ];
 
-/** @param head its first {@link HEAD_BYTES} bytes, or all; null: they do not tell */
-export function contentOf(head: Uint8Array): FileContent | null {
+/** @param head its first {@link TELLING_BYTES} bytes, or all; null: they do not tell */
+export function contentOfFile(head: Uint8Array): FileContent | null {
   const text = Buffer.from(head).toString('latin1');
   const found = BEGINNINGS.find(([beginning]) =>
     typeof beginning === 'string' ? text.startsWith(beginning) : beginning.test(text),

@@ -3,7 +3,7 @@ import type { Batch } from '../../core/signal/batch.ts';
 import { DTYPES, viewAs, type Dtype } from '../../core/numbers/dtype.ts';
 import { BlockCutter } from '../binary/block-cutter.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
-import { readPart, type RecordingFiles } from './recording-files.ts';
+import { partOfFile, type RecordingFiles } from './recording-files.ts';
 
 export interface FlatFrames {
   readonly file: string;
@@ -45,7 +45,7 @@ export async function* vectorBatches(files: RecordingFiles, flat: FlatFrames): A
     const count = Math.min(step, rows - row);
     const values = new array(count * channels);
     for (let c = 0; c < channels; c++) {
-      const part = await readPart(files, file, fromByte + (c * rows + row) * bytes, count * bytes);
+      const part = await partOfFile(files, file, fromByte + (c * rows + row) * bytes, count * bytes);
       if (isBigEndian) reverseBytes(part, bytes);
       const column = viewAs(dtype, part);
       for (let i = 0; i < count; i++) values[i * channels + c] = column[i];

@@ -1,5 +1,5 @@
 /** Whether a file is HDF5, where it says that it ends, and what it is if it is none. */
-import { contentOf } from './file-content.ts';
+import { contentOfFile } from './file-content.ts';
 
 const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
 /** The first place is the beginning; a block of the user's may lie before the others, as of MATLAB. */
@@ -47,7 +47,7 @@ function endOf(bytes: Uint8Array, at: number): number | null {
 
 /** @param head its first bytes */
 export function foreignName(head: Uint8Array): string {
-  const known = contentOf(head);
+  const known = contentOfFile(head);
   if (known) return 'foreign' in known ? known.foreign : `a file of another format (${known.format})`;
   return /^[\s\u0020-\u007e]+$/.test(Buffer.from(head).toString('latin1')) ? 'a text' : 'of another format';
 }

@@ -48,17 +48,8 @@ export function someOf(names: readonly string[], most = 5): string {
 }
 
 /** The unit that all channels have; null: they differ, or have none. */
-export function commonUnit(channels: readonly { readonly unit?: string }[]): string | null {
+export function unitOfAll(channels: readonly { readonly unit?: string }[]): string | null {
   const units = new Set(channels.map(({ unit }) => unit));
   const [unit] = units;
   return units.size === 1 && unit !== undefined ? unit : null;
-}
-
-/** The decimal number that a float32 was made of: 33.3 of 33.29999923706055. */
-export function shortestFloat32(value: number): number {
-  for (let digits = 6; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return short;
-  }
-  return value;
 }

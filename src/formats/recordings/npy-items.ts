@@ -5,7 +5,7 @@
 import { invalidField } from '../../core/errors.ts';
 import { viewAs, type Dtype } from '../../core/numbers/dtype.ts';
 import { decodeText } from './header-text.ts';
-import { neededSize, readPart, type RecordingFiles } from './recording-files.ts';
+import { neededSize, partOfFile, type RecordingFiles } from './recording-files.ts';
 
 /** 64-bit integers are bigints. */
 export type NpyItem = number | bigint | string;
@@ -24,7 +24,7 @@ const NUMBERS: Readonly<Record<string, Dtype>> = {
   b1: 'uint8',
 };
 const MAX_BYTES = 64 * 1024 * 1024;
-const MAX_HEADER_BYTES = 65_536;
+const MOST_HEADER_BYTES = 65_536;
 
 /**
  * Items in order, up to the last whole one; of several columns, row after row.
@@ -33,7 +33,7 @@ const MAX_HEADER_BYTES = 65_536;
  */
 export async function readNpyItems(files: RecordingFiles, name: string, most = Infinity): Promise<NpyItem[]> {
   const size = await neededSize(files, name, name);
-  const head = await readPart(files, name, 0, Math.min(size, MAX_HEADER_BYTES));
+  const head = await partOfFile(files, name, 0, Math.min(size, MOST_HEADER_BYTES));
   const isLong = head[6] !== 1;
   const from = isLong ? 12 : 10;
   if (head.length < from || Buffer.from(head.subarray(1, 6)).toString('latin1') !== 'NUMPY') {
@@ -60,7 +60,7 @@ export async function readNpyItems(files: RecordingFiles, name: string, most = I
   if (!Number.isInteger(count) || count * itemBytes > MAX_BYTES) {
     throw invalidField(name, `has ${promised} items; at most ${MAX_BYTES} bytes of them are read`);
   }
-  const bytes = await readPart(files, name, dataByte, count * itemBytes);
+  const bytes = await partOfFile(files, name, dataByte, count * itemBytes);
   if (dtype) return [...viewAs(dtype, bytes)];
   return Array.from({ length: Math.floor(bytes.length / itemBytes) }, (_, i) => {
     const item = bytes.subarray(i * itemBytes, (i + 1) * itemBytes);

@@ -11,11 +11,11 @@ import { decodeNpy, readNpyHeader } from '../samples/npy.ts';
 import { distinctLabels } from './channel-labels.ts';
 import { cutAtGaps, gapsAmong, type SegmentBegin } from './cut-at-gaps.ts';
 import { flatBatches } from './flat-frames.ts';
-import { commonUnit, decodeText, labelText, oneLine, someOf } from './header-text.ts';
+import { unitOfAll, decodeText, labelText, oneLine, someOf } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import { startAt } from './local-start.ts';
 import { readNpyItems, type NpyItem } from './npy-items.ts';
-import { neededSize, readPart, readWhole, type FileOptions, type RecordingFiles } from './recording-files.ts';
+import { neededSize, partOfFile, readWhole, type FileOptions, type RecordingFiles } from './recording-files.ts';
 
 const MAX_CHANNELS = 65_536;
 const MAX_STREAMS = 1000;
@@ -32,7 +32,7 @@ interface OpenEphysStream {
   readonly firstStamp: number | null;
 }
 
-type Json = Readonly<Record<string, unknown>>;
+type OebinObject = Readonly<Record<string, unknown>>;
 
 /**
  * Makes one regular int16 series of each continuous stream. Where sample numbers leap there is a gap. Digital events are
@@ -46,7 +46,7 @@ export async function readOpenEphys(files: RecordingFiles, file: string, options
   const notes: string[] = [];
   const sources = [file];
   const streams: OpenEphysStream[] = [];
-  for (const entry of listOf(structure, 'continuous', file)) {
+  for (const entry of entriesOfList(structure, 'continuous', file)) {
     streams.push(await streamOf(files, file, entry, sources, notes));
   }
   if (streams.length === 0) throw invalidField(file, 'has no continuous stream');
@@ -82,7 +82,7 @@ export async function readOpenEphys(files: RecordingFiles, file: string, options
         name: streams.length === 1 ? options.name : `${options.name}/${names[s].replace(/^continuous\//, '')}`,
         dtype: 'int16',
         channels,
-        unit: commonUnit(channels),
+        unit: unitOfAll(channels),
         sampling: { kind: 'regular', rate, startNs: startsNs[s] },
         timeReference: start.timeReference,
         provenance: {
@@ -107,7 +107,7 @@ function timeOf({ rate, numbered }: OpenEphysStream, startNs: bigint, number: bi
   return startNs + (rows < 0n ? -nsOfRow(rate, -rows) : nsOfRow(rate, rows));
 }
 
-function parseStructure(bytes: Uint8Array, file: string): Json {
+function parseStructure(bytes: Uint8Array, file: string): OebinObject {
   let value: unknown;
   try {
     value = JSON.parse(decodeText(bytes));
@@ -115,18 +115,18 @@ function parseStructure(bytes: Uint8Array, file: string): Json {
     throw invalidField(file, 'is no JSON');
   }
   if (typeof value !== 'object' || value === null) throw invalidField(file, 'is no JSON object');
-  return value as Json;
+  return value as OebinObject;
 }
 
-function listOf(structure: Json, key: string, file: string): Json[] {
+function entriesOfList(structure: OebinObject, key: string, file: string): OebinObject[] {
   const list = structure[key] ?? [];
   if (!Array.isArray(list) || list.length > MAX_STREAMS || !list.every((each) => typeof each === 'object' && each)) {
     throw invalidField(file, `has no usable list "${key}"`);
   }
-  return list as Json[];
+  return list as OebinObject[];
 }
 
-function folderOf(entry: Json, parent: string, file: string): string {
+function folderOf(entry: OebinObject, parent: string, file: string): string {
   const name = entry.folder_name ?? entry.folder;
   if (typeof name !== 'string' || name === '') throw invalidField(file, 'has a stream without folder_name');
   const folder = name.replace(/\/+$/, '');
@@ -136,7 +136,7 @@ function folderOf(entry: Json, parent: string, file: string): string {
 async function streamOf(
   files: RecordingFiles,
   file: string,
-  entry: Json,
+  entry: OebinObject,
   sources: string[],
   notes: string[],
 ): Promise<OpenEphysStream> {
@@ -169,7 +169,7 @@ async function streamOf(
 }
 
 function channelsOf(listed: readonly unknown[], notes: string[]): Channel[] {
-  const infos = listed.map((each) => (typeof each === 'object' && each !== null ? (each as Json) : {}));
+  const infos = listed.map((each) => (typeof each === 'object' && each !== null ? (each as OebinObject) : {}));
   const labels = distinctLabels(
     infos.map(({ channel_name: name }, i) => labelText(typeof name === 'string' ? name : '', `channel ${i}`)),
   );
@@ -194,7 +194,7 @@ async function leapsOf(
   rows: number,
 ): Promise<{ leaps: { row: number; number: bigint }[]; count: number }> {
   const size = await neededSize(files, name, name);
-  const header = readNpyHeader(await readPart(files, name, 0, Math.min(size, 65_536)));
+  const header = readNpyHeader(await partOfFile(files, name, 0, Math.min(size, 65_536)));
   if (header?.dtype !== 'int64' || header.channels !== 1)
     throw invalidField(name, 'is no column of int64 sample numbers');
   const whole = Math.min(header.rows, Math.floor((size - 64) / 8));
@@ -236,14 +236,14 @@ async function softwareStart(files: RecordingFiles, sources: string[]): Promise<
 async function marksOf(
   files: RecordingFiles,
   file: string,
-  structure: Json,
+  structure: OebinObject,
   streams: readonly OpenEphysStream[],
   startsNs: readonly bigint[],
   sources: string[],
   notes: string[],
 ): Promise<NewAnnotation[][]> {
   const marks: NewAnnotation[][] = streams.map(() => []);
-  for (const entry of listOf(structure, 'events', file)) {
+  for (const entry of entriesOfList(structure, 'events', file)) {
     const folder = folderOf(entry, 'events', file);
     const own = streams.findIndex((stream) => folder.split('/')[1] === stream.folder.split('/')[1]);
     const s = Math.max(own, 0);

@@ -37,7 +37,12 @@ export async function neededSize(files: RecordingFiles, name: string, neededBy: 
 }
 
 /** Bytes `[from, from + length)` of a file, or fewer where it ends before. */
-export async function readPart(files: RecordingFiles, name: string, from: number, length: number): Promise<Uint8Array> {
+export async function partOfFile(
+  files: RecordingFiles,
+  name: string,
+  from: number,
+  length: number,
+): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let left = length;
   if (left === 0) return new Uint8Array(0);
@@ -55,5 +60,5 @@ export async function readWhole(files: RecordingFiles, name: string, neededBy = 
   if (size > MAX_SIDE_FILE_BYTES) {
     throw new VarveError('limit-exceeded', `${name} has ${size} bytes; at most ${MAX_SIDE_FILE_BYTES} are read`);
   }
-  return readPart(files, name, 0, size);
+  return partOfFile(files, name, 0, size);
 }

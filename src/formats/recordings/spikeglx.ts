@@ -9,7 +9,7 @@ import type { Channel } from '../../core/signal/series.ts';
 import { parseTime } from '../../core/time.ts';
 import { distinctLabels } from './channel-labels.ts';
 import { flatBatches } from './flat-frames.ts';
-import { commonUnit, decodeText, labelText, oneLine, someOf } from './header-text.ts';
+import { unitOfAll, decodeText, labelText, oneLine, someOf } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import { startAt } from './local-start.ts';
 import { neededSize, readWhole, type FileOptions, type RecordingFiles } from './recording-files.ts';
@@ -68,7 +68,7 @@ export async function readSpikeGlx(files: RecordingFiles, file: string, options:
     name: options.name,
     dtype: 'int16',
     channels,
-    unit: commonUnit(channels),
+    unit: unitOfAll(channels),
     sampling: { kind: 'regular', rate, startNs: start.startNs },
     timeReference: start.timeReference,
     timeZone: start.timeZone,

@@ -31,7 +31,7 @@ export function isWfdbFormat(code: number): code is WfdbFormat {
   return Object.hasOwn(PACKINGS, code);
 }
 
-export function packingOf(format: WfdbFormat): Packing {
+export function wfdbPacking(format: WfdbFormat): Packing {
   return PACKINGS[format];
 }
 

@@ -9,12 +9,12 @@ import { fullBatchRows } from '../samples/batch-builder.ts';
 import { BlockCutter } from '../binary/block-cutter.ts';
 import { distinctLabels } from './channel-labels.ts';
 import { cutAtGaps, gapsAmong } from './cut-at-gaps.ts';
-import { commonUnit, decodeText, labelText, oneLine, someOf } from './header-text.ts';
+import { unitOfAll, decodeText, labelText, oneLine, someOf } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import { startAt } from './local-start.ts';
 import { neededSize, readWhole, type FileOptions, type RecordingFiles } from './recording-files.ts';
 import { readWfdbAnnotations } from './wfdb-annotations.ts';
-import { decodeWfdb, packingOf, samplesIn, type WfdbFormat } from './wfdb-formats.ts';
+import { decodeWfdb, wfdbPacking, samplesIn, type WfdbFormat } from './wfdb-formats.ts';
 import { parseWfdbHeader, type WfdbHeader, type WfdbSignal } from './wfdb-header.ts';
 
 export interface WfdbOptions extends FileOptions {
@@ -85,8 +85,8 @@ export async function readWfdb(files: RecordingFiles, header: string, options: W
     const [{ signals }] = group.runs;
     const { samplesPerFrame, skew } = signals[0].signal;
     const rate = timesRate(head.rate, samplesPerFrame, header);
-    const invalid = [...new Set(signals.map(({ signal }) => packingOf(signal.format).invalid))];
-    const dtype = signals.some(({ signal }) => packingOf(signal.format).isWide) ? 'int32' : 'int16';
+    const invalid = [...new Set(signals.map(({ signal }) => wfdbPacking(signal.format).invalid))];
+    const dtype = signals.some(({ signal }) => wfdbPacking(signal.format).isWide) ? 'int32' : 'int16';
     const channels = channelsOf(signals);
     let rows = 0;
     const begins = group.runs.map((run) => {
@@ -101,7 +101,7 @@ export async function readWfdb(files: RecordingFiles, header: string, options: W
         name: nameOf(options.name, groups, g, head.rate),
         dtype,
         channels,
-        unit: commonUnit(channels),
+        unit: unitOfAll(channels),
         sampling: { kind: 'regular', rate, startNs: gaps[0].startNs },
         timeReference: start.timeReference,
         timeZone: start.timeZone,
@@ -243,7 +243,7 @@ function groupsOf(parts: readonly WfdbPart[]): SignalGroup[] {
 /** What must be equal for samples of two segments to be one channel. */
 function kindOf({ signal, label }: PlacedSignal): string {
   const { samplesPerFrame, skew, gain, baseline, unit, format } = signal;
-  return JSON.stringify([label, samplesPerFrame, skew, gain, baseline, unit, packingOf(format)]);
+  return JSON.stringify([label, samplesPerFrame, skew, gain, baseline, unit, wfdbPacking(format)]);
 }
 
 /** The name of the recording, and what tells the series from the others: its rate, or the signal. */
@@ -268,7 +268,9 @@ function channelsOf(signals: readonly PlacedSignal[]): Channel[] {
 
 function notesOnSignals(parts: readonly WfdbPart[], notes: string[]): void {
   const signals = parts.flatMap((part) => part.signals);
-  const invalid = [...new Set(signals.map(({ signal }) => packingOf(signal.format).invalid))].filter((v) => v !== null);
+  const invalid = [...new Set(signals.map(({ signal }) => wfdbPacking(signal.format).invalid))].filter(
+    (v) => v !== null,
+  );
   if (invalid.length > 0) {
     notes.push(
       `raw values are kept as they are; ${invalid.join(' and ')} mark invalid samples by their storage format`,
@@ -378,7 +380,7 @@ async function* framesOf(
   frames: number,
   blockFrames: number,
 ): AsyncGenerator<Int16Array | Int32Array, undefined> {
-  const { samples, bytes } = packingOf(format);
+  const { samples, bytes } = wfdbPacking(format);
   const cutter = new BlockCutter((blockFrames * frameSamples * bytes) / samples);
   let left = frames;
   const decoded = (block: Uint8Array): Int16Array | Int32Array => {

@@ -23,7 +23,7 @@ export interface XdfChunk {
 
 const MAGIC = 'XDF:';
 /** LabRecorder writes chunks of half a second; a larger one is no chunk. */
-const MAX_CHUNK_BYTES = 256 * 1024 * 1024;
+const MOST_CHUNK_BYTES = 256 * 1024 * 1024;
 /** What every boundary chunk holds, so that a reader finds its way again. */
 const BOUNDARY = Buffer.from('43a546dccbf5410fb30ed5467383cbe4', 'hex');
 
@@ -48,7 +48,7 @@ export async function* xdfChunks(
       if (lengthBytes === undefined) return;
       const head = await source.take([1, 4, 8].includes(lengthBytes) ? lengthBytes : 0);
       const length = lengthOf(head);
-      if (length === null || length < 2 || length > MAX_CHUNK_BYTES) {
+      if (length === null || length < 2 || length > MOST_CHUNK_BYTES) {
         if ([1, 4, 8].includes(lengthBytes) && head.length < lengthBytes) {
           onLoss(`${file} was cut off in the chunk at byte ${byte}`);
           return;

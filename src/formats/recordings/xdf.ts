@@ -10,7 +10,7 @@ import type { Channel, NewAnnotation } from '../../core/signal/series.ts';
 import { isTime } from '../../core/time.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
 import { distinctLabels } from './channel-labels.ts';
-import { commonUnit, labelText, oneLine, said } from './header-text.ts';
+import { unitOfAll, labelText, oneLine, said } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
 import type { FileOptions, RecordingFiles } from './recording-files.ts';
 import { elementsIn, elementText, xdfChunks, XDF_TAGS, type XdfChunk } from './xdf-chunks.ts';
@@ -279,7 +279,7 @@ function dataSeries(
       name,
       dtype,
       channels: stream.channels,
-      unit: commonUnit(stream.channels),
+      unit: unitOfAll(stream.channels),
       sampling: { kind: 'irregular' },
       timeReference: 'relative',
       provenance,

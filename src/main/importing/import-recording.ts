@@ -151,7 +151,7 @@ function requestKey(source: RecordingSource, name: string, request: number): str
   return `import-${digest}`;
 }
 
-interface AppendRequest {
+interface SegmentBody {
   readonly body: Uint8Array;
   /** Where it begins a segment. */
   readonly startNs: bigint | undefined;
@@ -161,7 +161,7 @@ interface AppendRequest {
  * The samples as bodies of requests; a segment begins one. Where one ends depends on the file alone, or a second import
  * would not be recognized.
  */
-async function* requestsOf(recorded: RecordedSeries): AsyncGenerator<AppendRequest> {
+async function* requestsOf(recorded: RecordedSeries): AsyncGenerator<SegmentBody> {
   let parts: Uint8Array[] = [];
   let bytes = 0;
   let startNs: bigint | undefined;
