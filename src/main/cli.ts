@@ -94,7 +94,7 @@ program.commandsGroup('Series:');
 
 withService(program.command('import'))
   .description(
-    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, OpenSignals',
+    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, HDF5 (NWB, SNIRF …)',
   )
   .argument('<path...>', 'files, folders, or patterns such as data/**/*.csv')
   .option('--project <name>', 'project of the series', 'default')
@@ -108,6 +108,7 @@ withService(program.command('import'))
       'csv',
       'npy',
       'opensignals',
+      'hdf5',
       'edf',
       'abf',
       'brainvision',
@@ -117,13 +118,25 @@ withService(program.command('import'))
       'biopac',
     ]),
   )
-  .option('--rate <hz>', '.npy: samples a second, as 360, 20.03 or 30000/1001')
+  .option('--rate <hz>', '.npy, HDF5: samples a second, as 360, 20.03 or 30000/1001')
   .option(
     '--start <time>',
     'time of the first sample, as RFC 3339 or integer nanoseconds, if the file does not say it, or says it wrongly',
   )
   .option('--tz <zone>', 'IANA zone of times that state none, such as Europe/Berlin (default: UTC)')
-  .option('--time-column <name>', 'CSV: the column of times')
+  .option('--time-column <name>', 'CSV: the column of times; HDF5: the dataset, or column, of times')
+  .option(
+    '--dataset <path>',
+    'HDF5: a dataset that is meant, in place of those that are found; can be repeated',
+    several,
+  )
+  .addOption(
+    new Option('--orient <how>', 'HDF5: rows follow each other in time, or each row is a channel').choices([
+      'rows',
+      'channels',
+    ]),
+  )
+  .addOption(new Option('--epoch <unit>', 'HDF5: what times count that do not say it').choices(['s', 'ms', 'us', 'ns']))
   .option('--value-column <name>', 'CSV: a column that becomes a channel; can be repeated', several)
   .option('--by <column>', 'CSV: a column whose values make series of their own; can be repeated', several)
   .option('--delimiter <character>', 'CSV: between fields (default: a comma)')
@@ -198,6 +211,7 @@ withService(program.command('cat'))
   .option('--channels <labels>', 'labels or numbers, with commas')
   .option('--channel <label>', 'a label as it is, commas and all; can be repeated', several, [])
   .option('--physical', 'scale and offset applied, as float64')
+  .option('--unit <code>', 'physical values in this unit, as UCUM writes it, such as mV')
   .addOption(
     new Option('--format <format>', "default: what --out's extension says, else csv").choices([
       'csv',

@@ -13,6 +13,7 @@ export const RECORDING_FORMATS = [
   'csv',
   'npy',
   'opensignals',
+  'hdf5',
   'edf',
   'abf',
   'brainvision',
@@ -35,6 +36,12 @@ export interface RecordingOptions {
   readonly delimiter?: string;
   /** IANA name of the zone of times that state none; by default UTC. */
   readonly tz?: string;
+  /** Datasets of an HDF5 file that are meant. */
+  readonly dataset?: readonly string[];
+  /** Whether rows follow each other along the first axis, or each row is a channel. */
+  readonly orient?: 'rows' | 'channels';
+  /** What one is, in times that do not say it. */
+  readonly epoch?: 's' | 'ms' | 'us' | 'ns';
 }
 
 export type { RecordingSource };
