@@ -19,9 +19,13 @@ import { recordingDescriptions } from './routes/recording-routes.ts';
 import { retentionDescriptions } from './routes/retention-routes.ts';
 import { sampleDescriptions } from './routes/sample-routes.ts';
 import { seriesDescriptions } from './routes/series-routes.ts';
+import { sessionDescriptions } from './routes/session-routes.ts';
+import { shareDescriptions } from './routes/share-routes.ts';
 import { spaceDescriptions } from './routes/space-routes.ts';
 import { subjectDescriptions } from './routes/subject-routes.ts';
 import { stateDescriptions } from './routes/state-routes.ts';
+import { trashDescriptions } from './routes/trash-routes.ts';
+import { savedSearchDescriptions } from './routes/saved-search-routes.ts';
 import { tagDescriptions } from './routes/tag-routes.ts';
 import { uploadDescriptions } from './routes/upload-routes.ts';
 import { vocabularyDescriptions } from './routes/vocabulary-routes.ts';
@@ -39,6 +43,8 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...importDescriptions,
   ...uploadDescriptions,
   ...tagDescriptions,
+  ...trashDescriptions,
+  ...savedSearchDescriptions,
   ...sampleDescriptions,
   ...appendManyDescriptions,
   ...lineDescriptions,
@@ -53,6 +59,8 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...spaceDescriptions,
   ...retentionDescriptions,
   ...accessDescriptions,
+  ...sessionDescriptions,
+  ...shareDescriptions,
   ...healthDescriptions,
   ...docsDescriptions,
 };
@@ -108,7 +116,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
       { name: 'live', description: 'What happens, as it happens' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
       { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
-      { name: 'access', description: 'Projects and tokens' },
+      { name: 'access', description: 'Projects, tokens, sessions and links' },
       { name: 'health', description: 'For whoever runs the service' },
       { name: 'docs', description: 'This document' },
     ],

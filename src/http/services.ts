@@ -12,12 +12,15 @@ import type { InfluxqlService } from '../flows/influxql/influxql-service.ts';
 import type { IngestService } from '../flows/ingest/ingest-service.ts';
 import type { OverviewService } from '../flows/overview/overview-service.ts';
 import type { AccessService } from '../flows/people/access-service.ts';
+import type { SessionService } from '../flows/people/session-service.ts';
 import type { ReadService } from '../flows/read/read-service.ts';
 import type { MetadataService } from '../flows/series/metadata-service.ts';
 import type { RecordingService } from '../flows/series/recording-service.ts';
+import type { SavedSearchService } from '../flows/series/saved-search-service.ts';
 import type { SeriesService } from '../flows/series/series-service.ts';
 import type { SubjectService } from '../flows/series/subject-service.ts';
 import type { TimeAxisService } from '../flows/series/time-axis-service.ts';
+import type { ShareService } from '../flows/share/share-service.ts';
 import type { TableService } from '../flows/table/table-service.ts';
 
 export type SampleService = AppendService & ReadService & OverviewService & TableService;
@@ -25,7 +28,10 @@ export type SampleService = AppendService & ReadService & OverviewService & Tabl
 /** Noun by noun: a route gets the part that it needs. `main/assemble` binds each to its flow. All of them throw VarveError. */
 export interface Service {
   readonly access: AccessService;
+  readonly sessions: SessionService;
+  readonly shares: ShareService;
   readonly series: SeriesService;
+  readonly savedSearches: SavedSearchService;
   readonly metadata: MetadataService;
   readonly subjects: SubjectService;
   readonly recordings: RecordingService;

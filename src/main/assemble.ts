@@ -14,6 +14,8 @@ import { refreshUnits } from '../catalog/series/tag-unit-store.ts';
 import { listenForCommits } from '../catalog/commit-listener.ts';
 import { listenForTokens } from '../catalog/people/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/people/access.ts';
+import { sessionService } from '../flows/people/sessions.ts';
+import { SignInCodes } from '../flows/people/sign-in-codes.ts';
 import { AnswerRoom } from '../flows/read/answer-room.ts';
 import { appendMany } from '../flows/append/append-many.ts';
 import { appendSamples } from '../flows/append/append-samples.ts';
@@ -38,6 +40,7 @@ import { openImports } from '../catalog/series/import-store.ts';
 import { sweepUploads } from '../storage/folder/uploads.ts';
 import { recordingService } from '../flows/series/manage-recordings.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
+import { savedSearchService } from '../flows/series/saved-searches.ts';
 import { seriesService } from '../flows/series/manage-series.ts';
 import { CommitNews } from '../flows/live/commit-news.ts';
 import { liveService } from '../flows/live/live.ts';
@@ -53,6 +56,7 @@ import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
 import { SeriesMemory } from '../flows/series/series-memory.ts';
 import { SeriesTurns } from '../flows/series/series-turns.ts';
 import type { Service } from '../http/services.ts';
+import { shareService } from '../flows/share/shares.ts';
 import { stateService } from '../flows/close/seal-series.ts';
 import { readUnit } from '../flows/series/tag-units.ts';
 import { spaceService } from '../flows/compact/tell-space.ts';
@@ -322,14 +326,18 @@ export async function openWorker(config: Config, ground: Ground): Promise<{ clos
   };
 }
 
-/** The API's part: everything behind the routes. */
+/**
+ * The API's part: everything behind the routes.
+ * @returns with it what makes codes that sign in once, with the first token
+ */
 export async function openService(
   config: Config,
   ground: Ground,
-): Promise<{ service: Service; endStreams: Phase; closing: Phase[] }> {
+): Promise<{ service: Service; makeCode: () => string; endStreams: Phase; closing: Phase[] }> {
   const { pools, root, backend, log, databaseUrl } = ground;
   const { reads, writes, searches } = pools;
-  await ensureAccess(writes, firstToken(config));
+  const token = firstToken(config);
+  await ensureAccess(writes, token);
   const importRoots = await realRoots(config.importRoots);
   const codec = codecPool(config);
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
@@ -357,6 +365,7 @@ export async function openService(
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const cardinality = new LineCardinality(reads, config.maxProjectSeries, log);
   const access = accessService(pools, tokens);
+  const codes = new SignInCodes();
   const table = (request: TableRequest): Promise<TableStream> => querySeries({ ...readDeps, searches }, request);
   const asking = {
     searches,
@@ -390,7 +399,10 @@ export async function openService(
   });
   const service: Service = {
     access,
+    sessions: sessionService(pools, tokens, codes),
+    shares: shareService(pools, tokens),
     series,
+    savedSearches: savedSearchService(pools),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
     recordings: recordingService(pools),
@@ -424,11 +436,13 @@ export async function openService(
       backend,
       queue,
       backpressure,
+      cardinality,
       outage: ground.outage,
     }),
   };
   return {
     service,
+    makeCode: () => codes.make(token),
     endStreams: { name: 'streams', limitMs: 2_000, close: () => live.close() },
     closing: [
       { name: 'exports', limitMs: 5_000, close: () => exporting.close() },

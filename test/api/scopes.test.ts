@@ -104,6 +104,9 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/tags/{key}/rename': { to: 'other', project: PROJECT },
   'POST /v1/query': { where: { tag: 'secret', exists: true } },
   'POST /v1/projects': { name: 'more' },
+  'POST /v1/searches': { name: 'mine', project: PROJECT, where: { tag: 'secret', exists: true } },
+  'PUT /v1/searches/{id}': { name: 'mine' },
+  'POST /v1/shares': { search: { tag: 'secret', exists: true } },
   'POST /v1/tokens': { name: 'more', scopes: ['read'] },
   'POST /v1/retention': { project: PROJECT, keep: '1d' },
   'PUT /v1/projects/{name}/vocabulary': { keys: {} },
@@ -155,6 +158,10 @@ const OPEN: ReadonlySet<string> = new Set([
   'GET /',
   'GET /ping',
   'GET /health',
+  // These tell whoever asks of himself alone.
+  'POST /v1/session',
+  'GET /v1/session',
+  'DELETE /v1/session',
 ]);
 
 function byId(operation: string): string {

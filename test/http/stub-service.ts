@@ -53,6 +53,8 @@ function principalFor(token: string): Principal {
 
 export interface Choices {
   readonly access?: Partial<Service['access']>;
+  readonly sessions?: Partial<Service['sessions']>;
+  readonly shares?: Partial<Service['shares']>;
   readonly series?: Partial<Service['series']>;
   readonly metadata?: Partial<Service['metadata']>;
   readonly subjects?: Partial<Service['subjects']>;
@@ -77,7 +79,10 @@ export function stubService(choices: Choices = {}): Service {
     });
   return {
     access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
+    sessions: part('sessions', choices.sessions ?? {}),
+    shares: part('shares', choices.shares ?? {}),
     series: part('series', { get: async () => SERIES, ...choices.series }),
+    savedSearches: part('savedSearches', {}),
     metadata: part('metadata', choices.metadata ?? {}),
     subjects: part('subjects', choices.subjects ?? {}),
     recordings: part('recordings', choices.recordings ?? {}),

@@ -127,6 +127,8 @@ function probe(where: Expression, s: Row): Condition {
       return sql`(${createdBefore(where, s)} and ${headProbe(silentSince(where), s)})`;
     case 'has_channel':
       return hasChannel(where.like, s);
+    case 'ids':
+      return sql`${s}.id = any(${[...where.ids]}::uuid[])`;
     case 'has_annotation':
       return sql`exists (select 1 from annotations a where a.series_id = ${s}.id and ${annotationTest(where)})`;
   }

@@ -42,6 +42,16 @@ const seconds = (max: number) => numberFrom(1, max, 'number');
 const Port = wholeNumber(0, 65_535);
 const Threads = wholeNumber(1, 64);
 
+/** `*`, or origins as browsers write them, separated by commas. */
+const Origins = z.string().transform((text, context): string[] => {
+  const origins = text.split(',').map((each) => each.trim());
+  const wrong = origins.find((each) => each !== '*' && !(URL.canParse(each) && new URL(each).origin === each));
+  if (wrong === undefined) return origins;
+  const message = `must be * or origins such as https://lab.example:8443, without a path, separated by commas; ${JSON.stringify(wrong)} is none`;
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
+
 /** Every variable Varve reads; an empty one counts as not set. */
 const Environment = z.object({
   VARVE_HOST: z.string().default('127.0.0.1'),
@@ -73,6 +83,7 @@ const Environment = z.object({
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
+  VARVE_CORS_ORIGINS: Origins.default([]),
   VARVE_POSTGRES_PORT: Port.default(0),
   VARVE_ALLOW_FSYNC_OFF: z
     .enum(['0', '1'], { error: ({ input }) => `must be 0 or 1, not ${JSON.stringify(input)}` })
@@ -105,6 +116,8 @@ export interface Config {
   readonly importRoots: readonly string[];
   readonly maxUploadBytes: number;
   readonly http: HttpLimits;
+  /** Pages of other origins that may read answers. */
+  readonly corsOrigins: readonly string[];
   readonly database: (
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
   ) & {
@@ -166,6 +179,7 @@ export function readConfig(
       maxConnections: env.VARVE_MAX_CONNECTIONS,
       maxRequestsPerToken: env.VARVE_MAX_REQUESTS_PER_TOKEN,
     },
+    corsOrigins: env.VARVE_CORS_ORIGINS,
     database: {
       ...(env.DATABASE_URL
         ? { kind: 'server', url: env.DATABASE_URL }
