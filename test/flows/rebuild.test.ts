@@ -78,6 +78,7 @@ async function numbers(store: Store, name: string, count: number): Promise<Serie
       timeZone: 'Europe/Berlin',
       tags: { species: 'mouse', age_days: 61, anaesthetised: false },
       provenance: {},
+      recording: { name: `the recording of ${name}`, source: null, startNs: null },
     }),
   );
   await appendNumbers(store, series, 0, count);

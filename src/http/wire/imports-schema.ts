@@ -29,6 +29,9 @@ const OPTION_SCHEMAS = {
   value_column: texts.optional().meta({ description: 'Tables: columns that become channels' }),
   by: texts.optional().meta({ description: 'Tables: columns whose values make series of their own' }),
   delimiter: text.optional().meta({ description: 'Tables: what is between fields' }),
+  dataset: texts.optional().meta({ description: 'HDF5: the datasets that are meant' }),
+  orient: z.enum(['rows', 'channels']).optional().meta({ description: 'Whether each row is a time, or a channel' }),
+  epoch: z.enum(['s', 'ms', 'us', 'ns']).optional().meta({ description: 'What one is, in times that do not say it' }),
 } as const;
 
 const importOptions = z.strictObject(OPTION_SCHEMAS);
