@@ -434,6 +434,93 @@ describe('an import that is interrupted', () => {
   });
 });
 
+describe('of many files', () => {
+  const TABLE = 'time,a\n2026-05-01,1\n2026-05-02,3\n';
+
+  async function lay(name: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
+    const root = join(folder, name);
+    for (const [path, content] of Object.entries(files)) {
+      await mkdir(join(root, path, '..'), { recursive: true });
+      await writeFile(join(root, path), content);
+    }
+    return root;
+  }
+
+  interface Report {
+    readonly file: string;
+    readonly outcome: string;
+    readonly reason?: string;
+  }
+
+  test('a folder is imported with one command, whose summary says what happened to each file; one that is bad stops no other', async () => {
+    const root = await lay('mixed', {
+      'a/one.csv': TABLE,
+      'a/two.csv': TABLE.replace('3', '4'),
+      'broken.csv': 'time,a\nnever,1\n',
+      'r.hea': 'r 1 100 2\nr.dat 16 200 12 0 0 0 0 lead\n',
+      'r.dat': new Uint8Array(4),
+      'notes.docx': 'x',
+      '.hidden.csv': TABLE,
+    });
+    const first = await varve('import', root, '--project', 'default', '--tag', 'batch=mixed');
+    expect(first.code).toBe(1);
+    expect(first.stderr).toMatch(/^varve: .*broken\.csv: /m);
+    const rows = (name: string): string =>
+      first.stdout.split('\n').find((line) => line.startsWith(`${root}/`) && line.includes(`/${name} `)) ?? '';
+    expect(rows('one.csv')).toMatch(/csv +1 +2 +imported$/);
+    expect(rows('two.csv')).toMatch(/csv +1 +2 +imported$/);
+    expect(rows('broken.csv')).toMatch(/refused: .+/);
+    expect(rows('r.hea')).toMatch(/wfdb +1 +2 +imported$/);
+    expect(rows('r.dat')).toMatch(/skipped: is a part of/);
+    expect(rows('notes.docx')).toMatch(/skipped: its name does not say its format/);
+    expect(rows('hidden')).toBe('');
+    expect(first.stdout).toContain('6 files: 3 imported, 1 refused, 2 skipped');
+
+    const again = await varve('import', join(root, '**/*.csv'), '--json', '--tag', 'batch=mixed');
+    const { files } = JSON.parse(again.stdout) as { files: Report[] };
+    expect(files.map(({ file, outcome }) => [file.slice(root.length + 1), outcome])).toEqual([
+      ['a/one.csv', 'already there'],
+      ['a/two.csv', 'already there'],
+      ['broken.csv', 'refused'],
+    ]);
+    const good = await varve('import', join(root, 'a'), '--tag', 'batch=mixed');
+    expect([good.code, good.stdout]).toEqual([0, expect.stringContaining('2 files: 2 already there')]);
+    const listed = await varve('ls', '--recording', 'one', '--json');
+    expect(JSON.parse(listed.stdout)).toMatchObject([{ name: 'one', recording: { name: 'one' } }]);
+  });
+
+  test('another file is added to a recording that is there, once', async () => {
+    const root = await lay('days', { 'mon/log.csv': TABLE, 'tue/log.csv': TABLE.replaceAll('2026-05', '2026-06') });
+    expect((await varve('import', join(root, 'mon/log.csv'))).code).toBe(0);
+    const refused = await varve('import', join(root, 'tue/log.csv'));
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('--into')]);
+    for (const outcome of ['imported', 'already there']) {
+      const { stdout } = await varve('import', join(root, 'tue/log.csv'), '--into', 'log', '--json');
+      expect((JSON.parse(stdout) as { files: Report[] }).files).toMatchObject([{ outcome }]);
+      expect(await client.getSeries({ project: 'default', name: 'log' })).toMatchObject({ rows: 4 });
+    }
+    expect((await client.findRecording('default', 'log')).sources).toHaveLength(2);
+    expect((await varve('import', join(root, 'tue/log.csv'), '--into', 'nobody')).stderr).toContain(
+      'no recording nobody',
+    );
+  });
+
+  test('a folder that is watched is imported as its files come to rest', async () => {
+    const root = await lay('watched', { 'early.csv': TABLE });
+    const child = spawnVarve(['import', '--watch', root], { VARVE_URL: service.url, VARVE_DATA: service.dataRoot });
+    const stdout = textOf(child.stdout);
+    const until = async (text: string): Promise<void> => {
+      for (let tries = 0; !stdout().includes(text) && tries < 400; tries++) await new Promise((r) => setTimeout(r, 50));
+      expect(stdout()).toContain(text);
+    };
+    await until('early.csv: imported');
+    await writeFile(join(root, 'late.csv'), TABLE.replace('1', '7'));
+    await until('late.csv: imported');
+    child.kill('SIGINT');
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(0);
+  }, 40_000);
+});
+
 describe('what goes wrong is said in one line', () => {
   test.each([
     ['a file that is not there', ['import', 'nowhere.csv'], 'nowhere.csv: there is no such file'],

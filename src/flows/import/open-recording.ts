@@ -67,6 +67,13 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.acq': 'biopac',
 };
 
+/** Slugs of what says that a file is no recording by itself: a folder may have such files. */
+export const NO_RECORDING: ReadonlySet<string> = new Set([
+  'no-recording',
+  'part-of-recording',
+  'unsupported-recording',
+]);
+
 /** Files that belong to a header beside them, by the header's extension. */
 const HEADERS = ['.hea', '.vhdr', '.meta'];
 
@@ -99,7 +106,11 @@ const OWNERS: Readonly<Record<string, readonly RecordingFormat[]>> = {
  * @param path of a file; a WFDB record may go without its `.hea`
  * @throws not-found; invalid-input naming the option; what the format's reader throws
  */
-export async function openRecording(path: string, options: RecordingOptions, onLook: OnLook): Promise<OpenRecording> {
+export async function openRecording(
+  path: string,
+  options: RecordingOptions,
+  onLook: OnLook,
+): Promise<OpenRecording & { readonly format: RecordingFormat }> {
   const { file, format } = await identify(path, options.format);
   for (const [option, owners] of Object.entries(OWNERS)) {
     if (!owners.includes(format) && options[option as keyof RecordingOptions] !== undefined) {
@@ -108,7 +119,8 @@ export async function openRecording(path: string, options: RecordingOptions, onL
       throw invalidField(`--${dashed(option)}`, `is for ${whose}; ${basename(file)} is read as ${format}`);
     }
   }
-  return OPENERS[format](file, options.name ?? nameOf(file, format), options, onLook);
+  const opened = await OPENERS[format](file, options.name ?? nameOf(file, format), options, onLook);
+  return { ...opened, format };
 }
 
 /** Open Ephys has one name for all of its headers, in a folder that tells more. */
@@ -146,6 +158,7 @@ async function identify(
   throw new VarveError(
     'invalid-input',
     `its name does not say its format (${Object.keys(EXTENSIONS).join(', ')}): add --format ${RECORDING_FORMATS.join('|')}`,
+    { slug: 'no-recording' },
   );
 }
 
