@@ -163,6 +163,19 @@ describeRecordings('real recordings, through the command line and back over HTTP
     },
   );
 
+  test('fNIRS: every value is there, and the stimuli are annotations', async () => {
+    const expected = expectedOf('fnirs/neuro_run01.snirf') as { dataTimeSeries: ExpectedArray };
+    const [report] = await importJson(sharedDataPath('fnirs/neuro_run01.snirf'));
+    expect(report).toMatchObject({ name: 'neuro_run01/data1', rows: 8000, added_annotations: 6 });
+    expect(sha256(await bytesOf(report.name, {}))).toBe(expected.dataTimeSeries.sha256_le);
+    const first = (await annotationsOf(report.id))[0];
+    expect([first.start, first.end, first.payload]).toEqual([
+      '1589645269487886700',
+      '1589645274487886700',
+      { value: 1 },
+    ]);
+  });
+
   test('groundwater: times and values of every row, the empty ones too', async () => {
     const expected = expectedOf('groundwater/B49F0232_1.csv') as ExpectedCsv;
     const [report] = await importJson(sharedDataPath('groundwater/B49F0232_1.csv'), '--name', 'well');
