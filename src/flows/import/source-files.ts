@@ -4,9 +4,22 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Recording } from '../../core/signal/recording.ts';
 
-const READ_BYTES = 1024 * 1024;
+/** Files are read in pieces of this size. */
+export const READ_BYTES = 1024 * 1024;
 
-export const RECORDING_FORMATS = ['wfdb', 'csv', 'npy', 'opensignals'] as const;
+export const RECORDING_FORMATS = [
+  'wfdb',
+  'csv',
+  'npy',
+  'opensignals',
+  'edf',
+  'abf',
+  'brainvision',
+  'spikeglx',
+  'openephys',
+  'xdf',
+  'biopac',
+] as const;
 export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
 
 export interface RecordingOptions {
@@ -19,6 +32,8 @@ export interface RecordingOptions {
   readonly valueColumn?: readonly string[];
   readonly by?: readonly string[];
   readonly delimiter?: string;
+  /** IANA name of the zone of times that state none; by default UTC. */
+  readonly tz?: string;
 }
 
 /** What a recording was made from. */

@@ -7,6 +7,7 @@ export type AllowedOrigins = readonly string[];
 /** What scripts may read of an answer besides its body and the few headers that all may. */
 const EXPOSED = [
   'Accept-Ranges',
+  'Content-Disposition',
   'Content-Encoding',
   'Content-Length',
   'Content-Range',
