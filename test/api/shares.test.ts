@@ -196,6 +196,21 @@ describe('a link to a search', () => {
   });
 });
 
+test('a link to a recording shows all its series, also those that come to it later, and no other', async () => {
+  const [name, other] = [randomUUID(), randomUUID()];
+  const first = await recorded({ recording: { name } });
+  const { id } = (first as unknown as { recording: { id: string } }).recording;
+  const apart = await recorded({ recording: { name: other } });
+  const { url } = await share({ recording: id });
+  expect(await names(url)).toEqual([first.name]);
+  const second = await recorded({ recording: { name } });
+  expect(await names(url)).toEqual([first.name, second.name]);
+  expecting(200, await ask(url, `/v1/series/${second.id}/samples`));
+  expecting(403, await ask(url, `/v1/series/${apart.id}/samples`));
+  expect(expecting(200, await ask(url)).json()).toMatchObject({ recording: id });
+  expecting(404, await api.post('/v1/shares', { recording: randomUUID() }));
+});
+
 describe('the end of a link', () => {
   test('is its expiry, its revocation, or the end of the token that made it: 403, and the list says why', async () => {
     const shown = await recorded();

@@ -2,6 +2,7 @@
  * A service behind the routes whose answers a test chooses, for what the transport alone promises. Whatever a test did not
  * choose fails.
  */
+import { tmpdir } from 'node:os';
 import { UNSAID, type Series } from '../../src/core/signal/series.ts';
 import { VarveError } from '../../src/core/errors.ts';
 import type { Principal } from '../../src/flows/principal.ts';
@@ -87,7 +88,7 @@ export function stubService(choices: Choices = {}): Service {
     subjects: part('subjects', choices.subjects ?? {}),
     recordings: part('recordings', choices.recordings ?? {}),
     imports: part('imports', choices.imports ?? {}),
-    uploads: part('uploads', { folder: '', maxBytes: 1, keptMs: 1, ...choices.uploads }),
+    uploads: part('uploads', { folder: tmpdir(), maxBytes: 1, keptMs: 1, ...choices.uploads }),
     state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
     ingest: part('ingest', choices.ingest ?? {}),

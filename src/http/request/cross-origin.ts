@@ -7,6 +7,7 @@ export type AllowedOrigins = readonly string[];
 /** What scripts may read of an answer besides its body and the few headers that all may. */
 const EXPOSED = [
   'Accept-Ranges',
+  'Content-Disposition',
   'Content-Encoding',
   'Content-Length',
   'Content-Range',
@@ -15,6 +16,10 @@ const EXPOSED = [
   'Link',
   'Location',
   'Retry-After',
+  'Tus-Resumable',
+  'Upload-Expires',
+  'Upload-Length',
+  'Upload-Offset',
   'X-Request-Id',
   'X-Varve-Channels',
   'X-Varve-Commit',
