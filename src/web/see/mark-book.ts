@@ -176,7 +176,15 @@ function markOf(key: string, seriesId: string, item: ListedMark): LaneMark {
 }
 
 /** A mark as the service takes it. */
-export function bodyOfMark({ startNs, endNs, label, layer, channels, author, payload }: LaneMark): Record<string, unknown> {
+export function bodyOfMark({
+  startNs,
+  endNs,
+  label,
+  layer,
+  channels,
+  author,
+  payload,
+}: LaneMark): Record<string, unknown> {
   return {
     start: String(startNs),
     ...(endNs > startNs && { end: String(endNs) }),
