@@ -52,7 +52,7 @@ function licenses(root, inputs) {
     inputs.flatMap((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path.replaceAll('\\', '/'))?.[1] ?? []),
   );
   return [...packages]
-    .toSorted()
+    .sort((a, b) => (a < b ? -1 : 1))
     .map((name) => {
       const folder = join(root, 'node_modules', name);
       const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));

@@ -79,7 +79,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     influxql: ['table', 'read', 'people'],
     close: ['read', 'series'],
     repair: ['compact', 'close', 'rewrite', 'series'],
-    import: [],
+    import: ['append', 'series'],
     export: ['read', 'series'],
     threads: ['append', 'ingest', 'read', 'overview', 'table', 'close'],
   },

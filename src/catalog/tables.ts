@@ -106,6 +106,9 @@ export interface SeriesTable {
   time_zone: string | null;
   external_ids: Jsonb<Record<string, string>>;
   provenance: Jsonb<Record<string, unknown>>;
+  recording_id: ColumnType<string | null, string | null | undefined, string | null>;
+  /** Name of the recording. */
+  recording: ColumnType<string | null, string | null | undefined, string | null>;
   content_hash: ColumnType<StoredHash | null, undefined, string | null>;
   version: Generated<number>;
   created_at: Generated<Date>;

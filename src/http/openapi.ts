@@ -14,6 +14,8 @@ import { lineDescriptions } from './routes/line-routes.ts';
 import { liveDescriptions } from './routes/live-routes.ts';
 import { metadataDescriptions } from './routes/metadata-routes.ts';
 import { queryDescriptions } from './routes/query-routes.ts';
+import { importDescriptions } from './routes/import-routes.ts';
+import { recordingDescriptions } from './routes/recording-routes.ts';
 import { retentionDescriptions } from './routes/retention-routes.ts';
 import { sampleDescriptions } from './routes/sample-routes.ts';
 import { seriesDescriptions } from './routes/series-routes.ts';
@@ -25,6 +27,7 @@ import { stateDescriptions } from './routes/state-routes.ts';
 import { trashDescriptions } from './routes/trash-routes.ts';
 import { savedSearchDescriptions } from './routes/saved-search-routes.ts';
 import { tagDescriptions } from './routes/tag-routes.ts';
+import { uploadDescriptions } from './routes/upload-routes.ts';
 import { vocabularyDescriptions } from './routes/vocabulary-routes.ts';
 import { writeDescriptions } from './routes/write-routes.ts';
 
@@ -36,6 +39,9 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...metadataDescriptions,
   ...vocabularyDescriptions,
   ...subjectDescriptions,
+  ...recordingDescriptions,
+  ...importDescriptions,
+  ...uploadDescriptions,
   ...tagDescriptions,
   ...trashDescriptions,
   ...savedSearchDescriptions,
@@ -105,6 +111,7 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
         description: 'Changes of many series, what was changed, which tags there may be, and subjects',
       },
       { name: 'samples', description: 'The rows of a series' },
+      { name: 'imports', description: 'Files of a lab, which become series on the server' },
       { name: 'agents', description: 'Line protocol, for clients of InfluxDB' },
       { name: 'live', description: 'What happens, as it happens' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },

@@ -31,6 +31,8 @@ import { openPage, wantsPage, type WebPage } from './routes/page-routes.ts';
 import { answerProblems, unknownRoute } from './request/problem.ts';
 import { logRequests, type Log } from './request/request-log.ts';
 import { queryRoutes } from './routes/query-routes.ts';
+import { importEventRoutes, importRoutes } from './routes/import-routes.ts';
+import { recordingRoutes } from './routes/recording-routes.ts';
 import { retentionRoutes } from './routes/retention-routes.ts';
 import { sampleReads, sampleWrites } from './routes/sample-routes.ts';
 import { seriesRoutes } from './routes/series-routes.ts';
@@ -45,6 +47,7 @@ import { trashRoutes } from './routes/trash-routes.ts';
 import { savedSearchRoutes } from './routes/saved-search-routes.ts';
 import { timeAxisRoutes } from './routes/time-axis-routes.ts';
 import { limitPerToken } from './request/requests-under-way.ts';
+import { uploadOptions, uploadRoutes } from './routes/upload-routes.ts';
 import { vocabularyRoutes } from './routes/vocabulary-routes.ts';
 import { wellFormed } from './request/well-formed.ts';
 import { writeRoutes } from './routes/write-routes.ts';
@@ -95,6 +98,7 @@ export function createApp(
   );
   app.use(crossOrigin(origins));
   app.use(wellFormed);
+  app.use(uploadOptions(service.uploads));
   app.use(shareDoor(service.shares, wantsPage));
   app.use(allowedMethods(PATHS, DOCS_FILES));
   const authenticated = authenticate(service.access, service.sessions);
@@ -109,6 +113,8 @@ export function createApp(
   // Events are sent one by one.
   app.use(liveRoutes(service.live));
   app.use(changesRoutes(service.live));
+  app.use(importEventRoutes(service.imports));
+  app.use(uploadRoutes(service.uploads));
   app.use(page.assets);
   app.use(compressTexts());
   app.use(docsRoutes(() => openApiDocument(version), version, page.isBuilt ? page.index : null));
@@ -124,6 +130,8 @@ export function createApp(
   app.use(stateRoutes(service.state, service.series));
   app.use(bulkRoutes(service.series));
   app.use(seriesRoutes(service.series, service.samples));
+  app.use(recordingRoutes(service.recordings));
+  app.use(importRoutes(service.imports));
   app.use(trashRoutes(service.series));
   app.use(savedSearchRoutes(service.savedSearches));
   app.use(tagRoutes(service.series));

@@ -32,6 +32,13 @@ import { expireSamples, retentionService } from '../flows/compact/expire-samples
 import { Exports } from '../flows/export/make-exports.ts';
 import { dueLanes, flushLane } from '../flows/flush/flush-lane.ts';
 import { metadataService } from '../flows/series/manage-metadata.ts';
+import { realRoots } from '../flows/import/allowed-path.ts';
+import { importService } from '../flows/import/manage-imports.ts';
+import { uploadService } from '../flows/import/manage-uploads.ts';
+import { runImport } from '../flows/import/run-import.ts';
+import { openImports } from '../catalog/series/import-store.ts';
+import { sweepUploads } from '../storage/folder/uploads.ts';
+import { recordingService } from '../flows/series/manage-recordings.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
 import { savedSearchService } from '../flows/series/saved-searches.ts';
 import { seriesService } from '../flows/series/manage-series.ts';
@@ -67,6 +74,7 @@ import { claimFolder } from '../storage/folder/folder-owner.ts';
 import { KeptShardFiles } from '../storage/read/shard-files.ts';
 import { writeSpool } from '../storage/folder/spool.ts';
 import type { Config } from './process/config.ts';
+import { VERSION } from './process/version.ts';
 import { openDataFolder, takeDataFolder } from './process/data-folder.ts';
 import { firstToken } from './process/first-token.ts';
 import { healthService } from './health.ts';
@@ -91,8 +99,13 @@ const RECOVER_ALL_MS = 60_000;
 const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
 export const COMPACTIONS_AT_ONCE = 1;
-/** Connections for jobs: one a flush, and for compaction, expiry and each look for what was lost. */
-const JOB_CONNECTIONS = 6;
+/** Imports that one process reads at a time: each takes a core. */
+export const IMPORTS_AT_ONCE = 2;
+/** Pause between two looks for imports that nobody is at, and how many of them are rung for at once. */
+const IMPORT_EVERY_MS = 2_000;
+const IMPORTS_RUNG_FOR = 100;
+/** Connections for jobs: one a flush, two an import, and for compaction, expiry and each look for what was lost. */
+const JOB_CONNECTIONS = 10;
 
 /** What every role stands on. */
 export interface Ground {
@@ -183,7 +196,7 @@ function codecPool(config: Config): CodecPool {
 }
 
 /** The worker's part: flushes and compacts lanes, and looks for what is due. */
-export function openWorker(config: Config, ground: Ground): { closing: Phase[] } {
+export async function openWorker(config: Config, ground: Ground): Promise<{ closing: Phase[] }> {
   const { root, backend, log } = ground;
   const db = ground.pools.jobs;
   const codec = codecPool(config);
@@ -219,6 +232,31 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     ),
     log,
   });
+  const importing = {
+    reads: db,
+    writes: db,
+    root,
+    backpressure: new Backpressure(db, root, config.backpressure),
+    importRoots: await realRoots(config.importRoots),
+    importer: `varve ${VERSION}`,
+    log,
+  };
+  const importWorker = startLaneWorker(backend, {
+    work: 'import',
+    concurrency: IMPORTS_AT_ONCE,
+    run: async (id, signal) => {
+      await runImport(importing, id, signal);
+      return { more: false };
+    },
+    log,
+  });
+  const importQueue = new LaneQueue(backend, 'import', log);
+  const imports = startReconciler({
+    everyMs: IMPORT_EVERY_MS,
+    reconcile: () => openImports(db, IMPORTS_RUNG_FOR),
+    ring: (id) => importQueue.ringAgain(id),
+    log,
+  });
   const flushQueue = new LaneQueue(backend, 'flush', log);
   const compactQueue = new LaneQueue(backend, 'compact', log);
   const dueSince = new Map<string, number>();
@@ -250,6 +288,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     reconcile: async () => {
       await recover(deps);
       await sweep.run();
+      await sweepUploads(root);
       return [];
     },
     ring: () => Promise.resolve(),
@@ -265,7 +304,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     ring: () => Promise.resolve(),
     log,
   });
-  const reconcilers = [flushes, files, shards, retention];
+  const reconcilers = [flushes, files, shards, retention, imports];
   return {
     closing: [
       {
@@ -276,6 +315,8 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
           return Promise.all(reconcilers.map((each) => each.stop())).then(() => {});
         },
       },
+      { name: 'imports', limitMs: 5_000, close: () => importWorker.close(0) },
+      { name: 'import queue', limitMs: 3_000, close: () => importQueue.close() },
       { name: 'compaction', limitMs: 5_000, close: () => compactWorker.close(0) },
       { name: 'flushes', limitMs: 20_000, close: () => flushWorker.close(10_000) },
       { name: 'compact queue', limitMs: 3_000, close: () => compactQueue.close() },
@@ -297,6 +338,7 @@ export async function openService(
   const { reads, writes, searches } = pools;
   const token = firstToken(config);
   await ensureAccess(writes, token);
+  const importRoots = await realRoots(config.importRoots);
   const codec = codecPool(config);
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
   const tokenNews = listenForTokens(
@@ -308,6 +350,7 @@ export async function openService(
     (error) => log.warn({ reason: messageOf(error), fault: 'away' }, 'listening for changes of tokens failed'),
   );
   const queue = new LaneQueue(backend, 'flush', log);
+  const importQueue = new LaneQueue(backend, 'import', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);
   const turns = new SeriesTurns();
   const committer = new Committers({
@@ -362,6 +405,9 @@ export async function openService(
     savedSearches: savedSearchService(pools),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
+    recordings: recordingService(pools),
+    imports: importService({ reads, writes, root, importRoots, ring: (id) => importQueue.ring(id) }),
+    uploads: uploadService({ reads, root, backpressure, maxBytes: config.maxUploadBytes }),
     state: stateService({ reads, writes, root, codec, turns, room }),
     timeAxis,
     samples: {
@@ -404,6 +450,7 @@ export async function openService(
       { name: 'shard files', limitMs: 1_000, close: () => files.close() },
       { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
       { name: 'ring queue', limitMs: 3_000, close: () => queue.close() },
+      { name: 'import queue', limitMs: 3_000, close: () => importQueue.close() },
     ],
   };
 }

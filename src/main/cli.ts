@@ -94,10 +94,12 @@ program.commandsGroup('Series:');
 
 withService(program.command('import'))
   .description(
-    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, OpenSignals',
+    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, HDF5 (NWB, SNIRF …)',
   )
-  .argument('<file...>')
+  .argument('<path...>', 'files, folders, or patterns such as data/**/*.csv')
   .option('--project <name>', 'project of the series', 'default')
+  .option('--into <recording>', 'id or name of a recording that is there: add to it')
+  .option('--watch', 'go on, and import files as they come, once they have rested for two seconds')
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
@@ -106,6 +108,7 @@ withService(program.command('import'))
       'csv',
       'npy',
       'opensignals',
+      'hdf5',
       'edf',
       'abf',
       'brainvision',
@@ -115,13 +118,25 @@ withService(program.command('import'))
       'biopac',
     ]),
   )
-  .option('--rate <hz>', '.npy: samples a second, as 360, 20.03 or 30000/1001')
+  .option('--rate <hz>', '.npy, HDF5: samples a second, as 360, 20.03 or 30000/1001')
   .option(
     '--start <time>',
     'time of the first sample, as RFC 3339 or integer nanoseconds, if the file does not say it, or says it wrongly',
   )
   .option('--tz <zone>', 'IANA zone of times that state none, such as Europe/Berlin (default: UTC)')
-  .option('--time-column <name>', 'CSV: the column of times')
+  .option('--time-column <name>', 'CSV: the column of times; HDF5: the dataset, or column, of times')
+  .option(
+    '--dataset <path>',
+    'HDF5: a dataset that is meant, in place of those that are found; can be repeated',
+    several,
+  )
+  .addOption(
+    new Option('--orient <how>', 'HDF5: rows follow each other in time, or each row is a channel').choices([
+      'rows',
+      'channels',
+    ]),
+  )
+  .addOption(new Option('--epoch <unit>', 'HDF5: what times count that do not say it').choices(['s', 'ms', 'us', 'ns']))
   .option('--value-column <name>', 'CSV: a column that becomes a channel; can be repeated', several)
   .option('--by <column>', 'CSV: a column whose values make series of their own; can be repeated', several)
   .option('--delimiter <character>', 'CSV: between fields (default: a comma)')
@@ -129,16 +144,17 @@ withService(program.command('import'))
   .option('--json', 'print a report for programs')
   .addHelpText(
     'after',
-    '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.',
+    '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.\nExit code: 0 if all was imported or there, 1 if a file was refused.',
   )
   .action(async (files: string[], command: ImportCommand & PlaceOptions) => {
-    const { importFiles } = await import('./commands/import-command.ts');
-    await importFiles(clientConfigOf(command), files, command);
+    const { importPaths } = await import('./commands/import-command.ts');
+    if (!(await importPaths(clientConfigOf(command), files, command))) process.exitCode = 1;
   });
 
 withService(program.command('ls'))
   .description('list series')
   .option('--project <name>', 'only those of a project')
+  .option('--recording <recording>', 'only those of a recording, by its id or name')
   .option('--json', 'print all their metadata, as a JSON array')
   .action(async (command: ListCommand & PlaceOptions) => {
     const { listSeries } = await import('./commands/list-command.ts');
@@ -156,6 +172,7 @@ withService(program.command('search'))
   .option('--facets <names>', 'count the values of tags, or of field.<name>, with commas')
   .option('--limit <number>', 'at most so many series')
   .option('--project <name>', 'only those of a project')
+  .option('--recording <recording>', 'only those of a recording, by its id or name')
   .option('--unit <unit>', 'only those in a unit')
   .addOption(new Option('--kind <kind>', 'only those sampled so').choices(['regular', 'irregular']))
   .option('--json', 'print all their metadata, as a JSON array')
@@ -194,6 +211,7 @@ withService(program.command('cat'))
   .option('--channels <labels>', 'labels or numbers, with commas')
   .option('--channel <label>', 'a label as it is, commas and all; can be repeated', several, [])
   .option('--physical', 'scale and offset applied, as float64')
+  .option('--unit <code>', 'physical values in this unit, as UCUM writes it, such as mV')
   .addOption(
     new Option('--format <format>', "default: what --out's extension says, else csv").choices([
       'csv',

@@ -25,7 +25,7 @@ export async function serve(config: Config, log: Logger, options: { worker: bool
   try {
     const { service, makeCode, endStreams, closing: servicePhases } = await openService(config, ground);
     closing.unshift(...servicePhases);
-    if (options.worker) closing.unshift(...openWorker(config, ground).closing);
+    if (options.worker) closing.unshift(...(await openWorker(config, ground)).closing);
     const page = openPage();
     const http = await listen(
       createApp(service, { log: ground.log, version: VERSION, limits: config.http, origins: config.corsOrigins, page }),
@@ -55,6 +55,6 @@ function signInLink(url: string, path: string, code: string): string {
 /** The worker alone, for machines that only flush and compact. */
 export async function work(config: Config, log: Logger): Promise<{ close(): Promise<void> }> {
   const ground = await openGround(config, log);
-  const closing = [...openWorker(config, ground).closing, ...ground.closing];
+  const closing = [...(await openWorker(config, ground)).closing, ...ground.closing];
   return { close: () => closeInPhases(closing, log) };
 }

@@ -48,7 +48,8 @@ export function Shell({ base, url }: { readonly base: string; readonly url: UrlS
 
   if (session.value === null && base === '')
     return <SignIn api={api} url={url} onSignedIn={(who) => (session.value = who)} />;
-  const view = url.get('view') ?? 'find';
+  // Each parameter by itself: those of a time line change with every move of it.
+  const view = url.follow('view').value ?? 'find';
   return (
     <>
       <a class="skip" href="#main">
@@ -103,13 +104,15 @@ export function Shell({ base, url }: { readonly base: string; readonly url: UrlS
 
 function View({ view, api, url }: { readonly view: string; readonly api: Api; readonly url: UrlState }) {
   const waiting = <div class="skeleton skeleton-view" />;
-  const seriesIds = url.get('series')?.split(',') ?? [];
+  const named = url.follow('series').value;
+  const found = url.follow('found').value;
+  const seriesIds = useMemo(() => named?.split(',') ?? [], [named]);
   switch (view) {
     case 'see':
-      return url.get('found') === null ? (
+      return found === null ? (
         <Opened load={loadSee} props={{ seriesIds, api, url }} waiting={waiting} />
       ) : (
-        <SeeFound api={api} url={url} />
+        <SeeFound found={found} api={api} url={url} />
       );
     case 'series':
       return <Opened load={loadTrust} props={{ id: seriesIds[0] ?? '', api, url }} waiting={waiting} />;
@@ -124,9 +127,15 @@ function View({ view, api, url }: { readonly view: string; readonly api: Api; re
   }
 }
 
+interface SeeFoundProps {
+  /** The tree of the search, as JSON. */
+  readonly found: string;
+  readonly api: Api;
+  readonly url: UrlState;
+}
+
 /** All that a search finds, which the address has instead of hundreds of ids. */
-function SeeFound({ api, url }: { readonly api: Api; readonly url: UrlState }) {
-  const found = url.get('found') ?? '';
+function SeeFound({ found, api, url }: SeeFoundProps) {
   const ids = useAnswer(found, (abort) => findIds(api, found, abort)).value;
   if (ids.failure !== null) return <p class="notice notice-bad">{ids.failure}</p>;
   if (!ids.data) return <div class="skeleton skeleton-view" />;

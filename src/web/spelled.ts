@@ -66,7 +66,7 @@ export function spelledAgo(time: string, nowMs: number = Date.now()): string {
 export function spelledValue(value: unknown): string {
   if (value === null || value === undefined) return '—';
   if (Array.isArray(value)) return value.map(spelledValue).join(', ');
-  if (typeof value !== 'object') return String(value);
+  if (typeof value !== 'object') return typeof value === 'string' ? value : JSON.stringify(value);
   const { time, value: number, unit } = value as { time?: string; value?: number | string; unit?: string };
   if (time !== undefined) return time.replace('T', ' ').replace(/Z$/, ' UTC');
   if (number !== undefined && unit !== undefined) return `${number} ${unit}`;

@@ -202,3 +202,16 @@ test('neither token nor cookie is in the log', async () => {
     expect(service.output()).not.toContain(secret);
   }
 });
+
+test('the link that the service prints signs in once, and shows no token; without a page there is none', async () => {
+  const link = /^ {2}open {3}(\S+)$/m.exec(service.output())?.[1];
+  const shown = await send('GET', '/signin', { accept: 'text/html' });
+  expect([shown.status, link !== undefined]).toEqual(link === undefined ? [404, false] : [200, true]);
+  if (link === undefined) return;
+  expect(link).not.toContain(service.token);
+  const { pathname, hash } = new URL(link);
+  expect(pathname).toBe('/signin');
+  const code = hash.slice(1);
+  expect(expecting(201, await send('POST', '/v1/session', {}, { code })).json()).toMatchObject({ scopes: ['admin'] });
+  expecting(401, await send('POST', '/v1/session', {}, { code }));
+});

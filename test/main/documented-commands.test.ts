@@ -27,6 +27,7 @@ const DOCUMENTS = [
   'docs/access.md',
   'docs/search.md',
   'docs/metadata.md',
+  'docs/importing-over-http.md',
   'docs/sql.md',
   'docs/python.md',
   INTRODUCTION,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { BAND_HEIGHT, bandPath } from '../../src/web/find/band-path.ts';
 import {
   chipsOf,
-  isChosen,
+  isTicked,
   makeCondition,
   chipParts,
   printConditions,
@@ -40,7 +40,7 @@ describe('conditions', () => {
     expect(one).toEqual([other, { tag: 'species', eq: 'mouse' }]);
     const two = toggle(one, 'species', 'rat');
     expect(two).toEqual([other, { tag: 'species', in: ['mouse', 'rat'] }]);
-    expect(isChosen(two, 'species', 'rat')).toBe(true);
+    expect(isTicked(two, 'species', 'rat')).toBe(true);
     expect(toggle(toggle(two, 'species', 'mouse'), 'species', 'rat')).toEqual([other]);
   });
 

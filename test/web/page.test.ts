@@ -189,6 +189,12 @@ describeBrowser('the page', (open) => {
     // Two runs of eight seconds, a minute apart.
     const gaps = page.getByRole('region', { name: 'Segments', exact: true });
     expect(await gaps.getByRole('row').nth(2).getByRole('cell').last().textContent()).toBe('52 s');
+    const chunks = page.getByRole('region', { name: 'Chunks' }).getByRole('row');
+    expect(await chunks.nth(1).getByRole('cell').nth(4).textContent()).toMatch(/^[0-9a-f]{8}$/);
+    await page.getByRole('button', { name: 'Describe it' }).click();
+    await page.getByLabel('Description').fill('At rest, lead I and II');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('description: — → At rest, lead I and II').waitFor();
     await page.getByLabel('Key').fill('rig');
     await page.getByLabel('Value').fill('4');
     await page.getByRole('button', { name: 'Set' }).click();
@@ -207,7 +213,8 @@ describeBrowser('the page', (open) => {
     await page.goto(`${service.url}/?view=series&series=${ecgId}`);
     await page.getByRole('button', { name: 'Delete …' }).click();
     await page.getByRole('button', { name: 'Move it to the trash' }).click();
-    await page.getByRole('cell', { name: 'lab/mouse-12/ecg' }).or(page.getByRole('rowheader')).first().waitFor();
+    await page.getByRole('heading', { name: 'Trash' }).waitFor();
+    await page.getByRole('rowheader', { name: 'lab/mouse-12/ecg' }).waitFor();
     await picture('6-trash');
     expect(await shown.inaccessible()).toEqual([]);
     await page.getByRole('button', { name: 'Restore' }).click();

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Recording } from '../../core/signal/recording.ts';
+import type { RecordingSource } from '../../core/signal/series.ts';
 
 /** Files are read in pieces of this size. */
 export const READ_BYTES = 1024 * 1024;
@@ -12,6 +13,7 @@ export const RECORDING_FORMATS = [
   'csv',
   'npy',
   'opensignals',
+  'hdf5',
   'edf',
   'abf',
   'brainvision',
@@ -34,19 +36,15 @@ export interface RecordingOptions {
   readonly delimiter?: string;
   /** IANA name of the zone of times that state none; by default UTC. */
   readonly tz?: string;
+  /** Datasets of an HDF5 file that are meant. */
+  readonly dataset?: readonly string[];
+  /** Whether rows follow each other along the first axis, or each row is a channel. */
+  readonly orient?: 'rows' | 'channels';
+  /** What one is, in times that do not say it. */
+  readonly epoch?: 's' | 'ms' | 'us' | 'ns';
 }
 
-/** What a recording was made from. */
-export interface RecordingSource {
-  readonly file: string;
-  /**
-   * Checksum of the file. If a recording has several files, it is that of all of them one after the other, as `cat … |
-   * sha256sum` prints it.
-   */
-  readonly sha256: string;
-  /** Those several, in that order. */
-  readonly files?: readonly string[];
-}
+export type { RecordingSource };
 
 export interface OpenRecording {
   readonly recording: Recording;

@@ -1,6 +1,6 @@
 /** Configuration: the environment, read once, checked, and turned into what the program can be told to do. */
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { delimiter, isAbsolute, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { VarveError } from '../../core/errors.ts';
@@ -71,6 +71,15 @@ const Environment = z.object({
   VARVE_MAX_READ_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_ROOM_LIMITS.bytes),
   VARVE_MAX_BODY_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_BODY_BYTES),
   VARVE_MAX_PROJECT_SERIES: wholeNumber(0).default(MAX_PROJECT_SERIES),
+  VARVE_IMPORT_ROOTS: z
+    .string()
+    .transform((text) => text.split(delimiter).filter((folder) => folder !== ''))
+    .refine(
+      (folders) => folders.every((folder) => isAbsolute(folder)),
+      `must be absolute paths, with ${delimiter} between them`,
+    )
+    .default([]),
+  VARVE_MAX_UPLOAD_BYTES: wholeNumber(1).default(16 * 1024 ** 3),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
@@ -103,6 +112,9 @@ export interface Config {
   readonly maxReadBytes: number;
   /** Series of a project up to which lines make new ones. */
   readonly maxProjectSeries: number;
+  /** Folders of the server whose files may be imported; none by default. */
+  readonly importRoots: readonly string[];
+  readonly maxUploadBytes: number;
   readonly http: HttpLimits;
   /** Pages of other origins that may read answers. */
   readonly corsOrigins: readonly string[];
@@ -160,6 +172,8 @@ export function readConfig(
     },
     maxReadBytes: env.VARVE_MAX_READ_BYTES,
     maxProjectSeries: env.VARVE_MAX_PROJECT_SERIES,
+    importRoots: env.VARVE_IMPORT_ROOTS,
+    maxUploadBytes: env.VARVE_MAX_UPLOAD_BYTES,
     http: {
       stallMs: env.VARVE_STALL_S * 1000,
       maxConnections: env.VARVE_MAX_CONNECTIONS,

@@ -2,6 +2,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { dataOf, Refusal, sentenceOf, type Api, type ApiSchemas } from '../api.ts';
+import { typedText } from '../typed-text.ts';
 import type { UrlState } from '../url-state.ts';
 
 interface SignInProps {
@@ -44,7 +45,7 @@ export function SignIn({ api, url, onSignedIn }: SignInProps) {
         class="door-form"
         onSubmit={(event) => {
           event.preventDefault();
-          const token = new FormData(event.currentTarget).get('token')?.toString().trim() ?? '';
+          const token = typedText(event.currentTarget, 'token');
           if (token === '') failure.value = 'Paste a token first.';
           else signIn({ token }, () => location.pathname === '/signin' && url.goTo('/'));
         }}

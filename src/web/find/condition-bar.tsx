@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals';
 import { useRef } from 'preact/hooks';
 import { useAnswer } from '../answer.ts';
 import { dataOf, type Api } from '../api.ts';
+import { typedText } from '../typed-text.ts';
 import { spelledCount, spelledValue } from '../spelled.ts';
 import { FIELDS, keyName, makeCondition, CHIP_OPERATORS, chipParts, readTyped } from './condition.ts';
 import type { ChipCondition, TypedAs } from './condition.ts';
@@ -29,7 +30,7 @@ export function ConditionBar({ api, words, conditions, onWords, onConditions }: 
         onSubmit={(event) => {
           event.preventDefault();
           clearTimeout(timer.current);
-          onWords(new FormData(event.currentTarget).get('words')?.toString() ?? '', true);
+          onWords(typedText(event.currentTarget, 'words'), true);
         }}
       >
         <input

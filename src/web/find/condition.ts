@@ -111,7 +111,7 @@ export function chipsOf(tree: ChipCondition | null): readonly ChipCondition[] {
 }
 
 /** True if a value of a facet is among what the conditions choose. */
-export function isChosen(conditions: readonly ChipCondition[], key: string, value: unknown): boolean {
+export function isTicked(conditions: readonly ChipCondition[], key: string, value: unknown): boolean {
   return chosen(conditions, key).some((each) => same(each, value));
 }
 

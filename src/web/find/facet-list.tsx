@@ -1,6 +1,6 @@
 /** The most frequent values at the side, each with how many series have it. */
 import { spelledCount, spelledValue } from '../spelled.ts';
-import { isChosen, keyName, toggle, type ChipCondition } from './condition.ts';
+import { isTicked, keyName, toggle, type ChipCondition } from './condition.ts';
 
 /** Values that are shown of a key. */
 const SHOWN = 8;
@@ -34,7 +34,7 @@ export function FacetList({ keys, facets, conditions, onConditions }: FacetListP
                   <label key={JSON.stringify(value)} class="facet-value">
                     <input
                       type="checkbox"
-                      checked={isChosen(conditions, key, value)}
+                      checked={isTicked(conditions, key, value)}
                       onChange={() => onConditions(toggle(conditions, key, value))}
                     />
                     <span class="facet-name">{spelledValue(value)}</span>

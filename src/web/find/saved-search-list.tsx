@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals';
 import { useAnswer } from '../answer.ts';
 import { dataOf, sentenceOf, type Api } from '../api.ts';
 import { ShareButton } from '../door/share-button.tsx';
+import { typedText } from '../typed-text.ts';
 import { Link } from '../link.tsx';
 import type { UrlState } from '../url-state.ts';
 import { chipsOf, printConditions, type ChipCondition } from './condition.ts';
@@ -40,7 +41,7 @@ export function SavedSearchList({ api, url, tree, sort }: SavedSearchListProps) 
             <Link
               url={url}
               to={{
-                where: printConditions(chipsOf(saved.where as ChipCondition | null)),
+                where: printConditions(chipsOf(saved.where)),
                 sort: saved.sort[0] ?? null,
               }}
             >
@@ -64,7 +65,7 @@ export function SavedSearchList({ api, url, tree, sort }: SavedSearchListProps) 
             onSubmit={(event) => {
               event.preventDefault();
               const form = event.currentTarget;
-              const name = new FormData(form).get('name')?.toString().trim() ?? '';
+              const name = typedText(form, 'name');
               if (name === '') failure.value = 'A saved search has a name.';
               else {
                 const body = { name, where: tree as Record<string, never>, sort: sort === null ? [] : [sort] };

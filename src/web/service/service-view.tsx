@@ -78,13 +78,13 @@ function GaugePart({ api }: { readonly api: Api }) {
 }
 
 function GaugeFact({ gauge: { name, help, value } }: { readonly gauge: Gauge }) {
-  const text = /_bytes$/.test(name)
+  const text = name.endsWith('_bytes')
     ? spelledBytes(value)
-    : /_timestamp_seconds$/.test(name)
+    : name.endsWith('_timestamp_seconds')
       ? value === 0
         ? 'never'
         : spelledAgo(new Date(value * 1000).toISOString())
-      : /_seconds$/.test(name)
+      : name.endsWith('_seconds')
         ? spelledSpan(value)
         : spelledCount(value);
   return (

@@ -1,6 +1,7 @@
 /** The tags of a series, which can be changed one at a time; the history can undo it. */
 import { useSignal } from '@preact/signals';
 import { dataOf, Refusal, sentenceOf, type Api, type SeriesItem } from '../api.ts';
+import { typedText } from '../typed-text.ts';
 import { readTyped, type TypedAs } from '../find/condition.ts';
 import { spelledValue } from '../spelled.ts';
 
@@ -74,9 +75,8 @@ export function TagEditor({ api, series, isReadOnly, onChanged }: TagEditorProps
           onSubmit={(event) => {
             event.preventDefault();
             const form = event.currentTarget;
-            const data = new FormData(form);
-            const key = data.get('key')?.toString().trim() ?? '';
-            const text = data.get('value')?.toString().trim() ?? '';
+            const key = typedText(form, 'key');
+            const text = typedText(form, 'value');
             if (key === '' || text === '') failure.value = 'A tag has a key and a value.';
             else void change(key, text).then((isDone) => isDone && form.reset());
           }}

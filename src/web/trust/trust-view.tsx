@@ -4,10 +4,13 @@ import { useAnswer } from '../answer.ts';
 import { dataOf, sentenceOf, type Api, type SeriesItem } from '../api.ts';
 import { ShareButton } from '../door/share-button.tsx';
 import { Link } from '../link.tsx';
-import { spelledBytes, spelledCount, spelledMinute, spelledRate, spelledSpan, spelledValue } from '../spelled.ts';
+import { spelledCount, spelledMinute, spelledRate, spelledSpan } from '../spelled.ts';
 import type { UrlState } from '../url-state.ts';
 import { AxisPart } from './axis-part.tsx';
+import { DescriptionEditor } from './description-editor.tsx';
+import { Fact, Facts } from './facts.tsx';
 import { HistoryPart } from './history-part.tsx';
+import { StoragePart } from './storage-part.tsx';
 import { TagEditor } from './tag-editor.tsx';
 
 interface TrustViewProps {
@@ -26,7 +29,7 @@ export function TrustView({ id, api, url }: TrustViewProps) {
     <article class="trust">
       <header class="trust-head">
         <h1>{series.name}</h1>
-        <p>{series.description}</p>
+        <DescriptionEditor api={api} series={series} isReadOnly={isShared} onChanged={asked.again} />
         <div class="actions">
           <Link url={url} to={{ view: 'see', series: series.id }} class="button button-first">
             See it
@@ -85,35 +88,6 @@ function Card({ title, children }: { readonly title: string; readonly children: 
   );
 }
 
-function Fact({ name, value }: { readonly name: string; readonly value: string }) {
-  return (
-    <div class="fact">
-      <dt>{name}</dt>
-      <dd>{value}</dd>
-    </div>
-  );
-}
-
-/** Values of any depth, with their paths as names. */
-function Facts({ of, empty }: { readonly of: Readonly<Record<string, unknown>>; readonly empty: string }) {
-  const facts = flat(of, '');
-  if (facts.length === 0) return <p class="quiet">{empty}</p>;
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <Fact key={name} name={name} value={spelledValue(value)} />
-      ))}
-    </dl>
-  );
-}
-
-function flat(value: unknown, path: string): [string, unknown][] {
-  if (typeof value !== 'object' || value === null) return [[path, value]];
-  return Object.entries(value).flatMap(([key, each]) =>
-    flat(each, path === '' ? key : Array.isArray(value) ? `${path} ${Number(key) + 1}` : `${path} ${key}`),
-  );
-}
-
 function timeText(series: SeriesItem, time: string | null): string {
   if (time === null) return '—';
   if (series.time_reference === 'utc') return time.replace('T', ' ').replace(/Z$/, ' UTC');
@@ -148,36 +122,6 @@ function ChannelTable({ series }: { readonly series: SeriesItem }) {
         </tbody>
       </table>
     </div>
-  );
-}
-
-function StoragePart({ api, series: { id, commit } }: { readonly api: Api; readonly series: SeriesItem }) {
-  const { data, failure } = useAnswer(`${id} ${commit}`, (signal) =>
-    dataOf(api.GET('/v1/series/{id}/storage', { params: { path: { id } }, signal })),
-  ).value;
-  if (failure !== null) return <p class="quiet">{failure}</p>;
-  if (!data) return <div class="skeleton skeleton-block" />;
-  return (
-    <>
-      <dl class="facts">
-        <Fact name="Samples" value={spelledBytes(data.raw_bytes)} />
-        <Fact
-          name="Stored"
-          value={`${spelledBytes(data.stored_bytes)}${data.ratio === null || data.ratio < 1.05 ? '' : `, ${data.ratio.toFixed(1)} times smaller`}`}
-        />
-        <Fact name="Fresh" value={`${spelledBytes(data.fresh_bytes)} are in Postgres, and in no file yet`} />
-        <Fact name="Chunks" value={`${spelledCount(data.chunks)}, each with a checksum that every read compares`} />
-      </dl>
-      {data.shards.length === 0 ? null : (
-        <ul class="plain">
-          {data.shards.map((shard) => (
-            <li key={shard.id}>
-              <code>{shard.id}.h5</code> {shard.state}, {spelledBytes(shard.bytes)} of it
-            </li>
-          ))}
-        </ul>
-      )}
-    </>
   );
 }
 
