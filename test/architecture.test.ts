@@ -56,6 +56,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
   storage: {
     folder: [],
     threads: [],
+    queue: ['folder'],
     hdf5: ['folder'],
     codec: ['hdf5'],
     survey: ['codec', 'hdf5'],
@@ -94,7 +95,8 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     postgres: ['process'],
     client: ['process'],
     importing: ['client', 'process'],
-    commands: ['importing', 'client', 'postgres', 'process'],
+    push: ['process'],
+    commands: ['importing', 'push', 'client', 'postgres', 'process'],
     demo: ['importing', 'process'],
   },
   web: {
@@ -120,6 +122,7 @@ const OWNERS: Record<string, string> = {
   bullmq: 'jobs',
   ioredis: 'jobs',
   express: 'http',
+  mqtt: 'main',
 };
 
 interface Import {

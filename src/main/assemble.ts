@@ -436,6 +436,7 @@ export async function openService(
       backend,
       queue,
       backpressure,
+      cardinality,
       outage: ground.outage,
     }),
   };

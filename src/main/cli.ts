@@ -11,6 +11,7 @@ import type { DeleteCommand } from './commands/delete-command.ts';
 import type { FlushCommand } from './commands/flush-command.ts';
 import type { ImportCommand } from './commands/import-command.ts';
 import type { ListCommand } from './commands/list-command.ts';
+import type { PushCommand } from './push/push-options.ts';
 import type { TagCommand } from './commands/tag-command.ts';
 import type { NewTokenCommand } from './commands/token-command.ts';
 import type { RebuildShardCommand } from './commands/rebuild-command.ts';
@@ -51,6 +52,8 @@ function withService(command: Command): Command {
   for (const [flags, text] of options) command.addOption(new Option(flags, text).helpGroup('Which service:'));
   return command;
 }
+
+const PRECISIONS = ['ns', 'us', 'ms', 's', 'm', 'h'];
 
 program.commandsGroup('Run:');
 
@@ -149,6 +152,52 @@ withService(program.command('import'))
   .action(async (files: string[], command: ImportCommand & PlaceOptions) => {
     const { importPaths } = await import('./commands/import-command.ts');
     if (!(await importPaths(clientConfigOf(command), files, command))) process.exitCode = 1;
+  });
+
+withService(program.command('push'))
+  .description('spool what instruments say, and deliver it exactly once: from standard input, a folder, or MQTT')
+  .option('--project <name>', 'project of the series', 'default')
+  .option('--spool <folder>', 'where is kept what is not delivered yet; one agent each', 'varve-spool')
+  .option('--limit <MiB>', 'most of the disk for it; what comes then has to wait', '1024')
+  .option('--name <name>', 'begins the name of its source (default: that of this machine)')
+  .option('--give-up', 'end where it would wait: exit code 3 if the token is refused, 4 if the spool is full')
+  .addOption(
+    new Option('--format <format>', 'line protocol, items of POST /v1/samples a line, or JSON (--mqtt)').choices([
+      'lines',
+      'items',
+      'json',
+    ]),
+  )
+  .addOption(
+    new Option('--precision <unit>', 'of times without a point of their own').choices(PRECISIONS).default('ns'),
+  )
+  .option('--status', 'only say what the spool holds')
+  .option('--json', 'with --status: for programs')
+  .addOption(new Option('--watch <folder>', 'take the files that come into a folder').helpGroup('A folder:'))
+  .addOption(
+    new Option('--rest <seconds>', 'a file is complete when it has not changed for so long')
+      .default('2')
+      .helpGroup('A folder:'),
+  )
+  .addOption(new Option('--keep', 'leave delivered files where they are, and take what grows').helpGroup('A folder:'))
+  .addOption(new Option('--once', 'end when all that is there is delivered').helpGroup('A folder:'))
+  .addOption(new Option('--mqtt <url>', 'take messages of a broker: mqtt://broker:1883').helpGroup('MQTT:'))
+  .addOption(
+    new Option('--topic <template>', "'lab/{room}/{measurement}': levels that become tags; can be repeated")
+      .argParser(several)
+      .helpGroup('MQTT:'),
+  )
+  .addOption(
+    new Option('--field <name=path>', "'temperature=$.temp', 'count:int=$.n'; can be repeated (default: all)")
+      .argParser(several)
+      .helpGroup('MQTT:'),
+  )
+  .addOption(new Option('--time <path>', 'where the time is (default: that of the arrival)').helpGroup('MQTT:'))
+  .addOption(new Option('--measurement <name>', 'where the topic does not say it').default('mqtt').helpGroup('MQTT:'))
+  .addOption(new Option('--client-id <id>', 'by which the broker knows this agent').helpGroup('MQTT:'))
+  .action(async (command: PushCommand & PlaceOptions) => {
+    const { push } = await import('./commands/push-command.ts');
+    process.exitCode = await push(command);
   });
 
 withService(program.command('ls'))

@@ -7,7 +7,7 @@ import { SignIn } from './door/sign-in.tsx';
 import { FindView } from './find/find-view.tsx';
 import { findIds } from './find/find-ids.ts';
 import { Link } from './link.tsx';
-import { Opened } from './opened.tsx';
+import { LoadedView } from './loaded-view.tsx';
 import { Theme } from './theme.tsx';
 import type { UrlState } from './url-state.ts';
 
@@ -110,18 +110,18 @@ function View({ view, api, url }: { readonly view: string; readonly api: Api; re
   switch (view) {
     case 'see':
       return found === null ? (
-        <Opened load={loadSee} props={{ seriesIds, api, url }} waiting={waiting} />
+        <LoadedView load={loadSee} props={{ seriesIds, api, url }} waiting={waiting} />
       ) : (
         <SeeFound found={found} api={api} url={url} />
       );
     case 'series':
-      return <Opened load={loadTrust} props={{ id: seriesIds[0] ?? '', api, url }} waiting={waiting} />;
+      return <LoadedView load={loadTrust} props={{ id: seriesIds[0] ?? '', api, url }} waiting={waiting} />;
     case 'service':
-      return <Opened load={loadService} props={{ api, url }} waiting={waiting} />;
+      return <LoadedView load={loadService} props={{ api, url }} waiting={waiting} />;
     case 'trash':
-      return <Opened load={loadTrash} props={{ api, url }} waiting={waiting} />;
+      return <LoadedView load={loadTrash} props={{ api, url }} waiting={waiting} />;
     case 'shares':
-      return <Opened load={loadShares} props={{ api }} waiting={waiting} />;
+      return <LoadedView load={loadShares} props={{ api }} waiting={waiting} />;
     default:
       return <FindView api={api} url={url} />;
   }
@@ -140,7 +140,7 @@ function SeeFound({ found, api, url }: SeeFoundProps) {
   if (ids.failure !== null) return <p class="notice notice-bad">{ids.failure}</p>;
   if (!ids.data) return <div class="skeleton skeleton-view" />;
   if (ids.data.length === 0) return <p class="empty">This search finds no series any more.</p>;
-  return <Opened load={loadSee} props={{ seriesIds: ids.data, api, url }} waiting={null} />;
+  return <LoadedView load={loadSee} props={{ seriesIds: ids.data, api, url }} waiting={null} />;
 }
 
 interface WhoProps {

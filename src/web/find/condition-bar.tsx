@@ -1,6 +1,6 @@
 /** The search bar: words, and conditions as chips that are made of a key, an operator and a value. */
 import { useSignal } from '@preact/signals';
-import { useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { useAnswer } from '../answer.ts';
 import { dataOf, type Api } from '../api.ts';
 import { typedText } from '../typed-text.ts';
@@ -23,14 +23,23 @@ interface ConditionBarProps {
 export function ConditionBar({ api, words, conditions, onWords, onConditions }: ConditionBarProps) {
   const isAdding = useSignal(false);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const typed = useSignal(words);
+  // What somebody is typing is not replaced by what was searched for before.
+  useEffect(() => {
+    if (timer.current === undefined) typed.value = words;
+  }, [words]);
+  const search = (text: string, isFinal: boolean): void => {
+    clearTimeout(timer.current);
+    timer.current = undefined;
+    onWords(text, isFinal);
+  };
   return (
     <search class="bar">
       <form
         class="bar-words"
         onSubmit={(event) => {
           event.preventDefault();
-          clearTimeout(timer.current);
-          onWords(typedText(event.currentTarget, 'words'), true);
+          search(typedText(event.currentTarget, 'words'), true);
         }}
       >
         <input
@@ -38,11 +47,12 @@ export function ConditionBar({ api, words, conditions, onWords, onConditions }: 
           name="words"
           aria-label="Words in name or description"
           placeholder="Words in name or description"
-          value={words}
+          value={typed.value}
           onInput={(event) => {
             const { value } = event.currentTarget;
+            typed.value = value;
             clearTimeout(timer.current);
-            timer.current = setTimeout(() => onWords(value, false), TYPED_MS);
+            timer.current = setTimeout(() => search(value, false), TYPED_MS);
           }}
         />
       </form>

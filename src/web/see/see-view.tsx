@@ -3,7 +3,7 @@ import { useComputed, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { Api } from '../api.ts';
 import { Link } from '../link.tsx';
-import { Opened } from '../opened.tsx';
+import { LoadedView } from '../loaded-view.tsx';
 import type { UrlState } from '../url-state.ts';
 import { listenToBoard, type PanelName } from './board-input.ts';
 import { LaneBoard } from './lane-board.ts';
@@ -63,7 +63,7 @@ export function SeeView({ seriesIds, api, url }: SeeViewProps) {
       </div>
       <MarkEditor model={model} label={label} />
       {panel.value !== null && (
-        <Opened
+        <LoadedView
           key={panel.value}
           load={PANELS[panel.value]}
           props={{ model, close: () => void (panel.value = null) }}

@@ -7,7 +7,7 @@ import { sentenceOf } from './api.ts';
 /** What has been loaded is shown at once from then on. */
 const loaded = new Map<unknown, unknown>();
 
-interface OpenedProps<T> {
+interface LoadedViewProps<T> {
   /** The same function each time. */
   readonly load: () => Promise<ComponentType<T>>;
   readonly props: T;
@@ -15,7 +15,7 @@ interface OpenedProps<T> {
   readonly waiting: ComponentChildren;
 }
 
-export function Opened<T extends object>({ load, props, waiting }: OpenedProps<T>): JSX.Element {
+export function LoadedView<T extends object>({ load, props, waiting }: LoadedViewProps<T>): JSX.Element {
   const view = useSignal({ of: load, is: loaded.get(load) as ComponentType<T> | undefined });
   const failure = useSignal<string | null>(null);
   useEffect(() => {
