@@ -12,7 +12,7 @@ import { parametersOf, seeStateOf } from '../../src/web/see/see-state.ts';
 import { samplesOfJson, type SignalBlock } from '../../src/web/see/signal-block.ts';
 import { spectrumOf } from '../../src/web/see/spectrum.ts';
 import { dayBorders, instantText, nsOfInstant, spanText, timeTicks, fullTime } from '../../src/web/see/time-ticks.ts';
-import { heightsOf, jointRange, laneRange, sharedRanges, valueText } from '../../src/web/see/value-scale.ts';
+import { heightsOf, jointRange, laneRange, sharedRanges, shownValue } from '../../src/web/see/value-scale.ts';
 import {
   boundedView,
   endingAt,
@@ -389,10 +389,10 @@ describe('values', () => {
   });
 
   test('are written with the digits that can be seen', () => {
-    expect(valueText(1.23456789, 0.01)).toBe('1.235');
-    expect(valueText(0, 0.01)).toBe('0');
-    expect(valueText(1e-9, 1e-12)).toBe('1e-9');
-    expect(valueText(120, 1)).toBe('120');
+    expect(shownValue(1.23456789, 0.01)).toBe('1.235');
+    expect(shownValue(0, 0.01)).toBe('0');
+    expect(shownValue(1e-9, 1e-12)).toBe('1e-9');
+    expect(shownValue(120, 1)).toBe('120');
   });
 
   test('have the spectrum that SciPy computes: a tone stands at its frequency with its power', () => {

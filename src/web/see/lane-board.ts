@@ -7,7 +7,7 @@ import { MAX_SINGLE_MARKS, type LaneMark } from './mark-set.ts';
 import { SAMPLE_LEVEL } from './bucket-level.ts';
 import type { SeeModel } from './see-model.ts';
 import { dayBorders, timeTicks, tickLabel } from './time-ticks.ts';
-import { valueText } from './value-scale.ts';
+import { shownValue } from './value-scale.ts';
 import { movedBy, partOfTime, timeAtPart, type ViewWindow } from './view-window.ts';
 
 /** Sizes in CSS pixels. */
@@ -440,8 +440,8 @@ export class LaneBoard {
         context.fillText(lane.unit, GUTTER - 10, y + tall / 2 + FONT / 2 + 2, GUTTER - 20);
       if (tall < RANGED_LANE) continue;
       const step = (range.high - range.low) / tall;
-      context.fillText(valueText(range.high, step), GUTTER - 10, y + FONT / 2 + 4, GUTTER - 20);
-      context.fillText(valueText(range.low, step), GUTTER - 10, y + tall - FONT / 2 - 4, GUTTER - 20);
+      context.fillText(shownValue(range.high, step), GUTTER - 10, y + FONT / 2 + 4, GUTTER - 20);
+      context.fillText(shownValue(range.low, step), GUTTER - 10, y + tall - FONT / 2 - 4, GUTTER - 20);
     }
     context.restore();
   }

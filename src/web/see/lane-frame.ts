@@ -128,7 +128,12 @@ export interface LaneReading {
 }
 
 /** The sample nearest to a time, or the bucket that holds it. @returns null: there is none within `reachNs` */
-export function valueAt(parts: readonly ShownPart[], channel: number, ns: bigint, reachNs: bigint): LaneReading | null {
+export function readingAt(
+  parts: readonly ShownPart[],
+  channel: number,
+  ns: bigint,
+  reachNs: bigint,
+): LaneReading | null {
   let best: LaneReading | null = null;
   let bestDistance = reachNs + 1n;
   for (const { block, startNs, endNs } of parts) {

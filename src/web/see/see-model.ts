@@ -3,7 +3,7 @@ import { batch, computed, effect, signal, type ReadonlySignal, type Signal } fro
 import { isAbort, sentenceOf, type Api, type SeriesItem } from '../api.ts';
 import type { UrlState } from '../url-state.ts';
 import { changesNow, pollChanges } from './changes-poll.ts';
-import { LaneFrames, valueAt, type Lane, type LaneReading } from './lane-frame.ts';
+import { LaneFrames, readingAt, type Lane, type LaneReading } from './lane-frame.ts';
 import { DEFAULT_LAYER, type LaneMark } from './mark-set.ts';
 import { MarkStore } from './mark-store.ts';
 import { laneName, parametersOf, seeStateOf, timeStyleOf, type SeeState } from './see-state.ts';
@@ -152,7 +152,7 @@ export class SeeModel {
     const view = this.view.peek();
     const question = { view, columns: this.columns, lanes: this.shownLanes.peek().length };
     const reach = ((view.endNs - view.startNs) * REACH_COLUMNS) / BigInt(this.columns) + 1n;
-    return valueAt(lane.source.shown(question, lane.channel), lane.channel, ns, reach);
+    return readingAt(lane.source.shown(question, lane.channel), lane.channel, ns, reach);
   }
 
   /** Says of a channel that it is not to be used, or is again. The series keeps the history of it. */

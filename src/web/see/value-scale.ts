@@ -52,7 +52,7 @@ export function heightsOf(
 }
 
 /** A number with as many digits as tell it from another one a pixel away. @param step the difference of two values a pixel apart */
-export function valueText(value: number, step: number): string {
+export function shownValue(value: number, step: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? '' : String(value);
   if (value === 0) return '0';
   const digits = step > 0 ? Math.ceil(Math.log10(Math.abs(value)) - Math.log10(step)) + 1 : 6;
