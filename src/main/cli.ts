@@ -92,25 +92,60 @@ withAddress(program.command('demo'))
 program.commandsGroup('Series:');
 
 withService(program.command('import'))
-  .description('bring recordings into the service: WFDB records, CSV tables, .npy arrays, OpenSignals HDF5 files')
+  .description(
+    'bring recordings into the service: WFDB records, tables (CSV, xlsx, Parquet, Arrow), NumPy arrays, OpenSignals files',
+  )
   .argument('<file...>')
   .option('--project <name>', 'project of the series', 'default')
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
-    new Option('--format <format>', 'instead of what the file name says').choices([
+    new Option('--format <format>', 'instead of what content and name of the file say').choices([
       'wfdb',
       'csv',
+      'xlsx',
+      'parquet',
+      'arrow',
       'npy',
+      'npz',
       'opensignals',
     ]),
   )
-  .option('--rate <hz>', '.npy: samples a second, as 360, 20.03 or 30000/1001')
-  .option('--start <time>', '.npy: time of the first row, as RFC 3339 or integer nanoseconds')
-  .option('--time-column <name>', 'CSV: the column of times')
-  .option('--value-column <name>', 'CSV: a column that becomes a channel; can be repeated', several)
-  .option('--by <column>', 'CSV: a column whose values make series of their own; can be repeated', several)
-  .option('--delimiter <character>', 'CSV: between fields (default: a comma)')
+  .option('--rate <hz>', '.npy, .npz: samples a second, as 360, 20.03 or 30000/1001')
+  .option('--start <time>', 'time of the first row of .npy, or that from which elapsed times count')
+  .option('--map <file>', 'JSON with any of these options, and what is known of columns')
+  .option('--time-column <name>', 'tables: the column of times, by name or by number from 1')
+  .option('--value-column <name>', 'tables: a column that becomes a channel; can be repeated', several)
+  .option('--by <column>', 'tables: a column whose values make series of their own; can be repeated', several)
+  .option('--tz <zone>', 'zone of times that state none, such as Europe/Berlin or +01:00 (default: UTC)')
+  .option('--date-format <format>', 'DMY, MDY, YMD, or a format such as %d/%m/%Y %H:%M:%S or dd.MM.yyyy HH:mm')
+  .addOption(
+    new Option('--epoch <unit>', 'what times that are numbers count since 1970; excel: days').choices([
+      's',
+      'ms',
+      'us',
+      'ns',
+      'excel',
+    ]),
+  )
+  .addOption(
+    new Option('--elapsed <unit>', 'what times count since the start; clock: h:mm:ss').choices([
+      'ns',
+      'us',
+      'ms',
+      's',
+      'min',
+      'h',
+      'd',
+      'clock',
+    ]),
+  )
+  .option('--delimiter <character>', 'CSV: between fields, as it is or tab, comma, semicolon, pipe, space')
+  .addOption(new Option('--decimal <character>', 'what stands before the fraction of a number').choices(['.', ',']))
+  .option('--header <header>', 'none, the number of the line, or names with commas')
+  .addOption(new Option('--orient <how>', 'each row is a time (rows), or a channel').choices(['rows', 'channels']))
+  .option('--dtype <dtype>', 'of all channels of a table, in place of the one that is found')
+  .option('--sheet <name>', 'the sheet of a workbook, by name or by number from 1')
   .option('--dry-run', 'show the series that would be created, and create nothing')
   .option('--json', 'print a report for programs')
   .addHelpText(

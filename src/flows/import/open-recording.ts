@@ -7,19 +7,17 @@ import { openCsv } from './open-csv.ts';
 import { openNpy } from './open-npy.ts';
 import { openOpenSignals } from './open-opensignals.ts';
 import { openWfdb } from './open-wfdb.ts';
-import {
-  RECORDING_FORMATS,
-  type OnLook,
-  type OpenRecording,
-  type RecordingFormat,
-  type RecordingOpener,
-  type RecordingOptions,
-} from './source-files.ts';
+import { RECORDING_FORMATS, type RecordingFormat, type RecordingOptions } from './recording-options.ts';
+import type { OnLook, OpenRecording, RecordingOpener } from './source-files.ts';
 
 const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
   wfdb: openWfdb,
   csv: openCsv,
+  xlsx: openCsv,
+  parquet: openCsv,
+  arrow: openCsv,
   npy: openNpy,
+  npz: openNpy,
   opensignals: openOpenSignals,
 };
 
@@ -33,14 +31,29 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.hdf5': 'opensignals',
 };
 
-/** Options that mean something to one format only. */
-const OWNERS: Readonly<Record<string, RecordingFormat>> = {
-  rate: 'npy',
-  start: 'npy',
-  timeColumn: 'csv',
-  valueColumn: 'csv',
-  by: 'csv',
-  delimiter: 'csv',
+/** Formats that have columns. */
+const TABLES: readonly RecordingFormat[] = ['csv', 'xlsx', 'parquet', 'arrow', 'npz'];
+/** Those whose columns are texts, or hold what people wrote. */
+const SHEETS: readonly RecordingFormat[] = ['csv', 'xlsx'];
+const ARRAYS: readonly RecordingFormat[] = ['npy', 'npz'];
+/** Options that mean something to some formats only. */
+const OWNERS: Readonly<Record<string, readonly RecordingFormat[]>> = {
+  rate: ARRAYS,
+  start: [...TABLES, 'npy'],
+  tz: TABLES,
+  timeColumn: TABLES,
+  valueColumn: TABLES,
+  by: TABLES,
+  columns: TABLES,
+  epoch: TABLES,
+  elapsed: TABLES,
+  dtype: SHEETS,
+  delimiter: ['csv'],
+  decimal: SHEETS,
+  dateFormat: SHEETS,
+  header: SHEETS,
+  orient: [...SHEETS, ...ARRAYS],
+  sheet: ['xlsx'],
 };
 
 /**
@@ -49,9 +62,10 @@ const OWNERS: Readonly<Record<string, RecordingFormat>> = {
  */
 export async function openRecording(path: string, options: RecordingOptions, onLook: OnLook): Promise<OpenRecording> {
   const { file, format } = await identify(path, options.format);
-  for (const [option, owner] of Object.entries(OWNERS)) {
-    if (owner !== format && options[option as keyof RecordingOptions] !== undefined) {
-      throw invalidField(`--${dashed(option)}`, `is for ${owner} files; ${basename(file)} is read as ${format}`);
+  for (const [option, owners] of Object.entries(OWNERS)) {
+    if (!owners.includes(format) && options[option as keyof RecordingOptions] !== undefined) {
+      const whose = owners.join(' and ');
+      throw invalidField(`--${dashed(option)}`, `is for ${whose} files; ${basename(file)} is read as ${format}`);
     }
   }
   return OPENERS[format](file, options.name ?? basename(file, extname(file)), options, onLook);

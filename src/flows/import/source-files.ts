@@ -3,23 +3,9 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Recording } from '../../core/signal/recording.ts';
+import type { RecordingOptions } from './recording-options.ts';
 
 const READ_BYTES = 1024 * 1024;
-
-export const RECORDING_FORMATS = ['wfdb', 'csv', 'npy', 'opensignals'] as const;
-export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
-
-export interface RecordingOptions {
-  /** Name of the recording; by default the file's, without its extension. */
-  readonly name?: string;
-  readonly format?: RecordingFormat;
-  readonly rate?: string;
-  readonly start?: string;
-  readonly timeColumn?: string;
-  readonly valueColumn?: readonly string[];
-  readonly by?: readonly string[];
-  readonly delimiter?: string;
-}
 
 /** What a recording was made from. */
 export interface RecordingSource {

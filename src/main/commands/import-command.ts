@@ -1,5 +1,6 @@
 /** `varve import`: recordings from files into the service. */
-import { VarveError, isVarveError } from '../../core/errors.ts';
+import { readFile } from 'node:fs/promises';
+import { VarveError, isVarveError, messageOf } from '../../core/errors.ts';
 import { formatRate, rateHz } from '../../core/signal/rate.ts';
 import type { NewSeries } from '../../core/signal/series.ts';
 import { formatTime } from '../../core/time.ts';
@@ -8,16 +9,19 @@ import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
 import { importRecording, rowBytes, seriesToCreate, type ImportedSeries } from '../importing/import-recording.ts';
 import { openRecording } from '../../flows/import/open-recording.ts';
-import type { OpenRecording, RecordingOptions } from '../../flows/import/source-files.ts';
+import { readRecordingOptions, type RecordingOptions } from '../../flows/import/recording-options.ts';
+import type { OpenRecording } from '../../flows/import/source-files.ts';
 import { Progress } from './progress.ts';
 import { writeOut } from '../process/standard-output.ts';
 import { parseTag } from './tag-arguments.ts';
 import { tableLines, type TextColumn } from './text-table.ts';
 import { tagText } from '../../core/signal/tag-value.ts';
 
-export interface ImportCommand extends RecordingOptions {
+export interface ImportCommand extends Omit<RecordingOptions, 'columns'> {
   readonly project: string;
   readonly tag: readonly string[];
+  /** A file of options. */
+  readonly map?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
@@ -30,11 +34,12 @@ export async function importFiles(config: Config, files: readonly string[], comm
     throw new VarveError('invalid-input', '--name names one recording, and there are several files');
   }
   const options = { project: command.project, tags: Object.fromEntries(command.tag.map(parseTag)) };
+  const told: RecordingOptions = { ...(await mappedOptions(command.map)), ...optionsOf(command) };
   const client = command.dryRun ? null : connect(config);
   const report: FileReport[] = [];
   for (const file of files) {
     try {
-      const opened = await look(file, command);
+      const opened = await look(file, told);
       try {
         for (const note of opened.recording.notes) process.stderr.write(`${file}: ${note}\n`);
         report.push(client ? await send(client, file, opened, options) : preview(file, opened, options));
@@ -47,6 +52,37 @@ export async function importFiles(config: Config, files: readonly string[], comm
   }
   if (command.json) await writeOut(`${JSON.stringify({ files: report }, null, 2)}\n`);
   else for (const each of report) await printReport(each);
+}
+
+/** The options of the file itself; what is said on the command line wins over the mapping. */
+function optionsOf({
+  project: _,
+  tag: __,
+  map: ___,
+  dryRun: ____,
+  json: _____,
+  ...options
+}: ImportCommand): RecordingOptions {
+  return options;
+}
+
+/** A mapping is small, whatever its file is. */
+const MAX_MAP_BYTES = 1024 * 1024;
+
+/** @throws `invalid-input` naming the field of the file */
+async function mappedOptions(path: string | undefined): Promise<RecordingOptions> {
+  if (path === undefined) return {};
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new VarveError('not-found', `--map: ${messageOf(error)}`, { cause: error });
+  });
+  if (bytes.length > MAX_MAP_BYTES) throw new VarveError('limit-exceeded', `--map: ${path} is over 1 MiB`);
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new VarveError('invalid-input', `--map: ${path} is no JSON: ${messageOf(error)}`, { cause: error });
+  }
+  return readRecordingOptions(value, '--map');
 }
 
 interface FileReport {
@@ -74,10 +110,10 @@ interface SeriesReport {
   readonly added_annotations?: number;
 }
 
-async function look(file: string, command: ImportCommand): Promise<OpenRecording> {
+async function look(file: string, options: RecordingOptions): Promise<OpenRecording> {
   let progress: Progress | null = null;
   try {
-    return await openRecording(file, command, (bytes, total) => {
+    return await openRecording(file, options, (bytes, total) => {
       progress ??= new Progress(`looking through ${file}`, total, 'bytes');
       progress.reach(bytes);
     });
