@@ -5,19 +5,21 @@ import { basename, extname } from 'node:path';
 import { VarveError, invalidField } from '../../core/errors.ts';
 import { openCsv } from './open-csv.ts';
 import { openNpy } from './open-npy.ts';
+import { openNpz } from './open-npz.ts';
 import { openOpenSignals } from './open-opensignals.ts';
 import { openWfdb } from './open-wfdb.ts';
+import { openXlsx } from './open-xlsx.ts';
 import { RECORDING_FORMATS, type RecordingFormat, type RecordingOptions } from './recording-options.ts';
 import type { OnLook, OpenRecording, RecordingOpener } from './source-files.ts';
 
 const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
   wfdb: openWfdb,
   csv: openCsv,
-  xlsx: openCsv,
+  xlsx: openXlsx,
   parquet: openCsv,
   arrow: openCsv,
   npy: openNpy,
-  npz: openNpy,
+  npz: openNpz,
   opensignals: openOpenSignals,
 };
 
@@ -26,7 +28,17 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.csv': 'csv',
   '.tsv': 'csv',
   '.txt': 'csv',
+  '.tab': 'csv',
+  '.asc': 'csv',
+  '.xlsx': 'xlsx',
+  '.xlsm': 'xlsx',
+  '.parquet': 'parquet',
+  '.pq': 'parquet',
+  '.arrow': 'arrow',
+  '.feather': 'arrow',
+  '.arrows': 'arrow',
   '.npy': 'npy',
+  '.npz': 'npz',
   '.h5': 'opensignals',
   '.hdf5': 'opensignals',
 };

@@ -37,8 +37,9 @@ export type RecordingOpener = (
   onLook: OnLook,
 ) => Promise<OpenRecording>;
 
-export function bytesIn(path: string): AsyncIterable<Uint8Array> {
-  return createReadStream(path, { highWaterMark: READ_BYTES });
+/** @param from the first byte @param to one past the last; by default the file's end */
+export function bytesIn(path: string, from = 0, to = Infinity): AsyncIterable<Uint8Array> {
+  return createReadStream(path, { highWaterMark: READ_BYTES, start: from, end: to - 1 });
 }
 
 export async function bytesOnDisk(paths: readonly string[]): Promise<number> {
