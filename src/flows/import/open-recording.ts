@@ -3,10 +3,12 @@ import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
 import { VarveError, invalidField } from '../../core/errors.ts';
+import { openArrow } from './open-arrow.ts';
 import { openCsv } from './open-csv.ts';
 import { openNpy } from './open-npy.ts';
 import { openNpz } from './open-npz.ts';
 import { openOpenSignals } from './open-opensignals.ts';
+import { openParquet } from './open-parquet.ts';
 import { openWfdb } from './open-wfdb.ts';
 import { openXlsx } from './open-xlsx.ts';
 import { RECORDING_FORMATS, type RecordingFormat, type RecordingOptions } from './recording-options.ts';
@@ -16,8 +18,8 @@ const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
   wfdb: openWfdb,
   csv: openCsv,
   xlsx: openXlsx,
-  parquet: openCsv,
-  arrow: openCsv,
+  parquet: openParquet,
+  arrow: openArrow,
   npy: openNpy,
   npz: openNpz,
   opensignals: openOpenSignals,

@@ -22,11 +22,16 @@ export const openXlsx: RecordingOpener = async (file, name, options, onLook) => 
   const source = { file: basename(file), sha256: await sha256Of([file], tellLook(onLook, size)) };
   // Each member is unpacked once with its size watched, before the library unpacks them unwatched.
   const members = await zipMembers(file, (each) => each.endsWith('.xml'));
-  if (!members.some((member) => member.name === 'xl/workbook.xml')) throw invalidField('body', 'is a zip archive, and no workbook');
+  if (!members.some((member) => member.name === 'xl/workbook.xml'))
+    throw invalidField('body', 'is a zip archive, and no workbook');
   const sheets = await sheetsOf(file);
   const chosen = chooseSheet(sheets, options.sheet);
   const cells = chosen.data.reduce((sum, row) => sum + row.length, 0);
-  if (cells > MAX_CELLS) throw new VarveError('limit-exceeded', `the sheet ${chosen.sheet} has over ${MAX_CELLS.toLocaleString('en')} cells`);
+  if (cells > MAX_CELLS)
+    throw new VarveError(
+      'limit-exceeded',
+      `the sheet ${chosen.sheet} has over ${MAX_CELLS.toLocaleString('en')} cells`,
+    );
   const rows = workbookRows(chosen.data);
   const others = sheets.filter((sheet) => sheet !== chosen && sheet.data.length > 0).map(({ sheet }) => sheet);
   const table = {
@@ -37,7 +42,10 @@ export const openXlsx: RecordingOpener = async (file, name, options, onLook) => 
       yield rows;
     },
     facts: { sheet: chosen.sheet },
-    notes: others.length > 0 ? [`the sheet ${chosen.sheet} was read; --sheet names another: ${others.slice(0, 10).join(', ')}`] : [],
+    notes:
+      others.length > 0
+        ? [`the sheet ${chosen.sheet} was read; --sheet names another: ${others.slice(0, 10).join(', ')}`]
+        : [],
   };
   const recording = await readRowsRecording(table, tableOptions(name, options));
   return { recording, source, close: async () => {} };
@@ -65,6 +73,12 @@ function chooseSheet(sheets: readonly WorkbookSheet[], told: string | undefined)
   const numbered = told !== undefined && /^\d+$/.test(told) ? sheets[Number(told) - 1] : undefined;
   const found = told === undefined ? sheets.find(({ data }) => data.length > 0) : (named ?? numbered);
   if (found) return found;
-  const names = sheets.slice(0, 20).map(({ sheet }) => sheet).join(', ');
-  throw invalidField('sheet', told === undefined ? 'the workbook has no cells' : `the workbook has no sheet ${told}; it has ${names}`);
+  const names = sheets
+    .slice(0, 20)
+    .map(({ sheet }) => sheet)
+    .join(', ');
+  throw invalidField(
+    'sheet',
+    told === undefined ? 'the workbook has no cells' : `the workbook has no sheet ${told}; it has ${names}`,
+  );
 }

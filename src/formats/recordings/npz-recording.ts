@@ -20,7 +20,10 @@ export interface NpzOptions extends NpyRecordingOptions {
 const UNITS: Readonly<Record<string, bigint>> = { ...UNIT_NS, min: UNIT_NS.m, d: 24n * UNIT_NS.h };
 
 /** @param arrays by the name of their member, without `.npy` @throws as {@link readNpyRecording} does, naming the array */
-export async function readNpzRecording(arrays: ReadonlyMap<string, Uint8Array>, options: NpzOptions): Promise<Recording> {
+export async function readNpzRecording(
+  arrays: ReadonlyMap<string, Uint8Array>,
+  options: NpzOptions,
+): Promise<Recording> {
   const notes: string[] = [];
   const scalar = [...arrays].find(([name, bytes]) => RATE_ARRAY.test(name) && readNpyHead(bytes)?.shape.length === 0);
   const timed = [...arrays].find(([name]) => TIME_ARRAY.test(name));
@@ -28,15 +31,19 @@ export async function readNpzRecording(arrays: ReadonlyMap<string, Uint8Array>, 
   const rate = options.rate ?? (scalar && (await numberOf(scalar[1])));
   if (scalar && options.rate === undefined) notes.push(`the rate was taken from ${scalar[0]}`);
   if (times && timed) notes.push(`times were taken from ${timed[0]}`);
-  const values = [...arrays].filter(([name, bytes]) => name !== timed?.[0] && (readNpyHead(bytes)?.shape.length ?? 0) > 0);
+  const values = [...arrays].filter(
+    ([name, bytes]) => name !== timed?.[0] && (readNpyHead(bytes)?.shape.length ?? 0) > 0,
+  );
   if (values.length === 0) throw unprocessableField('body', 'holds no arrays of samples');
   const series: RecordedSeries[] = [];
   for (const [name, bytes] of values) {
     const open = openBytes(bytes);
     const shape = readNpyHead(bytes)?.shape ?? [];
     // An array whose other axis is as long as the times lies the wrong way round.
-    const isTurned = times !== null && shape.length === 2 && shape[0] !== times.ns.length && shape[1] === times.ns.length;
-    const orient = options.orient ?? (isTurned ? 'channels' : times !== null && shape[0] === times.ns.length ? 'rows' : undefined);
+    const isTurned =
+      times !== null && shape.length === 2 && shape[0] !== times.ns.length && shape[1] === times.ns.length;
+    const orient =
+      options.orient ?? (isTurned ? 'channels' : times !== null && shape[0] === times.ns.length ? 'rows' : undefined);
     const each = values.length === 1 ? options.name : `${options.name}/${name}`;
     try {
       const recording = await readNpyRecording(open, {
@@ -87,12 +94,16 @@ async function timesOf(name: string, bytes: Uint8Array, { epoch, elapsed, startN
   if (column.kind === 'datetime') return { ns: datetimes(values as BigInt64Array, column.stepNs, 0), relative: false };
   const unit = epoch ?? elapsed;
   if (unit === undefined) {
-    throw invalidField('epoch', `${name} holds numbers: --epoch s|ms|us|ns says what they count since 1970, --elapsed since the start`);
+    throw invalidField(
+      'epoch',
+      `${name} holds numbers: --epoch s|ms|us|ns says what they count since 1970, --elapsed since the start`,
+    );
   }
   const unitNs = UNITS[unit];
   const base = epoch === undefined ? (startNs ?? 0n) : 0n;
   const ns = BigInt64Array.from(values as ArrayLike<number | bigint>, (value: number | bigint, i: number) => {
-    if (typeof value === 'number' && !Number.isFinite(value)) throw invalidField(`row ${i} of ${name}`, 'is not a time');
+    if (typeof value === 'number' && !Number.isFinite(value))
+      throw invalidField(`row ${i} of ${name}`, 'is not a time');
     const at = (typeof value === 'bigint' ? value * unitNs : decimalOf(value, unitNs)) + base;
     if (!isTime(at)) throw invalidField(`row ${i} of ${name}`, 'is outside the years 1678 to 2261');
     return at;
@@ -108,8 +119,12 @@ function decimalOf(value: number, unitNs: bigint): bigint {
 
 async function numberOf(bytes: Uint8Array): Promise<number> {
   const head = readNpyHead(bytes);
-  const text = Buffer.from(bytes.subarray(0, head?.dataOffset)).toString('latin1').replace(/\(\s*\)/, '(1,)');
-  const { array, block } = await wholeColumn(Buffer.concat([Buffer.from(text.slice(0, head?.dataOffset), 'latin1'), bytes.subarray(head?.dataOffset)]));
+  const text = Buffer.from(bytes.subarray(0, head?.dataOffset))
+    .toString('latin1')
+    .replace(/\(\s*\)/, '(1,)');
+  const { array, block } = await wholeColumn(
+    Buffer.concat([Buffer.from(text.slice(0, head?.dataOffset), 'latin1'), bytes.subarray(head?.dataOffset)]),
+  );
   return Number(columnValues(block, array, array.columns[0])[0]);
 }
 

@@ -23,7 +23,11 @@ function cellText(cell: WorkbookCell): string {
   const ms = cell.getTime();
   if (Number.isNaN(ms)) return '';
   if (ms < LAST_TIME_MS) return durationText(ms - FIRST_DAY_MS);
-  const text = cell.toISOString().replace('T', ' ').replace('Z', '').replace(/\.000$/, '');
+  const text = cell
+    .toISOString()
+    .replace('T', ' ')
+    .replace('Z', '')
+    .replace(/\.000$/, '');
   return text.replace(/ 00:00:00$/, '');
 }
 
