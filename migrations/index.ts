@@ -17,6 +17,7 @@ import { segmentsInAnyOrder } from './0021_segments_in_any_order.ts';
 import { exactStatistics } from './0022_exact_statistics.ts';
 import { checkedWhenDamaged } from './0023_checked_when_damaged.ts';
 import { sources } from './0024_sources.ts';
+import { exportsMade } from './0050_exports.ts';
 
 export const migrations: Record<string, Migration> = {
   '0001_foundation': foundation,
@@ -36,4 +37,5 @@ export const migrations: Record<string, Migration> = {
   '0022_exact_statistics': exactStatistics,
   '0023_checked_when_damaged': checkedWhenDamaged,
   '0024_sources': sources,
+  '0050_exports': exportsMade,
 };

@@ -39,6 +39,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     samples: ['text', 'binary'],
     tables: ['samples', 'text', 'binary'],
     recordings: ['samples', 'text', 'binary'],
+    exports: ['samples', 'recordings', 'binary', 'text'],
   },
   catalog: {
     people: [],
@@ -76,6 +77,7 @@ const INNER_ARROWS: Record<string, Record<string, readonly string[]>> = {
     close: ['read', 'series'],
     repair: ['compact', 'close', 'rewrite', 'series'],
     import: [],
+    export: ['read', 'series'],
     threads: ['append', 'ingest', 'read', 'overview', 'table', 'close'],
   },
   http: {

@@ -345,6 +345,22 @@ export interface AppendKeysTable {
   at: Generated<Date>;
 }
 
+export interface ExportsTable {
+  id: string;
+  token_id: string;
+  request: Jsonb<unknown>;
+  state: 'waiting' | 'running' | 'done' | 'failed';
+  series: number;
+  written: ColumnType<bigint, undefined, number>;
+  file_name: string | null;
+  media_type: string | null;
+  notes: ColumnType<string[], undefined, string>;
+  error: ColumnType<{ code: string; slug: string; message: string } | null, undefined, string | null>;
+  created_at: Generated<Date>;
+  alive_at: Generated<Date>;
+  finished_at: Date | null;
+}
+
 export interface Tables {
   projects: ProjectsTable;
   tokens: TokensTable;
@@ -374,4 +390,5 @@ export interface Tables {
   written_bytes: WrittenBytesTable;
   commits: CommitsTable;
   append_keys: AppendKeysTable;
+  exports: ExportsTable;
 }

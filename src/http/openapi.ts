@@ -7,6 +7,7 @@ import { appendManyDescriptions } from './routes/append-many-routes.ts';
 import { bulkDescriptions } from './routes/bulk-routes.ts';
 import { changesDescriptions } from './routes/changes-routes.ts';
 import { docsDescriptions } from './routes/docs-routes.ts';
+import { exportDescriptions } from './routes/export-routes.ts';
 import { healthDescriptions } from './routes/health-routes.ts';
 import { influxqlDescriptions } from './routes/influxql-routes.ts';
 import { lineDescriptions } from './routes/line-routes.ts';
@@ -42,6 +43,7 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...timeAxisDescriptions,
   ...annotationDescriptions,
   ...writeDescriptions,
+  ...exportDescriptions,
   ...spaceDescriptions,
   ...retentionDescriptions,
   ...accessDescriptions,

@@ -17,6 +17,7 @@ import { changesRoutes } from './routes/changes-routes.ts';
 import { cutStalled } from './body/stalled.ts';
 import { authenticateAgent } from './request/agent-credentials.ts';
 import { DOCS_FILES, docsRoutes } from './routes/docs-routes.ts';
+import { exportRoutes } from './routes/export-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from './request/limits.ts';
 import { influxqlRoutes } from './routes/influxql-routes.ts';
@@ -107,6 +108,7 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(seriesRoutes(service.series, service.samples));
   app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
+  app.use(exportRoutes(service.exports));
   app.use(retentionRoutes(service.retention));
   app.use(vocabularyRoutes(service.metadata));
   app.use(subjectRoutes(service.subjects));

@@ -3,6 +3,7 @@ import type { AppendService } from '../flows/append/append-service.ts';
 import type { StateService } from '../flows/close/seal-service.ts';
 import type { RetentionService } from '../flows/compact/retention-service.ts';
 import type { SpaceService } from '../flows/compact/space-service.ts';
+import type { ExportService } from '../flows/export/export-service.ts';
 import type { LiveService } from '../flows/live/live-service.ts';
 import type { HealthService } from '../flows/health-service.ts';
 import type { InfluxqlService } from '../flows/influxql/influxql-service.ts';
@@ -30,6 +31,7 @@ export interface Service {
   readonly influxql: InfluxqlService;
   readonly timeAxis: TimeAxisService;
   readonly live: LiveService;
+  readonly exports: ExportService;
   readonly retention: RetentionService;
   readonly space: SpaceService;
   readonly health: HealthService;

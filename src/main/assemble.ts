@@ -27,6 +27,7 @@ import { writeLines } from '../flows/ingest/write-lines.ts';
 import { compactLane, planCompaction } from '../flows/compact/compact-lane.ts';
 import { removeSamples, replaceSamples } from '../flows/append/edit-samples.ts';
 import { expireSamples, retentionService } from '../flows/compact/expire-samples.ts';
+import { Exports } from '../flows/export/make-exports.ts';
 import { dueLanes, flushLane } from '../flows/flush/flush-lane.ts';
 import { metadataService } from '../flows/series/manage-metadata.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
@@ -39,6 +40,7 @@ import { readBuckets } from '../flows/overview/read-overview.ts';
 import { querySeries } from '../flows/table/query-series.ts';
 import type { TableRequest, TableStream } from '../flows/table/table-service.ts';
 import { readSamples } from '../flows/read/read-samples.ts';
+import type { ReadRequest, SampleStream } from '../flows/read/read-service.ts';
 import { diagnose, recover } from '../flows/repair/recover.ts';
 import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
 import { SeriesMemory } from '../flows/series/series-memory.ts';
@@ -332,19 +334,30 @@ export async function openService(
     log,
   });
   const live = liveService({ ...writing, news, files });
+  const series = seriesService(pools, turns);
+  const timeAxis = timeAxisService(reads);
+  const read = (request: ReadRequest): Promise<SampleStream> => readSamples(readDeps, request);
+  const exporting = new Exports({
+    reads,
+    writes,
+    searches,
+    root,
+    log,
+    sources: { samples: { read }, series, timeAxis },
+  });
   const service: Service = {
     access,
-    series: seriesService(pools, turns),
+    series,
     metadata: metadataService(pools),
     subjects: subjectService(pools),
     state: stateService({ reads, writes, root, codec, turns, room }),
-    timeAxis: timeAxisService(reads),
+    timeAxis,
     samples: {
       append: (request) => appendSamples(writing, request),
       appendMany: (request) => appendMany(writing, request),
       replace: (request) => replaceSamples(writing, request),
       remove: (request) => removeSamples(writing, request),
-      read: (request) => readSamples(readDeps, request),
+      read,
       buckets: (request) => readBuckets(readDeps, request),
       latest: (request) => readLatest(readDeps, request),
       lastValues: (principal, series) => lastValues(readDeps, principal, series),
@@ -354,6 +367,7 @@ export async function openService(
     ingest: { lines: (request) => writeLines(ingesting, request) },
     influxql: { query: (request) => answerInfluxql(asking, request) },
     live,
+    exports: exporting,
     retention: retentionService(pools),
     space: spaceService(reads),
     health: healthService({
@@ -371,6 +385,7 @@ export async function openService(
     service,
     endStreams: { name: 'streams', limitMs: 2_000, close: () => live.close() },
     closing: [
+      { name: 'exports', limitMs: 5_000, close: () => exporting.close() },
       { name: 'committer', limitMs: 5_000, close: () => committer.close() },
       { name: 'token news', limitMs: 2_000, close: () => tokenNews.close() },
       { name: 'shard files', limitMs: 1_000, close: () => files.close() },

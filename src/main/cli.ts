@@ -2,6 +2,7 @@
 /** The command line. What a command needs is loaded when it runs: `varve ls` must not wait for Postgres and HDF5 code. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isVarveError, messageOf } from '../core/errors.ts';
+import type { ExportCommand } from './commands/export-command.ts';
 import type { CatCommand } from './commands/cat-command.ts';
 import type { CompactCommand } from './commands/compact-command.ts';
 import { clientConfigOf, configOf, type PlaceOptions } from './client/command-options.ts';
@@ -93,7 +94,7 @@ program.commandsGroup('Series:');
 
 withService(program.command('import'))
   .description(
-    'bring recordings into the service: WFDB records, tables (CSV, xlsx, Parquet, Arrow), NumPy arrays, OpenSignals files',
+    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, OpenSignals, NumPy, CSV, xlsx, Parquet, Arrow',
   )
   .argument('<file...>')
   .option('--project <name>', 'project of the series', 'default')
@@ -109,10 +110,20 @@ withService(program.command('import'))
       'npy',
       'npz',
       'opensignals',
+      'edf',
+      'abf',
+      'brainvision',
+      'spikeglx',
+      'openephys',
+      'xdf',
+      'biopac',
     ]),
   )
   .option('--rate <hz>', '.npy, .npz: samples a second, as 360, 20.03 or 30000/1001')
-  .option('--start <time>', 'time of the first row of .npy, or that from which elapsed times count')
+  .option(
+    '--start <time>',
+    'time of the first sample, or that from which elapsed times count, if the file does not say it, or says it wrongly',
+  )
   .option('--map <file>', 'JSON with any of these options, and what is known of columns')
   .option('--time-column <name>', 'tables: the column of times, by name or by number from 1')
   .option('--value-column <name>', 'tables: a column that becomes a channel; can be repeated', several)
@@ -183,6 +194,26 @@ withService(program.command('search'))
   .action(async (conditions: string[], command: ListCommand & PlaceOptions) => {
     const { listSeries } = await import('./commands/list-command.ts');
     await listSeries(clientConfigOf(command), conditions, command);
+  });
+
+withService(program.command('export'))
+  .description('make a file of series: EDF+, WFDB, or one file for each')
+  .argument('[series...]', 'names or ids')
+  .addOption(
+    new Option('--format <format>', 'edf and wfdb are one recording of all series; others a file for each')
+      .choices(['edf', 'wfdb', 'csv', 'npy', 'arrow', 'hdf5'])
+      .makeOptionMandatory(),
+  )
+  .option('--project <name>', 'project of the names', 'default')
+  .option('--where <json>', 'what a search finds, instead of names: an expression of POST /v1/series/search')
+  .option('--start <time>', 'first time, inclusive: RFC 3339 or integer nanoseconds')
+  .option('--end <time>', 'last time, exclusive')
+  .option('--physical', 'scale and offset applied, as float64')
+  .option('--out <file>', 'file to write; default: varve-export and its extension, here')
+  .option('--force', 'write over a file that is there')
+  .action(async (series: string[], command: ExportCommand & PlaceOptions) => {
+    const { exportSeries } = await import('./commands/export-command.ts');
+    await exportSeries(clientConfigOf(command), series, command);
   });
 
 withService(program.command('cat'))

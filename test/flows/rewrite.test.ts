@@ -12,6 +12,7 @@ import { UNSAID, type NewSeries, type Series } from '../../src/core/signal/serie
 import { compactLane, planCompaction, rewriteShard } from '../../src/flows/compact/compact-lane.ts';
 import { flushLane, type FlushOptions, type FlushOutcome } from '../../src/flows/flush/flush-lane.ts';
 import { rebuildCatalog } from '../../src/flows/repair/rebuild-catalog.ts';
+import { awaitTurn } from '../../src/flows/rewrite/await-turn.ts';
 import type { RewriteStage } from '../../src/flows/rewrite/rewrite-shards.ts';
 import { sweepSpools } from '../../src/flows/flush/sweep-fresh.ts';
 import type { SurveyedSeries } from '../../src/storage/survey/shard-survey.ts';
@@ -175,6 +176,22 @@ describe('a flush', () => {
       expect(await contents()).toEqual(before);
     }
     expect(flushes).toBeGreaterThan(2);
+    await expectTidy();
+  });
+
+  test('that a person asks for waits for the one under way, and for one that is stuck no longer than it must', async () => {
+    await append(0);
+    const other = paused(flush, 'written');
+    await other.reached;
+    await awaitTurn(store.db, lane, 0, 50);
+    expect(await states()).toEqual(['writing']);
+    let isOver = false;
+    const turn = awaitTurn(store.db, lane, 0).then(() => (isOver = true));
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(isOver).toBe(false);
+    expect(await other.resume()).toBeNull();
+    await turn;
+    expect(await flush()).toEqual({ kind: 'nothing' });
     await expectTidy();
   });
 

@@ -60,6 +60,7 @@ export interface Choices {
   readonly ingest?: Partial<Service['ingest']>;
   readonly live?: Partial<Service['live']>;
   readonly retention?: Partial<Service['retention']>;
+  readonly exports?: Partial<Service['exports']>;
   readonly space?: Partial<Service['space']>;
   readonly health?: Partial<Service['health']>;
 }
@@ -81,6 +82,7 @@ export function stubService(choices: Choices = {}): Service {
     influxql: part('influxql', {}),
     live: part('live', choices.live ?? {}),
     retention: part('retention', choices.retention ?? {}),
+    exports: part('exports', choices.exports ?? {}),
     space: part('space', choices.space ?? {}),
     health: part('health', { alive: () => 'ok', ...choices.health }),
   } as Service;

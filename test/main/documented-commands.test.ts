@@ -24,6 +24,7 @@ const DOCUMENTS = [
   'docs/live.md',
   'docs/regular-series.md',
   'docs/command-line.md',
+  'docs/import.md',
   'docs/access.md',
   'docs/search.md',
   'docs/metadata.md',

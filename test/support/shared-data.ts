@@ -19,11 +19,14 @@ export function expectedOf(name: string): unknown {
   return JSON.parse(readFileSync(sharedDataPath('EXPECTED.json'), 'utf8'))[name];
 }
 
+/** By this beginning .ci/run picks the tests that read recordings from their files. */
+const RECORDINGS = 'recordings: ';
+
 /**
  * A suite over real recordings; skipped, and said so, where they are missing (an error with VARVE_TEST_NEED_DATA=1). Its body may read them: one that
  * is skipped is never run. Every suite that reads recordings is one of these, by which .ci/run finds it.
  */
 export function describeRecordings(name: string, suite: () => void): void {
-  if (hasSharedData()) return describe(name, suite);
+  if (hasSharedData()) return describe(`${RECORDINGS}${name}`, suite);
   skipSuite(name, `no recordings at ${sharedDataPath('')}; set VARVE_TEST_DATA`, 'VARVE_TEST_NEED_DATA');
 }

@@ -1,21 +1,31 @@
 /** From a file on disk to a recording: finds the format's reader. */
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { basename, extname } from 'node:path';
+import { basename, dirname, extname, resolve, sep } from 'node:path';
 import { VarveError, invalidField } from '../../core/errors.ts';
+import { readAbf } from '../../formats/recordings/abf.ts';
+import { readBiopac } from '../../formats/recordings/biopac.ts';
+import { readBrainVision } from '../../formats/recordings/brainvision.ts';
+import { contentOf, HEAD_BYTES } from '../../formats/recordings/file-content.ts';
+import { readEdf } from '../../formats/recordings/edf.ts';
+import { readOpenEphys } from '../../formats/recordings/open-ephys.ts';
+import { readPart } from '../../formats/recordings/recording-files.ts';
+import { readSpikeGlx } from '../../formats/recordings/spikeglx.ts';
+import { readWfdb } from '../../formats/recordings/wfdb.ts';
+import { readXdf } from '../../formats/recordings/xdf.ts';
 import { openArrow } from './open-arrow.ts';
 import { openCsv } from './open-csv.ts';
+import { filesOpener, folderFiles } from './open-files.ts';
 import { openNpy } from './open-npy.ts';
 import { openNpz } from './open-npz.ts';
 import { openOpenSignals } from './open-opensignals.ts';
 import { openParquet } from './open-parquet.ts';
-import { openWfdb } from './open-wfdb.ts';
 import { openXlsx } from './open-xlsx.ts';
 import { RECORDING_FORMATS, type RecordingFormat, type RecordingOptions } from './recording-options.ts';
-import type { OnLook, OpenRecording, RecordingOpener } from './source-files.ts';
+import { bytesOnDisk, type OnLook, type OpenRecording, type RecordingOpener } from './source-files.ts';
 
 const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
-  wfdb: openWfdb,
+  wfdb: filesOpener(readWfdb),
   csv: openCsv,
   xlsx: openXlsx,
   parquet: openParquet,
@@ -23,6 +33,13 @@ const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
   npy: openNpy,
   npz: openNpz,
   opensignals: openOpenSignals,
+  edf: filesOpener(readEdf),
+  abf: filesOpener(readAbf),
+  brainvision: filesOpener(readBrainVision),
+  spikeglx: filesOpener(readSpikeGlx),
+  openephys: filesOpener(readOpenEphys),
+  xdf: filesOpener(readXdf),
+  biopac: filesOpener(readBiopac),
 };
 
 const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
@@ -43,8 +60,21 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.npz': 'npz',
   '.h5': 'opensignals',
   '.hdf5': 'opensignals',
+  '.edf': 'edf',
+  '.bdf': 'edf',
+  '.abf': 'abf',
+  '.vhdr': 'brainvision',
+  '.meta': 'spikeglx',
+  '.oebin': 'openephys',
+  '.xdf': 'xdf',
+  '.acq': 'biopac',
 };
 
+/** Files that belong to a header beside them, by the header's extension. */
+const HEADERS = ['.hea', '.vhdr', '.meta'];
+
+/** Formats whose files say when they began. */
+const STARTED: readonly RecordingFormat[] = ['wfdb', 'edf', 'abf', 'brainvision', 'spikeglx', 'openephys', 'biopac'];
 /** Formats that have columns. */
 const TABLES: readonly RecordingFormat[] = ['csv', 'xlsx', 'parquet', 'arrow', 'npz'];
 /** Those whose columns are texts, or hold what people wrote. */
@@ -53,8 +83,8 @@ const ARRAYS: readonly RecordingFormat[] = ['npy', 'npz'];
 /** Options that mean something to some formats only. */
 const OWNERS: Readonly<Record<string, readonly RecordingFormat[]>> = {
   rate: ARRAYS,
-  start: [...TABLES, 'npy'],
-  tz: TABLES,
+  start: [...TABLES, 'npy', ...STARTED],
+  tz: [...TABLES, ...STARTED],
   timeColumn: TABLES,
   valueColumn: TABLES,
   by: TABLES,
@@ -78,11 +108,17 @@ export async function openRecording(path: string, options: RecordingOptions, onL
   const { file, format } = await identify(path, options.format);
   for (const [option, owners] of Object.entries(OWNERS)) {
     if (!owners.includes(format) && options[option as keyof RecordingOptions] !== undefined) {
-      const whose = owners.join(' and ');
-      throw invalidField(`--${dashed(option)}`, `is for ${whose} files; ${basename(file)} is read as ${format}`);
+      const whose = owners.length > 6 ? 'recordings with a start' : `${owners.join(' and ')} files`;
+      throw invalidField(`--${dashed(option)}`, `is for ${whose}; ${basename(file)} is read as ${format}`);
     }
   }
-  return OPENERS[format](file, options.name ?? basename(file, extname(file)), options, onLook);
+  return OPENERS[format](file, options.name ?? nameOf(file, format), options, onLook);
+}
+
+/** Open Ephys has one name for all of its headers, in a folder that tells more. */
+function nameOf(file: string, format: RecordingFormat): string {
+  if (format !== 'openephys') return basename(file, extname(file));
+  return dirname(resolve(file)).split(sep).filter(Boolean).slice(-3).join('/');
 }
 
 function dashed(option: string): string {
@@ -96,12 +132,28 @@ async function identify(
   if (!existsSync(path) && existsSync(`${path}.hea`)) return { file: `${path}.hea`, format: 'wfdb' };
   const found = await stat(path).catch(() => null);
   if (!found?.isFile()) throw new VarveError('not-found', found ? 'is no file' : 'there is no such file');
-  const format = forced ?? EXTENSIONS[extname(path).toLowerCase()];
-  if (format) return { file: path, format };
-  const header = `${path.slice(0, path.length - extname(path).length)}.hea`;
-  if (existsSync(header)) throw new VarveError('invalid-input', `is a part of a WFDB record: import ${header}`);
+  if (found.size === 0) throw new VarveError('invalid-input', 'is empty: it has 0 bytes');
+  if (forced) return { file: path, format: forced };
+  const extension = extname(path).toLowerCase();
+  const known = contentOf(await headOf(path));
+  if (known && 'format' in known) return { file: path, format: known.format };
+  const format = EXTENSIONS[extension];
+  if (format && !known) return { file: path, format };
+  const stem = path.slice(0, path.length - extension.length);
+  const header = HEADERS.map((each) => `${stem}${each}`).find((each) => existsSync(each));
+  if (header && !known) {
+    throw new VarveError('invalid-input', `is a part of a recording: import ${header}`, { slug: 'part-of-recording' });
+  }
+  if (known) {
+    throw new VarveError('unprocessable', `is ${known.foreign}, which is not read`, { slug: 'unsupported-recording' });
+  }
   throw new VarveError(
     'invalid-input',
     `its name does not say its format (${Object.keys(EXTENSIONS).join(', ')}): add --format ${RECORDING_FORMATS.join('|')}`,
   );
+}
+
+async function headOf(path: string): Promise<Uint8Array> {
+  const size = await bytesOnDisk([path]);
+  return readPart(folderFiles(dirname(path)), basename(path), 0, Math.min(size, HEAD_BYTES));
 }

@@ -4,7 +4,23 @@ import { invalidField } from '../../core/errors.ts';
 import { DTYPE_NAMES } from '../../core/numbers/dtype.ts';
 import { ELAPSED_UNITS, TABLE_EPOCHS } from '../../formats/recordings/table-time.ts';
 
-export const RECORDING_FORMATS = ['wfdb', 'csv', 'xlsx', 'parquet', 'arrow', 'npy', 'npz', 'opensignals'] as const;
+export const RECORDING_FORMATS = [
+  'wfdb',
+  'csv',
+  'xlsx',
+  'parquet',
+  'arrow',
+  'npy',
+  'npz',
+  'opensignals',
+  'edf',
+  'abf',
+  'brainvision',
+  'spikeglx',
+  'openephys',
+  'xdf',
+  'biopac',
+] as const;
 export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
 
 /** Tables may be large, but what is said of one is a page. */

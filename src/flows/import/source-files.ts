@@ -5,7 +5,8 @@ import { stat } from 'node:fs/promises';
 import type { Recording } from '../../core/signal/recording.ts';
 import type { RecordingOptions } from './recording-options.ts';
 
-const READ_BYTES = 1024 * 1024;
+/** Files are read in pieces of this size. */
+export const READ_BYTES = 1024 * 1024;
 
 /** What a recording was made from. */
 export interface RecordingSource {

@@ -16,6 +16,8 @@ import {
 } from '../../core/upkeep/reconcile.ts';
 import { spoolPath, type DataRoot } from '../../storage/folder/data-root.ts';
 import { sweepExports } from '../../storage/export/hdf5-export.ts';
+import { KEEP_EXPORTS_MS, removeKept, sweepKept } from '../../storage/export/kept-files.ts';
+import { expireExports } from '../../catalog/export-store.ts';
 import {
   fileBytes,
   listStoredFiles,
@@ -93,6 +95,9 @@ export async function recover(deps: RecoverDeps, isAccepted = false): Promise<Re
   const outcomes: RepairOutcome[] = [];
   for (const repair of repairs) outcomes.push(await attempt(deps, repair));
   await sweepExports(root, ORPHAN_GRACE_MS);
+  await removeKept(root, await expireExports(db, KEEP_EXPORTS_MS));
+  // A file whose row is gone.
+  await sweepKept(root, 2 * KEEP_EXPORTS_MS);
   if (estranged !== null) return { outcomes, estranged, trimmed: 0, purgedSeries: 0 };
   await finishDeletions(db, PURGE_SERIES);
   return { outcomes, estranged, trimmed: await trim(db), purgedSeries: await purgeSeries(db, PURGE_SERIES) };

@@ -1,6 +1,6 @@
 /**
- * A table of which everything has been decided, as a recording: which columns are channels of which series, which make
- * series of their own, and which are notes.
+ * A table of which everything has been decided, as a recording. It says which columns are channels of which series, which
+ * make series of their own, and which are notes.
  */
 import { VarveError } from '../../core/errors.ts';
 import { DTYPES, type Dtype } from '../../core/numbers/dtype.ts';

@@ -1,6 +1,6 @@
 /**
- * What readers of plates export beside one plain table: blocks of several reads (BioTek Gen5), wells that are rows (Tecan
- * i-control and Magellan), plates drawn as a matrix, and lists of wells. A series a well.
+ * What readers of plates export beside one plain table, a series a well. There are blocks of several reads (BioTek Gen5),
+ * wells that are rows (Tecan i-control and Magellan), plates drawn as a matrix, and lists of wells.
  */
 import { invalidField } from '../../core/errors.ts';
 import { instantsOf } from '../../core/place-clock.ts';

@@ -2,7 +2,8 @@
  * MIT-format annotation files (`.atr` and the like) of WFDB records.
  * @see https://physionet.org/physiotools/wag/annot-5.htm
  */
-import { invalidField } from '../../core/errors.ts';
+import { decodeText } from './header-text.ts';
+import { labelOfCode, WFDB_CODES } from './wfdb-codes.ts';
 
 export interface WfdbAnnotation {
   /** Sample of the record (or tick of the file's own time resolution) the mark lies at. */
@@ -15,33 +16,16 @@ export interface WfdbAnnotation {
   readonly aux: string;
 }
 
-/** Mnemonics by code, from WFDB's ecgcodes.h. */
-const MNEMONICS: Readonly<Record<number, string>> = Object.fromEntries(
-  // prettier-ignore
-  [
-    [1, 'N'], [2, 'L'], [3, 'R'], [4, 'a'], [5, 'V'], [6, 'F'], [7, 'J'], [8, 'A'], [9, 'S'], [10, 'E'], [11, 'j'], [12, '/'],
-    [13, 'Q'], [14, '~'], [16, '|'], [18, 's'], [19, 'T'], [20, '*'], [21, 'D'], [22, '"'], [23, '='], [24, 'p'], [25, 'B'],
-    [26, '^'], [27, 't'], [28, '+'], [29, 'u'], [30, '?'], [31, '!'], [32, '['], [33, ']'], [34, 'e'], [35, 'n'], [36, '@'],
-    [37, 'x'], [38, 'f'], [39, '('], [40, ')'], [41, 'r'],
-  ],
-);
-
-const SKIP = 59;
-const NUM = 60;
-const SUB = 61;
-const CHN = 62;
-const AUX = 63;
-
 /**
  * @param bytes of the whole file
- * @param name of the file, for errors
- * @returns the marks in order of the file, and its own ticks a second if it states them (then samples count those)
- * @throws `invalid-input` on the file's name if it ends in mid-annotation
+ * @returns the marks in order of the file, up to the last whole one; its own ticks a second if it states them (then
+ * samples count those); whether it ends in the middle of a mark
  */
-export function readWfdbAnnotations(
-  bytes: Uint8Array,
-  name: string,
-): { annotations: WfdbAnnotation[]; ticksPerSecond: string | null } {
+export function readWfdbAnnotations(bytes: Uint8Array): {
+  annotations: WfdbAnnotation[];
+  ticksPerSecond: string | null;
+  isCutOff: boolean;
+} {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const annotations: WfdbAnnotation[] = [];
   let ticksPerSecond: string | null = null;
@@ -51,43 +35,43 @@ export function readWfdbAnnotations(
   let num = 0;
   let channel = 0;
 
-  function word(): number {
-    if (at + 2 > bytes.length) throw invalidField(name, 'ends in the middle of an annotation');
-    at += 2;
-    return view.getUint16(at - 2, true);
-  }
+  const word = (place: number): number => (place + 2 <= bytes.length ? view.getUint16(place, true) : 0);
+  const ended = (isCutOff: boolean) => ({ annotations, ticksPerSecond, isCutOff });
 
   while (at < bytes.length) {
-    let head = word();
+    if (at + 2 > bytes.length) return ended(true);
+    let head = word(at);
+    at += 2;
     if (head === 0) break;
     // A leap too long for ten bits: the high half first, each half little-endian.
-    while (head >> 10 === SKIP) {
-      const high = word();
-      sample += (high << 16) | word() | 0;
-      head = word();
+    while (head >> 10 === WFDB_CODES.skip) {
+      if (at + 6 > bytes.length) return ended(true);
+      sample += (word(at) << 16) | word(at + 2) | 0;
+      head = word(at + 4);
+      at += 6;
     }
     const code = head >> 10;
     sample += head & 0x3ff;
     let subtype = 0;
     let aux = '';
     for (;;) {
-      const next = at + 2 <= bytes.length ? view.getUint16(at, true) : 0;
+      const next = word(at);
       const modifier = next >> 10;
       const value = next & 0x3ff;
-      if (modifier < NUM) break;
+      if (modifier < WFDB_CODES.num) break;
       at += 2;
-      if (modifier === NUM) num = (value << 24) >> 24;
-      else if (modifier === SUB) subtype = (value << 24) >> 24;
-      else if (modifier === CHN) channel = value & 0xff;
-      else if (modifier === AUX) {
-        if (at + value > bytes.length) throw invalidField(name, 'ends in the middle of an annotation');
-        aux = new TextDecoder().decode(bytes.subarray(at, at + value)).replace(/\0+$/, '');
+      if (modifier === WFDB_CODES.num) num = (value << 24) >> 24;
+      else if (modifier === WFDB_CODES.subtype) subtype = (value << 24) >> 24;
+      else if (modifier === WFDB_CODES.channel) channel = value & 0xff;
+      else if (modifier === WFDB_CODES.aux) {
+        if (at + value > bytes.length) return ended(true);
+        aux = decodeText(bytes.subarray(at, at + value)).replace(/\0+$/, '');
         at += value + (value % 2);
       }
     }
     const resolution = /^## time resolution: ([\d.]+)/.exec(aux);
     if (resolution && sample === 0) ticksPerSecond = resolution[1];
-    else annotations.push({ sample, label: MNEMONICS[code] ?? `code ${code}`, subtype, channel, num, aux });
+    else annotations.push({ sample, label: labelOfCode(code), subtype, channel, num, aux });
   }
-  return { annotations, ticksPerSecond };
+  return ended(false);
 }

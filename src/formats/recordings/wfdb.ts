@@ -1,131 +1,312 @@
 /** WFDB records (PhysioNet): a header, its signal files and annotation files, as one recording. */
 import type { Batch } from '../../core/signal/batch.ts';
 import { invalidField, VarveError } from '../../core/errors.ts';
-import { nsOfRow, parseRate } from '../../core/signal/rate.ts';
-import type { Recording } from '../../core/signal/recording.ts';
+import { nsOfRow, parseRate, rateHz, type Rate } from '../../core/signal/rate.ts';
+import type { RecordedSeries, Recording } from '../../core/signal/recording.ts';
 import type { Channel, NewAnnotation } from '../../core/signal/series.ts';
+import { isTime } from '../../core/time.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
 import { BlockCutter } from '../binary/block-cutter.ts';
 import { distinctLabels } from './channel-labels.ts';
+import { cutAtGaps, gapsAmong } from './cut-at-gaps.ts';
+import { commonUnit, decodeText, labelText, oneLine, someOf } from './header-text.ts';
 import { importedSpec } from './imported-series.ts';
+import { startAt } from './local-start.ts';
+import { neededSize, readWhole, type FileOptions, type RecordingFiles } from './recording-files.ts';
 import { readWfdbAnnotations } from './wfdb-annotations.ts';
+import { decodeWfdb, packingOf, samplesIn, type WfdbFormat } from './wfdb-formats.ts';
 import { parseWfdbHeader, type WfdbHeader, type WfdbSignal } from './wfdb-header.ts';
-import { wholeBody } from '../text/whole-body.ts';
 
-/** The files of a record, which lie side by side in one folder. */
-export interface RecordingFiles {
-  readonly names: readonly string[];
-  /** @throws `not-found` if no file has that name */
-  open(name: string): AsyncIterable<Uint8Array>;
-}
-
-export interface WfdbOptions {
-  /** Name of the series. */
-  readonly name: string;
+export interface WfdbOptions extends FileOptions {
   /** Annotation files are read where they are there; their extensions, `atr` alone by default. */
   readonly annotators?: readonly string[];
 }
 
-/** By storage format: the smallest value it has. See the signal(5) page of the WFDB applications guide. */
-const INVALID_SAMPLE: Readonly<Record<WfdbSignal['format'], number>> = { 16: -32_768, 212: -2048 };
+/** What marks a gap in a list of segments. */
+const NO_SEGMENT = '~';
+/** Blocks are whole groups of two and of three packed samples. */
+const GROUP_FRAMES = 6;
 
-/** Header and annotation files are read whole; real ones are far smaller. */
-const MAX_SIDE_FILE_BYTES = 64 * 1024 * 1024;
+/** One signal file: frames, each with the samples of its signals one after the other. */
+interface SignalFile {
+  readonly name: string;
+  readonly format: WfdbFormat;
+  readonly byteOffset: number;
+  readonly frameSamples: number;
+  /** Whole frames that are there. */
+  readonly frames: number;
+}
+
+/** One signal of one segment. */
+interface PlacedSignal {
+  readonly signal: WfdbSignal;
+  readonly label: string;
+  readonly file: SignalFile;
+  /** Samples of a frame before its own. */
+  readonly at: number;
+  /** Frames that are read. */
+  readonly frames: number;
+}
+
+/** A segment of a record; an ordinary record is one. */
+interface WfdbPart {
+  /** Frames of the record before it. */
+  readonly firstFrame: number;
+  readonly signals: readonly PlacedSignal[];
+}
+
+/** Signals that become one series: in each segment that has them, in the same order. */
+interface SignalGroup {
+  readonly runs: { readonly firstFrame: number; readonly signals: PlacedSignal[] }[];
+}
 
 /**
- * Makes one regular int16 series with a channel for each signal. Values stay raw; the channels carry gain and baseline.
- * The storage format marks invalid samples by a value, which is the series' missing value, unless signals of two
- * formats are together.
+ * Makes one regular series of all signals of one rate, int16, or int32 for wide formats. Values stay raw; the channels
+ * carry gain and baseline. The storage format marks invalid samples by a value, which is the series' missing value,
+ * unless signals of two formats are together. A signal with a skew is a series of its own that begins earlier.
+ *
+ * Segments follow one another with the gaps that the record says. Where segments differ in their signals or in the
+ * calibration of one, each signal and calibration is a series. Files that are short are read to their last whole frame.
  * @param header name of the `.hea` file among `files`
- * @throws `invalid-input` or `unprocessable` naming file and line; while batches are read, `invalid-input` naming a
- * signal file that is shorter than its header says
+ * @throws `invalid-input` or `unprocessable` naming file and line; `not-found` naming a file that is missing
  */
 export async function readWfdb(files: RecordingFiles, header: string, options: WfdbOptions): Promise<Recording> {
-  const head = parseWfdbHeader(new TextDecoder().decode(await sideFile(files, header)), header);
-  if (head.signals.length === 0) throw invalidField(header, 'names no signals');
-  for (const { file } of head.signals) {
-    if (!files.names.includes(file)) throw new VarveError('not-found', `${header} needs the signal file ${file}`);
-  }
+  const head = await headerOf(files, header, header);
   const notes: string[] = [];
-  const annotations = await annotationsOf(files, header, head, options.annotators ?? ['atr'], notes);
-  const units = new Set(head.signals.map((signal) => signal.unit));
-  const invalid = [...new Set(head.signals.map(({ format }) => INVALID_SAMPLE[format]))];
-  notesOnHeader(head, invalid, notes);
-  return {
-    series: [
-      {
-        spec: importedSpec({
-          name: options.name,
-          dtype: 'int16',
-          channels: channelsOf(head.signals),
-          unit: units.size === 1 ? head.signals[0].unit : null,
-          sampling: { kind: 'regular', rate: head.rate, startNs: head.startNs ?? 0n },
-          timeReference: head.startNs === null ? 'relative' : 'utc',
-          missingValue: invalid.length === 1 ? invalid[0] : null,
-          provenance: {
-            format: 'WFDB',
-            record: head.record,
-            files: [header, ...new Set(head.signals.map((signal) => signal.file))],
-            comments: head.comments,
-            ...(head.baseTime === null ? {} : { base_time: head.baseTime }),
-          },
-        }),
-        rows: head.samples,
-        batches: () => batchesOf(files, head),
-        annotations,
-      },
-    ],
-    notes,
-  };
-}
-
-function sideFile(files: RecordingFiles, name: string): Promise<Uint8Array> {
-  return wholeBody(files.open(name), MAX_SIDE_FILE_BYTES, () => {
-    return new VarveError('limit-exceeded', `${name} is larger than ${MAX_SIDE_FILE_BYTES / 1024 / 1024} MiB`);
+  const sources = new Set([header]);
+  const parts = await partsOf(files, header, head, sources, notes);
+  if (parts.every(({ signals }) => signals.length === 0)) throw invalidField(header, 'names no signals');
+  const start = startAt(head.localStartNs, options, notes);
+  const marks = await annotationsOf(files, header, head, start.startNs, options.annotators ?? ['atr'], notes, sources);
+  notesOnSignals(parts, notes);
+  const groups = groupsOf(parts);
+  if (groups.length === 0) throw invalidField([...sources].join(', '), 'have no whole frame of samples');
+  const series = groups.map((group, g): RecordedSeries => {
+    const [{ signals }] = group.runs;
+    const { samplesPerFrame, skew } = signals[0].signal;
+    const rate = timesRate(head.rate, samplesPerFrame, header);
+    const invalid = [...new Set(signals.map(({ signal }) => packingOf(signal.format).invalid))];
+    const dtype = signals.some(({ signal }) => packingOf(signal.format).isWide) ? 'int32' : 'int16';
+    const channels = channelsOf(signals);
+    let rows = 0;
+    const begins = group.runs.map((run) => {
+      const begin = { row: rows, startNs: start.startNs + frameNs(head.rate, run.firstFrame - skew) };
+      rows += run.signals[0].frames * samplesPerFrame;
+      return begin;
+    });
+    const { gaps } = gapsAmong(begins, rate);
+    if (gaps.length > 1) notes.push(`gaps between segments of ${channels[0].label}: ${gaps.length - 1}`);
+    return {
+      spec: importedSpec({
+        name: nameOf(options.name, groups, g, head.rate),
+        dtype,
+        channels,
+        unit: commonUnit(channels),
+        sampling: { kind: 'regular', rate, startNs: gaps[0].startNs },
+        timeReference: start.timeReference,
+        timeZone: start.timeZone,
+        missingValue: invalid.length === 1 ? invalid[0] : null,
+        provenance: {
+          format: 'WFDB',
+          record: head.record,
+          files: [header, ...new Set(group.runs.flatMap((run) => run.signals.map(({ file }) => file.name)))].slice(
+            0,
+            50,
+          ),
+          comments: head.comments.map((comment) => oneLine(comment)).slice(0, 50),
+          ...(head.baseTime !== null && { base_time: head.baseTime }),
+          ...(head.baseDate !== null && { base_date: head.baseDate }),
+        },
+      }),
+      rows,
+      batches: () => cutAtGaps(batchesOf(files, group, dtype), gaps, signals.length),
+      annotations: g === 0 ? marks : [],
+    };
   });
+  if (marks.length > 0 && series.length > 1) notes.push('annotations belong to the first series');
+  return { series, notes, sources: [...sources] };
 }
 
-function channelsOf(signals: readonly WfdbSignal[]): Channel[] {
-  const labels = distinctLabels(signals.map((signal, i) => signal.description ?? `signal ${i}`));
-  return signals.map(({ gain, baseline, unit, adcBits, adcZero, skew }, i) => ({
+async function headerOf(files: RecordingFiles, name: string, neededBy: string): Promise<WfdbHeader> {
+  return parseWfdbHeader(decodeText(await readWhole(files, name, neededBy)), name);
+}
+
+function frameNs(rate: Rate, frame: number): bigint {
+  return frame < 0 ? -nsOfRow(rate, -frame) : nsOfRow(rate, frame);
+}
+
+function timesRate(rate: Rate, factor: number, header: string): Rate {
+  const product = parseRate(`${rate.num * BigInt(factor)}/${rate.den}`);
+  if (!product) throw invalidField(header, `has ${factor} samples a frame, which is no usable sampling rate`);
+  return product;
+}
+
+/** The segments that have samples. */
+async function partsOf(
+  files: RecordingFiles,
+  header: string,
+  head: WfdbHeader,
+  sources: Set<string>,
+  notes: string[],
+): Promise<WfdbPart[]> {
+  if (!head.segments) {
+    const signals = await placedSignals(files, header, head, head.frames, sources, notes);
+    return [{ firstFrame: 0, signals }];
+  }
+  const parts: WfdbPart[] = [];
+  let firstFrame = 0;
+  for (const { name, frames } of head.segments) {
+    // The layout has no samples, and its gains are those of no sample: each segment has its own.
+    if (name !== NO_SEGMENT && frames > 0) {
+      const segmentHeader = `${name}.hea`;
+      const segment = await headerOf(files, segmentHeader, header);
+      if (segment.segments) throw invalidField(segmentHeader, `has segments, though it is one of ${header}`);
+      sources.add(segmentHeader);
+      const signals = await placedSignals(files, segmentHeader, segment, frames, sources, notes);
+      parts.push({ firstFrame, signals });
+    }
+    firstFrame += frames;
+  }
+  return parts;
+}
+
+/** The signals of a segment that has this many frames; null: as many as its files have. */
+async function placedSignals(
+  files: RecordingFiles,
+  header: string,
+  head: WfdbHeader,
+  frames: number | null,
+  sources: Set<string>,
+  notes: string[],
+): Promise<PlacedSignal[]> {
+  const placed: PlacedSignal[] = [];
+  const labels = head.signals.map(({ description }, i) => labelText(description ?? '', `signal ${i}`));
+  for (const name of new Set(head.signals.map((signal) => signal.file))) {
+    const columns = head.signals.flatMap((signal, i) => (signal.file === name ? [i] : []));
+    const { format, byteOffset } = head.signals[columns[0]];
+    if (columns.some((i) => head.signals[i].format !== format)) {
+      throw invalidField(header, `says that ${name} has signals of several formats`);
+    }
+    sources.add(name);
+    const size = await neededSize(files, name, header);
+    const frameSamples = columns.reduce((sum, i) => sum + head.signals[i].samplesPerFrame, 0);
+    const there = Math.floor(samplesIn(format, Math.max(0, size - byteOffset)) / frameSamples);
+    const file: SignalFile = { name, format, byteOffset, frameSamples, frames: there };
+    if (frames !== null && there < frames) {
+      const lost = Number(frames - there) / rateHz(head.rate);
+      notes.push(`${name} was cut off: it has ${there} of ${frames} frames, and the last ${lost} s are lost`);
+    }
+    let at = 0;
+    for (const i of columns) {
+      const signal = head.signals[i];
+      // A signal that was late goes on behind the end of the others, if its file does.
+      const wanted = frames === null ? there : Math.min(there, frames + signal.skew);
+      placed.push({ signal, label: labels[i], file, at, frames: wanted });
+      at += signal.samplesPerFrame;
+    }
+  }
+  // In the order of the header, whatever file they are in.
+  return head.signals.flatMap((signal) => placed.filter((each) => each.signal === signal));
+}
+
+/** Signals that can be together are; where segments are not alike, each signal and calibration is by itself. */
+function groupsOf(parts: readonly WfdbPart[]): SignalGroup[] {
+  const layoutOf = (part: WfdbPart): string => JSON.stringify(part.signals.map(kindOf));
+  const isAlike = new Set(parts.map(layoutOf)).size === 1;
+  const groups = new Map<string, SignalGroup>();
+  for (const { firstFrame, signals } of parts) {
+    const taken = new Set<string>();
+    for (const placed of signals) {
+      const { samplesPerFrame, skew } = placed.signal;
+      let key = isAlike ? `${samplesPerFrame} ${skew}` : kindOf(placed);
+      if (parts.length === 1) key += ` ${placed.frames}`;
+      // Two signals of one name and calibration in one segment.
+      if (!isAlike) for (let n = 2; taken.has(key); n++) key = `${kindOf(placed)} ${n}`;
+      taken.add(key);
+      const group = groups.get(key) ?? { runs: [] };
+      groups.set(key, group);
+      const run = group.runs.at(-1);
+      if (run?.firstFrame === firstFrame) run.signals.push(placed);
+      else group.runs.push({ firstFrame, signals: [placed] });
+    }
+  }
+  // Files of one segment that are not of one length: its signals end with the shortest.
+  for (const { runs } of groups.values()) {
+    for (const { signals } of runs) {
+      const frames = Math.min(...signals.map((each) => each.frames));
+      signals.forEach((each, i) => (signals[i] = { ...each, frames }));
+    }
+  }
+  return [...groups.values()].filter(({ runs }) => runs.some(({ signals }) => signals[0].frames > 0));
+}
+
+/** What must be equal for samples of two segments to be one channel. */
+function kindOf({ signal, label }: PlacedSignal): string {
+  const { samplesPerFrame, skew, gain, baseline, unit, format } = signal;
+  return JSON.stringify([label, samplesPerFrame, skew, gain, baseline, unit, packingOf(format)]);
+}
+
+/** The name of the recording, and what tells the series from the others: its rate, or the signal. */
+function nameOf(name: string, groups: readonly SignalGroup[], g: number, rate: Rate): string {
+  if (groups.length === 1) return name;
+  const firsts = groups.map(({ runs }) => runs[0].signals[0]);
+  const rates = firsts.map(({ signal }) => `${rateHz(rate) * signal.samplesPerFrame}Hz`);
+  const isTold = new Set(rates).size === groups.length;
+  return `${name}/${isTold ? rates[g] : distinctLabels(firsts.map(({ label }) => label.replaceAll('/', '_')))[g]}`;
+}
+
+function channelsOf(signals: readonly PlacedSignal[]): Channel[] {
+  const labels = distinctLabels(signals.map(({ label }) => label));
+  return signals.map(({ signal: { gain, baseline, unit, adcBits, adcZero, skew } }, i) => ({
     label: labels[i],
     unit,
-    ...(gain === null ? {} : { gain, baseline }),
+    gain,
+    baseline,
     info: { adc_zero: adcZero, ...(adcBits && { adc_bits: adcBits }), ...(skew > 0 && { skew_samples: skew }) },
   }));
 }
 
-function notesOnHeader({ signals, startNs }: WfdbHeader, invalid: readonly number[], notes: string[]): void {
-  notes.push(
-    invalid.length === 1
-      ? `raw values are kept as they are; ${invalid[0]}, which marks an invalid sample in this storage format, is the missing value`
-      : `raw values are kept as they are; ${invalid.join(' and ')} mark invalid samples in these storage formats, and count as values`,
-  );
-  if (startNs === null) notes.push('the header has no base date: times count from the start of the recording');
-  else notes.push('the base time has no zone and was taken as UTC');
-  signals.forEach((signal, i) => {
-    const label = signal.description ?? `signal ${i}`;
-    if (signal.gain === null) notes.push(`${label} is not calibrated (gain 0): its values have no unit`);
-    if (signal.skew > 0) notes.push(`${label} runs ${signal.skew} samples late; this was not corrected`);
-  });
+function notesOnSignals(parts: readonly WfdbPart[], notes: string[]): void {
+  const signals = parts.flatMap((part) => part.signals);
+  const invalid = [...new Set(signals.map(({ signal }) => packingOf(signal.format).invalid))].filter((v) => v !== null);
+  if (invalid.length > 0) {
+    notes.push(
+      `raw values are kept as they are; ${invalid.join(' and ')} mark invalid samples by their storage format`,
+    );
+  }
+  const of = (isMeant: (signal: WfdbSignal) => boolean): string[] => [
+    ...new Set(signals.filter(({ signal }) => isMeant(signal)).map(({ label }) => label)),
+  ];
+  const assumed = of(({ isGainAssumed }) => isGainAssumed);
+  if (assumed.length > 0) {
+    notes.push(`the header gives no gain, so 200 a physical unit was assumed, as WFDB does: ${someOf(assumed)}`);
+  }
+  const skewed = of(({ skew }) => skew > 0);
+  if (skewed.length > 0)
+    notes.push(`signals with a skew begin earlier by it, as series of their own: ${someOf(skewed)}`);
 }
 
 async function annotationsOf(
   files: RecordingFiles,
   header: string,
   head: WfdbHeader,
+  startNs: bigint,
   annotators: readonly string[],
   notes: string[],
+  sources: Set<string>,
 ): Promise<NewAnnotation[]> {
   const marks: NewAnnotation[] = [];
   for (const annotator of annotators) {
     const name = `${header.replace(/\.hea$/, '')}.${annotator}`;
-    if (!files.names.includes(name)) continue;
-    const { annotations, ticksPerSecond } = readWfdbAnnotations(await sideFile(files, name), name);
+    if ((await files.size(name)) === null) continue;
+    sources.add(name);
+    const { annotations, ticksPerSecond, isCutOff } = readWfdbAnnotations(await readWhole(files, name));
     const rate = ticksPerSecond === null ? head.rate : parseRate(ticksPerSecond);
     if (!rate) throw invalidField(name, `has the time resolution ${ticksPerSecond}`);
     for (const { sample, label, subtype, channel, num, aux } of annotations) {
-      const ns = (head.startNs ?? 0n) + nsOfRow(rate, sample);
+      const ns = startNs + frameNs(rate, sample);
+      if (!isTime(ns))
+        throw invalidField(name, `has an annotation at sample ${sample}, outside the years 1678 to 2261`);
       const payload = {
         sample,
         ...(subtype !== 0 && { subtype }),
@@ -136,95 +317,82 @@ async function annotationsOf(
       marks.push({ startNs: ns, endNs: ns, label, payload });
     }
     notes.push(`${annotations.length} annotations from ${name}`);
+    if (isCutOff) notes.push(`${name} ends in the middle of an annotation, which is lost`);
   }
   return marks;
 }
 
+/** Rows of a group, segment after segment. */
+async function* batchesOf(files: RecordingFiles, group: SignalGroup, dtype: 'int16' | 'int32'): AsyncGenerator<Batch> {
+  for (const { signals } of group.runs) yield* runBatches(files, signals, dtype);
+}
+
 /** Frames of all signal files side by side. */
-async function* batchesOf(files: RecordingFiles, head: WfdbHeader): AsyncGenerator<Batch> {
-  const channels = head.signals.length;
-  // Even, so that a block of format 212, which packs two samples into three bytes, is whole bytes.
-  const blockFrames = fullBatchRows(channels * 2) & ~1 || 2;
-  const columnsOf = new Map<string, number[]>();
-  head.signals.forEach(({ file }, column) => columnsOf.set(file, [...(columnsOf.get(file) ?? []), column]));
-  const groups = [...columnsOf];
-  const streams = groups.map(([file, columns]) =>
-    framesOf(files.open(file), file, head.signals[columns[0]], columns.length, blockFrames, head.samples),
-  );
+async function* runBatches(
+  files: RecordingFiles,
+  signals: readonly PlacedSignal[],
+  dtype: 'int16' | 'int32',
+): AsyncGenerator<Batch> {
+  const channels = signals.length;
+  const [{ frames, signal }] = signals;
+  const perFrame = signal.samplesPerFrame;
+  const signalFiles = [...new Set(signals.map(({ file }) => file))];
+  const widest = Math.max(...signalFiles.map(({ frameSamples }) => frameSamples), channels * perFrame);
+  const full = fullBatchRows(widest * 4);
+  const blockFrames = Math.max(1, Math.floor(full / GROUP_FRAMES)) * GROUP_FRAMES;
+  const streams = signalFiles.map((file) => framesOf(files, file, frames, blockFrames));
+  const lasts = signals.map((each) => each.signal.initial);
   try {
-    for (;;) {
+    for (let done = 0; done < frames;) {
       const blocks = await Promise.all(streams.map((stream) => stream.next()));
-      if (blocks.every((block) => block.done)) return;
-      const rows = (blocks[0].value?.length ?? 0) / groups[0][1].length;
-      if (blocks.some(({ value }, g) => value?.length !== rows * groups[g][1].length)) {
-        throw invalidField(groups.map(([file]) => file).join(', '), 'have different numbers of samples');
+      const rows = Math.min(blockFrames, frames - done) * perFrame;
+      const values = dtype === 'int32' ? new Int32Array(rows * channels) : new Int16Array(rows * channels);
+      signals.forEach(({ file, at, signal: { format } }, c) => {
+        const { value: block } = blocks[signalFiles.indexOf(file)];
+        if (!block) throw invalidField(file.name, 'became shorter while it was read');
+        let last = lasts[c];
+        for (let first = at, out = c; out < values.length; first += file.frameSamples) {
+          for (let from = first; from < first + perFrame; from++, out += channels) {
+            last = format === 8 ? last + block[from] : block[from];
+            values[out] = last;
+          }
+        }
+        lasts[c] = last;
+      });
+      done += rows / perFrame;
+      const most = fullBatchRows(channels * 4);
+      for (let from = 0; from < rows; from += most) {
+        const upTo = Math.min(rows, from + most);
+        yield { rows: upTo - from, values: values.subarray(from * channels, upTo * channels), times: null };
       }
-      const values = groups.length === 1 ? (blocks[0].value as Int16Array) : new Int16Array(rows * channels);
-      if (groups.length > 1) {
-        groups.forEach(([, columns], g) => interleave(blocks[g].value as Int16Array, columns, values, channels));
-      }
-      yield { rows, values, times: null };
     }
   } finally {
     await Promise.all(streams.map((stream) => stream.return(undefined)));
   }
 }
 
-/** Puts the frames of one file into its columns of the rows. */
-function interleave(block: Int16Array, columns: readonly number[], values: Int16Array, channels: number): void {
-  const rows = values.length / channels;
-  columns.forEach((column, k) => {
-    for (let row = 0; row < rows; row++) values[row * channels + column] = block[row * columns.length + k];
-  });
-}
-
-/**
- * Frames of one signal file, with one sample for each signal, in blocks of one size but the last; no more than `frames`
- * in all.
- */
+/** Frames of one signal file, in blocks of one size but the last; `frames` in all. */
 async function* framesOf(
-  source: AsyncIterable<Uint8Array>,
-  file: string,
-  { format, byteOffset }: WfdbSignal,
-  signals: number,
+  files: RecordingFiles,
+  { name, format, byteOffset, frameSamples }: SignalFile,
+  frames: number,
   blockFrames: number,
-  frames: number | null,
-): AsyncGenerator<Int16Array, undefined> {
-  const samplesIn = (bytes: number): number => (format === 16 ? Math.floor(bytes / 2) : Math.floor((bytes * 2) / 3));
-  const cutter = new BlockCutter((blockFrames * signals * (format === 16 ? 4 : 3)) / 2);
-  let toSkip = byteOffset;
-  let left = frames ?? Infinity;
-
-  function* decodedBlock(block: Uint8Array): Generator<Int16Array> {
-    const count = Math.min(left, Math.floor(samplesIn(block.length) / signals));
+): AsyncGenerator<Int16Array | Int32Array, undefined> {
+  const { samples, bytes } = packingOf(format);
+  const cutter = new BlockCutter((blockFrames * frameSamples * bytes) / samples);
+  let left = frames;
+  const decoded = (block: Uint8Array): Int16Array | Int32Array => {
+    const count = Math.min(left, blockFrames, Math.floor(samplesIn(format, block.length) / frameSamples));
     left -= count;
-    if (count > 0) yield format === 16 ? from16(block, count * signals) : from212(block, count * signals);
-  }
-
-  for await (const piece of source) {
-    const data = piece.subarray(Math.min(toSkip, piece.length));
-    toSkip -= piece.length - data.length;
-    for (const block of cutter.push(data)) yield* decodedBlock(block);
+    return decodeWfdb(format, block, count * frameSamples);
+  };
+  for await (const piece of files.open(name, byteOffset)) {
+    for (const block of cutter.push(piece)) {
+      if (left > 0) yield decoded(block);
+    }
     if (left === 0) return undefined;
   }
-  yield* decodedBlock(cutter.rest());
-  if (frames !== null && left > 0)
-    throw invalidField(file, `ends after ${frames - left} of ${frames} samples a signal`);
+  if (left > 0) yield decoded(cutter.rest());
+  if (left > 0) throw new VarveError('invalid-input', `${name} became shorter while it was read`);
   return undefined;
-}
-
-/** Format 16: little-endian two's complement. */
-function from16(bytes: Uint8Array, samples: number): Int16Array {
-  return new Int16Array(bytes.buffer, bytes.byteOffset, samples);
-}
-
-/** Format 212: two 12-bit samples in three bytes; low byte of the first, high nibbles of second and first, low byte of the second. */
-function from212(bytes: Uint8Array, samples: number): Int16Array {
-  const out = new Int16Array(samples);
-  for (let i = 0, at = 0; i < samples; i += 2, at += 3) {
-    const nibbles = bytes[at + 1];
-    out[i] = (((nibbles & 0x0f) << 28) >> 20) | bytes[at];
-    if (i + 1 < samples) out[i + 1] = (((nibbles & 0xf0) << 24) >> 20) | bytes[at + 2];
-  }
-  return out;
 }

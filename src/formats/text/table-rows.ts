@@ -1,6 +1,6 @@
 /**
- * Rows of a table that people and instruments wrote: fields as in RFC 4180, between them any delimiter, with comment
- * lines, and before the table whatever the instrument had to say.
+ * Rows of a table that people and instruments wrote. Fields are as in RFC 4180, with any delimiter between them. There may
+ * be lines of comments, and before the table whatever the instrument had to say.
  */
 import { invalidField, VarveError } from '../../core/errors.ts';
 import type { CsvRow } from './csv-rows.ts';

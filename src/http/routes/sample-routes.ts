@@ -23,9 +23,10 @@ import { json, problems } from '../request/operation.ts';
 import { answerBuckets, answerKindOf } from './overview-routes.ts';
 import { searchParamsOf } from '../request/query.ts';
 import { openRequestBody } from '../body/request-body.ts';
+import { refuseRange } from '../request/range-refusal.ts';
 import { sendBody } from '../body/send-body.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from '../request/series-address.ts';
-import { PROBLEM_MEDIA_TYPE, problemDocument, type ProblemDocument } from '../wire/problem-schema.ts';
+import { PROBLEM_MEDIA_TYPE, problemDocument } from '../wire/problem-schema.ts';
 import {
   appendQuery,
   fromSelection,
@@ -193,20 +194,6 @@ async function sendSamples(req: Request, res: Response, stream: SampleStream, ta
     res.set('Content-Length', String(part.to - part.from));
   }
   await sendBody(res, iterator, first, part ? part.to - part.from : contentLength);
-}
-
-/** @see https://www.rfc-editor.org/rfc/rfc9110#section-15.5.17 */
-function refuseRange(req: Request, res: Response, bytes: number): void {
-  const problem: ProblemDocument = {
-    type: 'urn:varve:problem:range-not-satisfiable',
-    title: 'The range lies outside the answer',
-    status: 416,
-    detail: `Range: the answer has ${bytes} bytes`,
-    instance: req.path,
-    request_id: String(res.locals.requestId),
-    errors: [{ field: 'Range', message: `the answer has ${bytes} bytes` }],
-  };
-  res.status(416).set('Content-Range', `bytes */${bytes}`).type(PROBLEM_MEDIA_TYPE).json(problem);
 }
 
 /** Rows may come at any time, so whoever keeps an answer asks again whether it still holds. */

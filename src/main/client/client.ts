@@ -8,12 +8,14 @@ import type { SeriesRef } from '../../flows/series/series-service.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../../http/wire/access-schema.ts';
 import type { annotationPage } from '../../http/wire/annotations-schema.ts';
 import { codeOfStatus } from '../../http/wire/error-status.ts';
+import type { exportAnswer } from '../../http/wire/exports-schema.ts';
 import type { ProblemDocument } from '../../http/wire/problem-schema.ts';
 import type { searchPage, seriesPage } from '../../http/wire/search-schema.ts';
 import type { seriesAnswer, seriesCreate, seriesPatch } from '../../http/wire/series-schema.ts';
 import type { appendAnswer } from '../../http/wire/writes-schema.ts';
 
 export type SeriesAnswer = z.output<typeof seriesAnswer>;
+export type ExportAnswer = z.output<typeof exportAnswer>;
 export type TokenAnswer = z.output<typeof tokenAnswer>;
 export type AnnotationAnswer = z.output<typeof annotationPage>['items'][number];
 
@@ -22,6 +24,8 @@ export interface AppendOptions {
   readonly idempotencyKey?: string;
   /** Regular series: the time of the first row, where it does not just go on. */
   readonly startNs?: bigint;
+  /** That start opens a gap, however small. */
+  readonly isGap?: boolean;
 }
 
 export interface Appended {
@@ -110,6 +114,27 @@ export class VarveClient {
     await this.#fetch('DELETE', `/v1/tokens/${id}`);
   }
 
+  /** @throws unprocessable `would-lose` where the format has no place for something */
+  createExport(wanted: Readonly<Record<string, unknown>>): Promise<ExportAnswer> {
+    return this.#json('POST', '/v1/exports', JSON.stringify(wanted));
+  }
+
+  /** @throws not-found */
+  getExport(id: string): Promise<ExportAnswer> {
+    return this.#json('GET', `/v1/exports/${id}`);
+  }
+
+  /** @throws not-found; conflict while it is being made */
+  async fetchExport(id: string): Promise<Pick<SampleAnswer, 'body' | 'contentLength'>> {
+    const response = await this.#fetch('GET', `/v1/exports/${id}/file`);
+    return { body: this.#bodyOf(response), contentLength: Number(response.headers.get('content-length')) };
+  }
+
+  /** @throws not-found */
+  async deleteExport(id: string): Promise<void> {
+    await this.#fetch('DELETE', `/v1/exports/${id}`);
+  }
+
   async listProjects(): Promise<z.output<typeof projectAnswer>[]> {
     return (await this.#json<{ items: z.output<typeof projectAnswer>[] }>('GET', '/v1/projects')).items;
   }
@@ -153,8 +178,12 @@ export class VarveClient {
    * @param body regular series: little-endian rows × channels; irregular ones: packed records of an int64 time and the values
    * @throws unprocessable, among others, if the key was used for other bytes
    */
-  async appendSamples(id: string, body: Uint8Array, { idempotencyKey, startNs }: AppendOptions): Promise<Appended> {
-    const query = startNs === undefined ? '' : `?start=${startNs}`;
+  async appendSamples(
+    id: string,
+    body: Uint8Array,
+    { idempotencyKey, startNs, isGap = false }: AppendOptions,
+  ): Promise<Appended> {
+    const query = startNs === undefined ? '' : `?start=${startNs}${isGap ? '&gaps=exact' : ''}`;
     const response = await this.#fetch('POST', `/v1/series/${id}/samples${query}`, {
       headers: {
         'Content-Type': 'application/octet-stream',
@@ -287,8 +316,8 @@ function creation({ sampling, timeReference, missingValue, timeZone, externalIds
 function* requestsOf(annotations: readonly NewAnnotation[]): Generator<string[]> {
   let items: string[] = [];
   let bytes = 0;
-  for (const { startNs, endNs, label, payload } of annotations) {
-    const item = JSON.stringify({ start: String(startNs), end: String(endNs), label, payload });
+  for (const { startNs, endNs, ...about } of annotations) {
+    const item = JSON.stringify({ start: String(startNs), end: String(endNs), ...about });
     const itemBytes = Buffer.byteLength(item) + 1;
     if (items.length === MAX_ANNOTATIONS || (items.length > 0 && bytes + itemBytes > MAX_ANNOTATION_BYTES)) {
       yield items;

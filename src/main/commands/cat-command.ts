@@ -1,15 +1,10 @@
 /** `varve cat`: samples of one series, to standard output or into a file. */
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { finished } from 'node:stream/promises';
 import { invalidField, VarveError } from '../../core/errors.ts';
 import { HDF5_FILE, isFile, WIRE_FORMATS, type AnswerFormatName } from '../../formats/samples/wire-formats.ts';
-import type { SampleAnswer } from '../client/client.ts';
 import type { Config } from '../process/config.ts';
 import { connect } from '../client/connect.ts';
-import { Progress } from './progress.ts';
+import { saveFile } from './save-file.ts';
 import { seriesRef } from '../client/series-ref.ts';
 import { writeOut } from '../process/standard-output.ts';
 
@@ -42,7 +37,7 @@ export async function catSamples(config: Config, series: string, command: CatCom
   if (command.physical) query.append('physical', 'true');
   const answer = await connect(config).readSamples(seriesRef(series, project), query);
   if (out === undefined) for await (const piece of answer.body) await writeOut(piece);
-  else await save(answer, out);
+  else await saveFile(answer, out);
   if (answer.rows === 0) process.stderr.write(`varve: ${series} has no rows there\n`);
   if (answer.next !== null) {
     process.stderr.write(
@@ -81,26 +76,4 @@ function formatOf({ format, out }: CatCommand): AnswerFormatName {
 
 function isFormat(name: string): name is AnswerFormatName {
   return name === HDF5_FILE.name || Object.hasOwn(WIRE_FORMATS, name);
-}
-
-/** The file appears under its name when it is whole. */
-async function save({ body, contentLength }: SampleAnswer, path: string): Promise<void> {
-  const partial = `${path}.part`;
-  const progress = new Progress(path, contentLength, 'bytes');
-  const file = createWriteStream(partial);
-  try {
-    for await (const piece of body) {
-      if (!file.write(piece)) await once(file, 'drain');
-      progress.add(piece.length);
-    }
-    file.end();
-    await finished(file);
-    await rename(partial, path);
-  } catch (error) {
-    file.destroy();
-    await rm(partial, { force: true });
-    throw error;
-  } finally {
-    progress.stop();
-  }
 }

@@ -3,6 +3,7 @@ import { readCatalogIdentity } from '../../catalog/catalog-identity.ts';
 import { openDatabase } from '../../catalog/database.ts';
 import type { CompactionReason, CompactionStep } from '../../core/upkeep/compaction-plan.ts';
 import { compactLane, planCompaction, type CompactionReport } from '../../flows/compact/compact-lane.ts';
+import { awaitTurn } from '../../flows/rewrite/await-turn.ts';
 import { unlessOvertaken } from '../../flows/rewrite/rewrite-shards.ts';
 import { DataRoot } from '../../storage/folder/data-root.ts';
 import { claimFolder } from '../../storage/folder/folder-owner.ts';
@@ -44,7 +45,10 @@ export async function compactData(config: Config, command: CompactCommand): Prom
     }
     const reports: CompactionReport[] = [];
     for (const laneId of new Set(steps.map((step) => step.laneId))) {
-      const done = await unlessOvertaken(() => compactLane(deps, laneId, { all: command.all, asked: true }));
+      const done = await unlessOvertaken(async () => {
+        await awaitTurn(db, laneId, 1);
+        return compactLane(deps, laneId, { all: command.all, asked: true });
+      });
       for (const report of done ?? []) {
         reports.push(report);
         if (!command.json) {

@@ -3,6 +3,7 @@ import { readCatalogIdentity } from '../../catalog/catalog-identity.ts';
 import { openDatabase } from '../../catalog/database.ts';
 import { laneBacklogs } from '../../catalog/appends/fresh-store.ts';
 import { dueLanes, flushLane } from '../../flows/flush/flush-lane.ts';
+import { awaitTurn } from '../../flows/rewrite/await-turn.ts';
 import { unlessOvertaken, type RewriteReport } from '../../flows/rewrite/rewrite-shards.ts';
 import { FreshSweep } from '../../flows/flush/sweep-fresh.ts';
 import { DataRoot } from '../../storage/folder/data-root.ts';
@@ -32,9 +33,10 @@ export async function flushData(config: Config, command: FlushCommand): Promise<
     const reports: RewriteReport[] = [];
     for (const laneId of await lanesToFlush()) {
       for (let more = true; more;) {
-        const outcome = await unlessOvertaken(() =>
-          flushLane(deps, laneId, { asked: true, sides: config.writerThreads }),
-        );
+        const outcome = await unlessOvertaken(async () => {
+          await awaitTurn(db, laneId, 0);
+          return flushLane(deps, laneId, { asked: true, sides: config.writerThreads });
+        });
         more = outcome.kind === 'flushed' && outcome.more;
         if (outcome.kind !== 'flushed') continue;
         reports.push(...outcome.reports);

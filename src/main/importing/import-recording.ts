@@ -75,11 +75,14 @@ export async function importRecording(
     const wanted = seriesToCreate(recorded, source, options);
     const series = await createOrFind(client, wanted, source);
     let [rows, addedRows, bytes, request] = [0, 0, 0, 0];
-    for await (const body of requestsOf(recorded)) {
+    for await (const { body, startNs } of requestsOf(recorded)) {
       const idempotencyKey = requestKey(source, wanted.name, request++);
-      const appended = await client.appendSamples(series.id, body, { idempotencyKey }).catch((error: unknown) => {
-        throw otherOptions(error, wanted.name);
-      });
+      const place = startNs === undefined ? {} : { startNs, isGap: true };
+      const appended = await client
+        .appendSamples(series.id, body, { idempotencyKey, ...place })
+        .catch((error: unknown) => {
+          throw otherOptions(error, wanted.name);
+        });
       rows += appended.rows;
       if (!appended.replayed) addedRows += appended.rows;
       bytes += body.length;
@@ -143,20 +146,37 @@ function requestKey(source: RecordingSource, name: string, request: number): str
   return `import-${digest}`;
 }
 
-/** The samples as bodies of requests. Where one ends depends on the file alone, or a second import would not be recognized. */
-async function* requestsOf(recorded: RecordedSeries): AsyncGenerator<Uint8Array> {
+interface AppendRequest {
+  readonly body: Uint8Array;
+  /** Where it begins a segment. */
+  readonly startNs: bigint | undefined;
+}
+
+/**
+ * The samples as bodies of requests; a segment begins one. Where one ends depends on the file alone, or a second import
+ * would not be recognized.
+ */
+async function* requestsOf(recorded: RecordedSeries): AsyncGenerator<AppendRequest> {
   let parts: Uint8Array[] = [];
   let bytes = 0;
+  let startNs: bigint | undefined;
   for await (const batch of recorded.batches()) {
+    if (batch.startNs !== undefined && recorded.spec.sampling.kind === 'regular') {
+      if (bytes > 0) yield { body: Buffer.concat(parts), startNs };
+      ({ startNs } = batch);
+      parts = [];
+      bytes = 0;
+    }
     const part = packed(batch);
     parts.push(part);
     bytes += part.length;
     if (bytes < REQUEST_BYTES) continue;
-    yield Buffer.concat(parts);
+    yield { body: Buffer.concat(parts), startNs };
+    startNs = undefined;
     parts = [];
     bytes = 0;
   }
-  if (bytes > 0) yield Buffer.concat(parts);
+  if (bytes > 0) yield { body: Buffer.concat(parts), startNs };
 }
 
 function packed({ times, values }: Batch): Uint8Array {

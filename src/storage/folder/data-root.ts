@@ -51,6 +51,11 @@ export class DataRoot {
     return join(this.root, 'exports');
   }
 
+  /** A file that was asked for, kept for a day. */
+  kept(id: string): string {
+    return this.resolve(`exports/kept/${id}`);
+  }
+
   get spoolFolder(): string {
     return join(this.root, 'spool');
   }
