@@ -16,7 +16,7 @@ export function offsetOf(zone: string): OffsetAt {
 }
 
 /** The clock of a zone or of a fixed offset such as `+01:00`; undefined if there is none of the name. */
-export function clockOf(zone: string): OffsetAt | undefined {
+export function zoneClock(zone: string): OffsetAt | undefined {
   const match = OFFSET.exec(zone);
   if (!match) return isTimeZone(zone) ? offsetOf(zone) : undefined;
   const minutes = Number(match[2]) * 60 + Number(match[3]);

@@ -7,7 +7,7 @@ import { viewAs } from '../../src/core/numbers/dtype.ts';
 import type { RecordedSeries, Recording } from '../../src/core/signal/recording.ts';
 import { readCsvRecording, type CsvRecordingOptions } from '../../src/formats/recordings/csv-recording.ts';
 import { tableOptions } from '../../src/flows/import/table-options.ts';
-import { clockOf } from '../../src/flows/time-zone.ts';
+import { zoneClock } from '../../src/flows/time-zone.ts';
 import { describePython } from '../support/python.ts';
 import { describeRecordings, sharedDataPath } from '../support/shared-data.ts';
 import { rowsOf, streamOf } from './streams.ts';
@@ -36,7 +36,7 @@ async function valuesOf(text: string, options: Options = {}): Promise<readonly (
   return (await seen((await read(text, options)).series[0])).values;
 }
 
-const BERLIN = { name: 'Europe/Berlin', offsetAt: clockOf('Europe/Berlin')! };
+const BERLIN = { name: 'Europe/Berlin', offsetAt: zoneClock('Europe/Berlin')! };
 const shape =
   (name: string): (() => AsyncIterable<Uint8Array>) =>
   () =>

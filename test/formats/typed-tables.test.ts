@@ -2,7 +2,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { viewAs } from '../../src/core/numbers/dtype.ts';
 import type { RecordedSeries, Recording } from '../../src/core/signal/recording.ts';
@@ -22,8 +22,14 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const path = (name: string): string => join(folder, name);
 
+const opened: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of opened.splice(0)) await close();
+});
+
 async function read(name: string, options: RecordingOptions = {}): Promise<Recording> {
-  const { recording } = await openRecording(path(name), { name: 'run', ...options }, () => {});
+  const { recording, close } = await openRecording(path(name), { name: 'run', ...options }, () => {});
+  opened.push(close);
   return recording;
 }
 

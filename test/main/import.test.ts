@@ -341,7 +341,7 @@ describe('an import that is interrupted', () => {
 describe('what goes wrong is said in one line', () => {
   test.each([
     ['a file that is not there', ['import', 'nowhere.csv'], 'nowhere.csv: there is no such file'],
-    ['a format nobody can guess', ['import', process.execPath], 'add --format wfdb|csv|xlsx'],
+    ['a file that is no recording', ['import', process.execPath], 'is a program, which is not read'],
     ['a series that is not there', ['cat', 'nobody'], 'no series nobody'],
     ['a condition that is none', ['search', '=x'], '=x is not key=value'],
     ['a tag without a value', ['import', 'x.csv', '--tag', 'mouse'], '--tag: mouse is not key=value'],

@@ -2,10 +2,10 @@
 import { basename } from 'node:path';
 import { readNpyRecording } from '../../formats/recordings/npy-recording.ts';
 import { bytesIn, bytesOnDisk, tellLook, sha256Of, type RecordingOpener } from './source-files.ts';
-import { startOf } from './table-options.ts';
+import { startNsOf } from './table-options.ts';
 
 export const openNpy: RecordingOpener = async (file, name, { rate, start, orient }, onLook) => {
-  const startNs = startOf(start);
+  const startNs = startNsOf(start);
   const recording = await readNpyRecording((from, to) => bytesIn(file, from, to), {
     name,
     ...(rate !== undefined && { rate }),

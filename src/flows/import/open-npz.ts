@@ -3,11 +3,11 @@ import { basename } from 'node:path';
 import { invalidField } from '../../core/errors.ts';
 import { readNpzRecording } from '../../formats/recordings/npz-recording.ts';
 import { bytesOnDisk, sha256Of, tellLook, type RecordingOpener } from './source-files.ts';
-import { startOf } from './table-options.ts';
+import { startNsOf } from './table-options.ts';
 import { zipMembers } from './zip-files.ts';
 
 export const openNpz: RecordingOpener = async (file, name, { rate, start, orient, epoch, elapsed }, onLook) => {
-  const startNs = startOf(start);
+  const startNs = startNsOf(start);
   if (epoch === 'excel' || elapsed === 'clock') {
     throw invalidField(epoch === 'excel' ? '--epoch' : '--elapsed', 'is for tables that people wrote');
   }

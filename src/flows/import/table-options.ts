@@ -3,7 +3,7 @@ import { invalidField } from '../../core/errors.ts';
 import { instantsOf, type OffsetAt } from '../../core/place-clock.ts';
 import { parseTime, TIME_FORMS } from '../../core/time.ts';
 import type { RowsOptions } from '../../formats/recordings/rows-recording.ts';
-import { clockOf } from '../time-zone.ts';
+import { zoneClock } from '../time-zone.ts';
 import type { RecordingOptions } from './recording-options.ts';
 
 const NS_PER_MS = 1_000_000n;
@@ -12,7 +12,7 @@ const STATES_ZONE = /(?:[Zz]|[+-]\d{2}:?\d{2})\s*$|^\s*[+-]?\d+\s*$/;
 /** @throws `invalid-input` naming the option */
 export function tableOptions(name: string, options: RecordingOptions): RowsOptions {
   const zone = zoneOf(options.tz);
-  const startNs = startOf(options.start, zone?.offsetAt);
+  const startNs = startNsOf(options.start, zone?.offsetAt);
   const { timeColumn, valueColumn, by, decimal, dateFormat, epoch, elapsed, header, orient, dtype, columns } = options;
   return {
     name,
@@ -35,14 +35,14 @@ export function tableOptions(name: string, options: RecordingOptions): RowsOptio
 /** @throws `invalid-input` on `--tz` */
 function zoneOf(tz: string | undefined): RowsOptions['zone'] {
   if (tz === undefined) return undefined;
-  const offsetAt = clockOf(tz);
+  const offsetAt = zoneClock(tz);
   if (!offsetAt)
     throw invalidField('--tz', `${tz} is no time zone, such as Europe/Berlin, and no offset, such as +01:00`);
   return { name: tz, offsetAt };
 }
 
 /** A time without a zone is that of the place. @throws `invalid-input` on `--start` */
-export function startOf(start: string | undefined, offsetAt?: OffsetAt): bigint | undefined {
+export function startNsOf(start: string | undefined, offsetAt?: OffsetAt): bigint | undefined {
   if (start === undefined) return undefined;
   const ns = parseTime(start);
   if (ns === undefined) throw invalidField('--start', `${start} is not ${TIME_FORMS}`);

@@ -7,7 +7,7 @@ const MAX_CHANNEL_LABEL_CHARS = 200;
 export const MAX_CHANNEL_UNIT_CHARS = 100;
 
 /** A text of a file as a label: without control characters, cut where it is too long; `otherwise` if nothing is left. */
-export function labelOf(text: string, otherwise: string): string {
+export function channelLabelOf(text: string, otherwise: string): string {
   const clean = text
     .replace(/\p{Cc}+/gu, ' ')
     .trim()

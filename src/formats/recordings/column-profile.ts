@@ -1,14 +1,14 @@
 /** What the fields of one column of a table are, over the whole file. */
+import { INT64_MIN } from '../../core/time.ts';
 import { datesOf, DAY_NS, elapsedNs, NUMERIC_ORDERS, splitMoment, type DateOrder } from '../text/civil-time.ts';
-import { isMissing, isNoNumber, plainNumber, truthOf, type NumberStyle } from '../text/number-style.ts';
-import type { Place } from './table-place.ts';
+import { isMissingText, isNoNumber, plainNumber, truthOf, type NumberStyle } from '../text/number-style.ts';
+import type { FieldPlace } from './table-place.ts';
 
 /** Texts of a column are told apart up to this many. */
 const MAX_DISTINCT = 2000;
 /** Fields that are no numbers are told with their lines up to this many. */
 const MAX_TOLD = 20;
 const WHOLE = /^[+-]?\d+$/;
-const INT64_MIN = -(2n ** 63n);
 const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** Counts of a column's fields, and the first of each kind that must be named if it is in the way. */
@@ -46,13 +46,13 @@ export class ColumnProfile {
   /** Orders in which every date so far is one; null: there is none yet. */
   orders: ReadonlySet<DateOrder> | null = null;
   /** A date that means another day in another of the orders. */
-  unclear: Place | null = null;
+  unclear: FieldPlace | null = null;
   /** The first date that fits none of the orders of those before it. */
-  clash: Place | null = null;
-  firstWord: Place | null = null;
+  clash: FieldPlace | null = null;
+  firstWord: FieldPlace | null = null;
   /** The first number in the style of other countries. */
-  otherNumber: Place | null = null;
-  readonly odd: Place[] = [];
+  otherNumber: FieldPlace | null = null;
+  readonly odd: FieldPlace[] = [];
   readonly distinct = new Set<string>();
   #lastDate = '';
 
@@ -62,7 +62,7 @@ export class ColumnProfile {
   }
 
   add(text: string, line: number): void {
-    if (isMissing(text)) {
+    if (isMissingText(text)) {
       this.empty++;
       return;
     }
@@ -174,7 +174,7 @@ export class ColumnProfile {
     if (this.max === null || value > this.max) this.max = value;
   }
 
-  #addDate(date: string, place: Place): void {
+  #addDate(date: string, place: FieldPlace): void {
     if (date === this.#lastDate) return;
     this.#lastDate = date;
     const found = datesOf(date);

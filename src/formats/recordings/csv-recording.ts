@@ -16,7 +16,7 @@ export interface CsvRecordingOptions extends RowsOptions {
 }
 
 /** The shape of a table is told from so much of it. */
-const HEAD_BYTES = 1024 * 1024;
+const SNIFF_BYTES = 1024 * 1024;
 const HEAD_ROWS = 2000;
 /** Text has no zeros, but for UTF-16. */
 const NUL = 0;
@@ -71,10 +71,10 @@ async function headOf(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   let head: Uint8Array = new Uint8Array(0);
   for await (const piece of source) {
     head = joinBytes([head, piece]);
-    if (head.length >= HEAD_BYTES) break;
+    if (head.length >= SNIFF_BYTES) break;
   }
   if (head.includes(NUL)) throw invalidField('body', 'is no text: it has bytes that no text has');
   if (head.every((byte) => byte <= 0x20)) throw invalidField('body', 'is empty');
   const end = head.lastIndexOf(0x0a);
-  return head.length < HEAD_BYTES || end < 0 ? head : head.subarray(0, end + 1);
+  return head.length < SNIFF_BYTES || end < 0 ? head : head.subarray(0, end + 1);
 }

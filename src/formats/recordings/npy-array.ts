@@ -139,7 +139,7 @@ function fieldOf(name: string | null, descr: string, offset: number): NpyColumn 
 }
 
 /** Blocks of rows, each of whole rows with all columns as {@link NpyColumn.offset} says. */
-export async function* rowBlocks(open: ReadBytes, array: NpyArray, rowsOfBlock: number): AsyncGenerator<Uint8Array> {
+export async function* npyRowBlocks(open: ReadBytes, array: NpyArray, rowsOfBlock: number): AsyncGenerator<Uint8Array> {
   const { rows, rowBytes, dataOffset, columns } = array;
   for (let row = 0; row < rows; row += rowsOfBlock) {
     const count = Math.min(rowsOfBlock, rows - row);

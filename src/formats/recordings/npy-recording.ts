@@ -8,18 +8,18 @@ import type { RecordedSeries, Recording } from '../../core/signal/recording.ts';
 import type { Sampling } from '../../core/signal/series.ts';
 import { isTime } from '../../core/time.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
-import { distinctLabels, labelOf } from './channel-labels.ts';
+import { distinctLabels, channelLabelOf } from './channel-labels.ts';
 import { importedSpec } from './imported-series.ts';
 import {
   columnValues,
   datetimes,
   readNpyArray,
-  rowBlocks,
+  npyRowBlocks,
   type NpyArray,
   type NpyColumn,
   type ReadBytes,
 } from './npy-array.ts';
-import { MAX_WIDE_COLUMNS } from './table-columns.ts';
+import { MAX_WIDE_COLUMNS } from './column-plan.ts';
 
 const TIME_FIELD = /^(?:time|times|timestamps?|datetime|date|t|ts)$/i;
 
@@ -57,7 +57,8 @@ export async function readNpyRecording(open: ReadBytes, options: NpyRecordingOpt
     );
   }
   const labels =
-    options.channelLabels ?? distinctLabels(values.map(({ name }, i) => labelOf(name ?? '', `channel_${i + 1}`)));
+    options.channelLabels ??
+    distinctLabels(values.map(({ name }, i) => channelLabelOf(name ?? '', `channel_${i + 1}`)));
   if (labels.length !== values.length) {
     throw invalidField('channelLabels', `names ${labels.length} channels, the array has ${values.length}`);
   }
@@ -143,7 +144,7 @@ async function* batchesOf(
   }: { readonly dtype: Dtype; readonly columns: readonly NpyColumn[]; readonly time: NpyColumn | null },
 ): AsyncGenerator<Batch> {
   let firstRow = 0;
-  for await (const block of rowBlocks(open, array, fullBatchRows(array.rowBytes))) {
+  for await (const block of npyRowBlocks(open, array, fullBatchRows(array.rowBytes))) {
     const rows = block.length / array.rowBytes;
     const values = new DTYPES[dtype].array(rows * columns.length);
     columns.forEach((column, c) => {

@@ -4,7 +4,7 @@ import type { RecordedSeries, Recording } from '../../core/signal/recording.ts';
 import { isTime, UNIT_NS } from '../../core/time.ts';
 import type { Batch } from '../../core/signal/batch.ts';
 import { readNpyHead } from '../samples/npy.ts';
-import { columnValues, datetimes, readNpyArray, rowBlocks, type NpyArray, type ReadBytes } from './npy-array.ts';
+import { columnValues, datetimes, readNpyArray, npyRowBlocks, type NpyArray, type ReadBytes } from './npy-array.ts';
 import { readNpyRecording, type NpyRecordingOptions } from './npy-recording.ts';
 
 const TIME_ARRAY = /^(?:t|ts|time|times|timestamps?|datetime)$/i;
@@ -83,7 +83,7 @@ async function wholeColumn(bytes: Uint8Array): Promise<{ array: NpyArray; block:
   const open = openBytes(bytes);
   const array = await readNpyArray(open, 'rows');
   if (array.columns.length !== 1) throw unprocessableField('body', 'has more than one column');
-  for await (const block of rowBlocks(open, array, array.rows)) return { array, block };
+  for await (const block of npyRowBlocks(open, array, array.rows)) return { array, block };
   throw invalidField('body', 'is empty');
 }
 

@@ -39,7 +39,7 @@ export interface PlannedRow {
   readonly notes: readonly string[];
 }
 
-export interface PlannedTable {
+export interface DecidedTable {
   readonly name: string;
   readonly format: string;
   readonly parts: readonly TablePart[];
@@ -71,7 +71,7 @@ interface Group {
  * order of the file.
  * @throws what a row is refused for; `limit-exceeded` for over 1,000 series
  */
-export async function recordingOfTable(table: PlannedTable): Promise<Recording> {
+export async function recordingOfTable(table: DecidedTable): Promise<Recording> {
   const notes = [...table.notes];
   const groups = new Map<string, Group>();
   let backward = 0;
@@ -105,7 +105,7 @@ export async function recordingOfTable(table: PlannedTable): Promise<Recording> 
   return { series: distinctNames(series), notes };
 }
 
-function groupOf(groups: Map<string, Group>, key: readonly string[], { by, parts }: PlannedTable): Group {
+function groupOf(groups: Map<string, Group>, key: readonly string[], { by, parts }: DecidedTable): Group {
   const id = key.length === 0 ? '' : JSON.stringify(key);
   const known = groups.get(id);
   if (known) return known;
@@ -124,7 +124,7 @@ function noteOf(text: string, timeNs: bigint, column: string): NewAnnotation {
 }
 
 function seriesOf(
-  table: PlannedTable,
+  table: DecidedTable,
   part: TablePart,
   group: Group,
   { naming, isFirst }: { readonly naming: readonly number[]; readonly isFirst: boolean },
@@ -153,7 +153,7 @@ function seriesOf(
 }
 
 async function* batchesOf(
-  table: PlannedTable,
+  table: DecidedTable,
   { places }: TablePart,
   only: readonly string[] | null,
   shape: SampleShape,

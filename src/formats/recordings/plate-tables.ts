@@ -9,13 +9,13 @@ import type { Batch } from '../../core/signal/batch.ts';
 import type { RecordedSeries, Recording } from '../../core/signal/recording.ts';
 import { readCivil, elapsedNs, datesOf, splitMoment, type CivilTime, type DateOrder } from '../text/civil-time.ts';
 import { dateReader } from '../text/date-format.ts';
-import { decimalNs, isMissing, plainNumber, styleOf, type NumberStyle } from '../text/number-style.ts';
+import { decimalNs, isMissingText, plainNumber, styleOf, type NumberStyle } from '../text/number-style.ts';
 import type { TableRow } from '../text/table-rows.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
-import { labelOf } from './channel-labels.ts';
+import { channelLabelOf } from './channel-labels.ts';
 import { importedSpec } from './imported-series.ts';
 import type { RowsOptions, TableText } from './rows-recording.ts';
-import { shown, wrongCell } from './table-place.ts';
+import { shownField, wrongCell } from './table-place.ts';
 import { temperatureOf, wellOf, type Well } from './wells.ts';
 
 /** Plates are read whole: a day of reads each minute of 384 wells is less. */
@@ -38,10 +38,10 @@ const DATE_KEY = /^(?:date|datum|date of measurement|measurement date):?$/i;
 const CLOCK_KEY = /^(?:time|uhrzeit|zeit|time of measurement):?$/i;
 const START_KEY =
   /^(?:start(?:ed)?\s*(?:time|at)?|measurement (?:start(?:ed)?|time)|date\/time|datetime|read time):?$/i;
-const UNIT_NS: Readonly<Record<string, bigint>> = { s: S_NS, sec: S_NS, min: 60n * S_NS, h: 3600n * S_NS };
+const SECONDS_UNITS: Readonly<Record<string, bigint>> = { s: S_NS, sec: S_NS, min: 60n * S_NS, h: 3600n * S_NS };
 
 /** A part of the file that holds values of wells. */
-interface Block {
+interface PlateBlock {
   readonly kind: 'wide' | 'tall' | 'matrix' | 'list';
   readonly from: number;
   readonly to: number;
@@ -174,7 +174,7 @@ async function allRows(text: TableText): Promise<TableRow[]> {
 export function plateNameOf(rows: readonly TableRow[]): string | null {
   const found = rows.find(({ fields }) => PLATE_KEY.test(fields[0].trim()));
   const name = found?.fields.slice(1).find((field) => field.trim() !== '');
-  return name === undefined ? null : labelOf(name, '') || null;
+  return name === undefined ? null : channelLabelOf(name, '') || null;
 }
 
 function linesOf(rows: readonly TableRow[], delimiter: string | null): string[] {
@@ -196,8 +196,8 @@ function styleOfRows(rows: readonly TableRow[]): NumberStyle {
   return { decimal: '.' };
 }
 
-function blocksOf(rows: readonly TableRow[], style: NumberStyle): Block[] {
-  const blocks: Block[] = [];
+function blocksOf(rows: readonly TableRow[], style: NumberStyle): PlateBlock[] {
+  const blocks: PlateBlock[] = [];
   for (let at = 0; at < rows.length;) {
     const block =
       wideBlock(rows, at, style) ?? tallBlock(rows, at, style) ?? matrixBlock(rows, at) ?? listBlock(rows, at);
@@ -208,7 +208,7 @@ function blocksOf(rows: readonly TableRow[], style: NumberStyle): Block[] {
 }
 
 /** A header of a time and wells, and a row a read. */
-function wideBlock(rows: readonly TableRow[], at: number, style: NumberStyle): Block | null {
+function wideBlock(rows: readonly TableRow[], at: number, style: NumberStyle): PlateBlock | null {
   const { fields } = rows[at];
   const time = fields.findIndex((field) => TIME_CELL.test(field.trim()));
   if (time < 0) return null;
@@ -230,13 +230,13 @@ function wideBlock(rows: readonly TableRow[], at: number, style: NumberStyle): B
     const ns = elapsedNs(text) ?? secondsNs(text, fields[time], style);
     if (ns === undefined) break;
     // Reads that were planned and not taken have a time of zero and no value.
-    if (columns.every(({ column }) => isMissing(rows[to].fields[column] ?? ''))) continue;
+    if (columns.every(({ column }) => isMissingText(rows[to].fields[column] ?? ''))) continue;
     timesNs.push(ns);
   }
   if (timesNs.length === 0) return null;
   const taken = rows
     .slice(at + 1, to)
-    .filter((row) => columns.some(({ column }) => !isMissing(row.fields[column] ?? '')));
+    .filter((row) => columns.some(({ column }) => !isMissingText(row.fields[column] ?? '')));
   return {
     kind: 'wide',
     from: at,
@@ -254,13 +254,13 @@ function wideBlock(rows: readonly TableRow[], at: number, style: NumberStyle): B
 function secondsNs(text: string, header: string, style: NumberStyle): bigint | undefined {
   const plain = plainNumber(text, style);
   const unit = TIME_CELL.exec(header.trim())?.[1]?.toLowerCase();
-  return plain === undefined || unit === undefined || UNIT_NS[unit] === undefined
+  return plain === undefined || unit === undefined || SECONDS_UNITS[unit] === undefined
     ? undefined
-    : decimalNs(plain, UNIT_NS[unit]);
+    : decimalNs(plain, SECONDS_UNITS[unit]);
 }
 
 /** Rows of wells, a column a read: above them numbers of cycles, times and temperatures. */
-function tallBlock(rows: readonly TableRow[], at: number, style: NumberStyle): Block | null {
+function tallBlock(rows: readonly TableRow[], at: number, style: NumberStyle): PlateBlock | null {
   const first = rows[at].fields[0].trim();
   const isCycle = CYCLE_CELL.test(first);
   const spelled = rows[at].fields
@@ -286,7 +286,7 @@ function tallBlock(rows: readonly TableRow[], at: number, style: NumberStyle): B
     const match = isSpelled ? SECONDS_CELL.exec(text) : null;
     const plain = plainNumber(match ? match[1] : text, style);
     const ns = match
-      ? plain && decimalNs(plain, UNIT_NS[match[2].toLowerCase()])
+      ? plain && decimalNs(plain, SECONDS_UNITS[match[2].toLowerCase()])
       : (elapsedNs(text) ?? secondsNs(text, timeRow.fields[0], style));
     if (typeof ns !== 'bigint') return;
     timesNs.push(ns);
@@ -301,7 +301,7 @@ function tallBlock(rows: readonly TableRow[], at: number, style: NumberStyle): B
     read: readName(rows, at),
     timesNs,
     wells: [...temperatures, ...wells].map((row) => ({
-      label: labelOf(row.fields[0], 'temperature'),
+      label: channelLabelOf(row.fields[0], 'temperature'),
       well: wellOf(row.fields[0]) ?? null,
       texts: reads.map((column) => ({ text: (row.fields[column] ?? '').replace(/\s*°C$/, ''), line: row.line })),
     })),
@@ -314,7 +314,7 @@ function tallLabel(field: string): boolean {
 }
 
 /** A plate as it lies on the table: columns 1, 2, 3 … and rows A, B, C … */
-function matrixBlock(rows: readonly TableRow[], at: number): Block | null {
+function matrixBlock(rows: readonly TableRow[], at: number): PlateBlock | null {
   const { fields } = rows[at];
   const one = fields.findIndex((field) => field.trim() === '1');
   if (one < 1 || fields.slice(0, one).some((field) => !/^(?:<>)?$/.test(field.trim()))) return null;
@@ -331,7 +331,7 @@ function matrixBlock(rows: readonly TableRow[], at: number): Block | null {
     read = line.fields[one + width]?.trim() || read;
     for (let column = 1; column <= width; column++) {
       const text = line.fields[one + column - 1] ?? '';
-      if (isMissing(text)) continue;
+      if (isMissingText(text)) continue;
       const name = `${letter}${column}`;
       wells.push({ label: name, well: wellOf(name) ?? null, texts: [{ text, line: line.line }] });
     }
@@ -341,7 +341,7 @@ function matrixBlock(rows: readonly TableRow[], at: number): Block | null {
 }
 
 /** A header with the word well, and a row a well. */
-function listBlock(rows: readonly TableRow[], at: number): Block | null {
+function listBlock(rows: readonly TableRow[], at: number): PlateBlock | null {
   const { fields } = rows[at];
   const heads = fields
     .map((field, column) => ({ field: field.trim(), column }))
@@ -360,12 +360,12 @@ function listBlock(rows: readonly TableRow[], at: number): Block | null {
         read !== '' &&
         body.every(
           (row) =>
-            isMissing(row.fields[column] ?? '') ||
+            isMissingText(row.fields[column] ?? '') ||
             plainNumber(row.fields[column], { decimal: '.' }) !== undefined ||
             plainNumber(row.fields[column], { decimal: ',' }) !== undefined,
         ),
     )
-    .filter(({ column }) => body.some((row) => !isMissing(row.fields[column] ?? '')));
+    .filter(({ column }) => body.some((row) => !isMissingText(row.fields[column] ?? '')));
   const seen = new Set(body.map((row) => row.fields[head.column]));
   if (values.length !== 1 || seen.size !== body.length) return null;
   const [{ read, column }] = values;
@@ -373,7 +373,7 @@ function listBlock(rows: readonly TableRow[], at: number): Block | null {
     kind: 'list',
     from: at,
     to,
-    read: labelOf(read, ''),
+    read: channelLabelOf(read, ''),
     timesNs: null,
     wells: body.map((row) => {
       const well = wellOf(row.fields[head.column])!;
@@ -386,7 +386,7 @@ function listBlock(rows: readonly TableRow[], at: number): Block | null {
 function readName(rows: readonly TableRow[], at: number): string {
   for (let above = at - 1; above >= Math.max(0, at - 3); above--) {
     const said = rows[above].fields.map((field) => field.trim()).filter((field) => field !== '');
-    if (said.length === 1 && said[0].length <= 60) return labelOf(said[0].replace(/^label:\s*/i, ''), '');
+    if (said.length === 1 && said[0].length <= 60) return channelLabelOf(said[0].replace(/^label:\s*/i, ''), '');
     if (said.length > 1) return '';
   }
   return '';
@@ -439,7 +439,7 @@ function instantOf(begin: Begin, { zone }: RowsOptions): bigint {
   if (civil.zoned || !zone) return civil.ns;
   const below = ((civil.ns % NS_PER_MS) + NS_PER_MS) % NS_PER_MS;
   const [instant] = instantsOf(Number((civil.ns - below) / NS_PER_MS), zone.offsetAt);
-  if (instant === undefined) throw invalidField('tz', `the clock of ${zone.name} skipped ${shown(text)}`);
+  if (instant === undefined) throw invalidField('tz', `the clock of ${zone.name} skipped ${shownField(text)}`);
   return BigInt(instant) * NS_PER_MS + below;
 }
 
@@ -455,6 +455,6 @@ function numberOf(
   const plain = plainNumber(text, style);
   if (plain !== undefined)
     return plain.endsWith('inf') ? (plain.startsWith('-') ? -Infinity : Infinity) : Number(plain);
-  if (!isMissing(text)) odd.push(`${shown(text)} of ${label} in line ${line}`);
+  if (!isMissingText(text)) odd.push(`${shownField(text)} of ${label} in line ${line}`);
   return NaN;
 }

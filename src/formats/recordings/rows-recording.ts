@@ -3,21 +3,21 @@ import { invalidField } from '../../core/errors.ts';
 import { DTYPES, isBigDtype, type Dtype } from '../../core/numbers/dtype.ts';
 import type { Recording } from '../../core/signal/recording.ts';
 import { splitMoment } from '../text/civil-time.ts';
-import { isMissing, isNoNumber, plainNumber, styleOf, truthOf, type NumberStyle } from '../text/number-style.ts';
+import { isMissingText, isNoNumber, plainNumber, styleOf, truthOf, type NumberStyle } from '../text/number-style.ts';
 import type { TableRow } from '../text/table-rows.ts';
-import { labelOf } from './channel-labels.ts';
+import { channelLabelOf } from './channel-labels.ts';
 import { ColumnProfile } from './column-profile.ts';
 import { headerName } from './header-units.ts';
-import { recordingOfTable, type PlannedRow, type PlannedTable, type TablePart } from './planned-table.ts';
+import { recordingOfTable, type PlannedRow, type DecidedTable, type TablePart } from './planned-table.ts';
 import { plateNameOf, readPlates } from './plate-tables.ts';
-import { planColumns, type ColumnOptions, type ColumnPlan } from './table-columns.ts';
-import { headerOption, layoutOf, type TableLayout } from './table-layout.ts';
-import { wrongCell, type Place } from './table-place.ts';
+import { planColumns, type ColumnOptions, type ColumnPlan } from './column-plan.ts';
+import { headerOption, tableLayoutOf, type TableLayout } from './table-layout.ts';
+import { wrongCell, type FieldPlace } from './table-place.ts';
 import {
   LocalTimes,
   planTime,
   wrongTime,
-  type TableColumn,
+  type NamedColumn,
   type TimeOptions,
   type TablePlanTime,
 } from './table-time.ts';
@@ -63,7 +63,7 @@ export async function readRowsRecording(text: TableText, options: RowsOptions): 
     options.header === undefined && options.timeColumn === undefined ? await readPlates(text, options) : null;
   if (plates) return plates;
   if (options.orient === 'channels') return readRowsRecording(await turned(text), { ...options, orient: 'rows' });
-  const layout = layoutOf(
+  const layout = tableLayoutOf(
     text.sample,
     options.header === undefined ? undefined : headerOption(options.header),
     text.delimiter,
@@ -135,13 +135,13 @@ function columnsOf(
   names: readonly string[],
   { units }: TableLayout,
   profiles: readonly ColumnProfile[],
-): TableColumn[] {
+): NamedColumn[] {
   const found = names.map((name) => headerName(name));
   // Where two columns differ by what stands in brackets alone, that is a part of their names.
   const labels = found.map(({ label }) => label);
   return names.map((name, i) => {
     const alone = labels.indexOf(labels[i]) === labels.lastIndexOf(labels[i]);
-    const label = labelOf(alone ? labels[i] : name, `column ${i + 1}`);
+    const label = channelLabelOf(alone ? labels[i] : name, `column ${i + 1}`);
     return {
       name: name === '' ? `column ${i + 1}` : name,
       label,
@@ -152,7 +152,7 @@ function columnsOf(
 }
 
 /** Columns of a table without a header: those beside the time have numbers from 1. */
-function numbered(columns: readonly TableColumn[], time: readonly number[]): TableColumn[] {
+function numbered(columns: readonly NamedColumn[], time: readonly number[]): NamedColumn[] {
   let next = 1;
   return columns.map((column, i) => {
     const name = time.includes(i) ? 'time' : String(next++);
@@ -166,7 +166,7 @@ function kept(key: string, lines: readonly string[]): Record<string, string[]> {
 }
 
 /** The texts that stand where a number should be, with their lines. */
-function noNumbers(columns: readonly TableColumn[], { values }: ColumnPlan): Record<string, unknown> {
+function noNumbers(columns: readonly NamedColumn[], { values }: ColumnPlan): Record<string, unknown> {
   const odd = values.slice(0, MAX_KEPT_COLUMNS).flatMap(({ column }) => {
     const { name, profile } = columns[column];
     if (profile.odd.length === 0 || profile.isTruth) return [];
@@ -176,7 +176,7 @@ function noNumbers(columns: readonly TableColumn[], { values }: ColumnPlan): Rec
 }
 
 /** A number with a comma in a column of numbers with points would be bent, whichever was meant. */
-function refuseOtherStyle(columns: readonly TableColumn[], { values }: ColumnPlan, { decimal }: NumberStyle): void {
+function refuseOtherStyle(columns: readonly NamedColumn[], { values }: ColumnPlan, { decimal }: NumberStyle): void {
   for (const { column } of values) {
     const { name, profile } = columns[column];
     if (profile.otherNumber) {
@@ -247,7 +247,7 @@ async function styleOfTable(text: TableText, layout: TableLayout, told: string |
     if (told !== '.' && told !== ',') throw invalidField('decimal', `${JSON.stringify(told)} is neither . nor ,`);
     return { decimal: told };
   }
-  let open: Place | null = null;
+  let open: FieldPlace | null = null;
   for await (const rows of new DataRows(text, layout).rows()) {
     for (const { line, fields } of rows) {
       for (const field of fields) {
@@ -268,19 +268,19 @@ async function styleOfTable(text: TableText, layout: TableLayout, told: string |
   return { decimal: '.' };
 }
 
-interface Plan {
+interface RowsPlan {
   readonly text: TableText;
   readonly layout: TableLayout;
   readonly options: RowsOptions;
   readonly style: NumberStyle;
-  readonly columns: readonly TableColumn[];
+  readonly columns: readonly NamedColumn[];
   readonly time: TablePlanTime;
   readonly plan: ColumnPlan;
   readonly notes: readonly string[];
   readonly provenance: Readonly<Record<string, unknown>>;
 }
 
-function planned({ text, layout, options, style, columns, time, plan, notes, provenance }: Plan): PlannedTable {
+function planned({ text, layout, options, style, columns, time, plan, notes, provenance }: RowsPlan): DecidedTable {
   const partOf = plan.values.map((_, place) => plan.parts.find(({ places }) => places.includes(place))!);
   const readers = plan.values.map(({ column, isTruth }, place) =>
     valueReader(columns[column].name, partOf[place], { style, isTruth }),
@@ -330,7 +330,7 @@ function planned({ text, layout, options, style, columns, time, plan, notes, pro
       doubled === 0
         ? []
         : [
-            `${doubled} times were shown twice by the clock of ${options.zone?.name}, as it was set back: each was taken by the order of the rows`,
+            `${doubled} times were shownField twice by the clock of ${options.zone?.name}, as it was set back: each was taken by the order of the rows`,
           ],
   };
 }
@@ -357,7 +357,7 @@ function valueReader(
     if (plain !== undefined) return number(plain, { line, text });
     const truth = truthOf(text);
     if (truth !== undefined) return isBigDtype(dtype) ? BigInt(truth) : truth;
-    if (none !== null && (isMissing(text) || isNoNumber(text) || !isTruth)) return none;
+    if (none !== null && (isMissingText(text) || isNoNumber(text) || !isTruth)) return none;
     throw wrongCell(
       { line, text },
       name,
@@ -366,7 +366,7 @@ function valueReader(
   };
 }
 
-function numberReader(dtype: Dtype, name: string): (plain: string, place: Place) => number | bigint {
+function numberReader(dtype: Dtype, name: string): (plain: string, place: FieldPlace) => number | bigint {
   const { kind, range } = DTYPES[dtype];
   if (kind === 'float') {
     const rounded = dtype === 'float32' ? Math.fround : (value: number): number => value;

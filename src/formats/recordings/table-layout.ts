@@ -1,7 +1,7 @@
 /** How a table of text is laid out: between which characters, under which header, and from which line on. */
 import { invalidField } from '../../core/errors.ts';
 import { splitMoment } from '../text/civil-time.ts';
-import { isMissing, isNoNumber, plainNumber, truthOf } from '../text/number-style.ts';
+import { isMissingText, isNoNumber, plainNumber, truthOf } from '../text/number-style.ts';
 import { tableRows, WHITE_SPACE, type TableDialect, type TableRow } from '../text/table-rows.ts';
 import { unitCode } from './header-units.ts';
 
@@ -102,7 +102,7 @@ function scoreOf(rows: readonly TableRow[]): number {
   for (const { fields } of alike.slice(-TELLING_ROWS)) {
     for (const field of fields) {
       cells++;
-      if (isMissing(field) || isTyped(field)) typed++;
+      if (isMissingText(field) || isTyped(field)) typed++;
     }
   }
   return (alike.length / rows.length) * (0.05 + typed / cells);
@@ -146,7 +146,7 @@ export function headerOption(text: string): HeaderOption {
  * @param delimiter null: the rows come from a workbook
  * @throws `invalid-input` on `header` or naming the line
  */
-export function layoutOf(
+export function tableLayoutOf(
   all: readonly TableRow[],
   header: HeaderOption | undefined,
   delimiter: string | null,
@@ -224,7 +224,7 @@ function tellingColumns(rows: readonly TableRow[], width: number): number[] {
     let [typed, words, moments] = [0, 0, 0];
     for (const { fields } of last) {
       const text = fields[column] ?? '';
-      if (isMissing(text) || isNoNumber(text)) continue;
+      if (isMissingText(text) || isNoNumber(text)) continue;
       if (!isTyped(text)) words++;
       else typed++;
       if (splitMoment(text)) moments++;
@@ -243,11 +243,11 @@ function rowKind({ fields }: TableRow, width: number, telling: readonly number[]
     return 'other';
   }
   const key = fields[telling[0]];
-  if (!isMissing(key)) return isTyped(key) || isNoNumber(key) ? 'data' : 'words';
+  if (!isMissingText(key)) return isTyped(key) || isNoNumber(key) ? 'data' : 'words';
   const rest = telling
     .slice(1)
     .map((column) => fields[column])
-    .filter((text) => !isMissing(text));
+    .filter((text) => !isMissingText(text));
   if (rest.length === 0) return 'nothing';
   return rest.some(isTyped) ? 'data' : 'words';
 }

@@ -15,7 +15,7 @@ import {
 import { dateReader } from '../text/date-format.ts';
 import { decimalNs, plainNumber, type NumberStyle } from '../text/number-style.ts';
 import type { ColumnProfile } from './column-profile.ts';
-import { shown, wrongCell } from './table-place.ts';
+import { shownField, wrongCell } from './table-place.ts';
 
 /** Units of times that are numbers; `excel`: days since 1899-12-30, as a clock on the wall shows them. */
 export const TABLE_EPOCHS = ['s', 'ms', 'us', 'ns', 'excel'] as const;
@@ -33,7 +33,7 @@ export interface TimeOptions {
   readonly startNs?: bigint;
 }
 
-export interface TableColumn {
+export interface NamedColumn {
   readonly name: string;
   readonly label: string;
   readonly unit: string | null;
@@ -81,12 +81,12 @@ const NS_PER_MS = 1_000_000n;
 /** Days from Excel's zero to 1970. */
 const EXCEL_1970 = 25_569n;
 
-function isTimeName({ name, label }: TableColumn): boolean {
+function isTimeName({ name, label }: NamedColumn): boolean {
   return TIME_NAME.test(name) || TIME_NAME.test(label);
 }
 
 /** The unit of a column of times that are numbers, from its header. */
-function unitOfName({ unit, label, name }: TableColumn): string | null {
+function unitOfName({ unit, label, name }: NamedColumn): string | null {
   if (unit !== null) {
     const code = /^s$/i.test(unit) ? 's' : unit;
     if (UNITS_NS[code] !== undefined) return code;
@@ -95,7 +95,7 @@ function unitOfName({ unit, label, name }: TableColumn): string | null {
 }
 
 /** Finds the column of a name, of a label without its unit, or of a number from 1. @throws invalid-input naming the option */
-export function columnNamed(columns: readonly TableColumn[], name: string, option: string): number {
+export function columnNamed(columns: readonly NamedColumn[], name: string, option: string): number {
   const wanted = name.trim();
   for (const key of ['name', 'label'] as const) {
     const found = columns.findIndex((column) => column[key] === wanted);
@@ -109,7 +109,7 @@ export function columnNamed(columns: readonly TableColumn[], name: string, optio
 const MAX_NAMES = 20;
 
 /** Names of columns for a sentence. */
-export function namesOf(columns: readonly TableColumn[]): string {
+export function namesOf(columns: readonly NamedColumn[]): string {
   const names = columns.slice(0, MAX_NAMES).map(({ name }) => (name.length > 60 ? `${name.slice(0, 60)}…` : name));
   return `${names.join(', ')}${columns.length > MAX_NAMES ? ` and ${columns.length - MAX_NAMES} more` : ''}`;
 }
@@ -118,16 +118,16 @@ export function namesOf(columns: readonly TableColumn[]): string {
  * Finds the time of a table, or takes what was told.
  * @throws `invalid-input` naming the option, or line and column where a time is ambiguous
  */
-export function planTime(columns: readonly TableColumn[], options: TimeOptions, style: NumberStyle): TablePlanTime {
+export function planTime(columns: readonly NamedColumn[], options: TimeOptions, style: NumberStyle): TablePlanTime {
   const told = options.timeColumn === undefined ? null : columnNamed(columns, options.timeColumn, 'timeColumn');
   const places = told === null ? findTime(columns, options) : withClock(columns, told);
   if (places.length === 2) return pairTime(columns, places, options, told !== null);
   return singleTime(columns, places[0], options, { style, told: told !== null });
 }
 
-function findTime(columns: readonly TableColumn[], options: TimeOptions): number[] {
+function findTime(columns: readonly NamedColumn[], options: TimeOptions): number[] {
   const all = columns.map((_, i) => i);
-  const first = (test: (column: TableColumn) => boolean): number | undefined => all.find((i) => test(columns[i]));
+  const first = (test: (column: NamedColumn) => boolean): number | undefined => all.find((i) => test(columns[i]));
   const readsFormat = options.dateFormat === undefined ? undefined : dateReader(options.dateFormat);
   const formatted =
     readsFormat &&
@@ -163,7 +163,7 @@ function findTime(columns: readonly TableColumn[], options: TimeOptions): number
 }
 
 /** A column of dates, with that of the times of day that belong to them; the column alone if there are none. */
-function withClock(columns: readonly TableColumn[], date: number): number[] {
+function withClock(columns: readonly NamedColumn[], date: number): number[] {
   const { profile } = columns[date];
   if (!profile.isMoment || profile.clocked > profile.midnights) return [date];
   const clocks = columns.flatMap((column, i) => (column.profile.isClock ? [i] : []));
@@ -177,7 +177,7 @@ function epochOf({ leastDigits, mostDigits }: ColumnProfile): Exclude<TableEpoch
 }
 
 function pairTime(
-  columns: readonly TableColumn[],
+  columns: readonly NamedColumn[],
   places: readonly number[],
   options: TimeOptions,
   told: boolean,
@@ -198,7 +198,7 @@ function pairTime(
 }
 
 function singleTime(
-  columns: readonly TableColumn[],
+  columns: readonly NamedColumn[],
   place: number,
   options: TimeOptions,
   { style, told }: { readonly style: NumberStyle; readonly told: boolean },
@@ -221,7 +221,7 @@ function singleTime(
     if (certain) return elapsedTime(base, 'clock', options, { found, style });
     throw invalidField(
       'timeColumn',
-      `${name} holds times of day such as ${shown([...profile.distinct][0] ?? '')} without a date, or times since the start: --elapsed clock says the latter, --start gives the day`,
+      `${name} holds times of day such as ${shownField([...profile.distinct][0] ?? '')} without a date, or times since the start: --elapsed clock says the latter, --start gives the day`,
     );
   }
   const [bad] = profile.odd;
@@ -235,12 +235,12 @@ function singleTime(
 }
 
 type TimeBase = Pick<TablePlanTime, 'columns' | 'facts'>;
-interface Reading {
+interface TimeReading {
   readonly found: readonly string[];
   readonly style: NumberStyle;
 }
 
-function numberTime(column: TableColumn, base: TimeBase, options: TimeOptions, reading: Reading): TablePlanTime {
+function numberTime(column: NamedColumn, base: TimeBase, options: TimeOptions, reading: TimeReading): TablePlanTime {
   const { profile, name } = column;
   const unit = unitOfName(column);
   const epoch = epochOf(profile);
@@ -255,7 +255,7 @@ function numberTime(column: TableColumn, base: TimeBase, options: TimeOptions, r
   if (/excel|serial/i.test(name)) return epochTime(base, 'excel', reading.found, reading.style);
   throw invalidField(
     'epoch',
-    `the numbers in ${name}, such as ${shown(first)}, fit more than one unit: --epoch ${TABLE_EPOCHS.join('|')} says what they count since 1970, --elapsed ${ELAPSED_UNITS.join('|')} since the start`,
+    `the numbers in ${name}, such as ${shownField(first)}, fit more than one unit: --epoch ${TABLE_EPOCHS.join('|')} says what they count since 1970, --elapsed ${ELAPSED_UNITS.join('|')} since the start`,
   );
 }
 
@@ -282,7 +282,12 @@ function epochTime(base: TimeBase, epoch: TableEpoch, notes: readonly string[], 
   return { ...base, relative: false, read, facts, notes };
 }
 
-function elapsedTime(base: TimeBase, unit: string, { startNs }: TimeOptions, { found, style }: Reading): TablePlanTime {
+function elapsedTime(
+  base: TimeBase,
+  unit: string,
+  { startNs }: TimeOptions,
+  { found, style }: TimeReading,
+): TablePlanTime {
   const unitNs = UNITS_NS[unit];
   if (unitNs === undefined && unit !== 'clock') {
     throw invalidField('elapsed', `${unit} is none of ${ELAPSED_UNITS.join(', ')}`);
@@ -314,7 +319,7 @@ function elapsedTime(base: TimeBase, unit: string, { startNs }: TimeOptions, { f
 
 /** @throws where the order of day and month is open */
 function civilReader(
-  { name, profile }: TableColumn,
+  { name, profile }: NamedColumn,
   options: TimeOptions,
 ): { reader: (text: string) => CivilTime | undefined; notes: string[]; facts: Record<string, unknown> } {
   const isUtc = UTC_NAME.test(name);
@@ -326,7 +331,7 @@ function civilReader(
     if (!found) {
       throw invalidField(
         'dateFormat',
-        `${shown(options.dateFormat)} is no format: DMY, MDY and YMD are, and formats such as %d/%m/%Y %H:%M:%S or dd.MM.yyyy HH:mm`,
+        `${shownField(options.dateFormat)} is no format: DMY, MDY and YMD are, and formats such as %d/%m/%Y %H:%M:%S or dd.MM.yyyy HH:mm`,
       );
     }
     reader = found;

@@ -6,10 +6,10 @@ import type { Channel } from '../../core/signal/series.ts';
 import { INT64_MIN, isTime, UNIT_NS } from '../../core/time.ts';
 import { decimalNs } from '../text/number-style.ts';
 import type { CivilTime } from '../text/civil-time.ts';
-import { distinctLabels, labelOf } from './channel-labels.ts';
+import { distinctLabels, channelLabelOf } from './channel-labels.ts';
 import { headerName } from './header-units.ts';
-import { recordingOfTable, type PlannedRow, type PlannedTable, type TablePart } from './planned-table.ts';
-import type { ColumnOptions } from './table-columns.ts';
+import { recordingOfTable, type PlannedRow, type DecidedTable, type TablePart } from './planned-table.ts';
+import type { ColumnOptions } from './column-plan.ts';
 import { LocalTimes, wrongTime, type TimeOptions } from './table-time.ts';
 
 export type TypedKind =
@@ -149,7 +149,7 @@ export async function readTypedRecording(table: TypedTable, options: TypedOption
       yield out;
     }
   }
-  const planned: PlannedTable = {
+  const planned: DecidedTable = {
     name: options.name,
     format: table.format,
     parts,
@@ -261,7 +261,7 @@ function channelsOf(
   const found = chosen.map((i) => ({ ...headerName(columns[i].name), name: columns[i].name }));
   const labels = found.map(({ label }) => label);
   const own = found.map(({ label, name }, i) =>
-    labelOf(labels.indexOf(label) === labels.lastIndexOf(label) ? label : name, `column ${i + 1}`),
+    channelLabelOf(labels.indexOf(label) === labels.lastIndexOf(label) ? label : name, `column ${i + 1}`),
   );
   return distinctLabels(own).map((label, i) => {
     const about = roles.get(chosen[i]);

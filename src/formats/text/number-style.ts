@@ -55,7 +55,7 @@ const NO_NUMBER =
   /^(?:[<>≤≥~]\s*=?\s*[+-]?[\d.,]+(?:[eE][+-]?\d+)?|over|ovr|ovf|ovrflw|ovrflow|overflow|over ?flow|overrange|over ?range|o\.?l\.?|over ?load|under|undrflw|underflow|under ?range|sat(?:urated)?|err(?:or)?|invalid|inval|bad|fail(?:ed)?|fault|missing|n\.?d\.?|#[A-Z/0]+[!?]?|\*+|\?+|#+|masked|lost|no ?data|no ?signal|---+)$/i;
 
 /** True of an empty field, and of a word that says that there is no value. */
-export function isMissing(text: string): boolean {
+export function isMissingText(text: string): boolean {
   return text === '' || MISSING.has(text.trim().toLowerCase());
 }
 

@@ -3,8 +3,8 @@ import { invalidField } from '../../core/errors.ts';
 import type { Dtype } from '../../core/numbers/dtype.ts';
 import { commonDtype } from '../../core/numbers/dtype.ts';
 import type { Channel, Tags } from '../../core/signal/series.ts';
-import { columnNamed, namesOf, type TableColumn } from './table-time.ts';
-import { shown, wrongCell } from './table-place.ts';
+import { columnNamed, namesOf, type NamedColumn } from './table-time.ts';
+import { shownField, wrongCell } from './table-place.ts';
 import type { TablePart } from './planned-table.ts';
 import { wellOf, looksLikePlate, temperatureOf } from './wells.ts';
 
@@ -47,7 +47,7 @@ export interface ColumnPlan {
  * @throws `invalid-input` naming the option
  */
 export function planColumns(
-  columns: readonly TableColumn[],
+  columns: readonly NamedColumn[],
   time: readonly number[],
   options: ColumnOptions,
   rows: number,
@@ -113,22 +113,22 @@ export function planColumns(
 }
 
 /** Texts that come again and again, in every row, and are no remarks. */
-function isName({ name, profile }: TableColumn): boolean {
+function isName({ name, profile }: NamedColumn): boolean {
   if (profile.isNumeric || profile.isTruth || profile.moments > 0 || profile.words === 0) return false;
   if (profile.empty > 0 || NOTE_NAME.test(name)) return false;
   return profile.distinct.size <= profile.cells / 2;
 }
 
 /** Texts that are neither numbers nor names. */
-function isRemark(column: TableColumn): boolean {
+function isRemark(column: NamedColumn): boolean {
   return column.profile.words > 0 && !column.profile.isNumeric && !isName(column);
 }
 
-function tellOdd({ name, profile }: TableColumn, told: string[]): void {
+function tellOdd({ name, profile }: NamedColumn, told: string[]): void {
   if (profile.truths > 0 && !profile.isTruth) return;
   const count = profile.noNumbers + profile.words;
   if (count === 0) return;
-  const lines = profile.odd.slice(0, 5).map(({ line, text }) => `${shown(text)} in line ${line}`);
+  const lines = profile.odd.slice(0, 5).map(({ line, text }) => `${shownField(text)} in line ${line}`);
   told.push(
     `${count} fields of ${name} are no numbers and are missing: ${lines.join(', ')}${count > lines.length ? ' …' : ''}`,
   );
@@ -142,7 +142,7 @@ interface PartContext {
   readonly plateName: string | null;
 }
 
-function partsOf(columns: readonly TableColumn[], chosen: readonly number[], context: PartContext): TablePart[] {
+function partsOf(columns: readonly NamedColumn[], chosen: readonly number[], context: PartContext): TablePart[] {
   const { told, dtype, plateName } = context;
   const numeric = chosen.filter((column) => dtype !== undefined || !columns[column].profile.isTruth);
   const main = dtype ?? mainDtype(numeric.map((column) => columns[column]));
@@ -172,7 +172,7 @@ function partsOf(columns: readonly TableColumn[], chosen: readonly number[], con
 
 /** A series a well, and one for what the whole plate shares. */
 function platePartsOf(
-  columns: readonly TableColumn[],
+  columns: readonly NamedColumn[],
   chosen: readonly number[],
   {
     roles,
@@ -216,7 +216,7 @@ function missingOf(dtype: Dtype): number | bigint | null {
 }
 
 /** float64 if one column has a fraction or lacks a value that an integer could not say; int64 if all are whole. */
-function mainDtype(columns: readonly TableColumn[]): Dtype {
+function mainDtype(columns: readonly NamedColumn[]): Dtype {
   if (columns.length === 0) return 'uint8';
   if (columns.some(({ profile }) => !profile.isWhole)) return 'float64';
   if (columns.every(({ profile }) => profile.fitsInt64)) {
@@ -228,7 +228,7 @@ function mainDtype(columns: readonly TableColumn[]): Dtype {
   return columns.every(({ profile }) => profile.fitsUint64) ? 'uint64' : 'float64';
 }
 
-function columnDtype({ name, profile }: TableColumn, main: Dtype, told: string[]): Dtype {
+function columnDtype({ name, profile }: NamedColumn, main: Dtype, told: string[]): Dtype {
   if (!profile.isWhole || main !== 'float64') return main;
   if (profile.isSafe) return commonDtype([main, 'int32']) ?? main;
   if (profile.fitsInt64) return 'int64';
@@ -242,7 +242,7 @@ function columnDtype({ name, profile }: TableColumn, main: Dtype, told: string[]
   return 'float64';
 }
 
-function channelOf({ label, unit }: TableColumn, about: ToldColumn | undefined): Channel {
+function channelOf({ label, unit }: NamedColumn, about: ToldColumn | undefined): Channel {
   const said = about?.unit ?? unit;
   return { label: about?.label ?? label, ...(said !== null && said !== '' && { unit: said }) };
 }
