@@ -6,7 +6,8 @@ RUN npm ci
 COPY tsconfig.json ./
 COPY src src
 COPY migrations migrations
-RUN npx tsc --rootDir . && npm prune --omit=dev
+COPY support support
+RUN node support/build.js && npm prune --omit=dev
 
 FROM node:22-bookworm-slim
 WORKDIR /varve

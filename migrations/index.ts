@@ -17,6 +17,8 @@ import { segmentsInAnyOrder } from './0021_segments_in_any_order.ts';
 import { exactStatistics } from './0022_exact_statistics.ts';
 import { checkedWhenDamaged } from './0023_checked_when_damaged.ts';
 import { sources } from './0024_sources.ts';
+import { doors } from './0031_doors.ts';
+import { recordings } from './0040_recordings.ts';
 import { exportsMade } from './0050_exports.ts';
 
 export const migrations: Record<string, Migration> = {
@@ -37,5 +39,7 @@ export const migrations: Record<string, Migration> = {
   '0022_exact_statistics': exactStatistics,
   '0023_checked_when_damaged': checkedWhenDamaged,
   '0024_sources': sources,
+  '0031_doors': doors,
+  '0040_recordings': recordings,
   '0050_exports': exportsMade,
 };

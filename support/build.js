@@ -1,14 +1,18 @@
-/** Compiles into dist: with `--if-changed` only if a source is newer than what is there, with `--declaration` with types for whoever installs it. */
+/**
+ * Compiles into dist, and bundles the page. With `--if-changed` only if a source is newer than what is there, with `--declaration` with types for whoever installs it.
+ */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { apiTypes } from './api-types.js';
+import { buildPage } from './build-page.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Written last: a build that was cut off leaves none. */
 const stamp = join(root, 'dist/.built');
-const inputs = ['src', 'migrations', 'test', 'bench', 'tsconfig.json', 'package-lock.json', 'support/build.js'];
+const inputs = ['src', 'migrations', 'test', 'bench', 'tsconfig.json', 'package-lock.json', 'support'];
 
 if (!process.argv.includes('--if-changed') || newest(inputs) > timeOf(stamp)) {
   // Beside what is there, which may be running: it loads threads later on.
@@ -23,6 +27,10 @@ if (!process.argv.includes('--if-changed') || newest(inputs) > timeOf(stamp)) {
     },
   );
   chmodSync(join(made, 'src/main/cli.js'), 0o755);
+  const { openApiDocument } = await import(pathToFileURL(join(made, 'src/http/openapi.js')).href);
+  writeFileSync(join(made, 'api-types.d.ts'), apiTypes(openApiDocument('')));
+  mkdirSync(join(made, 'web'));
+  process.stdout.write(`${await buildPage(root, join(made, 'web'))}\n`);
   if (timeOf(join(root, 'dist')) >= 0) renameSync(join(root, 'dist'), former);
   renameSync(made, join(root, 'dist'));
   writeFileSync(stamp, '');

@@ -45,7 +45,7 @@ export function readSource(text) {
   };
   const readString = (quote) => {
     let end = at + 1;
-    while (end < text.length && text[end] !== quote) end += text[end] === '\\' ? 2 : 1;
+    while (end < text.length && text[end] !== quote && text[end] !== '\n') end += text[end] === '\\' ? 2 : 1;
     return end;
   };
   const readTemplate = (from) => {
@@ -109,7 +109,8 @@ export function readSource(text) {
       code = text[end] === '`' ? '' : '(';
     } else if (char === '/' && BEFORE_REGEX.test(code.trimEnd())) {
       let end = at + 1;
-      for (let inClass = false; text[end] !== '/' || inClass; end++) {
+      // One that does not end on its line is none: tags of JSX have slashes, too.
+      for (let inClass = false; end < text.length && text[end] !== '\n' && (text[end] !== '/' || inClass); end++) {
         if (text[end] === '\\') end++;
         else if (text[end] === '[') inClass = true;
         else if (text[end] === ']') inClass = false;
@@ -233,7 +234,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const paths = [
     ...FOLDERS.flatMap((folder) => filesIn(join(root, folder))),
     ...PAGES.map((page) => join(root, page)).filter((path) => existsSync(path)),
-  ].filter((path) => /\.(ts|js|py|md)$/.test(path));
+  ].filter((path) => /\.(tsx?|js|py|md)$/.test(path));
   let count = 0;
   for (const path of paths) {
     const name = relative(root, path).split(sep).join('/');

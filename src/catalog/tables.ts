@@ -34,6 +34,36 @@ export interface TokensTable {
   replaced_at: Date | null;
 }
 
+export interface SessionsTable {
+  hash: Buffer;
+  token_id: string;
+  created_at: Generated<Date>;
+  ends_at: Date;
+}
+
+export interface SharesTable {
+  id: string;
+  hash: Buffer;
+  token_id: string;
+  series: string[] | null;
+  recording: string | null;
+  search: ColumnType<unknown, string | null, never>;
+  note: string | null;
+  created_at: Generated<Date>;
+  ends_at: Date;
+  revoked_at: ColumnType<Date | null, never, Date>;
+}
+
+export interface SavedSearchesTable {
+  id: string;
+  project_id: string;
+  name: string;
+  question: ColumnType<unknown, string, string>;
+  token_id: string | null;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
 export interface LanesTable {
   id: string;
   series_count: Generated<number>;
@@ -76,6 +106,9 @@ export interface SeriesTable {
   time_zone: string | null;
   external_ids: Jsonb<Record<string, string>>;
   provenance: Jsonb<Record<string, unknown>>;
+  recording_id: ColumnType<string | null, string | null | undefined, string | null>;
+  /** Name of the recording. */
+  recording: ColumnType<string | null, string | null | undefined, string | null>;
   content_hash: ColumnType<StoredHash | null, undefined, string | null>;
   version: Generated<number>;
   created_at: Generated<Date>;
@@ -364,6 +397,9 @@ export interface ExportsTable {
 export interface Tables {
   projects: ProjectsTable;
   tokens: TokensTable;
+  sessions: SessionsTable;
+  shares: SharesTable;
+  saved_searches: SavedSearchesTable;
   lanes: LanesTable;
   series: SeriesTable;
   heads: HeadsTable;

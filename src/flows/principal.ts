@@ -1,5 +1,6 @@
 /** Who asks, and what they may. */
 import type { Scope } from '../catalog/people/access-store.ts';
+import type { Expression } from '../core/tags/tag-expression.ts';
 
 export type { Scope };
 
@@ -12,4 +13,6 @@ export interface Principal {
    * filters.
    */
   readonly projects: { readonly ids: readonly string[]; readonly names: readonly string[] } | null;
+  /** Whoever has only a link sees no other series than those that meet the condition. */
+  readonly share?: { readonly id: string; readonly within: Expression };
 }

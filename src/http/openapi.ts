@@ -14,13 +14,20 @@ import { lineDescriptions } from './routes/line-routes.ts';
 import { liveDescriptions } from './routes/live-routes.ts';
 import { metadataDescriptions } from './routes/metadata-routes.ts';
 import { queryDescriptions } from './routes/query-routes.ts';
+import { importDescriptions } from './routes/import-routes.ts';
+import { recordingDescriptions } from './routes/recording-routes.ts';
 import { retentionDescriptions } from './routes/retention-routes.ts';
 import { sampleDescriptions } from './routes/sample-routes.ts';
 import { seriesDescriptions } from './routes/series-routes.ts';
+import { sessionDescriptions } from './routes/session-routes.ts';
+import { shareDescriptions } from './routes/share-routes.ts';
 import { spaceDescriptions } from './routes/space-routes.ts';
 import { subjectDescriptions } from './routes/subject-routes.ts';
 import { stateDescriptions } from './routes/state-routes.ts';
+import { trashDescriptions } from './routes/trash-routes.ts';
+import { savedSearchDescriptions } from './routes/saved-search-routes.ts';
 import { tagDescriptions } from './routes/tag-routes.ts';
+import { uploadDescriptions } from './routes/upload-routes.ts';
 import { vocabularyDescriptions } from './routes/vocabulary-routes.ts';
 import { writeDescriptions } from './routes/write-routes.ts';
 
@@ -32,7 +39,12 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...metadataDescriptions,
   ...vocabularyDescriptions,
   ...subjectDescriptions,
+  ...recordingDescriptions,
+  ...importDescriptions,
+  ...uploadDescriptions,
   ...tagDescriptions,
+  ...trashDescriptions,
+  ...savedSearchDescriptions,
   ...sampleDescriptions,
   ...appendManyDescriptions,
   ...lineDescriptions,
@@ -47,6 +59,8 @@ export const PATHS: ZodOpenApiPathsObject = {
   ...spaceDescriptions,
   ...retentionDescriptions,
   ...accessDescriptions,
+  ...sessionDescriptions,
+  ...shareDescriptions,
   ...healthDescriptions,
   ...docsDescriptions,
 };
@@ -97,11 +111,12 @@ export function openApiDocument(version: string): ReturnType<typeof createDocume
         description: 'Changes of many series, what was changed, which tags there may be, and subjects',
       },
       { name: 'samples', description: 'The rows of a series' },
+      { name: 'imports', description: 'Files of a lab, which become series on the server' },
       { name: 'agents', description: 'Line protocol, for clients of InfluxDB' },
       { name: 'live', description: 'What happens, as it happens' },
       { name: 'annotations', description: 'Points and intervals on the time line of a series' },
       { name: 'space', description: 'What samples take on the disk, and how long they are kept' },
-      { name: 'access', description: 'Projects and tokens' },
+      { name: 'access', description: 'Projects, tokens, sessions and links' },
       { name: 'health', description: 'For whoever runs the service' },
       { name: 'docs', description: 'This document' },
     ],

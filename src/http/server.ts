@@ -14,6 +14,7 @@ import { appendManyRoutes } from './routes/append-many-routes.ts';
 import { authenticate } from './request/authenticate.ts';
 import { bulkRoutes } from './routes/bulk-routes.ts';
 import { changesRoutes } from './routes/changes-routes.ts';
+import { crossOrigin, type AllowedOrigins } from './request/cross-origin.ts';
 import { cutStalled } from './body/stalled.ts';
 import { authenticateAgent } from './request/agent-credentials.ts';
 import { DOCS_FILES, docsRoutes } from './routes/docs-routes.ts';
@@ -26,18 +27,27 @@ import { liveRoutes } from './routes/live-routes.ts';
 import { metadataRoutes } from './routes/metadata-routes.ts';
 import { answerNodeRefusals, MAX_HEADER_BYTES } from './request/node-refusals.ts';
 import { openApiDocument, PATHS } from './openapi.ts';
+import { openPage, wantsPage, type WebPage } from './routes/page-routes.ts';
 import { answerProblems, unknownRoute } from './request/problem.ts';
 import { logRequests, type Log } from './request/request-log.ts';
 import { queryRoutes } from './routes/query-routes.ts';
+import { importEventRoutes, importRoutes } from './routes/import-routes.ts';
+import { recordingRoutes } from './routes/recording-routes.ts';
 import { retentionRoutes } from './routes/retention-routes.ts';
 import { sampleReads, sampleWrites } from './routes/sample-routes.ts';
 import { seriesRoutes } from './routes/series-routes.ts';
+import { sessionRoutes } from './routes/session-routes.ts';
+import { shareDoor } from './request/share-door.ts';
+import { sharedRoutes, shareRoutes } from './routes/share-routes.ts';
 import { spaceRoutes } from './routes/space-routes.ts';
 import { subjectRoutes } from './routes/subject-routes.ts';
 import { stateRoutes } from './routes/state-routes.ts';
 import { tagRoutes } from './routes/tag-routes.ts';
+import { trashRoutes } from './routes/trash-routes.ts';
+import { savedSearchRoutes } from './routes/saved-search-routes.ts';
 import { timeAxisRoutes } from './routes/time-axis-routes.ts';
 import { limitPerToken } from './request/requests-under-way.ts';
+import { uploadOptions, uploadRoutes } from './routes/upload-routes.ts';
 import { vocabularyRoutes } from './routes/vocabulary-routes.ts';
 import { wellFormed } from './request/well-formed.ts';
 import { writeRoutes } from './routes/write-routes.ts';
@@ -62,10 +72,16 @@ interface AppOptions {
   readonly log: Log;
   readonly version: string;
   readonly limits?: HttpLimits;
+  /** Pages of other origins that may read answers; none unless they are named. */
+  readonly origins?: AllowedOrigins;
+  readonly page?: WebPage;
 }
 
 /** Importing this opens nothing; {@link listen} does. */
-export function createApp(service: Service, { log, version, limits = DEFAULT_HTTP_LIMITS }: AppOptions): Express {
+export function createApp(
+  service: Service,
+  { log, version, limits = DEFAULT_HTTP_LIMITS, origins = [], page = openPage() }: AppOptions,
+): Express {
   const app = express();
   app.disable('x-powered-by');
   // Entity tags are made where a representation has a version, not from the bytes of every answer.
@@ -80,20 +96,28 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
       strictTransportSecurity: false,
     }),
   );
+  app.use(crossOrigin(origins));
   app.use(wellFormed);
+  app.use(uploadOptions(service.uploads));
+  app.use(shareDoor(service.shares, wantsPage));
   app.use(allowedMethods(PATHS, DOCS_FILES));
-  const authenticated = authenticate(service.access);
+  const authenticated = authenticate(service.access, service.sessions);
+  const asAgent = authenticateAgent(service.access, service.sessions);
   const limited = limitPerToken(limits.maxRequestsPerToken);
+  app.use(sessionRoutes(service.sessions, service.shares, authenticated));
   app.use('/v1', authenticated, limited);
   // This stands before what a few words have no use for: many sensors send a row each.
   app.use(sampleWrites(service.samples));
-  app.use(influxqlRoutes(service.influxql, [authenticateAgent(service.access), limited]));
-  app.use(lineRoutes(service.ingest, service.health, [authenticateAgent(service.access), limited], version));
+  app.use(influxqlRoutes(service.influxql, [asAgent, limited]));
+  app.use(lineRoutes(service.ingest, service.health, [asAgent, limited], version));
   // Events are sent one by one.
   app.use(liveRoutes(service.live));
   app.use(changesRoutes(service.live));
+  app.use(importEventRoutes(service.imports));
+  app.use(uploadRoutes(service.uploads));
+  app.use(page.assets);
   app.use(compressTexts());
-  app.use(docsRoutes(() => openApiDocument(version), version));
+  app.use(docsRoutes(() => openApiDocument(version), version, page.isBuilt ? page.index : null));
   app.use(healthRoutes(service.health, authenticated, log));
   // Resources of a series come first: a by-name path would take them for the end of a name.
   app.use(sampleReads(service.samples, service.series));
@@ -106,6 +130,10 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(stateRoutes(service.state, service.series));
   app.use(bulkRoutes(service.series));
   app.use(seriesRoutes(service.series, service.samples));
+  app.use(recordingRoutes(service.recordings));
+  app.use(importRoutes(service.imports));
+  app.use(trashRoutes(service.series));
+  app.use(savedSearchRoutes(service.savedSearches));
   app.use(tagRoutes(service.series));
   app.use(writeRoutes(service.samples));
   app.use(exportRoutes(service.exports));
@@ -113,6 +141,9 @@ export function createApp(service: Service, { log, version, limits = DEFAULT_HTT
   app.use(vocabularyRoutes(service.metadata));
   app.use(subjectRoutes(service.subjects));
   app.use(accessRoutes(service.access));
+  app.use(shareRoutes(service.shares));
+  app.use(sharedRoutes(service.shares, page.index));
+  app.use(page.anywhere);
   app.use(unknownRoute);
   app.use(answerProblems(log));
   return app;

@@ -5,8 +5,11 @@ import { VarveError, messageOf } from '../core/errors.ts';
 import type { JobQueue, QueueBackend } from './queue-backend.ts';
 import { withinLimit } from './time-limit.ts';
 
-/** Each has a queue, and workers, of its own: compaction takes minutes, and must not stand in the way of a flush. */
-export type LaneWork = 'flush' | 'compact';
+/**
+ * Each has a queue, and workers, of its own: compaction takes minutes, and must not stand in the way of a flush. An
+ * import is rung for by its own id, in the place of a lane's.
+ */
+export type LaneWork = 'flush' | 'compact' | 'import';
 
 /** What a job carries: which lane, never a sample. */
 export interface LaneJob {

@@ -14,6 +14,8 @@ import { refreshUnits } from '../catalog/series/tag-unit-store.ts';
 import { listenForCommits } from '../catalog/commit-listener.ts';
 import { listenForTokens } from '../catalog/people/token-listener.ts';
 import { accessService, ensureAccess } from '../flows/people/access.ts';
+import { sessionService } from '../flows/people/sessions.ts';
+import { SignInCodes } from '../flows/people/sign-in-codes.ts';
 import { AnswerRoom } from '../flows/read/answer-room.ts';
 import { appendMany } from '../flows/append/append-many.ts';
 import { appendSamples } from '../flows/append/append-samples.ts';
@@ -30,7 +32,15 @@ import { expireSamples, retentionService } from '../flows/compact/expire-samples
 import { Exports } from '../flows/export/make-exports.ts';
 import { dueLanes, flushLane } from '../flows/flush/flush-lane.ts';
 import { metadataService } from '../flows/series/manage-metadata.ts';
+import { realRoots } from '../flows/import/allowed-path.ts';
+import { importService } from '../flows/import/manage-imports.ts';
+import { uploadService } from '../flows/import/manage-uploads.ts';
+import { runImport } from '../flows/import/run-import.ts';
+import { openImports } from '../catalog/series/import-store.ts';
+import { sweepUploads } from '../storage/folder/uploads.ts';
+import { recordingService } from '../flows/series/manage-recordings.ts';
 import { subjectService } from '../flows/series/manage-subjects.ts';
+import { savedSearchService } from '../flows/series/saved-searches.ts';
 import { seriesService } from '../flows/series/manage-series.ts';
 import { CommitNews } from '../flows/live/commit-news.ts';
 import { liveService } from '../flows/live/live.ts';
@@ -46,6 +56,7 @@ import { FreshSweep } from '../flows/flush/sweep-fresh.ts';
 import { SeriesMemory } from '../flows/series/series-memory.ts';
 import { SeriesTurns } from '../flows/series/series-turns.ts';
 import type { Service } from '../http/services.ts';
+import { shareService } from '../flows/share/shares.ts';
 import { stateService } from '../flows/close/seal-series.ts';
 import { readUnit } from '../flows/series/tag-units.ts';
 import { spaceService } from '../flows/compact/tell-space.ts';
@@ -63,6 +74,7 @@ import { claimFolder } from '../storage/folder/folder-owner.ts';
 import { KeptShardFiles } from '../storage/read/shard-files.ts';
 import { writeSpool } from '../storage/folder/spool.ts';
 import type { Config } from './process/config.ts';
+import { VERSION } from './process/version.ts';
 import { openDataFolder, takeDataFolder } from './process/data-folder.ts';
 import { firstToken } from './process/first-token.ts';
 import { healthService } from './health.ts';
@@ -87,8 +99,13 @@ const RECOVER_ALL_MS = 60_000;
 const EXPIRE_MS = 60_000;
 /** Shards that one process rewrites at a time: each takes a core, and the memory of a sort. */
 export const COMPACTIONS_AT_ONCE = 1;
-/** Connections for jobs: one a flush, and for compaction, expiry and each look for what was lost. */
-const JOB_CONNECTIONS = 6;
+/** Imports that one process reads at a time: each takes a core. */
+export const IMPORTS_AT_ONCE = 2;
+/** Pause between two looks for imports that nobody is at, and how many of them are rung for at once. */
+const IMPORT_EVERY_MS = 2_000;
+const IMPORTS_RUNG_FOR = 100;
+/** Connections for jobs: one a flush, two an import, and for compaction, expiry and each look for what was lost. */
+const JOB_CONNECTIONS = 10;
 
 /** What every role stands on. */
 export interface Ground {
@@ -179,7 +196,7 @@ function codecPool(config: Config): CodecPool {
 }
 
 /** The worker's part: flushes and compacts lanes, and looks for what is due. */
-export function openWorker(config: Config, ground: Ground): { closing: Phase[] } {
+export async function openWorker(config: Config, ground: Ground): Promise<{ closing: Phase[] }> {
   const { root, backend, log } = ground;
   const db = ground.pools.jobs;
   const codec = codecPool(config);
@@ -215,6 +232,31 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     ),
     log,
   });
+  const importing = {
+    reads: db,
+    writes: db,
+    root,
+    backpressure: new Backpressure(db, root, config.backpressure),
+    importRoots: await realRoots(config.importRoots),
+    importer: `varve ${VERSION}`,
+    log,
+  };
+  const importWorker = startLaneWorker(backend, {
+    work: 'import',
+    concurrency: IMPORTS_AT_ONCE,
+    run: async (id, signal) => {
+      await runImport(importing, id, signal);
+      return { more: false };
+    },
+    log,
+  });
+  const importQueue = new LaneQueue(backend, 'import', log);
+  const imports = startReconciler({
+    everyMs: IMPORT_EVERY_MS,
+    reconcile: () => openImports(db, IMPORTS_RUNG_FOR),
+    ring: (id) => importQueue.ringAgain(id),
+    log,
+  });
   const flushQueue = new LaneQueue(backend, 'flush', log);
   const compactQueue = new LaneQueue(backend, 'compact', log);
   const dueSince = new Map<string, number>();
@@ -246,6 +288,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     reconcile: async () => {
       await recover(deps);
       await sweep.run();
+      await sweepUploads(root);
       return [];
     },
     ring: () => Promise.resolve(),
@@ -261,7 +304,7 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
     ring: () => Promise.resolve(),
     log,
   });
-  const reconcilers = [flushes, files, shards, retention];
+  const reconcilers = [flushes, files, shards, retention, imports];
   return {
     closing: [
       {
@@ -272,6 +315,8 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
           return Promise.all(reconcilers.map((each) => each.stop())).then(() => {});
         },
       },
+      { name: 'imports', limitMs: 5_000, close: () => importWorker.close(0) },
+      { name: 'import queue', limitMs: 3_000, close: () => importQueue.close() },
       { name: 'compaction', limitMs: 5_000, close: () => compactWorker.close(0) },
       { name: 'flushes', limitMs: 20_000, close: () => flushWorker.close(10_000) },
       { name: 'compact queue', limitMs: 3_000, close: () => compactQueue.close() },
@@ -281,14 +326,19 @@ export function openWorker(config: Config, ground: Ground): { closing: Phase[] }
   };
 }
 
-/** The API's part: everything behind the routes. */
+/**
+ * The API's part: everything behind the routes.
+ * @returns with it what makes codes that sign in once, with the first token
+ */
 export async function openService(
   config: Config,
   ground: Ground,
-): Promise<{ service: Service; endStreams: Phase; closing: Phase[] }> {
+): Promise<{ service: Service; makeCode: () => string; endStreams: Phase; closing: Phase[] }> {
   const { pools, root, backend, log, databaseUrl } = ground;
   const { reads, writes, searches } = pools;
-  await ensureAccess(writes, firstToken(config));
+  const token = firstToken(config);
+  await ensureAccess(writes, token);
+  const importRoots = await realRoots(config.importRoots);
   const codec = codecPool(config);
   const tokens = new TokenMemory(reads, () => tokenNews.isListening);
   const tokenNews = listenForTokens(
@@ -300,6 +350,7 @@ export async function openService(
     (error) => log.warn({ reason: messageOf(error), fault: 'away' }, 'listening for changes of tokens failed'),
   );
   const queue = new LaneQueue(backend, 'flush', log);
+  const importQueue = new LaneQueue(backend, 'import', log);
   const backpressure = new Backpressure(reads, root, config.backpressure);
   const turns = new SeriesTurns();
   const committer = new Committers({
@@ -314,6 +365,7 @@ export async function openService(
   const writing = { reads, writes, root, codec, committer, backpressure, turns, memory };
   const cardinality = new LineCardinality(reads, config.maxProjectSeries, log);
   const access = accessService(pools, tokens);
+  const codes = new SignInCodes();
   const table = (request: TableRequest): Promise<TableStream> => querySeries({ ...readDeps, searches }, request);
   const asking = {
     searches,
@@ -347,9 +399,15 @@ export async function openService(
   });
   const service: Service = {
     access,
+    sessions: sessionService(pools, tokens, codes),
+    shares: shareService(pools, tokens),
     series,
+    savedSearches: savedSearchService(pools),
     metadata: metadataService(pools),
     subjects: subjectService(pools),
+    recordings: recordingService(pools),
+    imports: importService({ reads, writes, root, importRoots, ring: (id) => importQueue.ring(id) }),
+    uploads: uploadService({ reads, root, backpressure, maxBytes: config.maxUploadBytes }),
     state: stateService({ reads, writes, root, codec, turns, room }),
     timeAxis,
     samples: {
@@ -378,11 +436,13 @@ export async function openService(
       backend,
       queue,
       backpressure,
+      cardinality,
       outage: ground.outage,
     }),
   };
   return {
     service,
+    makeCode: () => codes.make(token),
     endStreams: { name: 'streams', limitMs: 2_000, close: () => live.close() },
     closing: [
       { name: 'exports', limitMs: 5_000, close: () => exporting.close() },
@@ -391,6 +451,7 @@ export async function openService(
       { name: 'shard files', limitMs: 1_000, close: () => files.close() },
       { name: 'codec threads', limitMs: 2_000, close: () => codec.close() },
       { name: 'ring queue', limitMs: 3_000, close: () => queue.close() },
+      { name: 'import queue', limitMs: 3_000, close: () => importQueue.close() },
     ],
   };
 }

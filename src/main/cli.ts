@@ -11,6 +11,7 @@ import type { DeleteCommand } from './commands/delete-command.ts';
 import type { FlushCommand } from './commands/flush-command.ts';
 import type { ImportCommand } from './commands/import-command.ts';
 import type { ListCommand } from './commands/list-command.ts';
+import type { PushCommand } from './push/push-options.ts';
 import type { TagCommand } from './commands/tag-command.ts';
 import type { NewTokenCommand } from './commands/token-command.ts';
 import type { RebuildShardCommand } from './commands/rebuild-command.ts';
@@ -52,6 +53,8 @@ function withService(command: Command): Command {
   return command;
 }
 
+const PRECISIONS = ['ns', 'us', 'ms', 's', 'm', 'h'];
+
 program.commandsGroup('Run:');
 
 withAddress(program.command('serve'))
@@ -65,7 +68,7 @@ withAddress(program.command('serve'))
     const { readyText } = await import('./process/ready-text.ts');
     const config = configOf(place);
     const running = await serve(config, openLog(config.logLevel), { worker });
-    process.stdout.write(readyText(running.url, config));
+    process.stdout.write(readyText(running.url, config, running.signInLink()));
     await untilStopped(running.close);
   });
 
@@ -94,10 +97,12 @@ program.commandsGroup('Series:');
 
 withService(program.command('import'))
   .description(
-    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, OpenSignals, NumPy, CSV, xlsx, Parquet, Arrow',
+    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, HDF5 (NWB, SNIRF …), NumPy, CSV, xlsx, Parquet, Arrow',
   )
-  .argument('<file...>')
+  .argument('<path...>', 'files, folders, or patterns such as data/**/*.csv')
   .option('--project <name>', 'project of the series', 'default')
+  .option('--into <recording>', 'id or name of a recording that is there: add to it')
+  .option('--watch', 'go on, and import files as they come, once they have rested for two seconds')
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
@@ -110,6 +115,7 @@ withService(program.command('import'))
       'npy',
       'npz',
       'opensignals',
+      'hdf5',
       'edf',
       'abf',
       'brainvision',
@@ -119,13 +125,21 @@ withService(program.command('import'))
       'biopac',
     ]),
   )
-  .option('--rate <hz>', '.npy, .npz: samples a second, as 360, 20.03 or 30000/1001')
+  .option('--rate <hz>', '.npy, .npz, HDF5: samples a second, as 360, 20.03 or 30000/1001')
   .option(
     '--start <time>',
     'time of the first sample, or that from which elapsed times count, if the file does not say it, or says it wrongly',
   )
   .option('--map <file>', 'JSON with any of these options, and what is known of columns')
-  .option('--time-column <name>', 'tables: the column of times, by name or by number from 1')
+  .option(
+    '--time-column <name>',
+    'tables: the column of times, by name or number from 1; HDF5: the dataset, or column, of times',
+  )
+  .option(
+    '--dataset <path>',
+    'HDF5: a dataset that is meant, in place of those that are found; can be repeated',
+    several,
+  )
   .option('--value-column <name>', 'tables: a column that becomes a channel; can be repeated', several)
   .option('--by <column>', 'tables: a column whose values make series of their own; can be repeated', several)
   .option('--tz <zone>', 'zone of times that state none, such as Europe/Berlin or +01:00 (default: UTC)')
@@ -161,16 +175,63 @@ withService(program.command('import'))
   .option('--json', 'print a report for programs')
   .addHelpText(
     'after',
-    '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.',
+    '\nAn import that was interrupted goes on when the same command is given again; a second one adds nothing.\nExit code: 0 if all was imported or there, 1 if a file was refused.',
   )
   .action(async (files: string[], command: ImportCommand & PlaceOptions) => {
-    const { importFiles } = await import('./commands/import-command.ts');
-    await importFiles(clientConfigOf(command), files, command);
+    const { importPaths } = await import('./commands/import-command.ts');
+    if (!(await importPaths(clientConfigOf(command), files, command))) process.exitCode = 1;
+  });
+
+withService(program.command('push'))
+  .description('spool what instruments say, and deliver it exactly once: from standard input, a folder, or MQTT')
+  .option('--project <name>', 'project of the series', 'default')
+  .option('--spool <folder>', 'where is kept what is not delivered yet; one agent each', 'varve-spool')
+  .option('--limit <MiB>', 'most of the disk for it; what comes then has to wait', '1024')
+  .option('--name <name>', 'begins the name of its source (default: that of this machine)')
+  .option('--give-up', 'end where it would wait: exit code 3 if the token is refused, 4 if the spool is full')
+  .addOption(
+    new Option('--format <format>', 'line protocol, items of POST /v1/samples a line, or JSON (--mqtt)').choices([
+      'lines',
+      'items',
+      'json',
+    ]),
+  )
+  .addOption(
+    new Option('--precision <unit>', 'of times without a point of their own').choices(PRECISIONS).default('ns'),
+  )
+  .option('--status', 'only say what the spool holds')
+  .option('--json', 'with --status: for programs')
+  .addOption(new Option('--watch <folder>', 'take the files that come into a folder').helpGroup('A folder:'))
+  .addOption(
+    new Option('--rest <seconds>', 'a file is complete when it has not changed for so long')
+      .default('2')
+      .helpGroup('A folder:'),
+  )
+  .addOption(new Option('--keep', 'leave delivered files where they are, and take what grows').helpGroup('A folder:'))
+  .addOption(new Option('--once', 'end when all that is there is delivered').helpGroup('A folder:'))
+  .addOption(new Option('--mqtt <url>', 'take messages of a broker: mqtt://broker:1883').helpGroup('MQTT:'))
+  .addOption(
+    new Option('--topic <template>', "'lab/{room}/{measurement}': levels that become tags; can be repeated")
+      .argParser(several)
+      .helpGroup('MQTT:'),
+  )
+  .addOption(
+    new Option('--field <name=path>', "'temperature=$.temp', 'count:int=$.n'; can be repeated (default: all)")
+      .argParser(several)
+      .helpGroup('MQTT:'),
+  )
+  .addOption(new Option('--time <path>', 'where the time is (default: that of the arrival)').helpGroup('MQTT:'))
+  .addOption(new Option('--measurement <name>', 'where the topic does not say it').default('mqtt').helpGroup('MQTT:'))
+  .addOption(new Option('--client-id <id>', 'by which the broker knows this agent').helpGroup('MQTT:'))
+  .action(async (command: PushCommand & PlaceOptions) => {
+    const { push } = await import('./commands/push-command.ts');
+    process.exitCode = await push(command);
   });
 
 withService(program.command('ls'))
   .description('list series')
   .option('--project <name>', 'only those of a project')
+  .option('--recording <recording>', 'only those of a recording, by its id or name')
   .option('--json', 'print all their metadata, as a JSON array')
   .action(async (command: ListCommand & PlaceOptions) => {
     const { listSeries } = await import('./commands/list-command.ts');
@@ -188,6 +249,7 @@ withService(program.command('search'))
   .option('--facets <names>', 'count the values of tags, or of field.<name>, with commas')
   .option('--limit <number>', 'at most so many series')
   .option('--project <name>', 'only those of a project')
+  .option('--recording <recording>', 'only those of a recording, by its id or name')
   .option('--unit <unit>', 'only those in a unit')
   .addOption(new Option('--kind <kind>', 'only those sampled so').choices(['regular', 'irregular']))
   .option('--json', 'print all their metadata, as a JSON array')
@@ -226,6 +288,7 @@ withService(program.command('cat'))
   .option('--channels <labels>', 'labels or numbers, with commas')
   .option('--channel <label>', 'a label as it is, commas and all; can be repeated', several, [])
   .option('--physical', 'scale and offset applied, as float64')
+  .option('--unit <code>', 'physical values in this unit, as UCUM writes it, such as mV')
   .addOption(
     new Option('--format <format>', "default: what --out's extension says, else csv").choices([
       'csv',

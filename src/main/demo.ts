@@ -54,8 +54,15 @@ export async function demo(config: Config, { exit = false }: { exit?: boolean })
     if (!stopping) throw error;
   }
   if (exit) return running.close();
-  process.stdout.write(`\n${readyText(running.url, config)}Ctrl-C ends the service, its data stay.\n`);
+  const link = running.signInLink(await recordingPath(guide.client));
+  process.stdout.write(`\n${readyText(running.url, config, link)}Ctrl-C ends the service, its data stay.\n`);
   return stopped;
+}
+
+/** Where the page shows the first recording. */
+async function recordingPath(client: VarveClient): Promise<string> {
+  const { id } = await client.getSeries({ project: PROJECT, name: first(ECGS).name });
+  return `/series/${id}`;
 }
 
 interface Guide {

@@ -8,6 +8,7 @@ import { hasDamage } from '../catalog/shards/shard-store.ts';
 import { SHARD_STATES } from '../core/upkeep/shard-state.ts';
 import type { Backpressure } from '../flows/append/backpressure.ts';
 import type { Committers } from '../flows/append/committers.ts';
+import type { LineCardinality } from '../flows/ingest/line-cardinality.ts';
 import type { HealthCheck, HealthService } from '../flows/health-service.ts';
 import type { LaneQueue } from '../jobs/lane-queue.ts';
 import type { QueueBackend } from '../jobs/queue-backend.ts';
@@ -28,12 +29,13 @@ export interface HealthDeps {
   readonly backend: QueueBackend;
   readonly queue: LaneQueue;
   readonly backpressure: Backpressure;
+  readonly cardinality: Pick<LineCardinality, 'series' | 'most'>;
   /** Outage of the embedded Postgres; a server elsewhere is not ours to watch. */
   readonly outage: () => Outage | null;
 }
 
 export function healthService(deps: HealthDeps): HealthService {
-  const { pools, root, codec, committers, backend, queue, backpressure, outage } = deps;
+  const { pools, root, codec, committers, backend, queue, backpressure, cardinality, outage } = deps;
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
@@ -50,6 +52,13 @@ export function healthService(deps: HealthDeps): HealthService {
   const freshBytes = gauge('varve_fresh_bytes', 'Their bytes, in Postgres and in spool files');
   const freshAge = gauge('varve_fresh_age_seconds', 'Age of the oldest of them');
   const resting = gauge('varve_lanes_resting', 'Lanes whose flushes were kept from their end by the system');
+  const lineSeries = new Gauge({
+    name: 'varve_line_series',
+    help: 'Series of each project in which lines have made some since the start',
+    labelNames: ['project'],
+    registers: [registry],
+  });
+  const mostLineSeries = gauge('varve_line_series_limit', 'Series of a project beyond which lines make no more');
   const uploads = gauge('varve_uploads', 'Appends whose bodies are being received');
   const free = gauge('varve_data_free_bytes', 'Free space of the disk that holds spool and shards');
   const rings = counter('varve_rings_total', 'Rings asked of the queue');
@@ -101,6 +110,8 @@ export function healthService(deps: HealthDeps): HealthService {
       freshBytes.set(numbers.freshBytes);
       freshAge.set(numbers.freshSeconds);
       resting.set(numbers.restingLanes);
+      for (const [project, count] of cardinality.series) lineSeries.set({ project }, count);
+      mostLineSeries.set(cardinality.most);
       uploads.set(backpressure.uploads);
       free.set(await freeBytes(root));
       rings.reset();

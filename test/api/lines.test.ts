@@ -455,6 +455,9 @@ describe('series on first sight', () => {
     const said = await refusal(db, `m,t=0 f=2 2\n${lines(35, 50)}\nm,t=1 f=2,new=1 2\nm,t=34 f=2 2`);
     expect(said).toMatch(/^partial write: line 7: m,t=40 f: max-series limit exceeded: .* of 40; .* dropped=11$/);
     expect((await namesOf(db)).length).toBe(MOST_SERIES);
+    const metrics = expecting(200, await api.get('/metrics')).body.toString();
+    expect(metrics).toContain(`varve_line_series{project="${db}"} ${MOST_SERIES}\n`);
+    expect(metrics).toContain(`varve_line_series_limit ${MOST_SERIES}\n`);
     expect(await timesAndValues(db, 'm,t=34:f')).toEqual([
       ['1', 1],
       ['2', 2],
@@ -469,6 +472,30 @@ describe('series on first sight', () => {
     const answers = await Promise.all(Array.from({ length: 6 }, (_, at) => write(db, `${body}\nw,writer=${at} f=1 1`)));
     for (const answer of answers) expecting(204, answer);
     expect((await namesOf(db)).length).toBe(26);
+  });
+});
+
+describe('retention', () => {
+  test('is told of lines that would expire at once, each by its number, and newer ones of their series are stored', async () => {
+    const db = await project();
+    await store(db, 'm f=1,g=1 1000\nn f=1 1000');
+    const { id } = await named(db, 'm:f');
+    // What the timer says of a rule, once the rows are in a compacted shard.
+    await sql.query('update heads set expired_ns = 500 where series_id = $1', [id]);
+    const said = await refusal(db, 'm f=2 499\nm f=3 500\nn f=4 1\nm f=5,g=5 100\nm f=6 2000');
+    expect(said).toMatch(/^partial write: line 1: m f: points beyond retention policy: .*line 4: m f: .* dropped=2$/s);
+    expect(await timesAndValues(db, 'm:f')).toEqual([
+      ['500', 3],
+      ['1000', 1],
+      ['2000', 6],
+    ]);
+    // Nothing of a line is stored of which one field has expired.
+    expect(await timesAndValues(db, 'm:g')).toEqual([['1000', 1]]);
+    expect(await timesAndValues(db, 'n:f')).toEqual([
+      ['1', 4],
+      ['1000', 1],
+    ]);
+    expect(await refusal(db, 'm f=7 1')).toMatch(/^partial write: line 1: m f: points beyond .* dropped=1$/);
   });
 });
 

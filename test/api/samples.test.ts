@@ -778,6 +778,61 @@ describe('large bodies', () => {
   });
 });
 
+describe('physical values in a unit that the reader names', () => {
+  const channels = [{ label: 'v', unit: 'uV', gain: 2, baseline: 1 }, { label: 't', unit: '°C' }, { label: 'x' }];
+  let id: string;
+  beforeAll(async () => {
+    id = await create({ dtype: 'int16', channels, sampling: regular(1), missing_value: -9 });
+    const values = [
+      [3, 20, 1],
+      [-9, 25, 1],
+      [7, 30, 1],
+    ];
+    await api.append(id, { values, start: '2026-05-01' });
+  });
+
+  test('samples, overviews, aggregates, tables and files are converted, the missing value is none in any', async () => {
+    expect((await api.read(id, '?channels=v&unit=mV')).values).toEqual([[1 / 1000, null, 3 / 1000]]);
+    expect((await api.read(id, '?channels=v&unit=nV&physical=true')).values).toEqual([[1000, null, 3000]]);
+    expect((await api.read(id, '?channels=t&unit=K')).values).toEqual([[293.15, 298.15, 303.15]]);
+    expect((await api.read(id, '?channels=v&unit=mV&latest=1')).values).toEqual([[3 / 1000]]);
+    const bucket = async (query: string): Promise<unknown> =>
+      expecting(200, await api.get(`/v1/series/${id}/samples?${query}`)).json<{ channels: unknown[] }>().channels[0];
+    expect(await bucket('channels=v&unit=mV&points=1')).toMatchObject({
+      unit: 'mV',
+      min: [1 / 1000],
+      max: [3 / 1000],
+      mean: [2 / 1000],
+    });
+    expect(await bucket('channels=t&unit=[degF]&every=1h&agg=min,mean,sum,std')).toMatchObject({
+      unit: '[degF]',
+      min: [68],
+      mean: [77],
+      sum: [231],
+      std: [9],
+    });
+    const query = { series: [id], channels: ['v'], unit: 'mV', every: '1h', agg: ['max'], format: 'csv' };
+    expect(expecting(200, await api.post('/v1/query', query)).body.toString()).toContain(',0.003');
+    expect((await api.get(`/v1/series/${id}/samples?channels=v&unit=mV&format=hdf5`)).status).toBe(200);
+  });
+
+  test.each([
+    ['channels=v&unit=mA', 422, 'uV'],
+    ['channels=x&unit=mV', 422, 'has no unit'],
+    ['unit=mV', 422, '°C'],
+    ['channels=v&unit=smoot', 422, 'smoot'],
+    ['channels=v&unit=mV&physical=false', 400, 'physical'],
+    ['channels=v&unit=', 400, 'unit'],
+    ['channels=v&unit=mA&points=2', 422, 'uV'],
+    ['channels=v&unit=mA&every=1s&agg=mean', 422, 'uV'],
+    ['channels=v&unit=mA&latest=1', 422, 'uV'],
+  ])('%s is refused', async (query, status, word) => {
+    const answer = await api.get(`/v1/series/${id}/samples?${query}`);
+    const { errors, detail } = answer.json<Problem & { detail: string }>();
+    expect([answer.status, errors?.[0]?.field, detail]).toEqual([status, 'unit', expect.stringContaining(word)]);
+  });
+});
+
 describePython('NumPy', ['numpy'], (python) => {
   const load = (body: Buffer, expression: string): string =>
     python(

@@ -46,6 +46,10 @@ interface Prepared {
   readonly name: string;
   readonly annotation: string;
   readonly edit: string;
+  readonly recording: string;
+  /** One that is dry, and waits or has ended. */
+  readonly import: string;
+  readonly upload: string;
 }
 
 /** A series that says the secret wherever it can. */
@@ -60,18 +64,32 @@ async function secretSeries(): Promise<Prepared> {
     tags: { secret: SECRET },
     provenance: { subject: SECRET, operator: SECRET },
     external_ids: { lab: SECRET },
+    recording: { name: `${SECRET} ${name}` },
     sampling: { kind: 'regular', rate_hz: 10, start: '2026-05-01T00:00:00Z' },
   });
   await api.append(id, { values: [SECRET_VALUE, SECRET_VALUE] });
   const marked = await api.post(`/v1/series/${id}/annotations`, { start: 1, label: SECRET });
   const where = { and: [{ field: 'name', eq: name }] };
   const edited = await api.post('/v1/series/tags', { where, set: { more: SECRET } });
+  const recordings = await api.get(`/v1/recordings?name=${SECRET} ${name}`.replace(' ', '%20'));
+  const upload = await newUpload();
+  const uploads = [await newUpload()];
+  const imported = await api.post('/v1/imports', { project: PROJECT, uploads, tags: { secret: SECRET } });
   return {
     id,
     name,
     annotation: expecting(201, marked).json<{ ids: string[] }>().ids[0],
     edit: expecting(200, edited).json<{ edit: string }>().edit,
+    recording: expecting(200, recordings).json<{ items: { id: string }[] }>().items[0].id,
+    import: expecting(202, imported).json<{ id: string }>().id,
+    upload,
   };
+}
+
+async function newUpload(): Promise<string> {
+  const path = `/v1/uploads?filename=${randomUUID()}.csv&project=${PROJECT}`;
+  const answer = await api.send('POST', path, { body: 'time,a\n2026-05-01,1\n' });
+  return expecting(201, answer).json<{ id: string }>().id;
 }
 
 /** A body that the operation takes; one of a change changes nothing that it need not. */
@@ -86,16 +104,22 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'POST /v1/tags/{key}/rename': { to: 'other', project: PROJECT },
   'POST /v1/query': { where: { tag: 'secret', exists: true } },
   'POST /v1/projects': { name: 'more' },
+  'POST /v1/searches': { name: 'mine', project: PROJECT, where: { tag: 'secret', exists: true } },
+  'PUT /v1/searches/{id}': { name: 'mine' },
+  'POST /v1/shares': { search: { tag: 'secret', exists: true } },
   'POST /v1/tokens': { name: 'more', scopes: ['read'] },
   'POST /v1/retention': { project: PROJECT, keep: '1d' },
   'PUT /v1/projects/{name}/vocabulary': { keys: {} },
   'PUT /v1/projects/{project}/subjects/{id}': {},
+  'POST /v1/imports': { project: PROJECT, uploads: ['UPLOAD'] },
+  'PATCH /v1/recordings/{id}': {},
 };
 const QUERIES: Readonly<Record<string, string>> = {
   'PUT /v1/series/{id}/samples': 'start=2026-05-01T00:00:00Z&end=2026-05-01T00:00:00.2Z',
   'DELETE /v1/series/{id}/samples': 'start=2026-05-01T00:00:00Z',
   'POST /write': `db=${PROJECT}`,
   'POST /api/v2/write': `bucket=${PROJECT}`,
+  'POST /v1/uploads': `filename=own.csv&project=${PROJECT}`,
 };
 /** Bodies that are no JSON. */
 const TEXTS: Readonly<Record<string, string>> = { 'POST /write': 'm f=1', 'POST /api/v2/write': 'm f=2' };
@@ -117,6 +141,13 @@ const WRITES: ReadonlySet<string> = new Set([
   'DELETE /v1/series/{id}/samples',
   'POST /v1/series/{id}/annotations',
   'DELETE /v1/series/{id}/annotations/{annotation}',
+  'PATCH /v1/recordings/{id}',
+  'POST /v1/imports',
+  'DELETE /v1/imports/{id}',
+  'POST /v1/uploads',
+  'GET /v1/uploads/{id}',
+  'PATCH /v1/uploads/{id}',
+  'DELETE /v1/uploads/{id}',
 ]);
 /** These tell everybody the same. */
 const OPEN: ReadonlySet<string> = new Set([
@@ -127,6 +158,10 @@ const OPEN: ReadonlySet<string> = new Set([
   'GET /',
   'GET /ping',
   'GET /health',
+  // These tell whoever asks of himself alone.
+  'POST /v1/session',
+  'GET /v1/session',
+  'DELETE /v1/session',
 ]);
 
 function byId(operation: string): string {
@@ -156,10 +191,21 @@ async function call(client: ApiClient, operation: string, known: Prepared): Prom
     .replace('{project}', PROJECT)
     .replace('{key}', 'secret')
     .replace(/metadata-edits\/\{id\}/, `metadata-edits/${known.edit}`)
+    .replace('recordings/{id}', `recordings/${known.recording}`)
+    .replace('imports/{id}', `imports/${known.import}`)
+    .replace('uploads/{id}', `uploads/${known.upload}`)
     .replace('{id}', known.id);
   const isLines = template.endsWith('/bulk') || template.startsWith('/v1/samples');
   const created = { name: randomUUID(), project: PROJECT, dtype: 'int8', sampling: { kind: 'irregular' } };
   const line = JSON.stringify(template.startsWith('/v1/samples') ? { series: known.id, values: [1] } : created);
+  if (operation === 'PATCH /v1/uploads/{id}') {
+    const headers = {
+      'tus-resumable': '1.0.0',
+      'upload-offset': '20',
+      'content-type': 'application/offset+octet-stream',
+    };
+    return client.send(method, path, { headers, body: '' });
+  }
   const text = TEXTS[operation];
   if (text !== undefined)
     return client.send(method, `${path}?${query.toString()}`, {
@@ -168,7 +214,7 @@ async function call(client: ApiClient, operation: string, known: Prepared): Prom
     });
   return client.send(method, `${path}?${query.toString()}`, {
     headers: { 'content-type': isLines ? 'application/x-ndjson' : 'application/json' },
-    body: isLines ? line : body === undefined ? undefined : JSON.stringify(body),
+    body: isLines ? line : body === undefined ? undefined : JSON.stringify(body).replace('UPLOAD', known.upload),
   });
 }
 

@@ -282,3 +282,74 @@ describe('tags', () => {
     },
   );
 });
+
+describe('a saved search', () => {
+  const where = { and: [{ tag: 'species', eq: 'mouse' }, { not: { tag: 'age_days', gte: { value: 2, unit: 'mo' } } }] };
+
+  test('is kept as it was sent, and asked as it is kept', async () => {
+    const tag = randomUUID();
+    await make(`found/${tag}`, { study: tag });
+    const asked = { where: { tag: 'study', eq: tag }, sort: ['-last_time'], facets: ['study'] };
+    const name = `mice ${tag}`;
+    const made = expecting(201, await api.post('/v1/searches', { name, project: LAB, ...asked }));
+    const { id, where, sort, facets } = made.json<{ id: string; where: object; sort: string[]; facets: string[] }>();
+    expect(made.headers.location).toBe(`/v1/searches/${id}`);
+    expect({ where, sort, facets }).toEqual(asked);
+    expect(expecting(200, await api.get(`/v1/searches/${id}`)).json()).toEqual(made.json());
+    expect((await search({ where, sort, facets })).items).toHaveLength(1);
+    const listed = expecting(200, await api.get(`/v1/searches?project=${LAB}`)).json<{ items: object[] }>();
+    expect(listed.items).toContainEqual(made.json());
+    const put = { name: `${name}, all`, where: null };
+    const changed = await api.send('PUT', `/v1/searches/${id}`, {
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(put),
+    });
+    expect(expecting(200, changed).json()).toMatchObject({ id, project: LAB, ...put, sort: [], facets: [] });
+    expecting(204, await api.delete(`/v1/searches/${id}`));
+    expecting(404, await api.get(`/v1/searches/${id}`));
+  });
+
+  test('that cannot be asked, or whose name is taken, is refused with its field', async () => {
+    const name = randomUUID();
+    expecting(201, await api.post('/v1/searches', { name, project: LAB, where }));
+    const wrong: [object, number, string][] = [
+      [{ name, project: LAB }, 409, 'name'],
+      [{ name: '', project: LAB }, 400, 'name'],
+      [{ name: 'a', where: { tag: 'a', like: 1 } }, 400, 'where'],
+      [{ name: 'a', where: { tag: 'a', gte: { value: 1, unit: 'nonsense' } } }, 422, 'where.gte'],
+      [{ name: 'a', where: [] }, 400, 'where'],
+      [{ name: 'a', sort: ['nothing'] }, 400, 'sort[0]'],
+      [{ name: 'a', facets: ['field.rows'] }, 400, 'facets[0]'],
+      [{ name: 'a', limit: 3 }, 400, 'limit'],
+    ];
+    for (const [body, status, field] of wrong) {
+      const answer = await api.post('/v1/searches', body);
+      expect([body, answer.status, answer.json<{ errors: { field: string }[] }>().errors[0]?.field]).toEqual([
+        body,
+        status,
+        expect.stringContaining(field),
+      ]);
+    }
+    expecting(404, await api.post('/v1/searches', { name: 'a', project: randomUUID() }));
+  });
+
+  test('is there for those alone who reach its project, and changed by those alone who write', async () => {
+    const project = `other-${randomUUID()}`;
+    expecting(201, await api.post('/v1/projects', { name: project }));
+    const made = expecting(201, await api.post('/v1/searches', { name: 'all', project: LAB }));
+    const { id } = made.json<{ id: string }>();
+    const as = async (method: string, path: string, scopes: string[], projects?: string[]): Promise<number> => {
+      const holder = expecting(201, await api.post('/v1/tokens', { name: 'x', scopes, projects }));
+      const { token } = holder.json<{ token: string }>();
+      const body = method === 'PUT' ? '{"name": "mine"}' : undefined;
+      return (await api.send(method, path, { token, headers: { 'content-type': 'application/json' }, body })).status;
+    };
+    const path = `/v1/searches/${id}`;
+    for (const method of ['GET', 'PUT', 'DELETE']) {
+      expect([method, await as(method, path, ['read', 'write'], [project])]).toEqual([method, 404]);
+      expect([method, await as(method, path, ['write'])]).toEqual([method, 403]);
+      expect([method, await as(method, path, ['read'])]).toEqual([method, method === 'GET' ? 200 : 403]);
+    }
+    expecting(204, await api.delete(path));
+  });
+});

@@ -488,3 +488,28 @@ describe('paging', () => {
     }
   });
 });
+
+describe('the trash', () => {
+  test('has what was deleted, last first and page by page, until it is restored', async () => {
+    const project = fresh('bin');
+    expecting(201, await api.post('/v1/projects', { name: project }));
+    const made = [];
+    for (const n of [1, 2, 3]) {
+      made.push(await api.createSeries({ name: `t/${n}`, project, dtype: 'int8', tags: { n }, sampling: REGULAR }));
+    }
+    for (const { id } of made) expecting(204, await api.delete(`/v1/series/${id}`));
+    const first = expecting(200, await api.get(`/v1/trash?project=${project}&limit=2`)).json<Page>();
+    expect(first.items.map(({ name }) => name)).toEqual(['t/3', 't/2']);
+    expect(first.items[0]).toMatchObject({ tags: { n: 3 }, project });
+    const { deleted_at, restorable_until } = first.items[0] as unknown as Record<string, string>;
+    expect(Date.parse(restorable_until) - Date.parse(deleted_at)).toBe(7 * 86_400_000);
+    const second = expecting(200, await api.get(first.next ?? '')).json<Page>();
+    expect([second.items.map(({ name }) => name), second.next]).toEqual([['t/1'], null]);
+    expecting(200, await api.post(`/v1/series/${made[1].id}/restore`, undefined));
+    const left = expecting(200, await api.get(`/v1/trash?project=${project}`)).json<Page>();
+    expect(left.items.map(({ name }) => name)).toEqual(['t/3', 't/1']);
+    for (const { id } of [made[0], made[2]]) expecting(200, await api.post(`/v1/series/${id}/restore`, undefined));
+    expect(expecting(200, await api.get(`/v1/trash?project=${project}`)).json()).toEqual({ items: [], next: null });
+    for (const query of ['limit=0', 'cursor=x', 'q=x']) expecting(400, await api.get(`/v1/trash?${query}`));
+  });
+});

@@ -157,3 +157,58 @@ describe('space', () => {
     expect(number('varve_written_bytes_total{by="compaction"}')).toBe(0);
   });
 });
+
+describe('chunks', () => {
+  test('of a series are told with where they lie and the CRC-32 of their bytes, fresh and in a shard, page by page', async () => {
+    const sampling = { kind: 'regular', rate_hz: 10, start: '2026-05-01T00:00:00Z' };
+    const { id } = await api.createSeries({ name: randomUUID(), dtype: 'int16', codec: 'none', sampling });
+    const list = async (query = ''): Promise<{ items: Record<string, unknown>[]; next: string | null }> =>
+      expecting(200, await api.get(`/v1/series/${id}/chunks${query}`)).json();
+    expect(await list()).toEqual({ items: [], next: null });
+    await api.append(id, { values: [1, 2, 3, 4, 5, 6] });
+    // As zlib of Python has it.
+    const first = {
+      first_row: 0,
+      rows: 6,
+      generation: 0,
+      values_crc32: '901f487c',
+      times_crc32: null,
+      damaged_at: null,
+    };
+    expect(await list()).toMatchObject({ items: [{ ...first, shard: null, bytes: 12 }], next: null });
+    await flushAll(service.dataRoot, {});
+    const [flushed] = (await list()).items;
+    expect(flushed).toMatchObject({ ...first, bytes: 12, shard: expect.stringMatching(UUID) });
+    await api.append(id, { values: [7], start: '2026-05-02T00:00:00Z' });
+    await api.append(id, { values: [8], start: '2026-05-03T00:00:00Z' });
+    const all = (await list()).items;
+    expect(all.map((each) => each.shard !== null)).toEqual([true, false, false]);
+    const paged = [];
+    for (let next: string | null = `/v1/series/${id}/chunks?limit=1`; next !== null;) {
+      const page: { items: object[]; next: string | null } = expecting(200, await api.get(next)).json();
+      paged.push(...page.items);
+      next = page.next;
+    }
+    expect(paged).toEqual(all);
+    for (const query of ['?limit=0', '?cursor=x', '?rows=1']) {
+      expecting(400, await api.get(`/v1/series/${id}/chunks${query}`));
+    }
+    expecting(404, await api.get(`/v1/series/${randomUUID()}/chunks`));
+  });
+
+  test('of irregular rows have checksums of their times, too', async () => {
+    const { id } = await api.createSeries({ name: randomUUID(), dtype: 'int8', sampling: { kind: 'irregular' } });
+    await api.append(id, { times: [5, 9], values: [7, 8] });
+    const { items } = expecting(200, await api.get(`/v1/series/${id}/chunks`)).json<{ items: object[] }>();
+    expect(items).toMatchObject([
+      {
+        rows: 2,
+        bytes: 18,
+        values_crc32: '00430c0a',
+        times_crc32: '89ad8d68',
+        first_time: '1970-01-01T00:00:00.000000005Z',
+        last_time: '1970-01-01T00:00:00.000000009Z',
+      },
+    ]);
+  });
+});

@@ -8,6 +8,9 @@ import type { Listener } from '../../src/catalog/listener.ts';
 import { listenForTokens } from '../../src/catalog/people/token-listener.ts';
 import { accessService, ensureAccess } from '../../src/flows/people/access.ts';
 import type { AccessService } from '../../src/flows/people/access-service.ts';
+import { sessionService } from '../../src/flows/people/sessions.ts';
+import type { SessionService } from '../../src/flows/people/session-service.ts';
+import { SignInCodes } from '../../src/flows/people/sign-in-codes.ts';
 import { TokenMemory } from '../../src/flows/people/token-memory.ts';
 import { execute, testDatabase, type TestDatabase } from '../support/postgres.ts';
 
@@ -177,5 +180,55 @@ describe('the first token', () => {
     await ensureAccess(open.db, 'yet-another-first-token');
     await ensureAccess(open.db, FIRST);
     expect(await isKnown(here, token)).toBe(true);
+  });
+});
+
+describe('a code', () => {
+  /** With a clock of the test. */
+  function signingIn(): { codes: SignInCodes; sessions: SessionService; clock: { ms: number } } {
+    const clock = { ms: 0 };
+    const codes = new SignInCodes(() => clock.ms);
+    const memory = new TokenMemory(open.db, () => false);
+    return { codes, sessions: sessionService({ reads: open.db, writes: open.db }, memory, codes), clock };
+  }
+  const refused = { code: 'unauthorized', slug: 'code-used', errors: [{ field: 'code' }] };
+
+  test('signs in once, with the token that it was made for', async () => {
+    const { token, record } = await here.createToken({ name: 'coded', scopes: ['read'], projects: null });
+    const { codes, sessions } = signingIn();
+    const code = codes.make(token);
+    const { secret } = await sessions.signIn({ code });
+    const principal = await sessions.authenticateSession(secret);
+    expect(principal).toMatchObject({ tokenId: record.id, scopes: ['read'] });
+    expect(await sessions.session(principal, secret)).toMatchObject({ token: { name: 'coded' } });
+    await expect(sessions.signIn({ code })).rejects.toMatchObject(refused);
+  });
+
+  test('signs nobody in when it is an hour old, made elsewhere, or of a token that was revoked', async () => {
+    const { codes, sessions, clock } = signingIn();
+    const [old, young] = [codes.make(FIRST), codes.make(FIRST)];
+    clock.ms = 3_599_999;
+    await sessions.signIn({ code: young });
+    clock.ms = 3_600_000;
+    await expect(sessions.signIn({ code: old })).rejects.toMatchObject(refused);
+    await expect(sessions.signIn({ code: signingIn().codes.make(FIRST) })).rejects.toMatchObject(refused);
+    const { token, record } = await here.createToken({ name: 'x', scopes: ['read'], projects: null });
+    const code = codes.make(token);
+    await here.revokeToken(record.id);
+    await expect(sessions.signIn({ code })).rejects.toMatchObject(refused);
+  });
+
+  test('is one way to have many sessions, of which a token keeps the hundred youngest', async () => {
+    const { token, record } = await here.createToken({ name: 'x', scopes: ['read'], projects: null });
+    const { sessions } = signingIn();
+    const { secret: first } = await sessions.signIn({ token });
+    await execute(
+      database.url,
+      `insert into sessions (hash, token_id, created_at, ends_at)
+       select sha256(n::text::bytea), '${record.id}', now(), now() + interval '1 day' from generate_series(1, 99) n`,
+    );
+    const { secret: last } = await sessions.signIn({ token });
+    expect(await sessions.authenticateSession(last)).toMatchObject({ tokenId: record.id });
+    await expect(sessions.authenticateSession(first)).rejects.toMatchObject({ slug: 'session-ended' });
   });
 });

@@ -19,7 +19,7 @@ export function brainVisionFiles(file: BrainVisionFile): Record<string, Uint8Arr
 
 [Common Infos]
 Codepage=UTF-8
-DataFile=$b.eeg
+DataFile=r.eeg
 MarkerFile=r.vmrk
 DataFormat=BINARY
 DataOrientation=${orientation}

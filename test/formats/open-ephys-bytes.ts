@@ -21,7 +21,7 @@ export interface OpenEphysFile {
   /** Lines on (positive) and off, with their sample numbers. */
   readonly lines?: readonly (readonly [number: number, state: number])[];
   readonly messages?: readonly (readonly [number: number, text: string])[];
-  /** Of version 0.6, with sample numbers and stamps apart. */
+  /** True of version 0.6, which has sample numbers and stamps apart. */
   readonly isNew?: boolean;
 }
 

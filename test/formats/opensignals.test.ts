@@ -1,34 +1,15 @@
 import { createHash } from 'node:crypto';
 import { expect, test, describe } from '@jest/globals';
-import * as h5wasm from 'h5wasm/node';
-import type { Dtype } from '../../src/core/numbers/dtype.ts';
-import { readOpenSignals, type Hdf5Tree } from '../../src/formats/recordings/opensignals.ts';
+import { openHdf5Tree } from '../../src/flows/import/hdf5-tree.ts';
+import type { Hdf5File, Hdf5Node } from '../../src/formats/recordings/hdf5-file.ts';
+import { readOpenSignals } from '../../src/formats/recordings/opensignals.ts';
+import { Hdf5Reader } from '../../src/storage/survey/hdf5-reader.ts';
 import { describeRecordings, expectedOf, sharedDataPath } from '../support/shared-data.ts';
 import { rowsOf } from './streams.ts';
 
-/** The capability over h5wasm's own objects; the service has one in its storage room. */
-async function treeOf(path: string): Promise<{ tree: Hdf5Tree; close: () => void }> {
-  await h5wasm.ready;
-  const file = new h5wasm.File(path, 'r');
-  const datasets = file
-    .paths()
-    .map((name) => ({ name, item: file.get(name) }))
-    .flatMap(({ name, item }) => {
-      if (!(item instanceof h5wasm.Dataset)) return [];
-      const type = { H: 'uint16', I: 'uint32', f: 'float32', d: 'float64' }[(item.dtype as string).slice(1)];
-      return type
-        ? [{ path: name.startsWith('/') ? name : `/${name}`, shape: item.shape ?? [], dtype: type as Dtype }]
-        : [];
-    });
-  const tree: Hdf5Tree = {
-    datasets: async () => datasets,
-    attributes: async (name) => {
-      const { attrs } = file.get(name) as h5wasm.Group;
-      return Object.fromEntries(Object.entries(attrs).map(([key, attribute]) => [key, attribute.value]));
-    },
-    read: async (name, from, to) => (file.get(name) as h5wasm.Dataset).slice([[from, to], []]) as Float64Array,
-  };
-  return { tree, close: () => file.close() };
+async function treeOf(path: string): Promise<{ tree: Hdf5File; close: () => Promise<void> }> {
+  const reader = new Hdf5Reader();
+  return { tree: await openHdf5Tree(reader, path), close: () => reader.close() };
 }
 
 interface ExpectedDataset {
@@ -63,7 +44,7 @@ describeRecordings('OpenSignals recordings', () => {
       });
     }
     expect([...seen].sort()).toEqual(Object.keys(expected).sort());
-    close();
+    await close();
   });
 
   test('device, model and sensors are tags; attributes are provenance that JSON can hold', async () => {
@@ -86,7 +67,7 @@ describeRecordings('OpenSignals recordings', () => {
       'device name': '00:07:80:4D:2E:81',
     });
     expect(notes.join('\n')).toContain('/00:07:80:4D:2E:81/events/digital (1 × 4)');
-    close();
+    await close();
   });
 });
 
@@ -99,11 +80,19 @@ function columnSha256(bytes: Buffer, column: number, columns: number, size: numb
 }
 
 describe('HDF5 files that are something else', () => {
-  const tree = (attributes: Record<string, unknown>, path: string): Hdf5Tree => ({
-    datasets: async () => [{ path, shape: [3], dtype: 'uint16' }],
-    attributes: async () => attributes,
-    read: async () => new Uint16Array(3),
-  });
+  const tree = (attributes: Record<string, unknown>, path: string): Hdf5File => {
+    const type = { kind: 'number', dtype: 'uint16', stored: 'plain', swapped: false } as const;
+    const nodes: Hdf5Node[] = [
+      { path: '/dev', kind: 'group', shape: [], type: null, chunks: null, attributes },
+      { path, kind: 'dataset', shape: [3], type, chunks: null, attributes: {} },
+    ];
+    return {
+      nodes,
+      at: (wanted) => nodes.find((node) => node.path === wanted),
+      readBlock: async () => new Uint8Array(6),
+      readValues: async () => [0, 0, 0],
+    };
+  };
 
   test('without a raw group there is nothing to import', async () => {
     await expect(readOpenSignals(tree({}, '/data/x'), { name: 'x' })).rejects.toMatchObject({ code: 'unprocessable' });

@@ -27,7 +27,7 @@ export interface ReadSeries {
   /** Rows × channels. */
   readonly values: readonly (number | bigint)[];
   readonly bytes: Buffer;
-  /** Of an irregular series. */
+  /** Empty of a regular series. */
   readonly times: readonly bigint[];
   /** Rows at which a later segment begins, with its start. */
   readonly segments: readonly (readonly [row: number, startNs: bigint])[];

@@ -27,6 +27,7 @@ export const SERIES: Series = {
   tags: {},
   ...UNSAID,
   provenance: {},
+  recording: null,
   sealedAt: null,
   contentHash: null,
   rows: 0,
@@ -52,9 +53,14 @@ function principalFor(token: string): Principal {
 
 export interface Choices {
   readonly access?: Partial<Service['access']>;
+  readonly sessions?: Partial<Service['sessions']>;
+  readonly shares?: Partial<Service['shares']>;
   readonly series?: Partial<Service['series']>;
   readonly metadata?: Partial<Service['metadata']>;
   readonly subjects?: Partial<Service['subjects']>;
+  readonly recordings?: Partial<Service['recordings']>;
+  readonly imports?: Partial<Service['imports']>;
+  readonly uploads?: Partial<Service['uploads']>;
   readonly state?: Partial<Service['state']>;
   readonly samples?: Partial<Service['samples']>;
   readonly ingest?: Partial<Service['ingest']>;
@@ -73,9 +79,15 @@ export function stubService(choices: Choices = {}): Service {
     });
   return {
     access: part('access', { authenticate: async (token: string) => principalFor(token), ...choices.access }),
+    sessions: part('sessions', choices.sessions ?? {}),
+    shares: part('shares', choices.shares ?? {}),
     series: part('series', { get: async () => SERIES, ...choices.series }),
+    savedSearches: part('savedSearches', {}),
     metadata: part('metadata', choices.metadata ?? {}),
     subjects: part('subjects', choices.subjects ?? {}),
+    recordings: part('recordings', choices.recordings ?? {}),
+    imports: part('imports', choices.imports ?? {}),
+    uploads: part('uploads', { folder: '', maxBytes: 1, keptMs: 1, ...choices.uploads }),
     state: part('state', choices.state ?? {}),
     samples: part('samples', choices.samples ?? {}),
     ingest: part('ingest', choices.ingest ?? {}),

@@ -8,6 +8,7 @@ import type { AppendRequest } from '../../src/flows/append/append-service.ts';
 import type { SampleStream } from '../../src/flows/read/read-service.ts';
 import { cutStalled, STALLED } from '../../src/http/body/stalled.ts';
 import { DEFAULT_HTTP_LIMITS } from '../../src/http/request/limits.ts';
+import { openPage } from '../../src/http/routes/page-routes.ts';
 import { createApp, listen, type HttpServer } from '../../src/http/server.ts';
 import { keepingLog, SERIES, SERIES_ID, stubService, type Choices } from './stub-service.ts';
 
@@ -21,7 +22,7 @@ async function start(
   maxConnections = DEFAULT_HTTP_LIMITS.maxConnections,
 ) {
   const log = keepingLog();
-  const app = createApp(stubService(choices), { log, version: '0' });
+  const app = createApp(stubService(choices), { log, version: '0', page: openPage('nowhere') });
   const server = await listen(app, '127.0.0.1', 0, { ...DEFAULT_HTTP_LIMITS, stallMs, maxConnections });
   servers.push(server);
   const call = (path: string, { token = 'admin', ...init }: RequestInit & { token?: string | null } = {}) =>

@@ -320,12 +320,15 @@ test.each([
   [null, ['mV'], true],
 ])('of the unit %j and those of channels, %j, the answer says whether they are UCUM', (unit, own, isUcum) => {
   const channels = [{}, ...own.map((each) => ({ unit: each }))];
-  expect(toSeriesAnswer({ ...SERIES, ...create({ ...least, unit, channels }) }).unit_is_ucum).toBe(isUcum);
+  expect(toSeriesAnswer({ ...SERIES, ...create({ ...least, unit, channels }), recording: null }).unit_is_ucum).toBe(
+    isUcum,
+  );
 });
 
 test('the answer has the shape that is documented', () => {
   const series: Series = {
     ...create(regular({ rate_hz: '30000/1001', start: '2026-05-01T09:00:00Z' })),
+    recording: { id: '0198c5e0-0000-7000-8000-000000000002', name: 'mouse-12' },
     id: '0198c5e0-0000-7000-8000-000000000001',
     rows: 10,
     firstNs: 1_777_626_000_000_000_000n,

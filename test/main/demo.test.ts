@@ -49,6 +49,21 @@ describe('varve demo', () => {
       expect(story).not.toContain('(new)');
       expect(story).toContain('demo/thermometer has 1 row\n');
       expect(story).toContain(`${url}/docs`);
+      // Where the page was built, a link opens it on a recording.
+      const link = /^ {2}open {3}(\S+)$/m.exec(story)?.[1];
+      const page = await fetch(`${url}/find`, { headers: { accept: 'text/html' } });
+      expect([page.status, link === undefined]).toEqual(link === undefined ? [404, true] : [200, false]);
+      if (link !== undefined) {
+        const { searchParams, hash } = new URL(link);
+        const signedIn = await fetch(`${url}/v1/session`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ code: hash.slice(1) }),
+        });
+        const cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? '';
+        const shown = await fetch(`${url}/v1${searchParams.get('to')}`, { headers: { cookie } });
+        expect(await shown.json()).toMatchObject({ name: 'demo/ecg/mouse-12' });
+      }
       expect((await fetch(`${url}/docs`)).status).toBe(200);
       for (const line of curlLines(story)) {
         const shell = await run('sh', ['-c', `${line} -w '%{stderr}%{http_code}'`], { cwd: folder });

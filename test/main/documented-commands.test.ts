@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,12 +23,14 @@ const DOCUMENTS = [
   'docs/line-protocol.md',
   'docs/grafana.md',
   'docs/live.md',
+  'docs/push.md',
   'docs/regular-series.md',
   'docs/command-line.md',
   'docs/import.md',
   'docs/access.md',
   'docs/search.md',
   'docs/metadata.md',
+  'docs/importing-over-http.md',
   'docs/sql.md',
   'docs/python.md',
   INTRODUCTION,
@@ -128,7 +131,7 @@ function shell(script: string): Promise<Outcome> {
 /** Answers that hold nothing. */
 const EMPTY = /^\s*$|^\s*\{"items":\s*\[\]|^\s*\[\]\s*$|^\s*\{"series":0[,}]|"undone":0[,}]/;
 /** Commands that say nothing when they have done what they should. */
-const SILENT = /^(\w+=|cat > )|-X DELETE|--out |> \S+$/;
+const SILENT = /^(\w+=|cat > )|-X DELETE|--out |\| varve push |> \S+$/;
 
 describe('the documents', () => {
   test('use the port and the variables of the demo, and say of every block what it is', () => {
@@ -219,6 +222,40 @@ describe('the documents', () => {
       `${PRELUDE}\ncurl -H "$T" "$U/series/by-name/room%2Cfloor%3D2%3Atemperature/samples?format=csv"`,
     );
     expect(stdout).toMatch(/,21\.5\s*$/);
+  });
+
+  test('the sketch for an ESP32 sends bytes that are taken', async () => {
+    const [{ text }] = blocksOf('docs/line-protocol.md').filter(({ language }) => language === 'cpp');
+    const token = readFileSync(join(folder, 'varve-data', 'token'), 'utf8').trim();
+    const path = /begin\("http:\/\/[^/]+([^"]+)"\)/.exec(text)![1];
+    const [, header, scheme] = /addHeader\("([^"]+)", "([^"]+)" VARVE_TOKEN\)/.exec(text)!;
+    // As the board puts it together, from the expression that the sketch sends.
+    const line = /send\((.+)\);/
+      .exec(text)![1]
+      .split(' + ')
+      .map((part) =>
+        part.startsWith('"') ? (JSON.parse(part) as string) : part.startsWith('WiFi') ? '24:6F:28:AB:CD:EF' : '53.33',
+      )
+      .join('');
+    const { port } = new URL(url);
+    const lines = [
+      `POST ${path} HTTP/1.1`,
+      `Host: 127.0.0.1:${port}`,
+      'User-Agent: ESP32HTTPClient',
+      'Connection: close',
+    ];
+    // Its client gives a text no other type than this one.
+    lines.push(`${header}: ${scheme}${token}`, 'Content-Type: text/plain', `Content-Length: ${line.length}`, '', line);
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.end(lines.join('\r\n'));
+    let answer = '';
+    for await (const piece of socket) answer += String(piece);
+    expect(answer).toMatch(/^HTTP\/1\.1 204 /);
+    const name = 'room,board=24:6F:28:AB:CD:EF:temperature';
+    const { stdout } = await shell(
+      `${PRELUDE}\ncurl -H "$T" "$U/series/by-name/${encodeURIComponent(name)}/samples?format=csv"`,
+    );
+    expect(stdout).toMatch(/,53\.33\s*$/);
   });
 
   test('psql-url leads to the embedded Postgres, and every SQL statement finds something there', async () => {

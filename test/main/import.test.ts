@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/core/signal/batch.ts';
 import type { Recording } from '../../src/core/signal/recording.ts';
@@ -12,6 +12,10 @@ import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { unpackRecords } from '../../src/formats/binary/packed-records.ts';
 import { VarveClient, type AnnotationAnswer, type SeriesAnswer } from '../../src/main/client/client.ts';
 import { importRecording } from '../../src/main/importing/import-recording.ts';
+import { brainVisionFiles } from '../formats/brainvision-bytes.ts';
+import { edfFile, tal } from '../formats/edf-bytes.ts';
+import { openEphysFiles } from '../formats/open-ephys-bytes.ts';
+import { samples, streamFooter, streamHeader, xdfFile, type XdfStreamBytes } from '../formats/xdf-bytes.ts';
 import { runVarve, spawnVarve, textOf, type Finished } from '../support/command.ts';
 import { startService, type RunningService } from '../support/service.ts';
 import { describeRecordings, expectedOf, sharedDataPath } from '../support/shared-data.ts';
@@ -270,6 +274,85 @@ describeRecordings('real recordings, through the command line and back over HTTP
   });
 });
 
+describe('recordings of several kinds, laid out by hand', () => {
+  const START = 1_777_627_810_000_000_000n;
+
+  async function segmentsOf(id: string): Promise<[number, bigint][]> {
+    const response = await fetch(`${service.url}/v1/series/${id}/segments`, {
+      headers: { Authorization: `Bearer ${service.token}` },
+    });
+    const { items } = (await response.json()) as { items: { first_row: number; start: string }[] };
+    return items.map(({ first_row, start }) => [first_row, BigInt(start)]);
+  }
+
+  test('EDF+D comes in by its content, with its gaps down to one sample, and a second import adds nothing', async () => {
+    const path = join(folder, 'night.rec');
+    // After two thousand samples one is missing: a slow clock would explain it, but the file says it.
+    const records = Array.from({ length: 4 }, (_, r) => [Array.from({ length: 1000 }, (__, i) => r * 1000 + i)]);
+    const stamps = ['+0', '+1', '+2.001', '+60'];
+    const tals = stamps.map((stamp, r) => [tal(stamp, '', ''), ...(r === 1 ? [tal('+1.5', '2', 'Lidschluß')] : [])]);
+    await writeFile(path, edfFile({ reserved: 'EDF+D', records, tals }));
+    const [report] = await importJson(path, '--tz', 'Europe/Berlin');
+    const inBerlin = START - 7_200_000_000_000n;
+    expect(report).toMatchObject({ name: 'night', rows: 4000, added_rows: 4000, added_annotations: 1 });
+    expect(await segmentsOf(report.id)).toEqual([
+      [0, inBerlin],
+      [2000, inBerlin + 2_001_000_000n],
+      [3000, inBerlin + 60_000_000_000n],
+    ]);
+    const raw = await bytesOf('night', {});
+    expect([...new Int16Array(new Uint8Array(raw).buffer)]).toEqual(records.flat(2));
+    const physical = await bytesOf('night', { physical: 'true', rows: '10:11' });
+    expect(new Float64Array(new Uint8Array(physical).buffer)[0]).toBeCloseTo(1, 9);
+    expect(await client.getSeries({ id: report.id })).toMatchObject({ time_zone: 'Europe/Berlin' });
+    const [again] = await importJson(path, '--tz', 'Europe/Berlin');
+    expect(again).toMatchObject({ added_rows: 0, added_annotations: 0 });
+    expect(await segmentsOf(report.id)).toHaveLength(3);
+  });
+
+  test('a start that is given takes the place of that of the file, which stays in the provenance', async () => {
+    const path = join(folder, 'shifted.edf');
+    await writeFile(path, edfFile({ records: [[[1, 2]]] }));
+    const [report] = await importJson(path, '--start', '2020-01-01T00:00:00Z');
+    const series = await client.getSeries({ id: report.id });
+    expect(series).toMatchObject({ first_time: '2020-01-01T00:00:00Z', provenance: { start: '01.05.26 09.30.10' } });
+  });
+
+  test('BrainVision: markers of a channel name it', async () => {
+    const files = brainVisionFiles({
+      values: Int16Array.of(1, 2, 3, 4),
+      format: 'INT_16',
+      channels: ['Fp1,,0.5,uV', 'Fp2,,0.5,uV'],
+      markers: ['Stimulus,S  1,2,1,2'],
+    });
+    for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
+    const [report] = await importJson(join(folder, 'r.vhdr'));
+    expect(await annotationsOf(report.id)).toMatchObject([{ label: 'S  1', channels: ['Fp2'] }]);
+    const { provenance } = await client.getSeries({ id: report.id });
+    expect(provenance.source).toMatchObject({ file: 'r.vhdr', files: ['r.vhdr', 'r.eeg', 'r.vmrk'] });
+  });
+
+  test('Open Ephys: a recording has the name of its folders', async () => {
+    const place = join(folder, 'Record Node 101/experiment1/recording1');
+    const files = openEphysFiles({ values: Int16Array.of(1, 2, 3, 4), numbers: [7, 9] });
+    for (const [name, bytes] of Object.entries(files)) {
+      await mkdir(dirname(join(place, name)), { recursive: true });
+      await writeFile(join(place, name), bytes);
+    }
+    const [report] = await importJson(join(place, 'structure.oebin'));
+    expect(report).toMatchObject({ name: 'Record Node 101/experiment1/recording1', rows: 2 });
+    expect(await segmentsOf(report.id)).toHaveLength(2);
+  });
+
+  test('XDF: a stream of markers is a series of annotations', async () => {
+    const path = join(folder, 'lab.xdf');
+    const marks: XdfStreamBytes = { id: 1, name: 'marks', format: 'string', hz: 0, channels: ['m'] };
+    await writeFile(path, xdfFile(streamHeader(marks), samples(marks, [[1.5, ['go']]]), streamFooter(1, 1)));
+    const [report] = await importJson(path);
+    expect(report).toMatchObject({ name: 'lab/marks', rows: 0, annotations: 1, added_annotations: 1 });
+  });
+});
+
 describe('an import that is interrupted', () => {
   const ROWS = 65_536;
   const BATCHES = 40;
@@ -336,6 +419,93 @@ describe('an import that is interrupted', () => {
     const { code, stderr } = await varve('import', path, '--value-column', 'a');
     expect([code, stderr]).toEqual([1, expect.stringContaining('imported from the same file with other options')]);
   });
+});
+
+describe('of many files', () => {
+  const TABLE = 'time,a\n2026-05-01,1\n2026-05-02,3\n';
+
+  async function lay(name: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
+    const root = join(folder, name);
+    for (const [path, content] of Object.entries(files)) {
+      await mkdir(join(root, path, '..'), { recursive: true });
+      await writeFile(join(root, path), content);
+    }
+    return root;
+  }
+
+  interface Report {
+    readonly file: string;
+    readonly outcome: string;
+    readonly reason?: string;
+  }
+
+  test('a folder is imported with one command, whose summary says what happened to each file; one that is bad stops no other', async () => {
+    const root = await lay('mixed', {
+      'a/one.csv': TABLE,
+      'a/two.csv': TABLE.replace('3', '4'),
+      'broken.csv': 'time,a\nnever,1\n',
+      'r.hea': 'r 1 100 2\nr.dat 16 200 12 0 0 0 0 lead\n',
+      'r.dat': new Uint8Array(4),
+      'notes.docx': 'x',
+      '.hidden.csv': TABLE,
+    });
+    const first = await varve('import', root, '--project', 'default', '--tag', 'batch=mixed');
+    expect(first.code).toBe(1);
+    expect(first.stderr).toMatch(/^varve: .*broken\.csv: /m);
+    const rows = (name: string): string =>
+      first.stdout.split('\n').find((line) => line.startsWith(`${root}/`) && line.includes(`/${name} `)) ?? '';
+    expect(rows('one.csv')).toMatch(/csv +1 +2 +imported$/);
+    expect(rows('two.csv')).toMatch(/csv +1 +2 +imported$/);
+    expect(rows('broken.csv')).toMatch(/refused: .+/);
+    expect(rows('r.hea')).toMatch(/wfdb +1 +2 +imported$/);
+    expect(rows('r.dat')).toMatch(/skipped: is a part of/);
+    expect(rows('notes.docx')).toMatch(/skipped: its name does not say its format/);
+    expect(rows('hidden')).toBe('');
+    expect(first.stdout).toContain('6 files: 3 imported, 1 refused, 2 skipped');
+
+    const again = await varve('import', join(root, '**/*.csv'), '--json', '--tag', 'batch=mixed');
+    const { files } = JSON.parse(again.stdout) as { files: Report[] };
+    expect(files.map(({ file, outcome }) => [file.slice(root.length + 1), outcome])).toEqual([
+      ['a/one.csv', 'already there'],
+      ['a/two.csv', 'already there'],
+      ['broken.csv', 'refused'],
+    ]);
+    const good = await varve('import', join(root, 'a'), '--tag', 'batch=mixed');
+    expect([good.code, good.stdout]).toEqual([0, expect.stringContaining('2 files: 2 already there')]);
+    const listed = await varve('ls', '--recording', 'one', '--json');
+    expect(JSON.parse(listed.stdout)).toMatchObject([{ name: 'one', recording: { name: 'one' } }]);
+  });
+
+  test('another file is added to a recording that is there, once', async () => {
+    const root = await lay('days', { 'mon/log.csv': TABLE, 'tue/log.csv': TABLE.replaceAll('2026-05', '2026-06') });
+    expect((await varve('import', join(root, 'mon/log.csv'))).code).toBe(0);
+    const refused = await varve('import', join(root, 'tue/log.csv'));
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('--into')]);
+    for (const outcome of ['imported', 'already there']) {
+      const { stdout } = await varve('import', join(root, 'tue/log.csv'), '--into', 'log', '--json');
+      expect((JSON.parse(stdout) as { files: Report[] }).files).toMatchObject([{ outcome }]);
+      expect(await client.getSeries({ project: 'default', name: 'log' })).toMatchObject({ rows: 4 });
+    }
+    expect((await client.findRecording('default', 'log')).sources).toHaveLength(2);
+    expect((await varve('import', join(root, 'tue/log.csv'), '--into', 'nobody')).stderr).toContain(
+      'no recording nobody',
+    );
+  });
+
+  test('a folder that is watched is imported as its files come to rest', async () => {
+    const root = await lay('watched', { 'early.csv': TABLE });
+    const child = spawnVarve(['import', '--watch', root], { VARVE_URL: service.url, VARVE_DATA: service.dataRoot });
+    const stdout = textOf(child.stdout);
+    const until = async (text: string): Promise<void> => {
+      for (let tries = 0; !stdout().includes(text) && tries < 400; tries++) await new Promise((r) => setTimeout(r, 50));
+      expect(stdout()).toContain(text);
+    };
+    await until('early.csv: imported');
+    await writeFile(join(root, 'late.csv'), TABLE.replace('1', '7'));
+    await until('late.csv: imported');
+    child.kill('SIGINT');
+    expect(await new Promise((resolve) => child.once('exit', resolve))).toBe(0);
+  }, 40_000);
 });
 
 describe('what goes wrong is said in one line', () => {

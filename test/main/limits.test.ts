@@ -10,7 +10,7 @@ import { MOST_PLAN_CHUNKS, MOST_HELD_BYTES, MOST_PLAN_BYTES } from '../../src/fl
 import { JSON_COPIES } from '../../src/formats/text/exact-json.ts';
 import { MAX_DOCUMENT_BYTES } from '../../src/http/body/document-room.ts';
 import { DEFAULT_HTTP_LIMITS } from '../../src/http/request/limits.ts';
-import { COMPACTIONS_AT_ONCE } from '../../src/main/assemble.ts';
+import { COMPACTIONS_AT_ONCE, IMPORTS_AT_ONCE } from '../../src/main/assemble.ts';
 import { DEFAULT_WRITERS } from '../../src/main/process/config.ts';
 import { MAX_EXPORTS } from '../../src/storage/export/hdf5-export.ts';
 import { projectRoot } from '../support/project-root.ts';
@@ -27,6 +27,7 @@ const LIMITS: Record<string, number> = {
   MAX_EXPORTS,
   DEFAULT_WRITERS,
   COMPACTIONS_AT_ONCE,
+  IMPORTS_AT_ONCE,
   MAX_APPEND_STREAMS,
   MAX_LIVE_READERS,
   'DEFAULT_HTTP_LIMITS.maxConnections': DEFAULT_HTTP_LIMITS.maxConnections,

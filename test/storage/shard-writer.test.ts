@@ -128,6 +128,7 @@ function makeCase(
           timeZone: null,
           channels: Array.from({ length: Math.min(channels, 3) }, (_, c) => ({ label: `c${c}` })),
           tags: { a: 1 },
+          recording: null,
           version: 4,
         },
       },

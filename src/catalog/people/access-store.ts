@@ -85,29 +85,52 @@ export async function storeFirstToken(db: Database, token: { id: string; name: s
   });
 }
 
-/** What a valid token stands for. */
-export interface KnownToken {
-  /** SHA-256 of its text, in hexadecimal. */
+/** What a link shows: one of the three. */
+export type SharedThing =
+  | { readonly series: readonly string[] }
+  | { readonly recording: string }
+  /** A tree of conditions, as it was sent. */
+  | { readonly search: unknown };
+
+/** What a secret stands for: that of a token, or of a session or link that stands for a token in its turn. */
+export interface KnownSecret {
+  /** SHA-256 of its text, in hexadecimal; that of sessions and links begins with a word of its own. */
   readonly hash: string;
+  /** Id of the token. */
   readonly id: string;
   readonly scopes: Scope[];
   /** By name; null: all. */
   readonly projects: readonly { readonly id: string; readonly name: string }[] | null;
+  /** Null: it does not end by itself. */
+  readonly endsAt: Date | null;
+  /** What a link shows; null for a token or session. */
+  readonly share: { readonly id: string; readonly thing: SharedThing; readonly isEnded: boolean } | null;
 }
 
-/** Reads valid tokens: those with these hashes, or the first of all. */
-export async function knownTokens(
+/** Reads secrets: those with these hashes, or the first of all. Of links those that have ended are told, too. */
+export async function knownSecrets(
   db: Database,
   which: { readonly hashes: readonly Buffer[] } | { readonly limit: number },
-): Promise<KnownToken[]> {
-  const { rows } = await sql<KnownToken>`
-    select encode(t.hash, 'hex') as hash, t.id, t.scopes, case when t.project_ids is not null then coalesce(
+): Promise<KnownSecret[]> {
+  const { rows } = await sql<Omit<KnownSecret, 'endsAt'> & { ends_ms: number | null }>`
+    select encode(k.hash, 'hex') as hash, t.id, t.scopes, case when t.project_ids is not null then coalesce(
       (select json_agg(json_build_object('id', p.id, 'name', p.name) order by p.name) from projects p
-        where p.id = any(t.project_ids)), '[]') end as projects
-    from tokens t where t.revoked_at is null and t.replaced_at is null
-      and ${'hashes' in which ? sql`t.hash = any(${[...which.hashes]}::bytea[])` : sql`true`}
+        where p.id = any(t.project_ids)), '[]') end as projects,
+      (extract(epoch from k.ends_at) * 1000)::float8 as ends_ms,
+      case when k.share is not null then json_build_object('id', k.share, 'thing', k.thing,
+        'isEnded', k.is_revoked or t.revoked_at is not null or t.replaced_at is not null) end as share
+    from (
+      select hash, id as token_id, null::timestamptz as ends_at, null::uuid as share, null::json as thing, false as is_revoked from tokens
+      union all
+      select hash, token_id, ends_at, null, null, false from sessions
+      union all
+      select hash, token_id, ends_at, id, json_strip_nulls(json_build_object('series', series, 'recording', recording, 'search', search)),
+        revoked_at is not null from shares) k
+    join tokens t on t.id = k.token_id
+    where (k.share is not null or (t.revoked_at is null and t.replaced_at is null))
+      and ${'hashes' in which ? sql`k.hash = any(${[...which.hashes]}::bytea[])` : sql`true`}
     ${'limit' in which ? sql`limit ${which.limit}` : sql``}`.execute(db);
-  return rows;
+  return rows.map(({ ends_ms, ...known }) => ({ ...known, endsAt: ends_ms === null ? null : new Date(ends_ms) }));
 }
 
 export async function findToken(db: Database, hash: Buffer): Promise<TokenRecord | null> {
@@ -130,6 +153,18 @@ export async function listTokens(db: Database): Promise<TokenRecord[]> {
     .orderBy('created_at')
     .execute();
   return rows.map(toToken);
+}
+
+/** @throws not-found for one that is unknown or revoked */
+export async function tokenById(db: Database, id: string): Promise<TokenRecord> {
+  const row = await db
+    .selectFrom('tokens')
+    .selectAll()
+    .where('id', '=', id)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst();
+  if (!row) throw notFound('token', id);
+  return toToken(row);
 }
 
 /** @throws not-found */

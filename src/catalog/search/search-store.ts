@@ -49,14 +49,15 @@ export async function searchSeries(
   };
 }
 
-/** Those of some series that exist and that the caller may see, in no order. */
+/** Those of some series that exist and that the caller may see, in no order. @param where what they have to meet besides */
 export async function seriesByIds(
   db: Database | DatabaseTransaction,
   ids: readonly string[],
   scope: ProjectScope,
+  where: Expression | null = null,
 ): Promise<Series[]> {
   const { rows } = await sql<SeriesRow>`select ${COLUMNS}
-    from series s join heads h on h.series_id = s.id where s.id = any(${[...ids]}::uuid[]) and ${seriesInReach(null, scope)}`.execute(
+    from series s join heads h on h.series_id = s.id where s.id = any(${[...ids]}::uuid[]) and ${seriesInReach(where, scope)}`.execute(
     db,
   );
   return rows.map(toSeries);

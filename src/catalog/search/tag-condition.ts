@@ -127,6 +127,8 @@ function probe(where: Expression, s: Row): Condition {
       return sql`(${createdBefore(where, s)} and ${headProbe(silentSince(where), s)})`;
     case 'has_channel':
       return hasChannel(where.like, s);
+    case 'ids':
+      return sql`${s}.id = any(${[...where.ids]}::uuid[])`;
     case 'has_annotation':
       return sql`exists (select 1 from annotations a where a.series_id = ${s}.id and ${annotationTest(where)})`;
   }
@@ -311,6 +313,8 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
       return sql`varve_nfc(${s}.channels -> 0 ->> 'label') collate "C"`;
     case 'external_id':
       return sql`(select min(varve_nfc(e.value) collate "C") from jsonb_each_text(${s}.external_ids) e)`;
+    case 'recording_id':
+      return sql`${s}.recording_id::text collate "C"`;
     case 'state':
     case 'rows':
     case 'first_time':
@@ -325,6 +329,8 @@ export function fieldValue(field: SearchField, s: Row): RawBuilder<unknown> {
       return sql`varve_nfc(${s}.${sql.ref(field)}) collate "C"`;
   }
 }
+
+const UUID_FORM = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
   if (field === 'channel') {
@@ -348,6 +354,13 @@ function fieldCondition(field: SearchField, test: Test, s: Row): Condition {
     }
     const ids = sql`array[${sql.join(test.values.map((each) => sql`${textOf(each).toLowerCase()}::text`))}]`;
     return sql`(${s}.provenance ? 'derived_from' and varve_derived_from(${s}.provenance) && ${ids})`;
+  }
+  if (field === 'recording_id' && test.op === 'any') {
+    const ids = test.values.map((each) => textOf(each).toLowerCase()).filter((id) => UUID_FORM.test(id));
+    return sql`${s}.recording_id = any(${ids}::uuid[])`;
+  }
+  if (field === 'recording' && test.op === 'any') {
+    return sql`(${s}.recording is not null and ${valueTest(fieldValue(field, s), test, 'text')})`;
   }
   if (field === 'subject' && test.op === 'any') {
     const indexed = test.values.map((each) => [...textOf(each)].slice(0, INDEXED_SUBJECT_CHARS).join(''));

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { notFound } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { Annotation, NewAnnotation } from '../../core/signal/series.ts';
-import type { Database } from '../database.ts';
+import type { Database, DatabaseTransaction } from '../database.ts';
 
 export interface AnnotationFilter {
   /** Those that touch `[startNs, endNs)`; a point touches the range it lies in. */
@@ -20,7 +20,7 @@ export interface AnnotationPosition {
 
 /** Stores them all or none. */
 export async function insertAnnotations(
-  db: Database,
+  db: Database | DatabaseTransaction,
   seriesId: string,
   tokenId: string,
   annotations: ReadonlyArray<NewAnnotation & { id: string }>,

@@ -3,6 +3,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { RESTORE_DAYS } from '../../core/upkeep/retention.ts';
 import { commitChanges, type Change } from '../commit-feed.ts';
 import type { Database } from '../database.ts';
+import { dropEmptyRecordings } from './recording-store.ts';
 
 /** Never null. Once true it stays so, and the next rewriting drops all that the series has. @param head alias of `heads` */
 export function isPurgeable(head: string): RawBuilder<boolean> {
@@ -54,8 +55,8 @@ const DEPENDENT = [
  */
 export async function purgeSeries(db: Database, limit: number): Promise<number> {
   return db.transaction().execute(async (trx) => {
-    const { rows } = await sql<{ id: string; lane_id: string }>`
-      select s.id, h.lane_id from series s join heads h on h.series_id = s.id
+    const { rows } = await sql<{ id: string; lane_id: string; recording_id: string | null }>`
+      select s.id, h.lane_id, s.recording_id from series s join heads h on h.series_id = s.id
       where ${isPurgeable('h')}
         and not exists (select from chunks c where c.series_id = s.id)
         and not exists (select from summaries y where y.series_id = s.id)
@@ -66,6 +67,10 @@ export async function purgeSeries(db: Database, limit: number): Promise<number> 
     await sql`select from heads where series_id = ${ids} order by series_id for update`.execute(trx);
     for (const table of DEPENDENT) await trx.deleteFrom(table).where('series_id', '=', ids).execute();
     await trx.deleteFrom('series').where('id', '=', ids).execute();
+    await dropEmptyRecordings(
+      trx,
+      rows.flatMap((row) => row.recording_id ?? []),
+    );
     await sql`
       update lanes l set series_count = series_count - g.n
       from (select id, count(*)::int as n from unnest(${rows.map((row) => row.lane_id)}::uuid[]) as id group by id) g

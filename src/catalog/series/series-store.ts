@@ -81,6 +81,12 @@ export async function countSeries(db: Database, projectId: string, most: number)
   return Number(oneRow(rows).count);
 }
 
+/** Up to where the samples of series have expired, by id; those of which nothing has expired are left out. */
+export async function expiredTimes(db: Database, ids: readonly string[]): Promise<Map<string, bigint>> {
+  const rows = await db.selectFrom('heads').select(['series_id', 'expired_ns']).where('series_id', 'in', ids).execute();
+  return new Map(rows.flatMap(({ series_id: id, expired_ns: ns }) => (ns === null ? [] : [[id, ns]])));
+}
+
 /**
  * Does what {@link getSeries} does, for many series in one or two statements. @returns in the order given; null for one
  * that is unknown or deleted

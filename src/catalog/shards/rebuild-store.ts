@@ -7,7 +7,7 @@ import type { ClockMark } from '../../core/signal/place-run.ts';
 import type { RebuiltMasks } from '../../core/upkeep/rebuild-plan.ts';
 import type { Segment } from '../../core/signal/segment.ts';
 import { nameKey } from '../../core/same-name.ts';
-import type { ContentHash, NewSeries } from '../../core/signal/series.ts';
+import type { ContentHash, NewSeries, RecordingLabel } from '../../core/signal/series.ts';
 import type { SummaryBlock } from '../../core/overview/summary-block.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
 import { CHUNK_COLUMNS, CHUNK_RECORD, chunkRecord } from '../chunks/chunk-row.ts';
@@ -16,7 +16,8 @@ import { summaryRecord } from '../chunks/summary-row.ts';
 import type { StoredHash } from '../tables.ts';
 import { storeUnits } from '../series/tag-unit-store.ts';
 
-export interface RebuiltSeries extends NewSeries, RebuiltMasks {
+export interface RebuiltSeries extends Omit<NewSeries, 'recording'>, RebuiltMasks {
+  readonly recording: RecordingLabel | null;
   readonly id: string;
   readonly laneId: string;
   readonly createdAt: Date | null;
@@ -137,6 +138,7 @@ class EmptyCatalog {
     const projectId = this.#projects.get(series.project)!;
     const regular = sampling.kind === 'regular' ? sampling : null;
     const hash: StoredHash | null = contentHash && { ...contentHash, commit: Number(contentHash.commit) };
+    const recording = series.recording && (await this.#placeRecording(series.recording, projectId));
     await this.#trx
       .insertInto('series')
       .values({
@@ -167,6 +169,8 @@ class EmptyCatalog {
         provenance: JSON.stringify(series.provenance),
         version: series.version,
         deleted_at: deletedAt,
+        recording_id: recording?.id,
+        recording: recording?.name,
         ...(series.createdAt && { created_at: series.createdAt }),
       })
       .execute();
@@ -205,6 +209,22 @@ class EmptyCatalog {
       }));
       await this.#trx.insertInto('erasures').values(rows).execute();
     }
+  }
+
+  /** Its series may come from shards of different days: the first one told of says its name, and no two share one. */
+  async #placeRecording({ id, name }: RecordingLabel, projectId: string): Promise<RecordingLabel> {
+    for (const called of [name, `${name} (${id})`]) {
+      await sql`
+        insert into recordings (id, project_id, name) values (${id}::uuid, ${projectId}::uuid, ${called}) on conflict do nothing`.execute(
+        this.#trx,
+      );
+      const { rows } = await sql<RecordingLabel>`select id, name from recordings where id = ${id}::uuid`.execute(
+        this.#trx,
+      );
+      const [placed] = rows;
+      if (placed) return placed;
+    }
+    throw new Error(`recording ${id} found no name`);
   }
 
   async #addHead(series: RebuiltSeries, projectId: string): Promise<void> {

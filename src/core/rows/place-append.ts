@@ -82,6 +82,8 @@ export interface AppendItem {
    */
   readonly runs: readonly Run[];
   readonly parts: readonly AppendPart[];
+  /** Irregular series: true if one row that has expired refuses the item. Otherwise it is refused if all of them have. */
+  readonly refusesExpired?: boolean;
   readonly key: AppendKey | null;
   /** Who asks; null: nobody. */
   readonly tokenId: string | null;
@@ -422,12 +424,12 @@ function firstSince(segment: Segment, { rate }: Clock, row: number, expiredNs: b
 /** @throws conflict `time-not-increasing`; unprocessable `expired` */
 function advancedIrregular(
   head: Head,
-  { rows, parts }: AppendItem,
+  { rows, parts, refusesExpired = false }: AppendItem,
   { duplicates }: Extract<TimeRule, { kind: 'irregular' }>,
 ): Moved {
   const first = parts.reduce((least, { firstNs }) => smallest(least, firstNs), parts[0].firstNs)!;
   const last = parts.reduce((most, { lastNs }) => largest(most, lastNs), parts[0].lastNs)!;
-  refuseExpired(head.expiredNs, last, 'times');
+  refuseExpired(head.expiredNs, refusesExpired ? first : last, 'times');
   if (duplicates === 'error' && head.lastNs !== null && first <= head.lastNs) {
     const newest = formatTime(head.lastNs);
     throw new VarveError('conflict', `times[0]: is not after the newest stored time, ${newest}`, {

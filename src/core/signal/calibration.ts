@@ -8,10 +8,25 @@ export type Calibration =
   | { readonly form: 'identity' }
   | { readonly form: 'linear'; readonly slope: number; readonly intercept: number }
   | { readonly form: 'converter'; readonly gain: number; readonly baseline: number }
-  | { readonly form: 'ranges'; readonly slope: number; readonly shift: number };
+  | { readonly form: 'ranges'; readonly slope: number; readonly shift: number }
+  | { readonly form: 'converted'; readonly of: Calibration; readonly conversion: Conversion };
+
+/** From one unit to another: `x × multiply / divide + add`. Of factor and divisor, one is 1 where the units allow it. */
+export interface Conversion {
+  readonly multiply: number;
+  readonly divide: number;
+  readonly add: number;
+}
+
+/** A channel whose physical values are wanted in another unit than its own. */
+export interface ConvertedChannel extends Channel {
+  readonly conversion?: Conversion;
+}
 
 /** The map a channel's fields and its series' defaults say. A channel's own offset replaces the series'. */
-export function calibrationOf(series: { scale: number; offset: number }, channel: Channel): Calibration {
+export function calibrationOf(series: { scale: number; offset: number }, channel: ConvertedChannel): Calibration {
+  const { conversion, ...unconverted } = channel;
+  if (conversion) return { form: 'converted', of: calibrationOf(series, unconverted), conversion };
   if (channel.gain !== undefined) {
     return { form: 'converter', gain: channel.gain, baseline: channel.baseline ?? 0 };
   }
@@ -33,8 +48,9 @@ export function calibrationOf(series: { scale: number; offset: number }, channel
 }
 
 /** What is left to say of a channel where its calibration has been applied. */
-export function withoutCalibration(channel: Channel): Channel {
-  const { scale, offset, gain, baseline, digital_min, digital_max, physical_min, physical_max, ...about } = channel;
+export function withoutCalibration(channel: ConvertedChannel): Channel {
+  const { conversion, scale, offset, gain, baseline, digital_min, digital_max, physical_min, physical_max, ...about } =
+    channel;
   return about;
 }
 
@@ -57,6 +73,8 @@ export function toPhysical(
       for (let i = c; i < out.length; i += channels) out[i] = (out[i] - map.baseline) / map.gain;
     } else if (map.form === 'ranges') {
       for (let i = c; i < out.length; i += channels) out[i] = (out[i] + map.shift) * map.slope;
+    } else if (map.form === 'converted') {
+      for (let i = c; i < out.length; i += channels) out[i] = toPhysicalValue(map, out[i]);
     }
   }
   return out;
@@ -77,7 +95,15 @@ export function toPhysicalValue(map: Calibration, value: number | bigint): numbe
       return (number - map.baseline) / map.gain;
     case 'ranges':
       return (number + map.shift) * map.slope;
+    case 'converted':
+      return converted(map.conversion, toPhysicalValue(map.of, number), 1);
   }
+}
+
+/** The sum of `count` values in the other unit. */
+function converted({ multiply, divide, add }: Conversion, sum: number, count: number): number {
+  const scaled = (sum * multiply) / divide;
+  return add === 0 ? scaled : scaled + add * count;
 }
 
 /** The sum of `count` physical values, from that of the stored ones. */
@@ -91,11 +117,14 @@ export function toPhysicalSum(map: Calibration, sum: number, count: number): num
       return (sum - map.baseline * count) / map.gain;
     case 'ranges':
       return (sum + map.shift * count) * map.slope;
+    case 'converted':
+      return converted(map.conversion, toPhysicalSum(map.of, sum, count), count);
   }
 }
 
 /** Physical units a unit of value; negative where larger values mean less. */
 export function slopeOf(map: Calibration): number {
   if (map.form === 'identity') return 1;
+  if (map.form === 'converted') return (slopeOf(map.of) * map.conversion.multiply) / map.conversion.divide;
   return map.form === 'converter' ? 1 / map.gain : map.slope;
 }

@@ -91,6 +91,31 @@ export interface NewSeries {
   readonly externalIds: Readonly<Record<string, string>>;
   /** Where it comes from: instrument, software, operator, subject, source file and its SHA-256, what it is derived from, and whatever else. */
   readonly provenance: Readonly<Record<string, unknown>>;
+  /** The recording that it is to belong to; absent or null: to none. */
+  readonly recording?: RecordingWish | null;
+}
+
+/** What a recording was made from. */
+export interface RecordingSource {
+  readonly file: string;
+  /**
+   * Checksum of the file. If a recording has several files, it is that of all of them one after the other, as `cat … |
+   * sha256sum` prints it.
+   */
+  readonly sha256: string;
+  /** Those several, in that order. */
+  readonly files?: readonly string[];
+}
+
+/** A recording that is there, or one by a name, which is made if it is not there. */
+export type RecordingWish =
+  | { readonly id: string }
+  | { readonly name: string; readonly source: RecordingSource | null; readonly startNs: bigint | null };
+
+/** A recording as its series know it. */
+export interface RecordingLabel {
+  readonly id: string;
+  readonly name: string;
 }
 
 /** Names that others have for one series. */
@@ -129,8 +154,9 @@ export interface LastValue {
   readonly physical: readonly number[];
 }
 
-export interface Series extends NewSeries {
+export interface Series extends Omit<NewSeries, 'recording'> {
   readonly id: string;
+  readonly recording: RecordingLabel | null;
   /** Since when it takes no more samples, while what describes it may still change; null: it is open. */
   readonly sealedAt: Date | null;
   /** Null while it is open, and until the hash has been computed. */

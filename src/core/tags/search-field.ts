@@ -13,6 +13,9 @@ export const SEARCH_FIELDS = {
   codec: 'text',
   time_reference: 'text',
   time_zone: 'text',
+  /** Name of the recording that it belongs to, and its id. */
+  recording: 'text',
+  recording_id: 'text',
   continuity: 'text',
   /** `open` or `sealed`. */
   state: 'text',
@@ -47,6 +50,8 @@ export const INDEXED_FIELDS: ReadonlySet<SearchField> = new Set([
   'external_id',
   'subject',
   'derived_from',
+  'recording',
+  'recording_id',
 ]);
 
 export function isSearchField(name: string): name is SearchField {

@@ -65,6 +65,8 @@ export type Expression =
   | { readonly kind: 'silent_for'; readonly seconds: number }
   /** One channel is all of this. */
   | { readonly kind: 'has_channel'; readonly like: ChannelLike }
+  /** One of these. Nobody asks so in words; it says what a link shows. */
+  | { readonly kind: 'ids'; readonly ids: readonly string[] }
   | {
       readonly kind: 'has_annotation';
       readonly label: string | null;
@@ -86,6 +88,7 @@ export function namesItsSeries(where: Expression): boolean {
     case 'text':
     case 'overlaps':
     case 'has_annotation':
+    case 'ids':
       return true;
     case 'field':
       return where.test.op === 'any' && where.field !== 'channel' && INDEXED_FIELDS.has(where.field);
@@ -180,6 +183,7 @@ export function composed(where: Expression): Expression {
     case 'overlaps':
     case 'active_since':
     case 'silent_for':
+    case 'ids':
       return where;
   }
 }

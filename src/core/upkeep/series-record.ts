@@ -8,7 +8,7 @@ import type { Erasure } from '../rows/erasure.ts';
 import { formatRate } from '../signal/rate.ts';
 import type { ClockMark } from '../signal/place-run.ts';
 import type { RowRange, Segment } from '../signal/segment.ts';
-import type { Channel, Continuity, DuplicateRule, Series, TimeReference } from '../signal/series.ts';
+import type { Channel, Continuity, DuplicateRule, RecordingLabel, Series, TimeReference } from '../signal/series.ts';
 import type { Tags } from '../signal/tag-value.ts';
 
 export interface SeriesDescription {
@@ -33,6 +33,7 @@ export interface SeriesDescription {
   readonly missingValue: number | bigint | null;
   readonly timeZone: string | null;
   readonly tags: Tags;
+  readonly recording: RecordingLabel | null;
   /** Version of the metadata: the highest is the newest. */
   readonly version: number;
 }
@@ -69,7 +70,7 @@ export interface SeriesRecord {
 
 export function descriptionOf(series: Series): SeriesDescription {
   const { name, project, unit, dtype, channels, scale, offset, timeReference, duplicates, codec, sampling } = series;
-  const { continuity, resolution, missingValue, timeZone, tags, version } = series;
+  const { continuity, resolution, missingValue, timeZone, tags, recording, version } = series;
   const rate = sampling.kind === 'regular' ? formatRate(sampling.rate) : null;
   const startNs = sampling.kind === 'regular' ? sampling.startNs : null;
   const startTolerance = (sampling.kind === 'regular' ? sampling.startTolerance : null) ?? null;
@@ -92,6 +93,7 @@ export function descriptionOf(series: Series): SeriesDescription {
     missingValue,
     timeZone,
     tags,
+    recording,
     version,
   };
 }
@@ -134,6 +136,7 @@ interface StoredRecord {
     missing_value?: string;
     time_zone?: string;
     tags: Tags;
+    recording?: RecordingLabel;
     version: number;
   };
 }
@@ -181,6 +184,7 @@ export function recordText(record: SeriesRecord): string {
       missing_value: d.missingValue === null ? undefined : String(d.missingValue),
       time_zone: d.timeZone ?? undefined,
       tags: d.tags,
+      recording: d.recording ?? undefined,
       version: d.version,
     },
   };
@@ -239,6 +243,7 @@ export function parseRecord(text: string): SeriesRecord {
       missingValue: series.missing_value === undefined ? null : parseNumber(series.dtype, series.missing_value),
       timeZone: series.time_zone ?? null,
       tags: series.tags,
+      recording: series.recording ?? null,
       version: series.version,
     },
   };

@@ -385,7 +385,8 @@ function keysOf(batch: readonly Waiting[]): { seriesId: string; key: string }[] 
   );
 }
 
-function spoolsOf(items: readonly AppendItem[]): string[] {
+/** Ids of the spool files that parts lie in. */
+export function spoolsOf(items: readonly AppendItem[]): string[] {
   return items.flatMap(({ parts }) => parts.flatMap(({ place }) => (place.kind === 'spool' ? [place.spoolId] : [])));
 }
 

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   heldElsewhere,
+  keepSpools,
   knownAppends,
   lockHeads,
   prepareCommit,
@@ -15,7 +16,15 @@ import { placeAppends, type AppendItem } from '../../core/rows/place-append.ts';
 import type { NewSeries } from '../../core/signal/series.ts';
 import type { TagUnit } from '../../core/signal/tag-value.ts';
 import { commitTold } from './commit-told.ts';
-import { LOCKED_MS, LOCKED_PAUSE_MS, materialize, toResult, unavailable, type AppendResult } from './committer.ts';
+import {
+  LOCKED_MS,
+  LOCKED_PAUSE_MS,
+  materialize,
+  spoolsOf,
+  toResult,
+  unavailable,
+  type AppendResult,
+} from './committer.ts';
 import { checkAll, wantedOf, withLanes } from '../series/create-many.ts';
 import type { Principal } from '../principal.ts';
 
@@ -26,27 +35,34 @@ export type CreatedAndAppended =
   /** Somebody has made one of the series meanwhile. Nothing was stored. */
   | { readonly kind: 'taken' };
 
+/** What else a transaction is to store. @param ids of the new series */
+export type AlsoStore = (trx: DatabaseTransaction, ids: readonly string[]) => Promise<void>;
+
 /**
- * @param itemsOf gives what is appended, from the ids of the new series
- * @throws unavailable `series-busy`, with nothing stored
+ * @param itemsOf gives what is appended, from the ids of the new series; its spool files are registered
+ * @param also stores what is to be there by the same commit. What it throws undoes all
+ * @throws unavailable `series-busy`, `payload-removed`, with nothing stored
  */
 export async function createAndAppend(
   { reads, writes }: ReadsAndWrites,
   principal: Principal,
   inputs: readonly NewSeries[],
   itemsOf: (ids: readonly string[]) => readonly AppendItem[],
+  also: AlsoStore = async () => {},
 ): Promise<CreatedAndAppended> {
   const { checked, units } = await checkAll(reads, principal, inputs);
   const errors = new Map(checked.flatMap((each, at) => ('error' in each ? [[at, each.error] as const] : [])));
   if (errors.size > 0) return { kind: 'refused', errors };
   const { tokenId } = principal;
   return withLanes<CreatedAndAppended>(writes, wantedOf(checked), async (series) => {
-    const items = itemsOf(series.map(({ id }) => id));
+    const ids = series.map(({ id }) => id);
+    const items = itemsOf(ids);
+    const store = (trx: DatabaseTransaction): Promise<void> => also(trx, ids);
     const untilMs = performance.now() + LOCKED_MS;
     // Between two tries no locks of our own are held.
     for (;;) {
       const result = await undoable<CreatedAndAppended | 'held'>((undo) =>
-        commitTold(writes, (trx, told) => allWithin(trx, { series, units, tokenId, items, undo, told })),
+        commitTold(writes, (trx, told) => allWithin(trx, { series, units, tokenId, items, store, undo, told })),
       );
       if (result !== 'held') {
         const isStored = result.kind === 'done' && result.results.every(({ kind }) => kind === 'appended');
@@ -65,13 +81,14 @@ interface All {
   readonly units: readonly TagUnit[];
   readonly tokenId: string;
   readonly items: readonly AppendItem[];
+  readonly store: (trx: DatabaseTransaction) => Promise<void>;
   readonly undo: Undo<CreatedAndAppended | 'held'>;
   readonly told: (trace: CommitTrace) => void;
 }
 
 async function allWithin(
   trx: DatabaseTransaction,
-  { series, units, tokenId, items, undo, told }: All,
+  { series, units, tokenId, items, store, undo, told }: All,
 ): Promise<CreatedAndAppended> {
   const inserted = await insertSeries(trx, series, units, tokenId);
   if (inserted.stored.size < series.length) return undo({ kind: 'taken' });
@@ -89,6 +106,12 @@ async function allWithin(
   if (outcomes.some(({ kind }) => kind === 'refused')) {
     return undo({ kind: 'done', results: outcomes.map((each) => toResult(each, null)) });
   }
+  const spoolIds = [...new Set(spoolsOf(items))];
+  const kept = spoolIds.length === 0 ? new Set() : await keepSpools(session, spoolIds);
+  if (kept.size < spoolIds.length) {
+    throw unavailable('payload-removed', 'the samples took so long to come that they were swept');
+  }
+  await store(trx);
   const { commit, trace } = await prepareCommit(session, {
     ...placement,
     fresh: placement.fresh.map(materialize),

@@ -52,18 +52,66 @@ export interface ReceivedPayload {
  * @throws invalid-input or unprocessable naming what is wrong; no file is left behind then
  */
 export async function receivePayload(task: PayloadTask, body: AsyncIterable<Uint8Array>): Promise<ReceivedPayload> {
-  const content = new Content(task);
-  const parts = new PartCutter(task);
+  const spool = task.spoolId === null ? null : new PayloadSpool(task.dataRoot, task.spoolId);
   try {
-    for await (const batch of WIRE_FORMATS[task.format].decode(body, task.shape)) {
-      if (batch.rows === 0) continue;
-      content.add(batch);
-      await parts.add(batch);
-    }
-    return { ...content.finish(), ...(await parts.finish()) };
+    const received = await receiveBatches(task, WIRE_FORMATS[task.format].decode(body, task.shape), spool);
+    await spool?.finish();
+    return received;
   } catch (error) {
-    await parts.discard();
+    await spool?.discard();
     throw error;
+  }
+}
+
+/**
+ * Makes checked rows of what was decoded.
+ * @param spool for what is too large for memory, which the caller finishes or discards; null: the rows are known to be few
+ * @throws as {@link receivePayload}
+ */
+export async function receiveBatches(
+  task: Pick<PayloadTask, 'shape' | 'duplicates' | 'hash'>,
+  batches: AsyncIterable<Batch> | Iterable<Batch>,
+  spool: PayloadSpool | null,
+): Promise<ReceivedPayload> {
+  const content = new Content(task);
+  const parts = new PartCutter(task.shape, spool);
+  for await (const batch of batches) {
+    if (batch.rows === 0) continue;
+    content.add(batch);
+    await parts.add(batch);
+  }
+  return { ...content.finish(), ...(await parts.finish()) };
+}
+
+/** The spool file of payloads, made when they no longer fit into memory. */
+export class PayloadSpool {
+  readonly #root: DataRoot;
+  readonly #id: string;
+  #memoryBytes = MEMORY_BYTES;
+  #file: SpoolWriter | null = null;
+
+  constructor(dataRoot: string, id: string) {
+    this.#root = new DataRoot(dataRoot);
+    this.#id = id;
+  }
+
+  /** Takes so much of the memory that there is for payloads. @returns false if there is not so much left */
+  takeMemory(bytes: number): boolean {
+    this.#memoryBytes -= bytes;
+    return this.#memoryBytes >= 0;
+  }
+
+  async file(): Promise<SpoolWriter> {
+    return (this.#file ??= await SpoolWriter.open(this.#root, this.#id));
+  }
+
+  /** Makes durable what was written. */
+  async finish(): Promise<void> {
+    await this.#file?.finish();
+  }
+
+  async discard(): Promise<void> {
+    await this.#file?.discard();
   }
 }
 
@@ -180,7 +228,8 @@ interface OpenPart {
 
 /** Cuts rows into parts, in memory first, and from {@link MEMORY_BYTES} on in the spool file. */
 class PartCutter {
-  readonly #task: PayloadTask;
+  readonly #isIrregular: boolean;
+  readonly #payloads: PayloadSpool | null;
   readonly #rowBytes: number;
   readonly #rowsOfPart: number;
   #parts: AppendPart[] = [];
@@ -188,9 +237,9 @@ class PartCutter {
   #spool: SpoolWriter | null = null;
   #bytes = 0;
 
-  constructor(task: PayloadTask) {
-    this.#task = task;
-    const { dtype, channelLabels } = task.shape;
+  constructor({ dtype, channelLabels, kind }: SampleShape, payloads: PayloadSpool | null) {
+    this.#isIrregular = kind === 'irregular';
+    this.#payloads = payloads;
     this.#rowBytes = channelLabels.length * DTYPES[dtype].bytes;
     this.#rowsOfPart = Math.max(1, Math.floor(PART_BYTES / this.#rowBytes));
   }
@@ -208,10 +257,10 @@ class PartCutter {
   }
 
   async #append(part: OpenPart, rows: number, values: Uint8Array, times: BigInt64Array | null): Promise<void> {
-    const { spoolId, dataRoot } = this.#task;
-    this.#bytes += values.length + (times?.byteLength ?? 0);
-    if (!this.#spool && spoolId !== null && this.#bytes > MEMORY_BYTES) {
-      this.#spool = await SpoolWriter.open(new DataRoot(dataRoot), spoolId);
+    const bytes = values.length + (times?.byteLength ?? 0);
+    this.#bytes += bytes;
+    if (!this.#spool && this.#payloads && !this.#payloads.takeMemory(bytes)) {
+      this.#spool = await this.#payloads.file();
       await this.#moveToSpool(part);
     }
     part.rows += rows;
@@ -244,7 +293,7 @@ class PartCutter {
 
   async #close(part: OpenPart): Promise<void> {
     const { rows, bytes, span, valuesCrc, valuesOffset } = part;
-    const times = this.#task.shape.kind === 'irregular' ? joined(part.times) : null;
+    const times = this.#isIrregular ? joined(part.times) : null;
     const place: AppendPart['place'] = this.#spool
       ? {
           kind: 'spool',
@@ -268,12 +317,7 @@ class PartCutter {
 
   async finish(): Promise<Pick<ReceivedPayload, 'bytes' | 'parts'>> {
     if (this.#open) await this.#close(this.#open);
-    await this.#spool?.finish();
     return { bytes: this.#bytes, parts: this.#parts };
-  }
-
-  async discard(): Promise<void> {
-    await this.#spool?.discard();
   }
 }
 

@@ -1,5 +1,7 @@
 /** What series and shards take on the disk, for those who ask. */
 import type { Database } from '../../catalog/database.ts';
+import { namingFaults } from '../../catalog/search/search-snapshot.ts';
+import { listChunks } from '../../catalog/shards/chunk-listing.ts';
 import { listStoredShards, readSeriesStorage } from '../../catalog/shards/space-store.ts';
 import { visibleSeries } from '../series/series-reach.ts';
 import { measureDead } from './measure-dead.ts';
@@ -10,6 +12,10 @@ export function spaceService(db: Database): SpaceService {
     async ofSeries(principal, ref) {
       const series = await visibleSeries(db)(principal, ref);
       return { series, storage: await readSeriesStorage(db, series.id) };
+    },
+    async chunks(principal, ref, page) {
+      const { id } = await visibleSeries(db)(principal, ref);
+      return namingFaults(() => listChunks(db, id, page));
     },
     async shards({ limit, after }) {
       const found = await listStoredShards(db, { limit: limit + 1, after });

@@ -16,9 +16,9 @@ import { readXdf } from '../../formats/recordings/xdf.ts';
 import { openArrow } from './open-arrow.ts';
 import { openCsv } from './open-csv.ts';
 import { filesOpener, folderFiles } from './open-files.ts';
+import { openHdf5 } from './open-hdf5.ts';
 import { openNpy } from './open-npy.ts';
 import { openNpz } from './open-npz.ts';
-import { openOpenSignals } from './open-opensignals.ts';
 import { openParquet } from './open-parquet.ts';
 import { openXlsx } from './open-xlsx.ts';
 import { RECORDING_FORMATS, type RecordingFormat, type RecordingOptions } from './recording-options.ts';
@@ -32,7 +32,9 @@ const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
   arrow: openArrow,
   npy: openNpy,
   npz: openNpz,
-  opensignals: openOpenSignals,
+  // One kind of HDF5, which is recognized anyhow.
+  opensignals: openHdf5,
+  hdf5: openHdf5,
   edf: filesOpener(readEdf),
   abf: filesOpener(readAbf),
   brainvision: filesOpener(readBrainVision),
@@ -58,8 +60,14 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.arrows': 'arrow',
   '.npy': 'npy',
   '.npz': 'npz',
-  '.h5': 'opensignals',
-  '.hdf5': 'opensignals',
+  '.h5': 'hdf5',
+  '.hdf5': 'hdf5',
+  '.hdf': 'hdf5',
+  '.nwb': 'hdf5',
+  '.snirf': 'hdf5',
+  '.nc': 'hdf5',
+  '.nc4': 'hdf5',
+  '.mat': 'hdf5',
   '.edf': 'edf',
   '.bdf': 'edf',
   '.abf': 'abf',
@@ -70,11 +78,27 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.acq': 'biopac',
 };
 
+/** Slugs of what says that a file is no recording by itself: a folder may have such files. */
+export const NO_RECORDING: ReadonlySet<string> = new Set([
+  'no-recording',
+  'part-of-recording',
+  'unsupported-recording',
+]);
+
 /** Files that belong to a header beside them, by the header's extension. */
 const HEADERS = ['.hea', '.vhdr', '.meta'];
 
 /** Formats whose files say when they began. */
-const STARTED: readonly RecordingFormat[] = ['wfdb', 'edf', 'abf', 'brainvision', 'spikeglx', 'openephys', 'biopac'];
+const STARTED: readonly RecordingFormat[] = [
+  'wfdb',
+  'edf',
+  'abf',
+  'brainvision',
+  'spikeglx',
+  'openephys',
+  'biopac',
+  'hdf5',
+];
 /** Formats that have columns. */
 const TABLES: readonly RecordingFormat[] = ['csv', 'xlsx', 'parquet', 'arrow', 'npz'];
 /** Those whose columns are texts, or hold what people wrote. */
@@ -82,37 +106,44 @@ const SHEETS: readonly RecordingFormat[] = ['csv', 'xlsx'];
 const ARRAYS: readonly RecordingFormat[] = ['npy', 'npz'];
 /** Options that mean something to some formats only. */
 const OWNERS: Readonly<Record<string, readonly RecordingFormat[]>> = {
-  rate: ARRAYS,
+  rate: [...ARRAYS, 'hdf5'],
   start: [...TABLES, 'npy', ...STARTED],
   tz: [...TABLES, ...STARTED],
-  timeColumn: TABLES,
+  timeColumn: [...TABLES, 'hdf5'],
   valueColumn: TABLES,
   by: TABLES,
   columns: TABLES,
-  epoch: TABLES,
+  epoch: [...TABLES, 'hdf5'],
   elapsed: TABLES,
   dtype: SHEETS,
   delimiter: ['csv'],
   decimal: SHEETS,
   dateFormat: SHEETS,
   header: SHEETS,
-  orient: [...SHEETS, ...ARRAYS],
+  orient: [...SHEETS, ...ARRAYS, 'hdf5'],
   sheet: ['xlsx'],
+  dataset: ['hdf5'],
 };
 
 /**
  * @param path of a file; a WFDB record may go without its `.hea`
  * @throws not-found; invalid-input naming the option; what the format's reader throws
  */
-export async function openRecording(path: string, options: RecordingOptions, onLook: OnLook): Promise<OpenRecording> {
+export async function openRecording(
+  path: string,
+  options: RecordingOptions,
+  onLook: OnLook,
+): Promise<OpenRecording & { readonly format: RecordingFormat }> {
   const { file, format } = await identify(path, options.format);
   for (const [option, owners] of Object.entries(OWNERS)) {
     if (!owners.includes(format) && options[option as keyof RecordingOptions] !== undefined) {
-      const whose = owners.length > 6 ? 'recordings with a start' : `${owners.join(' and ')} files`;
+      const whose =
+        owners.length > 6 ? 'recordings with a start' : owners.map((owner) => `${owner} files`).join(' and ');
       throw invalidField(`--${dashed(option)}`, `is for ${whose}; ${basename(file)} is read as ${format}`);
     }
   }
-  return OPENERS[format](file, options.name ?? nameOf(file, format), options, onLook);
+  const opened = await OPENERS[format](file, options.name ?? nameOf(file, format), options, onLook);
+  return { ...opened, format };
 }
 
 /** Open Ephys has one name for all of its headers, in a folder that tells more. */
@@ -150,6 +181,7 @@ async function identify(
   throw new VarveError(
     'invalid-input',
     `its name does not say its format (${Object.keys(EXTENSIONS).join(', ')}): add --format ${RECORDING_FORMATS.join('|')}`,
+    { slug: 'no-recording' },
   );
 }
 

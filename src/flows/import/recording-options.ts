@@ -13,6 +13,7 @@ export const RECORDING_FORMATS = [
   'npy',
   'npz',
   'opensignals',
+  'hdf5',
   'edf',
   'abf',
   'brainvision',
@@ -62,6 +63,7 @@ export const recordingOptionFields = {
   header: text.optional().meta({ description: 'none, the number of the line, or names with commas' }),
   orient: z.enum(['rows', 'channels']).optional().meta({ description: 'Whether each row is a time, or a channel' }),
   dtype: z.enum(DTYPE_NAMES).optional().meta({ description: 'Of all channels, in place of the one that is found' }),
+  dataset: names.optional().meta({ description: 'Datasets of an HDF5 file that are meant' }),
   sheet: text.optional().meta({ description: 'Name of the sheet of a workbook, or its number from 1' }),
   columns: z.record(text, aboutColumn).optional().meta({ description: 'What is known of columns, by their names' }),
 } as const;

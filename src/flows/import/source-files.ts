@@ -3,22 +3,13 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Recording } from '../../core/signal/recording.ts';
+import type { RecordingSource } from '../../core/signal/series.ts';
 import type { RecordingOptions } from './recording-options.ts';
 
 /** Files are read in pieces of this size. */
 export const READ_BYTES = 1024 * 1024;
 
-/** What a recording was made from. */
-export interface RecordingSource {
-  readonly file: string;
-  /**
-   * Checksum of the file. If a recording has several files, it is that of all of them one after the other, as `cat … |
-   * sha256sum` prints it.
-   */
-  readonly sha256: string;
-  /** Those several, in that order. */
-  readonly files?: readonly string[];
-}
+export type { RecordingOptions, RecordingSource };
 
 export interface OpenRecording {
   readonly recording: Recording;

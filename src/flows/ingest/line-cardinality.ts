@@ -27,6 +27,7 @@ export class LineCardinality {
   readonly #log: CardinalityLog;
   readonly #counts = new Map<string, ProjectCount>();
   readonly #warnedMs = new Map<string, number>();
+  readonly #series = new Map<string, number>();
   /** Series of a project. */
   readonly most: number;
 
@@ -50,12 +51,18 @@ export class LineCardinality {
     return this.most - count;
   }
 
+  /** By the names of projects in which lines have made series since the start: all series that these have. */
+  get series(): ReadonlyMap<string, number> {
+    return this.#series;
+  }
+
   /** Lines have made some. */
   made(projectId: string, project: string, count: number): void {
     const counted = this.#counts.get(projectId);
     if (!counted) return;
     counted.made += count;
     const series = counted.count + counted.made;
+    this.#series.set(project, series);
     const now = performance.now();
     if (series < this.most * WARN_PART || now - (this.#warnedMs.get(projectId) ?? -Infinity) < WARN_EVERY_MS) return;
     this.#warnedMs.set(projectId, now);

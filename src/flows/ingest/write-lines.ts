@@ -1,10 +1,11 @@
 /** Lines that an agent sends, from the body to its acknowledgement: all that are good in one commit, and of the others which, and why. */
 import { setImmediate } from 'node:timers/promises';
-import { projectIds } from '../../catalog/series/series-store.ts';
+import { expiredTimes, projectIds } from '../../catalog/series/series-store.ts';
 import { keptValues, lockShapes, storeValueChanges } from '../../catalog/series/value-change-store.ts';
 import { notFound, VarveError } from '../../core/errors.ts';
 import { isOutOfDate, NOT_STORED, type AppendItem, type AppendPart } from '../../core/rows/place-append.ts';
 import { nameKey } from '../../core/same-name.ts';
+import { INT64_MIN } from '../../core/time.ts';
 import { changesOf, type ValueAt } from '../../core/signal/value-changes.ts';
 import { JSON_COPIES } from '../../formats/text/exact-json.ts';
 import { MAX_LINES_BYTES, MAX_TOLD_LINES, type LineFault } from '../../formats/line-protocol/line-parser.ts';
@@ -185,14 +186,24 @@ class LineWrite {
     return lines;
   }
 
-  /** Takes out all lines that have values for some series. @param why by series */
-  #refuse(why: ReadonlyMap<number, string>): void {
+  /** Takes out the lines whose rows would expire at once, and no others of their series. @param why by series */
+  async #refuseExpired(why: ReadonlyMap<number, string>): Promise<void> {
+    if (why.size === 0) return;
+    const idOf = (series: number): string => this.#targets[series]!.id;
+    const times = await expiredTimes(this.#deps.reads, [...why.keys()].map(idOf));
+    this.#refuse(why, (series, ns) => ns < (times.get(idOf(series)) ?? INT64_MIN));
+  }
+
+  /** Takes out all lines that have values for some series. @param why by series; @param isMeant which of their rows */
+  #refuse(why: ReadonlyMap<number, string>, isMeant = (_series: number, _ns: bigint): boolean => true): void {
     if (why.size === 0) return;
     let row = 0;
     this.#lines.rows.forEach((count, series) => {
       const reason = why.get(series);
       if (reason !== undefined) {
-        for (const line of this.#lines.lines.subarray(row, row + count)) {
+        for (let at = row; at < row + count; at++) {
+          if (!isMeant(series, this.#lines.times[at])) continue;
+          const line = this.#lines.lines[at];
           if (!this.#refused.has(line) && this.#faults.length < MAX_TOLD_LINES) {
             const { key, field } = this.#fieldOf(series);
             this.#faults.push({ line, text: '', reason: `${key} ${field}: ${reason}` });
@@ -220,14 +231,17 @@ class LineWrite {
     // One refused item refuses all: a line whose other fields are good is not to be stored in part.
     const results = await this.#deps.committer.submit({ items, atomic: true });
     const refusing = new Map<number, string>();
+    const expired = new Map<number, string>();
     let isWhole = true;
     results.forEach((result, at) => {
       if (result.kind === 'appended') return;
       isWhole = false;
       if (isOutOfDate(result)) this.#forget(appended[at]);
+      else if (result.error.slug === 'expired') expired.set(appended[at], refusalText(result.error));
       else if (result.error.slug !== NOT_STORED) refusing.set(appended[at], refusalText(result.error));
     });
     this.#refuse(refusing);
+    await this.#refuseExpired(expired);
     this.#isCommitted = isWhole;
     return isWhole;
   }
@@ -235,7 +249,9 @@ class LineWrite {
   #itemOf(series: number, parts: readonly AppendPart[]): AppendItem {
     const { id, rule, knownVersion } = this.#targets[series]!;
     const { tokenId } = this.#request.principal;
-    return { seriesId: id, rule, rows: this.#lines.rows[series], knownVersion, runs: [], parts, key: null, tokenId };
+    const rows = this.#lines.rows[series];
+    // Whoever is told that a line is stored may rely on it: none vanishes in silence beside newer ones.
+    return { seriesId: id, rule, rows, knownVersion, runs: [], parts, refusesExpired: true, key: null, tokenId };
   }
 
   #forget(series: number): void {

@@ -323,9 +323,9 @@ class SeriesReader {
   }
 
   #print(snapshot: SampleSnapshot, plan: ReadPlan): Promise<RowEvent[]> {
-    const { channels, physical, signal } = this.#request;
+    const { channels, physical, unit, signal } = this.#request;
     const selected = chooseChannels(snapshot.series.channels, channels);
-    const wanted: RowsToTell = { snapshot, plan, selected, physical, latestNs: this.#at.latestNs, signal };
+    const wanted: RowsToTell = { snapshot, plan, selected, physical, unit, latestNs: this.#at.latestNs, signal };
     return rowEvents(this.#deps, wanted);
   }
 

@@ -71,6 +71,7 @@ export interface LiveRequest {
   /** Null: all. */
   readonly channels: readonly WantedChannel[] | null;
   readonly physical: boolean;
+  readonly unit?: string | null;
   readonly signal: AbortSignal;
 }
 

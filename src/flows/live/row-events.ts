@@ -13,6 +13,7 @@ export interface RowsToTell {
   /** Channels by number; null: all. */
   readonly selected: readonly number[] | null;
   readonly physical: boolean;
+  readonly unit?: string | null;
   /** Rows up to this time are late; null: none is. */
   readonly latestNs: bigint | null;
   readonly signal: AbortSignal;
@@ -28,10 +29,10 @@ export interface RowEvent {
 /** Rows of one event. They are few: their number is limited by whoever plans them. */
 export async function rowEvents(
   deps: Pick<ReadDeps, 'root' | 'codec' | 'files'>,
-  { snapshot, plan, selected, physical, latestNs, signal }: RowsToTell,
+  { snapshot, plan, selected, physical, unit, latestNs, signal }: RowsToTell,
 ): Promise<RowEvent[]> {
   if (plan.rows === 0) return [];
-  const task = rowsTask(deps, snapshot, plan, { selected, physical, next: null });
+  const task = rowsTask(deps, snapshot, plan, { selected, physical, unit, next: null });
   if (task.sections.some(({ kind }) => kind === 'disordered')) {
     // Many rows that lie out of order are put in order in a thread.
     const json = await textOf(deps.codec.stream('print', { ...task, format: 'json' as const }, signal));

@@ -17,7 +17,10 @@ export type WantedBuckets =
       readonly fill: Fill;
     };
 
-export interface BucketRequest extends Pick<ReadRequest, 'principal' | 'ref' | 'channels' | 'physical' | 'signal'> {
+export interface BucketRequest extends Pick<
+  ReadRequest,
+  'principal' | 'ref' | 'channels' | 'physical' | 'unit' | 'signal'
+> {
   /** Undefined: where the data begin and end. */
   readonly startNs?: bigint;
   readonly endNs?: bigint;

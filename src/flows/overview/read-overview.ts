@@ -29,6 +29,7 @@ import { bordersHere, bordersWithin, clampBorders, everyBorders } from './bucket
 import { orderedBytes } from '../read/order-windows.ts';
 import { onceMore } from '../read/read-samples.ts';
 import { requireReach } from '../series/series-reach.ts';
+import { channelIn } from '../series/unit-conversion.ts';
 import { bucketsBytes } from './bucket-weight.ts';
 import { FOLD_ORDER_BYTES, type FoldTask } from './fold-overview.ts';
 import { planRowFold, planTimeFold, type FoldPlan, type FoldReader, type PlanRequest } from './plan-overview.ts';
@@ -185,7 +186,7 @@ async function planAnswer(
     format: request.format,
     seriesId: series.id,
     timeReference: series.timeReference,
-    channels: channels.map((channel) => answeredChannel(series, channel, request.physical)),
+    channels: channels.map((channel) => answeredChannel(series, inUnitOf(request, series, channel), request.physical)),
   };
   const printed: BucketAnswer | LineAnswer =
     wanted.by === 'line'
@@ -238,6 +239,10 @@ export async function planFold(reader: FoldReader, plan: PlanRequest): Promise<F
   return sampling.kind === 'regular'
     ? planRowFold(reader, sampling.rate, plan)
     : { fold: await planTimeFold(reader, plan), begins: null };
+}
+
+function inUnitOf({ unit = null }: BucketRequest, series: Series, channel: Channel): Channel {
+  return unit === null ? channel : channelIn(series, channel, unit);
 }
 
 export function answeredChannel(series: Series, channel: Channel, physical: boolean): AnsweredChannel {

@@ -1,5 +1,4 @@
 /** Tokens and projects: who may do what. */
-import { createHash, randomBytes } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import {
   createProject,
@@ -15,19 +14,20 @@ import { VarveError, notFound } from '../../core/errors.ts';
 import { nameKey } from '../../core/same-name.ts';
 import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import type { AccessService } from './access-service.ts';
+import { hashOf, newSecret } from './secret.ts';
 import type { TokenMemory } from './token-memory.ts';
 
 export function accessService({ reads, writes: db }: ReadsAndWrites, tokens: TokenMemory): AccessService {
   return {
     async authenticate(token) {
-      const principal = await tokens.principal(hashOf(token));
+      const principal = await tokens.principal(hashOf('token', token));
       if (principal) return principal;
       throw new VarveError('unauthorized', 'the token is unknown or has been revoked', { slug: 'invalid-token' });
     },
     async createToken(input) {
       const projectIds = input.projects && (await idsOfProjects(reads, input.projects));
       const token = newToken();
-      const record = { id: uuidv7(), name: input.name, hash: hashOf(token), scopes: input.scopes, projectIds };
+      const record = { id: uuidv7(), name: input.name, hash: hashOf('token', token), scopes: input.scopes, projectIds };
       await storeToken(db, record);
       tokens.forget();
       return { token, record: (await findToken(db, record.hash))! };
@@ -44,7 +44,7 @@ export function accessService({ reads, writes: db }: ReadsAndWrites, tokens: Tok
 
 /** A new token: recognisable, and beyond guessing. */
 export function newToken(): string {
-  return `varve_${randomBytes(24).toString('base64url')}`;
+  return `varve_${newSecret()}`;
 }
 
 /** What every start makes sure of: the default project, and that the first token, and no former one, works with all rights. */
@@ -55,18 +55,20 @@ export async function ensureAccess(db: Database, firstToken: string): Promise<vo
       if (error.code !== 'conflict') throw error; // another process was faster
     });
   }
-  await storeFirstToken(db, { id: uuidv7(), name: 'first', hash: hashOf(firstToken) });
+  await storeFirstToken(db, { id: uuidv7(), name: 'first', hash: hashOf('token', firstToken) });
 }
 
 /** Makes another token with all rights. @returns the token, which is stored as a hash only */
 export async function recoverAccess(db: Database): Promise<string> {
   const token = newToken();
-  await storeToken(db, { id: uuidv7(), name: 'recovered', hash: hashOf(token), scopes: ['admin'], projectIds: null });
+  await storeToken(db, {
+    id: uuidv7(),
+    name: 'recovered',
+    hash: hashOf('token', token),
+    scopes: ['admin'],
+    projectIds: null,
+  });
   return token;
-}
-
-function hashOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
 }
 
 async function idsOfProjects(db: Database, names: readonly string[]): Promise<string[]> {

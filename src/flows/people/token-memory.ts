@@ -1,11 +1,19 @@
 /**
- * Who is known by which token. It is remembered, so that no request costs a query, whether its token is valid or not.
+ * Who is known by which token, session or link. It is remembered, so that no request costs a query, whether what it
+ * says is valid or not.
  */
-import { knownTokens, type KnownToken } from '../../catalog/people/access-store.ts';
+import { knownSecrets, type KnownSecret } from '../../catalog/people/access-store.ts';
 import type { Database } from '../../catalog/database.ts';
 import type { Principal } from '../principal.ts';
 
-/** Most tokens that are remembered, valid ones and others: some 3 MB each. */
+/** What a secret stands for, as it is remembered. */
+export interface Known {
+  readonly principal: Principal;
+  readonly endsAt: Date | null;
+  readonly share: KnownSecret['share'];
+}
+
+/** Most tokens, sessions and links that are remembered, valid ones and others: some 3 MB each. */
 const MAX_TOKENS = 10_000;
 /** All tokens are asked for again after so long, though every change is told. */
 const TRUST_MS = 60_000;
@@ -27,7 +35,7 @@ const ASK_AGAIN_MS = 250;
 export class TokenMemory {
   readonly #db: Database;
   readonly #isHearing: () => boolean;
-  #known = new Map<string, Principal>();
+  #known = new Map<string, Known>();
   readonly #unknown = new Set<string>();
   /** True if all valid tokens are known, so that any other text is no token. */
   #isWhole = false;
@@ -52,8 +60,17 @@ export class TokenMemory {
     this.#asking = null;
   }
 
-  /** @param hash SHA-256 of the token. @returns null for one that is unknown, revoked or replaced */
+  /**
+   * Whom a token or session stands for.
+   * @param hash as `secret.ts` makes it. @returns null for one that is unknown, revoked, replaced or past its end
+   */
   async principal(hash: Buffer): Promise<Principal | null> {
+    const known = await this.known(hash);
+    return known === null || isPast(known) ? null : known.principal;
+  }
+
+  /** The same with what is known besides. Something that has ended may still be told. */
+  async known(hash: Buffer): Promise<Known | null> {
     const key = hash.toString('hex');
     if (this.#age() > (this.#isHearing() ? TRUST_MS : TRUST_UNHEARD_MS)) await this.#ask();
     const known = this.#known.get(key);
@@ -83,28 +100,33 @@ export class TokenMemory {
 
   async #load(epoch: number): Promise<void> {
     const began = performance.now();
-    const tokens = await knownTokens(this.#db, { limit: MAX_TOKENS + 1 });
+    const secrets = await knownSecrets(this.#db, { limit: MAX_TOKENS + 1 });
     if (epoch !== this.#epoch) return;
-    this.#known = new Map(tokens.slice(0, MAX_TOKENS).map((token) => [token.hash, toPrincipal(token)]));
+    this.#known = new Map(secrets.slice(0, MAX_TOKENS).map((secret) => [secret.hash, toKnown(secret)]));
     this.#unknown.clear();
-    this.#isWhole = tokens.length <= MAX_TOKENS;
+    this.#isWhole = secrets.length <= MAX_TOKENS;
     this.#since = began;
   }
 
-  async #askFor(hash: Buffer, key: string): Promise<Principal | null> {
+  async #askFor(hash: Buffer, key: string): Promise<Known | null> {
     const epoch = this.#epoch;
-    const [token = null] = await knownTokens(this.#db, { hashes: [hash] });
-    const principal = token && toPrincipal(token);
-    if (epoch !== this.#epoch) return principal;
-    if (principal) {
-      this.#known.set(key, principal);
+    const [secret = null] = await knownSecrets(this.#db, { hashes: [hash] });
+    const known = secret && toKnown(secret);
+    if (epoch !== this.#epoch) return known;
+    if (known) {
+      this.#known.set(key, known);
       dropOldest(this.#known);
     } else {
       this.#unknown.add(key);
       dropOldest(this.#unknown);
     }
-    return principal;
+    return known;
   }
+}
+
+/** True past the end, by the clock of this process, and of a link that was revoked or whose token was. */
+export function isPast({ endsAt, share }: Known): boolean {
+  return share?.isEnded === true || (endsAt !== null && endsAt.getTime() <= Date.now());
 }
 
 function dropOldest(remembered: Map<string, unknown> | Set<string>): void {
@@ -113,10 +135,14 @@ function dropOldest(remembered: Map<string, unknown> | Set<string>): void {
   remembered.delete(oldest);
 }
 
-function toPrincipal({ id, scopes, projects }: KnownToken): Principal {
+function toKnown({ id, scopes, projects, endsAt, share }: KnownSecret): Known {
   return {
-    tokenId: id,
-    scopes,
-    projects: projects && { ids: projects.map((each) => each.id), names: projects.map((each) => each.name) },
+    principal: {
+      tokenId: id,
+      scopes,
+      projects: projects && { ids: projects.map((each) => each.id), names: projects.map((each) => each.name) },
+    },
+    endsAt,
+    share,
   };
 }

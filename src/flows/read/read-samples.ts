@@ -18,6 +18,7 @@ import type { ShardFiles } from '../../storage/read/shard-files.ts';
 import { jsonBytes, SMALL_READ_BYTES, STREAM_BYTES, type AnswerRoom, type Claim } from './answer-room.ts';
 import { exportRows } from './export-samples.ts';
 import { requireReach } from '../series/series-reach.ts';
+import { seriesIn } from '../series/unit-conversion.ts';
 import { laterRows, planEnough, type ChunkLimits, type Enough, type LaterRows } from './plan-pages.ts';
 import { chunksOf, slice, type ReadPlan } from './plan-samples.ts';
 import {
@@ -96,6 +97,7 @@ async function openStream(deps: ReadDeps, request: ReadRequest, claim: Claim): P
   const task = rowsTask(deps, snapshot, plan, {
     selected,
     physical: request.physical,
+    unit: request.unit,
     next: plan.rest && request.linkTo(plan.rest),
     clock: await marksOf(deps, request, snapshot, plan),
   });
@@ -146,25 +148,28 @@ function rangesOf({ blocks }: Piece): RowRange[] {
 }
 
 /**
- * Makes an answer of the planned rows. @param choice channels by number, null: all; whether calibrated; where the rest
- * is; clock marks
+ * Makes an answer of the planned rows. @param choice channels by number, null: all; whether calibrated, and in which
+ * unit; where the rest is; clock marks @throws unprocessable naming `unit`
  */
 export function rowsTask(
   { root }: Pick<ReadDeps, 'root'>,
-  { series, segments }: SampleSnapshot,
+  { series: stored, segments }: SampleSnapshot,
   plan: ReadPlan,
   {
     selected,
     physical,
+    unit = null,
     next,
     clock = NO_MARKS,
   }: {
     readonly selected: readonly number[] | null;
     readonly physical: boolean;
+    readonly unit?: string | null;
     readonly next: string | null;
     readonly clock?: Pick<SeriesClock, 'marks' | 'isMarked'>;
   },
 ): RowsTask {
+  const series = unit === null ? stored : seriesIn(stored, selected, unit);
   const chosen = selected ? selected.map((index) => series.channels[index]) : series.channels;
   const shape: OutShape = {
     seriesId: series.id,

@@ -28,6 +28,8 @@ export interface ReadRequest {
   /** Null: all. @throws invalid-input naming `channels` */
   readonly channels: readonly WantedChannel[] | null;
   readonly physical: boolean;
+  /** Unit of the physical values; null: that of each channel. @throws unprocessable naming `unit` */
+  readonly unit?: string | null;
   /** Times of a regular series: on its grid, or as its clock told them. */
   readonly clock?: 'nominal' | 'marks';
   /** At most this many rows; the rest is behind `next`. */

@@ -66,7 +66,7 @@ export interface RebuildCatalogReport {
 export const NOT_IN_SHARDS: readonly string[] = [
   'series without samples',
   'samples, edits, deletions and changes of names, tags and calibrations since the newest flush of their lane; large appends among them are kept as files in spool/kept',
-  'descriptions, external ids, provenance and history of series',
+  'descriptions, external ids, provenance and history of series, and the files and starts of recordings',
   'annotations, vocabularies, retention rules, and what is known of subjects',
   'tokens, but for the first one, which the next start makes work again',
   'idempotency keys and the change feed; commit numbers go on far beyond the newest one that is known',

@@ -6,6 +6,7 @@ import { chooseChannels, type WantedChannel } from '../../core/signal/choose-cha
 import { isVarveError, invalidField, unprocessableField, VarveError } from '../../core/errors.ts';
 import type { Channel, Series } from '../../core/signal/series.ts';
 import type { Principal } from '../principal.ts';
+import { outOfReach, withinShare } from './series-reach.ts';
 import type { WantedSeries } from './series-service.ts';
 
 /** Series of one answer. */
@@ -47,12 +48,13 @@ export async function chooseSeries(
 }
 
 async function byIds(db: Database, principal: Principal, ids: readonly string[]): Promise<Series[]> {
-  const found = new Map(
-    (await seriesByIds(db, ids, principal.projects?.ids ?? null)).map((series) => [series.id, series]),
-  );
+  const scope = principal.projects?.ids ?? null;
+  const where = withinShare(principal, null);
+  const found = new Map((await seriesByIds(db, ids, scope, where)).map((series) => [series.id, series]));
   return ids.map((id, index) => {
     const series = found.get(id.toLowerCase());
     if (series) return series;
+    if (principal.share) throw outOfReach(principal, { id });
     const field = `series[${index}]`;
     throw new VarveError('not-found', `no series ${id}`, { errors: [{ field, message: 'is not there' }] });
   });
@@ -63,7 +65,7 @@ async function bySearch(
   principal: Principal,
   { where, sort }: Extract<WantedSeries, { by: 'search' }>,
 ): Promise<Series[]> {
-  const question = { where, sort, limit: MAX_TABLE_SERIES, after: null };
+  const question = { where: withinShare(principal, where), sort, limit: MAX_TABLE_SERIES, after: null };
   const { items, after } = await namingFaults(() => searchSeries(searches, question, principal.projects?.ids ?? null));
   if (after === null) return items;
   const message = `finds more than ${MAX_TABLE_SERIES} series, the most of one answer; ask for fewer`;

@@ -4,6 +4,7 @@ import { answerOnce, type Answered, type Once } from '../../catalog/answer-once.
 import { commitChanges, type Change } from '../../catalog/commit-feed.ts';
 import type { Database, DatabaseTransaction, ReadsAndWrites } from '../../catalog/database.ts';
 import { returnPlaces, takePlaces } from '../../catalog/series/lane-store.ts';
+import { missingRecordings, unknownRecording } from '../../catalog/series/recording-store.ts';
 import { insertSeries, type SeriesToInsert } from '../../catalog/series/series-insert.ts';
 import { nameTaken, projectIds } from '../../catalog/series/series-store.ts';
 import { readVocabularies, readVocabulary, type StoredVocabulary } from '../../catalog/tags/vocabulary-store.ts';
@@ -121,7 +122,12 @@ export async function checkAll(
       return { error };
     }
   });
-  return { checked, units: [...units.values()] };
+  const missing = await missingRecordings(db, wantedOf(checked));
+  const withReasons = checked.map((each): Checked => {
+    if (!('input' in each) || !missing.has(each.input)) return each;
+    return { error: unknownRecording((each.input.recording as { id: string }).id) };
+  });
+  return { checked: withReasons, units: [...units.values()] };
 }
 
 function vocabularyOf(

@@ -5,24 +5,29 @@ import { inSearchSnapshot, namingFaults } from '../../catalog/search/search-snap
 import { hasOnePlan, pageStatement, searchSeries, type ProjectScope } from '../../catalog/search/search-store.ts';
 import { countFacets } from '../../catalog/search/tag-facets.ts';
 import { describePlan } from '../../catalog/search/explain-search.ts';
+import { listDeleted } from '../../catalog/series/trash-store.ts';
 import { tagKeys, tagValues, type TagQuestion } from '../../catalog/search/tag-values.ts';
 import { nameKey } from '../../core/same-name.ts';
 import type { SearchRequest } from '../../core/tags/search-request.ts';
 import { searchHints } from '../../core/tags/search-hints.ts';
 import type { Principal } from '../principal.ts';
+import { withinShare } from './series-reach.ts';
 import type { SearchResult, SearchService, TagPage, TagRequest } from './series-service.ts';
 
 /** @param searches where they run, but for those that need no plan of their own: see DatabasePools */
 export function searchService(db: Database, searches: Database): SearchService {
   return {
-    search: (principal, request) => {
+    search: (principal, asked) => {
+      const request = { ...asked, where: withinShare(principal, asked.where) };
       const scope = principal.projects?.ids ?? null;
       if (request.facets.length === 0 && !request.explain)
         return namingFaults(() => onlyPage(hasOnePlan(request) ? db : searches, request, scope));
       return inSearchSnapshot(searches, async (trx) => {
         const page = await searchSeries(trx, request, scope);
         const facets = request.facets.length === 0 ? null : await countFacets(trx, request, scope);
-        const plan = request.explain ? await describePlan(trx, pageStatement(request, scope), scope === null) : null;
+        const plan = request.explain
+          ? await describePlan(trx, pageStatement(request, scope), scope === null && !principal.share)
+          : null;
         return { ...page, facets, explain: plan && { plan, hints: searchHints(request) } };
       });
     },
@@ -42,6 +47,8 @@ export function searchService(db: Database, searches: Database): SearchService {
         ({ entry }) => entry,
         (question) => inSearchSnapshot(searches, (trx) => tagValues(trx, key, question)),
       ),
+    deleted: (principal, { project, limit, after }) =>
+      namingFaults(async () => listDeleted(db, { projectIds: await scopeOf(db, principal, project), limit, after })),
   };
 }
 

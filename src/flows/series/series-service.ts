@@ -1,4 +1,5 @@
 /** Series: made, found, shown, changed and deleted. */
+import type { DeletedSeries, TrashPosition } from '../../catalog/series/trash-store.ts';
 import type { Expression } from '../../core/tags/tag-expression.ts';
 import type { Answered, Once } from '../../catalog/answer-once.ts';
 import type { TagKeyCount, TagValueCount } from '../../catalog/search/tag-values.ts';
@@ -32,11 +33,18 @@ export interface TagPage<T> {
   readonly after: string | null;
 }
 
+export type { DeletedSeries };
+
 /** Only series of the principal's projects are found and counted. */
 export interface SearchService {
   search(principal: Principal, request: SearchRequest): Promise<SearchResult>;
   tagKeys(principal: Principal, request: TagRequest): Promise<TagPage<TagKeyCount>>;
   tagValues(principal: Principal, key: string, request: TagRequest): Promise<TagPage<TagValueCount>>;
+  /** Lists series that can be restored, those that were deleted last first. */
+  deleted(
+    principal: Principal,
+    page: { project: string | undefined; limit: number; after: TrashPosition | null },
+  ): Promise<{ items: DeletedSeries[]; after: TrashPosition | null }>;
 }
 
 /** Series outside the principal's projects do not exist for it (not-found), except in create (forbidden). */

@@ -2,7 +2,8 @@
 import type { Database } from '../../catalog/database.ts';
 import { mediaTypeOf } from '../../formats/samples/wire-formats.ts';
 import { SMALL_READ_BYTES, STREAM_BYTES, type Claim } from '../read/answer-room.ts';
-import { chooseSeries } from '../series/choose-series.ts';
+import { chooseSeries, type ChosenSeries } from '../series/choose-series.ts';
+import { seriesIn } from '../series/unit-conversion.ts';
 import { planTable } from './plan-table.ts';
 import { started, type ReadDeps } from '../read/read-samples.ts';
 import { heldOfTable, plansBytes } from './table-weight.ts';
@@ -21,8 +22,16 @@ export async function querySeries(deps: QueryDeps, request: TableRequest): Promi
   return deps.room.admit(SMALL_READ_BYTES, (claim) => openTable(deps, request, claim));
 }
 
+/** @throws unprocessable naming `unit` */
+function chosenIn({ series: stored, selected }: ChosenSeries, unit: string): ChosenSeries {
+  const series = seriesIn(stored, selected, unit);
+  return { series, selected, channels: selected ? selected.map((at) => series.channels[at]) : series.channels };
+}
+
 async function openTable(deps: QueryDeps, request: TableRequest, claim: Claim): Promise<TableStream> {
-  const chosen = await chooseSeries(deps, request.principal, request.series, request.channels);
+  const found = await chooseSeries(deps, request.principal, request.series, request.channels);
+  const { unit = null } = request;
+  const chosen = unit === null ? found : found.map((each) => chosenIn(each, unit));
   const plans = await plansBytes(deps.db, request, chosen);
   claim.need(STREAM_BYTES + plans);
   const { parts, ...planned } = await planTable(deps, request, chosen);

@@ -26,7 +26,7 @@ export type TablePlanDeps = Pick<ReadDeps, 'db' | 'root' | 'codec'>;
 /** The rows of a selection, as of now. @param most first ones */
 export async function selectedRows(
   deps: TablePlanDeps,
-  { principal, physical }: Pick<TableRequest, 'principal' | 'physical'>,
+  { principal, physical, unit }: Pick<TableRequest, 'principal' | 'physical' | 'unit'>,
   { id }: Series,
   selected: readonly number[] | null,
   selection: SampleSelection,
@@ -39,7 +39,7 @@ export async function selectedRows(
     limits,
   });
   const { snapshot, plan } = await planEnough(deps, most, read, { claim: LARGEST_PLAN });
-  return rowsTask(deps, snapshot, plan, { selected, physical, next: null });
+  return rowsTask(deps, snapshot, plan, { selected, physical, unit, next: null });
 }
 
 export function timeSelection({ startNs, endNs }: TableRequest): SampleSelection {

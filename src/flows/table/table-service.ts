@@ -31,7 +31,7 @@ export type WantedTable =
 
 export interface TableRequest extends Pick<
   BucketRequest,
-  'principal' | 'startNs' | 'endNs' | 'channels' | 'physical' | 'signal'
+  'principal' | 'startNs' | 'endNs' | 'channels' | 'physical' | 'unit' | 'signal'
 > {
   readonly series: WantedSeries;
   readonly wanted: WantedTable;

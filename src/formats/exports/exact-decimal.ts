@@ -46,6 +46,12 @@ export function exactMap(map: Calibration, channel: ExactRanges): ExactMap {
       const slope = times(plus(high, negative(low)), ratio(steps.den, steps.num));
       return { slope, intercept: plus(low, negative(times(from, slope))) };
     }
+    case 'converted': {
+      const { slope, intercept } = exactMap(map.of, channel);
+      const { multiply, divide, add } = map.conversion;
+      const factor = times(decimalRatio(multiply), ratio(1n, BigInt(divide)));
+      return { slope: times(slope, factor), intercept: plus(times(intercept, factor), decimalRatio(add)) };
+    }
   }
 }
 

@@ -42,6 +42,7 @@ type Json = Readonly<Record<string, unknown>>;
  */
 export async function readOpenEphys(files: RecordingFiles, file: string, options: FileOptions): Promise<Recording> {
   const structure = parseStructure(await readWhole(files, file), file);
+  const version = structure['GUI version'];
   const notes: string[] = [];
   const sources = [file];
   const streams: OpenEphysStream[] = [];
@@ -86,7 +87,7 @@ export async function readOpenEphys(files: RecordingFiles, file: string, options
         timeReference: start.timeReference,
         provenance: {
           format: 'Open Ephys binary',
-          gui_version: oneLine(String(structure['GUI version'] ?? '')),
+          ...(typeof version === 'string' && { gui_version: oneLine(version) }),
           stream: folder,
           first_sample_number: String(stream.numbered[0]?.number ?? 0n),
           ...(firstStamp !== null && { first_timestamp_s: firstStamp }),

@@ -3,35 +3,29 @@
  * Its `raw` group holds one dataset for each channel, and `nSeq`, the packet counter.
  */
 import type { Batch } from '../../core/signal/batch.ts';
-import { DTYPES, type Dtype, type SampleArray } from '../../core/numbers/dtype.ts';
+import { DTYPES, viewAs, type Dtype } from '../../core/numbers/dtype.ts';
 import { unprocessableField, VarveError } from '../../core/errors.ts';
 import { parseRate } from '../../core/signal/rate.ts';
 import type { RecordedSeries, Recording } from '../../core/signal/recording.ts';
 import type { Channel, Tags } from '../../core/signal/series.ts';
 import { parseTime } from '../../core/time.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
+import { plainAttributes, type Hdf5File } from './hdf5-file.ts';
 import { importedSpec } from './imported-series.ts';
+import type { LocalZone } from './local-start.ts';
 
-export interface Hdf5Dataset {
+interface OpenDataset {
   /** From the root, beginning with a slash. */
   readonly path: string;
   readonly shape: readonly number[];
   readonly dtype: Dtype;
 }
 
-/** What an importer needs of an open HDF5 file. */
-export interface Hdf5Tree {
-  /** All datasets of numbers. */
-  datasets(): Promise<readonly Hdf5Dataset[]>;
-  /** Attributes of a group or dataset: strings, numbers, bigints, or arrays of them; empty if it has none. */
-  attributes(path: string): Promise<Readonly<Record<string, unknown>>>;
-  /** Rows `[fromRow, toRow)` of a dataset, with all its columns, row-major. */
-  read(path: string, fromRow: number, toRow: number): Promise<SampleArray>;
-}
-
 export interface OpenSignalsOptions {
   /** Name of the recording; device and kind of data follow it, after slashes. */
   readonly name: string;
+  /** Zone of its dates and times; UTC without. */
+  readonly zone?: LocalZone;
 }
 
 /**
@@ -40,16 +34,14 @@ export interface OpenSignalsOptions {
  * firmware are the instrument, too.
  * @throws `unprocessable` if the file has no such device, or a device no usable sampling rate
  */
-export async function readOpenSignals(tree: Hdf5Tree, options: OpenSignalsOptions): Promise<Recording> {
+export async function readOpenSignals(file: Hdf5File, options: OpenSignalsOptions): Promise<Recording> {
   const series: RecordedSeries[] = [];
   const notes: string[] = [];
-  const datasets = await tree.datasets();
-  const devices = new Set(
-    datasets.map(({ path }) => /^\/([^/]+)\/raw\/[^/]+$/.exec(path)?.[1]).filter((name) => name !== undefined),
-  );
+  const datasets = datasetsIn(file);
+  const devices = new Set(datasets.map(({ path }) => DEVICE_DATA.exec(path)?.[1]).filter((name) => name !== undefined));
   for (const device of devices) {
     const own = datasets.filter(({ path }) => path.startsWith(`/${device}/`));
-    series.push(...(await deviceSeries(tree, device, own, options.name, notes)));
+    series.push(...(await deviceSeries(file, device, own, options, notes)));
   }
   if (series.length === 0) {
     throw new VarveError('unprocessable', 'the file has no group <device>/raw: it is no OpenSignals recording', {
@@ -59,25 +51,42 @@ export async function readOpenSignals(tree: Hdf5Tree, options: OpenSignalsOption
   return { series, notes };
 }
 
+const DEVICE_DATA = /^\/([^/]+)\/raw\/[^/]+$/;
+
+export function isOpenSignals(file: Hdf5File): boolean {
+  return datasetsIn(file).some(({ path }) => {
+    const device = DEVICE_DATA.exec(path)?.[1];
+    return device !== undefined && file.at(`/${device}`)?.attributes['sampling rate'] !== undefined;
+  });
+}
+
+/** All datasets of numbers with an axis. */
+function datasetsIn({ nodes }: Hdf5File): OpenDataset[] {
+  return nodes.flatMap(({ path, shape, type }) =>
+    type?.kind === 'number' && type.stored === 'plain' && shape.length > 0 ? [{ path, shape, dtype: type.dtype }] : [],
+  );
+}
+
 async function deviceSeries(
-  tree: Hdf5Tree,
+  file: Hdf5File,
   device: string,
-  datasets: readonly Hdf5Dataset[],
-  recording: string,
+  datasets: readonly OpenDataset[],
+  { name: recording, zone }: OpenSignalsOptions,
   notes: string[],
 ): Promise<RecordedSeries[]> {
-  const attributes = plainAttributes(await tree.attributes(`/${device}`));
+  const attributes = plainAttributes(file.at(`/${device}`)?.attributes ?? {});
   const rate = parseRate(scalar(attributes['sampling rate']) ?? '');
   if (!rate) throw unprocessableField(`/${device}`, 'has no usable attribute `sampling rate`', 'unsupported-recording');
-  const startNs = startOf(attributes);
+  const localNs = startOf(attributes);
+  const startNs = zone && localNs !== undefined ? zone.utcNs(localNs) : localNs;
   const instrument = instrumentOf(attributes);
   if (startNs === undefined)
     notes.push(`${device}: no readable date and time; times count from the start of the recording`);
-  else notes.push(`${device}: date and time have no zone and were taken as UTC`);
+  else notes.push(`${device}: date and time have no zone and were taken as ${zone?.name ?? 'UTC'}`);
 
   const series: RecordedSeries[] = [];
   for (const [kind, members] of groupsOf(device, datasets)) {
-    const channels = await Promise.all(members.map((member) => channelOf(tree, member)));
+    const channels = members.map((member) => channelOf(file, member));
     const sensors = [
       ...new Set(channels.flatMap(({ info }) => (typeof info?.sensor === 'string' ? [info.sensor] : []))),
     ];
@@ -99,7 +108,7 @@ async function deviceSeries(
         },
       }),
       rows: shape[0],
-      batches: () => batchesOf(tree, members),
+      batches: () => batchesOf(file, members),
       annotations: [],
     });
   }
@@ -123,8 +132,8 @@ const KINDS: readonly { readonly name: string; readonly path: RegExp }[] = [
 ];
 
 /** Datasets that make one series, by the last part of its name. Those unlike the first of their kind get a series of their own. */
-function groupsOf(device: string, datasets: readonly Hdf5Dataset[]): Map<string, Hdf5Dataset[]> {
-  const groups = new Map<string, Hdf5Dataset[]>();
+function groupsOf(device: string, datasets: readonly OpenDataset[]): Map<string, OpenDataset[]> {
+  const groups = new Map<string, OpenDataset[]>();
   for (const { name, path } of KINDS) {
     const members = datasets
       .filter((dataset) => path.test(dataset.path.slice(device.length + 2)) && isColumn(dataset.shape))
@@ -146,8 +155,8 @@ function numberOf(path: string): number {
   return Number(/_(\d+)$/.exec(path)?.[1] ?? 0);
 }
 
-async function channelOf(tree: Hdf5Tree, { path }: Hdf5Dataset): Promise<Channel> {
-  const info = plainAttributes(await tree.attributes(path));
+function channelOf(file: Hdf5File, { path }: OpenDataset): Channel {
+  const info = plainAttributes(file.at(path)?.attributes ?? {});
   const label = path.slice(path.lastIndexOf('/') + 1);
   return Object.keys(info).length > 0 ? { label, info } : { label };
 }
@@ -189,19 +198,8 @@ function scalar(value: unknown): number | string | undefined {
   return typeof item === 'number' || typeof item === 'string' ? item : undefined;
 }
 
-/** Attributes as JSON can hold them: typed arrays as lists, bigints as numbers where that is exact. */
-function plainAttributes(attributes: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, plain(value)]));
-}
-
-function plain(value: unknown): unknown {
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  if (ArrayBuffer.isView(value)) return Array.from(value as Float64Array, plain);
-  return Array.isArray(value) ? value.map(plain) : value;
-}
-
 /** Rows × datasets, the datasets read side by side. */
-async function* batchesOf(tree: Hdf5Tree, members: readonly Hdf5Dataset[]): AsyncGenerator<Batch> {
+async function* batchesOf(file: Hdf5File, members: readonly OpenDataset[]): AsyncGenerator<Batch> {
   const [{ dtype, shape }] = members;
   const channels = members.length;
   const { array, bytes } = DTYPES[dtype];
@@ -210,7 +208,10 @@ async function* batchesOf(tree: Hdf5Tree, members: readonly Hdf5Dataset[]): Asyn
     const rows = Math.min(step, shape[0] - from);
     const values = new array(rows * channels);
     for (let c = 0; c < channels; c++) {
-      const column = await tree.read(members[c].path, from, from + rows);
+      const { path, shape: size } = members[c];
+      const place = size.map((_, axis) => (axis === 0 ? from : 0));
+      const bytes = await file.readBlock(path, place, [rows, ...size.slice(1)]);
+      const column = viewAs(dtype, bytes);
       for (let row = 0; row < rows; row++) values[row * channels + c] = column[row];
     }
     yield { rows, values, times: null };

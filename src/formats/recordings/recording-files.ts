@@ -20,7 +20,7 @@ export interface RecordingFiles {
 export interface FileOptions {
   /** Name of the recording. Where it becomes several series, what tells one from the others follows after a slash. */
   readonly name: string;
-  /** Of the clock on the wall that the file has its start from. */
+  /** Zone of the clock on the wall that the file has its start from. */
   readonly zone?: LocalZone;
   /** UTC ns of the first sample, in place of what the file says. */
   readonly startNs?: bigint;

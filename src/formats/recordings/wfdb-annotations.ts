@@ -18,8 +18,8 @@ export interface WfdbAnnotation {
 
 /**
  * @param bytes of the whole file
- * @returns the marks in order of the file, up to the last whole one; its own ticks a second if it states them (then
- * samples count those); whether it ends in the middle of a mark
+ * @returns the marks in order of the file, up to the last whole one. If the file states ticks a second of its own, samples
+ * count those. It also says whether the file ends in the middle of a mark.
  */
 export function readWfdbAnnotations(bytes: Uint8Array): {
   annotations: WfdbAnnotation[];

@@ -193,7 +193,7 @@ async function placedSignals(
     const there = Math.floor(samplesIn(format, Math.max(0, size - byteOffset)) / frameSamples);
     const file: SignalFile = { name, format, byteOffset, frameSamples, frames: there };
     if (frames !== null && there < frames) {
-      const lost = Number(frames - there) / rateHz(head.rate);
+      const lost = (frames - there) / rateHz(head.rate);
       notes.push(`${name} was cut off: it has ${there} of ${frames} frames, and the last ${lost} s are lost`);
     }
     let at = 0;

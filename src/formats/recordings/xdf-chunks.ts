@@ -136,7 +136,7 @@ class PulledBytes {
     while (this.#held.length === 0) {
       const { value, done } = await this.#pieces.next();
       if (done) return false;
-      this.#held = value as Uint8Array;
+      this.#held = value;
     }
     return true;
   }
@@ -161,6 +161,6 @@ function unescaped(text: string): string {
   return text.replace(/&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#x([0-9a-fA-F]{1,6}));/g, (whole, name, decimal, hex) => {
     if (name !== undefined) return ENTITIES[name as string];
     const code = decimal === undefined ? parseInt(hex as string, 16) : Number(decimal);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : (whole as string);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
   });
 }

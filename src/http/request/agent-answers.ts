@@ -28,7 +28,7 @@ const CODES: Readonly<Record<number, string>> = {
 export interface AgentAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: Readonly<Record<string, string>>;
+  readonly body: Readonly<Record<string, unknown>>;
 }
 
 /** @returns null for a request that is no agent's */
@@ -58,7 +58,11 @@ export function partialWrite(path: string, { refused, first }: LinesOutcome): Ag
   );
   const more = refused > first.length ? `; and ${refused - Math.min(first.length, MAX_TOLD_LINES)} more` : '';
   const message = `partial write: ${told.join('; ')}${more} dropped=${refused}`;
-  return { status: 400, headers: {}, body: agentBody(path, 400, message) };
+  const body = agentBody(path, 400, message);
+  if (path === V1_WRITE) return { status: 400, headers: {}, body };
+  // Programs need not take the sentence apart.
+  const lines = first.map(({ line, reason }) => ({ line, reason }));
+  return { status: 400, headers: {}, body: { ...body, dropped: refused, lines } };
 }
 
 function agentBody(path: string, status: number, message: string): Record<string, string> {

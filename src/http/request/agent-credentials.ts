@@ -2,6 +2,8 @@
 import type { RequestHandler } from 'express';
 import { VarveError } from '../../core/errors.ts';
 import type { AccessService } from '../../flows/people/access-service.ts';
+import type { SessionService } from '../../flows/people/session-service.ts';
+import { knownBySession } from './authenticate.ts';
 import { searchParamsOf } from './query.ts';
 
 const HEADER = /^(Token|Bearer|Basic) +([\x21-\x7e]+) *$/i;
@@ -9,12 +11,21 @@ const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 /**
  * `Authorization: Token` (InfluxDB 2), `Bearer`, `Basic` with any name and the token as password, or `u` and `p` of the query (InfluxDB 1). A header goes
- * before the query, where many clients repeat it. Answers unauthorized for a request without a valid token.
+ * before the query, where many clients repeat it.
+ * A session is taken where there is neither. Answers unauthorized for a request without a valid token.
  */
-export function authenticateAgent(access: Pick<AccessService, 'authenticate'>): RequestHandler {
+export function authenticateAgent(
+  access: Pick<AccessService, 'authenticate'>,
+  sessions: Pick<SessionService, 'authenticateSession'>,
+): RequestHandler {
   return async (req, res, next) => {
     const header = req.get('authorization');
     const token = header === undefined ? queryToken(req.originalUrl) : headerToken(header);
+    const bySession = token === null ? knownBySession(req, sessions) : null;
+    if (bySession) {
+      res.locals.principal = await bySession();
+      return next();
+    }
     if (token === null) {
       const message = 'send a token: Authorization: Token <token>, or as password of Basic or of u and p';
       throw new VarveError('unauthorized', message, { slug: 'token-missing' });

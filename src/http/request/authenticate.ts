@@ -1,32 +1,60 @@
-/** Who asks, and what they may: bearer tokens and their scopes. */
-import type { RequestHandler, Response } from 'express';
+/** Who asks, and what they may: bearer tokens, sessions in their place, and scopes. */
+import type { Request, RequestHandler, Response } from 'express';
 import { VarveError } from '../../core/errors.ts';
 import type { AccessService } from '../../flows/people/access-service.ts';
+import type { SessionService } from '../../flows/people/session-service.ts';
 import type { Principal, Scope } from '../../flows/principal.ts';
+import { seriesRefOf } from './series-address.ts';
+import { refuseOtherOrigins, sessionSecret } from './session-cookie.ts';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
 
 /**
- * Knows the caller by `Authorization: Bearer` (RFC 6750) and by nothing else: a token in a URL ends up in logs and histories.
- * Answers unauthorized for a request without a valid token.
+ * Knows the caller by `Authorization: Bearer` (RFC 6750), or by the cookie of a session. It looks at nothing else: a
+ * token in a URL ends up in logs and histories. Answers unauthorized for a request without either, and forbidden for
+ * one that another site makes a browser send.
  */
-export function authenticate(access: Pick<AccessService, 'authenticate'>): RequestHandler {
+export function authenticate(
+  access: Pick<AccessService, 'authenticate'>,
+  sessions: Pick<SessionService, 'authenticateSession'>,
+): RequestHandler {
   return async (req, res, next) => {
-    const header = req.get('authorization');
-    if (header === undefined) {
-      throw new VarveError('unauthorized', 'Send a token: Authorization: Bearer <token>', { slug: 'token-missing' });
+    // Whoever came by a link is known already, and is nobody else.
+    if (res.locals.principal === undefined) {
+      const authenticated = credentialOf(req, access, sessions);
+      res.locals.principal = await authenticated();
+      res.locals.stillPrincipal = authenticated;
     }
-    const token = BEARER.exec(header)?.[1];
-    if (token === undefined) {
-      throw new VarveError('unauthorized', 'The Authorization header is not "Bearer <token>"', {
-        slug: 'invalid-token',
-      });
-    }
-    const authenticated = (): Promise<Principal> => access.authenticate(token);
-    res.locals.principal = await authenticated();
-    res.locals.stillPrincipal = authenticated;
     next();
   };
+}
+
+/** @throws unauthorized, forbidden */
+function credentialOf(
+  req: Request,
+  access: Pick<AccessService, 'authenticate'>,
+  sessions: Pick<SessionService, 'authenticateSession'>,
+): () => Promise<Principal> {
+  const header = req.get('authorization');
+  if (header === undefined) {
+    const bySession = knownBySession(req, sessions);
+    if (bySession) return bySession;
+    throw new VarveError('unauthorized', 'Send a token: Authorization: Bearer <token>', { slug: 'token-missing' });
+  }
+  const token = BEARER.exec(header)?.[1];
+  if (token !== undefined) return () => access.authenticate(token);
+  throw new VarveError('unauthorized', 'The Authorization header is not "Bearer <token>"', { slug: 'invalid-token' });
+}
+
+/** How to know the caller by a session; null without its cookie. @throws forbidden where another site could have sent it */
+export function knownBySession(
+  req: Request,
+  sessions: Pick<SessionService, 'authenticateSession'>,
+): (() => Promise<Principal>) | null {
+  const secret = sessionSecret(req);
+  if (secret === null) return null;
+  refuseOtherOrigins(req);
+  return () => sessions.authenticateSession(secret);
 }
 
 /** The caller of an authenticated request. */
@@ -41,12 +69,14 @@ export function stillPrincipalOf(res: Response): () => Promise<Principal> {
 
 /**
  * Lets tokens with this scope pass. `admin` implies the others. `write` does not imply `read`, for a sensor need not
- * read; neither implies `subjects`.
+ * read; neither implies `subjects`. Whoever came by a link passes for the series that it shows.
  */
 export function needs(scope: Scope): RequestHandler {
-  return (_req, res, next) => {
+  return (req, res, next) => {
     if (!allows(principalOf(res).scopes, scope)) throw missingScope(scope);
-    next();
+    const ref = principalOf(res).share ? seriesRefOf(req) : null;
+    if (ref === null) next();
+    else return res.locals.assertShown(ref).then(() => next());
   };
 }
 

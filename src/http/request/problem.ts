@@ -5,6 +5,7 @@ import { faultOf } from '../../core/fault.ts';
 import { agentAnswer } from './agent-answers.ts';
 import { throwAwayRest } from '../body/linger.ts';
 import { HttpRefusal } from './refusal.ts';
+import { withoutSecret } from './share-door.ts';
 import type { Log } from './request-log.ts';
 import { STATUS_OF } from '../wire/error-status.ts';
 import { PROBLEM_MEDIA_TYPE, type ProblemDocument } from '../wire/problem-schema.ts';
@@ -23,7 +24,7 @@ const TITLES: Readonly<Record<ErrorCode, string>> = {
   'limit-exceeded': 'The request is too large',
   'unsupported-media-type': 'The format of the body is not read here',
   unprocessable: 'The request does not fit this series',
-  'too-many-requests': 'Too many requests of this token are under way',
+  'too-many-requests': 'Too many requests',
   corrupt: 'Stored bytes are damaged or missing',
   unavailable: 'The service cannot take the request now',
   'storage-full': 'The data disk is full',
@@ -141,7 +142,7 @@ function fromEnvironment(error: unknown): VarveError | undefined {
 
 /** The last route: whatever no other one took. */
 export const unknownRoute: RequestHandler = (req) => {
-  throw notFound('route', `${req.method} ${req.path}`);
+  throw notFound('route', `${req.method} ${withoutSecret(req.path)}`);
 };
 
 /** How a stream or a wait says that the other end has left. */
@@ -161,7 +162,7 @@ export function answerProblems(log: Log): ErrorRequestHandler {
       log.debug({ err: error, requestId }, 'a client went away');
       return;
     }
-    const problem = toProblem(error, { path: req.path, id: requestId });
+    const problem = toProblem(error, { path: withoutSecret(req.path), id: requestId });
     if (problem.isFault) log.error({ err: error, requestId }, 'a request failed');
     else if (problem.status > 500) log.warn({ err: error, requestId }, 'a request could not be served');
     if (isBroken || res.headersSent) {

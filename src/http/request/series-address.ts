@@ -32,6 +32,21 @@ const projectQuery = z.object({
   project: name.default(DEFAULT_PROJECT).meta({ description: 'Project of the name' }),
 });
 
+/** Which series a request means; null for one whose path names none. @throws as {@link addressOf} */
+export function seriesRefOf(req: Pick<Request, 'params' | 'originalUrl'>): SeriesRef | null {
+  const { id, name: segments } = req.params;
+  if (id !== undefined) return { id: pathId(req, 'series') };
+  if (segments === undefined) return null;
+  const text = [segments].flat().join('/');
+  if (!name.safeParse(text).success) throw notFound('series', text);
+  const { project } = queryOf(req, projectQuery, { skip: (parameter) => !isProject(parameter) });
+  return { project, name: text };
+}
+
+function isProject(parameter: string): boolean {
+  return parameter === 'project';
+}
+
 /**
  * Which series a request means, and the rest of its query.
  * @param query what the resource takes; a by-name path takes `project` besides
@@ -42,13 +57,9 @@ export function addressOf<S extends z.ZodType>(
   query: S,
   lists: readonly string[] = [],
 ): { ref: SeriesRef; query: z.output<S> } {
-  const { id, name: segments } = req.params;
-  if (id !== undefined) return { ref: { id: pathId(req, 'series') }, query: queryOf(req, query, { lists }) };
-  const text = [segments].flat().join('/');
-  if (!name.safeParse(text).success) throw notFound('series', text);
-  const isProject = (parameter: string): boolean => parameter === 'project';
-  const { project } = queryOf(req, projectQuery, { skip: (parameter) => !isProject(parameter) });
-  return { ref: { project, name: text }, query: queryOf(req, query, { lists, skip: isProject }) };
+  const ref = seriesRefOf(req);
+  if (ref === null) throw new Error('the path of this route names no series');
+  return { ref, query: queryOf(req, query, { lists, ...('name' in ref && { skip: isProject }) }) };
 }
 
 /** The descriptions of one resource of a series under both addresses, each operation written once. */

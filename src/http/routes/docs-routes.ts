@@ -1,7 +1,7 @@
 /** What this service is, and the API's description, for programs and for people. They hold no data, so they need no token. */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import express, { type Router } from 'express';
+import express, { type RequestHandler, type Router } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
 import type { ZodOpenApiPathsObject } from 'zod-openapi';
@@ -71,13 +71,16 @@ const contentSecurityPolicy = helmet.contentSecurityPolicy({
   },
 });
 
-/** @param openApi makes the document; asked once, when it is first wanted */
-export function docsRoutes(openApi: () => object, version: string): Router {
+/**
+ * @param openApi makes the document; asked once, when it is first wanted
+ * @param page what browsers are shown in place of the welcome
+ */
+export function docsRoutes(openApi: () => object, version: string, page: RequestHandler | null = null): Router {
   const router = express.Router({ caseSensitive: true });
   const assets = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
   let document: string | undefined;
 
-  router.get('/', (req, res) => {
+  router.get('/', (req, res, next) => {
     const welcome = {
       name: 'varve',
       version,
@@ -89,8 +92,9 @@ export function docsRoutes(openApi: () => object, version: string): Router {
     };
     res.vary('Accept');
     // A client that takes anything is a program: browsers name HTML.
-    if (req.accepts(['json', 'html']) === 'html') res.type('html').send(WELCOME);
-    else res.json(welcome);
+    if (req.accepts(['json', 'html']) !== 'html') res.json(welcome);
+    else if (page) void page(req, res, next);
+    else res.type('html').send(WELCOME);
   });
 
   router.get('/openapi.json', (_req, res) => {

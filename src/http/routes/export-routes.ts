@@ -65,7 +65,8 @@ export function exportRoutes(exports: ExportService): Router {
 /** Sends a file that never changes, with Range, HEAD and If-None-Match. */
 function sendFile(req: Request, res: Response, { path, name, mediaType }: DoneFile, tag: string): Promise<void> {
   res.attachment(name).type(mediaType);
-  res.set('ETag', tag).set('Cache-Control', 'private, no-cache');
+  // Compressed on the way it would have neither its length nor its tag.
+  res.set('ETag', tag).set('Cache-Control', 'private, no-cache, no-transform');
   return new Promise((resolve, reject) => {
     res.sendFile(path, { dotfiles: 'allow', lastModified: false, cacheControl: false }, (error) => {
       const { status, code } = (error ?? {}) as { status?: number; code?: string };

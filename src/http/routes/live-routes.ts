@@ -19,7 +19,7 @@ import { addressOf, describeBoth, seriesPaths, seriesRouter } from '../request/s
 import { describedSeries } from '../wire/append-many-schema.ts';
 import { liveQuery, streamQuery, toLiveEvent, toStreamLines } from '../wire/live-schema.ts';
 import type { ProblemDocument } from '../wire/problem-schema.ts';
-import { toChannels } from '../wire/samples-schema.ts';
+import { toChannels, toPhysicalWish } from '../wire/samples-schema.ts';
 import { VarveError } from '../../core/errors.ts';
 
 /** A client that has a stream open reads: it need not send what is thrown away. */
@@ -41,7 +41,7 @@ export function liveRoutes(live: Pick<LiveService, 'followSamples' | 'appendStre
       after: known ?? query.after ?? null,
       field: known === null ? 'after' : LAST_EVENT_ID,
       channels: toChannels(query),
-      physical: query.physical ?? false,
+      ...toPhysicalWish(query),
       signal: disconnectSignal(res),
     });
     await sendEvents(req, res, format, outEvents(events));

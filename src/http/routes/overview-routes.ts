@@ -20,7 +20,7 @@ import {
   toWantedEvery,
   toWantedPoints,
 } from '../wire/overview-schema.ts';
-import { toChannels } from '../wire/samples-schema.ts';
+import { toChannels, toPhysicalWish } from '../wire/samples-schema.ts';
 
 /**
  * The kind of answer that a request asks for, which is the parameter that says so; null: rows. @throws invalid-input
@@ -69,7 +69,7 @@ export function answerBuckets(samples: OverviewService, series: Pick<SeriesServi
       wanted,
       format,
       channels: toChannels(query),
-      physical: query.physical ?? false,
+      ...toPhysicalWish(query),
       signal,
       ...openRange(query),
     };

@@ -38,6 +38,7 @@ import {
   toChannels,
   toSelection,
   toSpelling,
+  toPhysicalWish,
 } from '../wire/samples-schema.ts';
 import { appendAnswer, removeAnswer, toAppendAnswer, toRemoveAnswer } from '../wire/writes-schema.ts';
 import { anyReadQuery, bucketsAnswer, BUCKETS_DESCRIPTION, latestQuery, lineAnswer } from '../wire/overview-schema.ts';
@@ -123,7 +124,7 @@ export function sampleReads(samples: ReadService & OverviewService, series: Pick
       format,
       spelling,
       channels: toChannels(query),
-      physical: query.physical ?? false,
+      ...toPhysicalWish(query),
       clock: query.time,
       ...(req.method === 'GET' && {
         choosePart: (answer: DivisibleAnswer) => partToSend(req, answer.bytes, tagOf(answer)),

@@ -9,10 +9,14 @@ import { queryOf } from '../request/query.ts';
 import { addressOf, describeBoth, seriesPaths, seriesRouter } from '../request/series-address.ts';
 import { noQuery } from '../wire/scalars.ts';
 import {
+  chunkPage,
+  chunkPosition,
+  chunkQuery,
   shardPage,
   shardPosition,
   shardQuery,
   storageAnswer,
+  toChunkAnswer,
   toShardAnswer,
   toStorageAnswer,
 } from '../wire/space-schema.ts';
@@ -23,6 +27,13 @@ export function spaceRoutes(space: SpaceService): Router {
   router.get(seriesPaths('/storage'), needs('read'), async (req, res) => {
     const { ref } = addressOf(req, noQuery);
     res.json(toStorageAnswer(await space.ofSeries(principalOf(res), ref)));
+  });
+
+  router.get(seriesPaths('/chunks'), needs('read'), async (req, res) => {
+    const { ref, query } = addressOf(req, chunkQuery);
+    const after = openCursor(req.originalUrl, query.cursor, chunkPosition);
+    const page = await space.chunks(principalOf(res), ref, { limit: query.limit, after });
+    res.json({ items: page.items.map(toChunkAnswer), next: page.after && nextLink(req.originalUrl, page.after) });
   });
 
   router.get('/v1/shards', needsAdmin, async (req, res) => {
@@ -44,6 +55,16 @@ export const spaceDescriptions: ZodOpenApiPathsObject = {
       description: 'Removed and expired rows count until compaction has dropped them.',
       requestParams: { path, query: query(noQuery) },
       responses: { 200: { description: 'Its bytes', content: json(storageAnswer) }, ...problems(404) },
+    },
+  })),
+  ...describeBoth('/chunks', ({ path, by, query }) => ({
+    get: {
+      operationId: `listChunks${by}`,
+      tags: ['space'],
+      summary: 'The chunks of a series, with their checksums',
+      description: 'Where each lies. Reads compare every chunk with its checksum, and `varve verify` compares all.',
+      requestParams: { path, query: query(chunkQuery) },
+      responses: { 200: { description: 'One page, in the order of rows', content: json(chunkPage) }, ...problems(404) },
     },
   })),
   '/v1/shards': {

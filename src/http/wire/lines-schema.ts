@@ -1,7 +1,7 @@
 /** Queries and answers of the routes for agents that speak InfluxDB's protocol. */
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.ts';
-import type { Precision } from '../../formats/line-protocol/line-parser.ts';
+import { MAX_TOLD_LINES, type Precision } from '../../formats/line-protocol/line-parser.ts';
 import { name } from './scalars.ts';
 
 /** What clients call units of time. */
@@ -53,6 +53,12 @@ export const v2Error = z
   .object({
     code: z.string().meta({ description: 'What kind of error it is' }),
     message: z.string().meta({ description: 'What is wrong; of lines which, and why' }),
+    dropped: z.int().optional().meta({ description: 'Lines that were refused; all others are stored' }),
+    lines: z
+      .array(z.object({ line: z.int(), reason: z.string() }))
+      .max(MAX_TOLD_LINES)
+      .optional()
+      .meta({ description: 'Those of them that are told of' }),
   })
   .meta({
     id: 'AgentError2',

@@ -4,21 +4,24 @@ import type { AnsweredItem, LiveEvent, StreamEvent } from '../../flows/live/live
 import { HEARTBEAT, type OutEvent } from '../body/event-stream.ts';
 import { toItem, type ToDocument } from './append-many-schema.ts';
 import { name, queryBoolean } from './scalars.ts';
-import { channelParameters, gapRule, sourceParameter } from './samples-schema.ts';
+import { channelParameters, gapRule, physicalUnit, refineUnit, sourceParameter } from './samples-schema.ts';
 import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 
 /** Longest position that is read. */
 const MAX_POSITION_CHARS = 200;
 
-export const liveQuery = z.strictObject({
-  after: z.string().min(1).max(MAX_POSITION_CHARS).optional().meta({
-    description:
-      'Where to go on: the id of an event, or the commit that was read (X-Varve-Commit). Without it, with what comes from now on',
-  }),
-  ...channelParameters,
-  physical: queryBoolean.optional().meta({ description: 'true: values with scale and offset applied, as float64' }),
-  format: z.enum(['sse', 'ndjson']).optional().meta({ description: 'Instead of Accept' }),
-});
+export const liveQuery = z
+  .strictObject({
+    after: z.string().min(1).max(MAX_POSITION_CHARS).optional().meta({
+      description:
+        'Where to go on: the id of an event, or the commit that was read (X-Varve-Commit). Without it, with what comes from now on',
+    }),
+    ...channelParameters,
+    physical: queryBoolean.optional().meta({ description: 'true: values with scale and offset applied, as float64' }),
+    unit: physicalUnit,
+    format: z.enum(['sse', 'ndjson']).optional().meta({ description: 'Instead of Accept' }),
+  })
+  .superRefine(refineUnit);
 
 export const streamQuery = z.strictObject({
   project: name.default(DEFAULT_PROJECT).meta({ description: 'Project of series that are called by their names' }),

@@ -5,16 +5,17 @@ import { MAX_LATEST_ROWS } from '../../flows/read/latest-read.ts';
 import { BUCKET_FORMATS } from '../../flows/overview/print-overview.ts';
 import { MAX_POINTS } from '../../flows/overview/read-overview.ts';
 import type { WantedBuckets } from '../../flows/overview/overview-service.ts';
-import { clockTimesParameter, readQuery } from './samples-schema.ts';
+import { clockTimesParameter, readQuery, refineUnit } from './samples-schema.ts';
 import { queryInteger, timeZone, uuid } from './scalars.ts';
 
-const { start, end, channels, physical, epoch, orient, format } = readQuery.shape;
+const { start, end, channels, physical, unit, epoch, orient, format } = readQuery.shape;
 const chosen = { channels, 'channels[]': readQuery.shape['channels[]'] };
 const range = {
   start,
   end,
   ...chosen,
   physical,
+  unit,
   format: z.enum(BUCKET_FORMATS).optional().meta({ description: 'Instead of the Accept header' }),
 };
 
@@ -74,9 +75,11 @@ const latest = queryInteger(
 );
 
 export function refineRange(
-  { start: from, end: to }: { start?: bigint; end?: bigint },
+  query: { start?: bigint; end?: bigint; physical?: boolean; unit?: string },
   context: Pick<z.RefinementCtx, 'addIssue'>,
 ): void {
+  const { start: from, end: to } = query;
+  refineUnit(query, context);
   if (from === undefined || to === undefined || from <= to) return;
   context.addIssue({ code: 'custom', path: ['start'], message: 'is after end' });
   context.addIssue({ code: 'custom', path: ['end'], message: 'is before start' });
@@ -84,15 +87,9 @@ export function refineRange(
 
 export const pointsQuery = z.strictObject({ ...range, points, method }).superRefine(refineRange);
 export const everyQuery = z.strictObject({ ...range, every, agg, fill, tz }).superRefine(refineRange);
-export const latestQuery = z.strictObject({
-  latest,
-  ...chosen,
-  physical,
-  format,
-  epoch,
-  time: clockTimesParameter,
-  orient,
-});
+export const latestQuery = z
+  .strictObject({ latest, ...chosen, physical, unit, format, epoch, time: clockTimesParameter, orient })
+  .superRefine(refineUnit);
 
 /** Parameters that each choose another kind of answer, and those that none of these takes. */
 export const ANSWER_KINDS = ['points', 'every', 'latest'] as const;

@@ -1,4 +1,5 @@
 /** A question about many series on the wire. */
+import { physicalUnit, toPhysicalWish } from './samples-schema.ts';
 import { z } from 'zod';
 import { AGGREGATES, FILLS, parseEvery } from '../../core/overview/aggregate-span.ts';
 import { invalidField } from '../../core/errors.ts';
@@ -120,8 +121,9 @@ export const queryBody = z
       .meta({ description: 'Labels or 0-based numbers, which each of the series must have. Default: all' }),
     physical: z
       .boolean()
-      .default(false)
-      .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),
+      .optional()
+      .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value. Default: false' }),
+    unit: physicalUnit,
     form: z.enum(['long', 'wide']).default('long').meta({
       description:
         'long: one row for each value (or bucket), with the series in a column. wide: one row for each time and one column for each channel of each series; needs every or as_of',
@@ -182,13 +184,13 @@ type QueryBody = z.output<typeof queryBody>;
 
 /** @throws invalid-input and unprocessable naming the field */
 export function toTableRequest(body: QueryBody, format: TableFormatName): Omit<TableRequest, 'principal' | 'signal'> {
-  const { start, end, channels, physical, epoch } = body;
+  const { start, end, channels, epoch } = body;
   if (epoch !== undefined && format !== 'csv') throw invalidField('epoch', `is for csv; the answer would be ${format}`);
   return {
     series: wantedSeries(body),
     ...openRange({ start, end }),
     channels: channels ?? null,
-    physical,
+    ...toPhysicalWish(body),
     wanted: wantedTable(body),
     format,
     epoch,

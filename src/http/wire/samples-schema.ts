@@ -8,7 +8,7 @@ import { EPOCH_UNITS } from '../../formats/text/epoch-text.ts';
 import { ORIENTS } from '../../formats/samples/json.ts';
 import type { AnswerFormatName, Spelling } from '../../formats/samples/wire-formats.ts';
 import { ANSWER_FORMATS } from '../body/negotiate.ts';
-import { bodyTime, queryBoolean, queryBound, queryInteger, queryTime, uuid } from './scalars.ts';
+import { bodyTime, queryBoolean, queryBound, queryInteger, queryTime, unit, uuid } from './scalars.ts';
 
 const MAX_SOURCE_CHARS = 255;
 
@@ -152,6 +152,30 @@ export const clockTimesParameter = z.enum(['nominal', 'marks']).optional().meta(
     'Regular series: times on their grid (the default), or as their clock told them, between its marks evenly. Which rows are in a range the grid says',
 });
 
+/** Physical values in another unit. */
+export const physicalUnit = unit.optional().meta({
+  description:
+    'Unit of the physical values, as UCUM writes it: they are converted. It implies physical. Refused where a channel measures something else',
+  example: 'mV',
+});
+
+/** @throws nothing; adds an issue where raw values are asked for in a unit */
+export function refineUnit(
+  { physical, unit: wanted }: { physical?: boolean; unit?: string },
+  context: Pick<z.RefinementCtx, 'addIssue'>,
+): void {
+  if (wanted === undefined || physical !== false) return;
+  context.addIssue({ code: 'custom', path: ['unit'], message: 'is for physical values' });
+}
+
+/** Whether values are calibrated, and in which unit they are. */
+export function toPhysicalWish({ physical, unit: wanted }: { physical?: boolean; unit?: string }): {
+  readonly physical: boolean;
+  readonly unit: string | null;
+} {
+  return { physical: physical ?? wanted !== undefined, unit: wanted ?? null };
+}
+
 const readParameters = z.strictObject({
   start: queryBound.optional().meta({ description: 'First time, inclusive' }),
   end: queryBound.optional().meta({ description: 'Last time, exclusive' }),
@@ -170,6 +194,7 @@ const readParameters = z.strictObject({
   physical: queryBoolean
     .optional()
     .meta({ description: 'Scale and offset applied, as float64; NaN for the missing value' }),
+  unit: physicalUnit,
   format: z.enum(ANSWER_FORMATS).optional().meta({ description: 'Instead of the Accept header' }),
   epoch: z.enum(EPOCH_UNITS).optional().meta({
     description:
@@ -187,7 +212,9 @@ const readParameters = z.strictObject({
 });
 
 /** Checks that only one way to select is used, and that it runs forwards. */
-export const readQuery = readParameters.superRefine(({ start, end, rows, skip, count }, context) => {
+export const readQuery = readParameters.superRefine((query, context) => {
+  const { start, end, rows, skip, count } = query;
+  refineUnit(query, context);
   if (skip !== undefined && start === undefined) {
     context.addIssue({ code: 'custom', path: ['skip'], message: 'needs start' });
   }

@@ -8,7 +8,7 @@ import type { LastValue } from '../../core/signal/series.ts';
 import { allOf, silentFor, withWords, type Expression } from '../../core/tags/tag-expression.ts';
 import { parseOverlaps } from '../../core/tags/tag-parameters.ts';
 import { readExpression } from '../../core/tags/tag-tree.ts';
-import { queryBoolean, queryInteger, queryBound, uuid } from './scalars.ts';
+import { isUuid, queryBoolean, queryInteger, queryBound, uuid } from './scalars.ts';
 import { inclusion, seriesAnswer, toSeriesAnswer } from './series-schema.ts';
 import { tagScalarAnswer } from './tag-values-schema.ts';
 
@@ -37,6 +37,7 @@ export const seriesQuery = z
       .enum(['regular', 'irregular'])
       .optional()
       .meta({ description: 'Only series with a rate, or with a time on every row' }),
+    recording: z.string().optional().meta({ description: 'Only series of the recording of this id, or name' }),
     q: z.string().optional().meta({ description: 'Words that name or description must have, all of them' }),
     overlaps: z.string().optional().meta({
       description: 'start,end: series that have samples in this time',
@@ -78,6 +79,11 @@ export function toSearchRequest(
     const text = query[field];
     if (text !== undefined)
       conditions.push({ kind: 'field', field, test: { op: 'any', values: [{ type: 'text', text }] } });
+  }
+  if (query.recording !== undefined) {
+    const field = isUuid(query.recording) ? 'recording_id' : 'recording';
+    const values = [{ type: 'text', text: query.recording } as const];
+    conditions.push({ kind: 'field', field, test: { op: 'any', values } });
   }
   if (query.q !== undefined) conditions.push(withWords(query.q, 'q'));
   // The plus of a zone that was not percent-encoded arrives as a space.

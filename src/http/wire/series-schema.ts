@@ -1,4 +1,5 @@
 /** Series on the wire: creation, change, search, answer. */
+import { recordingWish, toRecordingWish } from './recordings-schema.ts';
 import { z } from 'zod';
 import { CODECS } from '../../core/signal/codec.ts';
 import { DTYPE_NAMES, DTYPES, isBigDtype, type Dtype } from '../../core/numbers/dtype.ts';
@@ -39,6 +40,7 @@ const ABOUT = {
   resolution: 'Smallest difference between two physical values that means anything',
   timeZone: 'Where it was recorded; times stay UTC',
   externalIds: 'What others call it, by who they are',
+  recording: 'The recording that it belongs to, with what was taken together with it; null: to none',
 };
 
 const description = z.string().max(MAX_DESCRIPTION_CHARS);
@@ -124,6 +126,7 @@ export const seriesCreate = z
       .default({})
       .meta({ description: ABOUT.externalIds, example: { dandi: '000123' } }),
     provenance: provenance.default({}),
+    recording: recordingWish.nullable().default(null).meta({ description: ABOUT.recording }),
   })
   .superRefine(({ dtype, missing_value: given }, context) => {
     if (given === null || fitting(dtype, given) !== undefined) return;
@@ -200,6 +203,7 @@ export function newSeries(body: z.output<typeof seriesCreate>): NewSeries {
     timeZone: body.time_zone,
     externalIds: body.external_ids,
     provenance: body.provenance,
+    recording: body.recording && toRecordingWish(body.recording),
   };
 }
 
@@ -353,6 +357,13 @@ export const seriesAnswer = z
     time_zone: z.string().nullable().meta({ description: ABOUT.timeZone }),
     external_ids: z.record(z.string(), z.string()).meta({ description: ABOUT.externalIds }),
     provenance: z.record(z.string(), z.unknown()).meta({ description: 'As `Provenance` has it, and any other key' }),
+    recording: z
+      .object({
+        id: uuid.meta({ description: 'Id of the recording' }),
+        name: z.string().meta({ description: 'Its name' }),
+      })
+      .nullable()
+      .meta({ description: ABOUT.recording }),
     rows: z.int().meta({ description: 'Row numbers given out: the number of the next row' }),
     removed: z.int().meta({ description: 'How many of these rows were removed since; the others keep their numbers' }),
     first_time: instant.nullable().meta({ description: 'Time of the oldest row; null: there is none' }),
@@ -416,6 +427,7 @@ export function toSeriesAnswer(series: Series, last?: LastValue | null): z.input
     time_zone: series.timeZone,
     external_ids: series.externalIds,
     provenance: series.provenance,
+    recording: series.recording,
     rows: series.rows,
     removed: series.removed,
     first_time: timeOrNull(series.firstNs),

@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { DTYPES } from '../../core/numbers/dtype.ts';
 import { SHARD_STATES } from '../../core/upkeep/shard-state.ts';
-import type { ShardSpace, SpaceService } from '../../flows/compact/space-service.ts';
-import { instant, isUuid, queryInteger, uuid } from './scalars.ts';
+import type { ListedChunk, ShardSpace, SpaceService } from '../../flows/compact/space-service.ts';
+import { instant, isUuid, queryInteger, timeOrNull, uuid } from './scalars.ts';
 
 type SeriesSpace = Awaited<ReturnType<SpaceService['ofSeries']>>;
 
@@ -93,4 +93,67 @@ export function toShardAnswer(shard: ShardSpace): z.input<typeof shardAnswer> {
     series: shard.series,
     created_at: shard.madeAt.toISOString(),
   };
+}
+
+const MAX_CHUNKS = 1000;
+const DEFAULT_CHUNKS = 100;
+
+export const chunkQuery = z.strictObject({
+  limit: queryInteger(1, MAX_CHUNKS, `Items of a page; default ${DEFAULT_CHUNKS}`).default(DEFAULT_CHUNKS),
+  cursor: z.string().optional().meta({ description: 'From the link to the next page' }),
+});
+
+export const chunkPosition = z.strictObject({
+  row: z.string().regex(/^-?\d{1,19}$/),
+  generation: z.int(),
+  isFresh: z.boolean(),
+  id: z.string().regex(/^\d{1,19}$/),
+});
+
+const CRC = 'CRC-32 of its stored bytes, as eight hexadecimal digits';
+
+const chunkAnswer = z
+  .object({
+    first_row: z.int().meta({ description: 'Its first row; of an irregular series, in the order in which rows came' }),
+    rows: z.int().meta({ description: 'Its rows, removed and replaced ones among them' }),
+    generation: z.int().meta({ description: 'Chunks of an edit have a higher one than those they replace' }),
+    shard: uuid.nullable().meta({ description: 'The shard that it lies in; null: it is fresh, and in no shard yet' }),
+    first_time: instant.nullable().meta({ description: 'Smallest time of irregular rows; null for a regular series' }),
+    last_time: instant.nullable().meta({ description: 'Largest time of irregular rows; null for a regular series' }),
+    codec: z.string().meta({ description: 'How its values are compressed' }),
+    bytes: z.int().meta({ description: 'Bytes as they are stored' }),
+    values_crc32: z.string().meta({ description: `${CRC}: values` }),
+    times_crc32: z
+      .string()
+      .nullable()
+      .meta({ description: `${CRC}: times; null for a regular series` }),
+    damaged_at: instant.nullable().meta({ description: 'When it was found that it cannot be read; null: it was not' }),
+  })
+  .meta({ id: 'Chunk', description: 'A block of the samples of a series' });
+
+export const chunkPage = z
+  .object({
+    items: z.array(chunkAnswer).meta({ description: 'The chunks of this page' }),
+    next: z.string().nullable().meta({ description: 'Link to the next page; null on the last' }),
+  })
+  .meta({ id: 'ChunkPage', description: 'A part of the chunks of a series' });
+
+export function toChunkAnswer(chunk: ListedChunk): z.input<typeof chunkAnswer> {
+  return {
+    first_row: chunk.firstRow,
+    rows: chunk.rows,
+    generation: chunk.generation,
+    shard: chunk.shardId,
+    first_time: timeOrNull(chunk.firstNs),
+    last_time: timeOrNull(chunk.lastNs),
+    codec: chunk.codec,
+    bytes: chunk.bytes,
+    values_crc32: hexadecimal(chunk.valuesCrc),
+    times_crc32: chunk.timesCrc === null ? null : hexadecimal(chunk.timesCrc),
+    damaged_at: chunk.damagedAt?.toISOString() ?? null,
+  };
+}
+
+function hexadecimal(crc: number): string {
+  return crc.toString(16).padStart(8, '0');
 }

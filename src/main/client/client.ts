@@ -1,9 +1,9 @@
 /** A client of the REST API, for the command line: typed calls, streams both ways, problems as VarveErrors. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
-import { messageOf, VarveError, type FieldError } from '../../core/errors.ts';
+import { messageOf, notFound, VarveError, type FieldError } from '../../core/errors.ts';
 import { formatRate } from '../../core/signal/rate.ts';
-import type { NewAnnotation, NewSeries } from '../../core/signal/series.ts';
+import type { NewAnnotation, NewSeries, RecordingSource, RecordingWish } from '../../core/signal/series.ts';
 import type { SeriesRef } from '../../flows/series/series-service.ts';
 import type { createdTokenAnswer, projectAnswer, tokenAnswer, tokenCreate } from '../../http/wire/access-schema.ts';
 import type { annotationPage } from '../../http/wire/annotations-schema.ts';
@@ -12,9 +12,12 @@ import type { exportAnswer } from '../../http/wire/exports-schema.ts';
 import type { ProblemDocument } from '../../http/wire/problem-schema.ts';
 import type { searchPage, seriesPage } from '../../http/wire/search-schema.ts';
 import type { seriesAnswer, seriesCreate, seriesPatch } from '../../http/wire/series-schema.ts';
+import type { recordingAnswer, recordingWish } from '../../http/wire/recordings-schema.ts';
+import { isUuid } from '../../http/wire/scalars.ts';
 import type { appendAnswer } from '../../http/wire/writes-schema.ts';
 
 export type SeriesAnswer = z.output<typeof seriesAnswer>;
+export type RecordingJson = z.output<typeof recordingAnswer>;
 export type ExportAnswer = z.output<typeof exportAnswer>;
 export type TokenAnswer = z.output<typeof tokenAnswer>;
 export type AnnotationAnswer = z.output<typeof annotationPage>['items'][number];
@@ -75,6 +78,23 @@ export class VarveClient {
   /** @throws conflict if the project has a series of that name; not-found for an unknown project */
   async createSeries(series: NewSeries): Promise<SeriesAnswer> {
     return this.#json('POST', '/v1/series', creation(series));
+  }
+
+  /**
+   * The recording of this id, or of this name in the project. @throws not-found
+   */
+  async findRecording(project: string, called: string): Promise<RecordingJson> {
+    const query = new URLSearchParams({ project, name: called });
+    const page = await this.#json<{ items: RecordingJson[] }>('GET', `/v1/recordings?${query.toString()}`);
+    const [named] = page.items;
+    if (named) return named;
+    if (isUuid(called)) return this.#json('GET', `/v1/recordings/${called}`);
+    throw notFound('recording', called);
+  }
+
+  /** Notes one more file of a recording. */
+  async addSource(id: string, source: RecordingSource): Promise<void> {
+    await this.#json('PATCH', `/v1/recordings/${id}`, JSON.stringify({ add_source: source }));
   }
 
   /** @throws not-found */
@@ -292,7 +312,15 @@ function seriesPath(ref: SeriesRef, resource = ''): string {
   return `/v1/series/by-name/${encodeURIComponent(ref.name)}${resource}?project=${encodeURIComponent(ref.project)}`;
 }
 
-function creation({ sampling, timeReference, missingValue, timeZone, externalIds, ...series }: NewSeries): string {
+function creation({
+  sampling,
+  timeReference,
+  missingValue,
+  timeZone,
+  externalIds,
+  recording = null,
+  ...series
+}: NewSeries): string {
   const body: z.input<typeof seriesCreate> = {
     ...series,
     channels: series.channels.map((channel) => ({ ...channel })),
@@ -308,8 +336,19 @@ function creation({ sampling, timeReference, missingValue, timeZone, externalIds
     missing_value: typeof missingValue === 'bigint' ? String(missingValue) : missingValue,
     time_zone: timeZone,
     external_ids: externalIds,
+    ...(recording && { recording: recordingBody(recording) }),
   };
   return JSON.stringify(body);
+}
+
+function recordingBody(wish: RecordingWish): z.input<typeof recordingWish> {
+  if ('id' in wish) return wish;
+  const { name, source, startNs } = wish;
+  return {
+    name,
+    ...(source && { source: { ...source, files: source.files && [...source.files] } }),
+    ...(startNs !== null && { start: String(startNs) }),
+  };
 }
 
 /** Annotations as JSON texts, in as few requests as the limits allow. */

@@ -6,7 +6,12 @@ import { tokenInFolder, tokenPath } from '../process/first-token.ts';
 
 /** A client with the token of VARVE_TOKEN, else the one in the data folder. @throws unauthorized if there is neither */
 export function connect(config: Config): VarveClient {
-  return new VarveClient(config.serviceUrl, config.firstToken ?? tokenInFolder(config.dataRoot) ?? missing(config));
+  return new VarveClient(config.serviceUrl, tokenOf(config));
+}
+
+/** The token of VARVE_TOKEN, else the one in the data folder. @throws unauthorized if there is neither */
+export function tokenOf(config: Config): string {
+  return config.firstToken ?? tokenInFolder(config.dataRoot) ?? missing(config);
 }
 
 function missing({ dataRoot }: Config): never {

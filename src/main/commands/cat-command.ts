@@ -17,6 +17,7 @@ export interface CatCommand {
   /** Labels as they are. */
   readonly channel?: readonly string[];
   readonly physical?: boolean;
+  readonly unit?: string;
   readonly format?: string;
   readonly out?: string;
 }
@@ -29,7 +30,7 @@ export async function catSamples(config: Config, series: string, command: CatCom
     throw new VarveError('invalid-input', `${format} is binary: add --out FILE, or send it through a pipe`);
   }
   const query = new URLSearchParams({ format });
-  for (const name of ['start', 'end', 'rows', 'channels'] as const) {
+  for (const name of ['start', 'end', 'rows', 'channels', 'unit'] as const) {
     const value = command[name];
     if (value !== undefined) query.append(name, value);
   }

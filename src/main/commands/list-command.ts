@@ -1,6 +1,7 @@
 /** `varve ls` and `varve search`: series and where their data begin and end. */
 import { invalidField, messageOf } from '../../core/errors.ts';
 import { parseJsonWithDigits } from '../../formats/text/exact-json.ts';
+import { isUuid } from '../../http/wire/scalars.ts';
 import { tagText } from '../../core/signal/tag-value.ts';
 import type { Facets, SeriesAnswer, SeriesQuestion } from '../client/client.ts';
 import type { Config } from '../process/config.ts';
@@ -11,6 +12,8 @@ import { tableLines, type TextColumn } from './text-table.ts';
 
 export interface ListCommand {
   readonly project?: string;
+  /** Id or name. */
+  readonly recording?: string;
   readonly unit?: string;
   readonly kind?: string;
   readonly json?: boolean;
@@ -54,8 +57,14 @@ export async function listSeries(config: Config, conditions: readonly string[], 
   if (count === 0 && !command.json) process.stderr.write(`varve: ${nothing(conditions, command)}\n`);
 }
 
-function nothing(conditions: readonly string[], { where, unit, kind, project }: ListCommand): string {
-  if (conditions.length > 0 || where !== undefined || unit !== undefined || kind !== undefined) {
+function nothing(conditions: readonly string[], { where, unit, kind, project, recording }: ListCommand): string {
+  if (
+    conditions.length > 0 ||
+    where !== undefined ||
+    unit !== undefined ||
+    kind !== undefined ||
+    recording !== undefined
+  ) {
     return 'no series meets these conditions';
   }
   return project === undefined ? 'there are no series' : `there are no series in project ${project}`;
@@ -68,13 +77,19 @@ function listQuestion(conditions: readonly string[], command: ListCommand): Seri
   });
   if (command.where !== undefined) {
     if (conditions.length > 0) throw invalidField('--where', 'stands in place of conditions, not beside them');
-    const and = [parseWhere(command.where), ...fields.map(([field, value]) => ({ field, eq: value }))];
+    const recording = command.recording === undefined ? [] : [recordingCondition(command.recording)];
+    const and = [parseWhere(command.where), ...recording, ...fields.map(([field, value]) => ({ field, eq: value }))];
     return { where: and.length === 1 ? and[0] : { and }, sort: command.sort?.split(',') ?? [] };
   }
   const query = new URLSearchParams(conditions.map(parseTagCondition));
   for (const [name, value] of fields) query.append(name, value);
+  if (command.recording !== undefined) query.append('recording', command.recording);
   if (command.sort !== undefined) query.append('sort', command.sort);
   return query;
+}
+
+function recordingCondition(called: string): object {
+  return { field: isUuid(called) ? 'recording_id' : 'recording', eq: called };
 }
 
 function parseWhere(text: string): unknown {

@@ -6,12 +6,12 @@ import { createHash } from 'node:crypto';
 import type { Batch } from '../../core/signal/batch.ts';
 import { bytesOf } from '../../core/numbers/dtype.ts';
 import { VarveError, isVarveError } from '../../core/errors.ts';
-import { formatRate } from '../../core/signal/rate.ts';
 import type { RecordedSeries, Recording } from '../../core/signal/recording.ts';
-import type { NewAnnotation, NewSeries, Tags } from '../../core/signal/series.ts';
+import type { NewAnnotation, NewSeries, RecordingWish, Tags } from '../../core/signal/series.ts';
 import { recordBytes } from '../../formats/samples/batch-builder.ts';
 import { packRecords } from '../../formats/binary/packed-records.ts';
 import type { SeriesAnswer, VarveClient } from '../client/client.ts';
+import { seriesToCreate, shapeText, type ImportPlace } from '../../flows/import/series-to-create.ts';
 import type { RecordingSource } from '../../flows/import/source-files.ts';
 import { VERSION } from '../process/version.ts';
 
@@ -22,31 +22,26 @@ export interface ImportOptions {
   readonly project: string;
   /** Besides those the recording brings; these win. */
   readonly tags: Tags;
+  /** The recording that the series are made in; undefined: in none. */
+  readonly recording?: RecordingWish;
+}
+
+/** What is said of all series of an import from here. */
+export function placeOf({ project, tags, recording }: ImportOptions): ImportPlace {
+  return { project, tags, recording: recording ?? null, importer: `varve ${VERSION}` };
 }
 
 export interface ImportedSeries {
   /** As it was created now, or an earlier time. */
   readonly series: SeriesAnswer;
+  /** Now. */
+  readonly isCreated: boolean;
   readonly rows: number;
   readonly bytes: number;
   readonly annotations: number;
   /** How many of those rows were not there before; and of the annotations. */
   readonly addedRows: number;
   readonly addedAnnotations: number;
-}
-
-/** What a series of a recording will be called and say. */
-export function seriesToCreate(
-  { spec }: RecordedSeries,
-  source: RecordingSource,
-  { project, tags }: ImportOptions,
-): NewSeries {
-  return {
-    ...spec,
-    project,
-    tags: { ...spec.tags, ...tags },
-    provenance: { ...spec.provenance, source, importer: `varve ${VERSION}` },
-  };
 }
 
 /** Bytes of a row as it travels. */
@@ -72,12 +67,13 @@ export async function importRecording(
 ): Promise<ImportedSeries[]> {
   const imported: ImportedSeries[] = [];
   for (const recorded of recording.series) {
-    const wanted = seriesToCreate(recorded, source, options);
-    const series = await createOrFind(client, wanted, source);
+    const wanted = seriesToCreate(recorded, source, placeOf(options));
+    const { series, isCreated, isOther } = await createOrFind(client, wanted, source);
     let [rows, addedRows, bytes, request] = [0, 0, 0, 0];
     for await (const { body, startNs } of requestsOf(recorded)) {
+      const begins = isOther && request === 0 ? startNsOf(wanted) : {};
       const idempotencyKey = requestKey(source, wanted.name, request++);
-      const place = startNs === undefined ? {} : { startNs, isGap: true };
+      const place = startNs === undefined ? begins : { startNs, isGap: true };
       const appended = await client
         .appendSamples(series.id, body, { idempotencyKey, ...place })
         .catch((error: unknown) => {
@@ -92,6 +88,7 @@ export async function importRecording(
     await client.annotate(series.id, missing);
     imported.push({
       series,
+      isCreated,
       rows,
       bytes,
       annotations: recorded.annotations.length,
@@ -102,34 +99,42 @@ export async function importRecording(
   return imported;
 }
 
-async function createOrFind(client: VarveClient, wanted: NewSeries, source: RecordingSource): Promise<SeriesAnswer> {
+/** Where rows begin that are appended to those of another file. */
+function startNsOf({ sampling }: NewSeries): { startNs?: bigint } {
+  return sampling.kind === 'regular' && sampling.startNs !== null ? { startNs: sampling.startNs } : {};
+}
+
+/** @returns isOther: it came from another file, and is of the recording that is added to */
+async function createOrFind(
+  client: VarveClient,
+  wanted: NewSeries,
+  source: RecordingSource,
+): Promise<{ series: SeriesAnswer; isCreated: boolean; isOther: boolean }> {
   try {
-    return await client.createSeries(wanted);
+    return { series: await client.createSeries(wanted), isCreated: true, isOther: false };
   } catch (error) {
     if (!isVarveError(error) || error.code !== 'conflict') throw error;
-    const found = await client.getSeries({ project: wanted.project, name: wanted.name });
+    const found = await client.getSeries({ project: wanted.project, name: wanted.name }).catch((missing: unknown) => {
+      // The name that is taken is that of the recording.
+      throw isVarveError(missing) && missing.code === 'not-found' ? error : missing;
+    });
     const from = found.provenance.source as { file?: string; sha256?: string } | undefined;
-    if (from?.sha256 !== source.sha256) {
+    const into = wanted.recording && 'id' in wanted.recording ? wanted.recording.id : null;
+    const isOther = from?.sha256 !== source.sha256;
+    if (isOther && (into === null || found.recording?.id !== into)) {
       const origin = from?.file === undefined ? 'was not imported' : `came from another ${from.file}`;
-      throw taken(`a series named ${wanted.name} exists and ${origin}: choose another --name or --project`, error);
+      throw taken(
+        `a series named ${wanted.name} exists and ${origin}: choose another --name or --project, or add to its recording with --into`,
+        error,
+      );
     }
     if (shapeText(found) !== shapeText(wanted)) throw otherOptions(taken('', error), wanted.name);
-    return found;
+    return { series: found, isCreated: false, isOther };
   }
 }
 
 function taken(message: string, cause: unknown): VarveError {
   return new VarveError('conflict', message, { slug: 'name-taken', cause });
-}
-
-/** What must be equal for the same rows to mean the same. */
-function shapeText({ dtype, channels, sampling }: SeriesAnswer | NewSeries): string {
-  const rate = sampling.kind === 'irregular' ? null : formatRateOf(sampling);
-  return JSON.stringify([dtype, channels.map(({ label }) => label), sampling.kind, rate]);
-}
-
-function formatRateOf({ rate }: { rate: string | Parameters<typeof formatRate>[0] }): string {
-  return typeof rate === 'string' ? rate : formatRate(rate);
 }
 
 /** The service's word that something was imported before, in the words of an import. */

@@ -1,6 +1,6 @@
 /** Configuration: the environment, read once, checked, and turned into what the program can be told to do. */
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { delimiter, isAbsolute, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
 import { VarveError } from '../../core/errors.ts';
@@ -42,6 +42,16 @@ const seconds = (max: number) => numberFrom(1, max, 'number');
 const Port = wholeNumber(0, 65_535);
 const Threads = wholeNumber(1, 64);
 
+/** `*`, or origins as browsers write them, separated by commas. */
+const Origins = z.string().transform((text, context): string[] => {
+  const origins = text.split(',').map((each) => each.trim());
+  const wrong = origins.find((each) => each !== '*' && !(URL.canParse(each) && new URL(each).origin === each));
+  if (wrong === undefined) return origins;
+  const message = `must be * or origins such as https://lab.example:8443, without a path, separated by commas; ${JSON.stringify(wrong)} is none`;
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
+
 /** Every variable Varve reads; an empty one counts as not set. */
 const Environment = z.object({
   VARVE_HOST: z.string().default('127.0.0.1'),
@@ -61,9 +71,19 @@ const Environment = z.object({
   VARVE_MAX_READ_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_ROOM_LIMITS.bytes),
   VARVE_MAX_BODY_BYTES: wholeNumber(LEAST_ROOM_BYTES).default(DEFAULT_BODY_BYTES),
   VARVE_MAX_PROJECT_SERIES: wholeNumber(0).default(MAX_PROJECT_SERIES),
+  VARVE_IMPORT_ROOTS: z
+    .string()
+    .transform((text) => text.split(delimiter).filter((folder) => folder !== ''))
+    .refine(
+      (folders) => folders.every((folder) => isAbsolute(folder)),
+      `must be absolute paths, with ${delimiter} between them`,
+    )
+    .default([]),
+  VARVE_MAX_UPLOAD_BYTES: wholeNumber(1).default(16 * 1024 ** 3),
   VARVE_STALL_S: seconds(3600).default(DEFAULT_HTTP_LIMITS.stallMs / 1000),
   VARVE_MAX_CONNECTIONS: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxConnections),
   VARVE_MAX_REQUESTS_PER_TOKEN: wholeNumber(1).default(DEFAULT_HTTP_LIMITS.maxRequestsPerToken),
+  VARVE_CORS_ORIGINS: Origins.default([]),
   VARVE_POSTGRES_PORT: Port.default(0),
   VARVE_ALLOW_FSYNC_OFF: z
     .enum(['0', '1'], { error: ({ input }) => `must be 0 or 1, not ${JSON.stringify(input)}` })
@@ -92,7 +112,12 @@ export interface Config {
   readonly maxReadBytes: number;
   /** Series of a project up to which lines make new ones. */
   readonly maxProjectSeries: number;
+  /** Folders of the server whose files may be imported; none by default. */
+  readonly importRoots: readonly string[];
+  readonly maxUploadBytes: number;
   readonly http: HttpLimits;
+  /** Pages of other origins that may read answers. */
+  readonly corsOrigins: readonly string[];
   readonly database: (
     { readonly kind: 'embedded'; readonly port: number } | { readonly kind: 'server'; readonly url: string }
   ) & {
@@ -147,11 +172,14 @@ export function readConfig(
     },
     maxReadBytes: env.VARVE_MAX_READ_BYTES,
     maxProjectSeries: env.VARVE_MAX_PROJECT_SERIES,
+    importRoots: env.VARVE_IMPORT_ROOTS,
+    maxUploadBytes: env.VARVE_MAX_UPLOAD_BYTES,
     http: {
       stallMs: env.VARVE_STALL_S * 1000,
       maxConnections: env.VARVE_MAX_CONNECTIONS,
       maxRequestsPerToken: env.VARVE_MAX_REQUESTS_PER_TOKEN,
     },
+    corsOrigins: env.VARVE_CORS_ORIGINS,
     database: {
       ...(env.DATABASE_URL
         ? { kind: 'server', url: env.DATABASE_URL }

@@ -22,7 +22,7 @@ export class DataRoot {
 
   /** Makes the folders. Call once at start. @throws what the system says of a path that cannot be one of them */
   prepare(): void {
-    for (const folder of [this.root, this.shardFolder, this.spoolFolder, this.exportFolder]) {
+    for (const folder of [this.root, this.shardFolder, this.spoolFolder, this.exportFolder, this.uploadFolder]) {
       makeFolder(folder);
       accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     }
@@ -49,6 +49,11 @@ export class DataRoot {
 
   get exportFolder(): string {
     return join(this.root, 'exports');
+  }
+
+  /** Files that are to be imported. */
+  get uploadFolder(): string {
+    return join(this.root, 'uploads');
   }
 
   /** A file that was asked for, kept for a day. */

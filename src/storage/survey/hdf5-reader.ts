@@ -1,29 +1,25 @@
 /** Looks into HDF5 files through the library, off the main thread: files to import, and shards to verify. */
 import { Worker } from 'node:worker_threads';
-import type { SampleArray } from '../../core/numbers/dtype.ts';
 import { fromErrorRecord, type ErrorRecord } from '../../core/errors.ts';
 import type { ChunkPlace } from './chunk-place.ts';
+import type { Hdf5Object } from './foreign-file.ts';
 import type { FoundSummary, ShardSurvey } from './shard-survey.ts';
-
-export interface Hdf5Object {
-  /** Absolute within the file, `/a/b`. */
-  readonly path: string;
-  readonly kind: 'group' | 'dataset';
-  readonly shape: readonly number[];
-  /** As h5wasm names it: a Python struct code such as `<H`. */
-  readonly dtype: string;
-  readonly attributes: Readonly<Record<string, unknown>>;
-}
 
 export type Hdf5Request =
   | { readonly op: 'list'; readonly path: string }
-  | { readonly op: 'read'; readonly path: string; readonly dataset: string; readonly from: number; readonly to: number }
   | { readonly op: 'close'; readonly path: string }
+  | {
+      readonly op: 'read-block' | 'read-values';
+      readonly path: string;
+      readonly dataset: string;
+      readonly from: readonly number[];
+      readonly count: readonly number[];
+    }
   | { readonly op: 'survey'; readonly path: string }
   | { readonly op: 'find-chunks'; readonly path: string; readonly seriesId: string; readonly rows: readonly number[] }
   | { readonly op: 'find-summaries'; readonly path: string; readonly seriesId: string };
 
-/** Longest look into a shard: what a damaged file can make of the library is anybody's guess. */
+/** Longest look into a file: what a damaged file can make of the library is anybody's guess. */
 const LOOK_LIMIT_MS = 120_000;
 
 interface Reply {
@@ -37,19 +33,29 @@ export class Hdf5Reader {
   #nextId = 0;
   readonly #waiting = new Map<number, { resolve(result: unknown): void; reject(error: unknown): void }>();
 
-  /** Groups and datasets below the root, parents first. @throws if it is not an HDF5 file */
+  /** The root, groups and datasets, parents first, each once. @throws Error in one sentence if HDF5 cannot read them */
   list(file: string): Promise<Hdf5Object[]> {
-    return this.#ask({ op: 'list', path: file }) as Promise<Hdf5Object[]>;
+    return this.#look({ op: 'list', path: file }) as Promise<Hdf5Object[]>;
   }
 
-  /** Rows `[from, to)` of a dataset, row-major. */
-  read(file: string, dataset: string, from: number, to: number): Promise<SampleArray> {
-    return this.#ask({ op: 'read', path: file, dataset, from, to }) as Promise<SampleArray>;
+  /** A block of a dataset as it lies, atoms little-endian. @param from place along each axis; `count` how many */
+  readBlock(file: string, dataset: string, from: readonly number[], count: readonly number[]): Promise<Uint8Array> {
+    return this.#look({ op: 'read-block', path: file, dataset, from, count }) as Promise<Uint8Array>;
   }
 
-  /** Forgets a file that {@link list} or {@link read} opened. */
+  /** A block of texts, references (as paths) or records (as lists of their members), one after the other. */
+  readValues(file: string, dataset: string, from: readonly number[], count: readonly number[]): Promise<unknown[]> {
+    return this.#look({ op: 'read-values', path: file, dataset, from, count }) as Promise<unknown[]>;
+  }
+
+  /** Forgets a file that was listed or read. */
   async done(file: string): Promise<void> {
-    await this.#ask({ op: 'close', path: file });
+    if (this.#worker) await this.#look({ op: 'close', path: file });
+  }
+
+  /** Lets the process end though the thread waits for questions; the next one holds it again. */
+  rest(): void {
+    this.#worker?.unref();
   }
 
   /** What a shard says of itself. @throws if HDF5 cannot open it, or it is no shard */
@@ -77,7 +83,7 @@ export class Hdf5Reader {
   }
 
   /**
-   * Asks one question about a shard that may be damaged. After an error the library's state is not to be trusted, and
+   * Asks one question about a file that may be damaged. After an error the library's state is not to be trusted, and
    * its thread is replaced.
    */
   async #look(request: Hdf5Request): Promise<unknown> {
@@ -99,6 +105,7 @@ export class Hdf5Reader {
   #ask(request: Hdf5Request): Promise<unknown> {
     this.#worker ??= this.#start();
     const worker = this.#worker;
+    worker.ref();
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });

@@ -1,8 +1,9 @@
 /** The reading side of HDF5, in a thread of its own: foreign files to import, shards to look into. Never used to answer a read. */
 import { parentPort } from 'node:worker_threads';
-import h5wasm, { Dataset, Group, type File } from 'h5wasm/node';
+import h5wasm, { type File } from 'h5wasm/node';
 import { isVarveError, toErrorRecord } from '../../core/errors.ts';
-import type { Hdf5Object, Hdf5Request } from './hdf5-reader.ts';
+import { listObjects, readHdf5Block, readValues, type ForeignModule } from './foreign-file.ts';
+import type { Hdf5Request } from './hdf5-reader.ts';
 import { findPlugins, type PluginHost } from '../hdf5/hdf5-plugins.ts';
 import { findChunks, findSummaries, reasonOf, surveyShard, type ReadObserver } from './shard-survey.ts';
 
@@ -11,10 +12,11 @@ interface ReadingFileSystem {
   read(stream: unknown, buffer: Int8Array, offset: number, length: number, position?: number): number;
 }
 
-const module = (await h5wasm.ready) as unknown as PluginHost & {
-  FS: ReadingFileSystem;
-  activate_throwing_error_handler(): void;
-};
+const module = (await h5wasm.ready) as unknown as PluginHost &
+  ForeignModule & {
+    FS: ReadingFileSystem;
+    activate_throwing_error_handler(): void;
+  };
 module.activate_throwing_error_handler();
 findPlugins(module);
 
@@ -41,46 +43,14 @@ function close(path: string): void {
   files.delete(path);
 }
 
-function* walk(group: Group, prefix: string): Generator<Hdf5Object> {
-  for (const name of group.keys()) {
-    const path = `${prefix}/${name}`;
-    const item = group.get(name);
-    if (item instanceof Dataset) {
-      yield {
-        path,
-        kind: 'dataset',
-        shape: item.shape ?? [],
-        dtype: typeof item.dtype === 'string' ? item.dtype : 'other',
-        attributes: attributes(item),
-      };
-    } else if (item instanceof Group) {
-      yield { path, kind: 'group', shape: [], dtype: '', attributes: attributes(item) };
-      yield* walk(item, path);
-    }
-  }
-}
-
-function attributes(item: Group | Dataset): Record<string, unknown> {
-  const all: Record<string, unknown> = {};
-  for (const name of Object.keys(item.attrs)) {
-    try {
-      all[name] = item.attrs[name].value;
-    } catch {
-      all[name] = null; // a type h5wasm cannot read, such as an opaque blob
-    }
-  }
-  return all;
-}
-
 function answer(request: Hdf5Request): unknown {
   switch (request.op) {
     case 'list':
-      return [...walk(open(request.path), '')];
-    case 'read': {
-      const dataset = open(request.path).get(request.dataset) as Dataset;
-      const rest = (dataset.shape ?? []).slice(1).map((size): [number, number] => [0, size]);
-      return dataset.slice([[request.from, request.to], ...rest]);
-    }
+      return plainly(() => listObjects(module, open(request.path)));
+    case 'read-block':
+      return plainly(() => readHdf5Block(module, open(request.path), request.dataset, request.from, request.count));
+    case 'read-values':
+      return plainly(() => readValues(module, open(request.path), request.dataset, request.from, request.count));
     case 'close':
       close(request.path);
       return null;
@@ -97,10 +67,17 @@ function answer(request: Hdf5Request): unknown {
 
 /** Opens a file for one question: a shard that is replaced meanwhile is not held open. After an error the thread is replaced. */
 function shortly<T>(path: string, work: (file: File) => T): T {
-  try {
+  return plainly(() => {
     const result = work(open(path));
     close(path);
     return result;
+  });
+}
+
+/** What the library says of an error is its whole stack; one sentence of it will do. */
+function plainly<T>(work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     throw isVarveError(error) ? error : new Error(reasonOf(error), { cause: error });
   }
@@ -108,7 +85,8 @@ function shortly<T>(path: string, work: (file: File) => T): T {
 
 parentPort?.on('message', ({ id, request }: { id: number; request: Hdf5Request }) => {
   try {
-    parentPort!.postMessage({ id, result: answer(request) });
+    const result = answer(request);
+    parentPort!.postMessage({ id, result }, result instanceof Uint8Array ? [result.buffer as ArrayBuffer] : []);
   } catch (error) {
     parentPort!.postMessage({ id, error: toErrorRecord(error) });
   }

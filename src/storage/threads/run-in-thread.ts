@@ -10,11 +10,13 @@ import { outcome, unwrap, type Outcome } from './outcome.ts';
  * @param entry a module that calls {@link answerAsThread}
  * @param task plain data
  * @param signal ends the thread at once, wherever it is
+ * @param heapMb most memory of its JavaScript; a thread that needs more dies, and the process lives on
  * @throws what the task threw; if the thread died, why
  */
-export async function runInThread<T>(entry: URL, task: object, signal?: AbortSignal): Promise<T> {
+export async function runInThread<T>(entry: URL, task: object, signal?: AbortSignal, heapMb?: number): Promise<T> {
   signal?.throwIfAborted();
-  const worker = new Worker(entry, { workerData: task });
+  const resourceLimits = heapMb === undefined ? {} : { maxOldGenerationSizeMb: heapMb };
+  const worker = new Worker(entry, { workerData: task, resourceLimits });
   const end = (): void => void worker.terminate();
   signal?.addEventListener('abort', end);
   try {
