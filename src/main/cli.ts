@@ -97,7 +97,7 @@ program.commandsGroup('Series:');
 
 withService(program.command('import'))
   .description(
-    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, CSV, .npy, HDF5 (NWB, SNIRF …)',
+    'bring recordings into the service: WFDB, EDF, BDF, ABF, BrainVision, SpikeGLX, Open Ephys, XDF, BIOPAC, HDF5 (NWB, SNIRF …), NumPy, CSV, xlsx, Parquet, Arrow',
   )
   .argument('<path...>', 'files, folders, or patterns such as data/**/*.csv')
   .option('--project <name>', 'project of the series', 'default')
@@ -106,10 +106,14 @@ withService(program.command('import'))
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
-    new Option('--format <format>', 'instead of what the file name says').choices([
+    new Option('--format <format>', 'instead of what content and name of the file say').choices([
       'wfdb',
       'csv',
+      'xlsx',
+      'parquet',
+      'arrow',
       'npy',
+      'npz',
       'opensignals',
       'hdf5',
       'edf',
@@ -121,28 +125,52 @@ withService(program.command('import'))
       'biopac',
     ]),
   )
-  .option('--rate <hz>', '.npy, HDF5: samples a second, as 360, 20.03 or 30000/1001')
+  .option('--rate <hz>', '.npy, .npz, HDF5: samples a second, as 360, 20.03 or 30000/1001')
   .option(
     '--start <time>',
-    'time of the first sample, as RFC 3339 or integer nanoseconds, if the file does not say it, or says it wrongly',
+    'time of the first sample, or that from which elapsed times count, if the file does not say it, or says it wrongly',
   )
-  .option('--tz <zone>', 'IANA zone of times that state none, such as Europe/Berlin (default: UTC)')
-  .option('--time-column <name>', 'CSV: the column of times; HDF5: the dataset, or column, of times')
+  .option('--map <file>', 'JSON with any of these options, and what is known of columns')
+  .option(
+    '--time-column <name>',
+    'tables: the column of times, by name or number from 1; HDF5: the dataset, or column, of times',
+  )
   .option(
     '--dataset <path>',
     'HDF5: a dataset that is meant, in place of those that are found; can be repeated',
     several,
   )
+  .option('--value-column <name>', 'tables: a column that becomes a channel; can be repeated', several)
+  .option('--by <column>', 'tables: a column whose values make series of their own; can be repeated', several)
+  .option('--tz <zone>', 'zone of times that state none, such as Europe/Berlin or +01:00 (default: UTC)')
+  .option('--date-format <format>', 'DMY, MDY, YMD, or a format such as %d/%m/%Y %H:%M:%S or dd.MM.yyyy HH:mm')
   .addOption(
-    new Option('--orient <how>', 'HDF5: rows follow each other in time, or each row is a channel').choices([
-      'rows',
-      'channels',
+    new Option('--epoch <unit>', 'what times that are numbers count since 1970; excel: days').choices([
+      's',
+      'ms',
+      'us',
+      'ns',
+      'excel',
     ]),
   )
-  .addOption(new Option('--epoch <unit>', 'HDF5: what times count that do not say it').choices(['s', 'ms', 'us', 'ns']))
-  .option('--value-column <name>', 'CSV: a column that becomes a channel; can be repeated', several)
-  .option('--by <column>', 'CSV: a column whose values make series of their own; can be repeated', several)
-  .option('--delimiter <character>', 'CSV: between fields (default: a comma)')
+  .addOption(
+    new Option('--elapsed <unit>', 'what times count since the start; clock: h:mm:ss').choices([
+      'ns',
+      'us',
+      'ms',
+      's',
+      'min',
+      'h',
+      'd',
+      'clock',
+    ]),
+  )
+  .option('--delimiter <character>', 'CSV: between fields, as it is or tab, comma, semicolon, pipe, space')
+  .addOption(new Option('--decimal <character>', 'what stands before the fraction of a number').choices(['.', ',']))
+  .option('--header <header>', 'none, the number of the line, or names with commas')
+  .addOption(new Option('--orient <how>', 'each row is a time (rows), or a channel').choices(['rows', 'channels']))
+  .option('--dtype <dtype>', 'of all channels of a table, in place of the one that is found')
+  .option('--sheet <name>', 'the sheet of a workbook, by name or by number from 1')
   .option('--dry-run', 'show the series that would be created, and create nothing')
   .option('--json', 'print a report for programs')
   .addHelpText(

@@ -2,7 +2,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { fixedBorders, parseEvery, type CalendarUnit, type Every } from '../../src/core/overview/aggregate-span.ts';
 import { formatTime, INT64_MAX, INT64_MIN, parseTime } from '../../src/core/time.ts';
-import { isTimeZone, zonedBorders } from '../../src/flows/overview/zoned-borders.ts';
+import { zonedBorders } from '../../src/flows/overview/zoned-borders.ts';
+import { isTimeZone } from '../../src/flows/time-zone.ts';
 
 function bordersOf(every: Every, zone: string, start: string, end: string): string[] {
   return [...zonedBorders({ every, zone, startNs: parseTime(start)!, endNs: parseTime(end)! })].map(formatTime);

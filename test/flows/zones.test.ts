@@ -2,8 +2,8 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { parseEvery } from '../../src/core/overview/aggregate-span.ts';
 import { bordersByClock } from '../../src/core/overview/calendar-borders.ts';
-import type { OffsetAt } from '../../src/core/overview/place-clock.ts';
-import { isTimeZone, offsetOf } from '../../src/flows/overview/zoned-borders.ts';
+import type { OffsetAt } from '../../src/core/place-clock.ts';
+import { isTimeZone, offsetOf } from '../../src/flows/time-zone.ts';
 import { describePython } from '../support/python.ts';
 
 /**

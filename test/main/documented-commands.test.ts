@@ -26,6 +26,7 @@ const DOCUMENTS = [
   'docs/push.md',
   'docs/regular-series.md',
   'docs/command-line.md',
+  'docs/import.md',
   'docs/access.md',
   'docs/search.md',
   'docs/metadata.md',

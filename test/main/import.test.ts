@@ -529,7 +529,7 @@ describe('what goes wrong is said in one line', () => {
     ['a condition that is none', ['search', '=x'], '=x is not key=value'],
     ['a tag without a value', ['import', 'x.csv', '--tag', 'mouse'], '--tag: mouse is not key=value'],
     ['a project that is not there', ['import', 'PATH', '--project', 'nix'], 'no project nix'],
-    ['an option of another format', ['import', 'PATH', '--rate', '5'], '--rate: is for npy files'],
+    ['an option of another format', ['import', 'PATH', '--rate', '5'], '--rate: is for npy and npz files'],
     ['a column that is not there', ['import', 'PATH', '--value-column', 'z'], 'the file has no column z'],
   ])('%s', async (_, args, message) => {
     const path = join(folder, 'small.csv');

@@ -6,7 +6,7 @@
  * is in exactly one day. A date that a place skips has no bucket.
  */
 import { fixedBorders, type Every } from './aggregate-span.ts';
-import { changeWithin, type OffsetAt } from './place-clock.ts';
+import { changeWithin, type OffsetAt } from '../place-clock.ts';
 import { INT64_MAX, INT64_MIN } from '../time.ts';
 
 type CalendarEvery = Extract<Every, { kind: 'calendar' }>;

@@ -10,7 +10,7 @@ import type { NewAnnotation, RecordingSource } from '../../core/signal/series.ts
 import { shapeOf } from '../append/receive-body.ts';
 import { PayloadSpool, receiveBatches } from '../append/receive-payload.ts';
 import { openRecording } from './open-recording.ts';
-import type { RecordingOptions } from './source-files.ts';
+import type { RecordingOptions } from './recording-options.ts';
 
 export interface DecodeTask {
   readonly dataRoot: string;

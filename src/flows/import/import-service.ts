@@ -3,7 +3,7 @@ import type { ImportState, StoredImport } from '../../catalog/series/import-stor
 import type { Tags } from '../../core/signal/series.ts';
 import type { Principal } from '../principal.ts';
 import type { Answered, Once } from '../series/series-service.ts';
-import type { RecordingOptions } from './source-files.ts';
+import type { RecordingOptions } from './recording-options.ts';
 
 export type { ImportState, StoredImport };
 

@@ -78,7 +78,7 @@ function optionsOf(
     ...(dataset && dataset.length > 0 && { datasets: dataset }),
     ...(orient !== undefined && { orient }),
     ...(timeColumn !== undefined && { timeColumn }),
-    ...(epoch !== undefined && { epoch }),
+    ...(epoch !== undefined && epoch !== 'excel' && { epoch }),
   };
 }
 

@@ -13,24 +13,25 @@ import { partOfFile } from '../../formats/recordings/recording-files.ts';
 import { readSpikeGlx } from '../../formats/recordings/spikeglx.ts';
 import { readWfdb } from '../../formats/recordings/wfdb.ts';
 import { readXdf } from '../../formats/recordings/xdf.ts';
+import { openArrow } from './open-arrow.ts';
 import { openCsv } from './open-csv.ts';
+import { filesOpener, folderFiles } from './open-files.ts';
 import { openHdf5 } from './open-hdf5.ts';
 import { openNpy } from './open-npy.ts';
-import { filesOpener, folderFiles } from './open-files.ts';
-import {
-  bytesOnDisk,
-  RECORDING_FORMATS,
-  type OnLook,
-  type OpenRecording,
-  type RecordingFormat,
-  type RecordingOpener,
-  type RecordingOptions,
-} from './source-files.ts';
+import { openNpz } from './open-npz.ts';
+import { openParquet } from './open-parquet.ts';
+import { openXlsx } from './open-xlsx.ts';
+import { RECORDING_FORMATS, type RecordingFormat, type RecordingOptions } from './recording-options.ts';
+import { bytesOnDisk, type OnLook, type OpenRecording, type RecordingOpener } from './source-files.ts';
 
 const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {
   wfdb: filesOpener(readWfdb),
   csv: openCsv,
+  xlsx: openXlsx,
+  parquet: openParquet,
+  arrow: openArrow,
   npy: openNpy,
+  npz: openNpz,
   // One kind of HDF5, which is recognized anyhow.
   opensignals: openHdf5,
   hdf5: openHdf5,
@@ -48,7 +49,17 @@ const EXTENSIONS: Readonly<Record<string, RecordingFormat>> = {
   '.csv': 'csv',
   '.tsv': 'csv',
   '.txt': 'csv',
+  '.tab': 'csv',
+  '.asc': 'csv',
+  '.xlsx': 'xlsx',
+  '.xlsm': 'xlsx',
+  '.parquet': 'parquet',
+  '.pq': 'parquet',
+  '.arrow': 'arrow',
+  '.feather': 'arrow',
+  '.arrows': 'arrow',
   '.npy': 'npy',
+  '.npz': 'npz',
   '.h5': 'hdf5',
   '.hdf5': 'hdf5',
   '.hdf': 'hdf5',
@@ -88,18 +99,30 @@ const STARTED: readonly RecordingFormat[] = [
   'biopac',
   'hdf5',
 ];
+/** Formats that have columns. */
+const TABLES: readonly RecordingFormat[] = ['csv', 'xlsx', 'parquet', 'arrow', 'npz'];
+/** Those whose columns are texts, or hold what people wrote. */
+const SHEETS: readonly RecordingFormat[] = ['csv', 'xlsx'];
+const ARRAYS: readonly RecordingFormat[] = ['npy', 'npz'];
 /** Options that mean something to some formats only. */
 const OWNERS: Readonly<Record<string, readonly RecordingFormat[]>> = {
-  rate: ['npy', 'hdf5'],
-  start: ['npy', ...STARTED],
-  tz: STARTED,
-  timeColumn: ['csv', 'hdf5'],
-  valueColumn: ['csv'],
-  by: ['csv'],
+  rate: [...ARRAYS, 'hdf5'],
+  start: [...TABLES, 'npy', ...STARTED],
+  tz: [...TABLES, ...STARTED],
+  timeColumn: [...TABLES, 'hdf5'],
+  valueColumn: TABLES,
+  by: TABLES,
+  columns: TABLES,
+  epoch: [...TABLES, 'hdf5'],
+  elapsed: TABLES,
+  dtype: SHEETS,
   delimiter: ['csv'],
+  decimal: SHEETS,
+  dateFormat: SHEETS,
+  header: SHEETS,
+  orient: [...SHEETS, ...ARRAYS, 'hdf5'],
+  sheet: ['xlsx'],
   dataset: ['hdf5'],
-  orient: ['hdf5'],
-  epoch: ['hdf5'],
 };
 
 /**
@@ -115,7 +138,7 @@ export async function openRecording(
   for (const [option, owners] of Object.entries(OWNERS)) {
     if (!owners.includes(format) && options[option as keyof RecordingOptions] !== undefined) {
       const whose =
-        owners.length > 3 ? 'recordings with a start' : owners.map((owner) => `${owner} files`).join(' and ');
+        owners.length > 6 ? 'recordings with a start' : owners.map((owner) => `${owner} files`).join(' and ');
       throw invalidField(`--${dashed(option)}`, `is for ${whose}; ${basename(file)} is read as ${format}`);
     }
   }

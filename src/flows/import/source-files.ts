@@ -4,47 +4,12 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Recording } from '../../core/signal/recording.ts';
 import type { RecordingSource } from '../../core/signal/series.ts';
+import type { RecordingOptions } from './recording-options.ts';
 
 /** Files are read in pieces of this size. */
 export const PIECE_BYTES = 1024 * 1024;
 
-export const RECORDING_FORMATS = [
-  'wfdb',
-  'csv',
-  'npy',
-  'opensignals',
-  'hdf5',
-  'edf',
-  'abf',
-  'brainvision',
-  'spikeglx',
-  'openephys',
-  'xdf',
-  'biopac',
-] as const;
-export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
-
-export interface RecordingOptions {
-  /** Name of the recording; by default the file's, without its extension. */
-  readonly name?: string;
-  readonly format?: RecordingFormat;
-  readonly rate?: string;
-  readonly start?: string;
-  readonly timeColumn?: string;
-  readonly valueColumn?: readonly string[];
-  readonly by?: readonly string[];
-  readonly delimiter?: string;
-  /** IANA name of the zone of times that state none; by default UTC. */
-  readonly tz?: string;
-  /** Datasets of an HDF5 file that are meant. */
-  readonly dataset?: readonly string[];
-  /** Whether rows follow each other along the first axis, or each row is a channel. */
-  readonly orient?: 'rows' | 'channels';
-  /** What one is, in times that do not say it. */
-  readonly epoch?: 's' | 'ms' | 'us' | 'ns';
-}
-
-export type { RecordingSource };
+export type { RecordingOptions, RecordingSource };
 
 export interface OpenRecording {
   readonly recording: Recording;
@@ -64,8 +29,9 @@ export type RecordingOpener = (
   onLook: OnLook,
 ) => Promise<OpenRecording>;
 
-export function bytesIn(path: string): AsyncIterable<Uint8Array> {
-  return createReadStream(path, { highWaterMark: PIECE_BYTES });
+/** @param from the first byte @param to one past the last; by default the file's end */
+export function bytesIn(path: string, from = 0, to = Infinity): AsyncIterable<Uint8Array> {
+  return createReadStream(path, { highWaterMark: PIECE_BYTES, start: from, end: to - 1 });
 }
 
 export async function bytesOnDisk(paths: readonly string[]): Promise<number> {

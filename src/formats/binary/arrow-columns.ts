@@ -3,8 +3,10 @@ import { TIME_COLUMN } from '../../core/signal/column-names.ts';
 import { DTYPES, viewAs, type Dtype, type SampleArray } from '../../core/numbers/dtype.ts';
 import { unprocessableField } from '../../core/errors.ts';
 import { UNIT_NS } from '../../core/time.ts';
-import { damaged } from './arrow-messages.ts';
+import { decompress } from 'fzstd';
+import { damaged, MAX_ARROW_BODY_BYTES } from './arrow-messages.ts';
 import type { FlatTable } from './flatbuffer.ts';
+import { unpackLz4Frame } from './lz4-frame.ts';
 
 /** Fields of the tables, by place. */
 export const SCHEMA = { endianness: 0, fields: 1 } as const;
@@ -52,10 +54,32 @@ export function refuseBigEndian(schema: FlatTable): void {
   if (schema.int16(SCHEMA.endianness) !== 0) throw unprocessableField('body', 'is big-endian Arrow');
 }
 
-/** @throws unprocessable */
-export function refuseCompressed(header: FlatTable): void {
-  if (!header.table(RECORD_BATCH.compression)) return;
-  throw unprocessableField('body', 'has compressed record batches; send them plain, and the body with gzip');
+/** Codecs of the table `BodyCompression`, whose first field says which. */
+const LZ4 = 0;
+const ZSTD = 1;
+const LENGTH_BYTES = 8;
+
+/** The bytes of a packed buffer. Before them stands their length, or -1 where they are not packed. @throws RangeError */
+function unpacked(packed: Uint8Array, codec: number): Uint8Array {
+  if (packed.length === 0) return packed;
+  const length = new DataView(packed.buffer, packed.byteOffset, packed.byteLength).getBigInt64(0, true);
+  const content = packed.subarray(LENGTH_BYTES);
+  if (length === -1n) return content;
+  if (length < 0n || length > BigInt(MAX_ARROW_BODY_BYTES)) throw new RangeError('a packed buffer is too long');
+  if (codec === LZ4) return unpackLz4Frame(content, Number(length));
+  if (codec !== ZSTD) throw unprocessableField('body', 'is packed by a codec that is neither LZ4 nor ZSTD');
+  return unpackZstd(content, Number(length));
+}
+
+function unpackZstd(content: Uint8Array, length: number): Uint8Array {
+  let bytes: Uint8Array;
+  try {
+    bytes = decompress(content, new Uint8Array(length));
+  } catch {
+    throw damaged();
+  }
+  if (bytes.length !== length) throw damaged();
+  return bytes;
 }
 
 /** One column of a record batch, as bytes. */
@@ -68,6 +92,7 @@ export interface ColumnBytes {
 
 /**
  * @param buffersOf how many buffers each column has: validity and values, and between these the offsets of texts
+ * @param nodesOf how many nodes each column has, with those of its children; by default one
  * @returns a column by its place
  */
 export function columnsOfBatch(
@@ -75,6 +100,7 @@ export function columnsOfBatch(
   body: Uint8Array,
   rows: number,
   buffersOf: readonly number[],
+  nodesOf: readonly number[] = buffersOf.map(() => 1),
 ): (place: number) => ColumnBytes {
   const nodes = header.pairs(RECORD_BATCH.nodes);
   const buffers = header.pairs(RECORD_BATCH.buffers);
@@ -84,14 +110,38 @@ export function columnsOfBatch(
     firstOf.push(count);
     count += each;
   }
-  if (nodes.length !== buffersOf.length || buffers.length !== count) throw damaged();
-  const bytesOf = (buffer: number, least: number): Uint8Array => {
+  const firstNodeOf: number[] = [];
+  let nodeCount = 0;
+  for (const each of nodesOf) {
+    firstNodeOf.push(nodeCount);
+    nodeCount += each;
+  }
+  if (nodes.length !== nodeCount || buffers.length !== count) throw damaged();
+  const packing = header.table(RECORD_BATCH.compression);
+  const codec = packing?.uint8(0) ?? 0;
+  const open = new Map<number, Uint8Array>();
+  let unpackedBytes = 0;
+  /** A packed buffer is unpacked once, and all of a batch together to no more than a plain one may have. */
+  const openBuffer = (buffer: number): Uint8Array => {
     const [offset, length] = buffers[buffer];
-    if (length < least || offset + length > body.length) throw damaged();
-    return body.subarray(offset, offset + least);
+    if (offset + length > body.length) throw damaged();
+    const stored = body.subarray(offset, offset + length);
+    if (!packing) return stored;
+    const known = open.get(buffer);
+    if (known) return known;
+    const bytes = unpacked(stored, codec);
+    unpackedBytes += bytes.length;
+    if (unpackedBytes > MAX_ARROW_BODY_BYTES) throw damaged();
+    open.set(buffer, bytes);
+    return bytes;
+  };
+  const bytesOf = (buffer: number, least: number): Uint8Array => {
+    const bytes = openBuffer(buffer);
+    if (bytes.length < least) throw damaged();
+    return bytes.subarray(0, least);
   };
   return (place) => {
-    const [length, nulls] = nodes[place];
+    const [length, nulls] = nodes[firstNodeOf[place]];
     if (length !== rows) throw damaged();
     const first = firstOf[place];
     const isPlain = nulls === 0 || buffers[first][1] === 0;

@@ -5,7 +5,8 @@ export const TELLING_BYTES = 4096;
 
 /** A format that has a reader, by the name of that, or what another is called. */
 export type FileContent =
-  { readonly format: 'edf' | 'abf' | 'brainvision' | 'xdf' | 'npy' | 'hdf5' } | { readonly foreign: string };
+  | { readonly format: 'edf' | 'abf' | 'brainvision' | 'xdf' | 'npy' | 'hdf5' | 'parquet' | 'arrow' }
+  | { readonly foreign: string };
 
 /** How files begin, as Latin-1: a text, or what more than one could be. */
 const BEGINNINGS: readonly (readonly [string | RegExp, FileContent])[] = [
@@ -19,6 +20,8 @@ const BEGINNINGS: readonly (readonly [string | RegExp, FileContent])[] = [
   ['\x89HDF\r\n\x1a\n', { format: 'hdf5' }],
   ['MATLAB 7.3', { format: 'hdf5' }],
   ['\x93NUMPY', { format: 'npy' }],
+  ['PAR1', { format: 'parquet' }],
+  ['ARROW1', { format: 'arrow' }],
   [/^(?:\xef\xbb\xbf)?Brain ?Vision(?: Data Exchange)? Marker File/i, { foreign: 'a BrainVision marker file' }],
   ['ATF\t', { foreign: 'an Axon text file (ATF)' }],
   ['MATLAB 5.0', { foreign: 'a MATLAB file of version 5: save it with -v7.3' }],

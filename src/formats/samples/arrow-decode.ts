@@ -18,7 +18,6 @@ import {
   dtypeOfColumn,
   RECORD_BATCH,
   refuseBigEndian,
-  refuseCompressed,
   SCHEMA,
   unitOf,
 } from '../binary/arrow-columns.ts';
@@ -99,7 +98,6 @@ function* partsOf(
 ): Generator<Batch> {
   const { dtype, kind, channelLabels } = shape;
   const { rows, time, channels } = orDamaged(() => {
-    refuseCompressed(header);
     const length = header.length(RECORD_BATCH.length);
     // Other types than those of fixed width have been refused: each has two buffers.
     const column = columnsOfBatch(header, body, length, new Array<number>(columns.count).fill(2));

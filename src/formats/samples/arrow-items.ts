@@ -16,7 +16,6 @@ import {
   dtypeOfColumn,
   RECORD_BATCH,
   refuseBigEndian,
-  refuseCompressed,
   SCHEMA,
   TYPE,
   unitOf,
@@ -138,7 +137,6 @@ function readDictionary(
     if (id !== series.dictionary?.id) return;
     const data = header.table(DICTIONARY_BATCH.data);
     if (!data) throw damaged();
-    refuseCompressed(data);
     const rows = data.length(RECORD_BATCH.length);
     const column = columnsOfBatch(data, body, rows, [3])(0);
     const before = header.uint8(DICTIONARY_BATCH.isDelta) ? (dictionaries.get(id) ?? []) : [];
@@ -204,7 +202,6 @@ async function group(
   { layout, dictionaries, groups, firstRow }: Grouping,
 ): Promise<number> {
   const { rows, record, textOf } = orDamaged(() => {
-    refuseCompressed(header);
     const length = header.length(RECORD_BATCH.length);
     const column = columnsOfBatch(header, body, length, layout.buffers);
     const values = layout.values.map(({ place, dtype }): [number, ColumnCells] => [

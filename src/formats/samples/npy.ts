@@ -41,6 +41,20 @@ export interface NpyHeader {
  * `values`, more than two dimensions, or Fortran order
  */
 export function readNpyHeader(prefix: Uint8Array): NpyHeader | undefined {
+  const head = readNpyHead(prefix);
+  return head && interpret(head);
+}
+
+/** What the head of any array says, before anybody asks what it means. */
+export interface NpyHead {
+  readonly descr: PythonLiteral;
+  readonly fortranOrder: boolean;
+  readonly shape: readonly number[];
+  readonly dataOffset: number;
+}
+
+/** As {@link readNpyHeader}, of an array of any dtype, shape and order. @throws `invalid-input` on `body` */
+export function readNpyHead(prefix: Uint8Array): NpyHead | undefined {
   if (MAGIC.some((byte, i) => i < prefix.length && prefix[i] !== byte)) {
     throw invalidField('body', 'is not an .npy array: it does not begin with \\x93NUMPY');
   }
@@ -57,16 +71,16 @@ export function readNpyHeader(prefix: Uint8Array): NpyHeader | undefined {
   const dataOffset = textOffset + textBytes;
   if (prefix.length < dataOffset) return undefined;
   const text = new TextDecoder(version === 3 ? 'utf-8' : 'latin1').decode(prefix.subarray(textOffset, dataOffset));
-  return interpret(text, dataOffset);
-}
-
-function interpret(text: string, dataOffset: number): NpyHeader {
   const dict = parsePythonLiteral(text);
   if (!(dict instanceof Map) || dict.size !== 3) throw badHeader();
   const fortranOrder = dict.get('fortran_order');
   const shape = dict.get('shape');
   const descr = dict.get('descr');
   if (typeof fortranOrder !== 'boolean' || !isCounts(shape) || descr === undefined) throw badHeader();
+  return { descr, fortranOrder, shape, dataOffset };
+}
+
+function interpret({ descr, fortranOrder, shape, dataOffset }: NpyHead): NpyHeader {
   const fields: Fields = typeof descr === 'string' ? { values: descr, subshape: null, time: null } : fieldsOf(descr);
   const { dtype, bigEndian } = numberType(fields.values);
   const channels = fields.time ? (fields.subshape?.[0] ?? 1) : (shape[1] ?? 1);

@@ -48,13 +48,15 @@ export async function* csvRows(source: AsyncIterable<Uint8Array>, delimiter = ',
   if (open) throw invalidField(`line ${open.line}`, 'has a quote that is never closed');
 }
 
-function hasOddQuotes(text: string): boolean {
+/** True where a quoted field goes on behind the text. */
+export function hasOddQuotes(text: string): boolean {
   let odd = false;
   for (let at = text.indexOf('"'); at >= 0; at = text.indexOf('"', at + 1)) odd = !odd;
   return odd;
 }
 
-function splitQuoted(record: string, delimiter: string, line: number): string[] {
+/** The fields of a record that has quotes. @throws invalid-input naming the line */
+export function splitQuoted(record: string, delimiter: string, line: number): string[] {
   const fields: string[] = [];
   let at = 0;
   do {

@@ -58,11 +58,6 @@ const CSV_SPECIALS: ReadonlyMap<string, number> = new Map([
   ['-infinity', -Infinity],
 ]);
 
-/** True for what {@link csvValueReader} reads as a number, an empty field included. */
-export function isCsvNumber(text: string): boolean {
-  return DECIMAL.test(text) || CSV_SPECIALS.has(text.trim().toLowerCase());
-}
-
 /**
  * Reads CSV fields: decimal numbers, `inf`, `-inf`, and for NaN an empty field, `nan` or `NA`.
  * @returns a reader that throws `invalid-input` for what is no number and `unprocessable` for a number the dtype cannot hold

@@ -1,6 +1,6 @@
 /** Imports of files on the wire. */
 import { z } from 'zod';
-import { RECORDING_FORMATS, type RecordingOptions } from '../../flows/import/source-files.ts';
+import { recordingOptionFields, type RecordingOptions } from '../../flows/import/recording-options.ts';
 import type { ImportedFile, ImportProgress, ImportRequest, ImportStatus } from '../../flows/import/import-service.ts';
 import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import { instant, name, queryInteger, uuid } from './scalars.ts';
@@ -9,32 +9,14 @@ import { tags } from './tag-values-schema.ts';
 /** Files of one import. */
 const MAX_FILES = 1000;
 const MAX_PATH_CHARS = 4096;
-const MAX_OPTION_CHARS = 1024;
-const MAX_COLUMNS = 1000;
 /** Imports of one page. */
 const MAX_IMPORTS = 1000;
 const DEFAULT_IMPORTS = 100;
 
-const text = z.string().min(1).max(MAX_OPTION_CHARS);
-const texts = z.array(text).max(MAX_COLUMNS);
-
-/** The options of a reader, under the names that the command line has for them, with underscores. */
-const OPTION_SCHEMAS = {
+const importOptions = z.strictObject({
+  ...recordingOptionFields,
   name: name.optional().meta({ description: 'Name of the recording; default: that of the file. For one file only' }),
-  format: z.enum(RECORDING_FORMATS).optional().meta({ description: 'Instead of what file and name say' }),
-  rate: text.optional().meta({ description: 'Samples a second, as 360, 20.03 or 30000/1001' }),
-  start: text.optional().meta({ description: 'Time of the first row' }),
-  tz: text.optional().meta({ description: 'IANA zone of times that state none; default: UTC' }),
-  time_column: text.optional().meta({ description: 'Tables: the column of times' }),
-  value_column: texts.optional().meta({ description: 'Tables: columns that become channels' }),
-  by: texts.optional().meta({ description: 'Tables: columns whose values make series of their own' }),
-  delimiter: text.optional().meta({ description: 'Tables: what is between fields' }),
-  dataset: texts.optional().meta({ description: 'HDF5: the datasets that are meant' }),
-  orient: z.enum(['rows', 'channels']).optional().meta({ description: 'Whether each row is a time, or a channel' }),
-  epoch: z.enum(['s', 'ms', 'us', 'ns']).optional().meta({ description: 'What one is, in times that do not say it' }),
-} as const;
-
-const importOptions = z.strictObject(OPTION_SCHEMAS);
+});
 
 export const importCreate = z
   .strictObject({

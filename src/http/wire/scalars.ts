@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isLongInteger } from '../../core/numbers/long-integer.ts';
 import { formatTime, parseBound, parseTime, TIME_FORMS } from '../../core/time.ts';
-import { isTimeZone } from '../../flows/overview/zoned-borders.ts';
+import { isTimeZone } from '../../flows/time-zone.ts';
 
 const NOT_A_TIME = `must be ${TIME_FORMS}`;
 const LONG_FLOAT = 'is a float past 2^53, which has lost digits: send it as a string, or as an integer';

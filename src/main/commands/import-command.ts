@@ -18,7 +18,8 @@ import {
 import { restedFiles } from '../importing/watch-files.ts';
 import { NO_RECORDING, openRecording } from '../../flows/import/open-recording.ts';
 import { firstStart, seriesToCreate } from '../../flows/import/series-to-create.ts';
-import type { RecordingOptions } from '../../flows/import/source-files.ts';
+import type { RecordingOptions } from '../../flows/import/recording-options.ts';
+import { mappedOptions } from './mapped-options.ts';
 import { Progress } from './progress.ts';
 import { writeOut } from '../process/standard-output.ts';
 import { untilStopped } from '../process/until-stopped.ts';
@@ -29,6 +30,8 @@ import { tagText } from '../../core/signal/tag-value.ts';
 export interface ImportCommand extends RecordingOptions {
   readonly project: string;
   readonly tag: readonly string[];
+  /** A file of options. */
+  readonly map?: string;
   readonly dryRun?: boolean;
   /** Id or name of a recording that is there. */
   readonly into?: string;
@@ -74,7 +77,8 @@ interface CommandRun {
  * @returns false if a file was refused
  * @throws what is wrong with the command as a whole
  */
-export async function importPaths(config: Config, paths: readonly string[], command: ImportCommand): Promise<boolean> {
+export async function importPaths(config: Config, paths: readonly string[], given: ImportCommand): Promise<boolean> {
+  const command: ImportCommand = { ...(await mappedOptions(given.map)), ...given };
   const client = command.dryRun ? null : connect(config);
   const into = command.into === undefined ? null : await connect(config).findRecording(command.project, command.into);
   const tags = Object.fromEntries(command.tag.map(parseTag));

@@ -44,3 +44,17 @@ export function changeWithin(from: number, to: number, offsetAt: OffsetAt): numb
   }
   return high;
 }
+
+/** Longer than any clock is ahead of UTC or behind it. */
+const DAY_MS = 86_400_000;
+
+/**
+ * The instants at which a clock shows a local time: two where it is set back over it, none where it skips it.
+ * @param localMs what the clock shows, as if it were UTC
+ * @returns ms UTC, rising
+ */
+export function instantsOf(localMs: number, offsetAt: OffsetAt): number[] {
+  const offsets = new Set([offsetAt(localMs - DAY_MS), offsetAt(localMs + DAY_MS)]);
+  const instants = [...offsets].map((offset) => localMs - offset).filter((ms) => ms + offsetAt(ms) === localMs);
+  return instants.sort((a, b) => a - b);
+}
