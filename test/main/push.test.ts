@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { connectAsync } from 'mqtt';
-import { limitBytes, nameOf, pushSourceOf, type PushCommand } from '../../src/main/push/push-options.ts';
+import { limitBytes, agentName, pushSourceOf, type PushCommand } from '../../src/main/push/push-options.ts';
 import { readStatus } from '../../src/main/push/push-status.ts';
 import { ApiClient, expecting, pause, type SeriesJson } from '../api/client.ts';
 import { runVarve } from '../support/command.ts';
@@ -356,7 +356,7 @@ describe('varve push', () => {
     ];
     for (const [options, message] of wrong) {
       const command = { ...usual, ...options };
-      expect(() => [pushSourceOf(command), limitBytes(command), nameOf(command)]).toThrow(message);
+      expect(() => [pushSourceOf(command), limitBytes(command), agentName(command)]).toThrow(message);
     }
     const spool = newSpool();
     await fill(spool, [], 'm f=1 1\n');

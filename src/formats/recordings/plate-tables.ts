@@ -227,7 +227,7 @@ function wideBlock(rows: readonly TableRow[], at: number, style: NumberStyle): P
   let to = at + 1;
   for (; to < rows.length; to++) {
     const text = rows[to].fields[time]?.trim() ?? '';
-    const ns = elapsedNs(text) ?? secondsNs(text, fields[time], style);
+    const ns = elapsedNs(text) ?? plateSeconds(text, fields[time], style);
     if (ns === undefined) break;
     // Reads that were planned and not taken have a time of zero and no value.
     if (columns.every(({ column }) => isMissingText(rows[to].fields[column] ?? ''))) continue;
@@ -251,7 +251,7 @@ function wideBlock(rows: readonly TableRow[], at: number, style: NumberStyle): P
   };
 }
 
-function secondsNs(text: string, header: string, style: NumberStyle): bigint | undefined {
+function plateSeconds(text: string, header: string, style: NumberStyle): bigint | undefined {
   const plain = plainNumber(text, style);
   const unit = TIME_CELL.exec(header.trim())?.[1]?.toLowerCase();
   return plain === undefined || unit === undefined || SECONDS_UNITS[unit] === undefined
@@ -287,7 +287,7 @@ function tallBlock(rows: readonly TableRow[], at: number, style: NumberStyle): P
     const plain = plainNumber(match ? match[1] : text, style);
     const ns = match
       ? plain && decimalNs(plain, SECONDS_UNITS[match[2].toLowerCase()])
-      : (elapsedNs(text) ?? secondsNs(text, timeRow.fields[0], style));
+      : (elapsedNs(text) ?? plateSeconds(text, timeRow.fields[0], style));
     if (typeof ns !== 'bigint') return;
     timesNs.push(ns);
     reads.push(i + 1);

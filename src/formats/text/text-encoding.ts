@@ -4,7 +4,7 @@
 export type TextEncoding = 'utf-8' | 'utf-16le' | 'utf-16be' | 'windows-1252';
 
 /** A text in UTF-16 without a byte order mark is told by the zeros of its first bytes, where most letters are Latin. */
-const TELLING_BYTES = 1024;
+const HEAD_BYTES_TOLD = 1024;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -23,7 +23,7 @@ export async function sniffText(source: AsyncIterable<Uint8Array>): Promise<Snif
   let first = true;
   for await (const piece of source) {
     if (piece.length === 0) continue;
-    if (first) wide = wideEncoding(piece.subarray(0, TELLING_BYTES));
+    if (first) wide = wideEncoding(piece.subarray(0, HEAD_BYTES_TOLD));
     first = false;
     lfs ||= piece.includes(LF);
     crs ||= piece.includes(CR);

@@ -4,7 +4,7 @@ import { clientConfigOf, type PlaceOptions } from '../client/command-options.ts'
 import { tokenOf } from '../client/connect.ts';
 import { writeOut } from '../process/standard-output.ts';
 import { runAgent } from '../push/push-agent.ts';
-import { limitBytes, nameOf, pushSourceOf, type PushCommand } from '../push/push-options.ts';
+import { limitBytes, agentName, pushSourceOf, type PushCommand } from '../push/push-options.ts';
 import { readStatus, statusText } from '../push/push-status.ts';
 
 /**
@@ -24,7 +24,7 @@ export async function push(command: PushCommand & PlaceOptions): Promise<number>
   return runAgent({
     folder,
     source,
-    name: nameOf(command),
+    name: agentName(command),
     project: command.project,
     mostBytes: limitBytes(command),
     givesUp: command.giveUp ?? false,

@@ -71,7 +71,7 @@ export async function importRecording(
     const { series, isCreated, isOther } = await createOrFind(client, wanted, source);
     let [rows, addedRows, bytes, request] = [0, 0, 0, 0];
     for await (const { body, startNs } of requestsOf(recorded)) {
-      const begins = isOther && request === 0 ? startNsOf(wanted) : {};
+      const begins = isOther && request === 0 ? saidStart(wanted) : {};
       const idempotencyKey = requestKey(source, wanted.name, request++);
       const place = startNs === undefined ? begins : { startNs, isGap: true };
       const appended = await client
@@ -100,7 +100,7 @@ export async function importRecording(
 }
 
 /** Where rows begin that are appended to those of another file. */
-function startNsOf({ sampling }: NewSeries): { startNs?: bigint } {
+function saidStart({ sampling }: NewSeries): { startNs?: bigint } {
   return sampling.kind === 'regular' && sampling.startNs !== null ? { startNs: sampling.startNs } : {};
 }
 

@@ -8,7 +8,7 @@ const LOOK_MS = 500;
 /** A file that has not changed for so long is taken for finished. */
 const REST_MS = 2_000;
 
-interface Seen {
+interface Rested {
   readonly state: string;
   readonly sinceMs: number;
   readonly isTold: boolean;
@@ -16,7 +16,7 @@ interface Seen {
 
 /** Yields files that have come to rest, those that are there first; a file that changes later is told again. @param signal ends it */
 export async function* restedFiles(paths: readonly string[], signal: AbortSignal): AsyncGenerator<FoundFile[]> {
-  const seen = new Map<string, Seen>();
+  const seen = new Map<string, Rested>();
   while (!signal.aborted) {
     const rested: FoundFile[] = [];
     for (const file of await findFiles(paths)) {

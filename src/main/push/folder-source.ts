@@ -55,7 +55,7 @@ const takenFile = z.object({
 type TakenFile = z.output<typeof takenFile>;
 const filesDocument = z.object({ files: z.array(takenFile) });
 
-interface FoundFile {
+interface LyingFile {
   readonly name: string;
   readonly inode: string;
   readonly mtimeMs: number;
@@ -157,7 +157,7 @@ export class FolderSource {
     return left;
   }
 
-  #rests({ name, size, mtimeMs, inode }: FoundFile): boolean {
+  #rests({ name, size, mtimeMs, inode }: LyingFile): boolean {
     const print = `${inode} ${size} ${mtimeMs}`;
     const now = performance.now();
     const seen = this.#seen.get(name);
@@ -167,7 +167,7 @@ export class FolderSource {
   }
 
   /** @returns whether all of it was taken */
-  async #take(file: FoundFile, stop: AbortSignal): Promise<boolean> {
+  async #take(file: LyingFile, stop: AbortSignal): Promise<boolean> {
     const format = this.#formatOf(file.name)!;
     const handle = await open(join(this.#rules.folder, file.name), 'r');
     try {
@@ -202,13 +202,13 @@ export class FolderSource {
   }
 
   /** Where the file is to be gone on with: it may have grown since it was taken, or be another one. */
-  async #begin(file: FoundFile, handle: FileHandle): Promise<number> {
+  async #begin(file: LyingFile, handle: FileHandle): Promise<number> {
     const known = this.#taken.get(file.name);
     if (!known || known.inode !== file.inode || file.size < known.taken) return 0;
     return (await tailCrc(handle, known.taken)) === known.tail_crc ? known.taken : 0;
   }
 
-  async #find(name: string): Promise<FoundFile | null> {
+  async #find(name: string): Promise<LyingFile | null> {
     const found = await stat(join(this.#rules.folder, name)).catch(() => null);
     if (!found?.isFile()) return null;
     return { name, inode: String(found.ino), mtimeMs: found.mtimeMs, size: found.size };
@@ -233,7 +233,7 @@ export class FolderSource {
   }
 }
 
-function isAsTaken(file: FoundFile, known: TakenFile): boolean {
+function isAsTaken(file: LyingFile, known: TakenFile): boolean {
   return known.inode === file.inode && known.taken === file.size && known.mtime_ms === file.mtimeMs;
 }
 

@@ -89,20 +89,20 @@ function fieldsOf(value: unknown, rules: readonly FieldRule[]): string[] {
   if (rules.length === 0) return [...allFields(value, '')];
   return rules.flatMap(({ name, type, path }) => {
     const found = valueAt(value, path);
-    return found === undefined || found === null ? [] : [fieldText(name, found, type)];
+    return found === undefined || found === null ? [] : [messageField(name, found, type)];
   });
 }
 
 /** Members of members have names with points between. */
 function* allFields(value: unknown, name: string): Generator<string> {
   if (value === null) return;
-  if (typeof value !== 'object') yield fieldText(name || ONLY_FIELD, value, null);
+  if (typeof value !== 'object') yield messageField(name || ONLY_FIELD, value, null);
   else if (Array.isArray(value))
     throw new MessageFault(`${name || 'payload'}: is a list; name what is meant of it by --field`);
   else for (const [key, each] of Object.entries(value)) yield* allFields(each, name === '' ? key : `${name}.${key}`);
 }
 
-function fieldText(name: string, value: unknown, type: MessageType | null): string {
+function messageField(name: string, value: unknown, type: MessageType | null): string {
   if (/[\n\r\0]|\\$/.test(name) || name === '') throw new MessageFault(`${JSON.stringify(name)} cannot name a field`);
   return `${name.replaceAll(/[,= ]/g, String.raw`\$&`)}=${valueText(name, value, type)}`;
 }

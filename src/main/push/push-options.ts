@@ -72,7 +72,7 @@ function mqttSource(url: string, command: PushCommand): PushSource {
     format,
     precision,
     measurement,
-    clientId: command.clientId ?? `varve-push-${nameOf(command)}`,
+    clientId: command.clientId ?? `varve-push-${agentName(command)}`,
     templates: topic.map(parseTemplate),
     fields: field.map(parseField),
     time: time === undefined ? null : parseJsonPath(time, '--time'),
@@ -80,7 +80,7 @@ function mqttSource(url: string, command: PushCommand): PushSource {
 }
 
 /** What the source of the spool is called by. @throws invalid-input */
-export function nameOf({ name = hostname() }: PushCommand): string {
+export function agentName({ name = hostname() }: PushCommand): string {
   if (!NAME.test(name)) throw wrong('--name: must be 1 to 200 visible ASCII characters');
   return name;
 }

@@ -37,7 +37,7 @@ const TYPES = {
   '<f4': { bytes: 4, read: (view: DataView, at: number) => view.getFloat32(at, true) },
 } as const;
 
-interface NpyColumn {
+interface NpyLayout {
   readonly type: keyof typeof TYPES;
   readonly width: number;
   /** Bytes from the beginning of a row. */
@@ -71,7 +71,7 @@ export function bucketsOfNpy(
       Number(view.getBigInt64(data + i * rowBytes + offset, true) - startNs),
     );
   };
-  const numbers = ({ type, offset }: NpyColumn, channel: number): Float64Array => {
+  const numbers = ({ type, offset }: NpyLayout, channel: number): Float64Array => {
     const { bytes: size, read } = TYPES[type];
     const values = new Float64Array(rows);
     for (let i = 0, at = data + offset + channel * size; i < rows; i++, at += rowBytes) values[i] = read(view, at);
@@ -94,8 +94,8 @@ export function bucketsOfNpy(
 }
 
 /** @throws if a field that is needed is missing or of a type that is not known */
-function columnsOf(head: string): { columns: Map<string, NpyColumn>; rowBytes: number } {
-  const columns = new Map<string, NpyColumn>();
+function columnsOf(head: string): { columns: Map<string, NpyLayout>; rowBytes: number } {
+  const columns = new Map<string, NpyLayout>();
   let rowBytes = 0;
   for (const [, name, type, width] of head.matchAll(/\('(\w+)', '([^']+)'(?:, \((\d+),\))?\)/g)) {
     if (!isKnownType(type)) throw new Error(`the .npy array has a field of type ${type}`);

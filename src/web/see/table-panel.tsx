@@ -7,7 +7,7 @@ import { fullTime } from './time-ticks.ts';
 /** More rows are not read by anybody; there is the export for them. */
 const MAX_ROWS = 500;
 
-interface TableRow {
+interface ShownRow {
   readonly ns: bigint;
   readonly low: string;
   readonly high: string | null;
@@ -53,14 +53,14 @@ export function TablePanel({ model, close }: PanelProps) {
   );
 }
 
-function rowsOf(model: SeeModel, { source, channel }: Lane): TableRow[] {
+function rowsOf(model: SeeModel, { source, channel }: Lane): ShownRow[] {
   const view = model.view.value;
   const parts = source.shown({ view, columns: model.columns, lanes: model.shownLanes.value.length }, channel);
   return parts
     .toSorted((a, b) => (a.startNs < b.startNs ? -1 : 1))
     .flatMap(({ block, startNs, endNs }) => {
       const slot = block.channels.indexOf(channel);
-      return Array.from(block.begins, (begin, i): TableRow | null => {
+      return Array.from(block.begins, (begin, i): ShownRow | null => {
         const ns = block.startNs + BigInt(begin);
         const value = block.lows[slot][i];
         if (Number.isNaN(value) || ns < startNs || ns >= endNs) return null;
