@@ -170,7 +170,18 @@ describe('a write', () => {
     const v1 = await send('/write?db=lab');
     expect([v1.status, JSON.parse(v1.text)]).toEqual([400, { error: message }]);
     const v2 = await send('/api/v2/write?bucket=lab');
-    expect([v2.status, JSON.parse(v2.text)]).toEqual([400, { code: 'invalid', message }]);
+    expect([v2.status, JSON.parse(v2.text)]).toEqual([
+      400,
+      {
+        code: 'invalid',
+        message,
+        dropped: 13,
+        lines: [
+          { line: 2, reason: 'missing field value' },
+          { line: 5, reason: 'm f: sealed' },
+        ],
+      },
+    ]);
   });
 
   test.each([

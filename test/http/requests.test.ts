@@ -37,6 +37,7 @@ beforeAll(async () => {
         return { answer: print(inputs.map(() => ({ id: SERIES_ID }))), replayed: false };
       },
     },
+    shares: { openShare: async () => ({ tokenId: 'link', scopes: ['read'], projects: null }) },
     samples: {
       append: async ({ body }) => {
         for await (const block of body) keep(block);

@@ -71,6 +71,7 @@ describe('creating a series', () => {
       tags: {},
       ...UNSAID,
       provenance: {},
+      recording: null,
     });
   });
 

@@ -114,7 +114,12 @@ const importProblem = z
     type: z.string().meta({ description: 'Stable name of the cause' }),
     detail: z.string().meta({ description: 'What is wrong, beginning with the file' }),
     errors: z
-      .array(z.object({ field: z.string(), message: z.string() }))
+      .array(
+        z.object({
+          field: z.string().meta({ description: 'Its name' }),
+          message: z.string().meta({ description: 'What is wrong with it' }),
+        }),
+      )
       .meta({ description: 'Each option or path that is wrong' }),
   })
   .meta({ id: 'ImportProblem', description: 'Why an import failed' });

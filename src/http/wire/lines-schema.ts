@@ -55,7 +55,12 @@ export const v2Error = z
     message: z.string().meta({ description: 'What is wrong; of lines which, and why' }),
     dropped: z.int().optional().meta({ description: 'Lines that were refused; all others are stored' }),
     lines: z
-      .array(z.object({ line: z.int(), reason: z.string() }))
+      .array(
+        z.object({
+          line: z.int().meta({ description: 'Number of the line, from 1' }),
+          reason: z.string().meta({ description: 'Why it was refused' }),
+        }),
+      )
       .max(MAX_TOLD_LINES)
       .optional()
       .meta({ description: 'Those of them that are told of' }),
