@@ -91,6 +91,7 @@ describe('creating', () => {
       time_zone: null,
       external_ids: {},
       provenance: {},
+      recording: null,
       rows: 0,
       removed: 0,
       first_time: null,

@@ -247,7 +247,7 @@ describe('the documents', () => {
     // Its client gives a text no other type than this one.
     lines.push(`${header}: ${scheme}${token}`, 'Content-Type: text/plain', `Content-Length: ${line.length}`, '', line);
     const socket = connect(Number(port), '127.0.0.1');
-    socket.end(lines.join('\r\n'));
+    socket.write(lines.join('\r\n'));
     let answer = '';
     for await (const piece of socket) answer += String(piece);
     expect(answer).toMatch(/^HTTP\/1\.1 204 /);

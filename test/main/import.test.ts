@@ -457,8 +457,8 @@ describe('of many files', () => {
       'a/one.csv': TABLE,
       'a/two.csv': TABLE.replace('3', '4'),
       'broken.csv': 'time,a\nnever,1\n',
-      'r.hea': 'r 1 100 2\nr.dat 16 200 12 0 0 0 0 lead\n',
-      'r.dat': new Uint8Array(4),
+      'lead.hea': 'lead 1 100 2\nlead.dat 16 200 12 0 0 0 0 lead\n',
+      'lead.dat': new Uint8Array(4),
       'notes.docx': 'x',
       '.hidden.csv': TABLE,
     });
@@ -470,8 +470,8 @@ describe('of many files', () => {
     expect(rows('one.csv')).toMatch(/csv +1 +2 +imported$/);
     expect(rows('two.csv')).toMatch(/csv +1 +2 +imported$/);
     expect(rows('broken.csv')).toMatch(/refused: .+/);
-    expect(rows('r.hea')).toMatch(/wfdb +1 +2 +imported$/);
-    expect(rows('r.dat')).toMatch(/skipped: is a part of/);
+    expect(rows('lead.hea')).toMatch(/wfdb +1 +2 +imported$/);
+    expect(rows('lead.dat')).toMatch(/skipped: is a part of/);
     expect(rows('notes.docx')).toMatch(/skipped: its name does not say its format/);
     expect(rows('hidden')).toBe('');
     expect(first.stdout).toContain('6 files: 3 imported, 1 refused, 2 skipped');
@@ -529,7 +529,7 @@ describe('what goes wrong is said in one line', () => {
     ['a condition that is none', ['search', '=x'], '=x is not key=value'],
     ['a tag without a value', ['import', 'x.csv', '--tag', 'mouse'], '--tag: mouse is not key=value'],
     ['a project that is not there', ['import', 'PATH', '--project', 'nix'], 'no project nix'],
-    ['an option of another format', ['import', 'PATH', '--rate', '5'], '--rate: is for npy and npz files'],
+    ['an option of another format', ['import', 'PATH', '--rate', '5'], '--rate: is for npy, npz and hdf5 files'],
     ['a column that is not there', ['import', 'PATH', '--value-column', 'z'], 'the file has no column z'],
   ])('%s', async (_, args, message) => {
     const path = join(folder, 'small.csv');

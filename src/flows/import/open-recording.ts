@@ -138,7 +138,7 @@ export async function openRecording(
   for (const [option, owners] of Object.entries(OWNERS)) {
     if (!owners.includes(format) && options[option as keyof RecordingOptions] !== undefined) {
       const whose =
-        owners.length > 6 ? 'recordings with a start' : owners.map((owner) => `${owner} files`).join(' and ');
+        owners.length > 6 ? 'recordings with a start' : `${owners.join(', ').replace(/, (?=\w+$)/, ' and ')} files`;
       throw invalidField(`--${dashed(option)}`, `is for ${whose}; ${basename(file)} is read as ${format}`);
     }
   }

@@ -1,6 +1,6 @@
 /** Members of a zip archive, read whole and bounded: what an archive says of its sizes is checked before and while it is read. */
 import { openPromise, type Entry, type ZipFile } from 'yauzl';
-import { VarveError, invalidField, messageOf } from '../../core/errors.ts';
+import { VarveError, invalidField, isVarveError, messageOf } from '../../core/errors.ts';
 
 /** Members together, once unpacked. */
 export const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
@@ -44,7 +44,7 @@ export async function zipMembers(path: string, wanted: (name: string) => boolean
     for (const entry of entries) if (wanted(entry.fileName)) members.push(await memberOf(archive, entry));
     return members;
   } catch (error) {
-    if (error instanceof VarveError) throw error;
+    if (isVarveError(error)) throw error;
     throw invalidField('body', `is a damaged zip archive: ${messageOf(error)}`);
   } finally {
     archive.close();
