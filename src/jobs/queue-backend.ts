@@ -2,6 +2,7 @@
  * The queue's server, Redis or Postgres. This one place knows which of the two it is, and opens the connections with
  * the options that each role needs. The queues and workers that it hands out behave alike.
  */
+import { setMaxListeners, type EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createPostgresBackend,
@@ -41,6 +42,8 @@ export interface QueueBackend {
   close(): Promise<void>;
 }
 
+/** Listeners of errors of one pool that are no leak: each queue and worker has one. */
+const MOST_LISTENERS = 100;
 /** Before every Redis key, so that a Redis shared with other programs stays legible. */
 const REDIS_KEY_PREFIX = 'varve';
 /** Connections of one process to Postgres for the queue: one listens for jobs, the others serve adds and job moves. */
@@ -125,6 +128,7 @@ async function openPostgresQueue(url: string, log: Logger): Promise<QueueBackend
   });
   const logError = errorLogger(log);
   connection.on('error', logError);
+  setMaxListeners(MOST_LISTENERS, connection.pool as unknown as EventEmitter);
   // BullMQ listens to the errors of some clients only; an unheard one would end the process.
   connection.pool.on('connect', (client) => client.on('error', logError));
   try {

@@ -48,7 +48,7 @@ describe('a file is what its content says', () => {
     ['a gzip file', Buffer.from('1f8b0800', 'hex'), 'a.xdf', 'is a gzip file: unpack it first'],
     ['a MATLAB file', 'MATLAB 5.0 MAT-file', 'a.hea', 'is a MATLAB file of version 5'],
     ['a text in a binary format', 'hello', 'a.abf', 'does not begin as an ABF file does (byte 0)'],
-    ['a text of no format', 'hello', 'mystery.xyz', 'add --format wfdb|csv|npy'],
+    ['a text of no format', 'hello', 'mystery.xyz', 'add --format wfdb|csv|'],
     ['a folder', 'x', '.', 'is no file'],
   ])('%s is named as what it is', async (_, bytes, name, message) => {
     const opening = name === '.' ? openRecording(folder, {}, () => {}) : open(name, bytes);

@@ -120,6 +120,8 @@ describeBrowser('the page', (open) => {
     await expectCount(rows, 2);
     await page.getByLabel('Words in name or description').fill('13');
     await expectCount(rows, 1);
+    // The address follows what is typed after a moment.
+    await page.waitForURL(/[?&]\w+=13(?:&|$)/);
     const address = page.url();
     expect(new URL(address).searchParams.get('where')).toBe('[{"tag":"species","eq":"mouse"}]');
 
