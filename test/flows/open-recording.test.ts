@@ -67,7 +67,7 @@ describe('a file is what its content says', () => {
   test.each<[RecordingOptions, string]>([
     [{ tz: 'Mars/Olympus' }, '--tz: Mars/Olympus is no time zone'],
     [{ start: 'soon' }, '--start: soon is not an RFC 3339 time'],
-    [{ rate: '5' }, '--rate: is for npy files'],
+    [{ rate: '5' }, '--rate: is for npy, npz and hdf5 files'],
   ])('%j is refused by its name', async (options, message) => {
     await expect(open('o.edf', EDF, options)).rejects.toMatchObject({ message: expect.stringContaining(message) });
   });
