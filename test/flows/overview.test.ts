@@ -19,7 +19,7 @@ import { Store } from './store.ts';
 import { modelRuns } from '../support/model-runs.ts';
 
 const RATE = parseRate('1000/3')!;
-const RUNS = modelRuns(2);
+const RUNS = modelRuns(1);
 
 let store: Store;
 beforeAll(async () => {

@@ -20,7 +20,7 @@ import { Store } from './store.ts';
 import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 
 const describeWithPostgres = hasTestPostgres() ? describe : describe.skip;
-const RUNS = modelRuns(4);
+const RUNS = modelRuns(2);
 const RATE = parseRate(30)!; // rows are not a whole number of nanoseconds apart
 const SECOND = 1_000_000_000n;
 /** So wide that some appends fill more than one block. */

@@ -19,7 +19,7 @@ import { importedSpec } from '../../src/formats/recordings/imported-series.ts';
 import { Store } from './store.ts';
 import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-runs.ts';
 
-const RUNS = modelRuns(4);
+const RUNS = modelRuns(2);
 const RATE = parseRate(1)!;
 const SECOND = 1_000_000_000n;
 

@@ -516,7 +516,7 @@ describeWithPostgres('rebuilding a shard', () => {
       expect((await store.verify()).findings).toEqual([]);
     });
     await fc.assert(property, {
-      numRuns: modelRuns(5),
+      numRuns: modelRuns(2),
       seed: 4711,
       endOnFailure: true,
     });

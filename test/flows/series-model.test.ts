@@ -22,7 +22,7 @@ import { modelRuns, MODEL_LIMIT_MS, PROPERTY_LIMIT_MS } from '../support/model-r
 const CHANNELS = 128;
 /** Rows are not a whole number of nanoseconds apart. */
 const RATE = parseRate(30)!;
-const RUNS = modelRuns(6);
+const RUNS = modelRuns(3);
 
 const NOBODY: Principal = { tokenId: uuidv7(), scopes: ['write'], projects: null };
 

@@ -224,6 +224,30 @@ describe('times of tables', () => {
       'noon',
     ],
     ['a day that is not there', 'time,x\n30.02.2026 09:00,1\n', 'line 2 column time', '30.02.2026'],
+    [
+      'a short line in the upper part',
+      `time,a,b\n${Array.from({ length: 10 }, (_, i) => `2026-05-01 09:0${i}:00,${i},${i}\n`).join('')}2026-05-01 10:00:00,40\n${Array.from({ length: 20 }, (_, i) => `2026-05-01 10:${i + 10}:00,${i},${i}\n`).join('')}`,
+      'line 12',
+      'has 2 fields, the rows above it have 3',
+    ],
+    [
+      'words in the upper part',
+      `time,a,b\n${Array.from({ length: 10 }, (_, i) => `2026-05-01 09:0${i}:00,${i},${i}\n`).join('')}--- pump restarted ---\n${Array.from({ length: 20 }, (_, i) => `2026-05-01 10:${i + 10}:00,${i},${i}\n`).join('')}`,
+      'line 12',
+      'has 1 fields',
+    ],
+    [
+      'two tables',
+      'time,a\n2026-05-01,1\n2026-05-02,2\n\ntime,b\n2026-05-03,1\n2026-05-04,2\n2026-05-05,3\n',
+      'line 5',
+      '--header LINE',
+    ],
+    [
+      'a time that is none in the first row',
+      'time,a\n2026-05-01T08:59:60Z,5\n2026-05-01T09:00:00Z,1\n2026-05-01T09:01:00Z,2\n',
+      'line 2',
+      '2026-05-01T08:59:60Z',
+    ],
   ])('refused: %s', async (_, text, field, message) => {
     await expect(read(text)).rejects.toMatchObject({
       code: 'invalid-input',

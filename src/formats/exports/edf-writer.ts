@@ -45,6 +45,7 @@ interface Signal {
   readonly physical: readonly [string, string];
   readonly digital: readonly [number, number];
   readonly filtering: string;
+  readonly transducer: string;
   readonly samples: number;
 }
 
@@ -165,7 +166,9 @@ function signalOf({ series }: ExportedSeries, channel: Channel, at: number, samp
   const label = fitting(name, 'label', signalLabel(series, at), LABEL_WIDTH);
   const unit = fitting(name, 'unit', asciiUnit(channel.unit ?? series.unit ?? ''), NUMBER_WIDTH);
   const filtering = fitting(name, 'filtering', channel.filtering ?? '', TEXT_WIDTH);
-  return { label, unit, filtering, samples, ...rangesOf(series, channel) };
+  const { transducer = '' } = channel.info ?? {};
+  const sensor = fitting(name, 'transducer', String(transducer), TEXT_WIDTH);
+  return { label, unit, filtering, transducer: sensor, samples, ...rangesOf(series, channel) };
 }
 
 /** Texts of the digital and the physical range that say the very calibration. */
@@ -304,6 +307,7 @@ function headerOf(
       physical: ['-1', '1'],
       digital: [LEAST, MOST],
       filtering: '',
+      transducer: '',
       samples: annotationBytes / 2,
     },
   ];
@@ -319,7 +323,7 @@ function headerOf(
     [duration, NUMBER_WIDTH],
     [all.length, 4],
     ...all.map(({ label }) => [label, LABEL_WIDTH] as const),
-    ...all.map(() => ['', TEXT_WIDTH] as const),
+    ...all.map(({ transducer }) => [transducer, TEXT_WIDTH] as const),
     ...all.map(({ unit }) => [unit, NUMBER_WIDTH] as const),
     ...all.map(({ physical }) => [physical[0], NUMBER_WIDTH] as const),
     ...all.map(({ physical }) => [physical[1], NUMBER_WIDTH] as const),

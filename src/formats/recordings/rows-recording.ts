@@ -330,7 +330,7 @@ function planned({ text, layout, options, style, columns, time, plan, notes, pro
       doubled === 0
         ? []
         : [
-            `${doubled} times were shownField twice by the clock of ${options.zone?.name}, as it was set back: each was taken by the order of the rows`,
+            `${doubled} times were shown twice by the clock of ${options.zone?.name}, as it was set back: each was taken by the order of the rows`,
           ],
   };
 }

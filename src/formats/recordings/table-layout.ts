@@ -186,14 +186,23 @@ export function tableLayoutOf(
     const higher = at(first - 2);
     if (above && isUnitsRow(above, kindOf(above)) && higher && isHeaderRow(higher, kindOf(higher), width)) {
       [headerAt, unitsAt] = [first - 2, first - 1];
-    } else if (above && isHeaderRow(above, kindOf(above), width)) headerAt = first - 1;
-    else if (above && above.fields.length > 1 && !above.fields.some(isTyped) && above.fields.length !== width) {
+    } else if (above && isHeaderRow(above, kindOf(above), width)) {
+      // Names may be numbers, but not below a line of names: then it is a row whose time cannot be read.
+      const isNamed = higher && isHeaderRow(higher, kindOf(higher), width) && !higher.fields.some(isTyped);
+      if (isNamed && above.fields.some(isTyped)) {
+        const text = JSON.stringify(above.fields[telling[0]]);
+        throw invalidField(`line ${above.line}`, `has ${text}, which is no time and no number`);
+      }
+      headerAt = first - 1;
+    } else if (above && above.fields.length > 1 && !above.fields.some(isTyped) && above.fields.length !== width) {
       throw invalidField(
         `line ${above.line}`,
         `has ${above.fields.length} names, the rows below have ${width} fields; --header gives the names`,
       );
     }
   }
+  const preambleEnd = headerAt >= 0 ? headerAt : unitsAt >= 0 ? unitsAt : first;
+  if (told < 0 && toa5 < 0) refuseLostRows(rows, preambleEnd, { kindOf, telling, width });
   const units = unitsAt < 0 ? null : rows[unitsAt].fields.map((text) => unitsCell(text));
   let names = headerAt < 0 || header === 'none' ? null : rows[headerAt].fields.map((name) => name.trim());
   if (names === null && header === undefined)
@@ -202,7 +211,6 @@ export function tableLayoutOf(
     if (header.length !== width) throw invalidField('header', `names ${header.length} columns, the table has ${width}`);
     names = [...header];
   }
-  const preambleEnd = headerAt >= 0 ? headerAt : unitsAt >= 0 ? unitsAt : first;
   return {
     names,
     columns: width,
@@ -211,6 +219,33 @@ export function tableLayoutOf(
     firstLine: rows[first]?.line ?? Infinity,
     preamble: rows.slice(0, preambleEnd),
   };
+}
+
+/**
+ * What stands above a table is no row of it. Lines of a preamble may have as many fields, but few of them hold anything.
+ * @throws `invalid-input` naming the line behind which the table would begin anew
+ */
+function refuseLostRows(
+  rows: readonly TableRow[],
+  end: number,
+  { kindOf, telling, width }: { kindOf: (row: TableRow) => RowKind; telling: readonly number[]; width: number },
+): void {
+  const lost = rows.slice(0, end).findIndex((row, i) => {
+    if (kindOf(row) !== 'data') return false;
+    const typed = telling.filter((column) => isTyped(row.fields[column])).length;
+    const above = rows[i - 1];
+    const names = above?.fields.filter((text) => text.trim() !== '').length ?? 0;
+    const isNamed = names === width && isHeaderRow(above, kindOf(above), width) && !above.fields.some(isTyped);
+    return isNamed || typed * 2 > telling.length;
+  });
+  if (lost < 0) return;
+  const odd = rows.slice(lost).find((row) => kindOf(row) !== 'data' && kindOf(row) !== 'nothing') ?? rows[end];
+  const columns = rows[lost].fields.length;
+  const reason =
+    odd.fields.length === columns
+      ? 'is no row of the table that begins above it'
+      : `has ${odd.fields.length} fields, the rows above it have ${columns}`;
+  throw invalidField(`line ${odd.line}`, `${reason}; --header LINE begins the table below it`);
 }
 
 type RowKind = 'data' | 'words' | 'nothing' | 'other';
