@@ -42,7 +42,13 @@ afterAll(async () => {
 
 /** Two channels of int16, the first calibrated as WFDB says it, the second as EDF does. */
 const CHANNELS = [
-  { label: 'MLII', unit: 'mV', gain: 200, baseline: 1024 },
+  {
+    label: 'MLII',
+    unit: 'mV',
+    gain: 200,
+    baseline: 1024,
+    info: { adc_zero: 1024, adc_bits: 11, transducer: 'Ag-AgCl' },
+  },
   { label: 'Fpz-Cz', unit: 'µV', digital_min: -2048, digital_max: 2047, physical_min: -192.5, physical_max: 192.5 },
 ];
 
@@ -146,6 +152,8 @@ describe('EDF+', () => {
     const id = await record({}, [500, 1_000]);
     const bytes = await readFile(await fetched({ format: 'edf', series: [id] }));
     expect(header(bytes)).toEqual({ reserved: 'EDF+D', records: 6, duration: '1', start: '01.05.2609.00.00' });
+    // Behind the labels of three signals.
+    expect(bytes.toString('latin1', 256 + 3 * 16, 256 + 3 * 16 + 80).trim()).toBe('Ag-AgCl');
     const onsets = [
       ...bytes
         .toString('latin1')
@@ -212,7 +220,7 @@ describePython('a WFDB record', [], (run) => {
 zipfile.ZipFile(${JSON.stringify(zip)}).extractall(${JSON.stringify(folder)})`);
     expect((await readFile(join(folder, 'r100.hea'), 'utf8')).split('\n')).toEqual([
       `r100 1 ${RATE} ${ROWS} 09:00:00.250 01/05/2026`,
-      expect.stringMatching(/^r100\.dat 16 200\(1024\)\/mV 16 0 -1500 -?\d+ 0 MLII$/),
+      expect.stringMatching(/^r100\.dat 16 200\(1024\)\/mV 11 1024 -1500 -?\d+ 0 MLII$/),
       '',
     ]);
     const stored = expecting(200, await api.get(`/v1/series/${id}/samples?format=octet`)).body;

@@ -159,7 +159,7 @@ describe('CSV recordings', () => {
   test.each<[string, string, Partial<CsvRecordingOptions>, string, string]>([
     ['an empty file', '', {}, 'invalid-input', 'body'],
     ['no times', 'a,b\n1,2\n', {}, 'invalid-input', 'timeColumn'],
-    ['no numbers', 't,b\n2026-01-01,x\n', {}, 'invalid-input', 'valueColumns'],
+    ['no numbers', 't,b\n2026-01-01,x\n', {}, 'invalid-input', 'body'],
     ['an unknown column', 't,b\n2026-01-01,1\n', { by: ['c'] }, 'invalid-input', 'by'],
     ['a time that is none', 't,b\n2026-01-01,1\nnoon,2\n', { timeColumn: 't' }, 'invalid-input', 'line 3 column t'],
     [

@@ -51,9 +51,9 @@ export function planWfdb(sources: readonly ExportedSeries[], name: string): Expo
   const header: ExportedPart = {
     name: `${name}.hea`,
     async *write() {
-      const lines = signals.flat().map(({ gain, label }, at) => {
+      const lines = signals.flat().map(({ gain, adc, label }, at) => {
         const checksum = (sums.sum[at] << 16) >> 16;
-        return `${name}.dat ${format} ${gain} ${format} 0 ${sums.first[at]} ${checksum} 0 ${label}`;
+        return `${name}.dat ${format} ${gain} ${adc} ${sums.first[at]} ${checksum} 0 ${label}`;
       });
       yield Buffer.from(`${[record, ...lines].join('\n')}\n`);
     },
@@ -91,7 +91,11 @@ function formatOf({ series }: ExportedSeries): StorageFormat {
   throw wouldLose(series.name, `is ${series.dtype}; WFDB holds integers of 32 bits at most`);
 }
 
-function signalLine(series: ExportedSeries['series'], channel: Channel, at: number): { gain: string; label: string } {
+function signalLine(
+  series: ExportedSeries['series'],
+  channel: Channel,
+  at: number,
+): { gain: string; adc: string; label: string } {
   const label = signalLabel(series, at);
   if (/[\r\n]/.test(label) || label !== label.trim() || label === '') {
     throw wouldLose(series.name, `has the label ${JSON.stringify(label)}, which a line of a header does not hold`);
@@ -107,7 +111,14 @@ function signalLine(series: ExportedSeries['series'], channel: Channel, at: numb
       `has a calibration of ${channel.label} that a decimal gain and a whole baseline do not say`,
     );
   }
-  return { gain: `${gain}(${baseline.num})/${unit}`, label };
+  // As the importer keeps what a header says of the converter.
+  const { adc_bits: bits, adc_zero: zero } = channel.info ?? {};
+  const adc = `${whole(bits, 16)} ${whole(zero, 0)}`;
+  return { gain: `${gain}(${baseline.num})/${unit}`, adc, label };
+}
+
+function whole(value: unknown, otherwise: number): number {
+  return Number.isInteger(value) ? Number(value) : otherwise;
 }
 
 function recordLine({ series, rate, spans }: ExportedSeries, name: string, signals: number): string {

@@ -74,7 +74,11 @@ export function planColumns(
   const chosen =
     options.valueColumns?.map((name) => columnNamed(columns, name, 'valueColumns')) ??
     candidates.filter((column) => isValue(column) && !by.includes(column));
-  if (chosen.length === 0) throw invalidField('valueColumns', `no column of ${namesOf(columns)} holds numbers`);
+  if (chosen.length === 0)
+    throw invalidField(
+      'body',
+      `none of the columns ${namesOf(columns)} holds numbers; --value-column names one that does`,
+    );
   for (const column of options.valueColumns ? chosen : []) {
     const { name, profile } = columns[column];
     if (profile.firstWord) throw wrongCell(profile.firstWord, name, 'is no number');

@@ -1,5 +1,6 @@
 /** `varve export`: a file of series in a format of the lab, made by the service and fetched when it is done. */
 import { existsSync } from 'node:fs';
+import { basename, extname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { invalidField, VarveError } from '../../core/errors.ts';
 import { isUuid } from '../../http/wire/scalars.ts';
@@ -40,6 +41,7 @@ export async function exportSeries(config: Config, names: readonly string[], com
     ...(start !== undefined && { start }),
     ...(end !== undefined && { end }),
     ...(physical && { physical }),
+    ...nameIn(out),
   });
   const progress = new Progress(`making ${format}`, null, 'bytes');
   try {
@@ -52,6 +54,12 @@ export async function exportSeries(config: Config, names: readonly string[], com
     progress.stop();
   }
   await fetchFile(client, made, out);
+}
+
+/** What stands in the file is named as the file is, where that is a name. */
+function nameIn(out: string | undefined): { name?: string } {
+  const name = basename(out ?? '', extname(out ?? ''));
+  return /^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$/.test(name) ? { name } : {};
 }
 
 async function fetchFile(
