@@ -30,7 +30,8 @@ if (!process.argv.includes('--if-changed') || newest(inputs) > timeOf(stamp)) {
   const { openApiDocument } = await import(pathToFileURL(join(made, 'src/http/openapi.js')).href);
   writeFileSync(join(made, 'api-types.d.ts'), apiTypes(openApiDocument('')));
   mkdirSync(join(made, 'web'));
-  process.stdout.write(`${await buildPage(root, join(made, 'web'))}\n`);
+  // Not to standard output: whoever packs reads the tarball's name there.
+  process.stderr.write(`${await buildPage(root, join(made, 'web'))}\n`);
   if (timeOf(join(root, 'dist')) >= 0) renameSync(join(root, 'dist'), former);
   renameSync(made, join(root, 'dist'));
   writeFileSync(stamp, '');
