@@ -89,6 +89,21 @@ async function createWide(name: string, channels: number, rows: number): Promise
   return id;
 }
 
+const EVENTUALLY_MS = 10_000;
+
+/** What the page does by itself takes its time: it has to be so in the end. */
+async function eventually(check: () => Promise<void>): Promise<void> {
+  const until = Date.now() + EVENTUALLY_MS;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
 describeBrowser('lanes', (open) => {
   let shown: TestPage;
   let page: Page;
@@ -246,20 +261,26 @@ describeBrowser('lanes', (open) => {
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('b');
     await settled();
-    const { channels } = expecting(200, await api.get(`/v1/series/${wide}`)).json<{
-      channels: { label: string; bad?: boolean }[];
-    }>();
-    expect(channels.filter(({ bad }) => bad).map(({ label }) => label)).toEqual(['E2']);
+    await eventually(async () => {
+      const { channels } = expecting(200, await api.get(`/v1/series/${wide}`)).json<{
+        channels: { label: string; bad?: boolean }[];
+      }>();
+      expect(channels.filter(({ bad }) => bad).map(({ label }) => label)).toEqual(['E2']);
+    });
     await page.keyboard.press('h');
     await page.keyboard.press('d');
     await page.keyboard.press('v');
     await page.waitForURL((url) => url.searchParams.get('layout') === 'butterfly');
-    expect(page.url()).toContain('hide=0.1');
-    expect(await page.locator('.see-lanes summary').textContent()).toBe('63 of 64 lanes');
+    await eventually(async () => {
+      expect(page.url()).toContain('hide=0.1');
+      expect(await page.locator('.see-lanes summary').textContent()).toBe('63 of 64 lanes');
+    });
     await settled();
     await shot('butterfly');
     await page.goBack();
-    expect(await page.locator('.see-toolbar select').nth(1).inputValue()).toBe('stacked');
+    await eventually(async () => {
+      expect(await page.locator('.see-toolbar select').nth(1).inputValue()).toBe('stacked');
+    });
     await page.locator('.see-lanes summary').click();
     await shot('lane-list');
     await page.getByLabel('Filter lanes').fill('E1');
