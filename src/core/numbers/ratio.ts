@@ -63,7 +63,8 @@ export function decimalText({ num, den }: Ratio, digits: number): string {
   return `${num < 0n ? '-' : ''}${scaled / by}${rest}e${-shift - 1}`;
 }
 
-function gcd(a: bigint, b: bigint): bigint {
+/** The greatest common divisor. @param a not negative; `b` as well */
+export function gcd(a: bigint, b: bigint): bigint {
   while (b) [a, b] = [b, a % b];
   return a;
 }

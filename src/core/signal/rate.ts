@@ -6,6 +6,7 @@
  */
 
 import { nearestNumber } from '../numbers/fraction.ts';
+import { gcd } from '../numbers/ratio.ts';
 
 export interface Rate {
   /** Samples … */
@@ -50,11 +51,6 @@ function reduced(num: bigint, den: bigint): Rate | undefined {
   if (hz < MIN_RATE_HZ || hz > MAX_RATE_HZ) return undefined;
   const divisor = gcd(num, den);
   return { num: num / divisor, den: den / divisor };
-}
-
-function gcd(a: bigint, b: bigint): bigint {
-  while (b) [a, b] = [b, a % b];
-  return a;
 }
 
 /** The nearest double. A rate that was sent as a number gives that number. */

@@ -3,12 +3,13 @@
  * @see https://www.edfplus.info/specs/edf.html and https://www.edfplus.info/specs/edfplus.html
  */
 import { calibrationOf } from '../../core/signal/calibration.ts';
-import { ratio, times, type Ratio } from '../../core/numbers/ratio.ts';
+import { gcd, ratio, times, type Ratio } from '../../core/numbers/ratio.ts';
 import { nsOfRow } from '../../core/signal/rate.ts';
 import type { Annotation, Channel } from '../../core/signal/series.ts';
 import { NS_PER_S } from '../../core/time.ts';
 import { exactDecimal, exactMap, mapped } from './exact-decimal.ts';
 import {
+  exportedRows,
   integersOf,
   rateText,
   signalLabel,
@@ -27,6 +28,8 @@ const RESERVED_WIDTH = 32;
 const ANNOTATIONS = 'EDF Annotations';
 /** EdfRecords should be no larger: section 2.2 of the specification. */
 const MOST_RECORD_BYTES = 61_440;
+/** The time of each is in memory. As many seconds are eleven days. */
+const MOST_RECORDS = 1_000_000;
 const DTYPES_HELD = ['int8', 'uint8', 'int16'] as const;
 const [LEAST, MOST] = [-32_768, 32_767];
 /** Digital ends that are tried inwards until the physical ones have a text of eight characters. */
@@ -106,13 +109,18 @@ function recordsOf(sources: readonly ExportedSeries[]): EdfRecords {
   const shortest = sources.map(({ rate }) => ratio(rate.den, rate.num)).reduce(leastCommonMultiple);
   const least = sources.map(({ rate }) => Number(times(shortest, { num: rate.num, den: rate.den }).num));
   // … and how many of these fit into every span.
-  let fit = 0;
-  first.spans.forEach(({ rows }) => (fit = greatestCommonDivisor(fit, rows)));
+  const fit = Number(first.spans.reduce((divisor, { rows }) => gcd(divisor, BigInt(rows)), 0n));
   if (fit % least[0] !== 0) {
     throw wouldLose(first.series.name, 'has spans that no record of one duration divides, together with the others');
   }
   const bytes = sources.reduce((sum, { series }, i) => sum + 2 * series.channels.length * least[i], 0);
-  const parts = divisorsOf(fit / least[0]).filter((by) => by === 1 || bytes * by <= MOST_RECORD_BYTES);
+  const shortestRecords = exportedRows(first) / least[0];
+  const parts = divisorsOf(fit / least[0])
+    .filter((by) => by === 1 || bytes * by <= MOST_RECORD_BYTES)
+    .filter((by) => shortestRecords / by <= MOST_RECORDS);
+  if (parts.length === 0) {
+    throw wouldLose(first.series.name, `would have more than ${MOST_RECORDS} records: export a range`);
+  }
   const seconds = (by: number): number => (Number(shortest.num) / Number(shortest.den)) * by;
   const nearest = parts.sort((a, b) => Math.abs(Math.log(seconds(a))) - Math.abs(Math.log(seconds(b))));
   for (const by of nearest) {
@@ -140,16 +148,8 @@ function recordLength(shortest: Ratio, by: number): Pick<EdfRecords, 'duration' 
 }
 
 function leastCommonMultiple(a: Ratio, b: Ratio): Ratio {
-  const num = a.num * (b.num / greatestCommonDivisorOf(a.num, b.num));
-  return ratio(num, greatestCommonDivisorOf(a.den, b.den));
-}
-
-function greatestCommonDivisorOf(a: bigint, b: bigint): bigint {
-  return b === 0n ? a : greatestCommonDivisorOf(b, a % b);
-}
-
-function greatestCommonDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+  const num = a.num * (b.num / gcd(a.num, b.num));
+  return ratio(num, gcd(a.den, b.den));
 }
 
 function divisorsOf(value: number): number[] {
@@ -241,7 +241,7 @@ function annotationTexts(
     .flatMap(({ annotations }) => annotations)
     .sort((a, b) => (a.startNs < b.startNs ? -1 : a.startNs > b.startNs ? 1 : 0))
     .map((mark) => Buffer.from(markText(sources[0], mark, startNs)));
-  const longest = Math.max(0, ...heads.map(({ length }) => length));
+  const longest = heads.reduce((most, { length }) => Math.max(most, length), 0);
   let bytes = even(longest + Math.ceil(marks.reduce((sum, { length }) => sum + length, 0) / heads.length));
   for (;;) {
     const lists = packed(heads, marks, bytes);

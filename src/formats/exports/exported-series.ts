@@ -65,7 +65,7 @@ export async function* integersOf(
 ): AsyncGenerator<Int32Array> {
   const missing = missingValue === null ? null : Number(missingValue);
   for await (const block of values()) {
-    const integers = Int32Array.from(block as Int32Array);
+    const integers = new Int32Array(block as Int32Array);
     if (missing !== mark && missing !== null && integers.includes(missing)) {
       throw wouldLose(name, `has missing values (${missing}), which ${format} would show as values`);
     }

@@ -168,7 +168,7 @@ async function eventsOf(file: Hdf5File, recording: string, startNs: bigint): Pro
   for (const stream of childrenOf(file, `${recording}/EventStream`)) {
     const infos = await infoOf(file, childOf(stream.path, 'InfoEvent'));
     for (const entity of childrenOf(file, stream.path).filter(({ path }) => /\/EventEntity_\d+$/.test(path))) {
-      all.push(...(await eventsIn(file, entity, infos, startNs)));
+      for (const event of await eventsIn(file, entity, infos, startNs)) all.push(event);
     }
   }
   return all;

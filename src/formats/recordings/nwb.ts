@@ -74,7 +74,7 @@ export async function readNwb(file: Hdf5File, options: Hdf5Options, notes: strin
     const hasTimes = file.at(childOf(group.path, 'timestamps')) ?? file.at(childOf(group.path, 'starting_time'));
     if (data?.kind !== 'dataset' || !hasTimes) continue;
     if (data.type?.kind === 'text') {
-      intervals.push(...(await marksOf(file, group, data, session.startNs)));
+      for (const mark of await marksOf(file, group, data, session.startNs)) intervals.push(mark);
       continue;
     }
     const part = datasetColumns(data);

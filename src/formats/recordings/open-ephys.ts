@@ -262,7 +262,7 @@ async function marksOf(
       : lineMarks(columns.states ?? columns.channel_states ?? [], numbers.length, ns);
     const usable = found.filter(({ startNs, endNs }) => isTime(startNs) && isTime(endNs));
     if (usable.length < found.length) notes.push(`events of ${folder} outside the years 1678 to 2261 were left out`);
-    marks[s].push(...usable);
+    for (const mark of usable) marks[s].push(mark);
   }
   return marks;
 }

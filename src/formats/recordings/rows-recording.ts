@@ -398,7 +398,7 @@ async function turned(text: TableText): Promise<TableText> {
       rows.push(fields);
     }
   }
-  const width = Math.max(0, ...rows.map(({ length }) => length));
+  const width = rows.reduce((most, { length }) => Math.max(most, length), 0);
   const turnedRows = Array.from({ length: width }, (_, column) => ({
     line: column + 1,
     fields: rows.map((fields) => fields[column] ?? ''),
