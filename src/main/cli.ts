@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The command line. What a command needs is loaded when it runs: `varve ls` must not wait for Postgres and HDF5 code. */
+import { EXPORT_FORMATS } from '../flows/export/export-service.ts';
+import { RECORDING_FORMATS } from '../flows/import/recording-formats.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { isVarveError, messageOf } from '../core/errors.ts';
 import type { ExportCommand } from './commands/export-command.ts';
@@ -106,24 +108,7 @@ withService(program.command('import'))
   .option('--name <name>', 'name of the recording (default: that of the file)')
   .option('--tag <key=value>', 'add a tag to every series; can be repeated', several, [])
   .addOption(
-    new Option('--format <format>', 'instead of what content and name of the file say').choices([
-      'wfdb',
-      'csv',
-      'xlsx',
-      'parquet',
-      'arrow',
-      'npy',
-      'npz',
-      'opensignals',
-      'hdf5',
-      'edf',
-      'abf',
-      'brainvision',
-      'spikeglx',
-      'openephys',
-      'xdf',
-      'biopac',
-    ]),
+    new Option('--format <format>', 'instead of what content and name of the file say').choices(RECORDING_FORMATS),
   )
   .option('--rate <hz>', '.npy, .npz, HDF5: samples a second, as 360, 20.03 or 30000/1001')
   .option(
@@ -263,7 +248,7 @@ withService(program.command('export'))
   .argument('[series...]', 'names or ids')
   .addOption(
     new Option('--format <format>', 'edf and wfdb are one recording of all series; others a file for each')
-      .choices(['edf', 'wfdb', 'csv', 'npy', 'arrow', 'hdf5'])
+      .choices(EXPORT_FORMATS)
       .makeOptionMandatory(),
   )
   .option('--project <name>', 'project of the names', 'default')

@@ -51,6 +51,8 @@ export class Exports implements ExportService {
   readonly #deps: ExportDeps;
   /** The first is being written. */
   readonly #jobs: Job[] = [];
+  /** Exports that are planned: they have a place already. */
+  #planning = 0;
   #running: Promise<void> = Promise.resolve();
   #isClosed = false;
 
@@ -59,13 +61,22 @@ export class Exports implements ExportService {
   }
 
   async create(request: ExportRequest): Promise<ExportRecord> {
-    const { reads, writes, searches, sources } = this.#deps;
-    if (this.#isClosed || this.#jobs.length >= MOST_WAITING_EXPORTS) {
+    if (this.#isClosed || this.#jobs.length + this.#planning >= MOST_WAITING_EXPORTS) {
       throw new VarveError('unavailable', `${MOST_WAITING_EXPORTS} exports are waiting already; try again`, {
         slug: 'too-many-exports',
         retryAfterS: RETRY_AFTER_S,
       });
     }
+    this.#planning++;
+    try {
+      return await this.#take(request);
+    } finally {
+      this.#planning--;
+    }
+  }
+
+  async #take(request: ExportRequest): Promise<ExportRecord> {
+    const { reads, writes, searches, sources } = this.#deps;
     const { principal, asked } = request;
     const chosen = await chooseSeries({ db: reads, searches }, principal, request.series, null);
     if (chosen.length === 0) throw new VarveError('unprocessable', 'where: finds no series', { slug: 'no-series' });

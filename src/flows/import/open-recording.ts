@@ -21,7 +21,8 @@ import { openNpy } from './open-npy.ts';
 import { openNpz } from './open-npz.ts';
 import { openParquet } from './open-parquet.ts';
 import { openXlsx } from './open-xlsx.ts';
-import { RECORDING_FORMATS, type RecordingFormat, type RecordingOptions } from './recording-options.ts';
+import { RECORDING_FORMATS, type RecordingFormat } from './recording-formats.ts';
+import type { RecordingOptions } from './recording-options.ts';
 import { bytesOnDisk, type OnLook, type OpenRecording, type RecordingOpener } from './source-files.ts';
 
 const OPENERS: Readonly<Record<RecordingFormat, RecordingOpener>> = {

@@ -2,27 +2,8 @@
 import { z } from 'zod';
 import { invalidField } from '../../core/errors.ts';
 import { DTYPE_NAMES } from '../../core/numbers/dtype.ts';
+import { RECORDING_FORMATS } from './recording-formats.ts';
 import { ELAPSED_UNITS, TABLE_EPOCHS } from '../../formats/recordings/table-time.ts';
-
-export const RECORDING_FORMATS = [
-  'wfdb',
-  'csv',
-  'xlsx',
-  'parquet',
-  'arrow',
-  'npy',
-  'npz',
-  'opensignals',
-  'hdf5',
-  'edf',
-  'abf',
-  'brainvision',
-  'spikeglx',
-  'openephys',
-  'xdf',
-  'biopac',
-] as const;
-export type RecordingFormat = (typeof RECORDING_FORMATS)[number];
 
 /** Tables may be large, but what is said of one is a page. */
 const MAX_COLUMNS = 1000;
@@ -78,13 +59,15 @@ export type RecordingOptions = { readonly [K in keyof WireOptions as Camel<K>]?:
 /** @param source how messages name what was read @throws `invalid-input` naming the field */
 export function readRecordingOptions(value: unknown, source: string): RecordingOptions {
   const parsed = recordingOptionsObject.safeParse(value);
-  if (parsed.success) {
-    return Object.fromEntries(
-      Object.entries(parsed.data).map(([key, said]) => [camelCase(key), said]),
-    ) as RecordingOptions;
-  }
+  if (parsed.success) return fromWire(parsed.data);
   const [issue] = parsed.error.issues;
   throw invalidField([source, ...issue.path.map(String)].join(' '), issue.message);
+}
+
+/** Options that are checked, without those that are not said. */
+export function fromWire(options: WireOptions): RecordingOptions {
+  const said = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(said.map(([key, value]) => [camelCase(key), value])) as RecordingOptions;
 }
 
 function camelCase(key: string): string {

@@ -12,7 +12,7 @@ import { cutAtGaps, gapsAmong } from './cut-at-gaps.ts';
 import { readTals, type EdfAnnotation } from './edf-annotations.ts';
 import { edfHeaderBytes, parseEdfHeader, type EdfHeader, type EdfSignal } from './edf-header.ts';
 import { unitOfAll, labelText, oneLine, said, someOf } from './header-text.ts';
-import { importedSpec } from './imported-series.ts';
+import { annotationSeries, importedSpec } from './imported-series.ts';
 import { startAt, type RecordingStart } from './local-start.ts';
 import { neededSize, partOfFile, type FileOptions, type RecordingFiles } from './recording-files.ts';
 
@@ -256,20 +256,8 @@ function markSeries(
   provenance: Record<string, unknown>,
   annotations: readonly NewAnnotation[],
 ): RecordedSeries {
-  return {
-    spec: importedSpec({
-      name,
-      dtype: 'uint8',
-      channels: [{ label: 'annotations' }],
-      sampling: { kind: 'irregular' },
-      timeReference,
-      timeZone,
-      provenance: { ...provenance, ...(timeReference === 'utc' && { start_time: formatTime(startNs) }) },
-    }),
-    rows: 0,
-    batches: () => [],
-    annotations,
-  };
+  const began = timeReference === 'utc' ? { start_time: formatTime(startNs) } : {};
+  return annotationSeries({ name, timeReference, timeZone, provenance: { ...provenance, ...began } }, annotations);
 }
 
 /** Rows × signals of one rate. */

@@ -11,7 +11,7 @@ import { isTime } from '../../core/time.ts';
 import { fullBatchRows } from '../samples/batch-builder.ts';
 import { distinctLabels } from './channel-labels.ts';
 import { unitOfAll, labelText, oneLine, said } from './header-text.ts';
-import { importedSpec } from './imported-series.ts';
+import { annotationSeries, importedSpec } from './imported-series.ts';
 import type { FileOptions, RecordingFiles } from './recording-files.ts';
 import { elementsIn, elementText, xdfChunks, XDF_TAGS, type XdfChunk } from './xdf-chunks.ts';
 
@@ -90,7 +90,7 @@ export async function readXdf(files: RecordingFiles, file: string, options: File
     const name = `${options.name}/${names[i]}`;
     const own =
       stream.dtype === null
-        ? markSeries(stream, name, provenance)
+        ? annotationSeries({ name: name, timeReference: 'relative', provenance }, stream.marks)
         : dataSeries(stream, stream.dtype, name, provenance, files, file);
     return stream.offsets.length === 0 ? [own] : [own, offsetSeries(stream, name, provenance)];
   });
@@ -309,22 +309,6 @@ async function* batchesOf(stream: XdfStream, dtype: Dtype, files: RecordingFiles
       };
     }
   }
-}
-
-function markSeries(stream: XdfStream, name: string, provenance: Record<string, unknown>): RecordedSeries {
-  return {
-    spec: importedSpec({
-      name,
-      dtype: 'uint8',
-      channels: [{ label: 'annotations' }],
-      sampling: { kind: 'irregular' },
-      timeReference: 'relative',
-      provenance,
-    }),
-    rows: 0,
-    batches: () => [],
-    annotations: stream.marks,
-  };
 }
 
 /** Seconds to add to the stamps of a stream, at the times when they were measured. */

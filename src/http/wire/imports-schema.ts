@@ -1,6 +1,6 @@
 /** Imports of files on the wire. */
 import { z } from 'zod';
-import { recordingOptionFields, type RecordingOptions } from '../../flows/import/recording-options.ts';
+import { fromWire, recordingOptionFields } from '../../flows/import/recording-options.ts';
 import type { ImportedFile, ImportProgress, ImportRequest, ImportStatus } from '../../flows/import/import-service.ts';
 import { DEFAULT_PROJECT } from '../../core/signal/series.ts';
 import { instant, name, queryInteger, uuid } from './scalars.ts';
@@ -73,13 +73,7 @@ export const importCreate = z
 
 export function toImportRequest(body: z.output<typeof importCreate>): ImportRequest {
   const { options, dry_run: dryRun, ...rest } = body;
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const camel = (key: string): string => key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-  return {
-    ...rest,
-    options: Object.fromEntries(given.map(([key, value]) => [camel(key), value])) as RecordingOptions,
-    dryRun,
-  };
+  return { ...rest, options: fromWire(options), dryRun };
 }
 
 const IMPORT_STATES = ['waiting', 'running', 'done', 'failed', 'cancelled'] as const;

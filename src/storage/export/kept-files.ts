@@ -79,15 +79,22 @@ async function* zipped(
 ): AsyncGenerator<Uint8Array> {
   const zip = new ZipFile();
   const output = zip.outputStream as Transform;
+  let open: Readable | null = null;
   for (const { name, isText, write } of parts) {
     zip.addReadStreamLazy(name, { compress: isText, mtime: ZIP_DATE, mode: 0o100644 }, (done) => {
       const stream = Readable.from(copies(watched(write())), { objectMode: false });
+      open = stream;
       stream.once('error', (error) => output.destroy(error));
       done(null, stream);
     });
   }
   zip.end();
-  yield* output as AsyncIterable<Uint8Array>;
+  try {
+    yield* output as AsyncIterable<Uint8Array>;
+  } finally {
+    // A zip that is given up lets go of what it reads: files are open behind it.
+    (open as Readable | null)?.destroy();
+  }
 }
 
 /** The memory of a piece is used again by whoever gave it; a zip keeps pieces for longer. */

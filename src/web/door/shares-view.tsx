@@ -1,4 +1,5 @@
 /** The links that show parts of the store, each of which can be revoked. */
+import { ColumnHeads } from '../column-heads.tsx';
 import { useSignal } from '@preact/signals';
 import { useAnswer } from '../answer.ts';
 import { dataOf, sentenceOf, type Api } from '../api.ts';
@@ -31,15 +32,7 @@ export function SharesView({ api }: { readonly api: Api }) {
       {data && data.items.length > 0 ? (
         <div class="table-box">
           <table>
-            <thead>
-              <tr>
-                {['What', 'Note', 'Made by', 'Ends', 'State', ''].map((each) => (
-                  <th key={each} scope="col">
-                    {each === '' ? <span class="unseen">Revoke</span> : each}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <ColumnHeads names={['What', 'Note', 'Made by', 'Ends', 'State']} unseen="Revoke" />
             <tbody>
               {data.items.map((share) => (
                 <tr key={share.id}>

@@ -1,4 +1,5 @@
 /** What was deleted and can still be had back. */
+import { ColumnHeads } from '../column-heads.tsx';
 import { useSignal } from '@preact/signals';
 import { useAnswer } from '../answer.ts';
 import { dataOf, sentenceOf, type Api } from '../api.ts';
@@ -45,15 +46,7 @@ export function TrashView({ api, url }: { readonly api: Api; readonly url: UrlSt
       {data && data.items.length > 0 ? (
         <div class="table-box">
           <table>
-            <thead>
-              <tr>
-                {['Name', 'Rows', 'Deleted', 'Can be restored until', 'Restore'].map((each) => (
-                  <th key={each} scope="col">
-                    {each}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <ColumnHeads names={['Name', 'Rows', 'Deleted', 'Can be restored until', 'Restore']} />
             <tbody>
               {data.items.map((series) => (
                 <tr key={series.id}>

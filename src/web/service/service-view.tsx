@@ -1,4 +1,5 @@
 /** How the service is: what it depends on, its files, and what has happened last. */
+import { ColumnHeads } from '../column-heads.tsx';
 import { useAnswer } from '../answer.ts';
 import { dataOf, type Api, type ApiSchemas } from '../api.ts';
 import { Link } from '../link.tsx';
@@ -142,15 +143,7 @@ function ShardPart({ api }: { readonly api: Api }) {
       {data && data.items.length > 0 ? (
         <div class="table-box table-low" tabIndex={0} role="region" aria-label="Files">
           <table>
-            <thead>
-              <tr>
-                {['File', 'State', 'Size', 'In use', 'Series', 'Made'].map((each) => (
-                  <th key={each} scope="col">
-                    {each}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <ColumnHeads names={['File', 'State', 'Size', 'In use', 'Series', 'Made']} />
             <tbody>
               {data.items.map((shard) => (
                 <tr key={shard.id}>

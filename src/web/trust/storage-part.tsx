@@ -1,4 +1,5 @@
 /** What a series takes on the disk, and its chunks with their checksums. */
+import { ColumnHeads } from '../column-heads.tsx';
 import { useAnswer } from '../answer.ts';
 import { dataOf, type Api, type SeriesItem } from '../api.ts';
 import { spelledBytes, spelledCount } from '../spelled.ts';
@@ -32,15 +33,7 @@ export function StoragePart({ api, series: { id, commit } }: { readonly api: Api
       {chunks.items.length === 0 ? null : (
         <div class="table-box table-low" tabIndex={0} role="region" aria-label="Chunks">
           <table>
-            <thead>
-              <tr>
-                {['First row', 'Rows', 'Where', 'Stored', 'CRC-32', 'State'].map((each) => (
-                  <th key={each} scope="col">
-                    {each}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <ColumnHeads names={['First row', 'Rows', 'Where', 'Stored', 'CRC-32', 'State']} />
             <tbody>
               {chunks.items.map((chunk) => (
                 <tr key={`${chunk.first_row} ${chunk.generation} ${chunk.values_crc32}`}>

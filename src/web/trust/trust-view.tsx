@@ -1,4 +1,5 @@
 /** What is known of a series, so that one can trust it: metadata, where it comes from, gaps, files, and who did what. */
+import { ColumnHeads } from '../column-heads.tsx';
 import { useSignal } from '@preact/signals';
 import { useAnswer } from '../answer.ts';
 import { dataOf, sentenceOf, type Api, type SeriesItem } from '../api.ts';
@@ -98,15 +99,7 @@ function ChannelTable({ series }: { readonly series: SeriesItem }) {
   return (
     <div class="table-box">
       <table>
-        <thead>
-          <tr>
-            {['Channel', 'Unit', 'Scale', 'Offset', 'Place', 'Filter', 'State'].map((each) => (
-              <th key={each} scope="col">
-                {each}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <ColumnHeads names={['Channel', 'Unit', 'Scale', 'Offset', 'Place', 'Filter', 'State']} />
         <tbody>
           {series.channels.map((channel) => (
             <tr key={channel.label}>
